@@ -1,0 +1,1 @@
+"""The edge: one HTTP interface in front of a chain of stages."""

@@ -1,0 +1,65 @@
+"""The gateway's app: the edge and the protocol's routes around one pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.responses import RedirectResponse
+
+from gateway.edge import Edge, edge_router
+from gateway.observe import GatewayMetrics
+from gateway.pipeline import Pipeline
+from gateway.plane import PipelinePlane
+from gateway.problems import render
+from gateway.prober import Prober
+from gateway.request_id import RequestId
+from gateway.resilience.replicas import Replica, ReplicaSet
+from gateway.settings import GatewaySettings, read_settings
+from gateway.stage_client import StageClient
+from gateway.transport import Transport
+from splitway import __version__
+from splitway.wire.http_errors import install_error_handlers
+from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.v2_rest import v2_router
+
+
+def _why_not_ready(pipeline: Pipeline) -> str | None:
+    return "; ".join(pipeline.why_not_ready().values()) or None
+
+
+def create_app(settings: GatewaySettings | None = None) -> FastAPI:
+    """Make the gateway's app; settings are read from the environment if not given.
+
+    Raises:
+        SetupError: at once, before anything listens.
+    """
+    settings = settings or read_settings()
+    transport = Transport(settings.max_reply_bytes)
+    stages = [
+        StageClient(stage.name, ReplicaSet([Replica(url) for url in stage.urls]), transport) for stage in settings.chain
+    ]
+    pipeline = Pipeline(stages)
+    lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
+    metrics = GatewayMetrics()
+    prober = Prober(stages, transport, settings.probe_interval_ms / 1000)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await transport.open()
+        try:
+            await prober.start()
+            yield
+        finally:
+            await prober.close()
+            await transport.close()
+
+    app = FastAPI(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app.state.lifecycle = lifecycle
+    app.add_middleware(RequestId)
+    install_error_handlers(app, render)
+    app.include_router(edge_router(Edge(pipeline, settings, metrics, lifecycle)))
+    app.include_router(v2_router(PipelinePlane(pipeline, metrics, lifecycle), settings.limits))
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    return app

@@ -1,0 +1,88 @@
+"""A picture out of the three forms in which it may come: raw bytes, a multipart field, base64 in JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.wire.body import read_body
+
+RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
+FIELD = "image"
+MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
+
+
+async def read_picture(request: Request, *, max_body_bytes: int, max_picture_bytes: int) -> bytes:
+    """Return the encoded picture.
+
+    Raises:
+        UnsupportedMediaType: none of the three forms.
+        InvalidInput: the form does not hold a picture.
+        TooLarge: the body or the picture is over its limit.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type in RAW_TYPES:
+        picture = await read_body(request, max_body_bytes)
+    elif media_type == "multipart/form-data":
+        picture = await _from_multipart(request, await read_body(request, max_body_bytes))
+    elif media_type == "application/json":
+        picture = _from_json(await read_body(request, max_body_bytes))
+    else:
+        raise UnsupportedMediaType(
+            f"content-type {media_type[:60] or 'missing'} is not taken; send image/jpeg, image/png or image/webp, "
+            "multipart/form-data with a field 'image', or application/json with {\"image\": \"<base64>\"}"
+        )
+    if not picture:
+        raise InvalidInput("the picture is empty")
+    if len(picture) > max_picture_bytes:
+        raise TooLarge(f"the picture has {len(picture)} bytes; at most {max_picture_bytes} are taken")
+    return picture
+
+
+class _InMemoryParser(MultiPartParser):
+    spool_max_size = 1 << 40  # the body is in memory and bounded already; a read-only container has no disk to spool to
+
+
+async def _from_multipart(request: Request, body: bytes) -> bytes:
+    async def stream() -> AsyncIterator[bytes]:
+        yield body
+
+    try:
+        form = await _InMemoryParser(request.headers, stream(), max_files=1, max_fields=8, max_part_size=len(body)).parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise InvalidInput(f"the multipart body cannot be read: {error}") from error
+    field = form.get(FIELD)
+    picture = await field.read() if isinstance(field, UploadFile) else None
+    await form.close()
+    if picture is None:
+        raise InvalidInput(f"the multipart body has no file in a field {FIELD!r}")
+    return picture
+
+
+def _from_json(body: bytes) -> bytes:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the JSON cannot be read: {error}") from error
+    text = content.get(FIELD) if isinstance(content, dict) else None
+    if not isinstance(text, str):
+        raise InvalidInput('the JSON must be {"image": "<base64>"}')
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput(f"field {FIELD!r} is not base64: {error}") from error
+
+
+def read_top_k(request: Request) -> int:
+    """Return how many classes are asked for. Raises InvalidInput outside 1 to 100."""
+    text = request.query_params.get("top_k", str(DEFAULT_TOP_K))
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and MIN_TOP_K <= int(text) <= MAX_TOP_K):
+        raise InvalidInput(f"top_k must be a whole number from {MIN_TOP_K} to {MAX_TOP_K}, not {text[:40]!r}")
+    return int(text)

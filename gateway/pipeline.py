@@ -1,0 +1,126 @@
+"""The chain: what one stage gives, the next one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.stage_client import HopAnswer, HopTimings, StageClient
+from splitway.errors import BadStageAnswer, InvalidInput
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, RequestedOutput
+from splitway.wire.v2_rest import CallContext
+
+_BINARY = {"binary_data_output": True}
+_PROBABILITIES = "probabilities"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and the probability that the head gives it."""
+
+    label: str
+    index: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ChainAnswer:
+    """The last stage's outputs, which version of each stage made them, and how long each took."""
+
+    outputs: tuple[Tensor, ...]
+    versions: dict[str, str]
+    feature_space: str
+    timings: dict[str, HopTimings]
+
+
+class Pipeline:
+    """Runs requests through the stages in order."""
+
+    def __init__(self, stages: Sequence[StageClient]) -> None:
+        self.stages = stages
+
+    async def run(
+        self, image: Tensor, outputs: tuple[RequestedOutput, ...], request_id: str | None, context: CallContext
+    ) -> ChainAnswer:
+        """Send an image tensor through every stage; `outputs` are asked of the last.
+
+        Raises:
+            SplitwayError: the stage that failed is named in it.
+        """
+        tensors: tuple[Tensor, ...] = (image,)
+        answers: dict[str, HopAnswer] = {}
+        space = ""
+        for stage in self.stages:
+            is_last = stage is self.stages[-1]
+            request = InferRequest(tensors, outputs if is_last else (), request_id, _BINARY)
+            answers[stage.name] = answer = await stage.infer(request, context)
+            tensors = answer.response.outputs
+            _check_rows(stage.name, tensors, image.rows)
+            if not is_last:
+                space = _feature_space(stage.name, tensors)
+        versions = {name: answer.response.model_version for name, answer in answers.items()}
+        return ChainAnswer(tensors, versions, space, {name: answer.timings for name, answer in answers.items()})
+
+    async def classify(
+        self, picture: bytes, top_k: int, request_id: str, context: CallContext
+    ) -> tuple[list[Prediction], ChainAnswer]:
+        """Return the best `top_k` classes of one encoded picture, best first."""
+        wanted = RequestedOutput(_PROBABILITIES, {CLASSIFICATION: top_k})
+        answer = await self.run(Tensor.of_bytes("image", [picture]), (wanted,), request_id, context)
+        return _predictions(self.stages[-1].name, answer.outputs[0]), answer
+
+    def why_not_ready(self) -> dict[str, str]:
+        """Return, for each stage that keeps the pipeline from being ready, the reason."""
+        reasons = {stage.name: reason for stage in self.stages if (reason := stage.replicas.why_not_ready())}
+        if not reasons:
+            spaces = {s.name: {r.feature_space for r in s.replicas.ready} for s in self.stages}
+            if len(set().union(*spaces.values())) > 1:
+                named = "; ".join(f"{name} has {', '.join(sorted(map(str, found)))}" for name, found in spaces.items())
+                reasons[self.stages[-1].name] = f"the stages are of different feature spaces: {named}"
+        return reasons
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The stages and their replicas as they are now."""
+        return [
+            {
+                "name": stage.name,
+                "ready": bool(stage.replicas.ready),
+                "replicas": [
+                    {
+                        "url": replica.url,
+                        "state": replica.state,
+                        "reason": replica.reason or None,
+                        "version": replica.version,
+                        "feature_space": replica.feature_space,
+                        "in_flight": replica.in_flight,
+                        "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
+                    }
+                    for replica in stage.replicas.replicas
+                ],
+            }
+            for stage in self.stages
+        ]
+
+
+def _check_rows(stage: str, tensors: tuple[Tensor, ...], rows: int) -> None:
+    if not tensors or any(tensor.rows != rows for tensor in tensors):
+        got = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors) or "nothing"
+        raise BadStageAnswer(f"{stage} was given {rows} rows and gave {got}", stage=stage)
+
+
+def _feature_space(stage: str, tensors: tuple[Tensor, ...]) -> str:
+    space = tensors[0].parameters.get(FEATURE_SPACE)
+    if not isinstance(space, str):
+        raise BadStageAnswer(f"{stage} gave features without their feature space", stage=stage)
+    return space
+
+
+def _predictions(stage: str, tensor: Tensor) -> list[Prediction]:
+    """Read `probability:index:label` elements."""
+    try:
+        found = [bytes(element).decode().split(":", 2) for element in tensor.elements]
+        return [Prediction(label, int(index), float(confidence)) for confidence, index, label in found]
+    except (InvalidInput, ValueError) as error:
+        raise BadStageAnswer(f"{stage} gave classes that cannot be read: {error}", stage=stage) from error

@@ -1,0 +1,73 @@
+"""The whole chain as one Open Inference Protocol model: `pipeline` takes `image` and gives `probabilities`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gateway.observe import OK, GatewayMetrics
+from gateway.pipeline import Pipeline
+from splitway.errors import InvalidInput, NotFound, SplitwayError
+from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.tensor import BYTES, TensorSpec
+from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
+from splitway.wire.v2_rest import Answer, CallContext
+
+MODEL = "pipeline"
+VERSION = "1"
+IMAGE = TensorSpec("image", BYTES, (-1,))
+OUTPUT = "probabilities"
+ROUTE = "/v2/models/pipeline/infer"
+
+
+class PipelinePlane:
+    """Serves the protocol's routes of the gateway."""
+
+    def __init__(self, pipeline: Pipeline, metrics: GatewayMetrics, lifecycle: Lifecycle) -> None:
+        self.lifecycle = lifecycle
+        self._pipeline = pipeline
+        self._metrics = metrics
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        if model != MODEL:
+            raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
+        if version not in (None, VERSION):
+            raise NotFound(f"model {MODEL!r} has no version {version!r} here, only {VERSION!r}")
+        return {
+            "name": MODEL,
+            "versions": [VERSION],
+            "platform": "splitway",
+            "inputs": [IMAGE.metadata()],
+            "outputs": [TensorSpec(OUTPUT, "FP32", self._output_shape()).metadata()],
+        }
+
+    def _output_shape(self) -> tuple[int, ...]:
+        """What the head says it gives; unknown until one has been seen."""
+        shapes = [replica.output_shape for replica in self._pipeline.stages[-1].replicas.ready]
+        return shapes[0] if shapes else (-1, -1)
+
+    async def infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
+        started_s = time.perf_counter()
+        outcome = "cancelled"
+        try:
+            answer = await self._infer(model, version, request, context)
+            outcome = OK
+        except SplitwayError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._metrics.answered(ROUTE, outcome, time.perf_counter() - started_s)
+        return answer
+
+    async def _infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
+        self.metadata(model, version)
+        if len(request.inputs) != 1 or request.inputs[0].name != IMAGE.name:
+            raise InvalidInput(f"the input must be exactly one tensor {IMAGE.name!r} of encoded pictures")
+        IMAGE.check(request.inputs[0])
+        if any(output.name != OUTPUT for output in request.outputs):
+            raise InvalidInput(f"the only output is {OUTPUT!r}")
+        answer = await self._pipeline.run(request.inputs[0], request.outputs, request.id, context)
+        for stage, timings in answer.timings.items():
+            self._metrics.hop(stage, timings)
+        parameters = {FEATURE_SPACE: answer.feature_space}
+        return Answer(InferResponse(MODEL, VERSION, answer.outputs, request.id, parameters))

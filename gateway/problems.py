@@ -1,0 +1,55 @@
+"""Errors at the edge: RFC 9457 problem details, and the protocol's own form below /v2."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from splitway.errors import SplitwayError
+from splitway.wire.v2_rest import retry_after, v2_error
+
+MEDIA_TYPE = "application/problem+json"
+STATUSES: dict[str, int] = {
+    "invalid_input": 400,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "feature_space_mismatch": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limited": 429,
+    "internal": 500,
+    "engine_failed": 502,
+    "bad_stage_answer": 502,
+    "unavailable": 503,
+    "overloaded": 503,
+    "deadline_exceeded": 504,
+}
+
+
+def problem(error: SplitwayError, request_id: str) -> Response:
+    """Answer with problem details."""
+    status = STATUSES[error.code]
+    content = {
+        "type": f"urn:splitway:error:{error.code}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "stage": error.stage,
+        "retryable": error.retryable,
+        "id": request_id,
+    }
+    return Response(orjson.dumps(content), status, {"x-request-id": request_id} | retry_after(error), MEDIA_TYPE)
+
+
+def render(request: Request, error: SplitwayError) -> Response:
+    """Answer in the form that the route's callers read."""
+    if request.url.path == "/v2" or request.url.path.startswith("/v2/"):
+        return v2_error(error)
+    return problem(error, request_id(request))
+
+
+def request_id(request: Request) -> str:
+    """The id that the edge gave this request."""
+    return str(request.state.request_id)

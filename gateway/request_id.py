@@ -1,0 +1,34 @@
+"""Every request has an id: the caller's if it is usable, else a new one; it is on every answer."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "x-request-id"
+_USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class RequestId:
+    """ASGI middleware that sets `state.request_id` and the answer's `x-request-id`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == HEADER.encode()), b"")
+        id_ = given.decode() if _USABLE.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = id_
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = id_
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)

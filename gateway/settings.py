@@ -1,0 +1,76 @@
+"""What the gateway can be told, by environment variables with the prefix SPLITWAY_."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from splitway.errors import SetupError
+from splitway.wire.v2_rest import Limits
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One link of the chain: its name and where its replicas are."""
+
+    name: str
+    urls: tuple[str, ...]
+
+
+class GatewaySettings(BaseSettings):
+    """Read once, when the app is made."""
+
+    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", frozen=True, use_attribute_docstrings=True)
+
+    feature_extractor: str = "http://127.0.0.1:8081"
+    """Addresses of the feature extractors, separated by commas."""
+    classifier: str = "http://127.0.0.1:8091"
+    """Addresses of the classifiers, separated by commas."""
+    max_body_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * 1024
+    """Bytes of one request body, as sent and as unpacked."""
+    max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
+    """Bytes of one encoded picture."""
+    max_reply_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Bytes of one stage's reply; a longer one is refused as nonsense."""
+    default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
+    """Time limit of a request that names none, in milliseconds."""
+    max_timeout_ms: Annotated[float, Field(gt=0)] = 60_000.0
+    """Longest time limit a request may ask for, in milliseconds."""
+    probe_interval_ms: Annotated[float, Field(ge=50)] = 1_000.0
+    """How often each replica is asked whether it is ready, in milliseconds."""
+    rate_per_second: Annotated[int, Field(ge=0)] = 0
+    """Requests that one client address may make per second; 0 for no limit."""
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3)
+
+    @property
+    def chain(self) -> tuple[StageConfig, ...]:
+        """The stages in the order in which a request meets them. Raises SetupError for an address that is none."""
+        return tuple(StageConfig(name, _urls(name, getattr(self, name))) for name in ("feature_extractor", "classifier"))
+
+
+def _urls(name: str, text: str) -> tuple[str, ...]:
+    urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise SetupError(f"SPLITWAY_{name.upper()}: {url!r} is not an address such as http://127.0.0.1:8081")
+    if not urls:
+        raise SetupError(f"SPLITWAY_{name.upper()} names no address")
+    return urls
+
+
+def read_settings() -> GatewaySettings:
+    """Read the environment. Raises SetupError naming the first variable that is wrong."""
+    try:
+        return GatewaySettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise SetupError(f"SPLITWAY_{name}={first.get('input')}: {first['msg']}") from error

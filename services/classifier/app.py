@@ -1,0 +1,14 @@
+"""The classifier's app."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from services.classifier.stage import Classifier
+from splitway.runtime.app import create_stage_app
+from splitway.runtime.settings import StageSettings
+
+
+def create_app(settings: StageSettings | None = None) -> FastAPI:
+    """Serve the bundle `classifier`."""
+    return create_stage_app("classifier", "head", lambda bundle, _: Classifier(bundle), settings)

@@ -1,0 +1,1 @@
+"""The backbone as a service: pictures or pixels in, features out."""

@@ -1,0 +1,267 @@
+"""The contract at rest: a stage in a folder `models/<stage>/<version>/`, described by its `stage.json`.
+
+Hashes are checked before any byte of an engine file is parsed. A bundle is written beside its place and moved into it
+whole, so that a half-made one is never seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from splitway.errors import BundleError
+from splitway.wire.tensor import TensorSpec
+
+MANIFEST = "stage.json"
+FEATURES = "features"
+IMAGE = "image"
+PIXELS = "pixels"
+PROBABILITIES = "probabilities"
+Role = Literal["extractor", "head"]
+FeatureSpace = Field(pattern=r"^fs:[0-9a-f]{16}$")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorEntry(_Part):
+    """A tensor that a stage takes or gives; -1 stands for any number of rows."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    @property
+    def spec(self) -> TensorSpec:
+        return TensorSpec(self.name, self.datatype, self.shape)
+
+
+class EngineFile(_Part):
+    """One file that an engine reads. The path is relative to the bundle and stays inside it."""
+
+    engine: Literal["litert", "tensorflow"]
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Preprocessing(_Part):
+    """How a picture becomes the backbone's pixels: a centred crop of the short side, then one resize."""
+
+    height: int = Field(gt=0, le=4096)
+    width: int = Field(gt=0, le=4096)
+    crop: float = Field(gt=0, le=1)
+    """Share of the largest centred window of the target's aspect ratio that is kept."""
+    resample: Literal["bilinear", "bicubic", "box"]
+    range: tuple[float, float]
+    """What pixel values 0 and 255 become before the model sees them."""
+    datatype: Literal["UINT8", "FP32"]
+    """What the model itself takes."""
+
+
+class SourceModel(_Part):
+    """The uncut model, and where a copy of it lies (relative to the models folder)."""
+
+    name: str
+    sha256: str
+    path: str
+
+
+class Cut(_Part):
+    layer: str
+    bytes_per_row: int
+
+
+class Difference(_Part):
+    """The largest differences between two sets of answers."""
+
+    max_abs: float
+    max_ulp: int
+    top1_equal: bool
+
+
+class Proof(_Part):
+    """head(backbone(x)) against the uncut model, through the serving engine and the bytes that travel."""
+
+    engine: str
+    inputs: int
+    """How many different inputs were tried."""
+    batch_sizes: tuple[int, ...]
+    tolerance: float
+    against_uncut: Difference
+    """Against the uncut Keras model in TensorFlow: the cut and the engine together."""
+    against_same_engine: Difference | None
+    """Against the uncut model in the serving engine: the cut alone."""
+
+
+class Manifest(_Part):
+    """`stage.json`."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    version: str = Field(pattern=r"^[1-9][0-9]*$")
+    role: Role
+    inputs: tuple[TensorEntry, ...]
+    outputs: tuple[TensorEntry, ...]
+    engine_files: tuple[EngineFile, ...]
+    feature_space: str = FeatureSpace
+    preprocessing: Preprocessing | None = None
+    labels: str | None = None
+    """The labels' file, one per line."""
+    labels_sha256: str | None = None
+    source_model: SourceModel
+    cut: Cut
+    proof: Proof | None = None
+    created: str
+    tools: dict[str, str]
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"
+
+
+class Bundle:
+    """A bundle whose manifest has been read and whose files have been checked."""
+
+    def __init__(self, folder: Path, manifest: Manifest, labels: tuple[str, ...]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.labels = labels
+
+    def engine_files(self, engine: str) -> dict[str, Path]:
+        """The engine's files by their path in the bundle. Raises BundleError if there are none."""
+        files = {f.path: self.folder / f.path for f in self.manifest.engine_files if f.engine == engine}
+        if not files:
+            raise BundleError(f"{self.folder} has no files for the engine {engine!r}")
+        return files
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def engine_file_entry(folder: Path, path: Path, engine: Literal["litert", "tensorflow"]) -> EngineFile:
+    """Describe a file that has just been written into a bundle."""
+    return EngineFile(
+        engine=engine, path=path.relative_to(folder).as_posix(), sha256=sha256_file(path), size=path.stat().st_size
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest. Raises BundleError naming the file and the field."""
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise BundleError(f"{path} is not a manifest: {where}: {first['msg']}") from error
+
+
+def load_bundle(folder: Path, *, role: Role) -> Bundle:
+    """Read and check a bundle: manifest, role, and the size and SHA-256 of every file it names.
+
+    Raises:
+        BundleError: with the name of the file that is missing, damaged or in contradiction.
+    """
+    manifest = read_manifest(folder)
+    if manifest.role != role:
+        raise BundleError(f"{folder} holds a bundle of role {manifest.role}, where {role} is needed")
+    for entry in manifest.engine_files:
+        _check_file(folder, entry.path, entry.sha256, entry.size)
+    return Bundle(folder, manifest, _read_labels(folder, manifest))
+
+
+def _check_file(folder: Path, name: str, sha256: str, size: int | None = None) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
+    if not path.is_file():
+        raise BundleError(f"{path} is missing; build the bundle again")
+    if size is not None and path.stat().st_size != size:
+        raise BundleError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}; build the bundle again")
+    if sha256_file(path) != sha256:
+        raise BundleError(f"{path} is corrupted: its SHA-256 is not the one in its manifest; build the bundle again")
+    return path
+
+
+def _read_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    if manifest.labels is None or manifest.labels_sha256 is None:
+        return ()
+    path = _check_file(folder, manifest.labels, manifest.labels_sha256)
+    labels = tuple(path.read_text(encoding="utf-8").splitlines())
+    classes = manifest.outputs[0].shape[-1]
+    if len(labels) != classes:
+        raise BundleError(f"{path} has {len(labels)} labels for {classes} classes")
+    return labels
+
+
+def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
+    """Return the folder of a stage's bundle: the version asked for, or the highest.
+
+    Raises:
+        BundleError: there is none; the line says where it was looked for and how to make one.
+    """
+    folder = models / stage
+    versions = [p.name for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    if version is None and versions:
+        version = max(versions, key=int)
+    if version is None or version not in versions:
+        wanted = f"{folder}/{version or '<version>'}"
+        raise BundleError(f"no bundle at {wanted}; make one with: splitway build --out {models}")
+    return folder / version
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace a bundle's manifest in one step."""
+    temporary = folder / f".{MANIFEST}.{secrets.token_hex(4)}"
+    try:
+        temporary.write_text(manifest.to_json(), encoding="utf-8")
+        temporary.replace(folder / MANIFEST)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged(*targets: Path) -> Iterator[list[Path]]:
+    """Give an empty folder beside each target; on success they all take their places, on failure none does."""
+    folders = [target.with_name(f".{target.name}.{secrets.token_hex(4)}") for target in targets]
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True)
+        yield folders
+        for folder, target in zip(folders, targets, strict=True):
+            _swap_in(folder, target)
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _swap_in(folder: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(folder, target)
+        return
+    old = folder.with_name(f"{folder.name}.old")
+    os.rename(target, old)
+    os.rename(folder, target)
+    shutil.rmtree(old)
+
+
+def describe(manifest: Manifest) -> dict[str, Any]:
+    """What a stage says of its bundle in the model's metadata."""
+    return {
+        "role": manifest.role,
+        "feature_space": manifest.feature_space,
+        "source_model": manifest.source_model.name,
+        "cut": manifest.cut.layer,
+    }

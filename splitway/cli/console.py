@@ -1,0 +1,64 @@
+"""What the commands share at the terminal: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from splitway.errors import SplitwayError
+
+OUT = Console(soft_wrap=True, highlight=False)
+ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def fail(error: SplitwayError) -> typer.Exit:
+    """Print the error as one line and return the exit that ends the command."""
+    ERR.print(f"splitway: {error.detail}", style="red", markup=False)
+    return typer.Exit(1)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the command with one line, not a traceback, for every failure that has a name."""
+    try:
+        yield
+    except SplitwayError as error:
+        raise fail(error) from error
+
+
+class Steps:
+    """Shows long work step by step: a spinner on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._status = ERR.status("starting") if ERR.is_terminal else None
+        self._started_s = time.monotonic()
+
+    def __enter__(self) -> Steps:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def say(self, step: str) -> None:
+        """Name the step that begins now."""
+        elapsed = f"{time.monotonic() - self._started_s:5.1f} s"
+        if self._status:
+            self._status.update(f"{elapsed}  {step}")
+        else:
+            print(f"{elapsed}  {step}", file=sys.stderr, flush=True)
+
+
+def quiet_tensorflow() -> None:
+    """Tell TensorFlow, before it is imported, to use the CPU and to keep its start-up notes to itself."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")

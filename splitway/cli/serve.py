@@ -1,0 +1,135 @@
+"""`splitway serve`: one app in one process, from a listening socket to a drained end.
+
+On SIGTERM or SIGINT the process first says that it is not ready, finishes what it has accepted and exits with 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from splitway.errors import SetupError
+from splitway.wire.lifecycle import Lifecycle
+
+APPS = {
+    "gateway": "gateway.app:create_app",
+    "feature_extractor": "services.feature_extractor.app:create_app",
+    "classifier": "services.classifier.app:create_app",
+}
+_KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
+_GRACE_S = 30
+_BACKLOG = 2048
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -> int:
+    """Serve one app until told to stop; return the process's exit code.
+
+    Args:
+        stage: one of the apps above.
+        host, port: where to listen, unless `fd` is given.
+        fd: an inherited socket, already bound; the process then ends with the one that gave it.
+        drain_s: seconds between saying 'not ready' and refusing connections.
+
+    Raises:
+        SplitwayError: the app cannot be made, or the port is taken.
+    """
+    app = _create(stage)
+    listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
+    if fd is not None:
+        _end_with_parent()
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=_KEEPALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+        backlog=_BACKLOG,
+    )
+    name = listener.getsockname()
+    print(f"{stage} listens on http://{name[0]}:{name[1]}", flush=True)
+    lifecycle: Lifecycle = app.state.lifecycle
+    server = _Server(config, lifecycle, drain_s)
+    server.run(sockets=[listener])
+    if lifecycle.failure is not None:
+        print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _create(stage: str) -> FastAPI:
+    if stage not in APPS:
+        raise SetupError(f"there is nothing called {stage!r} to serve; choose from {', '.join(APPS)}")
+    module, _, factory = APPS[stage].partition(":")
+    app: FastAPI = getattr(importlib.import_module(module), factory)()
+    return app
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a bound TCP socket. Raises SetupError if the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+    return listener
+
+
+def _end_with_parent() -> None:
+    """On Linux, be told to stop when the launcher dies, however it dies."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, draining in two steps and ending with 0 where it was asked to end."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_s = drain_s
+        self._drain_until_s: float | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals, and don't raise them again when all is done."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._drain_until_s is None:
+            self._lifecycle.drain()
+            self._drain_until_s = time.monotonic() + self._drain_s
+        elif sig == signal.SIGINT:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        drained = self._drain_until_s is not None and time.monotonic() >= self._drain_until_s
+        if drained or self._lifecycle.failure is not None:
+            self.should_exit = True
+        return await super().on_tick(counter)

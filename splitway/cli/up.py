@@ -1,0 +1,106 @@
+"""`splitway up` and `splitway demo`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from rich.markup import escape
+
+from splitway.cli.classify import classify_files, print_table
+from splitway.cli.console import ERR, OUT
+from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.errors import SetupError
+
+_COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
+_WATCH_S = 0.2
+
+
+def log_line(name: str, line: str) -> None:
+    """Print one line of a process's output with the process's name before it."""
+    colour = _COLOURS[name.partition(".")[0]]
+    OUT.print(f"[{colour}]{name:<20}|[/] {escape(line)}")
+
+
+class _StopSignal:
+    """Turns SIGINT and SIGTERM into a flag that can be waited for."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        return self._asked.wait(timeout_s)
+
+
+def up(models: Path, host: str, port: int, replicas: Mapping[str, int]) -> None:
+    """Start everything, stay until told to stop, stop everything.
+
+    Raises:
+        SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
+    """
+    stop = _StopSignal()
+    with LocalPipeline(LaunchPlan(models, host, port, replicas), log_line) as pipeline:
+        seconds = _wait_ready(pipeline, stop)
+        if seconds is None:
+            return
+        OUT.print(f"ready in {seconds:.1f} s: {pipeline.gateway.url}/v1/classify; Ctrl-C stops everything", style="bold")
+        _watch(pipeline, stop)
+
+
+def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
+    """Wait until all is ready; None if told to stop before."""
+    started_s = time.monotonic()
+    while not stop.wait(0.0):
+        try:
+            pipeline.wait_ready(timeout_s=1.0)
+        except SetupError:
+            pipeline.raise_if_ended()
+            if time.monotonic() - started_s > 120:
+                raise
+            continue
+        return time.monotonic() - started_s
+    return None
+
+
+def _watch(pipeline: LocalPipeline, stop: _StopSignal) -> None:
+    """Say when a replica ends; go on while the gateway lives."""
+    ended: set[str] = set()
+    while not stop.wait(_WATCH_S):
+        for process in pipeline.processes:
+            if process.exit_code is not None and process.name not in ended:
+                ended.add(process.name)
+                log_line(process.name, f"ended with {process.exit_code}")
+        if pipeline.gateway.exit_code is not None:
+            raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
+
+
+def demo(models: Path, files: list[Path]) -> None:
+    """Start the pipeline on free ports, classify the files, print a table, stop.
+
+    Raises:
+        SetupError: the pipeline did not come up, or a file could not be classified.
+    """
+    tail: deque[str] = deque(maxlen=20)
+    plan = LaunchPlan(models, port=0, run_file=None)
+    try:
+        with LocalPipeline(plan, lambda name, line: tail.append(f"{name} | {line}")) as pipeline:
+            seconds = pipeline.wait_ready()
+            ERR.print(f"pipeline ready in {seconds:.1f} s at {pipeline.gateway.url}")
+            results = classify_files(files, pipeline.gateway.url, top_k=3)
+    except SetupError:
+        print("\n".join(tail), file=sys.stderr)
+        raise
+    print_table(results)
+    if any(result.error for result in results):
+        raise SetupError("not every file could be classified")

@@ -1,0 +1,134 @@
+"""Everything that can go wrong, as one tree.
+
+    SplitwayError
+    ├── RequestError             the caller's to mend: the same request fails again
+    │   ├── InvalidInput             invalid_input
+    │   ├── NotFound                 not_found
+    │   ├── MethodNotAllowed         method_not_allowed
+    │   ├── FeatureSpaceMismatch     feature_space_mismatch
+    │   ├── TooLarge                 too_large
+    │   ├── UnsupportedMediaType     unsupported_media_type
+    │   └── RateLimited              rate_limited (retryable)
+    ├── ServingError             ours: the same request may succeed later or elsewhere
+    │   ├── BadStageAnswer           bad_stage_answer
+    │   ├── EngineFailed             engine_failed
+    │   ├── Unavailable              unavailable
+    │   ├── Overloaded               overloaded
+    │   └── DeadlineExceeded         deadline_exceeded
+    └── OfflineError             met on the command line, never on the wire
+        ├── BundleError              a bundle is missing, damaged or contradicts itself
+        ├── ModelError               a model that cannot be cut or converted
+        ├── ProofError               the cut model differs from the uncut one
+        ├── FetchError               a download is broken or missing
+        └── SetupError               settings or the machine stand in the way
+
+No class knows an HTTP status: each edge owns one table from code to its own statuses.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SplitwayError(Exception):
+    """A failure with a sentence for people and a code for programs.
+
+    Args:
+        detail: what was wrong, where, and what to do about it.
+        stage: the stage it happened in, where one is known.
+        retry_after_s: seconds after which another try is worthwhile, where that is known.
+    """
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, stage: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.stage = stage
+        self.retry_after_s = retry_after_s
+
+
+class RequestError(SplitwayError):
+    """The request itself is at fault."""
+
+
+class InvalidInput(RequestError):
+    code, title = "invalid_input", "The request cannot be understood"
+
+
+class NotFound(RequestError):
+    code, title = "not_found", "No such model, version or route"
+
+
+class MethodNotAllowed(RequestError):
+    code, title = "method_not_allowed", "The route does not take this method"
+
+
+class FeatureSpaceMismatch(RequestError):
+    code, title = "feature_space_mismatch", "The head was trained on other features"
+
+
+class TooLarge(RequestError):
+    code, title = "too_large", "The request is over a size limit"
+
+
+class UnsupportedMediaType(RequestError):
+    code, title = "unsupported_media_type", "The media type is not taken here"
+
+
+class RateLimited(RequestError):
+    code, title, retryable = "rate_limited", "The caller is over its rate", True
+
+
+class ServingError(SplitwayError):
+    """The pipeline is at fault; the request may succeed later or elsewhere."""
+
+    retryable = True
+
+
+class BadStageAnswer(ServingError):
+    code, title = "bad_stage_answer", "A stage gave an answer that makes no sense"
+
+
+class EngineFailed(ServingError):
+    code, title, retryable = "engine_failed", "The model could not be run", False
+
+
+class Unavailable(ServingError):
+    code, title = "unavailable", "A stage cannot be reached or is not ready"
+
+
+class Overloaded(ServingError):
+    code, title = "overloaded", "There is more work than can be taken"
+
+
+class DeadlineExceeded(ServingError):
+    code, title = "deadline_exceeded", "Time is up"
+
+
+class OfflineError(SplitwayError):
+    """Met while building, checking or starting; printed as one line."""
+
+    title = "The command cannot go on"
+
+
+class BundleError(OfflineError):
+    code = "bad_bundle"
+
+
+class ModelError(OfflineError):
+    code = "bad_model"
+
+
+class ProofError(OfflineError):
+    code = "proof_failed"
+
+
+class FetchError(OfflineError):
+    code = "fetch_failed"
+
+
+class SetupError(OfflineError):
+    code = "bad_setup"

@@ -1,0 +1,1 @@
+"""Online: serve one bundle as one stage."""

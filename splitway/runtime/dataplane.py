@@ -1,0 +1,126 @@
+"""One inference from checked tensors to tensors; knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from splitway.bundle import Bundle, describe
+from splitway.errors import InvalidInput, NotFound, TooLarge
+from splitway.runtime.batcher import Batcher
+from splitway.runtime.engine import Arrays
+from splitway.runtime.observe import StageMetrics, server_timing
+from splitway.runtime.stage import Stage, check_finite
+from splitway.wire.deadline import Deadline
+from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
+from splitway.wire.v2_rest import Answer, CallContext
+
+
+class DataPlane:
+    """Checks a request, lets the stage decode it, the batcher run it and the stage finish it.
+
+    Args:
+        bundle: what is served.
+        stage: the service's own part.
+        batcher: runs the model.
+        decoders: threads that decode, as many as may decode at once.
+        max_rows: rows that one request may have.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        stage: Stage,
+        batcher: Batcher,
+        decoders: ThreadPoolExecutor,
+        metrics: StageMetrics,
+        lifecycle: Lifecycle,
+        *,
+        max_rows: int,
+    ) -> None:
+        self.lifecycle = lifecycle
+        self._bundle = bundle
+        self._stage = stage
+        self._batcher = batcher
+        self._decoders = decoders
+        self._metrics = metrics
+        self._max_rows = max_rows
+        self._accepts = {spec.name: spec for spec in stage.accepts}
+        self._gives = {spec.name for spec in stage.gives}
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        manifest = self._bundle.manifest
+        if model != manifest.name:
+            raise NotFound(f"there is no model {model[:80]!r} here, only {manifest.name!r}")
+        if version not in (None, manifest.version):
+            raise NotFound(f"model {model!r} has no version {version!r} here, only {manifest.version!r}")
+        return {
+            "name": manifest.name,
+            "versions": [manifest.version],
+            "platform": "splitway",
+            "inputs": [spec.metadata() for spec in self._stage.accepts],
+            "outputs": [spec.metadata() for spec in self._stage.gives],
+            "parameters": describe(manifest),
+        }
+
+    async def infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
+        self.metadata(model, version)
+        with self._metrics.request():
+            response, timings = await self._run(request, context.deadline)
+        return Answer(response, {"server-timing": server_timing(timings)})
+
+    async def _run(self, request: InferRequest, deadline: Deadline) -> tuple[InferResponse, dict[str, float]]:
+        started_s = time.perf_counter()
+        self._check(request)
+        deadline.check("the work began")
+        inputs, decode_s = await self._decode({t.name: t for t in request.inputs}, deadline)
+        result = await self._batcher.submit(inputs, deadline)
+        for name in result.outputs:
+            check_finite(result.outputs, name)
+        outputs = tuple(self._stage.finish(result.outputs, request))
+        manifest = self._bundle.manifest
+        self._metrics.batch(result.batch_rows, result.compute_s)
+        timings = {"queue": result.queue_s, "decode": decode_s, "compute": result.compute_s}
+        timings["total"] = time.perf_counter() - started_s
+        parameters = {FEATURE_SPACE: manifest.feature_space}
+        return InferResponse(manifest.name, manifest.version, outputs, request.id, parameters), timings
+
+    async def _decode(self, tensors: dict[str, Tensor], deadline: Deadline) -> tuple[Arrays, float]:
+        if not self._stage.needs_decoding(tensors):
+            return self._stage.decode(tensors), 0.0
+
+        def decode() -> tuple[Arrays, float]:
+            deadline.check("its pictures were decoded")
+            started_s = time.perf_counter()
+            return self._stage.decode(tensors), time.perf_counter() - started_s
+
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+
+    def _check(self, request: InferRequest) -> None:
+        names = [tensor.name for tensor in request.inputs]
+        if len(names) != 1 or names[0] not in self._accepts:
+            accepted = " or ".join(repr(name) for name in self._accepts)
+            raise InvalidInput(f"the input must be exactly one of {accepted}, not {', '.join(map(repr, names))[:200]}")
+        for tensor in request.inputs:
+            self._accepts[tensor.name].check(tensor)
+            _check_rows_and_values(tensor, self._max_rows)
+        for output in request.outputs:
+            if output.name not in self._gives:
+                known = ", ".join(sorted(self._gives))
+                raise InvalidInput(f"there is no output {output.name[:80]!r}; this model gives {known}")
+        self._stage.check(request)
+
+
+def _check_rows_and_values(tensor: Tensor, max_rows: int) -> None:
+    if tensor.rows < 1:
+        raise InvalidInput(f"tensor {tensor.name!r} has no rows")
+    if tensor.rows > max_rows:
+        raise TooLarge(f"tensor {tensor.name!r} has {tensor.rows} rows; at most {max_rows} are taken at once")
+    if tensor.datatype.startswith("FP") and not np.isfinite(tensor.array).all():
+        raise InvalidInput(f"tensor {tensor.name!r} holds NaN or infinity; every number must be finite")

@@ -1,0 +1,60 @@
+"""What executes a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitway.bundle import Bundle, TensorEntry
+from splitway.errors import EngineFailed
+from splitway.wire.tensor import NUMPY_DTYPES
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Engine(Protocol):
+    """One loaded model. Used by one thread at a time: implementations need not be thread-safe."""
+
+    name: str
+    preferred_batch_rows: int
+    """Rows worth gathering before a run; 1 where a batch gains nothing."""
+
+    def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the model on inputs of n rows each and return outputs of n rows each.
+
+        Raises:
+            EngineFailed: the model could not be run.
+        """
+
+
+def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
+    """Load a bundle into an engine. The engine's library is imported here and nowhere earlier.
+
+    Raises:
+        BundleError: the bundle has no files for this engine, or they cannot be loaded.
+    """
+    if name == "tensorflow":
+        from splitway.runtime.tensorflow_engine import TensorFlowEngine
+
+        return TensorFlowEngine(bundle, threads)
+    from splitway.runtime.litert_engine import LiteRTEngine
+
+    return LiteRTEngine(bundle, threads)
+
+
+def zeros(entries: tuple[TensorEntry, ...], rows: int) -> dict[str, NDArray[Any]]:
+    """Inputs of the right names, types and shapes, to warm an engine with."""
+    return {e.name: np.zeros((rows, *e.shape[1:]), NUMPY_DTYPES[e.datatype]) for e in entries}
+
+
+def warm_up(engine: Engine, bundle: Bundle) -> None:
+    """Run the engine as it will be run, so that the first caller doesn't pay for it."""
+    for rows in {1, engine.preferred_batch_rows}:
+        outputs = engine.infer(zeros(bundle.manifest.inputs, rows))
+        for entry in bundle.manifest.outputs:
+            shape = outputs[entry.name].shape
+            if shape != (rows, *entry.shape[1:]):
+                raise EngineFailed(f"the engine gives {entry.name!r} of shape {shape}; the manifest says {entry.shape}")

@@ -1,0 +1,80 @@
+"""What a stage says of its work: Prometheus metrics, one registry per app, and the Server-Timing header."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from splitway.bundle import Manifest
+from splitway.errors import SplitwayError
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64)
+
+
+class StageMetrics:
+    """Counts one stage's requests and batches."""
+
+    def __init__(self, manifest: Manifest, engine: str) -> None:
+        self.registry = CollectorRegistry()
+        labels = {"stage": manifest.name}
+        self._requests = Counter(
+            "splitway_stage_requests_total", "Inference requests.", ["stage", "outcome"], registry=self.registry
+        )
+        self._duration = Histogram(
+            "splitway_stage_duration_seconds", "Time to an answer.", ["stage"], buckets=_SECONDS, registry=self.registry
+        ).labels(**labels)
+        self._compute = Histogram(
+            "splitway_stage_compute_seconds",
+            "Time in the engine per batch.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        ).labels(**labels)
+        self._rows = Histogram(
+            "splitway_stage_batch_rows", "Rows per batch.", ["stage"], buckets=_ROWS, registry=self.registry
+        ).labels(**labels)
+        self._in_flight = Gauge(
+            "splitway_stage_in_flight", "Requests being answered.", ["stage"], registry=self.registry
+        ).labels(**labels)
+        info = Gauge(
+            "splitway_stage_info",
+            "What is served; always 1.",
+            ["stage", "version", "feature_space", "engine"],
+            registry=self.registry,
+        )
+        info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)
+        self._stage = manifest.name
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
+        started_s = time.perf_counter()
+        outcome = "cancelled"
+        self._in_flight.inc()
+        try:
+            yield
+            outcome = "ok"
+        except SplitwayError as error:
+            outcome = error.code
+            raise
+        except Exception:
+            outcome = SplitwayError.code
+            raise
+        finally:
+            self._in_flight.dec()
+            self._requests.labels(self._stage, outcome).inc()
+            self._duration.observe(time.perf_counter() - started_s)
+
+    def batch(self, rows: int, compute_s: float) -> None:
+        """Record the batch that a request was answered in."""
+        self._rows.observe(rows)
+        self._compute.observe(compute_s)
+
+
+def server_timing(seconds: Mapping[str, float]) -> str:
+    """Format durations as a Server-Timing header, in milliseconds (W3C Server Timing)."""
+    return ", ".join(f"{name};dur={value * 1000:.3f}" for name, value in seconds.items())

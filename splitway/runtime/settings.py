@@ -1,0 +1,65 @@
+"""What a stage can be told, by environment variables with the prefix SPLITWAY_."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from splitway.errors import SetupError
+from splitway.wire.v2_rest import Limits
+
+
+class StageSettings(BaseSettings):
+    """Read once, when the app is made."""
+
+    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", frozen=True, use_attribute_docstrings=True)
+
+    models: Path = Path("models")
+    """Folder of bundles: `<stage>/<version>/`."""
+    model_version: str | None = None
+    """Version to serve; the highest if not set."""
+    engine: Literal["litert", "tensorflow"] = "litert"
+    """What executes the bundle."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Threads of the engine; 0 takes every core this process may use, and one for a head."""
+    max_batch_rows: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Rows the batcher gathers before it runs the engine; 0 leaves it to the engine (litert: no gathering)."""
+    max_batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """How long the first of a batch waits for others, in milliseconds."""
+    queue_rows: Annotated[int, Field(ge=1)] = 1024
+    """Rows that may wait for the engine; beyond it a request is answered 503."""
+    max_rows: Annotated[int, Field(ge=1)] = 64
+    """Rows of one request."""
+    max_body_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
+    """Bytes of one request body, as sent and as unpacked."""
+    max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
+    """Bytes of one encoded picture."""
+    max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
+    """Pixels of one picture, width times height."""
+    default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
+    """Time limit of a request that names none, in milliseconds."""
+    max_timeout_ms: Annotated[float, Field(gt=0)] = 60_000.0
+    """Longest time limit a request may ask for, in milliseconds."""
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3)
+
+
+def read_settings() -> StageSettings:
+    """Read the environment. Raises SetupError naming the first variable that is wrong."""
+    try:
+        return StageSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise SetupError(f"SPLITWAY_{name}={first.get('input')}: {first['msg']}") from error
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

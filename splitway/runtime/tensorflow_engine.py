@@ -1,0 +1,42 @@
+"""TensorFlow running the bundle's SavedModel: the reference engine, and the one for what LiteRT cannot convert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from splitway.bundle import Bundle
+from splitway.errors import BundleError, EngineFailed
+from splitway.runtime.engine import Arrays
+
+SAVED_MODEL = "saved_model"
+ENDPOINT = "serve"
+
+
+class TensorFlowEngine:
+    """One SavedModel with a dynamic number of rows."""
+
+    name = "tensorflow"
+    preferred_batch_rows = 8
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        bundle.engine_files(self.name)
+        path = bundle.folder / SAVED_MODEL
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            self._module = tf.saved_model.load(str(path))
+            self._serve = self._module.signatures[ENDPOINT]
+        except RuntimeError:  # the thread count is fixed once TensorFlow has run anything in this process
+            self._module = tf.saved_model.load(str(path))
+            self._serve = self._module.signatures[ENDPOINT]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise BundleError(f"{path} cannot be loaded by TensorFlow: {error}") from error
+
+    def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        try:
+            outputs = self._serve(**{name: tf.constant(array) for name, array in inputs.items()})
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise EngineFailed(f"TensorFlow could not run the model: {error}") from error
+        return {name: tensor.numpy() for name, tensor in outputs.items()}

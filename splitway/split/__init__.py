@@ -1,0 +1,1 @@
+"""Offline: cut a Keras model into bundles and prove the cut."""

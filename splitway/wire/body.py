@@ -1,0 +1,65 @@
+"""Reading a request's body within a limit that holds before memory is taken, packed or not."""
+
+from __future__ import annotations
+
+import zlib
+
+from starlette.requests import Request
+
+from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+
+_WINDOW_BITS = {"gzip": 31, "deflate": 15}
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body, unpacked if `Content-Encoding` says gzip or deflate.
+
+    Raises:
+        TooLarge: the body, as sent or as unpacked, is over `max_bytes`.
+        UnsupportedMediaType: another content encoding.
+        InvalidInput: packed bytes that do not unpack.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in (*_WINDOW_BITS, "identity"):
+        raise UnsupportedMediaType(f"content-encoding {encoding[:40]!r} is not taken; use gzip, deflate or none")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body if encoding == "identity" else unpack(body, encoding, max_bytes)
+
+
+def unpack(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Unpack gzip or deflate, stopping at `max_bytes`."""
+    decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
+    try:
+        data = decoder.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is not valid {encoding}: {error}") from error
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes)
+    if not decoder.eof or decoder.unused_data:
+        raise InvalidInput(f"the {encoding} body is cut short or has bytes behind its end")
+    return data
+
+
+def pack(body: bytes, encoding: str) -> bytes:
+    """Pack as gzip or deflate."""
+    encoder = zlib.compressobj(level=1, wbits=_WINDOW_BITS[encoding])
+    return encoder.compress(body) + encoder.flush()
+
+
+def packing_asked_for(accept_encoding: str | None) -> str | None:
+    """The encoding of a caller that names just one, as inference clients do; browsers' long lists stay unpacked."""
+    return accept_encoding if accept_encoding in _WINDOW_BITS else None
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"the body is over the limit of {max_bytes} bytes")

@@ -1,0 +1,34 @@
+"""What a process says of itself: is it ready, and if not, why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Lifecycle:
+    """Ready when nothing stands against it.
+
+    A reason not to be ready is asked for on each probe, so that readiness follows what is, not what was.
+
+    Args:
+        check: returns the reason why the process cannot serve, or None.
+    """
+
+    def __init__(self, check: Callable[[], str | None]) -> None:
+        self._check = check
+        self._draining = False
+        self.failure: str | None = None
+
+    def drain(self) -> None:
+        """Say 'not ready' from now on; work already accepted goes on."""
+        self._draining = True
+
+    def fail(self, reason: str) -> None:
+        """The process can never become ready; whoever runs it should end it."""
+        self.failure = reason
+
+    @property
+    def not_ready_because(self) -> str | None:
+        if self.failure is not None:
+            return self.failure
+        return "draining" if self._draining else self._check()

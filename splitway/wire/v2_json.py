@@ -1,0 +1,248 @@
+"""Open Inference Protocol v2 messages, as JSON or as a JSON header with binary tensors behind it.
+
+Whether a body is binary is said by `Inference-Header-Content-Length` alone, never by its Content-Type. Binary tensors
+follow the JSON header in the order in which it names them, little-endian and without padding.
+https://github.com/kserve/open-inference-protocol, Triton's binary tensor data and classification extensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from splitway.errors import InvalidInput
+from splitway.wire.json_data import decode_json, encode_json
+from splitway.wire.tensor import Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
+
+HEADER_LENGTH = "inference-header-content-length"
+FEATURE_SPACE = "feature_space"
+CLASSIFICATION = "classification"
+EXTENSIONS = ["binary_tensor_data", "classification"]
+DEFAULT_MAX_ELEMENTS = 1 << 26
+
+
+@dataclass(frozen=True)
+class RequestedOutput:
+    """An output the caller asks for by name."""
+
+    name: str
+    parameters: Parameters = field(default_factory=dict)
+
+    @property
+    def top_k(self) -> int:
+        """How many classes to give instead of the tensor; 0 for the tensor itself."""
+        value = self.parameters.get(CLASSIFICATION, 0)
+        if type(value) is not int or value < 0:
+            raise InvalidInput(f"parameter classification of output {self.name!r} must be a whole number from 0 up")
+        return value
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """One inference: input tensors, and the outputs asked for (none means all)."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[RequestedOutput, ...] = ()
+    id: str | None = None
+    parameters: Parameters = field(default_factory=dict)
+
+    def wants_binary(self, output: str) -> bool:
+        """Whether the caller wants this output as binary; what is said per output wins."""
+        asked = next((o.parameters.get("binary_data") for o in self.outputs if o.name == output), None)
+        return bool(self.parameters.get("binary_data_output", False) if asked is None else asked)
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The time limit among the request's parameters, in seconds (on the wire: microseconds)."""
+        value = self.parameters.get("timeout")
+        if value is None or value == 0:
+            return None
+        if type(value) is not int or value < 0:
+            raise InvalidInput("parameter timeout must be a positive number of microseconds")
+        return value / 1e6
+
+
+@dataclass(frozen=True)
+class InferResponse:
+    """One answer."""
+
+    model_name: str
+    model_version: str
+    outputs: tuple[Tensor, ...]
+    id: str | None = None
+    parameters: Parameters = field(default_factory=dict)
+
+    def output(self, name: str) -> Tensor:
+        """Return the output of that name. Raises InvalidInput if there is none."""
+        for tensor in self.outputs:
+            if tensor.name == name:
+                return tensor
+        raise InvalidInput(f"the answer of {self.model_name!r} has no output {name!r}")
+
+
+def parse_request(
+    body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS
+) -> InferRequest:
+    """Read an inference request. Raises InvalidInput with what is wrong and where."""
+    header, tail = _split(body, header_length)
+    outputs = tuple(_requested_output(entry) for entry in _objects(header, "outputs"))
+    inputs = _tensors(header, "inputs", tail, max_elements)
+    if not inputs:
+        raise InvalidInput("the request has no inputs")
+    return InferRequest(inputs, outputs, _id(header), _parameters(header, "the request"))
+
+
+def parse_response(
+    body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS
+) -> InferResponse:
+    """Read an inference response. Raises InvalidInput with what is wrong and where."""
+    header, tail = _split(body, header_length)
+    name, version = header.get("model_name"), header.get("model_version", "")
+    if not isinstance(name, str) or not isinstance(version, str):
+        raise InvalidInput("the answer does not name its model")
+    outputs = _tensors(header, "outputs", tail, max_elements)
+    return InferResponse(name, version, outputs, _id(header), _parameters(header, "the answer"))
+
+
+def build_request(request: InferRequest) -> tuple[bytes, str]:
+    """Return the body with every input as binary, and the value of the header-length header."""
+    inputs, buffers = _entries(request.inputs, lambda _: True)
+    header: dict[str, Any] = {"inputs": inputs}
+    if request.id is not None:
+        header["id"] = request.id
+    if request.parameters:
+        header["parameters"] = request.parameters
+    if request.outputs:
+        header["outputs"] = [{"name": o.name, "parameters": o.parameters} for o in request.outputs]
+    body, length = _join(header, buffers)
+    return body, length or str(len(body))
+
+
+def build_response(response: InferResponse, request: InferRequest) -> tuple[bytes, str | None]:
+    """Return the body, and the header-length header if any output in it is binary."""
+    outputs, buffers = _entries(response.outputs, request.wants_binary)
+    header: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
+    if request.id is not None:
+        header["id"] = request.id
+    if response.parameters:
+        header["parameters"] = response.parameters
+    header["outputs"] = outputs
+    return _join(header, buffers)
+
+
+def _entries(tensors: Iterable[Tensor], is_binary: Any) -> tuple[list[dict[str, Any]], list[Buffer]]:
+    entries: list[dict[str, Any]] = []
+    buffers: list[Buffer] = []
+    for tensor in tensors:
+        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+        parameters = dict(tensor.parameters)
+        if is_binary(tensor.name):
+            raw = encode_binary(tensor)
+            parameters["binary_data_size"] = sum(len(part) for part in raw)
+            buffers += raw
+        else:
+            parameters.pop("content_type", None)
+            entry["data"] = encode_json(tensor)
+        if parameters:
+            entry["parameters"] = parameters
+        entries.append(entry)
+    return entries, buffers
+
+
+def _join(header: Mapping[str, Any], buffers: Sequence[Buffer]) -> tuple[bytes, str | None]:
+    head = orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join((head, *buffers)), str(len(head))) if buffers else (head, None)
+
+
+def _split(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
+    view = memoryview(body)
+    length = view.nbytes
+    if header_length is not None:
+        if not (header_length.isascii() and header_length.isdigit() and len(header_length) <= 12):
+            raise InvalidInput(f"{HEADER_LENGTH} must be a number of bytes, not {header_length[:40]!r}")
+        length = int(header_length)
+        if length > view.nbytes:
+            raise InvalidInput(f"{HEADER_LENGTH} says {length} bytes, but the body has {view.nbytes}")
+    try:
+        header = orjson.loads(view[:length])
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the JSON cannot be read: {error}") from error
+    if not isinstance(header, dict):
+        raise InvalidInput("the JSON must be an object")
+    return header, view[length:]
+
+
+def _objects(header: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = header.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidInput(f"{key!r} must be a list of objects")
+    return entries
+
+
+def _id(header: Mapping[str, Any]) -> str | None:
+    value = header.get("id")
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput("'id' must be a string")
+    return value
+
+
+def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
+    value = owner.get("parameters", {})
+    if not isinstance(value, dict):
+        raise InvalidInput(f"the parameters of {what} must be an object")
+    return value
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    name = entry.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidInput("a tensor has no name")
+    return name
+
+
+def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:
+    name = _name(entry)
+    return RequestedOutput(name, _parameters(entry, f"output {name!r}"))
+
+
+def _tensors(header: Mapping[str, Any], key: str, tail: memoryview, max_elements: int) -> tuple[Tensor, ...]:
+    tensors: list[Tensor] = []
+    names: set[str] = set()
+    start = 0
+    for entry in _objects(header, key):
+        name = _name(entry)
+        if name in names:
+            raise InvalidInput(f"tensor {name!r} is there twice")
+        names.add(name)
+        tensor, size = _tensor(name, entry, tail[start:], max_elements)
+        tensors.append(tensor)
+        start += size
+    if start != tail.nbytes:
+        raise InvalidInput(f"the body has {tail.nbytes - start} bytes that belong to no tensor")
+    return tuple(tensors)
+
+
+def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements: int) -> tuple[Tensor, int]:
+    """Read one tensor and say how many binary bytes it took."""
+    shape, count = element_count(name, entry.get("shape"), max_elements)
+    datatype = entry.get("datatype")
+    if not isinstance(datatype, str):
+        raise InvalidInput(f"tensor {name!r} has no datatype")
+    parameters = _parameters(entry, f"tensor {name!r}")
+    size = parameters.get("binary_data_size")
+    if ("data" in entry) == (size is not None):
+        raise InvalidInput(f"tensor {name!r} must have exactly one of data and binary_data_size")
+    if size is None:
+        return decode_json(name, datatype, shape, count, entry["data"], parameters), 0
+    if type(size) is not int or size < 0:
+        raise InvalidInput(f"binary_data_size of tensor {name!r} must be a whole number from 0 up")
+    if size > tail.nbytes:
+        raise InvalidInput(f"tensor {name!r} says {size} binary bytes, but only {tail.nbytes} are left")
+    tensor = decode_binary(name, datatype, shape, count, tail[:size])
+    rest = {key: value for key, value in parameters.items() if key != "binary_data_size"}
+    return Tensor(name, tensor.datatype, shape, tensor.data, rest), size
+
+

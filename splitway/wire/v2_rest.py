@@ -1,0 +1,152 @@
+"""Open Inference Protocol v2 over HTTP: one thin skin, worn by every stage and by the gateway for the whole chain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from splitway import __version__
+from splitway.errors import SplitwayError
+from splitway.wire.body import pack, packing_asked_for, read_body
+from splitway.wire.deadline import Deadline, read_deadline
+from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_request
+
+STATUSES: dict[str, int] = {
+    "invalid_input": 400,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "feature_space_mismatch": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limited": 429,
+    "internal": 500,
+    "engine_failed": 500,
+    "bad_stage_answer": 502,
+    "unavailable": 503,
+    "overloaded": 503,
+    "deadline_exceeded": 504,
+}
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """What travels beside a request: who asks, and how long they wait."""
+
+    deadline: Deadline
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, and headers that travel beside it."""
+
+    response: InferResponse
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class InferencePlane(Protocol):
+    """What the skin needs beneath it."""
+
+    lifecycle: Lifecycle
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        """Describe a model. Raises NotFound."""
+
+    async def infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
+        """Run a model. Raises any SplitwayError."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take."""
+
+    max_body_bytes: int
+    max_elements: int
+    default_timeout_s: float
+    max_timeout_s: float
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response whose Content-Type is exactly application/json, as clients of the protocol expect."""
+    return Response(orjson.dumps(content), status, dict(headers or {}), media_type="application/json")
+
+
+def retry_after(error: SplitwayError) -> dict[str, str]:
+    """The Retry-After header of an error that knows when to come back, in whole seconds."""
+    return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+
+
+def v2_error(error: SplitwayError) -> Response:
+    """The protocol's error: `{"error": "<text>"}`."""
+    return json_response({"error": error.detail}, STATUSES[error.code], retry_after(error))
+
+
+def _ready(lifecycle: Lifecycle) -> Response:
+    reason = lifecycle.not_ready_because
+    if reason is None:
+        return json_response({"ready": True})
+    return json_response({"ready": False, "error": reason}, 503)
+
+
+async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Response:
+    model, version = request.path_params["model"], request.path_params.get("version")
+    headers = request.headers
+    deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
+    body = await read_body(request, limits.max_body_bytes)
+    parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
+    context = CallContext(deadline.sooner(parsed.timeout_s), headers)
+    answer = await plane.infer(model, version, parsed, context)
+    payload, header_length = build_response(answer.response, parsed)
+    extra = dict(answer.headers)
+    if header_length is not None:
+        extra[HEADER_LENGTH] = header_length
+    packing = packing_asked_for(headers.get("accept-encoding"))
+    if packing is not None:
+        payload, extra["content-encoding"] = pack(payload, packing), packing
+    media_type = "application/json" if header_length is None else "application/octet-stream"
+    return Response(payload, 200, extra, media_type=media_type)
+
+
+def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:
+    """The protocol's routes over a plane."""
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
+
+    async def server_metadata() -> Response:
+        return json_response({"name": "splitway", "version": __version__, "extensions": EXTENSIONS})
+
+    async def live() -> Response:
+        return json_response({"live": True})
+
+    async def ready() -> Response:
+        return _ready(plane.lifecycle)
+
+    async def model_metadata(request: Request) -> Response:
+        return json_response(plane.metadata(request.path_params["model"], request.path_params.get("version")))
+
+    async def model_ready(request: Request) -> Response:
+        plane.metadata(request.path_params["model"], request.path_params.get("version"))
+        return _ready(plane.lifecycle)
+
+    async def infer(request: Request) -> Response:
+        return await _infer(plane, limits, request)
+
+    get: list[tuple[str, Callable[..., Awaitable[Response]]]] = [
+        ("", server_metadata),
+        ("/", server_metadata),
+        ("/health/live", live),
+        ("/health/ready", ready),
+    ]
+    for model in ("/models/{model}", "/models/{model}/versions/{version}"):
+        get += [(model, model_metadata), (f"{model}/ready", model_ready)]
+        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response)
+    for path, endpoint in get:
+        router.add_api_route(path, endpoint, methods=["GET"], response_class=Response)
+    return router

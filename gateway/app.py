@@ -12,8 +12,8 @@ from gateway.edge import Edge, edge_router
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
 from gateway.plane import PipelinePlane
-from gateway.problems import render
 from gateway.prober import Prober
+from gateway.problems import render
 from gateway.request_id import RequestId
 from gateway.resilience.replicas import Replica, ReplicaSet
 from gateway.settings import GatewaySettings, read_settings

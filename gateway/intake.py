@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import orjson
 from starlette.datastructures import UploadFile
@@ -37,7 +37,7 @@ async def read_picture(request: Request, *, max_body_bytes: int, max_picture_byt
     else:
         raise UnsupportedMediaType(
             f"content-type {media_type[:60] or 'missing'} is not taken; send image/jpeg, image/png or image/webp, "
-            "multipart/form-data with a field 'image', or application/json with {\"image\": \"<base64>\"}"
+            'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
         )
     if not picture:
         raise InvalidInput("the picture is empty")
@@ -51,11 +51,13 @@ class _InMemoryParser(MultiPartParser):
 
 
 async def _from_multipart(request: Request, body: bytes) -> bytes:
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:
-        form = await _InMemoryParser(request.headers, stream(), max_files=1, max_fields=8, max_part_size=len(body)).parse()
+        form = await _InMemoryParser(
+            request.headers, stream(), max_files=1, max_fields=8, max_part_size=len(body)
+        ).parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise InvalidInput(f"the multipart body cannot be read: {error}") from error
     field = form.get(FIELD)

@@ -28,11 +28,13 @@ class PipelinePlane:
         self._pipeline = pipeline
         self._metrics = metrics
 
-    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+    def check_model(self, model: str, version: str | None) -> None:
         if model != MODEL:
             raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
         if version not in (None, VERSION):
             raise NotFound(f"model {MODEL!r} has no version {version!r} here, only {VERSION!r}")
+
+    def metadata(self) -> dict[str, Any]:
         return {
             "name": MODEL,
             "versions": [VERSION],
@@ -46,11 +48,11 @@ class PipelinePlane:
         shapes = [replica.output_shape for replica in self._pipeline.stages[-1].replicas.ready]
         return shapes[0] if shapes else (-1, -1)
 
-    async def infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
+    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         started_s = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = await self._infer(model, version, request, context)
+            answer = await self._infer(request, context)
             outcome = OK
         except SplitwayError as error:
             outcome = error.code
@@ -59,8 +61,7 @@ class PipelinePlane:
             self._metrics.answered(ROUTE, outcome, time.perf_counter() - started_s)
         return answer
 
-    async def _infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
-        self.metadata(model, version)
+    async def _infer(self, request: InferRequest, context: CallContext) -> Answer:
         if len(request.inputs) != 1 or request.inputs[0].name != IMAGE.name:
             raise InvalidInput(f"the input must be exactly one tensor {IMAGE.name!r} of encoded pictures")
         IMAGE.check(request.inputs[0])

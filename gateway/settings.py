@@ -47,12 +47,16 @@ class GatewaySettings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3)
+        return Limits(
+            self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3
+        )
 
     @property
     def chain(self) -> tuple[StageConfig, ...]:
         """The stages in the order in which a request meets them. Raises SetupError for an address that is none."""
-        return tuple(StageConfig(name, _urls(name, getattr(self, name))) for name in ("feature_extractor", "classifier"))
+        return tuple(
+            StageConfig(name, _urls(name, getattr(self, name))) for name in ("feature_extractor", "classifier")
+        )
 
 
 def _urls(name: str, text: str) -> tuple[str, ...]:

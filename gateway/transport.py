@@ -45,7 +45,14 @@ class Transport:
             await self._session.close()
 
     async def call(
-        self, stage: str, method: str, url: str, *, timeout_s: float, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        stage: str,
+        method: str,
+        url: str,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
     ) -> Reply:
         """Send one request and read its whole reply.
 

@@ -7,7 +7,6 @@ whole, so that a half-made one is never seen.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -77,6 +76,8 @@ class SourceModel(_Part):
 
 
 class Cut(_Part):
+    """Where the model was split, and what crosses."""
+
     layer: str
     bytes_per_row: int
 
@@ -144,6 +145,7 @@ class Bundle:
 
 
 def sha256_file(path: Path) -> str:
+    """Return the file's SHA-256 as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -249,11 +251,11 @@ def staged(*targets: Path) -> Iterator[list[Path]]:
 
 def _swap_in(folder: Path, target: Path) -> None:
     if not target.exists():
-        os.rename(folder, target)
+        folder.rename(target)
         return
     old = folder.with_name(f"{folder.name}.old")
-    os.rename(target, old)
-    os.rename(folder, target)
+    target.rename(old)
+    folder.rename(target)
     shutil.rmtree(old)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from splitway.bundle import Preprocessing
 from splitway.errors import InvalidInput, TooLarge
@@ -57,7 +57,7 @@ def decode_picture(data: Buffer, target: Preprocessing, limits: PictureLimits) -
             return _to_pixels(image, target)
     except Image.DecompressionBombError as error:
         raise TooLarge(f"the picture is too large to decode: {error}") from error
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture") from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
         # What Pillow's decoders raise on bytes that are cut short or contradict themselves.

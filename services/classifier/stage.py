@@ -29,6 +29,9 @@ class Classifier:
         self.accepts = tuple(entry.spec for entry in bundle.manifest.inputs)
         self.gives = tuple(entry.spec for entry in bundle.manifest.outputs)
 
+    def warm_up(self) -> None:
+        """Nothing here is slow the first time."""
+
     def check(self, request: InferRequest) -> None:
         """Raise FeatureSpaceMismatch unless the features name this head's space, on the tensor or on the request."""
         on_tensor = request.inputs[0].parameters.get(FEATURE_SPACE)
@@ -41,7 +44,9 @@ class Classifier:
             )
         if named != {self._feature_space}:
             foreign = ", ".join(sorted(str(space)[:40] for space in named))
-            raise FeatureSpaceMismatch(f"the features are from {foreign}; this head was trained on {self._feature_space}")
+            raise FeatureSpaceMismatch(
+                f"the features are from {foreign}; this head was trained on {self._feature_space}"
+            )
 
     def needs_decoding(self, tensors: Tensors) -> bool:
         return False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+from PIL import Image
 
 from splitway.bundle import FEATURES, IMAGE, PIXELS, Bundle
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureLimits, decode_picture, to_model_input
+from splitway.preprocessing import FORMATS, PictureLimits, decode_picture, to_model_input
 from splitway.runtime.engine import Arrays
 from splitway.runtime.stage import Tensors, features_tensor
 from splitway.wire.tensor import BYTES, Tensor, TensorSpec
@@ -28,6 +31,13 @@ class FeatureExtractor:
             TensorSpec(PIXELS, "UINT8", (-1, self._target.height, self._target.width, 3)),
         )
         self.gives = tuple(entry.spec for entry in bundle.manifest.outputs)
+
+    def warm_up(self) -> None:
+        """Load the decoders by decoding one small picture of each format."""
+        for format_ in FORMATS:
+            picture = io.BytesIO()
+            Image.new("RGB", (8, 8)).save(picture, format_)
+            decode_picture(picture.getvalue(), self._target, self._limits)
 
     def check(self, request: InferRequest) -> None:
         """Any picture may come; whether it can be decoded shows when it is."""

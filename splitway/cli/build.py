@@ -103,13 +103,17 @@ def report(models: Path, extractor: Manifest, head: Manifest) -> None:
     found, same = proof.against_uncut, proof.against_same_engine
     OUT.print(f"{models}/{extractor.name}/{extractor.version} and {models}/{head.name}/{head.version}", markup=False)
     OUT.print(f"  feature space  {extractor.feature_space}")
-    OUT.print(f"  cut            after {extractor.cut.layer}, {extractor.cut.bytes_per_row} bytes per row", markup=False)
+    OUT.print(
+        f"  cut            after {extractor.cut.layer}, {extractor.cut.bytes_per_row} bytes per row", markup=False
+    )
     OUT.print(
         f"  proof          {proof.inputs} inputs in batches of {', '.join(map(str, proof.batch_sizes))}: at most "
         f"{found.max_abs:.2g} from the uncut Keras model ({proof.tolerance:g} allowed), same class first"
     )
     if same is not None:
-        OUT.print(f"                 within {proof.engine}: at most {same.max_abs:.2g} ({same.max_ulp} ULP) from the uncut model")
+        OUT.print(
+            f"                 at most {same.max_abs:.2g} ({same.max_ulp} ULP) from the uncut model in {proof.engine}"
+        )
 
 
 def _preprocessing(shape: tuple[int | None, ...], dtype: str, options: SplitOptions) -> Preprocessing:
@@ -131,7 +135,9 @@ def _preprocessing(shape: tuple[int | None, ...], dtype: str, options: SplitOpti
             }
         )
     except (ValidationError, IndexError) as error:
-        raise ModelError(f"the model's input {shape} with these options cannot be fed with pictures: {error}") from error
+        raise ModelError(
+            f"the model's input {shape} with these options cannot be fed with pictures: {error}"
+        ) from error
 
 
 def _read_labels(path: Path | None) -> list[str] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,8 +59,30 @@ class Steps:
             print(f"{elapsed}  {step}", file=sys.stderr, flush=True)
 
 
-def quiet_tensorflow() -> None:
-    """Tell TensorFlow, before it is imported, to use the CPU and to keep its start-up notes to itself."""
+@contextmanager
+def tensorflow_hushed() -> Iterator[None]:
+    """Keep TensorFlow to the CPU and its C++ parts, which write to the process's stderr, off the user's screen.
+
+    Python's own stderr goes on; what was hushed is shown if the command fails in a way that has no name.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    python_stderr, native_stderr = sys.stderr, os.dup(2)
+    with tempfile.TemporaryFile() as hushed, os.fdopen(os.dup(2), "w", buffering=1) as spoken:
+        os.dup2(hushed.fileno(), 2)
+        sys.stderr = spoken
+        try:
+            yield
+        except (typer.Exit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            hushed.seek(0)
+            spoken.write(hushed.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr = python_stderr
+            os.dup2(native_stderr, 2)
+            os.close(native_stderr)

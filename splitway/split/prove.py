@@ -30,7 +30,8 @@ def ulp_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.i
         bits = np.ascontiguousarray(x, np.float32).view(np.int32).astype(np.int64)
         return np.where(bits < 0, np.int64(-(2**31)) - bits, bits)
 
-    return np.abs(ordered(a) - ordered(b))
+    distance: NDArray[np.int64] = np.abs(ordered(a) - ordered(b))
+    return distance
 
 
 def difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> Difference:
@@ -61,9 +62,7 @@ def uncut_in_keras(model: keras.Model, preprocessing: Preprocessing) -> Classify
     return classify
 
 
-def prove(
-    served: Classify, uncut: Classify, uncut_same_engine: Classify | None, inputs: Pixels, engine: str
-) -> Proof:
+def prove(served: Classify, uncut: Classify, uncut_same_engine: Classify | None, inputs: Pixels, engine: str) -> Proof:
     """Run all inputs through the served pieces in batches of 1, 3 and 8, and compare with the uncut model.
 
     Raises:
@@ -99,6 +98,8 @@ def _largest(differences: list[Difference]) -> Difference:
 
 def _check(found: Difference) -> None:
     if found.max_abs > TOLERANCE:
-        raise ProofError(f"the pieces differ from the uncut model by {found.max_abs:.3g}; at most {TOLERANCE} is allowed")
+        raise ProofError(
+            f"the pieces differ from the uncut model by {found.max_abs:.3g}; at most {TOLERANCE} is allowed"
+        )
     if not found.top1_equal:
         raise ProofError("the pieces name another class first than the uncut model for at least one input")

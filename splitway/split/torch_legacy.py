@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from splitway.errors import BundleError
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-_STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_STORAGE_DTYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 _ITEMS_BEFORE_STORAGES = 5
 
 
@@ -62,7 +62,7 @@ class _TensorOnlyUnpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _rebuild_tensor
         if module == "torch" and name in _STORAGE_DTYPES:
-            return _StorageType(_STORAGE_DTYPES[name])
+            return _StorageType(dtype=_STORAGE_DTYPES[name])
         raise pickle.UnpicklingError(f"the checkpoint asks for {module}.{name}, which a state dict does not need")
 
     def persistent_load(self, pid: Any) -> tuple[str, np.dtype[Any]]:

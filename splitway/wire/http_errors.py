@@ -29,10 +29,10 @@ def install_error_handlers(app: FastAPI, render: Render) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    async def nobody_thought_of(request: Request, error: Exception) -> Response:
+    async def nobody_thought_of(request: Request, _: Exception) -> Response:
         return render(request, SplitwayError("an internal error; the server's log says more"))
 
-    async def hung_up(request: Request, error: Exception) -> Response:
+    async def hung_up(request: Request, _: Exception) -> Response:
         return render(request, InvalidInput("the caller hung up before the body was complete"))
 
     app.add_exception_handler(SplitwayError, ours)

@@ -131,6 +131,7 @@ def decode_binary(name: str, datatype: str, shape: tuple[int, ...], count: int, 
 
 
 def numpy_dtype(name: str, datatype: object) -> np.dtype[Any]:
+    """The numpy type of a numeric datatype. Raises InvalidInput for one that is not known."""
     if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
         raise InvalidInput(f"tensor {name!r} has no datatype that is known here: {str(datatype)[:40]!r}")
     return NUMPY_DTYPES[datatype]
@@ -159,4 +160,4 @@ def encode_binary(tensor: Tensor) -> list[Buffer]:
     if tensor.datatype == BYTES:
         return [part for element in tensor.elements for part in (_LENGTH.pack(len(element)), element)]
     array = np.ascontiguousarray(tensor.array, NUMPY_DTYPES[tensor.datatype])
-    return [memoryview(array.reshape(-1).view(np.uint8))]
+    return [array.reshape(-1).view(np.uint8).data]

@@ -83,9 +83,7 @@ class InferResponse:
         raise InvalidInput(f"the answer of {self.model_name!r} has no output {name!r}")
 
 
-def parse_request(
-    body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS
-) -> InferRequest:
+def parse_request(body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS) -> InferRequest:
     """Read an inference request. Raises InvalidInput with what is wrong and where."""
     header, tail = _split(body, header_length)
     outputs = tuple(_requested_output(entry) for entry in _objects(header, "outputs"))
@@ -244,5 +242,3 @@ def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements:
     tensor = decode_binary(name, datatype, shape, count, tail[:size])
     rest = {key: value for key, value in parameters.items() if key != "binary_data_size"}
     return Tensor(name, tensor.datatype, shape, tensor.data, rest), size
-
-

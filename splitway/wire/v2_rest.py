@@ -57,10 +57,13 @@ class InferencePlane(Protocol):
 
     lifecycle: Lifecycle
 
-    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
-        """Describe a model. Raises NotFound."""
+    def check_model(self, model: str, version: str | None) -> None:
+        """Raise NotFound unless this model and version are served here."""
 
-    async def infer(self, model: str, version: str | None, request: InferRequest, context: CallContext) -> Answer:
+    def metadata(self) -> dict[str, Any]:
+        """Describe the model."""
+
+    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         """Run a model. Raises any SplitwayError."""
 
 
@@ -97,13 +100,12 @@ def _ready(lifecycle: Lifecycle) -> Response:
 
 
 async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Response:
-    model, version = request.path_params["model"], request.path_params.get("version")
     headers = request.headers
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
     body = await read_body(request, limits.max_body_bytes)
     parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
     context = CallContext(deadline.sooner(parsed.timeout_s), headers)
-    answer = await plane.infer(model, version, parsed, context)
+    answer = await plane.infer(parsed, context)
     payload, header_length = build_response(answer.response, parsed)
     extra = dict(answer.headers)
     if header_length is not None:
@@ -128,14 +130,19 @@ def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:
     async def ready() -> Response:
         return _ready(plane.lifecycle)
 
+    def check_model(request: Request) -> None:
+        plane.check_model(request.path_params["model"], request.path_params.get("version"))
+
     async def model_metadata(request: Request) -> Response:
-        return json_response(plane.metadata(request.path_params["model"], request.path_params.get("version")))
+        check_model(request)
+        return json_response(plane.metadata())
 
     async def model_ready(request: Request) -> Response:
-        plane.metadata(request.path_params["model"], request.path_params.get("version"))
+        check_model(request)
         return _ready(plane.lifecycle)
 
     async def infer(request: Request) -> Response:
+        check_model(request)
         return await _infer(plane, limits, request)
 
     get: list[tuple[str, Callable[..., Awaitable[Response]]]] = [

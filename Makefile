@@ -1,0 +1,56 @@
+# Every habit by one short name; CI calls the same names.
+UV_VERSION := 0.13.9
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MODELS := models
+BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
+LOCK_INDEX := https://index.invalid
+
+.PHONY: help setup models demo up test test-compose lint lock clean
+
+help: ## Say what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
+
+setup: $(STAMP) ## Make .venv with the locked dependencies
+
+$(STAMP): pyproject.toml uv.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv export --quiet --frozen --all-extras --group package --no-emit-project --output-file $(VENV)/requirements.txt
+	$(BIN)/uv pip install --quiet --require-hashes --requirement $(VENV)/requirements.txt
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+models: $(BUNDLES) ## Make the default bundles
+
+$(BUNDLES) &: | $(STAMP)
+	$(BIN)/splitway build --out $(MODELS)
+
+demo: setup models ## Start the pipeline, classify the samples, print their labels, stop
+	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
+
+up: setup models ## Start the pipeline and stay until Ctrl-C
+	$(BIN)/splitway up --models $(MODELS)
+
+test: setup models ## Run all tests; those that need Docker only where an engine answers
+	$(BIN)/pytest
+
+test-compose: setup ## Run the compose tests against a real Docker engine
+	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose
+
+lint: setup ## Check style, types, import contracts and the lock
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/uv lock --check --quiet
+
+lock: ## Lock the dependencies again. The lock names no index host: every machine uses its own
+	$(BIN)/uv lock --upgrade
+	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

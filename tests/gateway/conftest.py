@@ -1,0 +1,92 @@
+"""Stages that lie: small servers that answer whatever a test tells them to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+from aiohttp import web
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_response
+
+SPACE = "fs:0123456789abcdef"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Gateway = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+def answer(model: str, *tensors: Tensor, feature_space: str | None = SPACE) -> web.Response:
+    """A well-formed binary answer of a stage."""
+    parameters = {"feature_space": feature_space} if feature_space else {}
+    tensors = tuple(Tensor(t.name, t.datatype, t.shape, t.data, parameters) for t in tensors)
+    request = InferRequest((), parameters={"binary_data_output": True})
+    body, length = build_response(InferResponse(model, "1", tensors), request)
+    return web.Response(body=body, headers={HEADER_LENGTH: length or str(len(body))})
+
+
+def features(rows: int = 1) -> Tensor:
+    return Tensor.of_array("features", np.ones((rows, 4), np.float32))
+
+
+def classes(*elements: bytes) -> Tensor:
+    return Tensor.of_bytes("probabilities", elements, (1, len(elements)))
+
+
+async def good_extractor(_: web.Request) -> web.StreamResponse:
+    return answer("feature_extractor", features())
+
+
+async def good_classifier(_: web.Request) -> web.StreamResponse:
+    return answer("classifier", classes(b"0.75:1:dog", b"0.25:0:cat"))
+
+
+@asynccontextmanager
+async def serving(stage: str, handler: Handler) -> AsyncIterator[str]:
+    """Run a stage whose inferences are answered by `handler`; its health and metadata are true."""
+
+    async def ready(_: web.Request) -> web.Response:
+        return web.json_response({"ready": True})
+
+    async def metadata(_: web.Request) -> web.Response:
+        output = {"name": "y", "datatype": "FP32", "shape": [-1, 4]}
+        content = {"name": stage, "versions": ["1"], "outputs": [output], "parameters": {"feature_space": SPACE}}
+        return web.Response(body=orjson.dumps(content), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/v2/health/ready", ready)
+    app.router.add_get(f"/v2/models/{stage}", metadata)
+    app.router.add_post(f"/v2/models/{stage}/infer", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def gateway_before() -> Gateway:
+    """Make a gateway in front of lying stages, as a client to call it with."""
+
+    @asynccontextmanager
+    async def make(
+        extractor: Handler = good_extractor, classifier: Handler = good_classifier, **settings: object
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        async with serving("feature_extractor", extractor) as one, serving("classifier", classifier) as two:
+            app = create_app(GatewaySettings.model_validate({"feature_extractor": one, "classifier": two, **settings}))
+            transport = httpx.ASGITransport(app)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client,
+            ):
+                yield client
+
+    return make

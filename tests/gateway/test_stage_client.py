@@ -1,0 +1,150 @@
+"""Whatever a stage does, the caller gets one clear answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from aiohttp import web
+
+from splitway.wire.tensor import Tensor
+from tests.gateway.conftest import SPACE, Gateway, Handler, answer, classes, features, good_classifier
+
+JPEG = {"content-type": "image/jpeg"}
+
+
+async def classify(client: httpx.AsyncClient, **headers: str) -> httpx.Response:
+    return await client.post("/v1/classify", content=b"picture", headers={**JPEG, **headers})
+
+
+def refusing(status: int, body: str = '{"error": "the stage says no"}', **headers: str) -> Handler:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=body, content_type="application/json", headers=headers)
+
+    return handler
+
+
+async def _hangs(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    raise AssertionError("nobody waits this long")
+
+
+async def _breaks_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-length": "1000"})
+    await response.prepare(request)
+    await response.write(b"{")
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+async def _closes(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+async def _half_a_tensor(_: web.Request) -> web.StreamResponse:
+    whole = answer("feature_extractor", features())
+    assert isinstance(whole.body, bytes)
+    return web.Response(body=whole.body[:-3], headers=whole.headers)
+
+
+def _answers(*tensors: Tensor, feature_space: str | None = SPACE) -> Handler:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return answer("stage", *tensors, feature_space=feature_space)
+
+    return handler
+
+
+TROUBLE: dict[str, tuple[Handler, int, str]] = {
+    "400": (refusing(400), 400, "invalid_input"),
+    "409": (refusing(409), 409, "feature_space_mismatch"),
+    "413": (refusing(413), 413, "too_large"),
+    "415": (refusing(415), 415, "unsupported_media_type"),
+    "503": (refusing(503), 503, "unavailable"),
+    "504": (refusing(504), 504, "deadline_exceeded"),
+    "404": (refusing(404), 502, "bad_stage_answer"),
+    "500": (refusing(500), 502, "bad_stage_answer"),
+    "302": (refusing(302, location="http://127.0.0.1:1/"), 502, "bad_stage_answer"),
+    "400 without a message": (refusing(400, "<html>"), 502, "bad_stage_answer"),
+    "garbage": (refusing(200, "garbage"), 502, "bad_stage_answer"),
+    "half a tensor": (_half_a_tensor, 502, "bad_stage_answer"),
+    "reply broken off": (_breaks_off, 502, "bad_stage_answer"),
+    "connection closed": (_closes, 503, "unavailable"),
+    "two rows for one": (_answers(features(2)), 502, "bad_stage_answer"),
+    "no tensors": (_answers(), 502, "bad_stage_answer"),
+    "no feature space": (_answers(features(), feature_space=None), 502, "bad_stage_answer"),
+}
+
+
+@pytest.mark.parametrize(("handler", "status", "code"), TROUBLE.values(), ids=TROUBLE.keys())
+async def test_trouble_with_the_extractor(gateway_before: Gateway, handler: Handler, status: int, code: str) -> None:
+    async with gateway_before(extractor=handler) as client:
+        reply = await classify(client)
+    problem = reply.json()
+    assert (reply.status_code, problem["code"], problem["stage"]) == (status, code, "feature_extractor")
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert problem["id"] == reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("element", [b"", b"x:1:dog", b"0.5:dog", b"0.5:x:dog", b"\xff\xff"], ids=repr)
+async def test_classes_that_cannot_be_read(gateway_before: Gateway, element: bytes) -> None:
+    async with gateway_before(classifier=_answers(classes(element))) as client:
+        problem = (await classify(client)).json()
+    assert (problem["status"], problem["stage"]) == (502, "classifier")
+
+
+async def test_a_stage_that_hangs_is_left_when_the_time_is_up(gateway_before: Gateway) -> None:
+    async with gateway_before(classifier=_hangs) as client:
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        reply = await classify(client, **{"x-request-timeout-ms": "200"})
+        took_s = loop.time() - started_s
+    assert (reply.status_code, reply.json()["code"]) == (504, "deadline_exceeded")
+    assert took_s < 5
+
+
+async def test_a_reply_over_the_limit_is_cut_off(gateway_before: Gateway) -> None:
+    async with gateway_before(extractor=refusing(200, "x" * 10_000), max_reply_bytes=5_000) as client:
+        reply = await classify(client)
+    assert (reply.status_code, reply.json()["code"]) == (502, "bad_stage_answer")
+
+
+async def test_retry_after_is_handed_on(gateway_before: Gateway) -> None:
+    async with gateway_before(extractor=refusing(503, **{"retry-after": "7"})) as client:
+        assert (await classify(client)).headers["retry-after"] == "7"
+
+
+async def test_what_travels_beside_the_request(gateway_before: Gateway) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def classifier(request: web.Request) -> web.StreamResponse:
+        seen.append({name.lower(): value for name, value in request.headers.items()})
+        return await good_classifier(request)
+
+    async with gateway_before(classifier=classifier) as client:
+        headers = {"traceparent": "00-1-2-01", "x-request-id": "mine", "authorization": "secret", "cookie": "a=b"}
+        reply = await classify(client, **headers, **{"x-request-timeout-ms": "5000"})
+    assert reply.json()["id"] == reply.headers["x-request-id"] == "mine"
+    assert seen[0]["traceparent"] == "00-1-2-01"
+    assert seen[0]["x-request-id"] == "mine"
+    assert 0 < int(seen[0]["x-request-timeout-ms"]) <= 5000
+    assert not {"authorization", "cookie"} & set(seen[0])
+
+
+async def test_features_travel_on_with_their_space_and_unchanged(gateway_before: Gateway) -> None:
+    seen: list[bytes] = []
+
+    async def classifier(request: web.Request) -> web.StreamResponse:
+        seen.append(await request.read())
+        return await good_classifier(request)
+
+    async with gateway_before(classifier=classifier) as client:
+        await classify(client)
+    tensor = features()
+    assert seen[0].endswith(tensor.array.tobytes())
+    header = json.loads(seen[0][: -tensor.array.nbytes])
+    assert header["inputs"][0]["parameters"]["feature_space"] == "fs:0123456789abcdef"

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+from services.classifier.stage import Classifier, best
+from splitway.bundle import Bundle
+from splitway.errors import InvalidInput
+from splitway.wire.v2_json import InferRequest, RequestedOutput
+
+
+@given(hnp.arrays(np.float32, 20, elements={"min_value": 0, "max_value": 1}))
+def test_the_best_are_the_largest_in_order(row: np.ndarray) -> None:  # type: ignore[type-arg]
+    got = best(row, 5).tolist()
+    assert got == sorted(range(20), key=lambda i: (-row[i], i))[:5]
+
+
+def test_classes_read_back_to_the_same_float32(head_bundle: Bundle) -> None:
+    row = np.random.default_rng(3).dirichlet(np.ones(1000)).astype(np.float32)[None]
+    request = InferRequest((), (RequestedOutput("probabilities", {"classification": 3}),))
+    (tensor,) = Classifier(head_bundle).finish({"probabilities": row}, request)
+    assert tensor.shape == (1, 3)
+    for element in tensor.elements:
+        value, index, label = bytes(element).decode().split(":", 2)
+        assert np.float32(value) == row[0, int(index)]
+        assert label == head_bundle.labels[int(index)]
+
+
+def test_without_classification_the_tensor_itself_is_given(head_bundle: Bundle) -> None:
+    row = np.zeros((2, 1000), np.float32)
+    (tensor,) = Classifier(head_bundle).finish({"probabilities": row}, InferRequest(()))
+    assert tensor.array is row
+
+
+@pytest.mark.parametrize("k", [-1, 1.5, "3", True])
+def test_a_classification_that_is_no_count_is_refused(head_bundle: Bundle, k: object) -> None:
+    request = InferRequest((), (RequestedOutput("probabilities", {"classification": k}),))
+    with pytest.raises(InvalidInput, match="classification"):
+        Classifier(head_bundle).finish({"probabilities": np.zeros((1, 1000), np.float32)}, request)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splitway.errors import InvalidInput
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import (
+    InferRequest,
+    InferResponse,
+    RequestedOutput,
+    build_request,
+    build_response,
+    parse_request,
+    parse_response,
+)
+
+
+def _request(**entry: Any) -> bytes:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [1, 2, 3, 4]} | entry
+    return json.dumps({"inputs": [{k: v for k, v in tensor.items() if v is not ...}]}).encode()
+
+
+def test_a_binary_request_comes_back_as_it_was_sent() -> None:
+    features = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    tensors = (Tensor.of_array("features", features, {"feature_space": "fs:0"}), Tensor.of_bytes("b", [b"1", b""]))
+    request = InferRequest(tensors, (RequestedOutput("y", {"classification": 3}),), "id1", {"binary_data_output": True})
+    back = parse_request(*build_request(request))
+    assert back.id == "id1"
+    assert back.inputs[0].parameters == {"feature_space": "fs:0"}
+    assert back.inputs[0].array.tobytes() == features.tobytes()
+    assert [bytes(e) for e in back.inputs[1].elements] == [b"1", b""]
+    assert back.outputs[0].top_k == 3
+    assert back.wants_binary("y")
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_response_carries_float32_exactly(binary: bool) -> None:
+    values = np.random.default_rng(1).normal(size=(2, 7)).astype(np.float32)
+    response = InferResponse("m", "1", (Tensor.of_array("y", values),), parameters={"p": 1})
+    request = InferRequest((), id="7", parameters={"binary_data_output": binary})
+    body, length = build_response(response, request)
+    assert (length is not None) == binary
+    back = parse_response(body, length)
+    assert (back.model_name, back.model_version, back.id, back.parameters) == ("m", "1", "7", {"p": 1})
+    assert back.output("y").array.tobytes() == values.tobytes()
+
+
+def test_what_is_said_per_output_wins() -> None:
+    request = InferRequest((), (RequestedOutput("y", {"binary_data": False}),), parameters={"binary_data_output": True})
+    assert not request.wants_binary("y")
+    assert request.wants_binary("z")
+
+
+@pytest.mark.parametrize(
+    "data", [[1, 2, 3, 4], [[1, 2], [3, 4]], [[1.0, 2], [3, 4.0]]], ids=["flat", "nested", "mixed"]
+)
+def test_json_data_may_be_flat_or_nested(data: list[Any]) -> None:
+    assert parse_request(_request(data=data), None).inputs[0].array.tolist() == [[1, 2], [3, 4]]
+
+
+def test_base64_elements_are_decoded() -> None:
+    body = _request(datatype="BYTES", shape=[1], data=["AAEC"], parameters={"content_type": "base64"})
+    assert list(parse_request(body, None).inputs[0].elements) == [b"\x00\x01\x02"]
+
+
+BAD = {
+    "not json": b"{",
+    "not an object": b"[]",
+    "not utf-8": b'{"inputs": "\xff"}',
+    "deep json": b"[" * 100_000,
+    "deep data": b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":' + b"[" * 900 + b"]" * 900 + b"}]}",
+    "no inputs": b"{}",
+    "inputs no list": b'{"inputs": {}}',
+    "input no object": b'{"inputs": [1]}',
+    "no name": _request(name=...),
+    "empty name": _request(name=""),
+    "no shape": _request(shape=...),
+    "no datatype": _request(datatype=...),
+    "unknown datatype": _request(datatype="FP8"),
+    "unhashable datatype": _request(datatype=[]),
+    "neither data nor size": _request(data=...),
+    "both data and size": _request(parameters={"binary_data_size": 16}),
+    "too few": _request(data=[1, 2, 3]),
+    "too many": _request(data=[1] * 5),
+    "ragged": _request(data=[[1, 2], [3]]),
+    "wrong nesting": _request(data=[[1, 2, 3, 4]]),
+    "text for numbers": _request(data=["1", "2", "3", "4"]),
+    "null for numbers": _request(data=[1, 2, 3, None]),
+    "bool for numbers": _request(data=[True, True, True, False]),
+    "fraction for int": _request(datatype="INT32", data=[1, 2, 3, 4.5]),
+    "int out of range": _request(datatype="UINT8", data=[1, 2, 3, 256]),
+    "negative for unsigned": _request(datatype="UINT64", data=[1, 2, 3, -1]),
+    "huge int": _request(datatype="INT64", data=[1, 2, 3, 2**80]),
+    "numbers for bytes": _request(datatype="BYTES"),
+    "bad base64": _request(datatype="BYTES", shape=[1], data=["%"], parameters={"content_type": "base64"}),
+    "shape overflow": _request(shape=[2**40, 2**40]),
+    "parameters no object": _request(parameters=[]),
+    "size no int": _request(data=..., parameters={"binary_data_size": "16"}),
+    "size negative": _request(data=..., parameters={"binary_data_size": -1}),
+    "size beyond body": _request(data=..., parameters={"binary_data_size": 16}),
+    "id no string": orjson.dumps({"id": 1, "inputs": []}),
+    "twice": orjson.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [0], "data": []}] * 2}),
+}
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD.keys())
+def test_bad_requests_are_refused_with_a_sentence(body: bytes) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_request(body, None)
+    assert len(caught.value.detail) > 10
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "99999", "9" * 400, " 1", "\u0663"], ids=repr)
+def test_a_bad_header_length_is_refused(length: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_request(_request(), length)
+
+
+def test_bytes_that_belong_to_no_tensor_are_refused() -> None:
+    body, length = build_request(InferRequest((Tensor.of_array("x", np.zeros((1, 2), np.float32)),)))
+    with pytest.raises(InvalidInput, match="3 bytes that belong to no tensor"):
+        parse_request(body + b"123", length)
+
+
+@given(st.binary(max_size=200), st.one_of(st.none(), st.integers(0, 200).map(str)))
+def test_noise_is_refused_and_never_crashes(body: bytes, length: str | None) -> None:
+    try:
+        parse_request(body, length)
+    except InvalidInput:
+        return
+    pytest.fail("noise was taken for a request")
+
+
+def test_a_timeout_is_in_microseconds() -> None:
+    assert InferRequest((), parameters={"timeout": 1500}).timeout_s == pytest.approx(0.0015)
+    assert InferRequest(()).timeout_s is None
+    with pytest.raises(InvalidInput):
+        _ = InferRequest((), parameters={"timeout": "1"}).timeout_s

@@ -16,10 +16,11 @@ from gateway.prober import Prober
 from gateway.problems import render
 from gateway.request_id import RequestId
 from gateway.resilience.replicas import Replica, ReplicaSet
-from gateway.settings import GatewaySettings, read_settings
+from gateway.settings import GatewaySettings
 from gateway.stage_client import StageClient
 from gateway.transport import Transport
 from splitway import __version__
+from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import v2_router
@@ -35,7 +36,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     Raises:
         SetupError: at once, before anything listens.
     """
-    settings = settings or read_settings()
+    settings = settings or read_environment(GatewaySettings)
     transport = Transport(settings.max_reply_bytes)
     stages = [
         StageClient(stage.name, ReplicaSet([Replica(url) for url in stage.urls]), transport) for stage in settings.chain

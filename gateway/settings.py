@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.errors import SetupError
@@ -68,13 +68,3 @@ def _urls(name: str, text: str) -> tuple[str, ...]:
     if not urls:
         raise SetupError(f"SPLITWAY_{name.upper()} names no address")
     return urls
-
-
-def read_settings() -> GatewaySettings:
-    """Read the environment. Raises SetupError naming the first variable that is wrong."""
-    try:
-        return GatewaySettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SetupError(f"SPLITWAY_{name}={first.get('input')}: {first['msg']}") from error

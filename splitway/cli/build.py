@@ -135,9 +135,7 @@ def _preprocessing(shape: tuple[int | None, ...], dtype: str, options: SplitOpti
             }
         )
     except (ValidationError, IndexError) as error:
-        raise ModelError(
-            f"the model's input {shape} with these options cannot be fed with pictures: {error}"
-        ) from error
+        raise ModelError(f"the model's input {shape} with these options cannot be fed with pictures") from error
 
 
 def _read_labels(path: Path | None) -> list[str] | None:

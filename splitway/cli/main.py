@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -72,7 +72,7 @@ def split(
         str, typer.Option("--range", help="What the model expects pixel values 0 and 255 to be, as LOW:HIGH.")
     ] = "0:255",
     crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window that is kept.")] = 1.0,
-    resample: Annotated[str, typer.Option(help="bilinear, bicubic or box.")] = "bilinear",
+    resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
     version: Version = "1",
     force: Force = False,

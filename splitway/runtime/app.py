@@ -21,8 +21,9 @@ from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.engine import Arrays, Engine, load_engine, warm_up
 from splitway.runtime.observe import StageMetrics
-from splitway.runtime.settings import StageSettings, available_cores, read_settings
+from splitway.runtime.settings import StageSettings, available_cores
 from splitway.runtime.stage import Stage
+from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import json_response, v2_error, v2_router
@@ -105,7 +106,7 @@ def create_stage_app(name: str, role: Role, make_stage: MakeStage, settings: Sta
     Raises:
         BundleError, SetupError: at once, before anything listens.
     """
-    settings = settings or read_settings()
+    settings = settings or read_environment(StageSettings)
     bundle = load_bundle(find_bundle(settings.models, name, settings.model_version), role=role)
     runtime = StageRuntime(bundle, make_stage, settings)
 

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from splitway.errors import SetupError
 from splitway.wire.v2_rest import Limits
 
 
@@ -50,16 +49,6 @@ class StageSettings(BaseSettings):
         return Limits(
             self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3
         )
-
-
-def read_settings() -> StageSettings:
-    """Read the environment. Raises SetupError naming the first variable that is wrong."""
-    try:
-        return StageSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SetupError(f"SPLITWAY_{name}={first.get('input')}: {first['msg']}") from error
 
 
 def available_cores() -> int:

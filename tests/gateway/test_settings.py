@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.settings import GatewaySettings, read_settings
+from gateway.settings import GatewaySettings
 from splitway.errors import SetupError
+from splitway.wire.environment import read_environment
 
 
 def test_addresses_are_read_in_order() -> None:
@@ -23,4 +24,4 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPLITWAY_MAX_BODY_BYTES", "lots")
     with pytest.raises(SetupError, match="SPLITWAY_MAX_BODY_BYTES=lots"):
-        read_settings()
+        read_environment(GatewaySettings)

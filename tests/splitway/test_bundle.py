@@ -89,9 +89,14 @@ def test_a_failed_write_leaves_the_old_version_and_nothing_half_made(tmp_path: P
     old, new = tmp_path / "a" / "1", tmp_path / "b" / "1"
     old.mkdir(parents=True)
     (old / "file").write_text("old")
-    with pytest.raises(RuntimeError), staged(old, new) as (a, _):
-        (a / "file").write_text("new")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with staged(old, new) as (a, _):
+            (a / "file").write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert (old / "file").read_text() == "old"
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["file"]
     assert not new.exists()

@@ -12,7 +12,7 @@ from splitway.wire.v2_json import InferRequest, RequestedOutput
 
 
 @given(hnp.arrays(np.float32, 20, elements={"min_value": 0, "max_value": 1}))
-def test_the_best_are_the_largest_in_order(row: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_the_best_are_the_largest_in_order(row: np.ndarray) -> None:
     got = best(row, 5).tolist()
     assert got == sorted(range(20), key=lambda i: (-row[i], i))[:5]
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.cli.launch import LocalPipeline
 from splitway.runtime.inprocess import InProcessStage
 from splitway.wire.body import pack
 from splitway.wire.tensor import Tensor
@@ -217,7 +216,7 @@ def test_metrics_count_what_happened(extractor: httpx.Client) -> None:
     assert (count("ok"), count("invalid_input")) == (before[0] + 1, before[1] + 1)
 
 
-def test_the_request_is_named_in_the_reply(pipeline: LocalPipeline, extractor: httpx.Client) -> None:
+def test_the_request_is_named_in_the_reply(extractor: httpx.Client) -> None:
     body, length = build_request(InferRequest((Tensor.of_array("pixels", random_pixels(1)),), id="abc"))
     reply = extractor.post(EXTRACT, content=body, headers={HEADER_LENGTH: length}).json()
     assert (reply["id"], reply["model_name"], reply["model_version"]) == ("abc", "feature_extractor", "1")

@@ -49,7 +49,7 @@ async def running(infer: Callable[[Arrays], dict[str, NDArray[Any]]], policy: Ba
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
             await asyncio.sleep(0)
 
 

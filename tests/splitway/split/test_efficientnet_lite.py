@@ -13,7 +13,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused() -> None:
         pretrained({"_conv_stem.weight": np.zeros((1, 1, 1, 1), np.float32)})
 
 
-def test_labels_are_distinct_and_in_order(models: object) -> None:
+@pytest.mark.usefixtures("models")
+def test_labels_are_distinct_and_in_order() -> None:
     from splitway.split.default_model import load_default_labels
     from splitway.split.fetch import cache_folder
 

@@ -46,14 +46,16 @@ def test_a_damaged_cache_is_downloaded_again(index: Path, tmp_path: Path) -> Non
     assert hashlib.sha256(fetch(package, cache).read_bytes()).hexdigest() == package.sha256
 
 
-def test_another_file_than_the_pinned_one_is_refused_and_not_kept(index: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("index")
+def test_another_file_than_the_pinned_one_is_refused_and_not_kept(tmp_path: Path) -> None:
     package = Package("splitway-test-wheel", "1.0", NAME, "0" * 64)
     with pytest.raises(FetchError, match="0000 was expected; nothing was kept"):
         fetch(package, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_missing_download_is_one_clear_line(index: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("index")
+def test_a_missing_download_is_one_clear_line(tmp_path: Path) -> None:
     package = Package("splitway-test-wheel", "2.0", NAME, "0" * 64)
     with pytest.raises(
         FetchError, match=r"cannot download splitway-test-wheel 2\.0: .*No matching distribution"

@@ -16,7 +16,8 @@ def model(pixels: Pixels) -> NDArray[np.float32]:
     """Three probabilities that depend on every pixel."""
     sums = pixels.reshape(len(pixels), -1).astype(np.float64) @ np.linspace(0, 1, 144).reshape(48, 3)
     exps = np.exp((sums - sums.max(axis=1, keepdims=True)) / 500)
-    return (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities: NDArray[np.float32] = (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
 def test_equal_pieces_are_proved() -> None:

@@ -33,7 +33,8 @@ def _tuple(values: tuple[int, ...]) -> bytes:
 def _checkpoint(tensors: dict[str, bytes], storage: np.ndarray[Any, Any], magic: int = MAGIC_NUMBER) -> bytes:
     items = b"".join(_text(name) + code for name, code in tensors.items())
     state = b"\x80\x02ccollections\nOrderedDict\n)R(" + items + b"u."
-    head = b"".join(pickle.dumps(part, protocol=2) for part in (magic, 1001, {"little_endian": True}))
+    parts: tuple[object, ...] = (magic, 1001, {"little_endian": True})
+    head = b"".join(pickle.dumps(part, protocol=2) for part in parts)
     return head + state + pickle.dumps(["7"], protocol=2) + struct.pack("<q", storage.size) + storage.tobytes()
 
 
@@ -57,7 +58,8 @@ def test_a_view_outside_its_storage_is_refused(offset: int, shape: tuple[int, ..
 
 def test_a_checkpoint_that_asks_for_code_is_refused() -> None:
     evil = b"\x80\x02cos\nsystem\n" + _text("true") + b"\x85R."
-    head = b"".join(pickle.dumps(part, protocol=2) for part in (MAGIC_NUMBER, 1001, {}))
+    parts: tuple[object, ...] = (MAGIC_NUMBER, 1001, {})
+    head = b"".join(pickle.dumps(part, protocol=2) for part in parts)
     with pytest.raises(BundleError, match=r"asks for os\.system"):
         read_state_dict(head + evil)
 

@@ -13,7 +13,7 @@ ARRAYS = hnp.arrays(st.sampled_from(list(NUMPY_DTYPES.values())), hnp.array_shap
 
 
 @given(ARRAYS)
-def test_numbers_survive_the_wire_bit_for_bit(array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_numbers_survive_the_wire_bit_for_bit(array: np.ndarray) -> None:
     tensor = Tensor.of_array("x", array)
     raw = memoryview(b"".join(encode_binary(tensor)))
     back = decode_binary("x", tensor.datatype, tensor.shape, array.size, raw)

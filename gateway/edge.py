@@ -13,12 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_TOP_K, MIN_TOP_K, RAW_TYPES, read_picture, read_top_k
-from gateway.observe import OK, GatewayMetrics
+from gateway.observe import GatewayMetrics
 from gateway.pipeline import ChainAnswer, Pipeline
 from gateway.problems import MEDIA_TYPE, STATUSES, request_id
 from gateway.rate import ClientRate
 from gateway.settings import GatewaySettings
-from splitway.errors import SplitwayError
 from splitway.wire.deadline import read_deadline
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import CallContext, json_response
@@ -97,17 +96,8 @@ class Edge:
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture, and count it however it ends."""
-        started_s = time.perf_counter()
-        outcome = "cancelled"
-        try:
-            response = await self._classify(request, started_s)
-            outcome = OK
-        except SplitwayError as error:
-            outcome = error.code
-            raise
-        finally:
-            self._metrics.answered(CLASSIFY, outcome, time.perf_counter() - started_s)
-        return response
+        with self._metrics.request(CLASSIFY):
+            return await self._classify(request, time.perf_counter())
 
     async def _classify(self, request: Request, started_s: float) -> Response:
         await self._rate.admit(request.client.host if request.client else "unknown")
@@ -120,8 +110,7 @@ class Edge:
         id_ = request_id(request)
         context = CallContext(deadline, {**request.headers, "x-request-id": id_})
         predictions, answer = await self._pipeline.classify(picture, top_k, id_, context)
-        for stage, timings in answer.timings.items():
-            self._metrics.hop(stage, timings)
+        self._metrics.hops(answer.timings)
         timings_ms = _timings_ms(answer, time.perf_counter() - started_s)
         content = {
             "id": id_,

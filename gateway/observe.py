@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.stage_client import HopTimings
+from splitway.errors import SplitwayError
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-OK = "ok"
 
 
 class GatewayMetrics:
@@ -33,11 +37,25 @@ class GatewayMetrics:
             registry=self.registry,
         )
 
-    def answered(self, route: str, outcome: str, seconds: float) -> None:
-        """Count one request; the outcome is `ok` or the error's code."""
-        self._requests.labels(route, outcome).inc()
-        self._duration.labels(route).observe(seconds)
+    @contextmanager
+    def request(self, route: str) -> Iterator[None]:
+        """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
+        started_s = time.perf_counter()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except SplitwayError as error:
+            outcome = error.code
+            raise
+        except Exception:
+            outcome = SplitwayError.code
+            raise
+        finally:
+            self._requests.labels(route, outcome).inc()
+            self._duration.labels(route).observe(time.perf_counter() - started_s)
 
-    def hop(self, stage: str, timings: HopTimings) -> None:
-        """Record one hop."""
-        self._hops.labels(stage).observe(timings.total)
+    def hops(self, timings: Mapping[str, HopTimings]) -> None:
+        """Record the hops of one request."""
+        for stage, hop in timings.items():
+            self._hops.labels(stage).observe(hop.total)

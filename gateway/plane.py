@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from gateway.observe import OK, GatewayMetrics
+from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
-from splitway.errors import InvalidInput, NotFound, SplitwayError
+from splitway.errors import InvalidInput, NotFound
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import BYTES, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
@@ -49,17 +48,8 @@ class PipelinePlane:
         return shapes[0] if shapes else (-1, -1)
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
-        started_s = time.perf_counter()
-        outcome = "cancelled"
-        try:
-            answer = await self._infer(request, context)
-            outcome = OK
-        except SplitwayError as error:
-            outcome = error.code
-            raise
-        finally:
-            self._metrics.answered(ROUTE, outcome, time.perf_counter() - started_s)
-        return answer
+        with self._metrics.request(ROUTE):
+            return await self._infer(request, context)
 
     async def _infer(self, request: InferRequest, context: CallContext) -> Answer:
         if len(request.inputs) != 1 or request.inputs[0].name != IMAGE.name:
@@ -68,7 +58,6 @@ class PipelinePlane:
         if any(output.name != OUTPUT for output in request.outputs):
             raise InvalidInput(f"the only output is {OUTPUT!r}")
         answer = await self._pipeline.run(request.inputs[0], request.outputs, request.id, context)
-        for stage, timings in answer.timings.items():
-            self._metrics.hop(stage, timings)
+        self._metrics.hops(answer.timings)
         parameters = {FEATURE_SPACE: answer.feature_space}
         return Answer(InferResponse(MODEL, VERSION, answer.outputs, request.id, parameters))

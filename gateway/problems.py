@@ -7,24 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.errors import SplitwayError
+from splitway.wire import v2_rest
 from splitway.wire.v2_rest import retry_after, v2_error
 
 MEDIA_TYPE = "application/problem+json"
-STATUSES: dict[str, int] = {
-    "invalid_input": 400,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "feature_space_mismatch": 409,
-    "too_large": 413,
-    "unsupported_media_type": 415,
-    "rate_limited": 429,
-    "internal": 500,
-    "engine_failed": 502,
-    "bad_stage_answer": 502,
-    "unavailable": 503,
-    "overloaded": 503,
-    "deadline_exceeded": 504,
-}
+STATUSES = v2_rest.STATUSES | {"engine_failed": 502}
+"""The protocol's own, but a stage whose model fails is a bad gateway's trouble, not an internal error here."""
 
 
 def problem(error: SplitwayError, request_id: str) -> Response:

@@ -68,6 +68,7 @@ class LocalPipeline:
         self._plan = plan
         self._log = log
         self.processes: list[Process] = []
+        self._wrote_run_file = False
 
     @property
     def gateway(self) -> Process:
@@ -144,6 +145,7 @@ class LocalPipeline:
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps({GATEWAY: entry(self.gateway), **stages}, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
+        self._wrote_run_file = True
 
     def wait_ready(self, timeout_s: float = 60.0) -> float:
         """Wait until the gateway says that every stage is ready; return the seconds it took.
@@ -186,7 +188,7 @@ class LocalPipeline:
             deadline_s = time.monotonic() + _STOP_TIMEOUT_S
             for process in group:
                 _wait_or_kill(process, deadline_s - time.monotonic())
-        if self._plan.run_file is not None:
+        if self._plan.run_file is not None and self._wrote_run_file:
             self._plan.run_file.unlink(missing_ok=True)
 
 

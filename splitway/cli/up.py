@@ -58,6 +58,8 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int]) -> None:
             f"ready in {seconds:.1f} s: {pipeline.gateway.url}/v1/classify; Ctrl-C stops everything", style="bold"
         )
         _watch(pipeline, stop)
+        OUT.print("stopping")
+    OUT.print("stopped")
 
 
 def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:

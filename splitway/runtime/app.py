@@ -19,7 +19,7 @@ from splitway.bundle import Bundle, Role, find_bundle, load_bundle
 from splitway.errors import SplitwayError, Unavailable
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.dataplane import DataPlane
-from splitway.runtime.engine import Arrays, Engine, load_engine, warm_up
+from splitway.runtime.engine import PREFERRED_BATCH_ROWS, Arrays, Engine, load_engine, warm_up
 from splitway.runtime.observe import StageMetrics
 from splitway.runtime.settings import StageSettings, available_cores
 from splitway.runtime.stage import Stage
@@ -44,7 +44,8 @@ class StageRuntime:
         self._threads = settings.threads or (cores if bundle.manifest.role == "extractor" else 1)
         self.metrics = StageMetrics(bundle.manifest, settings.engine)
         self.lifecycle = Lifecycle(self._not_ready_because)
-        policy = BatchPolicy(settings.max_batch_rows or 1, settings.max_batch_wait_ms / 1000, settings.queue_rows)
+        batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[settings.engine]
+        policy = BatchPolicy(batch_rows, settings.max_batch_wait_ms / 1000, settings.queue_rows)
         self._batcher = Batcher(self._infer, policy)
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self.plane = DataPlane(

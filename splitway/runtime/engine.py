@@ -13,14 +13,14 @@ from splitway.errors import EngineFailed
 from splitway.wire.tensor import NUMPY_DTYPES
 
 Arrays = Mapping[str, NDArray[Any]]
+PREFERRED_BATCH_ROWS = {"litert": 1, "tensorflow": 8}
+"""Rows worth gathering before a run, by engine; 1 where a batch gains nothing (measured: shared/FACTS.md)."""
 
 
 class Engine(Protocol):
     """One loaded model. Used by one thread at a time: implementations need not be thread-safe."""
 
     name: str
-    preferred_batch_rows: int
-    """Rows worth gathering before a run; 1 where a batch gains nothing."""
 
     def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run the model on inputs of n rows each and return outputs of n rows each.
@@ -52,7 +52,7 @@ def zeros(entries: tuple[TensorEntry, ...], rows: int) -> dict[str, NDArray[Any]
 
 def warm_up(engine: Engine, bundle: Bundle) -> None:
     """Run the engine as it will be run, so that the first caller doesn't pay for it."""
-    for rows in {1, engine.preferred_batch_rows}:
+    for rows in {1, PREFERRED_BATCH_ROWS[engine.name]}:
         outputs = engine.infer(zeros(bundle.manifest.inputs, rows))
         for entry in bundle.manifest.outputs:
             shape = outputs[entry.name].shape

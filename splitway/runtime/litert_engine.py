@@ -21,7 +21,6 @@ class LiteRTEngine:
     """One interpreter. It is not thread-safe: shared by two threads it fails some requests."""
 
     name = "litert"
-    preferred_batch_rows = 1
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         (path,) = bundle.engine_files(self.name).values()

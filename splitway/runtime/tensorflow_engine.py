@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -19,16 +20,13 @@ class TensorFlowEngine:
     """One SavedModel with a dynamic number of rows."""
 
     name = "tensorflow"
-    preferred_batch_rows = 8
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         bundle.engine_files(self.name)
         path = bundle.folder / SAVED_MODEL
-        try:
+        with contextlib.suppress(RuntimeError):  # the count is fixed once TensorFlow has run anything in this process
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-            self._module = tf.saved_model.load(str(path))
-            self._serve = self._module.signatures[ENDPOINT]
-        except RuntimeError:  # the thread count is fixed once TensorFlow has run anything in this process
+        try:
             self._module = tf.saved_model.load(str(path))
             self._serve = self._module.signatures[ENDPOINT]
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

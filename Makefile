@@ -46,6 +46,7 @@ lint: setup ## Check style, types, import contracts and the lock
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/uv lock --check --quiet
+	@! grep -nE 'https?://' uv.lock | grep -v '$(LOCK_INDEX)/' || { echo 'uv.lock names a host: use make lock'; exit 1; }
 
 lock: ## Lock the dependencies again. The lock names no index host: every machine uses its own
 	$(BIN)/uv lock --upgrade

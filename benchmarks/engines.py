@@ -35,7 +35,9 @@ def main() -> None:
         rounds = [[_ms_per_row(engine, rows) for engine in engines] for _ in range(ROUNDS)]
         medians = [statistics.median(values) for values in zip(*rounds, strict=True)]
         ratio = statistics.median(b / a for a, b in rounds)
-        print(f"batch of {rows}: litert {medians[0]:.1f} ms, tensorflow {medians[1]:.1f} ms a picture, ratio {ratio:.1f}")
+        print(
+            f"batch of {rows}: litert {medians[0]:.1f} ms, tensorflow {medians[1]:.1f} ms a picture, ratio {ratio:.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
 
 from gateway.edge import Edge, edge_router
@@ -14,6 +14,7 @@ from gateway.pipeline import Pipeline
 from gateway.plane import PipelinePlane
 from gateway.prober import Prober
 from gateway.problems import render
+from gateway.rate import ClientRate
 from gateway.request_id import RequestId
 from gateway.resilience.replicas import Replica, ReplicaSet
 from gateway.settings import GatewaySettings
@@ -39,7 +40,13 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     settings = settings or read_environment(GatewaySettings)
     transport = Transport(settings.max_reply_bytes)
     stages = [
-        StageClient(stage.name, ReplicaSet([Replica(url) for url in stage.urls]), transport) for stage in settings.chain
+        StageClient(
+            stage.name,
+            ReplicaSet([Replica(url) for url in stage.urls]),
+            transport,
+            takes_callers_input=position == 0,
+        )
+        for position, stage in enumerate(settings.chain)
     ]
     pipeline = Pipeline(stages)
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
@@ -60,7 +67,8 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app.state.lifecycle = lifecycle
     app.add_middleware(RequestId)
     install_error_handlers(app, render)
-    app.include_router(edge_router(Edge(pipeline, settings, metrics, lifecycle)))
-    app.include_router(v2_router(PipelinePlane(pipeline, metrics, lifecycle), settings.limits))
+    limited = [Depends(ClientRate(settings.rate_per_second))]
+    app.include_router(edge_router(Edge(pipeline, settings, metrics, lifecycle)), dependencies=limited)
+    app.include_router(v2_router(PipelinePlane(pipeline, metrics, lifecycle), settings.limits), dependencies=limited)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app

@@ -16,7 +16,6 @@ from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import ChainAnswer, Pipeline
 from gateway.problems import MEDIA_TYPE, STATUSES, request_id
-from gateway.rate import ClientRate
 from gateway.settings import GatewaySettings
 from splitway.wire.deadline import read_deadline
 from splitway.wire.lifecycle import Lifecycle
@@ -92,7 +91,6 @@ class Edge:
         self._settings = settings
         self._metrics = metrics
         self._lifecycle = lifecycle
-        self._rate = ClientRate(settings.rate_per_second)
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture, and count it however it ends."""
@@ -100,15 +98,14 @@ class Edge:
             return await self._classify(request, time.perf_counter())
 
     async def _classify(self, request: Request, started_s: float) -> Response:
-        await self._rate.admit(request.client.host if request.client else "unknown")
         limits, settings = self._settings.limits, self._settings
         deadline = read_deadline(request.headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         top_k = read_top_k(request)
         picture = await read_picture(
-            request, max_body_bytes=settings.max_body_bytes, max_picture_bytes=settings.max_picture_bytes
+            request, deadline, max_body_bytes=settings.max_body_bytes, max_picture_bytes=settings.max_picture_bytes
         )
         id_ = request_id(request)
-        context = CallContext(deadline, {**request.headers, "x-request-id": id_})
+        context = CallContext(deadline, request.headers)
         predictions, answer = await self._pipeline.classify(picture, top_k, id_, context)
         self._metrics.hops(answer.timings)
         timings_ms = _timings_ms(answer, time.perf_counter() - started_s)

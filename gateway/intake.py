@@ -6,34 +6,36 @@ import base64
 import binascii
 from collections.abc import AsyncGenerator
 
-import orjson
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
 from splitway.wire.body import read_body
+from splitway.wire.deadline import Deadline
+from splitway.wire.json_data import loads_bounded
 
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
 FIELD = "image"
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
-async def read_picture(request: Request, *, max_body_bytes: int, max_picture_bytes: int) -> bytes:
+async def read_picture(request: Request, deadline: Deadline, *, max_body_bytes: int, max_picture_bytes: int) -> bytes:
     """Return the encoded picture.
 
     Raises:
         UnsupportedMediaType: none of the three forms.
         InvalidInput: the form does not hold a picture.
         TooLarge: the body or the picture is over its limit.
+        DeadlineExceeded: the body did not arrive in time.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type in RAW_TYPES:
-        picture = await read_body(request, max_body_bytes)
+        picture = await read_body(request, max_body_bytes, deadline)
     elif media_type == "multipart/form-data":
-        picture = await _from_multipart(request, await read_body(request, max_body_bytes))
+        picture = await _from_multipart(request, await read_body(request, max_body_bytes, deadline))
     elif media_type == "application/json":
-        picture = _from_json(await read_body(request, max_body_bytes))
+        picture = _from_json(await read_body(request, max_body_bytes, deadline))
     else:
         raise UnsupportedMediaType(
             f"content-type {media_type[:60] or 'missing'} is not taken; send image/jpeg, image/png or image/webp, "
@@ -69,10 +71,7 @@ async def _from_multipart(request: Request, body: bytes) -> bytes:
 
 
 def _from_json(body: bytes) -> bytes:
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the JSON cannot be read: {error}") from error
+    content = loads_bounded(body, len(body))
     text = content.get(FIELD) if isinstance(content, dict) else None
     if not isinstance(text, str):
         raise InvalidInput('the JSON must be {"image": "<base64>"}')

@@ -69,7 +69,7 @@ class Pipeline:
         """Return the best `top_k` classes of one encoded picture, best first."""
         wanted = RequestedOutput(_PROBABILITIES, {CLASSIFICATION: top_k})
         answer = await self.run(Tensor.of_bytes("image", [picture]), (wanted,), request_id, context)
-        return _predictions(self.stages[-1].name, answer.outputs[0]), answer
+        return _predictions(self.stages[-1].name, answer.outputs[0], top_k), answer
 
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""
@@ -117,10 +117,13 @@ def _feature_space(stage: str, tensors: tuple[Tensor, ...]) -> str:
     return space
 
 
-def _predictions(stage: str, tensor: Tensor) -> list[Prediction]:
-    """Read `probability:index:label` elements."""
+def _predictions(stage: str, tensor: Tensor, top_k: int) -> list[Prediction]:
+    """Read 1 to `top_k` elements `probability:index:label`."""
     try:
         found = [bytes(element).decode().split(":", 2) for element in tensor.elements]
-        return [Prediction(label, int(index), float(confidence)) for confidence, index, label in found]
+        predictions = [Prediction(label, int(index), float(confidence)) for confidence, index, label in found]
     except (InvalidInput, ValueError) as error:
         raise BadStageAnswer(f"{stage} gave classes that cannot be read: {error}", stage=stage) from error
+    if not 1 <= len(predictions) <= top_k or not all(0 <= p.confidence <= 1 for p in predictions):
+        raise BadStageAnswer(f"{stage} gave {len(predictions)} classes, or confidences outside 0 to 1", stage=stage)
+    return predictions

@@ -57,6 +57,8 @@ class PipelinePlane:
         IMAGE.check(request.inputs[0])
         if any(output.name != OUTPUT for output in request.outputs):
             raise InvalidInput(f"the only output is {OUTPUT!r}")
+        for output in request.outputs:
+            output.check_top_k()
         answer = await self._pipeline.run(request.inputs[0], request.outputs, request.id, context)
         self._metrics.hops(answer.timings)
         parameters = {FEATURE_SPACE: answer.feature_space}

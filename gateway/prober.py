@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.stage_client import StageClient
 from gateway.transport import Reply, Transport
 from splitway.errors import BadStageAnswer, SplitwayError
 
+_log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
 _HEADERS = {"accept-encoding": "identity"}
 
@@ -57,6 +59,9 @@ class Prober:
             _learn(stage, replica, metadata)
         except SplitwayError as error:
             replica.is_not(ReplicaState.UNREACHABLE, error.detail)
+        except Exception:  # one replica's oddity must not end the probing of all
+            _log.exception("probing %s", replica.url)
+            replica.is_not(ReplicaState.UNREACHABLE, "could not be probed; the gateway's log says more")
 
     async def _get(self, stage: str, url: str) -> Reply:
         return await self._transport.call(stage, "GET", url, timeout_s=_TIMEOUT_S, headers=_HEADERS)

@@ -7,6 +7,7 @@ import time
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from starlette.requests import Request
 
 from splitway.errors import RateLimited
 
@@ -18,9 +19,12 @@ class ClientRate:
         self._item = RateLimitItemPerSecond(per_second) if per_second else None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    async def admit(self, client: str) -> None:
-        """Count one request. Raises RateLimited, which says when to come back."""
-        if self._item is None or await self._limiter.hit(self._item, client):
+    async def __call__(self, request: Request) -> None:
+        """Count one request that asks for work. Raises RateLimited, which says when to come back."""
+        if self._item is None or request.method != "POST":
+            return
+        client = request.client.host if request.client else "unknown"
+        if await self._limiter.hit(self._item, client):
             return
         window = await self._limiter.get_window_stats(self._item, client)
         raise RateLimited(

@@ -13,7 +13,7 @@ _USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class RequestId:
-    """ASGI middleware that sets `state.request_id` and the answer's `x-request-id`."""
+    """ASGI middleware that sets `x-request-id` on the request, its state and the answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,6 +24,8 @@ class RequestId:
             return
         given = next((value for name, value in scope["headers"] if name == HEADER.encode()), b"")
         id_ = given.decode() if _USABLE.fullmatch(given) else uuid.uuid4().hex
+        others = [header for header in scope["headers"] if header[0] != HEADER.encode()]
+        scope["headers"] = [*others, (HEADER.encode(), id_.encode())]
         scope.setdefault("state", {})["request_id"] = id_
 
         async def send_with_id(message: Message) -> None:

@@ -38,7 +38,7 @@ class GatewaySettings(BaseSettings):
     """Bytes of one stage's reply; a longer one is refused as nonsense."""
     default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
     """Time limit of a request that names none, in milliseconds."""
-    max_timeout_ms: Annotated[float, Field(gt=0)] = 60_000.0
+    max_timeout_ms: Annotated[float, Field(gt=0)] = 30_000.0
     """Longest time limit a request may ask for, in milliseconds."""
     probe_interval_ms: Annotated[float, Field(ge=50)] = 1_000.0
     """How often each replica is asked whether it is ready, in milliseconds."""
@@ -62,9 +62,16 @@ class GatewaySettings(BaseSettings):
 def _urls(name: str, text: str) -> tuple[str, ...]:
     urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
     for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
+        if not _is_address(url):
             raise SetupError(f"SPLITWAY_{name.upper()}: {url!r} is not an address such as http://127.0.0.1:8081")
     if not urls:
         raise SetupError(f"SPLITWAY_{name.upper()} names no address")
     return urls
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:  # brackets that do not close, a port that is none
+        return False

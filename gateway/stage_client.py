@@ -17,6 +17,7 @@ from gateway.transport import Reply, Transport
 from splitway.errors import (
     BadStageAnswer,
     DeadlineExceeded,
+    EngineFailed,
     FeatureSpaceMismatch,
     InvalidInput,
     SplitwayError,
@@ -29,11 +30,13 @@ from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, bu
 from splitway.wire.v2_rest import CallContext
 
 FORWARDED_HEADERS = ("traceparent", "tracestate", "x-request-id")
+_CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
 _ERRORS: dict[int, type[SplitwayError]] = {
     400: InvalidInput,
     409: FeatureSpaceMismatch,
     413: TooLarge,
     415: UnsupportedMediaType,
+    500: EngineFailed,
     503: Unavailable,
     504: DeadlineExceeded,
 }
@@ -65,10 +68,15 @@ class StageClient:
         name: the stage, and the model's name on it.
         replicas: where it runs.
         transport: sends the bytes.
+        takes_callers_input: whether it is the first of the chain; what a later stage is sent is not the caller's
+            doing, and a stage that refuses it is at odds with the one before it.
     """
 
-    def __init__(self, name: str, replicas: ReplicaSet, transport: Transport) -> None:
+    def __init__(
+        self, name: str, replicas: ReplicaSet, transport: Transport, *, takes_callers_input: bool = True
+    ) -> None:
         self.name = name
+        self._takes_callers_input = takes_callers_input
         self.replicas = replicas
         self._transport = transport
 
@@ -129,7 +137,7 @@ class StageClient:
             detail = orjson.loads(reply.body)["error"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             kind, detail = None, "with a body that is no error message"
-        if kind is None:
+        if kind is None or (kind in _CALLERS_FAULT and not self._takes_callers_input):
             return BadStageAnswer(f"{self.name} answered {reply.status}: {str(detail)[:500]}", stage=self.name)
         retry_after = reply.headers.get("retry-after", "")
         return kind(

@@ -62,6 +62,8 @@ class Transport:
             BadStageAnswer: the reply is no HTTP, breaks off, or is larger than allowed.
         """
         assert self._session is not None, "the transport has not been opened"
+        if timeout_s <= 0:  # to aiohttp it would mean no limit
+            raise DeadlineExceeded(f"the time was up before {stage} was called", stage=stage)
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_TIMEOUT_S, timeout_s))
         async with (
             _translated(stage, url),

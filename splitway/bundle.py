@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -237,26 +237,36 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 @contextmanager
 def staged(*targets: Path) -> Iterator[list[Path]]:
     """Give an empty folder beside each target; on success they all take their places, on failure none does."""
-    folders = [target.with_name(f".{target.name}.{secrets.token_hex(4)}") for target in targets]
+    folders = [_beside(target) for target in targets]
     try:
         for folder in folders:
             folder.mkdir(parents=True)
         yield folders
-        for folder, target in zip(folders, targets, strict=True):
-            _swap_in(folder, target)
+        _swap_all(list(zip(folders, targets, strict=True)))
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _swap_in(folder: Path, target: Path) -> None:
-    if not target.exists():
-        folder.rename(target)
-        return
-    old = folder.with_name(f"{folder.name}.old")
-    target.rename(old)
-    folder.rename(target)
-    shutil.rmtree(old)
+def _beside(target: Path) -> Path:
+    """A hidden name in the target's folder that nobody has."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+
+
+def _swap_all(pairs: list[tuple[Path, Path]]) -> None:
+    undo = ExitStack()
+    with undo:
+        old = []
+        for folder, target in pairs:
+            if target.exists():
+                old.append(_beside(target))
+                target.rename(old[-1])
+                undo.callback(old[-1].rename, target)
+            folder.rename(target)
+            undo.callback(target.rename, folder)
+        undo.pop_all()
+    for folder in old:
+        shutil.rmtree(folder)
 
 
 def describe(manifest: Manifest) -> dict[str, Any]:

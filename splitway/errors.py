@@ -132,3 +132,8 @@ class FetchError(OfflineError):
 
 class SetupError(OfflineError):
     code = "bad_setup"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a foreign exception's message, or its class where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,15 +7,16 @@ Pillow alone, restricted to three decoders, with every limit checked before pixe
 from __future__ import annotations
 
 import io
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from splitway.bundle import Preprocessing
-from splitway.errors import InvalidInput, TooLarge
+from splitway.errors import InvalidInput, SplitwayError, TooLarge
 from splitway.wire.tensor import Buffer
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -24,8 +25,20 @@ _RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "box": Image.Resampling.BOX,
 }
-_DRAFT_MARGIN = 2  # a JPEG may be decoded at a fraction of its size while this many times the target's size remains
+_MARGIN = 2  # a large picture may be decoded or shrunk while this many times the target's size remains
+_LARGE_PIXELS = 4_000_000
 _ORIENTATION = 0x0112
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
+_REDUCIBLE_MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -37,43 +50,80 @@ class PictureLimits:
     max_pixels: int = 25_000_000
 
 
-def decode_picture(data: Buffer, target: Preprocessing, limits: PictureLimits) -> NDArray[np.uint8]:
-    """Return the picture's pixels as UINT8 [height, width, 3], upright, cropped and resized.
+class PictureDecoder:
+    """Decodes pictures from several threads, large ones one at a time so that their memory does not add up.
 
-    Grey, palette, alpha (over white), CMYK and 16-bit pictures become RGB; EXIF orientation is applied; of an animation
-    the first frame counts.
-
-    Raises:
-        TooLarge: more bytes or pixels than the limits allow.
-        InvalidInput: not a JPEG, PNG or WebP, or truncated.
+    Args:
+        target: what the pixels are to become.
+        limits: what one picture may cost.
     """
-    if len(data) > limits.max_bytes:
-        raise TooLarge(f"the picture has {len(data)} bytes; at most {limits.max_bytes} are taken")
+
+    def __init__(self, target: Preprocessing, limits: PictureLimits) -> None:
+        self._target = target
+        self._limits = limits
+        self._one_large_at_a_time = threading.Lock()
+
+    def __call__(self, data: Buffer) -> NDArray[np.uint8]:
+        """Return the picture's pixels as UINT8 [height, width, 3], upright, cropped and resized.
+
+        Grey, palette, alpha (over white), CMYK and 16-bit pictures become RGB; EXIF orientation is applied; of an
+        animation the first frame counts.
+
+        Raises:
+            TooLarge: more bytes or pixels than the limits allow.
+            InvalidInput: not a JPEG, PNG or WebP, or truncated.
+        """
+        if len(data) > self._limits.max_bytes:
+            raise TooLarge(f"the picture has {len(data)} bytes; at most {self._limits.max_bytes} are taken")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return self._decode(image)
+        except SplitwayError:
+            raise
+        except (Image.DecompressionBombError, MemoryError) as error:
+            raise TooLarge(f"the picture is too large to decode: {error}") from error
+        except UnidentifiedImageError:
+            raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture") from None
+        except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they stumble over
+            raise InvalidInput(f"the picture is damaged or cut short: {error}") from error
+
+    def _decode(self, image: Image.Image) -> NDArray[np.uint8]:
+        if image.width * image.height > self._limits.max_pixels:
+            size = f"{image.width} x {image.height}"
+            raise TooLarge(f"the picture has {size} pixels; at most {self._limits.max_pixels} in all are taken")
+        turn = _TURNS.get(_orientation(image))
+        upright = (self._target.width, self._target.height)
+        width, height = reversed(upright) if turn in _SIDEWAYS else upright
+        image.draft(None, (width * _MARGIN, height * _MARGIN))
+        if image.width * image.height < _LARGE_PIXELS:
+            return self._to_pixels(image, turn, (width, height))
+        with self._one_large_at_a_time:
+            return self._to_pixels(image, turn, (width, height))
+
+    def _to_pixels(self, image: Image.Image, turn: Image.Transpose | None, size: tuple[int, int]) -> NDArray[np.uint8]:
+        image.load()
+        rgb = to_rgb(_shrunk(image, min(image.width // size[0], image.height // size[1]) // _MARGIN))
+        if turn is not None:
+            rgb = rgb.transpose(turn)
+        target = self._target
+        box = _crop_box(rgb.width, rgb.height, target)
+        resized = rgb.resize((target.width, target.height), _RESAMPLE[target.resample], box=box)
+        return np.asarray(resized, dtype=np.uint8)
+
+
+def _orientation(image: Image.Image) -> object:
+    """The EXIF orientation; upright where the picture's EXIF cannot be read."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > limits.max_pixels:
-                size = f"{image.width} x {image.height}"
-                raise TooLarge(f"the picture has {size} pixels; at most {limits.max_pixels} in all are taken")
-            return _to_pixels(image, target)
-    except Image.DecompressionBombError as error:
-        raise TooLarge(f"the picture is too large to decode: {error}") from error
-    except UnidentifiedImageError:
-        raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture") from None
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
-        # What Pillow's decoders raise on bytes that are cut short or contradict themselves.
-        raise InvalidInput(f"the picture is damaged or cut short: {error}") from error
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # EXIF is a format of its own, with as many ways to be damaged
+        return 1
 
 
-def _to_pixels(image: Image.Image, target: Preprocessing) -> NDArray[np.uint8]:
-    turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    size = (target.height, target.width) if turned else (target.width, target.height)
-    image.draft(None, (size[0] * _DRAFT_MARGIN, size[1] * _DRAFT_MARGIN))
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    upright = to_rgb(image)
-    box = _crop_box(upright.width, upright.height, target)
-    resized = upright.resize((target.width, target.height), _RESAMPLE[target.resample], box=box)
-    return np.asarray(resized, dtype=np.uint8)
+def _shrunk(image: Image.Image, factor: int) -> Image.Image:
+    """Shrink a large picture by a whole factor before anything makes full-size copies of it."""
+    if factor < 2 or image.mode not in _REDUCIBLE_MODES:
+        return image
+    return image.reduce(factor)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -81,7 +131,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode in _SIXTEEN_BIT_MODES:
-        scaled = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        scaled = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
         return Image.fromarray(scaled).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from splitway.bundle import FEATURES, PROBABILITIES, Bundle
 from splitway.errors import FeatureSpaceMismatch
 from splitway.runtime.engine import Arrays
-from splitway.runtime.stage import Tensors
+from splitway.runtime.stage import GoOn, Tensors
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest
 
@@ -51,7 +51,7 @@ class Classifier:
     def needs_decoding(self, tensors: Tensors) -> bool:
         return False
 
-    def decode(self, tensors: Tensors) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
         return {FEATURES: tensors[FEATURES].array}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from splitway.bundle import FEATURES, IMAGE, PIXELS, Bundle
 from splitway.errors import BundleError
-from splitway.preprocessing import FORMATS, PictureLimits, decode_picture, to_model_input
+from splitway.preprocessing import FORMATS, PictureDecoder, PictureLimits, to_model_input
 from splitway.runtime.engine import Arrays
-from splitway.runtime.stage import Tensors, features_tensor
-from splitway.wire.tensor import BYTES, Tensor, TensorSpec
+from splitway.runtime.stage import GoOn, Tensors, features_tensor
+from splitway.wire.tensor import BYTES, Buffer, Tensor, TensorSpec
 from splitway.wire.v2_json import InferRequest
 
 
@@ -24,7 +25,7 @@ class FeatureExtractor:
             raise BundleError(f"{bundle.folder}: an extractor's manifest must say how pictures are preprocessed")
         self._bundle = bundle
         self._target = bundle.manifest.preprocessing
-        self._limits = limits
+        self._decode = PictureDecoder(self._target, limits)
         self._input = bundle.manifest.inputs[0].name
         self.accepts = (
             TensorSpec(IMAGE, BYTES, (-1,)),
@@ -37,7 +38,7 @@ class FeatureExtractor:
         for format_ in FORMATS:
             picture = io.BytesIO()
             Image.new("RGB", (8, 8)).save(picture, format_)
-            decode_picture(picture.getvalue(), self._target, self._limits)
+            self._decode(picture.getvalue())
 
     def check(self, request: InferRequest) -> None:
         """Any picture may come; whether it can be decoded shows when it is."""
@@ -45,12 +46,16 @@ class FeatureExtractor:
     def needs_decoding(self, tensors: Tensors) -> bool:
         return IMAGE in tensors
 
-    def decode(self, tensors: Tensors) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
         if IMAGE in tensors:
-            pixels = np.stack([decode_picture(e, self._target, self._limits) for e in tensors[IMAGE].elements])
+            pixels = np.stack([self._decode_next(element, go_on) for element in tensors[IMAGE].elements])
         else:
             pixels = tensors[PIXELS].array
         return {self._input: to_model_input(pixels, self._target)}
+
+    def _decode_next(self, element: Buffer, go_on: GoOn) -> NDArray[np.uint8]:
+        go_on()
+        return self._decode(element)
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         return [features_tensor(self._bundle, {FEATURES: outputs[FEATURES]})]

@@ -63,11 +63,11 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
 
 def _is_whole(out: Path, version: str) -> bool:
     try:
-        load_bundle(out / EXTRACTOR / version, role="extractor")
-        load_bundle(out / HEAD / version, role="head")
+        extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
+        head = load_bundle(out / HEAD / version, role="head")
     except BundleError:
         return False
-    return True
+    return extractor.manifest.feature_space == head.manifest.feature_space
 
 
 def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:

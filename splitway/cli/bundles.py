@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,11 +28,11 @@ from splitway.bundle import (
     write_manifest,
 )
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureLimits, decode_picture, to_model_input
+from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.cut import cut_model, load_model
 from splitway.split.export import LITERT_FILE, convert_to_litert
-from splitway.split.pack import EXTRACTOR, HEAD, SOURCE, PackPlan, pack
+from splitway.split.pack import EXTRACTOR, HEAD, SOURCE, SOURCE_FILE, PackPlan, pack
 from splitway.split.prove import Classify, Pixels, proof_inputs, prove, uncut_in_keras
 
 Say = Callable[[str], None]
@@ -68,32 +67,22 @@ def split(job: SplitJob, say: Say) -> tuple[Manifest, Manifest]:
             raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
     say(f"cutting {job.model_name} at {job.at}")
     cut = cut_model(job.model, job.at)
-    source = _keep_source(job)
+    source_folder = job.out / SOURCE / f"{job.model_name}-{job.version}"
     try:
-        with staged(*targets) as (extractor, head):
-            plan = PackPlan(job.preprocessing, job.labels, source, job.version)
-            pack(cut, plan, extractor, head, say)
+        with staged(*targets, source_folder) as (extractor, head, kept):
+            source = _keep_source(job, kept, source_folder)
+            pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version), extractor, head, say)
             return _prove_folders(job.model, extractor, head, job.samples, say)
-    except BaseException:
-        if not any(target.exists() for target in targets):
-            (job.out / source.path).unlink(missing_ok=True)
-            _remove_empty(job.out)
-        raise
-
-
-def _keep_source(job: SplitJob) -> SourceModel:
-    """Keep the uncut model beside the bundles: `splitway verify` needs it."""
-    folder = job.out / SOURCE
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{secrets.token_hex(4)}.keras"
-    try:
-        job.model.save(temporary)
-        digest = sha256_file(temporary)
-        path = folder / f"{job.model_name}-{job.version}.keras"
-        temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
-    return SourceModel(name=job.model_name, sha256=digest, path=path.relative_to(job.out).as_posix())
+        _remove_empty(job.out)
+
+
+def _keep_source(job: SplitJob, folder: Path, place: Path) -> SourceModel:
+    """Keep the uncut model beside the bundles: `splitway verify` needs it."""
+    file = folder / SOURCE_FILE
+    job.model.save(file)
+    path = (place / SOURCE_FILE).relative_to(job.out).as_posix()
+    return SourceModel(name=job.model_name, sha256=sha256_file(file), path=path)
 
 
 def _remove_empty(out: Path) -> None:
@@ -168,4 +157,5 @@ def _sample_pixels(samples: Path | None, preprocessing: Preprocessing) -> list[P
     if not samples.is_dir():
         raise BundleError(f"there is no folder of samples at {samples}")
     files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
-    return [decode_picture(path.read_bytes(), preprocessing, PictureLimits()) for path in files]
+    decode = PictureDecoder(preprocessing, PictureLimits())
+    return [decode(path.read_bytes()) for path in files]

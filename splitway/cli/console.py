@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from splitway.errors import SplitwayError
+from splitway.errors import SetupError, SplitwayError
 
 OUT = Console(soft_wrap=True, highlight=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -32,6 +32,9 @@ def one_line_errors() -> Iterator[None]:
         yield
     except SplitwayError as error:
         raise fail(error) from error
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        raise fail(SetupError(f"{named}{error.strerror or error}")) from error
 
 
 class Steps:

@@ -39,16 +39,16 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     Args:
         stage: one of the apps above.
         host, port: where to listen, unless `fd` is given.
-        fd: an inherited socket, already bound; the process then ends with the one that gave it.
+        fd: an inherited socket, already listening; the process then ends with the one that gave it.
         drain_s: seconds between saying 'not ready' and refusing connections.
 
     Raises:
         SplitwayError: the app cannot be made, or the port is taken.
     """
-    app = _create(stage)
-    listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
     if fd is not None:
         _end_with_parent()
+    app = _create(stage)
+    listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -80,12 +80,13 @@ def _create(stage: str) -> FastAPI:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound TCP socket. Raises SetupError if the port is taken."""
+    """Return a listening TCP socket. Raises SetupError if the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise SetupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from splitway.bundle import Bundle, describe
-from splitway.errors import InvalidInput, NotFound, TooLarge
+from splitway.errors import DeadlineExceeded, InvalidInput, NotFound, TooLarge
 from splitway.runtime.batcher import Batcher
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import StageMetrics, server_timing
@@ -81,8 +81,12 @@ class DataPlane:
         started_s = time.perf_counter()
         self._check(request)
         deadline.check("the work began")
-        inputs, decode_s = await self._decode({t.name: t for t in request.inputs}, deadline)
-        result = await self._batcher.submit(inputs, deadline)
+        try:
+            async with asyncio.timeout(deadline.remaining_s):
+                inputs, decode_s = await self._decode({t.name: t for t in request.inputs}, deadline)
+                result = await self._batcher.submit(inputs, deadline)
+        except TimeoutError:
+            raise DeadlineExceeded("the caller's time was up before the work was done") from None
         for name in result.outputs:
             check_finite(result.outputs, name)
         outputs = tuple(self._stage.finish(result.outputs, request))
@@ -95,12 +99,14 @@ class DataPlane:
 
     async def _decode(self, tensors: dict[str, Tensor], deadline: Deadline) -> tuple[Arrays, float]:
         if not self._stage.needs_decoding(tensors):
-            return self._stage.decode(tensors), 0.0
+            return self._stage.decode(tensors, lambda: None), 0.0
+
+        def go_on() -> None:
+            deadline.check("its pictures were decoded")
 
         def decode() -> tuple[Arrays, float]:
-            deadline.check("its pictures were decoded")
             started_s = time.perf_counter()
-            return self._stage.decode(tensors), time.perf_counter() - started_s
+            return self._stage.decode(tensors, go_on), time.perf_counter() - started_s
 
         return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
 
@@ -109,6 +115,7 @@ class DataPlane:
         if len(names) != 1 or names[0] not in self._accepts:
             accepted = " or ".join(repr(name) for name in self._accepts)
             raise InvalidInput(f"the input must be exactly one of {accepted}, not {', '.join(map(repr, names))[:200]}")
+        self._stage.check(request)
         for tensor in request.inputs:
             self._accepts[tensor.name].check(tensor)
             _check_rows_and_values(tensor, self._max_rows)
@@ -116,7 +123,6 @@ class DataPlane:
             if output.name not in self._gives:
                 known = ", ".join(sorted(self._gives))
                 raise InvalidInput(f"there is no output {output.name[:80]!r}; this model gives {known}")
-        self._stage.check(request)
 
 
 def _check_rows_and_values(tensor: Tensor, max_rows: int) -> None:

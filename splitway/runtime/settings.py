@@ -41,7 +41,7 @@ class StageSettings(BaseSettings):
     """Pixels of one picture, width times height."""
     default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
     """Time limit of a request that names none, in milliseconds."""
-    max_timeout_ms: Annotated[float, Field(gt=0)] = 60_000.0
+    max_timeout_ms: Annotated[float, Field(gt=0)] = 30_000.0
     """Longest time limit a request may ask for, in milliseconds."""
 
     @property

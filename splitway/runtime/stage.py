@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest
 
 Tensors = Mapping[str, Tensor]
+GoOn = Callable[[], None]
 
 
 class Stage(Protocol):
@@ -36,8 +37,8 @@ class Stage(Protocol):
     def needs_decoding(self, tensors: Tensors) -> bool:
         """Whether `decode` takes long enough to need a thread."""
 
-    def decode(self, tensors: Tensors) -> Arrays:
-        """Turn what was sent into the model's inputs."""
+    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
+        """Turn what was sent into the model's inputs; between long steps call `go_on`, which raises if nobody waits."""
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         """Turn the model's outputs into what was asked for."""

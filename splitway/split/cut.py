@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from splitway.bundle import Preprocessing
-from splitway.errors import ModelError
+from splitway.errors import ModelError, first_line
 
 _FLOAT_BYTES = 4
 _PICTURE_RANK = 4
@@ -52,8 +52,8 @@ def load_model(path: Path) -> keras.Model:
         raise ModelError(f"there is no file {path}")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise ModelError(f"{path} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:  # a damaged or foreign archive raises what its readers stumble over
+        raise ModelError(f"{path} cannot be loaded: {first_line(error)}") from error
     return model
 
 
@@ -66,7 +66,7 @@ def cut_model(model: keras.Model, at: str) -> CutModel:
     """
     _check_model(model)
     layer = _find_layer(model, at)
-    tensor = layer.output
+    tensor = _output_in(model, layer)
     if not isinstance(tensor, keras.KerasTensor) or tensor.dtype != "float32":
         raise ModelError(f"layer {at!r} does not give one float32 tensor, which is what can be cut today")
     if None in tensor.shape[1:]:
@@ -113,6 +113,16 @@ def _find_layer(model: keras.Model, name: str) -> keras.layers.Layer:
         near = difflib.get_close_matches(name, names, n=3) or names[-3:]
         raise ModelError(f"the model has no layer {name!r}; did you mean {', '.join(map(repr, near))}?")
     return model.get_layer(name)
+
+
+def _output_in(model: keras.Model, layer: keras.layers.Layer) -> Any:
+    """The layer's output in this model's own graph; a nested model's `output` lies in a graph of its own."""
+    graph = getattr(model, "_functional", None) or model  # a Sequential model keeps its graph in a functional one
+    nodes = [node for level in graph._nodes_by_depth.values() for node in level if node.operation is layer]
+    if len(nodes) != 1:
+        raise ModelError(f"layer {layer.name!r} is used {len(nodes)} times; a cut needs a layer that is used once")
+    outputs = nodes[0].output_tensors
+    return outputs[0] if len(outputs) == 1 else outputs
 
 
 def feature_space(cut: CutModel, preprocessing: Preprocessing) -> str:

@@ -29,11 +29,13 @@ def export_saved_model(model: keras.Model, folder: Path, input_name: str, output
 def convert_to_litert(model: keras.Model, input_name: str, output_name: str) -> bytes:
     """Return a LiteRT model of one row. Raises ModelError if an operation cannot be converted."""
     with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
-        export_saved_model(model, Path(folder), input_name, output_name, rows=1)
         try:
+            export_saved_model(model, Path(folder), input_name, output_name, rows=1)
             converted: bytes = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[ENDPOINT]).convert()
-        except Exception as error:  # the converter raises what its C++ parts happen to raise
-            raise ModelError(f"the model cannot be converted to LiteRT: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # Keras and the converter raise what their C++ parts happen to raise
+            raise ModelError(
+                f"the model cannot be converted to LiteRT: {str(error).strip().splitlines()[0]}"
+            ) from error
     return converted
 
 

@@ -28,6 +28,7 @@ from splitway.split.export import export_engines
 EXTRACTOR = "feature_extractor"
 HEAD = "classifier"
 SOURCE = "source"
+SOURCE_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 _TOOLS = ("splitway", "keras", "tensorflow", "ai-edge-litert", "numpy")
 Say = Callable[[str], None]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 
 from starlette.requests import Request
 
-from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.wire.deadline import Deadline
 
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int, deadline: Deadline) -> bytes:
     """Return the body, unpacked if `Content-Encoding` says gzip or deflate.
 
     Raises:
         TooLarge: the body, as sent or as unpacked, is over `max_bytes`.
         UnsupportedMediaType: another content encoding.
         InvalidInput: packed bytes that do not unpack.
+        DeadlineExceeded: the body did not arrive in time.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in (*_WINDOW_BITS, "identity"):
@@ -25,6 +28,15 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(deadline.remaining_s):
+            body = await _gather(request, max_bytes)
+    except TimeoutError:
+        raise DeadlineExceeded("the body did not arrive in time") from None
+    return body if encoding == "identity" else unpack(body, encoding, max_bytes)
+
+
+async def _gather(request: Request, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -32,8 +44,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise _too_large(max_bytes)
         chunks.append(chunk)
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return body if encoding == "identity" else unpack(body, encoding, max_bytes)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def unpack(body: bytes, encoding: str, max_bytes: int) -> bytes:

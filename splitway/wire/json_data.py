@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import base64
 import binascii
+from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from splitway.errors import InvalidInput
+from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, numpy_dtype
 
-_TAKEN_KINDS = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}
+MAX_JSON_VALUES = 1 << 20
+_TAKEN_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
+
+
+def loads_bounded(text: bytes, max_bytes: int) -> Any:
+    """Read JSON that came from outside.
+
+    Raises:
+        TooLarge: more bytes, or more values, than are taken: a value of two bytes may cost seventy in memory.
+        InvalidInput: not JSON, or nested too deep.
+    """
+    if len(text) > max_bytes:
+        raise TooLarge(f"the JSON has {len(text)} bytes; at most {max_bytes} are taken")
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_JSON_VALUES:
+        raise TooLarge(f"the JSON has more than {MAX_JSON_VALUES} values; send tensors as binary")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the JSON cannot be read: {error}") from error
 
 
 def decode_json(
@@ -25,52 +45,49 @@ def decode_json(
     """
     if not isinstance(data, list):
         raise InvalidInput(f"the data of tensor {name!r} must be a list, not {type(data).__name__}")
+    leaves = _leaves(name, shape, data)
+    if len(leaves) != count:
+        raise InvalidInput(f"tensor {name!r} of shape {list(shape)} takes {count} elements, but data has {len(leaves)}")
     if datatype == BYTES:
-        elements = _flat_elements(name, data, len(shape), parameters.get("content_type") == "base64")
-        if len(elements) != count:
-            raise _size_error(name, shape, count, len(elements))
-        return Tensor(name, BYTES, shape, elements, parameters)
-    array = _numbers(name, datatype, data)
-    if array.size != count:
-        raise _size_error(name, shape, count, array.size)
-    if array.ndim != 1 and array.shape != shape:
-        raise InvalidInput(f"the data of tensor {name!r} is nested as {list(array.shape)}, its shape is {list(shape)}")
-    return Tensor(name, datatype, shape, array.reshape(shape), parameters)
+        return Tensor(name, BYTES, shape, _texts(name, leaves, parameters.get("content_type") == "base64"), parameters)
+    return Tensor(name, datatype, shape, _numbers(name, datatype, leaves).reshape(shape), parameters)
 
 
-def _size_error(name: str, shape: tuple[int, ...], count: int, got: int) -> InvalidInput:
-    return InvalidInput(f"tensor {name!r} of shape {list(shape)} takes {count} elements, but data has {got}")
+def _leaves(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
+    """Unpack nested lists, which must be of exactly this shape; a flat list is taken as it is."""
+    if not any(isinstance(part, list) for part in data):
+        return data
+    for depth, size in enumerate(shape[1:], 1):
+        if not all(isinstance(part, list) and len(part) == size for part in data):
+            raise InvalidInput(
+                f"the data of tensor {name!r} is not nested as its shape {list(shape)}, at depth {depth}"
+            )
+        data = list(chain.from_iterable(data))
+    return data
 
 
-def _numbers(name: str, datatype: str, data: list[Any]) -> NDArray[Any]:
+def _numbers(name: str, datatype: str, leaves: list[Any]) -> NDArray[Any]:
     dtype = numpy_dtype(name, datatype)
-    try:
-        raw = np.array(data)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"the data of tensor {name!r} is no regular array of numbers: {error}") from error
-    if raw.size == 0:
-        return np.empty(0, dtype)
-    if raw.dtype.kind not in _TAKEN_KINDS[dtype.kind]:
+    if not set(map(type, leaves)) <= _TAKEN_TYPES[dtype.kind]:
         raise InvalidInput(f"the data of tensor {name!r} holds values that are not {datatype}")
-    if dtype.kind in "iu":
+    if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
-        if int(raw.min()) < limits.min or int(raw.max()) > limits.max:
+        if min(leaves) < limits.min or max(leaves) > limits.max:
             raise InvalidInput(f"the data of tensor {name!r} has numbers outside {limits.min} to {limits.max}")
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such by the data plane
-        return raw.astype(dtype)
+        try:
+            return np.array(leaves, dtype)
+        except OverflowError as error:
+            raise InvalidInput(f"the data of tensor {name!r} has numbers too large for {datatype}") from error
 
 
-def _flat_elements(name: str, data: list[Any], depth: int, is_base64: bool) -> list[Buffer]:
-    for _ in range(depth - 1):
-        if not all(isinstance(part, list) for part in data):
-            break
-        data = [element for part in data for element in part]
-    if not all(isinstance(element, str) for element in data):
+def _texts(name: str, leaves: list[Any], is_base64: bool) -> list[Buffer]:
+    if not set(map(type, leaves)) <= {str}:
         raise InvalidInput(f"the data of BYTES tensor {name!r} must be strings")
     if not is_base64:
-        return [element.encode() for element in data]
+        return [text.encode() for text in leaves]
     try:
-        return [base64.b64decode(element, validate=True) for element in data]
+        return [base64.b64decode(text, validate=True) for text in leaves]
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"the data of tensor {name!r} is not base64: {error}") from error
 

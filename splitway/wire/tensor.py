@@ -112,7 +112,7 @@ def element_count(name: str, shape: object, max_elements: int) -> tuple[tuple[in
     if len(shape) > MAX_RANK:
         raise InvalidInput(f"tensor {name!r} has {len(shape)} dimensions; at most {MAX_RANK} are taken")
     count = math.prod(shape)
-    if count > max_elements:
+    if math.prod(n or 1 for n in shape) > max_elements:  # a zero must not hide what numpy cannot shape either
         raise InvalidInput(f"tensor {name!r} of shape {shape} has {count} elements; at most {max_elements} are taken")
     return tuple(shape), count
 

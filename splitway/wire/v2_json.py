@@ -14,14 +14,16 @@ from typing import Any
 import orjson
 
 from splitway.errors import InvalidInput
-from splitway.wire.json_data import decode_json, encode_json
-from splitway.wire.tensor import Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
+from splitway.wire.json_data import decode_json, encode_json, loads_bounded
+from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
 
 HEADER_LENGTH = "inference-header-content-length"
 FEATURE_SPACE = "feature_space"
 CLASSIFICATION = "classification"
 EXTENSIONS = ["binary_tensor_data", "classification"]
 DEFAULT_MAX_ELEMENTS = 1 << 26
+MAX_BYTES_ELEMENTS = 1 << 17  # each costs a Python object, however short it is
+MAX_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class RequestedOutput:
         if type(value) is not int or value < 0:
             raise InvalidInput(f"parameter classification of output {self.name!r} must be a whole number from 0 up")
         return value
+
+    def check_top_k(self) -> None:
+        """Raise InvalidInput if `classification` is no count."""
+        _ = self.top_k
 
 
 @dataclass(frozen=True)
@@ -164,10 +170,8 @@ def _split(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], mem
         length = int(header_length)
         if length > view.nbytes:
             raise InvalidInput(f"{HEADER_LENGTH} says {length} bytes, but the body has {view.nbytes}")
-    try:
-        header = orjson.loads(view[:length])
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the JSON cannot be read: {error}") from error
+    max_json = length if header_length is None else MAX_HEADER_BYTES
+    header = loads_bounded(bytes(view[:length]), max_json)
     if not isinstance(header, dict):
         raise InvalidInput("the JSON must be an object")
     return header, view[length:]
@@ -191,6 +195,8 @@ def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
     value = owner.get("parameters", {})
     if not isinstance(value, dict):
         raise InvalidInput(f"the parameters of {what} must be an object")
+    if not all(isinstance(each, str | int | float) for each in value.values()):
+        raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
     return value
 
 
@@ -225,10 +231,11 @@ def _tensors(header: Mapping[str, Any], key: str, tail: memoryview, max_elements
 
 def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements: int) -> tuple[Tensor, int]:
     """Read one tensor and say how many binary bytes it took."""
-    shape, count = element_count(name, entry.get("shape"), max_elements)
     datatype = entry.get("datatype")
     if not isinstance(datatype, str):
         raise InvalidInput(f"tensor {name!r} has no datatype")
+    most = min(max_elements, MAX_BYTES_ELEMENTS) if datatype == BYTES else max_elements
+    shape, count = element_count(name, entry.get("shape"), most)
     parameters = _parameters(entry, f"tensor {name!r}")
     size = parameters.get("binary_data_size")
     if ("data" in entry) == (size is not None):

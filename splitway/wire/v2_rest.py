@@ -102,7 +102,7 @@ def _ready(lifecycle: Lifecycle) -> Response:
 async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Response:
     headers = request.headers
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
-    body = await read_body(request, limits.max_body_bytes)
+    body = await read_body(request, limits.max_body_bytes, deadline)
     parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
     context = CallContext(deadline.sooner(parsed.timeout_s), headers)
     answer = await plane.infer(parsed, context)

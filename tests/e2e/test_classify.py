@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.preprocessing import PictureLimits, decode_picture
+from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage
 from splitway.wire.tensor import Tensor
 from tests.support import infer, picture
@@ -73,7 +73,8 @@ def test_the_served_probabilities_are_the_in_process_ones_bit_for_bit(
     preprocessing = extractor_bundle.manifest.preprocessing
     assert preprocessing is not None
     pictures = [path.read_bytes() for path in sorted(samples.glob("*.jpg"))]
-    pixels = np.stack([decode_picture(data, preprocessing, PictureLimits()) for data in pictures])
+    decode = PictureDecoder(preprocessing, PictureLimits())
+    pixels = np.stack([decode(data) for data in pictures])
     served = infer(gateway, "pipeline", Tensor.of_bytes("image", pictures)).output("probabilities")
     assert served.array.tobytes() == head(backbone(pixels)).tobytes()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,11 @@ def test_a_head_on_foreign_features_is_409_and_readiness_says_so(odd_pipeline: L
 def test_a_client_over_its_rate_is_429_and_told_when_to_come_back(odd_pipeline: LocalPipeline, cat: bytes) -> None:
     with httpx.Client(base_url=odd_pipeline.gateway.url, trust_env=False) as client:
         replies = [_post(cat)(client) for _ in range(6)]
+        time.sleep(1.1)
+        body, length = build_request(InferRequest((Tensor.of_bytes("image", [cat]),)))
+        path = "/v2/models/pipeline/infer"
+        protocol = [client.post(path, content=body, headers={HEADER_LENGTH: length}).status_code for _ in range(6)]
+    assert 429 in protocol
     limited = [reply for reply in replies if reply.status_code == 429]
     assert limited
     assert _check(limited[0], 429, "rate_limited", None)["retryable"] is True

@@ -15,7 +15,7 @@ def test_addresses_are_read_in_order() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", " , ", "a:1", "ftp://a", "http://"])
+@pytest.mark.parametrize("text", ["", " , ", "a:1", "ftp://a", "http://", "http://[::1", "http://a:99999"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(SetupError, match="SPLITWAY_CLASSIFIER"):
         _ = GatewaySettings(classifier=text).chain

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from aiohttp import web
 
+from gateway.transport import Transport
+from splitway.errors import DeadlineExceeded
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import SPACE, Gateway, Handler, answer, classes, features, good_classifier
 
@@ -67,7 +69,7 @@ TROUBLE: dict[str, tuple[Handler, int, str]] = {
     "503": (refusing(503), 503, "unavailable"),
     "504": (refusing(504), 504, "deadline_exceeded"),
     "404": (refusing(404), 502, "bad_stage_answer"),
-    "500": (refusing(500), 502, "bad_stage_answer"),
+    "500": (refusing(500), 502, "engine_failed"),
     "302": (refusing(302, location="http://127.0.0.1:1/"), 502, "bad_stage_answer"),
     "400 without a message": (refusing(400, "<html>"), 502, "bad_stage_answer"),
     "garbage": (refusing(200, "garbage"), 502, "bad_stage_answer"),
@@ -88,6 +90,35 @@ async def test_trouble_with_the_extractor(gateway_before: Gateway, handler: Hand
     assert (reply.status_code, problem["code"], problem["stage"]) == (status, code, "feature_extractor")
     assert reply.headers["content-type"] == "application/problem+json"
     assert problem["id"] == reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("status", [400, 413, 415])
+async def test_a_later_stage_that_refuses_what_the_first_gave_is_not_the_callers_fault(
+    gateway_before: Gateway, status: int
+) -> None:
+    async with gateway_before(classifier=refusing(status)) as client:
+        problem = (await classify(client)).json()
+    assert (problem["status"], problem["code"], problem["stage"]) == (502, "bad_stage_answer", "classifier")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(), (b"nan:1:dog",), (b"1.5:1:dog",), (b"0.5:1:dog", b"0.5:1:dog")],
+    ids=["none", "nan", "1.5", "too many"],
+)
+async def test_classes_that_make_no_sense(gateway_before: Gateway, given: tuple[bytes, ...]) -> None:
+    async with gateway_before(classifier=_answers(classes(*given))) as client:
+        reply = await client.post("/v1/classify?top_k=1", content=b"picture", headers=JPEG)
+    assert (reply.status_code, reply.json()["code"]) == (502, "bad_stage_answer")
+
+
+async def test_time_that_is_up_never_means_no_limit() -> None:
+    transport = Transport(1000)
+    await transport.open()
+    for timeout_s in (0.0, -1.0):
+        with pytest.raises(DeadlineExceeded):
+            await transport.call("stage", "GET", "http://127.0.0.1:1/", timeout_s=timeout_s, headers={})
+    await transport.close()
 
 
 @pytest.mark.parametrize("element", [b"", b"x:1:dog", b"0.5:dog", b"0.5:x:dog", b"\xff\xff"], ids=repr)
@@ -133,6 +164,22 @@ async def test_what_travels_beside_the_request(gateway_before: Gateway) -> None:
     assert seen[0]["x-request-id"] == "mine"
     assert 0 < int(seen[0]["x-request-timeout-ms"]) <= 5000
     assert not {"authorization", "cookie"} & set(seen[0])
+
+
+@pytest.mark.parametrize("given", [None, "x" * 3000, "mine"], ids=["none", "unusable", "usable"])
+async def test_the_protocols_routes_hand_on_the_answers_id(gateway_before: Gateway, given: str | None) -> None:
+    seen: list[str | None] = []
+
+    async def classifier(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("x-request-id"))
+        return await good_classifier(request)
+
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["picture"]}
+    async with gateway_before(classifier=classifier) as client:
+        headers = {"x-request-id": given} if given else {}
+        reply = await client.post("/v2/models/pipeline/infer", json={"inputs": [tensor]}, headers=headers)
+    assert reply.status_code == 200
+    assert seen == [reply.headers["x-request-id"]]
 
 
 async def test_features_travel_on_with_their_space_and_unchanged(gateway_before: Gateway) -> None:

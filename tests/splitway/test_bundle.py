@@ -109,3 +109,27 @@ def test_a_finished_write_replaces_the_old_version(tmp_path: Path) -> None:
             (folder / "file").write_text(text)
     assert (target / "file").read_text() == "new"
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["1"]
+
+
+def test_a_swap_that_fails_half_way_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = [tmp_path / name / "1" for name in "ab"]
+    with staged(*targets) as folders:
+        for folder in folders:
+            (folder / "file").write_text("old")
+    rename = Path.rename
+
+    def fail_on_the_last(self: Path, target: Path) -> Path:
+        if target == targets[1] and (self / "file").read_text() == "new":
+            raise OSError("disk full")
+        return rename(self, target)
+
+    def replace_both() -> None:
+        with staged(*targets) as folders:
+            for folder in folders:
+                (folder / "file").write_text("new")
+
+    monkeypatch.setattr(Path, "rename", fail_on_the_last)
+    with pytest.raises(OSError, match="disk full"):
+        replace_both()
+    assert [(target / "file").read_text() for target in targets] == ["old", "old"]
+    assert [p.name for p in sorted(tmp_path.glob("*/*"))] == ["1", "1"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from splitway.bundle import Preprocessing
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
-from splitway.preprocessing import PictureLimits, decode_picture, to_model_input
+from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
 from tests.support import picture
 
 TARGET = Preprocessing(height=32, width=32, crop=1.0, resample="bilinear", range=(0.0, 255.0), datatype="UINT8")
@@ -20,7 +21,7 @@ LIMITS = PictureLimits(max_bytes=1_000_000, max_pixels=100_000)
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    return decode_picture(data, TARGET, LIMITS)
+    return PictureDecoder(TARGET, LIMITS)(data)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +154,23 @@ def test_scaling_to_what_a_model_takes() -> None:
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled, [[[-1, -0.003921569, 1]]], atol=1e-6)
     assert to_model_input(pixels, TARGET) is pixels
+
+
+@pytest.mark.parametrize("tag", [0x0100, 0x010F, 0x8769])
+@pytest.mark.parametrize("kind", [2, 5, 12], ids=["ascii", "rational", "double"])
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_odd_exif_does_not_matter(tag: int, kind: int, format_: str) -> None:
+    """One IFD with the orientation and one entry whose type is not what the tag's should be."""
+    entries = [(0x0112, 3, 1, 6), (tag, kind, 1, 8)]
+    body = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    exif = b"Exif\x00\x00II*\x00" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
+    assert decode(picture(format_=format_, exif=exif)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
+def test_a_large_picture_is_shrunk_first_and_looks_the_same(mode: str) -> None:
+    image = Image.linear_gradient("L").resize((300, 300)).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    small = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(decode(buffer.getvalue()).astype(int) - small).max() <= 4

@@ -5,7 +5,7 @@ import pytest
 from services.feature_extractor.stage import FeatureExtractor
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureLimits, decode_picture
+from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.wire.tensor import Tensor
 from tests.support import random_pixels
 
@@ -14,9 +14,9 @@ def test_a_picture_and_its_pixels_are_the_same_input(extractor_bundle: Bundle, c
     stage = FeatureExtractor(extractor_bundle, PictureLimits())
     preprocessing = extractor_bundle.manifest.preprocessing
     assert preprocessing is not None
-    pixels = decode_picture(cat, preprocessing, PictureLimits())[None]
-    from_picture = stage.decode({"image": Tensor.of_bytes("image", [cat])})
-    from_pixels = stage.decode({"pixels": Tensor.of_array("pixels", pixels)})
+    pixels = PictureDecoder(preprocessing, PictureLimits())(cat)[None]
+    from_picture = stage.decode({"image": Tensor.of_bytes("image", [cat])}, lambda: None)
+    from_pixels = stage.decode({"pixels": Tensor.of_array("pixels", pixels)}, lambda: None)
     assert from_picture["pixels"].tobytes() == from_pixels["pixels"].tobytes()
 
 

@@ -105,6 +105,22 @@ def test_a_split_that_fails_says_why_and_leaves_nothing(
     assert not (tmp_path / "models").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(workshop: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = splitway("split", workshop / "tiny.keras", "--at", "pool", "--out", tmp_path / "file" / "models")
+    assert "Not a directory" in _one_line(result)
+
+
+def test_a_forced_split_that_fails_leaves_the_old_bundles_provable(workshop: Path, tmp_path: Path) -> None:
+    import shutil
+
+    models = Path(shutil.copytree(workshop / "models", tmp_path / "models"))
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    options = ("--at", "pool", "--labels", tmp_path / "two.txt", "--out", models, "--force")
+    assert "2 labels" in _one_line(splitway("split", workshop / "tiny.keras", *options))
+    assert splitway("verify", models).returncode == 0
+
+
 def test_labels_that_do_not_fit_leave_nothing(workshop: Path, tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("a\nb\n")
     out = tmp_path / "models"
@@ -138,7 +154,7 @@ model = keras.saving.load_model(sys.argv[1])
 model.get_layer("top").set_weights([w * 1.01 for w in model.get_layer("top").get_weights()])
 model.save(sys.argv[1])
 """
-    source = models / "source" / "tiny-1.keras"
+    source = models / "source" / "tiny-1" / "model.keras"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     subprocess.run([sys.executable, "-c", script, source], env=environment, check=True, capture_output=True)
     path = models / "feature_extractor" / "1" / "stage.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ BAD_FOR_EXTRACTOR: dict[str, tuple[bytes, str]] = {
     "json 100k deep": (b"[" * 100_000, "JSON cannot be read"),
     "data 100k deep": (b'{"inputs":[{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}", "JSON cannot be read"),
     "shape overflow": (_json_tensor(shape=[2**31, 2**31, 2**31]), "elements"),
+    "shape overflow behind a zero": (_json_tensor(shape=[0, 2**64 - 1]), "elements"),
     "sizes do not add up": (_json_tensor(data=[1, 2, 3]), "takes 150528 elements, but data has 3"),
     "wrong dtype": (_json_tensor(datatype="FP32", shape=[0], data=[]), "must be UINT8"),
     "wrong shape": (_json_tensor(shape=[1, 3], data=[1, 2, 3]), "must have shape"),
@@ -90,6 +92,22 @@ def test_foreign_features_are_refused_with_409(classifier: httpx.Client, paramet
     reply = _send(classifier, CLASSIFY, _features(**parameters))
     assert reply.status_code == 409
     assert "this head was trained on fs:" in _error(reply)
+
+
+def test_foreign_features_of_another_width_are_refused_with_409_too(classifier: httpx.Client) -> None:
+    tensor = Tensor.of_array("features", np.ones((1, 512), np.float32), {"feature_space": "fs:0123456789abcdef"})
+    assert _send(classifier, CLASSIFY, tensor).status_code == 409
+
+
+def test_a_body_that_does_not_arrive_in_time_is_504(extractor: httpx.Client) -> None:
+    def slowly() -> Iterator[bytes]:
+        yield b"{"
+        time.sleep(0.5)
+        yield b"}"
+
+    reply = extractor.post(EXTRACT, content=slowly(), headers={"x-request-timeout-ms": "100"})
+    assert reply.status_code == 504
+    assert "did not arrive" in _error(reply)
 
 
 def test_a_feature_space_on_the_request_will_do_unless_the_tensor_contradicts(

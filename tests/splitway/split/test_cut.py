@@ -27,6 +27,35 @@ def test_a_cut_may_lie_deep_inside(tiny_model: TinyModel) -> None:
     assert cut_model(tiny_model(), "add").feature_shape == (16, 16, 4)
 
 
+def test_a_nested_backbone_can_be_cut_off(tiny_model: TinyModel) -> None:
+    import keras
+
+    base = cut_model(tiny_model(), "pool").backbone
+    pixels = keras.Input((16, 16, 3), name="outer")
+    model = keras.Model(pixels, keras.layers.Dense(2, activation="softmax", name="new_top")(base(pixels)))
+    cut = cut_model(model, "backbone")
+    x = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_array_equal(cut.head(cut.backbone(x)).numpy(), model(x).numpy())
+
+
+def test_a_sequential_model_can_be_cut_more_than_once() -> None:
+    import keras
+
+    layers = [keras.layers.Flatten(name="flat"), keras.layers.Dense(3, name="one"), keras.layers.Dense(2, name="two")]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    assert [cut_model(model, at).feature_shape for at in ("flat", "one")] == [(768,), (3,)]
+
+
+def test_a_layer_that_is_used_twice_cannot_be_cut() -> None:
+    import keras
+
+    pixels = keras.Input((16, 16, 3))
+    shared = keras.layers.Conv2D(3, 1, name="shared")
+    x = keras.layers.GlobalAveragePooling2D()(shared(shared(pixels)))
+    with pytest.raises(ModelError, match="'shared' is used 2 times"):
+        cut_model(keras.Model(pixels, x), "shared")
+
+
 @pytest.mark.parametrize(
     ("at", "says"),
     [
@@ -103,8 +132,17 @@ def test_a_new_head_keeps_the_feature_space(tiny_model: TinyModel) -> None:
     assert len(spaces) == 1
 
 
-def test_files_that_cannot_be_loaded_are_refused(tmp_path: Path) -> None:
+def test_files_that_cannot_be_loaded_are_refused(tiny_model: TinyModel, tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_bytes(b"not a zip")
-    for name, says in (("bad.keras", "cannot be loaded"), ("none.keras", "no file"), ("m.h5", "not a .keras file")):
+    tiny_model().save(tmp_path / "flipped.keras")
+    data = bytearray((tmp_path / "flipped.keras").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.keras").write_bytes(data)
+    for name, says in (
+        ("bad.keras", "cannot be loaded"),
+        ("flipped.keras", "cannot be loaded"),
+        ("none.keras", "no file"),
+        ("m.h5", "not a .keras file"),
+    ):
         with pytest.raises(ModelError, match=says):
             load_model(tmp_path / name)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.errors import InvalidInput
+from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
     InferRequest,
@@ -101,6 +101,10 @@ BAD = {
     "numbers for bytes": _request(datatype="BYTES"),
     "bad base64": _request(datatype="BYTES", shape=[1], data=["%"], parameters={"content_type": "base64"}),
     "shape overflow": _request(shape=[2**40, 2**40]),
+    "shape overflow behind a zero": _request(shape=[0, 2**64 - 1], data=[]),
+    "long text among numbers": _request(shape=[3], data=["x" * 1000, "", ""]),
+    "parameters nested": _request(parameters={"a": [[1]]}),
+    "too many byte strings": _request(datatype="BYTES", shape=[2**20], data=..., parameters={"binary_data_size": 0}),
     "parameters no object": _request(parameters=[]),
     "size no int": _request(data=..., parameters={"binary_data_size": "16"}),
     "size negative": _request(data=..., parameters={"binary_data_size": -1}),
@@ -143,3 +147,19 @@ def test_a_timeout_is_in_microseconds() -> None:
     assert InferRequest(()).timeout_s is None
     with pytest.raises(InvalidInput):
         _ = InferRequest((), parameters={"timeout": "1"}).timeout_s
+
+
+def test_json_with_too_many_values_is_refused_before_it_is_read() -> None:
+    body = b'{"inputs": [' + b"{}," * (1 << 20) + b"{}]}"
+    with pytest.raises(TooLarge, match="send tensors as binary"):
+        parse_request(body, None)
+
+
+def test_a_header_over_its_limit_is_refused() -> None:
+    body = b" " * (1 << 20) + b"{}"
+    with pytest.raises(TooLarge, match="at most 1048576"):
+        parse_request(body, str(len(body)))
+
+
+def test_nested_data_of_no_elements() -> None:
+    assert parse_request(_request(shape=[2, 0], data=[[], []]), None).inputs[0].array.shape == (2, 0)

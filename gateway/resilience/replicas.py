@@ -1,17 +1,27 @@
-"""The replicas of one stage, and which of them gets the next attempt."""
+"""The replicas of one stage, and which of them gets the next attempt.
+
+The choice is the power of two (M. Mitzenmacher, 2001): of two replicas taken at random, the one with the smaller load,
+which is attempts in flight times latency. Latency is a peak-sensitive moving average as in Finagle: a slower answer
+counts at once, a faster one little by little.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-_LATENCY_WEIGHT = 0.1
+from gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
+
+Clock = Callable[[], float]
+Chance = Callable[[], float]
+OnTransition = Callable[[str, BreakerTransition], None]
 
 
 class ReplicaState(StrEnum):
-    """What is known of a replica."""
+    """What probes know of a replica."""
 
     UNKNOWN = "unknown"
     READY = "ready"
@@ -19,31 +29,71 @@ class ReplicaState(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-@dataclass
+@dataclass(frozen=True)
+class BalancePolicy:
+    """How replicas are weighed."""
+
+    latency_decay_s: float = 5.0
+    """Time in which two thirds of an old latency are forgotten."""
+    ease_in_s: float = 5.0
+    """Time in which a replica that has become ready takes on its full share."""
+    ease_in_penalty: float = 4.0
+    """How many times heavier a replica weighs when it has just become ready."""
+    slow_factor: float = 5.0
+    """An answer this many times slower than the stage's fastest replica is slow."""
+    slow_floor_s: float = 0.1
+    """No answer faster than this is slow."""
+
+
 class Replica:
     """One running process of a stage."""
 
-    url: str
-    state: ReplicaState = ReplicaState.UNKNOWN
-    reason: str = "not asked yet"
-    """Why it is not ready; empty when it is."""
-    version: str | None = None
-    feature_space: str | None = None
-    output_shape: tuple[int, ...] = ()
-    in_flight: int = 0
-    latency_s: float | None = None
-    """Moving average of its answers' time, in seconds."""
+    def __init__(self, url: str, breaker: CircuitBreaker, policy: BalancePolicy, clock: Clock) -> None:
+        self.url = url
+        self.breaker = breaker
+        self.state = ReplicaState.UNKNOWN
+        self.reason = "has not been asked yet"
+        self.version: str | None = None
+        self.feature_space: str | None = None
+        self.output_shape: tuple[int, ...] = ()
+        self.in_flight = 0
+        self._policy = policy
+        self._clock = clock
+        self._ready_since_s = clock()
+        self._latency_s: float | None = None
+        self._measured_at_s = clock()
 
     def is_ready(self) -> None:
+        """A probe found it ready."""
+        if self.state is not ReplicaState.READY:
+            self._ready_since_s = self._clock()
         self.state, self.reason = ReplicaState.READY, ""
 
     def is_not(self, state: ReplicaState, reason: str) -> None:
+        """A probe, or a call, found it not ready."""
         self.state, self.reason = state, reason
 
+    @property
+    def latency_s(self) -> float | None:
+        """Moving average of its answers' time, in seconds; None before the first."""
+        return self._latency_s
+
     def answered_in(self, seconds: float) -> None:
-        """Add one answer's time to the moving average."""
-        old = self.latency_s
-        self.latency_s = seconds if old is None else old + _LATENCY_WEIGHT * (seconds - old)
+        """Add one answer's time: a rise counts at once, a fall over time."""
+        now_s = self._clock()
+        old = self._latency_s
+        if old is None or seconds >= old:
+            self._latency_s = seconds
+        else:
+            keep = math.exp(-(now_s - self._measured_at_s) / self._policy.latency_decay_s)
+            self._latency_s = old * keep + seconds * (1 - keep)
+        self._measured_at_s = now_s
+
+    def load(self, typical_s: float) -> float:
+        """How heavily the next attempt would weigh here; `typical_s` stands in for a latency not yet known."""
+        age_s = self._clock() - self._ready_since_s
+        easing = max(0.0, 1 - age_s / self._policy.ease_in_s) * (self._policy.ease_in_penalty - 1)
+        return (self.in_flight + 1) * (self._latency_s or typical_s) * (1 + easing)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -55,28 +105,103 @@ class Replica:
             self.in_flight -= 1
 
 
-@dataclass
 class ReplicaSet:
-    """Picks the ready replica with the fewest attempts in flight; of equals, each in turn."""
+    """All replicas of a stage.
 
-    replicas: Sequence[Replica]
-    _turn: int = field(default=0, init=False)
+    Args:
+        urls: where they are; may change.
+        clock: monotonic seconds.
+        chance: random numbers from 0 up to 1.
+        on_transition: told of every change of a breaker, with the replica's address.
+    """
+
+    def __init__(
+        self,
+        urls: Collection[str],
+        clock: Clock,
+        chance: Chance,
+        *,
+        breaker_policy: BreakerPolicy | None = None,
+        policy: BalancePolicy | None = None,
+        on_transition: OnTransition = lambda *_: None,
+        forced: BreakerState | None = None,
+    ) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._breaker_policy = breaker_policy or BreakerPolicy()
+        self._policy = policy or BalancePolicy()
+        self._on_transition = on_transition
+        self._forced = forced
+        self._replicas: dict[str, Replica] = {}
+        self.update(urls)
+
+    def update(self, urls: Collection[str]) -> None:
+        """Replicas come and go; those that stay keep what is known of them."""
+        self._replicas = {url: self._replicas.get(url) or self._make(url) for url in urls}
+
+    def _make(self, url: str) -> Replica:
+        breaker = CircuitBreaker(
+            self._breaker_policy,
+            self._clock,
+            self._chance,
+            may_open_for_slowness=lambda: any(r.breaker.lets_through for r in self.ready if r.url != url),
+            on_transition=lambda transition: self._on_transition(url, transition),
+        )
+        if self._forced is not None:
+            breaker.force(self._forced)
+        return Replica(url, breaker, self._policy, self._clock)
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        return list(self._replicas.values())
 
     @property
     def ready(self) -> list[Replica]:
-        return [replica for replica in self.replicas if replica.state is ReplicaState.READY]
+        return [replica for replica in self._replicas.values() if replica.state is ReplicaState.READY]
 
-    def choose(self) -> Replica | None:
-        """Return the replica for the next attempt, or None if none is ready."""
-        ready = self.ready
-        if not ready:
+    def choose(self, exclude: Collection[str] = ()) -> tuple[Replica, Permit] | None:
+        """Return a replica and leave to call it, or None: none is ready, or all ready ones' breakers refuse.
+
+        Replicas in `exclude` have failed this request already; they are taken only if there is no other.
+        """
+        open_ = [replica for replica in self.ready if replica.breaker.lets_through]
+        candidates = [replica for replica in open_ if replica.url not in exclude] or open_
+        if not candidates:
             return None
-        self._turn += 1
-        start = self._turn % len(ready)
-        return min(ready[start:] + ready[:start], key=lambda replica: replica.in_flight)
+        replica = self._lighter(candidates)
+        permit = replica.breaker.acquire()
+        assert permit is not None, "lets_through and acquire are one decision on one event loop"
+        return replica, permit
+
+    def _lighter(self, candidates: list[Replica]) -> Replica:
+        if len(candidates) == 1:
+            return candidates[0]
+        first = int(self._chance() * len(candidates))
+        second = (first + 1 + int(self._chance() * (len(candidates) - 1))) % len(candidates)
+        typical_s = self.fastest_s or 1.0
+        return min(candidates[first], candidates[second], key=lambda replica: replica.load(typical_s))
+
+    def has_other(self, tried: Collection[str]) -> bool:
+        """Whether a replica that has not been tried would take a call."""
+        return any(r.url not in tried and r.breaker.lets_through for r in self.ready)
+
+    @property
+    def fastest_s(self) -> float | None:
+        """The latency of the fastest ready replica."""
+        return min((r.latency_s for r in self.ready if r.latency_s is not None), default=None)
+
+    def is_slow(self, replica: Replica, seconds: float) -> bool:
+        """Whether an answer was slow for this stage: judged by the other replicas, not by a fixed time."""
+        others = [r.latency_s for r in self.ready if r is not replica and r.latency_s is not None]
+        return bool(others) and seconds > max(self._policy.slow_floor_s, self._policy.slow_factor * min(others))
 
     def why_not_ready(self) -> str | None:
         """Return None if a replica is ready, else what is wrong with each."""
         if self.ready:
             return None
-        return "; ".join(f"{replica.url} {replica.reason}" for replica in self.replicas)
+        return "; ".join(f"{r.url} {r.reason}" for r in self._replicas.values()) or "there is no replica"
+
+    def retry_after_s(self) -> float:
+        """When a refused call may be worth repeating: the soonest that a breaker tries again, or a second."""
+        waits = [r.breaker.retry_in_s for r in self.ready if r.breaker.retry_in_s > 0]
+        return min(waits, default=1.0)

@@ -1,0 +1,218 @@
+"""A circuit breaker for one replica.
+
+Three questions, three objects: what happened lately (TimeWindow), is it too much (`too_much`, a pure threshold), so what
+(CircuitBreaker, the state). After resilience4j's count-based breaker and M. Nygard, "Release It!", with generations so
+that an answer to an old question can't move a new state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.resilience.window import Counts, TimeWindow
+
+Clock = Callable[[], float]
+Chance = Callable[[], float]
+"""Returns a number from 0 up to, but not including, 1."""
+
+
+class BreakerState(StrEnum):
+    """Whether calls are let through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    FORCED_OPEN = "forced_open"
+    FORCED_CLOSED = "forced_closed"
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """When a breaker opens and how it tries again."""
+
+    window_s: float = 10.0
+    buckets: int = 10
+    min_calls: int = 10
+    failed_share: float = 0.5
+    slow_share: float = 0.8
+    connection_errors_in_a_row: int = 5
+    open_base_s: float = 1.0
+    open_max_s: float = 30.0
+    open_jitter: float = 0.2
+    """An open time is lengthened by up to this share, so that breakers do not try again in step."""
+    half_open_permits: int = 3
+
+
+@dataclass(frozen=True)
+class BreakerTransition:
+    """A breaker changed its state."""
+
+    old: BreakerState
+    new: BreakerState
+    reason: str
+
+
+def too_much(counts: Counts, policy: BreakerPolicy) -> str | None:
+    """Say which threshold the counts are over: `failed`, `slow` or none. A pure function."""
+    if counts.calls < policy.min_calls:
+        return None
+    if counts.failed >= policy.failed_share * counts.calls:
+        return "failed"
+    return "slow" if counts.slow >= policy.slow_share * counts.calls else None
+
+
+class Permit:
+    """Leave to make one call. Exactly one of `succeeded`, `failed` and `released` ends it."""
+
+    def __init__(self, breaker: CircuitBreaker, generation: int) -> None:
+        self._breaker = breaker
+        self._generation = generation
+        self._ended = False
+
+    def succeeded(self, *, slow: bool = False) -> None:
+        """The call was answered; shedding and 429 are answers, and slow ones."""
+        self._end()
+        self._breaker._on_success(self._generation, slow=slow)
+
+    def failed(self, *, connection_error: bool = False) -> None:
+        """The replica failed the call."""
+        self._end()
+        self._breaker._on_failure(self._generation, connection_error=connection_error)
+
+    def released(self) -> None:
+        """The call says nothing of the replica: it was cancelled, or the caller was at fault."""
+        self._end()
+        self._breaker._on_release(self._generation)
+
+    def _end(self) -> None:
+        if self._ended:
+            raise RuntimeError("this permit has been ended already")
+        self._ended = True
+
+
+class CircuitBreaker:
+    """Closed until too much fails, then open for a while, then half open for a few trial calls.
+
+    Args:
+        policy: thresholds and times.
+        clock: monotonic seconds.
+        chance: random numbers for the jitter.
+        may_open_for_slowness: asked before slowness alone opens it; the last replica says no.
+        on_transition: told of every change.
+    """
+
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        clock: Clock,
+        chance: Chance,
+        *,
+        may_open_for_slowness: Callable[[], bool] = lambda: True,
+        on_transition: Callable[[BreakerTransition], None] = lambda _: None,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._chance = chance
+        self._may_open_for_slowness = may_open_for_slowness
+        self._on_transition = on_transition
+        self._window = TimeWindow(policy.window_s / policy.buckets, policy.buckets)
+        self._state = BreakerState.CLOSED
+        self._generation = 0
+        self._errors_in_a_row = 0
+        self._opened_in_a_row = 0
+        self._open_until_s = 0.0
+        self._trials_out = 0
+        self._trials_passed = 0
+
+    @property
+    def state(self) -> BreakerState:
+        """The state as of now: an open breaker whose time is over is half open."""
+        if self._state is BreakerState.OPEN and self._clock() >= self._open_until_s:
+            self._move(BreakerState.HALF_OPEN, "its open time is over")
+        return self._state
+
+    @property
+    def retry_in_s(self) -> float:
+        """Seconds until an open breaker takes trial calls; 0 when it is not open."""
+        return max(0.0, self._open_until_s - self._clock()) if self.state is BreakerState.OPEN else 0.0
+
+    @property
+    def lets_through(self) -> bool:
+        """Whether `acquire` would give a permit now."""
+        state = self.state
+        if state is BreakerState.HALF_OPEN:
+            return self._trials_out + self._trials_passed < self._policy.half_open_permits
+        return state in (BreakerState.CLOSED, BreakerState.FORCED_CLOSED)
+
+    def acquire(self) -> Permit | None:
+        """Return a permit for one call, or None: refused calls are not queued."""
+        if not self.lets_through:
+            return None
+        if self._state is BreakerState.HALF_OPEN:
+            self._trials_out += 1
+        return Permit(self, self._generation)
+
+    def force(self, state: BreakerState | None) -> None:
+        """Hold the breaker open or closed, or (None) let it go, closed."""
+        if state not in (None, BreakerState.FORCED_OPEN, BreakerState.FORCED_CLOSED):
+            raise ValueError(f"a breaker can be forced open or closed, not {state}")
+        self._opened_in_a_row = 0
+        self._move(state or BreakerState.CLOSED, "forced" if state else "no longer forced")
+
+    def _on_success(self, generation: int, *, slow: bool) -> None:
+        if generation != self._generation:
+            return
+        self._errors_in_a_row = 0
+        if self._state is BreakerState.HALF_OPEN:
+            self._on_trial(passed=not slow or not self._may_open_for_slowness(), reason="slow")
+        elif self._state is BreakerState.CLOSED:
+            self._window.add(self._clock(), slow=slow)
+            self._open_if_too_much()
+
+    def _on_failure(self, generation: int, *, connection_error: bool) -> None:
+        if generation != self._generation:
+            return
+        self._errors_in_a_row = self._errors_in_a_row + 1 if connection_error else 0
+        if self._state is BreakerState.HALF_OPEN:
+            self._on_trial(passed=False, reason="failed")
+        elif self._state is BreakerState.CLOSED:
+            self._window.add(self._clock(), failed=True)
+            if self._errors_in_a_row >= self._policy.connection_errors_in_a_row:
+                self._open("connection errors in a row")
+            else:
+                self._open_if_too_much()
+
+    def _on_release(self, generation: int) -> None:
+        if generation == self._generation and self._state is BreakerState.HALF_OPEN:
+            self._trials_out -= 1
+
+    def _on_trial(self, *, passed: bool, reason: str) -> None:
+        self._trials_out -= 1
+        if not passed:
+            self._open(f"a trial call {reason}")
+            return
+        self._trials_passed += 1
+        if self._trials_passed >= self._policy.half_open_permits:
+            self._opened_in_a_row = 0
+            self._move(BreakerState.CLOSED, "all trial calls passed")
+
+    def _open_if_too_much(self) -> None:
+        reason = too_much(self._window.counts(self._clock()), self._policy)
+        if reason == "failed" or (reason == "slow" and self._may_open_for_slowness()):
+            self._open(f"too many calls {reason}")
+
+    def _open(self, reason: str) -> None:
+        policy = self._policy
+        open_s = min(policy.open_max_s, policy.open_base_s * 2**self._opened_in_a_row)
+        self._open_until_s = self._clock() + open_s * (1 + policy.open_jitter * self._chance())
+        self._opened_in_a_row += 1
+        self._move(BreakerState.OPEN, reason)
+
+    def _move(self, state: BreakerState, reason: str) -> None:
+        old, self._state = self._state, state
+        self._generation += 1
+        self._window.clear()
+        self._errors_in_a_row = self._trials_out = self._trials_passed = 0
+        self._on_transition(BreakerTransition(old, state, reason))

@@ -1,0 +1,66 @@
+"""How many retries a stage can bear: retries are paid for by first attempts.
+
+After Finagle's RetryBudget: each first attempt earns a part of a token, a retry costs one, and a small income over time
+lets a stage with little traffic retry at all. In a total outage the calls that reach a stage stay near (1 + `per_call`)
+times the requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class BudgetPolicy:
+    """What a retry costs and where the tokens come from."""
+
+    per_call: float = 0.1
+    per_second: float = 1.0
+    cap: float = 10.0
+
+
+class RetryBudget:
+    """Tokens for one stage's retries.
+
+    Args:
+        policy: income and cap.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, policy: BudgetPolicy, clock: Clock) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._cap = policy.cap
+        self._tokens = policy.cap
+        self._at_s = clock()
+
+    @property
+    def tokens(self) -> float:
+        """Tokens there are now."""
+        self._earn(0.0)
+        return self._tokens
+
+    def raise_cap(self, in_flight: int) -> None:
+        """Let the budget hold a second chance for every call that one replica has in flight."""
+        self._cap = max(self._policy.cap, float(in_flight))
+
+    def first_attempt(self) -> None:
+        """Earn for one request."""
+        self._earn(self._policy.per_call)
+
+    def spend(self) -> bool:
+        """Take a token for a retry; False if there is none."""
+        self._earn(0.0)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _earn(self, extra: float) -> None:
+        now_s = self._clock()
+        income = (now_s - self._at_s) * self._policy.per_second + extra
+        self._at_s = now_s
+        self._tokens = min(self._cap, self._tokens + income)

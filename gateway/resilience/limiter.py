@@ -1,0 +1,80 @@
+"""How much work may be in flight: additive increase, multiplicative decrease, after D. Chiu and R. Jain (1989).
+
+The signal is the bottleneck stage's own account: how long a request waited there against how long it was worked on.
+A limit that follows measured latency alone drifts upwards under steady overload; this one cannot, because waiting that
+the limit lets in is waiting that it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class LimitPolicy:
+    """How the limit moves."""
+
+    initial: int = 16
+    lowest: int = 4
+    highest: int = 512
+    window_s: float = 0.1
+    tolerated_wait: float = 3.0
+    """How many times its work's time a request may wait before that is too long."""
+    tolerated_wait_floor_s: float = 0.02
+    step_up: float = 1.0
+    shrink: float = 0.9
+    shrink_on_refusal: float = 0.7
+
+
+class AdaptiveLimit:
+    """The number of requests that may be in flight at once.
+
+    Args:
+        policy: bounds and steps.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, policy: LimitPolicy, clock: Clock) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._limit = float(policy.initial)
+        self._window_ends_s = clock() + policy.window_s
+        self._shortest_excess_s: float | None = None
+        self._was_full = False
+        self._was_refused = False
+
+    @property
+    def limit(self) -> int:
+        return int(self._limit)
+
+    def observe(self, *, waited_s: float, worked_s: float, in_flight: int) -> None:
+        """Learn from one answer."""
+        tolerated_s = max(self._policy.tolerated_wait_floor_s, self._policy.tolerated_wait * worked_s)
+        excess_s = waited_s - tolerated_s
+        if self._shortest_excess_s is None or excess_s < self._shortest_excess_s:
+            self._shortest_excess_s = excess_s
+        self._was_full |= in_flight >= self.limit
+        self._end_window()
+
+    def refused(self) -> None:
+        """Learn that the stage itself shed a request or ran out of time."""
+        self._was_refused = True
+        self._end_window()
+
+    def _end_window(self) -> None:
+        now_s = self._clock()
+        if now_s < self._window_ends_s:
+            return
+        policy = self._policy
+        if self._was_refused:
+            self._limit *= policy.shrink_on_refusal
+        elif self._shortest_excess_s is not None and self._shortest_excess_s > 0:
+            self._limit *= policy.shrink
+        elif self._was_full:
+            self._limit += policy.step_up
+        self._limit = min(float(policy.highest), max(float(policy.lowest), self._limit))
+        self._window_ends_s = now_s + policy.window_s
+        self._shortest_excess_s, self._was_full, self._was_refused = None, False, False

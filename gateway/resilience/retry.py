@@ -1,0 +1,102 @@
+"""When a failed attempt gets another one. The only file that knows tenacity."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from splitway.errors import SplitwayError
+from splitway.wire.deadline import Deadline
+
+Chance = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how soon."""
+
+    max_attempts: int = 3
+    backoff_base_s: float = 0.025
+    backoff_max_s: float = 0.25
+
+
+class AttemptFailed(Exception):
+    """One attempt failed.
+
+    Args:
+        error: what the caller is told if there is no further attempt.
+        may_retry: whether another attempt could end differently.
+        elsewhere: whether a replica that has not been tried is there to take it, at once.
+    """
+
+    def __init__(self, error: SplitwayError, *, may_retry: bool, elsewhere: bool = False) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.may_retry = may_retry
+        self.elsewhere = elsewhere
+
+
+async def with_retries(
+    attempt: Callable[[int], Awaitable[Answer]],
+    policy: RetryPolicy,
+    deadline: Deadline,
+    *,
+    pay: Callable[[], bool],
+    chance: Chance,
+    sleep: Sleep = asyncio.sleep,
+) -> Answer:
+    """Call `attempt` with 1, 2, ... until it answers or may not be tried again.
+
+    A first retry that can go to another replica goes at once; others wait with full jitter, and no less than the
+    replica's own Retry-After. No attempt starts that the deadline would cut off before it began.
+
+    Args:
+        pay: takes a token from the stage's retry budget; False ends the retries.
+
+    Raises:
+        SplitwayError: of the last attempt.
+    """
+
+    def wait(state: RetryCallState) -> float:
+        failed = _failure(state)
+        if state.attempt_number == 1 and failed.elsewhere:
+            return 0.0
+        longest_s = min(policy.backoff_max_s, policy.backoff_base_s * 2 ** (state.attempt_number - 1))
+        return max(chance() * longest_s, failed.error.retry_after_s or 0.0)
+
+    def stop(state: RetryCallState) -> bool:
+        if state.attempt_number >= policy.max_attempts or state.upcoming_sleep >= deadline.remaining_s:
+            return True
+        return not pay()
+
+    retrying = AsyncRetrying(  # one per call: its statistics are not to be shared
+        retry=retry_if_exception(lambda error: isinstance(error, AttemptFailed) and error.may_retry),
+        wait=wait,
+        stop=stop,
+        sleep=sleep,
+        reraise=True,
+    )
+    number = 0
+
+    async def numbered() -> Answer:
+        nonlocal number
+        number += 1
+        return await attempt(number)
+
+    try:
+        return await retrying(numbered)
+    except AttemptFailed as failed:
+        raise failed.error from failed
+
+
+def _failure(state: RetryCallState) -> AttemptFailed:
+    assert state.outcome is not None
+    failed = state.outcome.exception()
+    assert isinstance(failed, AttemptFailed)
+    return failed

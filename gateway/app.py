@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,15 +11,20 @@ from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
 
 from gateway.edge import Edge, edge_router
+from gateway.events import BreakerMoved
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
 from gateway.plane import PipelinePlane
-from gateway.prober import Prober
+from gateway.prober import ProbedStage, Prober
 from gateway.problems import render
 from gateway.rate import ClientRate
 from gateway.request_id import RequestId
-from gateway.resilience.replicas import Replica, ReplicaSet
-from gateway.settings import GatewaySettings
+from gateway.resilience.admission import Admission, AdmissionPolicy
+from gateway.resilience.breaker import BreakerState, BreakerTransition
+from gateway.resilience.budget import BudgetPolicy, RetryBudget
+from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from gateway.resilience.replicas import ReplicaSet
+from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
 from gateway.transport import Transport
 from splitway import __version__
@@ -31,6 +38,30 @@ def _why_not_ready(pipeline: Pipeline) -> str | None:
     return "; ".join(pipeline.why_not_ready().values()) or None
 
 
+def _stage_client(
+    stage: StageConfig, settings: GatewaySettings, transport: Transport, metrics: GatewayMetrics, *, is_first: bool
+) -> StageClient:
+    def on_transition(url: str, transition: BreakerTransition) -> None:
+        metrics.on_event(BreakerMoved(stage.name, url, transition))
+
+    replicas = ReplicaSet(
+        stage.urls,
+        time.monotonic,
+        random.random,
+        on_transition=on_transition,
+        forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
+    )
+    return StageClient(
+        stage.name,
+        replicas,
+        transport,
+        RetryBudget(BudgetPolicy(), time.monotonic),
+        takes_callers_input=is_first,
+        attempt_timeout_s=settings.attempt_timeout_ms / 1000,
+        on_event=metrics.on_event,
+    )
+
+
 def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     """Make the gateway's app; settings are read from the environment if not given.
 
@@ -39,19 +70,17 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     """
     settings = settings or read_environment(GatewaySettings)
     transport = Transport(settings.max_reply_bytes)
+    metrics = GatewayMetrics()
     stages = [
-        StageClient(
-            stage.name,
-            ReplicaSet([Replica(url) for url in stage.urls]),
-            transport,
-            takes_callers_input=position == 0,
-        )
+        _stage_client(stage, settings, transport, metrics, is_first=position == 0)
         for position, stage in enumerate(settings.chain)
     ]
-    pipeline = Pipeline(stages)
+    limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
+    pipeline = Pipeline(stages, Admission(AdmissionPolicy(), limit))
+    metrics.watch(pipeline)
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
-    metrics = GatewayMetrics()
-    prober = Prober(stages, transport, settings.probe_interval_ms / 1000)
+    probed = [ProbedStage(c.name, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
+    prober = Prober(probed, transport, settings.probe_interval_ms / 1000)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,6 +94,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
 
     app = FastAPI(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.lifecycle = lifecycle
+    app.state.pipeline = pipeline
     app.add_middleware(RequestId)
     install_error_handlers(app, render)
     limited = [Depends(ClientRate(settings.rate_per_second))]

@@ -17,7 +17,9 @@ from gateway.observe import GatewayMetrics
 from gateway.pipeline import ChainAnswer, Pipeline
 from gateway.problems import MEDIA_TYPE, STATUSES, request_id
 from gateway.settings import GatewaySettings
+from gateway.stage_client import ATTEMPT_HEADER
 from splitway.wire.deadline import read_deadline
+from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import CallContext, json_response
 
@@ -106,7 +108,8 @@ class Edge:
         )
         id_ = request_id(request)
         context = CallContext(deadline, request.headers)
-        predictions, answer = await self._pipeline.classify(picture, top_k, id_, context)
+        async with while_connected(request):
+            predictions, answer = await self._pipeline.classify(picture, top_k, id_, context)
         self._metrics.hops(answer.timings)
         timings_ms = _timings_ms(answer, time.perf_counter() - started_s)
         content = {
@@ -117,7 +120,8 @@ class Edge:
             "model": {**answer.versions, "feature_space": answer.feature_space},
             "timings_ms": timings_ms,
         }
-        return json_response(content, headers={"server-timing": _server_timing(timings_ms)})
+        headers = {"server-timing": _server_timing(timings_ms), ATTEMPT_HEADER: str(answer.attempts)}
+        return json_response(content, headers=headers)
 
     async def pipeline(self) -> Response:
         """Describe the stages and their replicas as they are now."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.events import AttemptEnded, Event
+from gateway.pipeline import Pipeline
 from gateway.stage_client import HopTimings
 from splitway.errors import SplitwayError
 
@@ -36,6 +39,47 @@ class GatewayMetrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+        self._attempts = Counter(
+            "splitway_gateway_attempts_total",
+            "Calls to replicas, by how they ended.",
+            ["stage", "replica", "outcome"],
+            registry=self.registry,
+        )
+        self._retries = Counter(
+            "splitway_gateway_retries_total",
+            "Calls beyond a request's first to a stage.",
+            ["stage"],
+            registry=self.registry,
+        )
+        self._breaker_moves = Counter(
+            "splitway_gateway_breaker_transitions_total",
+            "Changes of a breaker's state.",
+            ["stage", "replica", "state"],
+            registry=self.registry,
+        )
+
+    def on_event(self, event: Event) -> None:
+        """Count what happens between the gateway and its stages."""
+        if isinstance(event, AttemptEnded):
+            self._attempts.labels(event.stage, event.replica, event.outcome).inc()
+            if event.number > 1:
+                self._retries.labels(event.stage).inc()
+        else:
+            self._breaker_moves.labels(event.stage, event.replica, event.transition.new).inc()
+
+    def watch(self, pipeline: Pipeline) -> None:
+        """Show what the pipeline's parts say of themselves whenever metrics are read."""
+        gauges = {
+            "splitway_gateway_in_flight": ("Requests being answered.", lambda: pipeline.admission.in_flight),
+            "splitway_gateway_queued": ("Requests waiting at the door.", lambda: pipeline.admission.queued),
+            "splitway_gateway_limit": ("Requests that may be in flight.", lambda: pipeline.admission.limit.limit),
+        }
+        for name, (description, read) in gauges.items():
+            Gauge(name, description, registry=self.registry).set_function(read)
+        budget = Gauge("splitway_gateway_retry_budget", "Retry tokens left.", ["stage"], registry=self.registry)
+        for stage in pipeline.stages:
+            budget.labels(stage.name).set_function(partial(getattr, stage.budget, "tokens"))
 
     @contextmanager
     def request(self, route: str) -> Iterator[None]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.stage_client import HopAnswer, HopTimings, StageClient
-from splitway.errors import BadStageAnswer, InvalidInput
+from gateway.resilience.admission import Admission
+from gateway.stage_client import HopAnswer, HopTimings, StageClient, spent
+from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, Overloaded
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, RequestedOutput
 from splitway.wire.v2_rest import CallContext
@@ -33,13 +34,16 @@ class ChainAnswer:
     versions: dict[str, str]
     feature_space: str
     timings: dict[str, HopTimings]
+    attempts: int
+    """Calls to the stage that needed most."""
 
 
 class Pipeline:
-    """Runs requests through the stages in order."""
+    """Runs requests through the stages in order, as many at once as the slowest stage bears."""
 
-    def __init__(self, stages: Sequence[StageClient]) -> None:
+    def __init__(self, stages: Sequence[StageClient], admission: Admission) -> None:
         self.stages = stages
+        self.admission = admission
 
     async def run(
         self, image: Tensor, outputs: tuple[RequestedOutput, ...], request_id: str | None, context: CallContext
@@ -47,8 +51,22 @@ class Pipeline:
         """Send an image tensor through every stage; `outputs` are asked of the last.
 
         Raises:
+            Overloaded: at once, before any stage is called, if too many requests are under way.
             SplitwayError: the stage that failed is named in it.
         """
+        async with self.admission.admitted(context.deadline):
+            try:
+                answer = await self._through_all(image, outputs, request_id, context)
+            except (Overloaded, DeadlineExceeded):
+                self.admission.limit.refused()
+                raise
+            waited_s, worked_s = spent(answer.timings)
+            self.admission.limit.observe(waited_s=waited_s, worked_s=worked_s, in_flight=self.admission.in_flight)
+            return answer
+
+    async def _through_all(
+        self, image: Tensor, outputs: tuple[RequestedOutput, ...], request_id: str | None, context: CallContext
+    ) -> ChainAnswer:
         tensors: tuple[Tensor, ...] = (image,)
         answers: dict[str, HopAnswer] = {}
         space = ""
@@ -61,7 +79,8 @@ class Pipeline:
             if not is_last:
                 space = _feature_space(stage.name, tensors)
         versions = {name: answer.response.model_version for name, answer in answers.items()}
-        return ChainAnswer(tensors, versions, space, {name: answer.timings for name, answer in answers.items()})
+        timings = {name: answer.timings for name, answer in answers.items()}
+        return ChainAnswer(tensors, versions, space, timings, max(answer.attempts for answer in answers.values()))
 
     async def classify(
         self, picture: bytes, top_k: int, request_id: str, context: CallContext
@@ -87,6 +106,7 @@ class Pipeline:
             {
                 "name": stage.name,
                 "ready": bool(stage.replicas.ready),
+                "retry_budget": round(stage.budget.tokens, 2),
                 "replicas": [
                     {
                         "url": replica.url,
@@ -94,6 +114,7 @@ class Pipeline:
                         "reason": replica.reason or None,
                         "version": replica.version,
                         "feature_space": replica.feature_space,
+                        "breaker": replica.breaker.state,
                         "in_flight": replica.in_flight,
                         "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
                     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
+from gateway.stage_client import ATTEMPT_HEADER
 from splitway.errors import InvalidInput, NotFound
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import BYTES, TensorSpec
@@ -62,4 +63,5 @@ class PipelinePlane:
         answer = await self._pipeline.run(request.inputs[0], request.outputs, request.id, context)
         self._metrics.hops(answer.timings)
         parameters = {FEATURE_SPACE: answer.feature_space}
-        return Answer(InferResponse(MODEL, VERSION, answer.outputs, request.id, parameters))
+        response = InferResponse(MODEL, VERSION, answer.outputs, request.id, parameters)
+        return Answer(response, {ATTEMPT_HEADER: str(answer.attempts)})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from gateway.resilience.replicas import Replica, ReplicaState
-from gateway.stage_client import StageClient
+from gateway.discovery import resolve
+from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
 from gateway.transport import Reply, Transport
 from splitway.errors import BadStageAnswer, SplitwayError
 
@@ -19,10 +20,19 @@ _TIMEOUT_S = 1.0
 _HEADERS = {"accept-encoding": "identity"}
 
 
-class Prober:
-    """Keeps the replicas' state true."""
+@dataclass(frozen=True)
+class ProbedStage:
+    """A stage's name, the addresses it was given, and the replicas that they stand for."""
 
-    def __init__(self, stages: Sequence[StageClient], transport: Transport, interval_s: float) -> None:
+    name: str
+    urls: tuple[str, ...]
+    replicas: ReplicaSet
+
+
+class Prober:
+    """Keeps the replicas, and what is known of them, true."""
+
+    def __init__(self, stages: Sequence[ProbedStage], transport: Transport, interval_s: float) -> None:
         self._stages = stages
         self._transport = transport
         self._interval_s = interval_s
@@ -30,7 +40,7 @@ class Prober:
 
     async def start(self) -> None:
         """Ask once, then go on asking in the background."""
-        await self.probe_all()
+        await self.look_around()
         self._task = asyncio.create_task(self._run(), name="prober")
 
     async def close(self) -> None:
@@ -41,10 +51,15 @@ class Prober:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self.probe_all()
+            await self.look_around()
 
-    async def probe_all(self) -> None:
-        await asyncio.gather(*(self._probe(s.name, replica) for s in self._stages for replica in s.replicas.replicas))
+    async def look_around(self) -> None:
+        """Resolve every address again and ask every replica."""
+        await asyncio.gather(*(self._look_at(stage) for stage in self._stages))
+
+    async def _look_at(self, stage: ProbedStage) -> None:
+        stage.replicas.update(await resolve(stage.urls))
+        await asyncio.gather(*(self._probe(stage.name, replica) for replica in stage.replicas.replicas))
 
     async def _probe(self, stage: str, replica: Replica) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -42,6 +42,12 @@ class GatewaySettings(BaseSettings):
     """Longest time limit a request may ask for, in milliseconds."""
     probe_interval_ms: Annotated[float, Field(ge=50)] = 1_000.0
     """How often each replica is asked whether it is ready, in milliseconds."""
+    attempt_timeout_ms: Annotated[float, Field(gt=0)] = 2_000.0
+    """The most that one call to one replica may take, in milliseconds; another replica may have a try after it."""
+    max_in_flight: Annotated[int, Field(ge=4)] = 512
+    """The most requests that are let in at once; below it the limit follows the slowest stage."""
+    breakers: Literal["automatic", "forced_open", "forced_closed"] = "automatic"
+    """Holds every replica's breaker open or closed."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
     """Requests that one client address may make per second; 0 for no limit."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from splitway.errors import BadStageAnswer, DeadlineExceeded, Unavailable
+from splitway.errors import BadStageAnswer, DeadlineExceeded, Unavailable, Unreachable
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
 _DNS_CACHE_S = 2
@@ -57,7 +57,8 @@ class Transport:
         """Send one request and read its whole reply.
 
         Raises:
-            Unavailable: no connection, or one that broke before the reply.
+            Unreachable: no connection was made.
+        Unavailable: the connection broke before the reply.
             DeadlineExceeded: no complete reply within `timeout_s`.
             BadStageAnswer: the reply is no HTTP, breaks off, or is larger than allowed.
         """
@@ -91,12 +92,14 @@ async def _translated(stage: str, url: str) -> AsyncIterator[None]:
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
-        raise Unavailable(f"{stage} at {host} does not take connections", stage=stage, retry_after_s=1) from error
+        raise Unreachable(f"{stage} at {host} does not take connections", stage=stage, retry_after_s=1) from error
+    except aiohttp.ClientConnectorError as error:
+        raise Unreachable(f"{stage} at {host} cannot be reached", stage=stage, retry_after_s=1) from error
     except TimeoutError as error:
         raise DeadlineExceeded(f"{stage} at {host} did not answer in time", stage=stage) from error
     except aiohttp.ClientPayloadError as error:
         raise BadStageAnswer(f"{stage} at {host} broke off its reply", stage=stage) from error
     except aiohttp.ClientConnectionError as error:
-        raise Unavailable(f"{stage} at {host} cannot be reached", stage=stage, retry_after_s=1) from error
+        raise Unavailable(f"{stage} at {host} broke off the connection", stage=stage, retry_after_s=1) from error
     except (aiohttp.ClientError, ValueError) as error:
         raise BadStageAnswer(f"{stage} at {host} does not answer in HTTP", stage=stage) from error

@@ -13,6 +13,7 @@
     │   ├── BadStageAnswer           bad_stage_answer
     │   ├── EngineFailed             engine_failed
     │   ├── Unavailable              unavailable
+    │   │   └── Unreachable              unavailable: the call never arrived
     │   ├── Overloaded               overloaded
     │   └── DeadlineExceeded         deadline_exceeded
     └── OfflineError             met on the command line, never on the wire
@@ -98,6 +99,10 @@ class EngineFailed(ServingError):
 
 class Unavailable(ServingError):
     code, title = "unavailable", "A stage cannot be reached or is not ready"
+
+
+class Unreachable(Unavailable):
+    """A call that provably never arrived: it may be made elsewhere without doing anything twice."""
 
 
 class Overloaded(ServingError):

@@ -1,8 +1,8 @@
 """A circuit breaker for one replica.
 
-Three questions, three objects: what happened lately (TimeWindow), is it too much (`too_much`, a pure threshold), so what
-(CircuitBreaker, the state). After resilience4j's count-based breaker and M. Nygard, "Release It!", with generations so
-that an answer to an old question can't move a new state.
+Three questions, three objects: what happened lately (TimeWindow), is it too much (`too_much`, a pure threshold), so
+what (CircuitBreaker, the state). After resilience4j and M. Nygard, "Release It!", with generations so that an answer to
+an old question can't move a new state.
 """
 
 from __future__ import annotations

@@ -39,6 +39,10 @@ class BalancePolicy:
     """Time in which a replica that has become ready takes on its full share."""
     ease_in_penalty: float = 4.0
     """How many times heavier a replica weighs when it has just become ready."""
+    failure_penalty: float = 30.0
+    """How many times heavier a replica weighs that fails every call; half of that if it fails every other."""
+    failure_weight: float = 0.2
+    """How much one call's end counts in the share of failures."""
     slow_factor: float = 5.0
     """An answer this many times slower than the stage's fastest replica is slow."""
     slow_floor_s: float = 0.1
@@ -62,6 +66,8 @@ class Replica:
         self._ready_since_s = clock()
         self._latency_s: float | None = None
         self._measured_at_s = clock()
+        self._failed_share = 0.0
+        self._judged_at_s = clock()
 
     def is_ready(self) -> None:
         """A probe found it ready."""
@@ -80,20 +86,36 @@ class Replica:
 
     def answered_in(self, seconds: float) -> None:
         """Add one answer's time: a rise counts at once, a fall over time."""
-        now_s = self._clock()
         old = self._latency_s
         if old is None or seconds >= old:
             self._latency_s = seconds
         else:
-            keep = math.exp(-(now_s - self._measured_at_s) / self._policy.latency_decay_s)
+            keep = self._faded_since(self._measured_at_s)
             self._latency_s = old * keep + seconds * (1 - keep)
-        self._measured_at_s = now_s
+        self._measured_at_s = self._clock()
+
+    def ended(self, *, failed: bool) -> None:
+        """Count one call's end into the share of calls that lately failed."""
+        share = self._failed_share * self._faded_since(self._judged_at_s)
+        self._failed_share = share + self._policy.failure_weight * (failed - share)
+        self._judged_at_s = self._clock()
+
+    def _faded_since(self, at_s: float) -> float:
+        return math.exp(-(self._clock() - at_s) / self._policy.latency_decay_s)
 
     def load(self, typical_s: float) -> float:
-        """How heavily the next attempt would weigh here; `typical_s` stands in for a latency not yet known."""
+        """How heavily the next attempt would weigh here.
+
+        `typical_s` stands in for a latency that is not known; a bad one that is old fades towards it, and so do old
+        failures, so that a replica that has recovered is found out.
+        """
+        latency_s = typical_s if self._latency_s is None else self._latency_s
+        if latency_s > typical_s:
+            latency_s = typical_s + (latency_s - typical_s) * self._faded_since(self._measured_at_s)
         age_s = self._clock() - self._ready_since_s
         easing = max(0.0, 1 - age_s / self._policy.ease_in_s) * (self._policy.ease_in_penalty - 1)
-        return (self.in_flight + 1) * (self._latency_s or typical_s) * (1 + easing)
+        failing = self._policy.failure_penalty * self._failed_share * self._faded_since(self._judged_at_s)
+        return (self.in_flight + 1) * latency_s * (1 + easing) * (1 + failing)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:

@@ -33,13 +33,17 @@ class AttemptFailed(Exception):
         error: what the caller is told if there is no further attempt.
         may_retry: whether another attempt could end differently.
         elsewhere: whether a replica that has not been tried is there to take it, at once.
+        not_before_s: the seconds that the replica asked to be left alone.
     """
 
-    def __init__(self, error: SplitwayError, *, may_retry: bool, elsewhere: bool = False) -> None:
+    def __init__(
+        self, error: SplitwayError, *, may_retry: bool, elsewhere: bool = False, not_before_s: float = 0.0
+    ) -> None:
         super().__init__(error.detail)
         self.error = error
         self.may_retry = may_retry
         self.elsewhere = elsewhere
+        self.not_before_s = not_before_s
 
 
 async def with_retries(
@@ -68,9 +72,11 @@ async def with_retries(
         if state.attempt_number == 1 and failed.elsewhere:
             return 0.0
         longest_s = min(policy.backoff_max_s, policy.backoff_base_s * 2 ** (state.attempt_number - 1))
-        return max(chance() * longest_s, failed.error.retry_after_s or 0.0)
+        jittered_s: float = chance() * longest_s
+        return max(jittered_s, failed.not_before_s)
 
     def stop(state: RetryCallState) -> bool:
+        """Asked only after a failure that may be retried, and after `wait`."""
         if state.attempt_number >= policy.max_attempts or state.upcoming_sleep >= deadline.remaining_s:
             return True
         return not pay()

@@ -22,6 +22,7 @@ from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, Splitway
 from splitway.runtime.engine import Arrays
 from splitway.wire.deadline import Clock, Deadline
 
+_ROW_TIME_WEIGHT = 0.1
 Infer = Callable[[Arrays], dict[str, NDArray[Any]]]
 
 
@@ -68,6 +69,7 @@ class Batcher:
         self._clock = clock
         self._waiting: deque[_Member] = deque()
         self._waiting_rows = 0
+        self._row_s = 0.0
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._worker: asyncio.Task[None] | None = None
@@ -97,7 +99,7 @@ class Batcher:
 
         Raises:
             Overloaded: too many rows wait already.
-            DeadlineExceeded: the time was up before the batch was run.
+            DeadlineExceeded: the time is up, or will be before those who came earlier are done.
             EngineFailed: the model failed on this batch.
         """
         rows = len(next(iter(inputs.values())))
@@ -105,6 +107,10 @@ class Batcher:
             raise EngineFailed("the batch loop is not running")
         if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
             raise Overloaded(f"{self._waiting_rows} rows wait already for the engine", retry_after_s=1)
+        if self._row_s * (self._waiting_rows + rows) > deadline.remaining_s:
+            raise DeadlineExceeded(
+                f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
+            )
         member = _Member(inputs, rows, deadline, self._clock())
         self._waiting.append(member)
         self._waiting_rows += rows
@@ -161,6 +167,7 @@ class Batcher:
             _fail(batch, error if isinstance(error, SplitwayError) else EngineFailed(f"the model failed: {error}"))
             return
         compute_s = self._clock() - started_at_s
+        self._row_s += _ROW_TIME_WEIGHT * (compute_s / rows - self._row_s)
         start = 0
         for member in batch:
             share = {name: array[start : start + member.rows] for name, array in outputs.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -101,14 +102,22 @@ class DataPlane:
         if not self._stage.needs_decoding(tensors):
             return self._stage.decode(tensors, lambda: None), 0.0
 
+        abandoned = threading.Event()
+
         def go_on() -> None:
             deadline.check("its pictures were decoded")
+            if abandoned.is_set():
+                raise DeadlineExceeded("nobody waits for these pictures any more")
 
         def decode() -> tuple[Arrays, float]:
             started_s = time.perf_counter()
             return self._stage.decode(tensors, go_on), time.perf_counter() - started_s
 
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+        except asyncio.CancelledError:
+            abandoned.set()
+            raise
 
     def _check(self, request: InferRequest) -> None:
         names = [tensor.name for tensor in request.inputs]

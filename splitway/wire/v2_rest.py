@@ -16,6 +16,7 @@ from splitway import __version__
 from splitway.errors import SplitwayError
 from splitway.wire.body import pack, packing_asked_for, read_body
 from splitway.wire.deadline import Deadline, read_deadline
+from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_request
 
@@ -105,7 +106,8 @@ async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Res
     body = await read_body(request, limits.max_body_bytes, deadline)
     parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
     context = CallContext(deadline.sooner(parsed.timeout_s), headers)
-    answer = await plane.infer(parsed, context)
+    async with while_connected(request):
+        answer = await plane.infer(parsed, context)
     payload, header_length = build_response(answer.response, parsed)
     extra = dict(answer.headers)
     if header_length is not None:

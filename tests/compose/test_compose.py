@@ -160,7 +160,19 @@ def test_a_stage_can_be_scaled(compose: Compose, cat: bytes) -> None:
     compose("up", "--detach", "--wait", "--no-recreate", "--scale", "feature-extractor=2", "feature-extractor")
     states = [container["State"]["Health"]["Status"] for container in compose.containers("feature-extractor")]
     assert states == ["healthy", "healthy"]
+
+    def both_are_known() -> bool:
+        (stage, _) = httpx.get(f"{compose.url}/v1/pipeline", trust_env=False).json()["stages"]
+        return [replica["state"] for replica in stage["replicas"]] == ["ready", "ready"]
+
+    _until(both_are_known, 15)
+    victim, other = compose.containers("feature-extractor")
     assert {compose.classify(cat).status_code for _ in range(10)} == {200}
+    os.kill(victim["State"]["Pid"], signal.SIGKILL)
+    assert {compose.classify(cat).status_code for _ in range(30)} == {200}
+    _run("docker", "pause", other["Id"])
+    _run("docker", "unpause", other["Id"])
+    _until(both_are_known, 30)
 
 
 def test_a_stopped_container_was_drained(compose: Compose) -> None:

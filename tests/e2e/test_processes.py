@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ import pytest
 
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.support import LogBook
 
 MIB = 1024
@@ -129,7 +132,6 @@ def test_the_tensorflow_engine_serves_the_same_answer(port: int, models: Path, c
     import numpy as np
 
     from splitway.bundle import read_manifest
-    from splitway.wire.tensor import Tensor
     from tests.support import infer
 
     space = read_manifest(models / "classifier" / "1").feature_space
@@ -186,6 +188,31 @@ def test_the_gateway_says_which_stage_is_missing_and_recovers(models: Path, cat:
         finally:
             again.terminate()
             again.communicate(timeout=10)
+
+
+def test_who_hangs_up_is_not_worked_for(models: Path, cat: bytes) -> None:
+    """Thirty callers ask for 64 pictures each and hang up; a stage that went on would be busy for ten seconds more."""
+    body, length = build_request(InferRequest((Tensor.of_bytes("image", [cat] * 64),)))
+    with LocalPipeline(LaunchPlan(models, port=0, run_file=None), LogBook().line) as pipeline:
+        pipeline.wait_ready()
+        (extractor,) = pipeline.of("feature_extractor")
+        url = f"{extractor.url}/v2/models/feature_extractor/infer"
+
+        def ask_and_hang_up(_: int) -> None:
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(url, content=body, headers={HEADER_LENGTH: length}, timeout=0.3, trust_env=False)
+
+        with ThreadPoolExecutor(30) as pool:
+            list(pool.map(ask_and_hang_up, range(30)))
+        metrics = ""
+        deadline_s = time.monotonic() + 10
+        while 'splitway_stage_in_flight{stage="feature_extractor"} 0.0' not in metrics:
+            assert time.monotonic() < deadline_s, metrics
+            metrics = httpx.get(f"{extractor.url}/metrics", trust_env=False).text
+    assert 'outcome="cancelled"' in metrics
+    computed = re.search(r"splitway_stage_compute_seconds_count{[^}]*} (\S+)", metrics)
+    assert computed is not None
+    assert float(computed.group(1)) < 10
 
 
 def test_waiting_for_a_pipeline_that_died_says_who_died(models: Path) -> None:

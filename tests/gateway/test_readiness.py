@@ -2,20 +2,21 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.app import create_app
 from gateway.pipeline import Pipeline
-from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
-from gateway.stage_client import StageClient
-from gateway.transport import Transport
+from gateway.resilience.replicas import ReplicaState
+from gateway.settings import GatewaySettings
 
 
 @pytest.fixture
 def pipeline() -> Pipeline:
-    stages = []
-    for name in ("feature_extractor", "classifier"):
-        replica = Replica(f"http://{name}", feature_space="fs:0123456789abcdef")
-        replica.is_ready()
-        stages.append(StageClient(name, ReplicaSet([replica]), Transport(1)))
-    return Pipeline(stages)
+    app = create_app(GatewaySettings(feature_extractor="http://feature_extractor", classifier="http://classifier"))
+    made: Pipeline = app.state.pipeline
+    for stage in made.stages:
+        for replica in stage.replicas.replicas:
+            replica.feature_space = "fs:0123456789abcdef"
+            replica.is_ready()
+    return made
 
 
 def test_nothing_is_missing_when_all_are_ready(pipeline: Pipeline) -> None:

@@ -1,43 +1,197 @@
+"""Who gets the next attempt: against a reference choice, in virtual time."""
+
 from __future__ import annotations
 
-import pytest
+import random
+from collections import Counter
 
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway.resilience.breaker import BreakerState, Permit
 from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
+from tests.gateway.resilience.support import Clock
+
+URLS = [f"http://{name}" for name in "abcd"]
+
+
+class BalancerMachine(RuleBasedStateMachine):
+    """Replicas come, go, fail and recover; the choice never falls on one that cannot serve."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.set = ReplicaSet(URLS, self.clock, random.Random(1).random)
+        self.members = set(URLS)
+        self.ready: set[str] = set()
+        self.forced_open: set[str] = set()
+        self.out: list[tuple[Replica, Permit]] = []
+
+    def _replica(self, url: str) -> Replica | None:
+        return next((r for r in self.set.replicas if r.url == url), None)
+
+    @rule(urls=st.sets(st.sampled_from(URLS)))
+    def members_change(self, urls: set[str]) -> None:
+        gone = self.members - urls
+        self.set.update(sorted(urls))
+        self.members = set(urls)
+        self.ready -= gone
+        self.forced_open -= gone
+
+    @rule(url=st.sampled_from(URLS), ready=st.booleans())
+    def probe(self, url: str, ready: bool) -> None:
+        replica = self._replica(url)
+        if replica is None:
+            return
+        if ready:
+            replica.is_ready()
+            self.ready.add(url)
+        else:
+            replica.is_not(ReplicaState.NOT_READY, "says no")
+            self.ready.discard(url)
+
+    @rule(url=st.sampled_from(URLS), forced=st.booleans())
+    def force(self, url: str, forced: bool) -> None:
+        replica = self._replica(url)
+        if replica is not None:
+            replica.breaker.force(BreakerState.FORCED_OPEN if forced else None)
+            (self.forced_open.add if forced else self.forced_open.discard)(url)
+
+    @rule(exclude=st.sets(st.sampled_from(URLS)), seconds=st.sampled_from([0.01, 0.1, 1.0]))
+    def call(self, exclude: set[str], seconds: float) -> None:
+        able = self.ready - self.forced_open
+        choice = self.set.choose(exclude)
+        assert (choice is None) == (not able)
+        assert self.set.has_other(exclude) == bool(able - exclude)
+        if choice is None:
+            return
+        replica, permit = choice
+        assert replica.url in (able - exclude or able)
+        permit.succeeded()
+        replica.answered_in(seconds)
+        self.clock.now_s += 0.01
+
+    @invariant()
+    def explains_itself(self) -> None:
+        assert (self.set.why_not_ready() is None) == bool(self.ready)
+        assert {r.url for r in self.set.replicas} == self.members
+
+
+TestBalancer = BalancerMachine.TestCase
+TestBalancer.settings = settings(max_examples=1000, stateful_step_count=30, deadline=None)
 
 
 @pytest.fixture
-def replicas() -> list[Replica]:
-    made = [Replica(f"http://{name}") for name in "abc"]
-    for replica in made:
+def clock() -> Clock:
+    return Clock()
+
+
+def _ready_set(clock: Clock, count: int = 2) -> ReplicaSet:
+    made = ReplicaSet(URLS[:count], clock, random.Random(7).random)
+    for replica in made.replicas:
         replica.is_ready()
+    clock.now_s += 60  # eased in
     return made
 
 
-def test_equals_get_their_turn(replicas: list[Replica]) -> None:
-    chosen = ReplicaSet(replicas)
-    urls = [replica.url for _ in range(6) if (replica := chosen.choose())]
-    assert sorted(urls) == sorted([r.url for r in replicas] * 2)
+def _shares(chosen: ReplicaSet, calls: int = 2000) -> Counter[str]:
+    urls: Counter[str] = Counter()
+    for _ in range(calls):
+        choice = chosen.choose()
+        assert choice is not None
+        choice[1].succeeded()
+        urls[choice[0].url] += 1
+    return urls
 
 
-def test_the_one_with_the_least_in_flight_is_chosen(replicas: list[Replica]) -> None:
-    chosen = ReplicaSet(replicas)
-    with replicas[0].borrowed(), replicas[2].borrowed():
-        assert chosen.choose() is replicas[1]
-    assert [r.in_flight for r in replicas] == [0, 0, 0]
+def test_equals_share_the_work(clock: Clock) -> None:
+    chosen = _ready_set(clock, 4)
+    for replica in chosen.replicas:
+        replica.answered_in(0.01)
+    assert all(300 < share < 700 for share in _shares(chosen).values())
 
 
-def test_only_ready_ones_are_chosen_and_the_others_say_why(replicas: list[Replica]) -> None:
-    chosen = ReplicaSet(replicas)
-    replicas[0].is_not(ReplicaState.UNREACHABLE, "cannot be reached")
-    replicas[1].is_not(ReplicaState.NOT_READY, "is warming up")
-    assert all(chosen.choose() is replicas[2] for _ in range(4))
-    assert chosen.why_not_ready() is None
-    replicas[2].is_not(ReplicaState.NOT_READY, "is draining")
+def test_the_less_loaded_of_two_is_chosen(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    slow, fast = chosen.replicas
+    slow.answered_in(0.1)
+    fast.answered_in(0.01)
+    assert _shares(chosen) == {fast.url: 2000}
+    fast.in_flight = 10
+    assert _shares(chosen)[slow.url] == 2000
+
+
+def test_a_rise_in_latency_counts_at_once_and_a_fall_over_time(clock: Clock) -> None:
+    (replica,) = _ready_set(clock, 1).replicas
+    replica.answered_in(0.01)
+    replica.answered_in(1.0)
+    assert replica.latency_s == 1.0
+    clock.now_s += 5.0
+    replica.answered_in(0.0)
+    assert replica.latency_s == pytest.approx(0.3679, abs=1e-3)
+
+
+def test_a_replica_that_fails_half_its_calls_gets_few_and_is_found_out_when_it_recovers(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    bad, good = chosen.replicas
+    for replica in (bad, good):
+        replica.answered_in(0.01)
+    for number in range(20):
+        bad.ended(failed=number % 2 == 0)
+        good.ended(failed=False)
+    assert bad.load(0.01) > 10 * good.load(0.01)
+    assert _shares(chosen)[good.url] == 2000
+    clock.now_s += 30
+    assert bad.load(0.01) < 1.2 * good.load(0.01)
+
+
+def test_a_new_replica_is_eased_in(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    old, new = chosen.replicas
+    new.is_not(ReplicaState.NOT_READY, "restarts")
+    new.is_ready()
+    for replica in (old, new):
+        replica.answered_in(0.01)
+    assert new.load(1.0) == pytest.approx(4 * old.load(1.0))
+    clock.now_s += 5
+    assert new.load(1.0) == pytest.approx(old.load(1.0))
+
+
+def test_the_last_replica_is_not_shut_out_by_slowness_alone(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    first, second = chosen.replicas
+    second.breaker.force(BreakerState.FORCED_OPEN)
+    for _ in range(30):
+        permit = first.breaker.acquire()
+        assert permit is not None
+        permit.succeeded(slow=True)
+    second.breaker.force(None)
+    for _ in range(30):
+        permit = first.breaker.acquire()
+        if permit is not None:
+            permit.succeeded(slow=True)
+    assert first.breaker.state is BreakerState.OPEN
+
+
+def test_slow_is_judged_by_the_other_replicas(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    first, second = chosen.replicas
+    second.answered_in(0.05)
+    assert chosen.is_slow(first, 0.26)
+    assert not chosen.is_slow(first, 0.24)
+    assert not chosen.is_slow(second, 10.0), "the first has not been measured"
+    second.answered_in(0.001)
+    assert not chosen.is_slow(first, 0.05), "below the floor nothing is slow"
+
+
+def test_what_is_known_of_a_replica_survives_an_update(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    first = chosen.replicas[0]
+    chosen.update([URLS[0], URLS[2]])
+    assert chosen.replicas[0] is first
+    assert [r.url for r in chosen.ready] == [URLS[0]]
+    chosen.update([])
     assert chosen.choose() is None
-    assert chosen.why_not_ready() == "http://a cannot be reached; http://b is warming up; http://c is draining"
-
-
-def test_latency_is_a_moving_average(replicas: list[Replica]) -> None:
-    replicas[0].answered_in(1.0)
-    replicas[0].answered_in(2.0)
-    assert replicas[0].latency_s == pytest.approx(1.1)
+    assert chosen.why_not_ready() == "there is no replica"

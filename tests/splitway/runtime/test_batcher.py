@@ -142,6 +142,35 @@ async def test_a_full_queue_refuses_at_once() -> None:
         await asyncio.gather(first, waiting)
 
 
+async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
+    """The clock runs a second per row; ten rows wait, and the eleventh has five seconds."""
+    model = GatedModel()
+    now_s = 0.0
+
+    def clock() -> float:
+        return now_s
+
+    def infer(inputs: Arrays) -> dict[str, NDArray[Any]]:
+        nonlocal now_s
+        now_s += len(inputs["x"]) if not model.batches else 0.0
+        return model(inputs)
+
+    batcher = Batcher(infer, BatchPolicy(), clock)
+    batcher.start()
+    model.gate.set()
+    await batcher.submit(rows(*[0] * 100), FOREVER)
+    model.gate.clear()
+    first = asyncio.create_task(batcher.submit(rows(0), FOREVER))
+    await until(lambda: len(model.batches) == 2)
+    waiting = asyncio.create_task(batcher.submit(rows(*[0] * 100), FOREVER))
+    await until(lambda: batcher.waiting_rows == 100)
+    with pytest.raises(DeadlineExceeded, match="100 rows wait already"):
+        await batcher.submit(rows(1), Deadline(now_s + 5, clock))
+    model.gate.set()
+    await asyncio.gather(first, waiting)
+    await batcher.close()
+
+
 async def test_closing_answers_everyone_who_still_waits() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy()) as batcher:

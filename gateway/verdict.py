@@ -1,0 +1,92 @@
+"""What one attempt's end means: for the caller, for the retry, and for the replica's breaker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import orjson
+
+from gateway.transport import Reply
+from splitway.errors import (
+    BadStageAnswer,
+    DeadlineExceeded,
+    EngineFailed,
+    FeatureSpaceMismatch,
+    InvalidInput,
+    Overloaded,
+    SplitwayError,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+    UnsupportedMediaType,
+)
+
+_CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
+_ERRORS: dict[int, type[SplitwayError]] = {
+    400: InvalidInput,
+    409: FeatureSpaceMismatch,
+    413: TooLarge,
+    415: UnsupportedMediaType,
+    429: Overloaded,
+    500: EngineFailed,
+    502: BadStageAnswer,
+    503: Unavailable,
+    504: DeadlineExceeded,
+}
+_RETRIED_STATUSES = (429, 502, 503, 504)
+
+
+class Blame(Enum):
+    """What an attempt says of its replica."""
+
+    NONE = auto()
+    SLOW = auto()
+    FAILED = auto()
+    CONNECTION = auto()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An attempt that was no success."""
+
+    error: SplitwayError
+    may_retry: bool
+    blame: Blame
+    not_before_s: float = 0.0
+    """How long the replica asked to be left alone."""
+
+
+def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool) -> Verdict:
+    """Judge a status other than 200. A stage's refusal keeps its own words; what is unforeseen is nonsense."""
+    kind = _ERRORS.get(reply.status)
+    try:
+        detail = str(orjson.loads(reply.body)["error"])[:500]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        kind, detail = None, "with a body that is no error message"
+    may_retry = reply.status in _RETRIED_STATUSES
+    if kind is None or (kind in _CALLERS_FAULT and not takes_callers_input):
+        error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}: {detail}", stage=stage)
+        return Verdict(error, may_retry, Blame.FAILED)
+    after = reply.headers.get("retry-after", "")
+    error = kind(detail, stage=stage, retry_after_s=float(after) if after.isdigit() else None)
+    if reply.status < 500 and reply.status != 429:
+        return Verdict(error, may_retry, Blame.NONE)
+    not_before_s = error.retry_after_s or 0.0
+    shed = reply.status in (429, 504) or (reply.status == 503 and error.retry_after_s is not None)
+    return Verdict(error, may_retry, Blame.SLOW if shed else Blame.FAILED, not_before_s)
+
+
+def judge_error(error: SplitwayError, *, time_is_up: bool, was_given_time: bool) -> Verdict:
+    """Judge a call that ended without a reply.
+
+    Args:
+        error: what the transport, or reading the reply, raised.
+        time_is_up: the caller's whole time is over.
+        was_given_time: the replica had as long as any attempt gets, so that silence is its own fault.
+    """
+    if isinstance(error, Unreachable | Unavailable):
+        return Verdict(error, not time_is_up, Blame.CONNECTION)
+    if isinstance(error, DeadlineExceeded):
+        return Verdict(error, not time_is_up, Blame.FAILED if was_given_time else Blame.NONE)
+    return Verdict(error, not time_is_up, Blame.FAILED)

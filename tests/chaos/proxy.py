@@ -1,0 +1,136 @@
+"""A TCP proxy that makes trouble, in Toxiproxy's words. It runs in a thread and an event loop of its own.
+
+`latency` (each chunk waits), `timeout` (bytes vanish, the connection stays), `reset_peer` (TCP reset), `slicer` (small
+chunks), `bandwidth` (KB/s), `limit_data` (closes after so many bytes); `down` refuses connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Toxics:
+    """What is wrong with the line, towards the client (the replies)."""
+
+    latency_s: float = 0.0
+    timeout: bool = False
+    reset_peer: bool = False
+    slicer_bytes: int = 0
+    bandwidth_kb_s: float = 0.0
+    limit_data_bytes: int | None = None
+
+
+class Proxy:
+    """Listens on a port of its own and forwards to one address."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname, parts.port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.toxics = Toxics()
+        self._port = 0
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        self._loop.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def up(self) -> None:
+        """Listen, on the same port as before."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(5)
+
+    def down(self) -> None:
+        """Refuse connections and cut those that are open."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        up_writer: asyncio.StreamWriter | None = None
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_copy(reader, up_writer))
+                both.create_task(self._reply(up_reader, writer))
+        except* (OSError, _Cut):
+            pass
+        finally:
+            self._connections.discard(task)
+            for each in (writer, up_writer):
+                if each is not None:
+                    each.transport.abort()
+
+    async def _reply(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent = 0
+        while data := await reader.read(_CHUNK):
+            toxics = self.toxics
+            await asyncio.sleep(toxics.latency_s)
+            if toxics.timeout:
+                continue
+            if toxics.reset_peer:
+                _reset(writer)
+                raise _Cut
+            if toxics.limit_data_bytes is not None:
+                data = data[: max(0, toxics.limit_data_bytes - sent)]
+            step = toxics.slicer_bytes or len(data) or 1
+            for start in range(0, len(data), step):
+                writer.write(data[start : start + step])
+                await writer.drain()
+                if toxics.bandwidth_kb_s:
+                    await asyncio.sleep(step / 1000 / toxics.bandwidth_kb_s)
+            sent += len(data)
+            if toxics.limit_data_bytes is not None and sent >= toxics.limit_data_bytes:
+                raise _Cut
+        raise _Cut
+
+
+class _Cut(Exception):
+    """The connection is over."""
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_CHUNK):
+        writer.write(data)
+        await writer.drain()
+    raise _Cut
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset instead of an orderly end."""
+    with contextlib.suppress(OSError):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

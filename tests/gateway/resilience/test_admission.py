@@ -1,0 +1,83 @@
+"""The door: who comes in, who waits, who is turned away."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway.resilience.admission import Admission, AdmissionPolicy
+from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.errors import Overloaded
+from splitway.wire.deadline import Deadline
+from tests.gateway.resilience.support import Clock
+
+FOREVER = Deadline.after(1e6)
+
+
+@pytest.fixture
+def door() -> Admission:
+    """Four inside, four in the queue."""
+    return Admission(AdmissionPolicy(longest_wait_s=60), AdaptiveLimit(LimitPolicy(initial=4), Clock()))
+
+
+async def _enter(door: Admission, times: int) -> AsyncExitStack:
+    inside = AsyncExitStack()
+    for _ in range(times):
+        await inside.enter_async_context(door.admitted(FOREVER))
+    return inside
+
+
+async def _stay(door: Admission, stay: asyncio.Event) -> None:
+    async with door.admitted(FOREVER):
+        await stay.wait()
+
+
+async def _let_run() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_those_beyond_the_queue_are_turned_away_at_once(door: Admission) -> None:
+    inside = await _enter(door, 4)
+    stay = asyncio.Event()
+    waiting = [asyncio.create_task(_stay(door, stay)) for _ in range(4)]
+    await _let_run()
+    assert (door.in_flight, door.queued) == (4, 4)
+    with pytest.raises(Overloaded) as caught:
+        await _enter(door, 1)
+    assert caught.value.retry_after_s == 1.0
+    await inside.aclose()
+    await _let_run()
+    assert (door.in_flight, door.queued) == (4, 0)
+    stay.set()
+    await asyncio.gather(*waiting)
+    assert door.in_flight == 0
+
+
+async def test_who_waits_too_long_is_turned_away(door: Admission) -> None:
+    door._policy = AdmissionPolicy(longest_wait_s=0.0)
+    inside = await _enter(door, 4)
+    with pytest.raises(Overloaded):
+        await _enter(door, 1)
+    assert (door.in_flight, door.queued) == (4, 0)
+    await inside.aclose()
+    assert door.in_flight == 0
+
+
+async def test_who_gives_up_leaves_no_gap(door: Admission) -> None:
+    """One in the queue is cancelled before, one in the very moment in which a place is handed over."""
+    inside = await _enter(door, 4)
+    stay = asyncio.Event()
+    waiting = [asyncio.create_task(_stay(door, stay)) for _ in range(3)]
+    await _let_run()
+    waiting[0].cancel()
+    await _let_run()
+    await inside.aclose()
+    waiting[1].cancel()
+    await _let_run()
+    stay.set()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (door.in_flight, door.queued) == (0, 0)
+    assert waiting[2].exception() is None

@@ -1,0 +1,77 @@
+"""The retry budget against a ledger, in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway.resilience.budget import BudgetPolicy, RetryBudget
+from tests.gateway.resilience.support import Clock
+
+
+class BudgetMachine(RuleBasedStateMachine):
+    """Requests, retries and time in any order; every token is accounted for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.budget = RetryBudget(BudgetPolicy(), self.clock)
+        self.tokens = 10.0
+        self.cap = 10.0
+        self.requests = self.retries = 0
+        self.started_s = self.clock.now_s
+
+    @rule(times=st.integers(1, 50))
+    def request(self, times: int) -> None:
+        for _ in range(times):
+            self.budget.first_attempt()
+            self.tokens = min(self.cap, self.tokens + 0.1)
+            self.requests += 1
+
+    @rule(times=st.integers(1, 20))
+    def retry(self, times: int) -> None:
+        for _ in range(times):
+            paid = self.budget.spend()
+            assert paid == (self.tokens >= 1) or self.tokens == pytest.approx(1)
+            if paid:
+                self.tokens -= 1
+                self.retries += 1
+
+    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 7.0, 60.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now_s += seconds
+        self.tokens = min(self.cap, self.tokens + seconds)
+
+    @rule(in_flight=st.integers(0, 40))
+    def raise_cap(self, in_flight: int) -> None:
+        self.budget.raise_cap(in_flight)
+        self.cap = max(10.0, in_flight)
+        self.tokens = min(self.cap, self.tokens)
+
+    @invariant()
+    def agrees(self) -> None:
+        assert self.budget.tokens == pytest.approx(self.tokens)
+        assert 0 <= self.budget.tokens <= self.cap
+
+    @invariant()
+    def never_spends_more_than_it_earned(self) -> None:
+        earned = 10 + 0.1 * self.requests + (self.clock.now_s - self.started_s)
+        assert self.retries <= earned + 1e-6
+
+
+TestBudget = BudgetMachine.TestCase
+TestBudget.settings = settings(max_examples=1000, stateful_step_count=30, deadline=None)
+
+
+def test_a_total_outage_is_not_amplified_beyond_its_bound() -> None:
+    """60 requests a second for 20 s, each of which would retry twice if it might."""
+    clock = Clock()
+    budget = RetryBudget(BudgetPolicy(), clock)
+    calls = 0
+    for _ in range(1200):
+        clock.now_s += 1 / 60
+        budget.first_attempt()
+        calls += 1 + sum(budget.spend() for _ in range(2))
+    assert calls <= 1.15 * 1200

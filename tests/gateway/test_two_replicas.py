@@ -1,0 +1,165 @@
+"""A stage with two replicas, one of which is in trouble: the caller does not notice, and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+from aiohttp import web
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from tests.gateway.conftest import Handler, answer, features, good_classifier, good_extractor, serving
+from tests.gateway.test_stage_client import TROUBLE, refusing
+
+JPEG = {"content-type": "image/jpeg"}
+RETRIED = ("503", "504", "garbage", "half a tensor", "reply broken off", "connection closed", "two rows for one")
+
+
+class Counting:
+    """Wraps a handler and counts its calls."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.calls: list[web.Request] = []
+        self._handler = handler
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.calls.append(request)
+        return await self._handler(request)
+
+
+@asynccontextmanager
+async def gateway(
+    extractors: list[Handler], classifiers: list[Handler], **settings: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway in front of these replicas."""
+    async with AsyncExitStack() as stack:
+        urls = {
+            stage: ",".join([await stack.enter_async_context(serving(stage, handler)) for handler in handlers])
+            for stage, handlers in (("feature_extractor", extractors), ("classifier", classifiers))
+        }
+        app = create_app(GatewaySettings.model_validate({**urls, **settings}))
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        transport = httpx.ASGITransport(app)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
+
+
+async def _classify(client: httpx.AsyncClient, **headers: str) -> httpx.Response:
+    return await client.post("/v1/classify", content=b"picture", headers={**JPEG, **headers})
+
+
+@pytest.mark.parametrize("trouble", [name for name in RETRIED if name != "two rows for one"])
+async def test_the_other_replica_answers_and_the_backbone_runs_once(trouble: str) -> None:
+    bad, good = Counting(TROUBLE[trouble][0]), Counting(good_classifier)
+    backbone = Counting(good_extractor)
+    async with gateway([backbone.handle], [bad.handle, good.handle]) as client:
+        replies = [await _classify(client) for _ in range(8)]
+        metrics = (await client.get("/metrics")).text
+    assert [reply.status_code for reply in replies] == [200] * 8
+    assert len(backbone.calls) == len(good.calls) == 8
+    assert len(bad.calls) >= 1
+    retried = [reply for reply in replies if reply.headers["x-attempt-count"] == "2"]
+    assert len(retried) == len(bad.calls)
+    assert {call.headers["x-attempt-count"] for call in bad.calls} == {"1"}
+    assert f'splitway_gateway_retries_total{{stage="classifier"}} {float(len(bad.calls))}' in metrics
+
+
+@pytest.mark.parametrize("trouble", ["400", "409", "413", "500", "404"])
+async def test_what_another_attempt_would_not_change_is_not_tried_again(trouble: str) -> None:
+    handler, status, code = TROUBLE[trouble]
+    one, other = Counting(handler), Counting(handler)
+    async with gateway([one.handle, other.handle], [good_classifier]) as client:
+        reply = await _classify(client)
+    assert (reply.status_code, reply.json()["code"]) == (status, code)
+    assert len(one.calls) + len(other.calls) == 1
+
+
+async def test_a_refused_connection_costs_no_token(unused_tcp_port: int) -> None:
+    backbone = Counting(good_extractor)
+    async with gateway([good_extractor], [good_classifier]) as client:
+        before = (await client.get("/v1/pipeline")).json()["stages"][0]["retry_budget"]
+    assert before == 10
+    async with serving("feature_extractor", backbone.handle) as alive, serving("classifier", good_classifier) as head:
+        dead = f"http://127.0.0.1:{unused_tcp_port}"
+        app = create_app(
+            GatewaySettings(feature_extractor=f"{alive},{dead}", classifier=head, probe_interval_ms=60_000)
+        )
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
+        ):
+            for replica in app.state.pipeline.stages[0].replicas.replicas:
+                replica.is_ready()
+                replica.answered_in(0.001 if replica.url == dead else 60.0)
+            replies = [await _classify(client) for _ in range(6)]
+            stage = (await client.get("/v1/pipeline")).json()["stages"][0]
+    assert [reply.status_code for reply in replies] == [200] * 6
+    assert stage["retry_budget"] == 10
+    assert "unreachable" in {replica["state"] for replica in stage["replicas"]}
+
+
+async def test_a_hanging_replica_is_left_after_the_attempts_time_and_then_avoided() -> None:
+    async def hangs(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits this long")
+
+    stuck = Counting(hangs)
+    async with gateway([good_extractor], [stuck.handle, good_classifier], attempt_timeout_ms=500) as client:
+        replies = [await asyncio.gather(*(_classify(client) for _ in range(8))) for _ in range(6)]
+    assert [reply.status_code for wave in replies for reply in wave] == [200] * 48
+    assert len(stuck.calls) <= 12
+
+
+async def test_a_total_outage_is_not_amplified() -> None:
+    bad = [Counting(refusing(502)), Counting(refusing(502))]
+    async with gateway([each.handle for each in bad], [good_classifier]) as client:
+        replies = [await _classify(client) for _ in range(300)]
+    assert {reply.status_code for reply in replies} <= {502, 503}
+    calls = sum(len(each.calls) for each in bad)
+    assert calls <= 1.15 * 300
+
+
+async def test_a_replica_that_refuses_three_calls_in_five_is_avoided() -> None:
+    """300 requests: at least 99 % succeed, at no more than 1.15 times the load."""
+    dice = random.Random(5)
+    ends = {True: refusing(503), False: good_classifier}
+
+    async def moody(request: web.Request) -> web.StreamResponse:
+        return await ends[dice.random() < 0.6](request)
+
+    bad, good = Counting(moody), Counting(good_classifier)
+    async with gateway([good_extractor], [bad.handle, good.handle]) as client:
+        replies = [await _classify(client) for _ in range(300)]
+    assert [reply.status_code for reply in replies].count(200) >= 297
+    assert len(bad.calls) + len(good.calls) <= 1.15 * 300
+
+
+async def test_a_forced_breaker_is_a_setting() -> None:
+    async with gateway([good_extractor], [good_classifier], breakers="forced_open") as client:
+        reply = await _classify(client)
+    assert (reply.status_code, reply.json()["code"]) == (503, "unavailable")
+    assert "breakers of all its replicas are open" in reply.json()["detail"]
+
+
+async def test_the_door_sheds_what_the_stages_cannot_bear() -> None:
+    release = asyncio.Event()
+
+    async def waits(_: web.Request) -> web.StreamResponse:
+        await release.wait()
+        return answer("feature_extractor", features())
+
+    async with gateway([waits], [good_classifier], max_in_flight=4) as client:
+        tasks = [asyncio.create_task(_classify(client)) for _ in range(60)]
+        done, waiting = await asyncio.wait(tasks, timeout=1.5)
+        shed = [task.result() for task in done]
+        release.set()
+        answered = [await task for task in waiting]
+    assert {reply.status_code for reply in shed} == {503}
+    assert {reply.json()["code"] for reply in shed} == {"overloaded"}
+    assert {reply.headers["retry-after"] for reply in shed} == {"1"}
+    assert {reply.status_code for reply in answered} == {200}
+    assert len(answered) >= 4

@@ -170,9 +170,12 @@ def test_a_stage_can_be_scaled(compose: Compose, cat: bytes) -> None:
     assert {compose.classify(cat).status_code for _ in range(10)} == {200}
     os.kill(victim["State"]["Pid"], signal.SIGKILL)
     assert {compose.classify(cat).status_code for _ in range(30)} == {200}
-    _run("docker", "pause", other["Id"])
-    _run("docker", "unpause", other["Id"])
     _until(both_are_known, 30)
+    _run("docker", "pause", other["Id"])
+    try:
+        assert {compose.classify(cat).status_code for _ in range(10)} == {200}
+    finally:
+        _run("docker", "unpause", other["Id"])
 
 
 def test_a_stopped_container_was_drained(compose: Compose) -> None:

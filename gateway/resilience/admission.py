@@ -17,9 +17,9 @@ from splitway.wire.deadline import Deadline
 class AdmissionPolicy:
     """How long the queue at the door may be, and how long anyone stands in it."""
 
-    queue_share: float = 1.0
-    """Places in the queue, as a share of the limit."""
-    longest_wait_s: float = 0.25
+    queue_places: int = 128
+    """Enough for a burst; once it is full, the next is turned away at once."""
+    longest_wait_s: float = 2.0
     retry_after_s: float = 1.0
 
 
@@ -54,7 +54,7 @@ class Admission:
 
     async def _stand_in_queue(self, deadline: Deadline) -> None:
         """Wait until somebody who leaves hands on the place."""
-        if len(self._queue) >= self.limit.limit * self._policy.queue_share:
+        if len(self._queue) >= self._policy.queue_places:
             raise self._turned_away()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(place)

@@ -40,7 +40,7 @@ class AdaptiveLimit:
     def __init__(self, policy: LimitPolicy, clock: Clock) -> None:
         self._policy = policy
         self._clock = clock
-        self._limit = float(policy.initial)
+        self._limit = float(min(policy.initial, policy.highest))
         self._window_ends_s = clock() + policy.window_s
         self._shortest_excess_s: float | None = None
         self._was_full = False

@@ -19,7 +19,7 @@ FOREVER = Deadline.after(1e6)
 @pytest.fixture
 def door() -> Admission:
     """Four inside, four in the queue."""
-    return Admission(AdmissionPolicy(longest_wait_s=60), AdaptiveLimit(LimitPolicy(initial=4), Clock()))
+    return Admission(AdmissionPolicy(queue_places=4, longest_wait_s=60), AdaptiveLimit(LimitPolicy(initial=4), Clock()))
 
 
 async def _enter(door: Admission, times: int) -> AsyncExitStack:

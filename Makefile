@@ -8,7 +8,7 @@ MODELS := models
 BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-compose lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -34,8 +34,11 @@ demo: setup models ## Start the pipeline, classify the samples, print their labe
 up: setup models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
-test: setup models ## Run all tests; those that need Docker only where an engine answers
-	$(BIN)/pytest
+test: setup models ## Run all tests but the long ones (test-chaos); those that need Docker only where an engine answers
+	$(BIN)/pytest --ignore tests/chaos
+
+test-chaos: setup models ## Run real replicas into trouble under steady load (4 minutes)
+	$(BIN)/pytest tests/chaos
 
 test-compose: setup ## Run the compose tests against a real Docker engine
 	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose

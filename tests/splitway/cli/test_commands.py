@@ -233,8 +233,9 @@ def test_up_with_replicas_from_start_to_ctrl_c(models: Path, samples: Path, tmp_
         assert bad.returncode == 1
         assert "Egyptian cat" in bad.stdout
         assert "not a JPEG, PNG or WebP" in bad.stderr
-        served = [httpx.get(f"{entry['url']}/metrics", trust_env=False).text for entry in run["feature_extractor"]]
-        assert all('outcome="ok"' in text for text in served)
+        stages = httpx.get(f"{run['gateway']['url']}/v1/pipeline", trust_env=False).json()["stages"]
+        known = [replica["url"] for replica in stages[0]["replicas"] if replica["state"] == "ready"]
+        assert known == [entry["url"] for entry in run["feature_extractor"]]
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)

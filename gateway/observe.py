@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from gateway.events import AttemptEnded, Event
 from gateway.pipeline import Pipeline
 from gateway.stage_client import HopTimings
-from splitway.errors import SplitwayError
+from splitway.wire.outcome import outcome_of
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -84,20 +83,13 @@ class GatewayMetrics:
     @contextmanager
     def request(self, route: str) -> Iterator[None]:
         """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
-        started_s = time.perf_counter()
-        outcome = "cancelled"
-        try:
-            yield
-            outcome = "ok"
-        except SplitwayError as error:
-            outcome = error.code
-            raise
-        except Exception:
-            outcome = SplitwayError.code
-            raise
-        finally:
+
+        def record(outcome: str, seconds: float) -> None:
             self._requests.labels(route, outcome).inc()
-            self._duration.labels(route).observe(time.perf_counter() - started_s)
+            self._duration.labels(route).observe(seconds)
+
+        with outcome_of(record):
+            yield
 
     def hops(self, timings: Mapping[str, HopTimings]) -> None:
         """Record the hops of one request."""

@@ -18,7 +18,6 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
     Unavailable,
-    Unreachable,
     UnsupportedMediaType,
 )
 
@@ -85,7 +84,7 @@ def judge_error(error: SplitwayError, *, time_is_up: bool, was_given_time: bool)
         time_is_up: the caller's whole time is over.
         was_given_time: the replica had as long as any attempt gets, so that silence is its own fault.
     """
-    if isinstance(error, Unreachable | Unavailable):
+    if isinstance(error, Unavailable):
         return Verdict(error, not time_is_up, Blame.CONNECTION)
     if isinstance(error, DeadlineExceeded):
         return Verdict(error, not time_is_up, Blame.FAILED if was_given_time else Blame.NONE)

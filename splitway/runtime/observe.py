@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from splitway.bundle import Manifest
-from splitway.errors import SplitwayError
+from splitway.wire.outcome import outcome_of
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
@@ -52,22 +51,13 @@ class StageMetrics:
     @contextmanager
     def request(self) -> Iterator[None]:
         """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
-        started_s = time.perf_counter()
-        outcome = "cancelled"
-        self._in_flight.inc()
-        try:
-            yield
-            outcome = "ok"
-        except SplitwayError as error:
-            outcome = error.code
-            raise
-        except Exception:
-            outcome = SplitwayError.code
-            raise
-        finally:
-            self._in_flight.dec()
+
+        def record(outcome: str, seconds: float) -> None:
             self._requests.labels(self._stage, outcome).inc()
-            self._duration.observe(time.perf_counter() - started_s)
+            self._duration.observe(seconds)
+
+        with self._in_flight.track_inprogress(), outcome_of(record):
+            yield
 
     def batch(self, rows: int, compute_s: float) -> None:
         """Record the batch that a request was answered in."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
 
+from gateway.attempt import AttemptMaker
 from gateway.edge import Edge, edge_router
 from gateway.events import BreakerMoved
 from gateway.observe import GatewayMetrics
@@ -22,6 +23,7 @@ from gateway.request_id import RequestId
 from gateway.resilience.admission import Admission, AdmissionPolicy
 from gateway.resilience.breaker import BreakerState, BreakerTransition
 from gateway.resilience.budget import BudgetPolicy, RetryBudget
+from gateway.resilience.hedge import HedgeDelay
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from gateway.resilience.replicas import ReplicaSet
 from gateway.settings import GatewaySettings, StageConfig
@@ -51,15 +53,18 @@ def _stage_client(
         on_transition=on_transition,
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
     )
-    return StageClient(
+    attempt = AttemptMaker(
         stage.name,
         replicas,
         transport,
-        RetryBudget(BudgetPolicy(), time.monotonic),
         takes_callers_input=is_first,
-        attempt_timeout_s=settings.attempt_timeout_ms / 1000,
+        timeout_s=settings.attempt_timeout_ms / 1000,
         on_event=metrics.on_event,
     )
+    budget = RetryBudget(BudgetPolicy(per_call=settings.retry_share), time.monotonic)
+    quantile = settings.hedge.get(stage.name)
+    hedge = None if quantile is None else HedgeDelay(quantile)
+    return StageClient(stage.name, replicas, attempt, budget, hedge=hedge)
 
 
 def create_app(settings: GatewaySettings | None = None) -> FastAPI:
@@ -76,7 +81,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         for position, stage in enumerate(settings.chain)
     ]
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
-    pipeline = Pipeline(stages, Admission(AdmissionPolicy(), limit))
+    pipeline = Pipeline(stages, Admission(AdmissionPolicy(), limit, time.monotonic))
     metrics.watch(pipeline)
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
@@ -97,7 +102,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app.state.pipeline = pipeline
     app.add_middleware(RequestId)
     install_error_handlers(app, render)
-    limited = [Depends(ClientRate(settings.rate_per_second))]
+    limited = [Depends(ClientRate(settings.rate_per_second, metrics.rate_limited))]
     app.include_router(edge_router(Edge(pipeline, settings, metrics, lifecycle)), dependencies=limited)
     app.include_router(v2_router(PipelinePlane(pipeline, metrics, lifecycle), settings.limits), dependencies=limited)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)

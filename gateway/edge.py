@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.attempt import ATTEMPT_HEADER
 from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_TOP_K, MIN_TOP_K, RAW_TYPES, read_picture, read_top_k
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import ChainAnswer, Pipeline
 from gateway.problems import MEDIA_TYPE, STATUSES, request_id
 from gateway.settings import GatewaySettings
-from gateway.stage_client import ATTEMPT_HEADER
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
@@ -126,7 +126,13 @@ class Edge:
     async def pipeline(self) -> Response:
         """Describe the stages and their replicas as they are now."""
         reason = self._lifecycle.not_ready_because
-        return json_response({"ready": reason is None, "reason": reason, "stages": self._pipeline.describe()})
+        content = {
+            "ready": reason is None,
+            "reason": reason,
+            "admission": self._pipeline.describe_door(),
+            "stages": self._pipeline.describe(),
+        }
+        return json_response(content)
 
     async def livez(self) -> Response:
         return json_response({"live": True})

@@ -18,6 +18,8 @@ class AttemptEnded:
     seconds: float
     number: int
     """1 for a request's first attempt at this stage."""
+    is_hedge: bool
+    """Whether it ran beside an earlier one."""
 
 
 @dataclass(frozen=True)

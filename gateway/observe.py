@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.events import AttemptEnded, Event
+from gateway.live_metrics import LiveMetrics
 from gateway.pipeline import Pipeline
 from gateway.stage_client import HopTimings
 from splitway.wire.outcome import outcome_of
@@ -47,9 +47,18 @@ class GatewayMetrics:
         )
         self._retries = Counter(
             "splitway_gateway_retries_total",
-            "Calls beyond a request's first to a stage.",
+            "Calls beyond a request's first to a stage, after an earlier one had failed.",
             ["stage"],
             registry=self.registry,
+        )
+        self._hedges = Counter(
+            "splitway_gateway_hedges_total",
+            "Calls beside an earlier one that took long, by how they ended.",
+            ["stage", "outcome"],
+            registry=self.registry,
+        )
+        self._rate_limited = Counter(
+            "splitway_gateway_rate_limited_total", "Requests over their client's rate.", registry=self.registry
         )
         self._breaker_moves = Counter(
             "splitway_gateway_breaker_transitions_total",
@@ -62,23 +71,20 @@ class GatewayMetrics:
         """Count what happens between the gateway and its stages."""
         if isinstance(event, AttemptEnded):
             self._attempts.labels(event.stage, event.replica, event.outcome).inc()
-            if event.number > 1:
+            if event.is_hedge:
+                self._hedges.labels(event.stage, event.outcome).inc()
+            elif event.number > 1:
                 self._retries.labels(event.stage).inc()
         else:
             self._breaker_moves.labels(event.stage, event.replica, event.transition.new).inc()
 
     def watch(self, pipeline: Pipeline) -> None:
         """Show what the pipeline's parts say of themselves whenever metrics are read."""
-        gauges = {
-            "splitway_gateway_in_flight": ("Requests being answered.", lambda: pipeline.admission.in_flight),
-            "splitway_gateway_queued": ("Requests waiting at the door.", lambda: pipeline.admission.queued),
-            "splitway_gateway_limit": ("Requests that may be in flight.", lambda: pipeline.admission.limit.limit),
-        }
-        for name, (description, read) in gauges.items():
-            Gauge(name, description, registry=self.registry).set_function(read)
-        budget = Gauge("splitway_gateway_retry_budget", "Retry tokens left.", ["stage"], registry=self.registry)
-        for stage in pipeline.stages:
-            budget.labels(stage.name).set_function(partial(getattr, stage.budget, "tokens"))
+        self.registry.register(LiveMetrics(pipeline))
+
+    def rate_limited(self) -> None:
+        """Count one request that was over its client's rate."""
+        self._rate_limited.inc()
 
     @contextmanager
     def request(self, route: str) -> Iterator[None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from gateway.attempt import CheckAnswer
 from gateway.resilience.admission import Admission
 from gateway.stage_client import HopAnswer, HopTimings, StageClient, spent
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, Overloaded
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, RequestedOutput
+from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext
 
 _BINARY = {"binary_data_output": True}
@@ -46,9 +48,14 @@ class Pipeline:
         self.admission = admission
 
     async def run(
-        self, image: Tensor, outputs: tuple[RequestedOutput, ...], request_id: str | None, context: CallContext
+        self,
+        image: Tensor,
+        outputs: tuple[RequestedOutput, ...],
+        request_id: str | None,
+        context: CallContext,
+        check: CheckAnswer = lambda _: None,
     ) -> ChainAnswer:
-        """Send an image tensor through every stage; `outputs` are asked of the last.
+        """Send an image tensor through every stage; `outputs` are asked of the last, and `check` judges them.
 
         Raises:
             Overloaded: at once, before any stage is called, if too many requests are under way.
@@ -56,7 +63,7 @@ class Pipeline:
         """
         async with self.admission.admitted(context.deadline):
             try:
-                answer = await self._through_all(image, outputs, request_id, context)
+                answer = await self._through_all(image, outputs, request_id, context, check)
             except (Overloaded, DeadlineExceeded):
                 self.admission.limit.refused()
                 raise
@@ -65,7 +72,12 @@ class Pipeline:
             return answer
 
     async def _through_all(
-        self, image: Tensor, outputs: tuple[RequestedOutput, ...], request_id: str | None, context: CallContext
+        self,
+        image: Tensor,
+        outputs: tuple[RequestedOutput, ...],
+        request_id: str | None,
+        context: CallContext,
+        check: CheckAnswer,
     ) -> ChainAnswer:
         tensors: tuple[Tensor, ...] = (image,)
         answers: dict[str, HopAnswer] = {}
@@ -73,9 +85,10 @@ class Pipeline:
         for stage in self.stages:
             is_last = stage is self.stages[-1]
             request = InferRequest(tensors, outputs if is_last else (), request_id, _BINARY)
-            answers[stage.name] = answer = await stage.infer(request, context)
+            last_check = check if is_last else partial(_check_features, stage.name)
+            makes_sense = partial(_check_answer, stage.name, image.rows, last_check)
+            answers[stage.name] = answer = await stage.infer(request, context, makes_sense)
             tensors = answer.response.outputs
-            _check_rows(stage.name, tensors, image.rows)
             if not is_last:
                 space = _feature_space(stage.name, tensors)
         versions = {name: answer.response.model_version for name, answer in answers.items()}
@@ -87,8 +100,13 @@ class Pipeline:
     ) -> tuple[list[Prediction], ChainAnswer]:
         """Return the best `top_k` classes of one encoded picture, best first."""
         wanted = RequestedOutput(_PROBABILITIES, {CLASSIFICATION: top_k})
-        answer = await self.run(Tensor.of_bytes("image", [picture]), (wanted,), request_id, context)
-        return _predictions(self.stages[-1].name, answer.outputs[0], top_k), answer
+        head = self.stages[-1].name
+
+        def check(response: InferResponse) -> None:
+            _predictions(head, response.outputs[0], top_k)
+
+        answer = await self.run(Tensor.of_bytes("image", [picture]), (wanted,), request_id, context, check)
+        return _predictions(head, answer.outputs[0], top_k), answer
 
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""
@@ -99,6 +117,16 @@ class Pipeline:
                 named = "; ".join(f"{name} has {', '.join(sorted(map(str, found)))}" for name, found in spaces.items())
                 reasons[self.stages[-1].name] = f"the stages are of different feature spaces: {named}"
         return reasons
+
+    def describe_door(self) -> dict[str, Any]:
+        """Who is inside, who waits, who was turned away."""
+        door = self.admission
+        return {
+            "limit": door.limit.limit,
+            "in_flight": door.in_flight,
+            "queued": door.queued,
+            "turned_away": dict(door.turned_away),
+        }
 
     def describe(self) -> list[dict[str, Any]]:
         """The stages and their replicas as they are now."""
@@ -115,7 +143,9 @@ class Pipeline:
                         "version": replica.version,
                         "feature_space": replica.feature_space,
                         "breaker": replica.breaker.state,
+                        "breaker_retry_in_s": round(replica.breaker.retry_in_s, 3),
                         "in_flight": replica.in_flight,
+                        "attempts": dict(replica.outcomes),
                         "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
                     }
                     for replica in stage.replicas.replicas
@@ -125,10 +155,17 @@ class Pipeline:
         ]
 
 
-def _check_rows(stage: str, tensors: tuple[Tensor, ...], rows: int) -> None:
+def _check_answer(stage: str, rows: int, check: CheckAnswer, response: InferResponse) -> None:
+    """Raise BadStageAnswer unless a stage gave as many rows as it was given, and `check` agrees."""
+    tensors = response.outputs
     if not tensors or any(tensor.rows != rows for tensor in tensors):
         got = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors) or "nothing"
         raise BadStageAnswer(f"{stage} was given {rows} rows and gave {got}", stage=stage)
+    check(response)
+
+
+def _check_features(stage: str, response: InferResponse) -> None:
+    _feature_space(stage, response.outputs)
 
 
 def _feature_space(stage: str, tensors: tuple[Tensor, ...]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.attempt import ATTEMPT_HEADER
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
-from gateway.stage_client import ATTEMPT_HEADER
 from splitway.errors import InvalidInput, NotFound
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import BYTES, TensorSpec

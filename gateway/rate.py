@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
@@ -13,10 +14,16 @@ from splitway.errors import RateLimited
 
 
 class ClientRate:
-    """A moving window of one second per client address; 0 means no limit."""
+    """A moving window of one second per client address.
 
-    def __init__(self, per_second: int) -> None:
+    Args:
+        per_second: requests; 0 means no limit.
+        on_refusal: told of every request that is refused.
+    """
+
+    def __init__(self, per_second: int, on_refusal: Callable[[], None]) -> None:
         self._item = RateLimitItemPerSecond(per_second) if per_second else None
+        self._on_refusal = on_refusal
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, request: Request) -> None:
@@ -26,6 +33,7 @@ class ClientRate:
         client = request.client.host if request.client else "unknown"
         if await self._limiter.hit(self._item, client):
             return
+        self._on_refusal()
         window = await self._limiter.get_window_stats(self._item, client)
         raise RateLimited(
             f"{client} made more than {self._item.amount} requests in a second",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gateway.resilience.limiter import AdaptiveLimit
 from splitway.errors import Overloaded
 from splitway.wire.deadline import Deadline
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -19,18 +22,41 @@ class AdmissionPolicy:
 
     queue_places: int = 128
     """Enough for a burst; once it is full, the next is turned away at once."""
+    expected_wait_s: float = 1.0
+    """Who would wait longer, as fast as the queue moves now, is turned away at once and not after the wait."""
     longest_wait_s: float = 2.0
+    """Who was expected to be let in sooner, and was not, is turned away after this long."""
     retry_after_s: float = 1.0
+    interval_weight: float = 0.1
+    """How much the time between two who leave counts in its moving average."""
+
+
+class Turned(StrEnum):
+    """Why somebody was turned away at the door."""
+
+    FULL = "queue_full"
+    TOO_LONG = "wait_too_long"
+    WAITED = "waited_in_vain"
 
 
 class Admission:
-    """The gateway's door: sheds before any work has been done."""
+    """The gateway's door: sheds before any work has been done.
 
-    def __init__(self, policy: AdmissionPolicy, limit: AdaptiveLimit) -> None:
+    Args:
+        policy: the queue.
+        limit: how many may be inside.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, policy: AdmissionPolicy, limit: AdaptiveLimit, clock: Clock) -> None:
         self.limit = limit
         self.in_flight = 0
+        self.turned_away: Counter[Turned] = Counter()
         self._policy = policy
+        self._clock = clock
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._interval_s = 0.0
+        self._left_at_s: float | None = None
 
     @property
     def queued(self) -> int:
@@ -43,7 +69,7 @@ class Admission:
         Raises:
             Overloaded: inside and queue are full, or no place became free soon enough.
         """
-        if self.in_flight >= self.limit.limit:
+        if self._queue or self.in_flight >= self.limit.limit:
             await self._stand_in_queue(deadline)
         else:
             self.in_flight += 1
@@ -55,16 +81,19 @@ class Admission:
     async def _stand_in_queue(self, deadline: Deadline) -> None:
         """Wait until somebody who leaves hands on the place."""
         if len(self._queue) >= self._policy.queue_places:
-            raise self._turned_away()
+            raise self._turn_away(Turned.FULL)
+        left_s = max(0.0, deadline.remaining_s)
+        if self._interval_s * len(self._queue) > min(self._policy.expected_wait_s, left_s):
+            raise self._turn_away(Turned.TOO_LONG)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(place)
         try:
-            async with asyncio.timeout(min(self._policy.longest_wait_s, max(0.0, deadline.remaining_s))):
+            async with asyncio.timeout(min(self._policy.longest_wait_s, left_s)):
                 await place
         except BaseException as error:
             self._give_up(place)
             if isinstance(error, TimeoutError):
-                raise self._turned_away() from None
+                raise self._turn_away(Turned.WAITED) from None
             raise
 
     def _give_up(self, place: asyncio.Future[None]) -> None:
@@ -74,7 +103,8 @@ class Admission:
         elif place in self._queue:
             self._queue.remove(place)
 
-    def _turned_away(self) -> Overloaded:
+    def _turn_away(self, why: Turned) -> Overloaded:
+        self.turned_away[why] += 1
         return Overloaded(
             f"{self.in_flight} requests are being answered and {len(self._queue)} wait already",
             retry_after_s=self._policy.retry_after_s,
@@ -82,8 +112,21 @@ class Admission:
 
     def _leave(self) -> None:
         self.in_flight -= 1
+        self._measure_interval()
         while self._queue and self.in_flight < self.limit.limit:
             place = self._queue.popleft()
             if not place.done():
                 self.in_flight += 1
                 place.set_result(None)
+
+    def _measure_interval(self) -> None:
+        """Learn how fast the queue moves: the time between two who leave, while somebody waits."""
+        if not self._queue:
+            self._interval_s, self._left_at_s = 0.0, None
+            return
+        now_s = self._clock()
+        if self._left_at_s is not None:
+            interval_s = now_s - self._left_at_s
+            weight = self._policy.interval_weight if self._interval_s else 1.0
+            self._interval_s += weight * (interval_s - self._interval_s)
+        self._left_at_s = now_s

@@ -43,6 +43,8 @@ class BreakerPolicy:
     open_jitter: float = 0.2
     """An open time is lengthened by up to this share, so that breakers do not try again in step."""
     half_open_permits: int = 3
+    """Trial calls; judged together by `failed_share`, so that one bad call of a replica that mostly answers does not
+    shut it out for ever longer times."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class CircuitBreaker:
         self._opened_in_a_row = 0
         self._open_until_s = 0.0
         self._trials_out = 0
-        self._trials_passed = 0
+        self._trials_passed = self._trials_failed = 0
 
     @property
     def state(self) -> BreakerState:
@@ -143,7 +145,8 @@ class CircuitBreaker:
         """Whether `acquire` would give a permit now."""
         state = self.state
         if state is BreakerState.HALF_OPEN:
-            return self._trials_out + self._trials_passed < self._policy.half_open_permits
+            trials = self._trials_out + self._trials_passed + self._trials_failed
+            return trials < self._policy.half_open_permits
         return state in (BreakerState.CLOSED, BreakerState.FORCED_CLOSED)
 
     def acquire(self) -> Permit | None:
@@ -189,14 +192,16 @@ class CircuitBreaker:
             self._trials_out -= 1
 
     def _on_trial(self, *, passed: bool, reason: str) -> None:
+        """Count one trial's end; decide as soon as the others can no longer change the outcome."""
+        permits, failed_share = self._policy.half_open_permits, self._policy.failed_share
         self._trials_out -= 1
-        if not passed:
-            self._open(f"a trial call {reason}")
-            return
-        self._trials_passed += 1
-        if self._trials_passed >= self._policy.half_open_permits:
+        self._trials_passed += passed
+        self._trials_failed += not passed
+        if self._trials_failed >= failed_share * permits:
+            self._open(f"too many trial calls {reason}")
+        elif self._trials_passed > (1 - failed_share) * permits:
             self._opened_in_a_row = 0
-            self._move(BreakerState.CLOSED, "all trial calls passed")
+            self._move(BreakerState.CLOSED, "enough trial calls passed")
 
     def _open_if_too_much(self) -> None:
         reason = too_much(self._window.counts(self._clock()), self._policy)
@@ -214,5 +219,5 @@ class CircuitBreaker:
         old, self._state = self._state, state
         self._generation += 1
         self._window.clear()
-        self._errors_in_a_row = self._trials_out = self._trials_passed = 0
+        self._errors_in_a_row = self._trials_out = self._trials_passed = self._trials_failed = 0
         self._on_transition(BreakerTransition(old, state, reason))

@@ -8,6 +8,7 @@ counts at once, a faster one little by little.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Replica:
         self.feature_space: str | None = None
         self.output_shape: tuple[int, ...] = ()
         self.in_flight = 0
+        self.outcomes: Counter[str] = Counter()
+        """How its calls have ended: `ok`, an error's code, or `cancelled`."""
         self._policy = policy
         self._clock = clock
         self._ready_since_s = clock()
@@ -93,6 +96,11 @@ class Replica:
             keep = self._faded_since(self._measured_at_s)
             self._latency_s = old * keep + seconds * (1 - keep)
         self._measured_at_s = self._clock()
+
+    def takes_at_least(self, seconds: float) -> None:
+        """Note that an answer would have taken longer than `seconds`, had somebody waited for it."""
+        if self._latency_s is None or seconds > self._latency_s:
+            self.answered_in(seconds)
 
     def ended(self, *, failed: bool) -> None:
         """Count one call's end into the share of calls that lately failed."""

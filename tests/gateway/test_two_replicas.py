@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,11 +14,11 @@ from aiohttp import web
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
-from tests.gateway.conftest import Handler, answer, features, good_classifier, good_extractor, serving
+from tests.gateway.conftest import Handler, answer, classes, features, good_classifier, good_extractor, serving
 from tests.gateway.test_stage_client import TROUBLE, refusing
 
 JPEG = {"content-type": "image/jpeg"}
-RETRIED = ("503", "504", "garbage", "half a tensor", "reply broken off", "connection closed", "two rows for one")
+RETRIED = ("503", "504", "garbage", "half a tensor", "reply broken off", "connection closed", "no tensors")
 
 
 class Counting:
@@ -52,7 +53,7 @@ async def _classify(client: httpx.AsyncClient, **headers: str) -> httpx.Response
     return await client.post("/v1/classify", content=b"picture", headers={**JPEG, **headers})
 
 
-@pytest.mark.parametrize("trouble", [name for name in RETRIED if name != "two rows for one"])
+@pytest.mark.parametrize("trouble", RETRIED)
 async def test_the_other_replica_answers_and_the_backbone_runs_once(trouble: str) -> None:
     bad, good = Counting(TROUBLE[trouble][0]), Counting(good_classifier)
     backbone = Counting(good_extractor)
@@ -66,6 +67,47 @@ async def test_the_other_replica_answers_and_the_backbone_runs_once(trouble: str
     assert len(retried) == len(bad.calls)
     assert {call.headers["x-attempt-count"] for call in bad.calls} == {"1"}
     assert f'splitway_gateway_retries_total{{stage="classifier"}} {float(len(bad.calls))}' in metrics
+
+
+@pytest.mark.parametrize("trouble", ["two rows for one", "no feature space"])
+async def test_features_that_make_no_sense_are_asked_of_the_other_replica(trouble: str) -> None:
+    bad, good = Counting(TROUBLE[trouble][0]), Counting(good_extractor)
+    async with gateway([bad.handle, good.handle], [good_classifier]) as client:
+        replies = [await _classify(client) for _ in range(8)]
+    assert [reply.status_code for reply in replies] == [200] * 8
+    assert len(bad.calls) >= 1
+
+
+async def test_classes_that_make_no_sense_are_asked_of_the_other_replica() -> None:
+    async def nonsense(_: web.Request) -> web.StreamResponse:
+        return answer("classifier", classes(b"nan:1:dog"))
+
+    bad = Counting(nonsense)
+    async with gateway([good_extractor], [bad.handle, good_classifier]) as client:
+        replies = [await _classify(client) for _ in range(8)]
+    assert [reply.status_code for reply in replies] == [200] * 8
+    assert len(bad.calls) >= 1
+
+
+async def test_a_hedge_answers_for_a_replica_that_stalls_now_and_then() -> None:
+    """One of twenty first calls stalls for longer than an attempt may take; with a hedge nobody waits for that."""
+    stalls = itertools.cycle([False] * 19 + [True])
+
+    async def moody(request: web.Request) -> web.StreamResponse:
+        if next(stalls):
+            await asyncio.sleep(5)
+        return await good_classifier(request)
+
+    async with gateway([good_extractor], [moody, moody], hedge={"classifier": 0.9}, attempt_timeout_ms=8000) as client:
+        for _ in range(110):  # what is usual has to be learned first
+            await _classify(client, **{"x-request-timeout-ms": "300"})
+        replies = [await _classify(client, **{"x-request-timeout-ms": "2000"}) for _ in range(60)]
+        metrics = (await client.get("/metrics")).text
+        stage = (await client.get("/v1/pipeline")).json()["stages"][1]
+    assert [reply.status_code for reply in replies] == [200] * 60
+    assert {reply.headers["x-attempt-count"] for reply in replies} == {"1", "2"}
+    assert 'splitway_gateway_hedges_total{outcome="ok",stage="classifier"}' in metrics
+    assert sum(replica["attempts"].get("cancelled", 0) for replica in stage["replicas"]) >= 3
 
 
 @pytest.mark.parametrize("trouble", ["400", "409", "413", "500", "404"])

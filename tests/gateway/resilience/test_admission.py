@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.resilience.admission import Admission, AdmissionPolicy
+from gateway.resilience.admission import Admission, AdmissionPolicy, Turned
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.errors import Overloaded
 from splitway.wire.deadline import Deadline
@@ -19,7 +19,9 @@ FOREVER = Deadline.after(1e6)
 @pytest.fixture
 def door() -> Admission:
     """Four inside, four in the queue."""
-    return Admission(AdmissionPolicy(queue_places=4, longest_wait_s=60), AdaptiveLimit(LimitPolicy(initial=4), Clock()))
+    clock = Clock()
+    policy = AdmissionPolicy(queue_places=4, longest_wait_s=60)
+    return Admission(policy, AdaptiveLimit(LimitPolicy(initial=4), clock), clock)
 
 
 async def _enter(door: Admission, times: int) -> AsyncExitStack:
@@ -81,3 +83,26 @@ async def test_who_gives_up_leaves_no_gap(door: Admission) -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
     assert (door.in_flight, door.queued) == (0, 0)
     assert waiting[2].exception() is None
+
+
+async def test_who_would_wait_too_long_is_turned_away_before_the_wait(door: Admission) -> None:
+    """One leaves every 0.6 s: the second in the queue would wait 1.2 s, and one second is the most."""
+    inside = [await _enter(door, 1) for _ in range(4)]
+    stay = asyncio.Event()
+    waiting = [asyncio.create_task(_stay(door, stay)) for _ in range(4)]
+    await _let_run()
+    for leaving in inside[:2]:
+        assert isinstance(door._clock, Clock)
+        door._clock.now_s += 0.6
+        await leaving.aclose()
+    await _let_run()
+    assert (door.in_flight, door.queued) == (4, 2)
+    with pytest.raises(Overloaded):
+        await _enter(door, 1)
+    assert door.turned_away == {Turned.TOO_LONG: 1}
+    await inside[2].aclose()
+    await inside[3].aclose()
+    assert door.queued == 0
+    stay.set()
+    await asyncio.gather(*waiting)
+    assert door.in_flight == 0

@@ -35,11 +35,11 @@ class Model:
         self.errors_in_a_row = 0
         self.opened_in_a_row = 0
         self.open_until_s = 0.0
-        self.out = self.passed = 0
+        self.out = self.passed = self.missed = 0
 
     def move(self, state: str) -> None:
         self.state, self.era = state, self.era + 1
-        self.calls, self.errors_in_a_row, self.out, self.passed = [], 0, 0, 0
+        self.calls, self.errors_in_a_row, self.out, self.passed, self.missed = [], 0, 0, 0, 0
 
     def open(self, now_s: float) -> None:
         self.open_until_s = now_s + min(30.0, 2.0**self.opened_in_a_row)
@@ -67,11 +67,11 @@ class Model:
 
     def end_trial(self, bad: bool, now_s: float) -> None:
         self.out -= 1
-        if bad:
+        self.missed += bad
+        self.passed += not bad
+        if self.missed == 2:
             self.open(now_s)
-            return
-        self.passed += 1
-        if self.passed == 3:
+        elif self.passed == 2:
             self.opened_in_a_row = 0
             self.move("closed")
 
@@ -84,7 +84,7 @@ class Model:
         return failed * 2 >= len(recent) or (slow * 10 >= len(recent) * 8 and not last)
 
     def lets_through(self) -> bool:
-        return self.state == "closed" or (self.state == "half_open" and self.out + self.passed < 3)
+        return self.state == "closed" or (self.state == "half_open" and self.out + self.passed + self.missed < 3)
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -189,6 +189,17 @@ def test_a_cancelled_trial_gives_its_place_back() -> None:
     assert breaker.acquire() is not None
 
 
+def test_one_bad_trial_of_three_does_not_shut_it_out_again() -> None:
+    clock = Clock()
+    breaker = _breaker(clock)
+    for _ in range(5):
+        _call(breaker, "connection")
+    clock.now_s += 1
+    for how in ("failed", "ok", "ok"):
+        _call(breaker, how)
+    assert breaker.state is BreakerState.CLOSED
+
+
 def test_a_late_answer_moves_no_newer_state() -> None:
     breaker = _breaker(Clock())
     late = breaker.acquire()
@@ -208,6 +219,7 @@ def test_open_times_double_up_to_their_limit_and_jitter_lengthens_them() -> None
     for _ in range(7):
         open_times.append(breaker.retry_in_s)
         clock.now_s += breaker.retry_in_s
+        _call(breaker, "failed")
         _call(breaker, "failed")
     assert open_times == pytest.approx([1.1, 2.2, 4.4, 8.8, 17.6, 33, 33])
 

@@ -1,0 +1,144 @@
+"""One attempt: a call to one replica, with its breaker's permit settled and its end recorded, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.events import AttemptEnded, Subscriber
+from gateway.resilience.breaker import Permit
+from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
+from gateway.transport import Transport
+from gateway.verdict import Blame, Verdict, judge_error, judge_reply
+from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, Unreachable
+from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
+from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response
+
+ATTEMPT_HEADER = "x-attempt-count"
+CheckAnswer = Callable[[InferResponse], None]
+"""Raises BadStageAnswer for an answer that can be read but makes no sense."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is asked of a stage, by whichever replica."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    deadline: Deadline
+    check: CheckAnswer
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which attempt this is: its number from 1, and whether it runs beside an earlier one."""
+
+    number: int
+    is_hedge: bool = False
+
+
+@dataclass(frozen=True)
+class Success:
+    """A checked answer, the stage's own account of its time, and the seconds the attempt took."""
+
+    response: InferResponse
+    server_timing: str
+    seconds: float
+
+
+class AttemptMaker:
+    """Calls replicas of one stage.
+
+    Args:
+        stage: the stage, and the model's name on it.
+        replicas: all of them; says what is slow for this stage.
+        transport: sends the bytes.
+        takes_callers_input: whether it is the first of the chain; what a later stage is sent is not the caller's
+            doing, and a stage that refuses it is at odds with the one before it.
+        timeout_s: the most that one attempt may take.
+        on_event: told of every attempt's end.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        replicas: ReplicaSet,
+        transport: Transport,
+        *,
+        takes_callers_input: bool,
+        timeout_s: float,
+        on_event: Subscriber,
+    ) -> None:
+        self._stage = stage
+        self._replicas = replicas
+        self._transport = transport
+        self._takes_callers_input = takes_callers_input
+        self._timeout_s = timeout_s
+        self._on_event = on_event
+
+    async def __call__(self, replica: Replica, permit: Permit, call: Call, attempt: Attempt) -> Success | Verdict:
+        """Make one call to `replica` and settle `permit`."""
+        started_s = time.perf_counter()
+        outcome = "cancelled"
+        try:
+            with replica.borrowed():
+                end = await self._call(replica, call, attempt)
+            if isinstance(end, Verdict):
+                outcome = end.error.code
+                self._settle(replica, permit, end, time.perf_counter() - started_s)
+            else:
+                outcome = "ok"
+                permit.succeeded(slow=self._replicas.is_slow(replica, end.seconds))
+                replica.ended(failed=False)
+                replica.answered_in(end.seconds)
+            return end
+        except BaseException as error:
+            permit.released()
+            if isinstance(error, asyncio.CancelledError):
+                replica.takes_at_least(time.perf_counter() - started_s)
+            raise
+        finally:
+            seconds = time.perf_counter() - started_s
+            replica.outcomes[outcome] += 1
+            self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, attempt.number, attempt.is_hedge))
+
+    def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float) -> None:
+        if verdict.blame is not Blame.NONE:
+            replica.ended(failed=True)
+        if verdict.blame is Blame.NONE:
+            permit.released()
+        elif verdict.blame is Blame.SLOW:
+            permit.succeeded(slow=True)
+        else:
+            permit.failed(connection_error=verdict.blame is Blame.CONNECTION)
+        if isinstance(verdict.error, DeadlineExceeded):
+            replica.takes_at_least(seconds)
+        if isinstance(verdict.error, Unreachable):
+            replica.is_not(ReplicaState.UNREACHABLE, verdict.error.detail)
+
+    async def _call(self, replica: Replica, call: Call, attempt: Attempt) -> Success | Verdict:
+        started_s = time.perf_counter()
+        timeout_s = min(call.deadline.remaining_s, self._timeout_s)
+        limit = Deadline.after(timeout_s)
+        headers = {**call.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
+        url = f"{replica.url}/v2/models/{self._stage}/infer"
+        try:
+            reply = await self._transport.call(
+                self._stage, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body
+            )
+            if reply.status != 200:
+                return judge_reply(self._stage, reply, takes_callers_input=self._takes_callers_input)
+            response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
+            call.check(response)
+        except InvalidInput as error:
+            nonsense = BadStageAnswer(f"{self._stage} sent an answer that cannot be read: {error}", stage=self._stage)
+            return self._judge(nonsense, call, timeout_s)
+        except SplitwayError as error:
+            return self._judge(error, call, timeout_s)
+        return Success(response, reply.headers.get("server-timing", ""), time.perf_counter() - started_s)
+
+    def _judge(self, error: SplitwayError, call: Call, timeout_s: float) -> Verdict:
+        had_time = timeout_s >= self._timeout_s
+        return judge_error(error, time_is_up=call.deadline.expired, was_given_time=had_time)

@@ -1,0 +1,63 @@
+"""What the gateway's parts say of themselves, read whenever metrics are: nothing is kept twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.pipeline import Pipeline
+from gateway.resilience.breaker import BreakerState
+
+
+class LiveMetrics(Collector):
+    """The door, the retry budgets and every replica, as they are now."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def describe(self) -> list[Metric]:
+        """Nothing: what there is to say is known only while the gateway runs."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._door()
+        yield from self._replicas()
+        budget = GaugeMetricFamily("splitway_gateway_retry_budget", "Retry tokens left.", labels=["stage"])
+        for stage in self._pipeline.stages:
+            budget.add_metric([stage.name], stage.budget.tokens)
+        yield budget
+        yield GaugeMetricFamily("splitway_gateway_tasks", "Tasks on the event loop.", len(asyncio.all_tasks()))
+
+    def _door(self) -> Iterator[Metric]:
+        door = self._pipeline.admission
+        yield GaugeMetricFamily("splitway_gateway_in_flight", "Requests being answered.", door.in_flight)
+        yield GaugeMetricFamily("splitway_gateway_queued", "Requests waiting at the door.", door.queued)
+        yield GaugeMetricFamily("splitway_gateway_limit", "Requests that may be in flight.", door.limit.limit)
+        turned = CounterMetricFamily(
+            "splitway_gateway_turned_away", "Requests turned away at the door.", labels=["reason"]
+        )
+        for reason, count in door.turned_away.items():
+            turned.add_metric([reason], count)
+        yield turned
+
+    def _replicas(self) -> Iterator[Metric]:
+        labels = ["stage", "replica"]
+        ready = GaugeMetricFamily("splitway_gateway_replica_ready", "Whether a replica is ready.", labels=labels)
+        in_flight = GaugeMetricFamily(
+            "splitway_gateway_replica_in_flight", "Calls that a replica is answering.", labels=labels
+        )
+        breakers = GaugeMetricFamily(
+            "splitway_gateway_breaker_state", "1 for the state that a breaker is in.", labels=[*labels, "state"]
+        )
+        for stage in self._pipeline.stages:
+            for replica in stage.replicas.replicas:
+                own = [stage.name, replica.url]
+                ready.add_metric(own, replica in stage.replicas.ready)
+                in_flight.add_metric(own, replica.in_flight)
+                now = replica.breaker.state
+                for state in BreakerState:
+                    breakers.add_metric([*own, state], state is now)
+        yield from (ready, in_flight, breakers)

@@ -1,15 +1,14 @@
-"""Steady load in which every request has a picture of its own, and a checker that knows the answer to each."""
+"""What was sent and how it ended, and an oracle that knows the right answer to every picture."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import numpy as np
 from PIL import Image
 
@@ -18,18 +17,22 @@ from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage
 
 TOP_K = 5
-TIMEOUT_MS = 10_000
+Classes = list[tuple[int, np.float32]]
+"""Index and confidence, best first."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One request: which picture, when it was sent, how it ended."""
+    """One request: which picture, when it was due, how it ended."""
 
     picture: int
-    sent_s: float
+    due_s: float
     took_s: float
     status: int
-    body: dict[str, Any]
+    """0 if there was no answer at all."""
+    classes: Classes
+    detail: str
+    attempts: int
 
 
 class Pictures:
@@ -42,21 +45,32 @@ class Pictures:
         decode = PictureDecoder(preprocessing, PictureLimits())
         rng = np.random.default_rng(11)
         self.encoded = [_png(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(count)]
-        self._answers = [top(backbone(decode(data)[None]))[0] for data in self.encoded]
-        assert len({answer.tobytes() for answer in self._answers}) == count
+        answers = [top(backbone(decode(data)[None]))[0] for data in self.encoded]
+        assert len({answer.tobytes() for answer in answers}) == count
+        self._classes = [_best(answer) for answer in answers]
 
     def check(self, entry: Entry) -> None:
-        """Raise unless a successful answer is, bit for bit, the one to its own picture."""
-        expected = self._answers[entry.picture]
-        best = np.argsort(-expected, kind="stable")[:TOP_K]
-        got = [(p["index"], np.float32(p["confidence"])) for p in entry.body["predictions"]]
-        assert got == [(int(index), expected[index]) for index in best], entry
+        """Raise unless an answer is, bit for bit, the one to its own picture."""
+        assert entry.classes == self._classes[entry.picture], entry
+
+    def is_right(self, entry: Entry) -> bool:
+        return entry.classes == self._classes[entry.picture]
+
+
+def _best(probabilities: np.ndarray[Any, np.dtype[np.float32]]) -> Classes:
+    ranked = np.argsort(-probabilities, kind="stable")[:TOP_K]
+    return [(int(index), probabilities[index]) for index in ranked]
 
 
 def _png(pixels: np.ndarray[Any, Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def quantile(times: Sequence[float], share: float) -> float:
+    """The time that `share` of these were not over."""
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
 
 @dataclass(frozen=True)
@@ -73,43 +87,15 @@ class History:
     def statuses(self) -> Counter[int]:
         return Counter(entry.status for entry in self.entries)
 
-    def p99_s(self, after_s: float = 0.0) -> float:
-        times = sorted(e.took_s for e in self.entries if e.sent_s >= after_s and e.status == 200)
-        return times[int(len(times) * 0.99)]
+    def between(self, start_s: float, end_s: float = float("inf")) -> History:
+        """What was due in this part of the run."""
+        return History([entry for entry in self.entries if start_s <= entry.due_s < end_s])
+
+    def latency_s(self, share: float, status: int = 200) -> float:
+        """A quantile of the time that answers with this status took."""
+        return quantile([entry.took_s for entry in self.entries if entry.status == status], share)
 
     def failures(self) -> str:
         """What the caller was told, for the message of a test that fails."""
-        told = Counter((e.status, str(e.body.get("detail"))[:160]) for e in self.entries if e.status != 200)
+        told = Counter((entry.status, entry.detail[:160]) for entry in self.entries if entry.status != 200)
         return json.dumps([[count, *what] for what, count in told.most_common(5)], indent=1)
-
-
-async def steady_load(url: str, pictures: Pictures, *, rate: float, seconds: float) -> History:
-    """Send requests at a constant rate, whatever becomes of them; check every answer; return the history.
-
-    Bounded by `rate * seconds` requests, each with its own time limit.
-    """
-    loop = asyncio.get_running_loop()
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_MS / 1000 + 1)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
-        started_s = loop.time()
-
-        async def send(number: int) -> Entry:
-            due_s = number / rate
-            await asyncio.sleep(started_s + due_s - loop.time())
-            picture = number % len(pictures.encoded)
-            headers = {"content-type": "image/png", "x-request-timeout-ms": str(TIMEOUT_MS)}
-            try:
-                async with session.post(
-                    f"{url}/v1/classify?top_k={TOP_K}", data=pictures.encoded[picture], headers=headers
-                ) as reply:
-                    status, body = reply.status, await reply.json(content_type=None)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                status, body = 0, {"detail": repr(error)}
-            return Entry(picture, due_s, loop.time() - started_s - due_s, status, body)
-
-        entries = await asyncio.gather(*(send(number) for number in range(int(rate * seconds))))
-    for entry in entries:
-        if entry.status == 200:
-            pictures.check(entry)
-    return History(list(entries))

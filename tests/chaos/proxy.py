@@ -2,12 +2,16 @@
 
 `latency` (each chunk waits), `timeout` (bytes vanish, the connection stays), `reset_peer` (TCP reset), `slicer` (small
 chunks), `bandwidth` (KB/s), `limit_data` (closes after so many bytes); `down` refuses connections.
+
+It also counts the inferences that arrive, and can answer a share of them itself with a false reply (`Lie`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import re
 import socket
 import struct
 import threading
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _CHUNK = 65_536
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,14 @@ class Toxics:
     limit_data_bytes: int | None = None
 
 
+@dataclass(frozen=True)
+class Lie:
+    """A whole HTTP reply that a share of the inferences gets instead of the stage's own."""
+
+    reply: bytes
+    share: float = 1.0
+
+
 class Proxy:
     """Listens on a port of its own and forwards to one address."""
 
@@ -39,7 +52,10 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._dice = random.Random(17)
         self.toxics = Toxics()
+        self.lie: Lie | None = None
+        self.inferences = 0
         self._port = 0
 
     def __enter__(self) -> Proxy:
@@ -84,15 +100,33 @@ class Proxy:
         try:
             up_reader, up_writer = await asyncio.open_connection(*self._upstream)
             async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, up_writer))
+                both.create_task(self._ask(reader, up_writer, writer))
                 both.create_task(self._reply(up_reader, writer))
-        except* (OSError, _Cut):
+        except* (OSError, EOFError, _Cut):
             pass
         finally:
             self._connections.discard(task)
             for each in (writer, up_writer):
                 if each is not None:
                     each.transport.abort()
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter, writer: asyncio.StreamWriter
+    ) -> None:
+        """Hand on one request after the other; both balancers send them with a Content-Length and no pipelining."""
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = _LENGTH.search(head)
+            body = await reader.readexactly(int(length[1])) if length else b""
+            if b"/infer " in head.partition(b"\r\n")[0]:
+                self.inferences += 1
+                lie = self.lie
+                if lie is not None and self._dice.random() < lie.share:
+                    writer.write(lie.reply)
+                    await writer.drain()
+                    continue
+            up_writer.write(head + body)
+            await up_writer.drain()
 
     async def _reply(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sent = 0
@@ -120,13 +154,6 @@ class Proxy:
 
 class _Cut(Exception):
     """The connection is over."""
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_CHUNK):
-        writer.write(data)
-        await writer.drain()
-    raise _Cut
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -124,7 +124,7 @@ class Edge:
         return json_response(content, headers=headers)
 
     async def pipeline(self) -> Response:
-        """Describe the stages and their replicas as they are now."""
+        """Describe the door, the stages and their replicas as they are now."""
         reason = self._lifecycle.not_ready_because
         content = {
             "ready": reason is None,

@@ -125,7 +125,7 @@ class Pipeline:
             "limit": door.limit.limit,
             "in_flight": door.in_flight,
             "queued": door.queued,
-            "turned_away": dict(door.turned_away),
+            "turned_away": {reason.value: count for reason, count in door.turned_away.items()},
         }
 
     def describe(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import httpx
 from splitway.bundle import find_bundle
 from splitway.cli.serve import bind
 from splitway.errors import SetupError
+from splitway.runtime.priority import GIVES_WAY_BY
 
 GATEWAY = "gateway"
 STAGES = {"feature_extractor": 8081, "classifier": 8091}
@@ -124,6 +126,8 @@ class LocalPipeline:
             errors="replace",
             start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops them in order
         )
+        if stage != GATEWAY:
+            _let_the_gateway_go_first(popen.pid)
         pump = threading.Thread(target=self._pump, args=(name, popen), name=f"log {name}", daemon=True)
         pump.start()
         host, port = listener.getsockname()[:2]
@@ -190,6 +194,12 @@ class LocalPipeline:
                 _wait_or_kill(process, deadline_s - time.monotonic())
         if self._plan.run_file is not None and self._wrote_run_file:
             self._plan.run_file.unlink(missing_ok=True)
+
+
+def _let_the_gateway_go_first(pid: int) -> None:
+    """Lower a stage's weight. Linux weighs sessions, and each stage has one of its own, before it weighs threads."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(GIVES_WAY_BY), encoding="ascii")
 
 
 def _wait_or_kill(process: Process, timeout_s: float) -> None:

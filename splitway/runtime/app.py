@@ -21,6 +21,7 @@ from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.engine import PREFERRED_BATCH_ROWS, Arrays, Engine, load_engine, warm_up
 from splitway.runtime.observe import StageMetrics
+from splitway.runtime.priority import give_way
 from splitway.runtime.settings import StageSettings, available_cores
 from splitway.runtime.stage import Stage
 from splitway.wire.environment import read_environment
@@ -47,7 +48,7 @@ class StageRuntime:
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[settings.engine]
         policy = BatchPolicy(batch_rows, settings.max_batch_wait_ms / 1000, settings.queue_rows)
         self._batcher = Batcher(self._infer, policy)
-        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode", initializer=give_way)
         self.plane = DataPlane(
             bundle,
             self._stage,

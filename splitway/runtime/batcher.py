@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, SplitwayError
 from splitway.runtime.engine import Arrays
+from splitway.runtime.priority import give_way
 from splitway.wire.deadline import Clock, Deadline
 
 _ROW_TIME_WEIGHT = 0.1
@@ -71,7 +72,7 @@ class Batcher:
         self._waiting_rows = 0
         self._row_s = 0.0
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine", initializer=give_way)
         self._worker: asyncio.Task[None] | None = None
 
     @property

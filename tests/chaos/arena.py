@@ -138,6 +138,7 @@ def gateway(urls: dict[str, list[str]], log: Path, **settings: str) -> Iterator[
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # as the launcher does it
         )
     try:
         running = Gateway(f"http://127.0.0.1:{port}", process.pid, log)

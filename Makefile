@@ -37,7 +37,7 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 test: setup models ## Run all tests but the long ones (test-chaos); those that need Docker only where an engine answers
 	$(BIN)/pytest --ignore tests/chaos
 
-test-chaos: setup models ## Run real replicas into trouble under steady load (4 minutes)
+test-chaos: setup models ## Run real replicas into trouble under steady load (9 minutes)
 	$(BIN)/pytest tests/chaos
 
 bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)

@@ -101,7 +101,8 @@ class CircuitBreaker:
         policy: thresholds and times.
         clock: monotonic seconds.
         chance: random numbers for the jitter.
-        may_open_for_slowness: asked before slowness alone opens it; the last replica says no.
+        others_serve: whether another replica takes calls. Where none does, slowness alone does not open this one, and
+            it is tried again after the shortest time: there is nothing to spare by waiting longer.
         on_transition: told of every change.
     """
 
@@ -111,13 +112,13 @@ class CircuitBreaker:
         clock: Clock,
         chance: Chance,
         *,
-        may_open_for_slowness: Callable[[], bool] = lambda: True,
+        others_serve: Callable[[], bool] = lambda: True,
         on_transition: Callable[[BreakerTransition], None] = lambda _: None,
     ) -> None:
         self._policy = policy
         self._clock = clock
         self._chance = chance
-        self._may_open_for_slowness = may_open_for_slowness
+        self._others_serve = others_serve
         self._on_transition = on_transition
         self._window = TimeWindow(policy.window_s / policy.buckets, policy.buckets)
         self._state = BreakerState.CLOSED
@@ -169,7 +170,7 @@ class CircuitBreaker:
             return
         self._errors_in_a_row = 0
         if self._state is BreakerState.HALF_OPEN:
-            self._on_trial(passed=not slow or not self._may_open_for_slowness(), reason="slow")
+            self._on_trial(passed=not slow or not self._others_serve(), reason="slow")
         elif self._state is BreakerState.CLOSED:
             self._window.add(self._clock(), slow=slow)
             self._open_if_too_much()
@@ -205,12 +206,13 @@ class CircuitBreaker:
 
     def _open_if_too_much(self) -> None:
         reason = too_much(self._window.counts(self._clock()), self._policy)
-        if reason == "failed" or (reason == "slow" and self._may_open_for_slowness()):
+        if reason == "failed" or (reason == "slow" and self._others_serve()):
             self._open(f"too many calls {reason}")
 
     def _open(self, reason: str) -> None:
         policy = self._policy
-        open_s = min(policy.open_max_s, policy.open_base_s * 2**self._opened_in_a_row)
+        doublings = self._opened_in_a_row if self._others_serve() else 0
+        open_s = min(policy.open_max_s, policy.open_base_s * 2**doublings)
         self._open_until_s = self._clock() + open_s * (1 + policy.open_jitter * self._chance())
         self._opened_in_a_row += 1
         self._move(BreakerState.OPEN, reason)

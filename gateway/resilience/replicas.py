@@ -174,7 +174,7 @@ class ReplicaSet:
             self._breaker_policy,
             self._clock,
             self._chance,
-            may_open_for_slowness=lambda: any(r.breaker.lets_through for r in self.ready if r.url != url),
+            others_serve=lambda: any(r.breaker.lets_through for r in self.ready if r.url != url),
             on_transition=lambda transition: self._on_transition(url, transition),
         )
         if self._forced is not None:

@@ -138,7 +138,7 @@ SCENARIOS = {
         lies("classifier", Lie(REFUSAL, 0.3), all_replicas=True), rate=50, seconds=22
     ),
     "outage of 20 s, refused": Scenario(
-        lies("classifier", Lie(REFUSAL), all_replicas=True), seconds=50, lasts_s=OUTAGE_S
+        lies("classifier", Lie(REFUSAL), all_replicas=True), seconds=28, lasts_s=OUTAGE_S
     ),
     "outage of 20 s, cut": Scenario(cut_off("classifier", all_replicas=True), seconds=28, lasts_s=OUTAGE_S),
 }

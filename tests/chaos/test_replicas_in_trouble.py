@@ -121,7 +121,7 @@ def test_both_replicas_refuse_three_calls_in_ten(stand: Stand) -> None:
 
 @pytest.mark.parametrize("name", ["outage of 20 s, refused", "outage of 20 s, cut"])
 def test_a_total_outage_is_not_made_worse_and_ends(stand: Stand, name: str) -> None:
-    """Callers are told at once; normal again within twice the time for which a breaker is open by then."""
+    """Callers are told at once; normal again within twice the time for which a breaker is open where none serves."""
     outcome = stand.run(SCENARIOS[name])
     assert set(outcome.history.statuses) <= {200, 503}, outcome.history.failures()
     assert outcome.load("classifier") <= 1.15
@@ -129,9 +129,8 @@ def test_a_total_outage_is_not_made_worse_and_ends(stand: Stand, name: str) -> N
     over_s = outcome.scenario.begins_s + OUTAGE_S
     late = [entry.due_s - over_s for entry in outcome.history.between(over_s).entries if entry.status != 200]
     took_s = max(late, default=0.0)
-    longest_open_s = 16 * 1.2 if "refused" in name else 1.2
     print(f"normal again after {took_s:.1f} s")
-    assert took_s <= 2 * longest_open_s
+    assert took_s <= 2 * 1.2
 
 
 def test_a_replica_ten_times_slower_is_left_behind(stand: Stand) -> None:

@@ -41,8 +41,8 @@ class Model:
         self.state, self.era = state, self.era + 1
         self.calls, self.errors_in_a_row, self.out, self.passed, self.missed = [], 0, 0, 0, 0
 
-    def open(self, now_s: float) -> None:
-        self.open_until_s = now_s + min(30.0, 2.0**self.opened_in_a_row)
+    def open(self, now_s: float, last: bool) -> None:
+        self.open_until_s = now_s + (1.0 if last else min(30.0, 2.0**self.opened_in_a_row))
         self.opened_in_a_row += 1
         self.move("open")
 
@@ -59,18 +59,18 @@ class Model:
         failed = how in ("failed", "connection")
         self.errors_in_a_row = self.errors_in_a_row + 1 if how == "connection" else 0
         if self.state == "half_open":
-            self.end_trial(failed or (how == "slow" and not last), now_s)
+            self.end_trial(failed or (how == "slow" and not last), now_s, last)
         elif self.state == "closed":
             self.calls.append((int(now_s // 1.0), how))
             if self.errors_in_a_row >= 5 or self.is_too_much(now_s, last):
-                self.open(now_s)
+                self.open(now_s, last)
 
-    def end_trial(self, bad: bool, now_s: float) -> None:
+    def end_trial(self, bad: bool, now_s: float, last: bool) -> None:
         self.out -= 1
         self.missed += bad
         self.passed += not bad
         if self.missed == 2:
-            self.open(now_s)
+            self.open(now_s, last)
         elif self.passed == 2:
             self.opened_in_a_row = 0
             self.move("closed")
@@ -94,7 +94,7 @@ class BreakerMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.last = False
-        self.breaker = CircuitBreaker(POLICY, self.clock, Chance(), may_open_for_slowness=lambda: not self.last)
+        self.breaker = CircuitBreaker(POLICY, self.clock, Chance(), others_serve=lambda: not self.last)
         self.model = Model()
         self.calls: list[Call] = []
 
@@ -222,6 +222,18 @@ def test_open_times_double_up_to_their_limit_and_jitter_lengthens_them() -> None
         _call(breaker, "failed")
         _call(breaker, "failed")
     assert open_times == pytest.approx([1.1, 2.2, 4.4, 8.8, 17.6, 33, 33])
+
+
+def test_the_only_replica_is_tried_again_soon_however_often_it_has_failed() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(POLICY, clock, Chance(), others_serve=lambda: False)
+    for _ in range(5):
+        _call(breaker, "connection")
+    for _ in range(5):
+        assert breaker.retry_in_s == 1
+        clock.now_s += 1
+        _call(breaker, "failed")
+        _call(breaker, "failed")
 
 
 def test_a_permit_ends_once() -> None:

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from benchmarks.envoy import envoy
+from benchmarks.machine import about
 from benchmarks.resilience_table import table
 from splitway.bundle import load_bundle
 from tests.chaos import arena
@@ -129,27 +125,16 @@ def main() -> None:
             print(f"{number}/{len(chosen)} {scenario}: {name}", file=sys.stderr, flush=True)
             results.setdefault(scenario, {})[name] = measure(scenario, name, pictures)
             print(f"    {json.dumps(results[scenario][name])}", file=sys.stderr, flush=True)
-    report = {"about": _about(), "results": results}
+    machine = about()
+    report = {"about": machine, "results": results}
     text = table(report)
     print(text)
     if chosen == scenarios:
         folder = ROOT / "benchmarks" / "results"
         folder.mkdir(exist_ok=True)
-        file = folder / f"resilience-{report['about']['date']}.json"
+        file = folder / f"resilience-{machine['date']}.json"
         file.write_text(json.dumps(report, indent=1) + "\n")
         (ROOT / "docs" / "resilience.md").write_text(text)
-
-
-def _about() -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {model.partition(': ')[2]}, Linux {platform.release()}",
-        "commit": commit.stdout.strip(),
-    }
 
 
 if __name__ == "__main__":

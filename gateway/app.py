@@ -11,14 +11,17 @@ from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
 
 from gateway.attempt import AttemptMaker
-from gateway.edge import Edge, edge_router
+from gateway.cache import FeatureCache, MemoryStore
+from gateway.edge import CLASSIFY, Edge, edge_router
 from gateway.events import BreakerMoved
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
+from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
 from gateway.prober import ProbedStage, Prober
 from gateway.problems import render
 from gateway.rate import ClientRate
+from gateway.redis_store import RedisStore
 from gateway.request_id import RequestId
 from gateway.resilience.admission import Admission, AdmissionPolicy
 from gateway.resilience.breaker import BreakerState, BreakerTransition
@@ -33,7 +36,8 @@ from splitway import __version__
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.v2_rest import v2_router
+from splitway.wire.short_way import FrontedApp, ShortWay
+from splitway.wire.v2_rest import infer_endpoint, v2_router
 
 
 def _why_not_ready(pipeline: Pipeline) -> str | None:
@@ -67,6 +71,14 @@ def _stage_client(
     return StageClient(stage.name, replicas, attempt, budget, hedge=hedge)
 
 
+def _cache(settings: GatewaySettings) -> FeatureCache | None:
+    if settings.cache == "off":
+        return None
+    if settings.cache == "memory":
+        return FeatureCache(MemoryStore(settings.cache_bytes))
+    return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
+
+
 def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     """Make the gateway's app; settings are read from the environment if not given.
 
@@ -81,7 +93,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         for position, stage in enumerate(settings.chain)
     ]
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
-    pipeline = Pipeline(stages, Admission(AdmissionPolicy(), limit, time.monotonic))
+    pipeline = Pipeline(stages, Admission(AdmissionPolicy(), limit, time.monotonic), _cache(settings))
     metrics.watch(pipeline)
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
@@ -89,21 +101,26 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await transport.open()
         try:
             await prober.start()
             yield
         finally:
             await prober.close()
-            await transport.close()
+            transport.close()
+            if pipeline.cache is not None:
+                await pipeline.cache.close()
 
-    app = FastAPI(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FrontedApp(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.lifecycle = lifecycle
     app.state.pipeline = pipeline
-    app.add_middleware(RequestId)
     install_error_handlers(app, render)
-    limited = [Depends(ClientRate(settings.rate_per_second, metrics.rate_limited))]
-    app.include_router(edge_router(Edge(pipeline, settings, metrics, lifecycle)), dependencies=limited)
-    app.include_router(v2_router(PipelinePlane(pipeline, metrics, lifecycle), settings.limits), dependencies=limited)
+    rate = ClientRate(settings.rate_per_second, metrics.rate_limited)
+    edge = Edge(pipeline, settings, metrics, lifecycle)
+    plane = PipelinePlane(pipeline, metrics, lifecycle)
+    app.include_router(edge_router(edge), dependencies=[Depends(rate)])
+    app.include_router(v2_router(plane, settings.limits), dependencies=[Depends(rate)])
+    short = {CLASSIFY: edge.classify, INFER: infer_endpoint(plane, settings.limits)}
+    routes = {("POST", path): rate.before(endpoint) for path, endpoint in short.items()}
+    app.front = RequestId(ShortWay(app.layers, routes, render))
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app

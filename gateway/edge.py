@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.attempt import ATTEMPT_HEADER
 from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_TOP_K, MIN_TOP_K, RAW_TYPES, read_picture, read_top_k
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import ChainAnswer, Pipeline
@@ -120,7 +119,7 @@ class Edge:
             "model": {**answer.versions, "feature_space": answer.feature_space},
             "timings_ms": timings_ms,
         }
-        headers = {"server-timing": _server_timing(timings_ms), ATTEMPT_HEADER: str(answer.attempts)}
+        headers = {"server-timing": _server_timing(timings_ms), **answer.headers}
         return json_response(content, headers=headers)
 
     async def pipeline(self) -> Response:

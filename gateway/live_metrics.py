@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.cache import CacheResult
 from gateway.pipeline import Pipeline
 from gateway.resilience.breaker import BreakerState
 
@@ -25,6 +26,7 @@ class LiveMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._door()
         yield from self._replicas()
+        yield from self._cache()
         budget = GaugeMetricFamily("splitway_gateway_retry_budget", "Retry tokens left.", labels=["stage"])
         for stage in self._pipeline.stages:
             budget.add_metric([stage.name], stage.budget.tokens)
@@ -42,6 +44,18 @@ class LiveMetrics(Collector):
         for reason, count in door.turned_away.items():
             turned.add_metric([reason], count)
         yield turned
+
+    def _cache(self) -> Iterator[Metric]:
+        cache = self._pipeline.cache
+        if cache is None:
+            return
+        results = CounterMetricFamily(
+            "splitway_gateway_cache", "Requests by how they met the cache.", labels=["result"]
+        )
+        for result in CacheResult:
+            results.add_metric([result], cache.results[result])
+        yield results
+        yield GaugeMetricFamily("splitway_gateway_cache_bytes", "Bytes of kept features here.", cache.bytes_held)
 
     def _replicas(self) -> Iterator[Metric]:
         labels = ["stage", "replica"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.attempt import CheckAnswer
+from gateway.attempt import ATTEMPT_HEADER, CheckAnswer
+from gateway.cache import CacheResult, FeatureCache
 from gateway.resilience.admission import Admission
 from gateway.stage_client import HopAnswer, HopTimings, StageClient, spent
-from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, Overloaded
+from splitway.errors import BadStageAnswer, DeadlineExceeded, FeatureSpaceMismatch, InvalidInput, Overloaded
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext
@@ -38,14 +40,23 @@ class ChainAnswer:
     timings: dict[str, HopTimings]
     attempts: int
     """Calls to the stage that needed most."""
+    cache: CacheResult | None = None
+    """How it met the feature cache, if there is one."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes beside the answer: how many attempts it took, and how it met the cache."""
+        cache = {} if self.cache is None else {"cache-status": self.cache.header}
+        return {ATTEMPT_HEADER: str(self.attempts), **cache}
 
 
 class Pipeline:
     """Runs requests through the stages in order, as many at once as the slowest stage bears."""
 
-    def __init__(self, stages: Sequence[StageClient], admission: Admission) -> None:
+    def __init__(self, stages: Sequence[StageClient], admission: Admission, cache: FeatureCache | None = None) -> None:
         self.stages = stages
         self.admission = admission
+        self.cache = cache
 
     async def run(
         self,
@@ -79,21 +90,64 @@ class Pipeline:
         context: CallContext,
         check: CheckAnswer,
     ) -> ChainAnswer:
-        tensors: tuple[Tensor, ...] = (image,)
-        answers: dict[str, HopAnswer] = {}
-        space = ""
-        for stage in self.stages:
+        first, cache = await self._features(image, request_id, context)
+        try:
+            return await self._heads(image, first, outputs, request_id, context, check, cache)
+        except FeatureSpaceMismatch:
+            if cache is not CacheResult.HIT:
+                raise
+        first, cache = await self._features(image, request_id, context, may_be_kept=False)  # the stages have moved on
+        return await self._heads(image, first, outputs, request_id, context, check, cache)
+
+    async def _heads(
+        self,
+        image: Tensor,
+        first: HopAnswer,
+        outputs: tuple[RequestedOutput, ...],
+        request_id: str | None,
+        context: CallContext,
+        check: CheckAnswer,
+        cache: CacheResult | None,
+    ) -> ChainAnswer:
+        """Run what comes after the extractor on its features."""
+        answers = {self.stages[0].name: first}
+        answer, space = first, _feature_space(self.stages[0].name, first.response.outputs)
+        for stage in self.stages[1:]:
             is_last = stage is self.stages[-1]
-            request = InferRequest(tensors, outputs if is_last else (), request_id, _BINARY)
+            request = InferRequest(answer.response.outputs, outputs if is_last else (), request_id, _BINARY)
             last_check = check if is_last else partial(_check_features, stage.name)
             makes_sense = partial(_check_answer, stage.name, image.rows, last_check)
             answers[stage.name] = answer = await stage.infer(request, context, makes_sense)
-            tensors = answer.response.outputs
             if not is_last:
-                space = _feature_space(stage.name, tensors)
+                space = _feature_space(stage.name, answer.response.outputs)
         versions = {name: answer.response.model_version for name, answer in answers.items()}
         timings = {name: answer.timings for name, answer in answers.items()}
-        return ChainAnswer(tensors, versions, space, timings, max(answer.attempts for answer in answers.values()))
+        attempts = max(answer.attempts for answer in answers.values())
+        return ChainAnswer(answer.response.outputs, versions, space, timings, attempts, cache)
+
+    async def _features(
+        self, image: Tensor, request_id: str | None, context: CallContext, *, may_be_kept: bool = True
+    ) -> tuple[HopAnswer, CacheResult | None]:
+        """Run the extractor, or take what it gave for the same picture before."""
+        stage = self.stages[0]
+        request = InferRequest((image,), (), request_id, _BINARY)
+        makes_sense = partial(_check_answer, stage.name, image.rows, partial(_check_features, stage.name))
+        spaces = {replica.feature_space for replica in stage.replicas.ready}
+        if self.cache is None:
+            return await stage.infer(request, context, makes_sense), None
+        if not may_be_kept or image.rows != 1 or len(spaces) != 1 or None in spaces:
+            return await stage.infer(request, context, makes_sense), self.cache.bypassed()
+        hop: HopAnswer | None = None
+
+        async def extract() -> InferResponse:
+            nonlocal hop
+            hop = await stage.infer(request, context, makes_sense)
+            return hop.response
+
+        started_s = time.perf_counter()
+        (space,) = spaces
+        response, result = await self.cache.features(image.elements[0], str(space), extract, context.deadline)
+        return hop or HopAnswer(response, HopTimings.of_cache(time.perf_counter() - started_s), 0), result
 
     async def classify(
         self, picture: bytes, top_k: int, request_id: str, context: CallContext

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.attempt import ATTEMPT_HEADER
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import Pipeline
 from splitway.errors import InvalidInput, NotFound
@@ -64,4 +63,4 @@ class PipelinePlane:
         self._metrics.hops(answer.timings)
         parameters = {FEATURE_SPACE: answer.feature_space}
         response = InferResponse(MODEL, VERSION, answer.outputs, request.id, parameters)
-        return Answer(response, {ATTEMPT_HEADER: str(answer.attempts)})
+        return Answer(response, answer.headers)

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from gateway.discovery import resolve
+from gateway.http1 import Reply
 from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
-from gateway.transport import Reply, Transport
+from gateway.transport import Transport
 from splitway.errors import BadStageAnswer, SplitwayError
 
 _log = logging.getLogger(__name__)

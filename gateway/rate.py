@@ -9,8 +9,10 @@ from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
+from starlette.responses import Response
 
 from splitway.errors import RateLimited
+from splitway.wire.short_way import Endpoint
 
 
 class ClientRate:
@@ -39,3 +41,12 @@ class ClientRate:
             f"{client} made more than {self._item.amount} requests in a second",
             retry_after_s=max(0.0, window.reset_time - time.time()),
         )
+
+    def before(self, endpoint: Endpoint) -> Endpoint:
+        """The same endpoint, with each request counted first."""
+
+        async def counted(request: Request) -> Response:
+            await self(request)
+            return await endpoint(request)
+
+        return counted if self._item is not None else endpoint

@@ -57,6 +57,12 @@ class GatewaySettings(BaseSettings):
     starts, as JSON such as {"feature_extractor": 0.95}. Off for stages that are not named."""
     breakers: Literal["automatic", "forced_open", "forced_closed"] = "automatic"
     """Holds every replica's breaker open or closed."""
+    cache: Annotated[str, Field(pattern=r"^(off|memory|rediss?://.+)$")] = "off"
+    """Where features of pictures that come again are kept: `off`, `memory`, or Redis by its address."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    """Bytes of memory that kept features may take."""
+    cache_keep_s: Annotated[int, Field(ge=1)] = 3600
+    """How long Redis keeps features, in seconds."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
     """Requests that one client address may make per second; 0 for no limit."""
 

@@ -36,6 +36,11 @@ class HopTimings:
     network: float
     total: float
 
+    @classmethod
+    def of_cache(cls, seconds: float) -> HopTimings:
+        """A turn that was served from the gateway's own cache: all of it is time in the queue for that."""
+        return cls(seconds, 0.0, 0.0, 0.0, seconds)
+
 
 @dataclass(frozen=True)
 class HopAnswer:

@@ -1,48 +1,25 @@
-"""One HTTP call to one replica. The only place that knows aiohttp; its exceptions end here."""
+"""One call to one replica, and what it can end with. The only place that knows the HTTP client; its errors end here."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-import aiohttp
-
+from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
 from splitway.errors import BadStageAnswer, DeadlineExceeded, Unavailable, Unreachable
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
-_DNS_CACHE_S = 2
 _CONNECT_TIMEOUT_S = 1.0
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A stage's reply with its body complete."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class Transport:
-    """A pool of connections to the stages: no redirects, no proxies from the environment, no packed bodies."""
+    """Connections to the stages, kept alive."""
 
     def __init__(self, max_reply_bytes: int) -> None:
-        self._max_reply_bytes = max_reply_bytes
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = HttpPool(max_reply_bytes, keepalive_s=_KEEPALIVE_S, connect_timeout_s=_CONNECT_TIMEOUT_S)
 
-    async def open(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_DNS_CACHE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent",),
-        )
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+    def close(self) -> None:
+        self._pool.close()
 
     async def call(
         self,
@@ -52,54 +29,38 @@ class Transport:
         *,
         timeout_s: float,
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: bytes = b"",
     ) -> Reply:
         """Send one request and read its whole reply.
 
         Raises:
             Unreachable: no connection was made.
-        Unavailable: the connection broke before the reply.
+            Unavailable: the connection broke before the reply.
             DeadlineExceeded: no complete reply within `timeout_s`.
             BadStageAnswer: the reply is no HTTP, breaks off, or is larger than allowed.
         """
-        assert self._session is not None, "the transport has not been opened"
-        if timeout_s <= 0:  # to aiohttp it would mean no limit
+        if timeout_s <= 0:
             raise DeadlineExceeded(f"the time was up before {stage} was called", stage=stage)
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_TIMEOUT_S, timeout_s))
-        async with (
-            _translated(stage, url),
-            self._session.request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response,
-        ):
-            return Reply(response.status, response.headers, await self._read(stage, response))
-
-    async def _read(self, stage: str, response: aiohttp.ClientResponse) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > self._max_reply_bytes:
-                raise BadStageAnswer(f"{stage} sent more than {self._max_reply_bytes} bytes", stage=stage)
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        with _translated(stage, url):
+            return await self._pool.call(method, url, headers, body, timeout_s)
 
 
-@asynccontextmanager
-async def _translated(stage: str, url: str) -> AsyncIterator[None]:
-    """Translate aiohttp's exceptions into ours, here and nowhere else."""
-    host = url.split("/")[2]
+@contextmanager
+def _translated(stage: str, url: str) -> Iterator[None]:
+    """Translate the client's errors into ours, here and nowhere else."""
     try:
         yield
-    except aiohttp.ConnectionTimeoutError as error:
-        raise Unreachable(f"{stage} at {host} does not take connections", stage=stage, retry_after_s=1) from error
-    except aiohttp.ClientConnectorError as error:
-        raise Unreachable(f"{stage} at {host} cannot be reached", stage=stage, retry_after_s=1) from error
+    except ConnectError as error:
+        detail = f"{stage} at {_host(url)} cannot be reached"
+        raise Unreachable(detail, stage=stage, retry_after_s=1) from error
+    except BrokenConnection as error:
+        detail = f"{stage} at {_host(url)} broke off the connection"
+        raise Unavailable(detail, stage=stage, retry_after_s=1) from error
+    except BrokenReply as error:
+        raise BadStageAnswer(f"the reply of {stage} at {_host(url)} {error}", stage=stage) from error
     except TimeoutError as error:
-        raise DeadlineExceeded(f"{stage} at {host} did not answer in time", stage=stage) from error
-    except aiohttp.ClientPayloadError as error:
-        raise BadStageAnswer(f"{stage} at {host} broke off its reply", stage=stage) from error
-    except aiohttp.ClientConnectionError as error:
-        raise Unavailable(f"{stage} at {host} broke off the connection", stage=stage, retry_after_s=1) from error
-    except (aiohttp.ClientError, ValueError) as error:
-        raise BadStageAnswer(f"{stage} at {host} does not answer in HTTP", stage=stage) from error
+        raise DeadlineExceeded(f"{stage} at {_host(url)} did not answer in time", stage=stage) from error
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import orjson
 
-from gateway.transport import Reply
+from gateway.http1 import Reply
 from splitway.errors import (
     BadStageAnswer,
     DeadlineExceeded,

@@ -81,6 +81,21 @@ async def with_retries(
             return True
         return not pay()
 
+    try:
+        return await attempt(1)
+    except AttemptFailed as failed:
+        if not failed.may_retry:
+            raise failed.error from failed
+        first = failed
+    number = 0
+
+    async def numbered() -> Answer:
+        nonlocal number
+        number += 1
+        if number == 1:  # has been made already: a request that succeeds at once needs no retry machinery
+            raise first
+        return await attempt(number)
+
     retrying = AsyncRetrying(  # one per call: its statistics are not to be shared
         retry=retry_if_exception(lambda error: isinstance(error, AttemptFailed) and error.may_retry),
         wait=wait,
@@ -88,13 +103,6 @@ async def with_retries(
         sleep=sleep,
         reraise=True,
     )
-    number = 0
-
-    async def numbered() -> Answer:
-        nonlocal number
-        number += 1
-        return await attempt(number)
-
     try:
         return await retrying(numbered)
     except AttemptFailed as failed:

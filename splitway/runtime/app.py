@@ -18,16 +18,19 @@ from splitway import __version__
 from splitway.bundle import Bundle, Role, find_bundle, load_bundle
 from splitway.errors import SplitwayError, Unavailable
 from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.cores import available_cores
 from splitway.runtime.dataplane import DataPlane
-from splitway.runtime.engine import PREFERRED_BATCH_ROWS, Arrays, Engine, load_engine, warm_up
+from splitway.runtime.engine import PREFERRED_BATCH_ROWS, SIDE_BY_SIDE, Arrays, Engine, load_engine, warm_up
+from splitway.runtime.engine_pool import EnginePool, slots_for
 from splitway.runtime.observe import StageMetrics
 from splitway.runtime.priority import give_way
-from splitway.runtime.settings import StageSettings, available_cores
+from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.v2_rest import json_response, v2_error, v2_router
+from splitway.wire.short_way import FrontedApp, ShortWay
+from splitway.wire.v2_rest import infer_endpoint, json_response, v2_error, v2_router
 
 MakeStage = Callable[[Bundle, StageSettings], Stage]
 
@@ -39,16 +42,19 @@ class StageRuntime:
         self._bundle = bundle
         self._settings = settings
         self._stage = make_stage(bundle, settings)
-        self._engine: Engine | None = None
+        self._engines: EnginePool | None = None
         self._loading: asyncio.Task[None] | None = None
         cores = available_cores()
         self._threads = settings.threads or (cores if bundle.manifest.role == "extractor" else 1)
         self.metrics = StageMetrics(bundle.manifest, settings.engine)
         self.lifecycle = Lifecycle(self._not_ready_because)
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[settings.engine]
-        policy = BatchPolicy(batch_rows, settings.max_batch_wait_ms / 1000, settings.queue_rows)
+        slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[settings.engine])
+        policy = BatchPolicy(batch_rows, settings.max_batch_wait_ms / 1000, settings.queue_rows, slots)
         self._batcher = Batcher(self._infer, policy)
-        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode", initializer=give_way)
+        self._decoders = (
+            ThreadPoolExecutor(cores, thread_name_prefix="decode", initializer=give_way) if batch_rows > 1 else None
+        )
         self.plane = DataPlane(
             bundle,
             self._stage,
@@ -68,32 +74,43 @@ class StageRuntime:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
-        self._decoders.shutdown(wait=True, cancel_futures=True)
+        if self._decoders is not None:
+            self._decoders.shutdown(wait=True, cancel_futures=True)
 
     async def _load(self) -> None:
         """Load and warm the engine beside the loop, so that the process is live, though not ready, meanwhile."""
         try:
-            self._engine = await asyncio.to_thread(self._loaded_and_warm)
+            self._engines = await asyncio.to_thread(self._loaded_and_warm)
         except SplitwayError as error:
             self.lifecycle.fail(error.detail)
         except Exception as error:
             self.lifecycle.fail(f"the engine {self._settings.engine} cannot be started: {error}")
 
-    def _loaded_and_warm(self) -> Engine:
-        engine = load_engine(self._settings.engine, self._bundle, self._threads)
-        warm_up(engine, self._bundle)
-        self._stage.warm_up()
-        return engine
+    def _loaded_and_warm(self) -> EnginePool:
+        name = self._settings.engine
 
-    def _infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        if self._engine is None:
+        def load(threads: int) -> Engine:
+            engine = load_engine(name, self._bundle, threads)
+            warm_up(engine, self._bundle)
+            return engine
+
+        engines = EnginePool(load, self._threads, parallel=SIDE_BY_SIDE[name])
+        self._stage.warm_up()
+        return engines
+
+    def _infer(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
+        if self._engines is None:
             raise Unavailable("the engine is still warming up", stage=self._bundle.manifest.name, retry_after_s=1)
-        return self._engine.infer(inputs)
+        return self._engines.infer(inputs, alone)
 
     def _not_ready_because(self) -> str | None:
-        if self._engine is None:
+        if self._engines is None:
             return "warming up"
         return None if self._batcher.alive else "the batch loop has died"
+
+
+def _render(_: Request, error: SplitwayError) -> Response:
+    return v2_error(error)
 
 
 def create_stage_app(name: str, role: Role, make_stage: MakeStage, settings: StageSettings | None = None) -> FastAPI:
@@ -120,9 +137,11 @@ def create_stage_app(name: str, role: Role, make_stage: MakeStage, settings: Sta
         finally:
             await runtime.close()
 
-    app = FastAPI(title=f"Splitway {name}", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FrontedApp(title=f"Splitway {name}", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.lifecycle = runtime.lifecycle
-    install_error_handlers(app, lambda _, error: v2_error(error))
+    install_error_handlers(app, _render)
+    routes = {("POST", f"/v2/models/{name}/infer"): infer_endpoint(runtime.plane, settings.limits)}
+    app.front = ShortWay(app.layers, routes, _render)
     app.include_router(v2_router(runtime.plane, settings.limits))
     _add_health(app, runtime)
     return app

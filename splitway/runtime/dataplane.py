@@ -12,7 +12,7 @@ import numpy as np
 
 from splitway.bundle import Bundle, describe
 from splitway.errors import DeadlineExceeded, InvalidInput, NotFound, TooLarge
-from splitway.runtime.batcher import Batcher
+from splitway.runtime.batcher import Batcher, BatchResult
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import StageMetrics, server_timing
 from splitway.runtime.stage import Stage, check_finite
@@ -30,7 +30,8 @@ class DataPlane:
         bundle: what is served.
         stage: the service's own part.
         batcher: runs the model.
-        decoders: threads that decode, as many as may decode at once.
+        decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
+            nothing is gathered there and a request then changes threads once less.
         max_rows: rows that one request may have.
     """
 
@@ -39,7 +40,7 @@ class DataPlane:
         bundle: Bundle,
         stage: Stage,
         batcher: Batcher,
-        decoders: ThreadPoolExecutor,
+        decoders: ThreadPoolExecutor | None,
         metrics: StageMetrics,
         lifecycle: Lifecycle,
         *,
@@ -84,8 +85,7 @@ class DataPlane:
         deadline.check("the work began")
         try:
             async with asyncio.timeout(deadline.remaining_s):
-                inputs, decode_s = await self._decode({t.name: t for t in request.inputs}, deadline)
-                result = await self._batcher.submit(inputs, deadline)
+                result, decode_s = await self._decode_and_infer(request, deadline)
         except TimeoutError:
             raise DeadlineExceeded("the caller's time was up before the work was done") from None
         for name in result.outputs:
@@ -98,10 +98,10 @@ class DataPlane:
         parameters = {FEATURE_SPACE: manifest.feature_space}
         return InferResponse(manifest.name, manifest.version, outputs, request.id, parameters), timings
 
-    async def _decode(self, tensors: dict[str, Tensor], deadline: Deadline) -> tuple[Arrays, float]:
-        if not self._stage.needs_decoding(tensors):
-            return self._stage.decode(tensors, lambda: None), 0.0
-
+    async def _decode_and_infer(self, request: InferRequest, deadline: Deadline) -> tuple[BatchResult, float]:
+        """Return the result and the seconds that decoding took, in whichever thread it was done."""
+        tensors = {tensor.name: tensor for tensor in request.inputs}
+        rows = request.inputs[0].rows
         abandoned = threading.Event()
 
         def go_on() -> None:
@@ -109,12 +109,18 @@ class DataPlane:
             if abandoned.is_set():
                 raise DeadlineExceeded("nobody waits for these pictures any more")
 
-        def decode() -> tuple[Arrays, float]:
-            started_s = time.perf_counter()
-            return self._stage.decode(tensors, go_on), time.perf_counter() - started_s
+        def decode() -> Arrays:
+            return self._stage.decode(tensors, go_on)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+            needs_decoding = self._stage.needs_decoding(tensors)
+            if self._decoders is None or not needs_decoding:
+                result = await self._batcher.submit(decode, rows, deadline, quick=not needs_decoding)
+                return result, result.decode_s
+            started_s = time.perf_counter()
+            inputs = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+            decode_s = time.perf_counter() - started_s
+            return await self._batcher.submit(lambda: inputs, rows, deadline), decode_s
         except asyncio.CancelledError:
             abandoned.set()
             raise

@@ -6,6 +6,8 @@ for bit whatever else was in its batch.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,12 @@ from splitway.errors import BundleError, EngineFailed
 from splitway.runtime.engine import Arrays
 
 
+@lru_cache(maxsize=2)
+def _content(path: Path, sha256: str) -> bytes:  # noqa: ARG001 - the hash is part of the key
+    """The file's bytes, held once however many interpreters read them; another content has another hash."""
+    return path.read_bytes()
+
+
 class LiteRTEngine:
     """One interpreter. It is not thread-safe: shared by two threads it fails some requests."""
 
@@ -24,8 +32,9 @@ class LiteRTEngine:
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         (path,) = bundle.engine_files(self.name).values()
+        (sha256,) = (file.sha256 for file in bundle.manifest.engine_files if file.engine == self.name)
         try:
-            self._interpreter = Interpreter(model_content=path.read_bytes(), num_threads=threads)
+            self._interpreter = Interpreter(model_content=_content(path, sha256), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} cannot be loaded by LiteRT: {error}") from error

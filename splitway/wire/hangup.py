@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
+_PATIENCE_S = 0.02
+"""Work that is done sooner is not worth a task that watches."""
+
 
 @asynccontextmanager
 async def while_connected(request: Request) -> AsyncIterator[None]:
@@ -27,7 +30,12 @@ async def while_connected(request: Request) -> AsyncIterator[None]:
         hung_up = True
         work.cancel()
 
-    watcher = asyncio.create_task(watch(), name="watch for hang-up")
+    watchers: list[asyncio.Task[None]] = []
+
+    def begin() -> None:
+        watchers.append(asyncio.create_task(watch(), name="watch for hang-up"))
+
+    timer = asyncio.get_running_loop().call_later(_PATIENCE_S, begin)
     try:
         yield
     except asyncio.CancelledError:
@@ -35,4 +43,6 @@ async def while_connected(request: Request) -> AsyncIterator[None]:
             raise ClientDisconnect from None
         raise
     finally:
-        watcher.cancel()
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -18,6 +19,7 @@ from splitway.wire.body import pack, packing_asked_for, read_body
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.short_way import Endpoint
 from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_request
 
 STATUSES: dict[str, int] = {
@@ -117,6 +119,11 @@ async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Res
         payload, extra["content-encoding"] = pack(payload, packing), packing
     media_type = "application/json" if header_length is None else "application/octet-stream"
     return Response(payload, 200, extra, media_type=media_type)
+
+
+def infer_endpoint(plane: InferencePlane, limits: Limits) -> Endpoint:
+    """The inference route of the one model that a plane serves, without a router around it."""
+    return partial(_infer, plane, limits)
 
 
 def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:

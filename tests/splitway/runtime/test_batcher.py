@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded
-from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
+from splitway.runtime.batcher import Batcher, BatchPolicy, BatchResult, Infer
 from splitway.wire.deadline import Deadline
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -26,8 +26,10 @@ class GatedModel:
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.batches: list[int] = []
+        self.was_alone: list[bool] = []
 
-    def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def __call__(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
+        self.was_alone.append(alone)
         self.batches.append(len(inputs["x"]))
         assert self.gate.wait(10)
         return {"y": inputs["x"] * 2}
@@ -37,8 +39,12 @@ def rows(*values: float) -> dict[str, NDArray[np.float32]]:
     return {"x": np.array(values, np.float32)}
 
 
+async def submit(batcher: Batcher, inputs: Arrays, deadline: Deadline) -> BatchResult:
+    return await batcher.submit(lambda: inputs, len(inputs["x"]), deadline)
+
+
 @asynccontextmanager
-async def running(infer: Callable[[Arrays], dict[str, NDArray[Any]]], policy: BatchPolicy) -> AsyncIterator[Batcher]:
+async def running(infer: Infer, policy: BatchPolicy) -> AsyncIterator[Batcher]:
     batcher = Batcher(infer, policy)
     batcher.start()
     try:
@@ -56,9 +62,9 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_each_member_gets_its_own_rows() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy(max_rows=8)) as batcher:
-        first = asyncio.create_task(batcher.submit(rows(1), FOREVER))
+        first = asyncio.create_task(submit(batcher, rows(1), FOREVER))
         await until(lambda: len(model.batches) == 1)
-        others = [asyncio.create_task(batcher.submit(rows(*([v] * v)), FOREVER)) for v in (2, 3)]
+        others = [asyncio.create_task(submit(batcher, rows(*([v] * v)), FOREVER)) for v in (2, 3)]
         await until(lambda: batcher.waiting_rows == 5)
         model.gate.set()
         got = [(await task).outputs["y"].tolist() for task in (first, *others)]
@@ -69,9 +75,9 @@ async def test_each_member_gets_its_own_rows() -> None:
 async def test_rows_not_requests_fill_a_batch() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy(max_rows=4)) as batcher:
-        tasks = [asyncio.create_task(batcher.submit(rows(0), FOREVER))]
+        tasks = [asyncio.create_task(submit(batcher, rows(0), FOREVER))]
         await until(lambda: len(model.batches) == 1)
-        tasks += [asyncio.create_task(batcher.submit(rows(*[1] * n), FOREVER)) for n in (3, 2, 6, 1)]
+        tasks += [asyncio.create_task(submit(batcher, rows(*[1] * n), FOREVER)) for n in (3, 2, 6, 1)]
         await until(lambda: batcher.waiting_rows == 12)
         model.gate.set()
         await asyncio.gather(*tasks)
@@ -79,30 +85,30 @@ async def test_rows_not_requests_fill_a_batch() -> None:
 
 
 async def test_a_model_that_gives_other_rows_fails_the_batch_with_both_numbers() -> None:
-    async with running(lambda inputs: {"y": inputs["x"][:1]}, BatchPolicy()) as batcher:
+    async with running(lambda inputs, _: {"y": inputs["x"][:1]}, BatchPolicy()) as batcher:
         with pytest.raises(EngineFailed, match="given 3 rows and gave 1"):
-            await batcher.submit(rows(1, 2, 3), FOREVER)
+            await submit(batcher, rows(1, 2, 3), FOREVER)
 
 
 async def test_a_model_error_fails_this_batch_and_not_the_loop() -> None:
-    def model(inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def model(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
         if inputs["x"][0] < 0:
             raise RuntimeError("negative")
         return {"y": inputs["x"]}
 
     async with running(model, BatchPolicy()) as batcher:
         with pytest.raises(EngineFailed, match="negative"):
-            await batcher.submit(rows(-1), FOREVER)
-        assert (await batcher.submit(rows(1), FOREVER)).outputs["y"].tolist() == [1]
+            await submit(batcher, rows(-1), FOREVER)
+        assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].tolist() == [1]
         assert batcher.alive
 
 
 async def test_a_cancelled_member_is_skipped_and_leaves_no_one_hanging() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy(max_rows=8)) as batcher:
-        first = asyncio.create_task(batcher.submit(rows(0), FOREVER))
+        first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
         await until(lambda: len(model.batches) == 1)
-        members = [asyncio.create_task(batcher.submit(rows(v), FOREVER)) for v in (1, 2, 3, 4)]
+        members = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (1, 2, 3, 4)]
         await until(lambda: batcher.waiting_rows == 4)
         members[1].cancel()
         await asyncio.sleep(0)
@@ -117,9 +123,9 @@ async def test_an_expired_member_is_told_so_and_not_run() -> None:
     model = GatedModel()
     now_s = 0.0
     async with running(model, BatchPolicy()) as batcher:
-        first = asyncio.create_task(batcher.submit(rows(0), FOREVER))
+        first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
         await until(lambda: len(model.batches) == 1)
-        late = asyncio.create_task(batcher.submit(rows(1), Deadline(1.0, lambda: now_s)))
+        late = asyncio.create_task(submit(batcher, rows(1), Deadline(1.0, lambda: now_s)))
         await until(lambda: batcher.waiting_rows == 1)
         now_s = 2.0
         model.gate.set()
@@ -132,12 +138,12 @@ async def test_an_expired_member_is_told_so_and_not_run() -> None:
 async def test_a_full_queue_refuses_at_once() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy(queue_rows=2)) as batcher:
-        first = asyncio.create_task(batcher.submit(rows(0), FOREVER))
+        first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
         await until(lambda: len(model.batches) == 1)
-        waiting = asyncio.create_task(batcher.submit(rows(1, 2), FOREVER))
+        waiting = asyncio.create_task(submit(batcher, rows(1, 2), FOREVER))
         await until(lambda: batcher.waiting_rows == 2)
         with pytest.raises(Overloaded, match="2 rows wait"):
-            await batcher.submit(rows(3), FOREVER)
+            await submit(batcher, rows(3), FOREVER)
         model.gate.set()
         await asyncio.gather(first, waiting)
 
@@ -150,22 +156,22 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
     def clock() -> float:
         return now_s
 
-    def infer(inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def infer(inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
         nonlocal now_s
         now_s += len(inputs["x"]) if not model.batches else 0.0
-        return model(inputs)
+        return model(inputs, alone)
 
     batcher = Batcher(infer, BatchPolicy(), clock)
     batcher.start()
     model.gate.set()
-    await batcher.submit(rows(*[0] * 100), FOREVER)
+    await submit(batcher, rows(*[0] * 100), FOREVER)
     model.gate.clear()
-    first = asyncio.create_task(batcher.submit(rows(0), FOREVER))
+    first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
     await until(lambda: len(model.batches) == 2)
-    waiting = asyncio.create_task(batcher.submit(rows(*[0] * 100), FOREVER))
+    waiting = asyncio.create_task(submit(batcher, rows(*[0] * 100), FOREVER))
     await until(lambda: batcher.waiting_rows == 100)
     with pytest.raises(DeadlineExceeded, match="100 rows wait already"):
-        await batcher.submit(rows(1), Deadline(now_s + 5, clock))
+        await submit(batcher, rows(1), Deadline(now_s + 5, clock))
     model.gate.set()
     await asyncio.gather(first, waiting)
     await batcher.close()
@@ -174,7 +180,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
 async def test_closing_answers_everyone_who_still_waits() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy()) as batcher:
-        tasks = [asyncio.create_task(batcher.submit(rows(v), FOREVER)) for v in (1, 2)]
+        tasks = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (1, 2)]
         await until(lambda: len(model.batches) == 1)
         model.gate.set()
     got = await asyncio.gather(*tasks, return_exceptions=True)
@@ -186,7 +192,89 @@ async def test_the_first_waits_for_others_only_as_long_as_it_may() -> None:
     model = GatedModel()
     model.gate.set()
     async with running(model, BatchPolicy(max_rows=3, max_wait_s=60.0)) as batcher:
-        await asyncio.gather(*(batcher.submit(rows(v), FOREVER) for v in (1, 2, 3)))
+        await asyncio.gather(*(submit(batcher, rows(v), FOREVER) for v in (1, 2, 3)))
     async with running(model, BatchPolicy(max_rows=3, max_wait_s=0.001)) as batcher:
-        await batcher.submit(rows(1), FOREVER)
+        await submit(batcher, rows(1), FOREVER)
     assert model.batches == [3, 1]
+
+
+async def test_members_run_side_by_side_and_who_comes_alone_is_told_so() -> None:
+    model = GatedModel()
+    async with running(model, BatchPolicy(slots=2)) as batcher:
+        tasks = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (1, 2, 3, 4, 5)]
+        await until(lambda: len(model.batches) == 2)
+        await until(lambda: batcher.waiting_rows == 1)  # two more stand ready for the threads
+        model.gate.set()
+        got = await asyncio.gather(*tasks)
+    assert [result.outputs["y"].tolist() for result in got] == [[2], [4], [6], [8], [10]]
+    assert not any(model.was_alone[1:])
+
+
+async def test_who_comes_later_is_alone() -> None:
+    model = GatedModel()
+    model.gate.set()
+    async with running(model, BatchPolicy(slots=2)) as batcher:
+        await submit(batcher, rows(1), FOREVER)
+        await submit(batcher, rows(2), FOREVER)
+    assert model.was_alone == [True, True]
+
+
+async def test_inputs_that_cannot_be_made_fail_their_own_member_only() -> None:
+    model = GatedModel()
+
+    def broken() -> Arrays:
+        raise InvalidInput("no picture")
+
+    async with running(model, BatchPolicy(max_rows=4)) as batcher:
+        first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
+        await until(lambda: len(model.batches) == 1)
+        bad = asyncio.create_task(batcher.submit(broken, 1, FOREVER))
+        good = asyncio.create_task(submit(batcher, rows(5), FOREVER))
+        await until(lambda: batcher.waiting_rows == 2)
+        model.gate.set()
+        with pytest.raises(InvalidInput):
+            await bad
+        assert (await good).outputs["y"].tolist() == [10]
+        await first
+
+
+async def test_who_hangs_up_in_the_line_before_a_thread_is_not_worked_for() -> None:
+    model = GatedModel()
+    async with running(model, BatchPolicy()) as batcher:
+        first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
+        await until(lambda: len(model.batches) == 1)
+        gone, stays = (asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (1, 2))
+        await until(lambda: batcher.waiting_rows == 1)
+        gone.cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        await asyncio.gather(first, stays)
+    assert model.batches == [1, 1]
+
+
+async def test_what_takes_next_to_no_time_is_done_at_once() -> None:
+    threads: list[str] = []
+
+    def infer(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
+        threads.append(threading.current_thread().name)
+        return {"y": inputs["x"]}
+
+    async with running(infer, BatchPolicy()) as batcher:
+        await submit(batcher, rows(1), FOREVER)
+        await until(lambda: not batcher._running)
+        batcher._row_s = 0.0001
+        result = await batcher.submit(lambda: rows(7), 1, FOREVER, quick=True)
+    assert result.outputs["y"].tolist() == [7]
+    assert threads[0].startswith("engine")
+    assert threads[1] == threading.main_thread().name
+
+
+async def test_what_fails_at_once_fails_as_it_would_have_in_a_thread() -> None:
+    def infer(_: Arrays, __: bool) -> dict[str, NDArray[Any]]:
+        raise RuntimeError("broken")
+
+    async with running(infer, BatchPolicy()) as batcher:
+        batcher._row_s = 0.0001
+        with pytest.raises(EngineFailed, match="the model failed: broken"):
+            await batcher.submit(lambda: rows(7), 1, FOREVER, quick=True)
+        assert batcher.alive

@@ -1,0 +1,234 @@
+"""HTTP/1.1 to the stages over kept-alive connections: bytes in, bytes out, and nothing that the gateway does not need.
+
+No redirects, cookies, proxies, compression or pipelining. httptools (llhttp) reads the replies; a connection whose
+reply is cut short, too long or followed by more than was asked for is closed and never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+Address = tuple[str, int]
+
+
+class ConnectError(Exception):
+    """No connection was made: the request provably did not arrive."""
+
+
+class BrokenConnection(Exception):
+    """The connection ended before a reply began."""
+
+
+class BrokenReply(Exception):
+    """The reply is no HTTP, ends early, or is longer than allowed."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply with its body complete. Header names are in lower case; of several equal ones the last counts."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: at most one request at a time, which is this object's future."""
+
+    def __init__(self, max_reply_bytes: int) -> None:
+        self._max_reply_bytes = max_reply_bytes
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._reply: asyncio.Future[Reply] | None = None
+        self._headers: dict[str, str] = {}
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self.idle_since_s = 0.0
+        self.reusable = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self.reusable = True
+
+    def ask(self, request: bytes, body: bytes) -> asyncio.Future[Reply]:
+        """Send one request; the future ends with its reply or with one of the errors above."""
+        assert self._transport is not None
+        self.reusable = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers, self._chunks, self._size = {}, [], 0
+        self._reply = asyncio.get_running_loop().create_future()
+        self._transport.writelines((request, body)) if body else self._transport.write(request)
+        return self._reply
+
+    def close(self) -> None:
+        self.reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None or self._reply is None or self._reply.done():
+            self.close()  # bytes that nobody asked for
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(BrokenReply(f"is no HTTP: {error}"))
+        if self._size > self._max_reply_bytes:
+            self._fail(BrokenReply(f"is longer than {self._max_reply_bytes} bytes"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        begun = self._reply is not None and bool(self._headers)
+        self._fail(BrokenReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+
+    # What httptools calls while it reads.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size <= self._max_reply_bytes:
+            self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        assert self._parser is not None
+        assert self._reply is not None
+        if self._reply.done():
+            self.close()
+            return
+        status = self._parser.get_status_code()
+        if status < 200 or self._size > self._max_reply_bytes:
+            return
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self.reusable = bool(self._parser.should_keep_alive())
+        self._reply.set_result(Reply(status, self._headers, body))
+
+
+class HttpPool:
+    """Connections by address; the one used last is used next, the others expire.
+
+    Args:
+        max_reply_bytes: of one reply's body.
+        keepalive_s: how long an idle connection is kept; shorter than the server keeps it.
+        connect_timeout_s: how long making a connection may take.
+    """
+
+    def __init__(self, max_reply_bytes: int, *, keepalive_s: float, connect_timeout_s: float) -> None:
+        self._max_reply_bytes = max_reply_bytes
+        self._keepalive_s = keepalive_s
+        self._connect_timeout_s = connect_timeout_s
+        self._idle: dict[Address, list[_Connection]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for their next request."""
+        return sum(len(connections) for connections in self._idle.values())
+
+    def close(self) -> None:
+        """Close every idle connection and make no more."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+
+    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
+        """Send one request and wait for its whole reply.
+
+        Raises:
+            ConnectError, BrokenConnection, BrokenReply: see there.
+            TimeoutError: no whole reply within `timeout_s`.
+        """
+        address, request = _request(method, url, headers, len(body))
+        async with asyncio.timeout(timeout_s):
+            connection = self._take(address) or await self._connect(address)
+            try:
+                reply = await connection.ask(request, body)
+            except BaseException:
+                connection.close()
+                raise
+        if connection.reusable:
+            self._put_back(address, connection)
+        else:
+            connection.close()
+        return reply
+
+    def _take(self, address: Address) -> _Connection | None:
+        connections = self._idle.get(address, [])
+        while connections:
+            connection = connections.pop()
+            if connection.reusable and time.monotonic() - connection.idle_since_s < self._keepalive_s:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, address: Address) -> _Connection:
+        if self._closed:
+            raise ConnectError("the pool is closed")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await loop.create_connection(lambda: _Connection(self._max_reply_bytes), *address)
+        except (OSError, TimeoutError) as error:
+            raise ConnectError(str(error) or "no answer") from error
+        return connection
+
+    def _put_back(self, address: Address, connection: _Connection) -> None:
+        if self._closed:
+            connection.close()
+            return
+        connection.idle_since_s = time.monotonic()
+        self._idle.setdefault(address, []).append(connection)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(self._keepalive_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has been idle for too long; go on while anything is idle."""
+        expired_s = time.monotonic() - self._keepalive_s
+        for address, connections in list(self._idle.items()):
+            for connection in connections:
+                if connection.idle_since_s <= expired_s or not connection.reusable:
+                    connection.close()
+            kept = [connection for connection in connections if connection.reusable]
+            if kept:
+                self._idle[address] = kept
+            else:
+                del self._idle[address]
+        again = asyncio.get_running_loop().call_later(self._keepalive_s / 4, self._sweep) if self._idle else None
+        self._sweeper = again
+
+
+def _request(method: str, url: str, headers: Mapping[str, str], length: int) -> tuple[Address, bytes]:
+    address, netloc, path = _where(url)
+    lines = [f"{method} {path} HTTP/1.1", f"host: {netloc}"]
+    for name, value in headers.items():
+        if "\r" in value or "\n" in value:
+            raise ValueError(f"header {name} has a line break in it")
+        lines.append(f"{name}: {value}")
+    if length or method == "POST":
+        lines.append(f"content-length: {length}")
+    return address, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _where(url: str) -> tuple[Address, str, str]:
+    """Address, Host header and path of a URL; the same few come again and again."""
+    parts = urlsplit(url)
+    return (parts.hostname or "", parts.port or 80), parts.netloc, parts.path or "/"

@@ -1,0 +1,52 @@
+"""Several engines for one model: one with every thread for who comes alone, some with few threads for those who don't.
+
+A request alone is done soonest when every core works on it. Two requests at once are done soonest side by side: threads
+that wait for each other at every layer lose more than they share, the more so on a machine that is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+from numpy.typing import NDArray
+
+from splitway.runtime.engine import Arrays, Engine
+
+MOST_SLOTS = 4
+"""Each engine holds the weights once more."""
+LoadEngine = Callable[[int], Engine]
+"""Loads the model into an engine with so many threads, ready to run."""
+
+
+class EnginePool:
+    """Runs one model for up to `slots` callers at once.
+
+    Args:
+        load: makes an engine.
+        threads: cores that all engines may use together.
+        parallel: whether engines side by side pay for this kind of engine; if not, there is one.
+    """
+
+    def __init__(self, load: LoadEngine, threads: int, *, parallel: bool) -> None:
+        self._wide = load(threads)
+        slots = slots_for(threads, parallel=parallel)
+        self._narrow: SimpleQueue[Engine] = SimpleQueue()
+        for _ in range(slots if slots > 1 else 0):
+            self._narrow.put(load(threads // slots))
+
+    def infer(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
+        """Run the model; `alone` says that no other caller is at work. Raises EngineFailed."""
+        if alone or self._narrow.empty():
+            return self._wide.infer(inputs)
+        engine = self._narrow.get_nowait()
+        try:
+            return engine.infer(inputs)
+        finally:
+            self._narrow.put(engine)
+
+
+def slots_for(threads: int, *, parallel: bool) -> int:
+    """How many may be at work at once."""
+    return min(threads, MOST_SLOTS) if parallel else 1

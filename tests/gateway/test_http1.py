@@ -1,0 +1,198 @@
+"""The client on the hot path against servers that answer byte by byte as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing: yes\r\n\r\nhello"
+
+
+class Server:
+    """Counts connections and keeps what was asked."""
+
+    def __init__(self, *replies: bytes, then_close: bool = False) -> None:
+        self.connections = 0
+        self.asked: list[bytes] = []
+        self._replies = list(replies)
+        self._then_close = then_close
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while self._replies:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
+                )
+                self.asked.append(head + await reader.readexactly(length))
+                for byte in self._replies.pop(0).split(b"|"):
+                    writer.write(byte)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                if self._then_close:
+                    break
+            else:
+                await reader.read()
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[str]:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def kept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(kept, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0.01)  # for the ends of both sides to be noticed
+
+
+@pytest.fixture
+def pool() -> HttpPool:
+    return HttpPool(1000, keepalive_s=15, connect_timeout_s=0.5)
+
+
+async def post(pool: HttpPool, url: str, body: bytes = b"abc", timeout_s: float = 2.0) -> Reply:
+    return await pool.call("POST", f"{url}/infer", {"x-one": "1"}, body, timeout_s)
+
+
+async def test_a_reply_in_pieces_is_put_together_and_the_connection_is_used_again(pool: HttpPool) -> None:
+    server = Server(OK[:9] + b"|" + OK[9:40] + b"|" + OK[40:], OK)
+    async with serving(server) as url:
+        replies = [await post(pool, url) for _ in range(2)]
+        pool.close()
+    assert [(reply.status, reply.body, reply.headers["x-thing"]) for reply in replies] == [(200, b"hello", "yes")] * 2
+    assert server.connections == 1
+    assert server.asked[0].startswith(b"POST /infer HTTP/1.1\r\nhost: 127.0.0.1:")
+    assert server.asked[0].endswith(b"x-one: 1\r\ncontent-length: 3\r\n\r\nabc")
+
+
+async def test_a_chunked_reply_is_read(pool: HttpPool) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n|2\r\nlo\r\n0\r\n\r\n"
+    async with serving(Server(chunked)) as url:
+        reply = await post(pool, url)
+        pool.close()
+    assert reply.body == b"hello"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + bytes(2000),
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+    ],
+    ids=["no http", "too long", "bad length", "two lengths"],
+)
+async def test_a_reply_that_is_none_is_refused_and_its_connection_never_used_again(
+    pool: HttpPool, reply: bytes
+) -> None:
+    server = Server(reply, OK)
+    async with serving(server) as url:
+        with pytest.raises(BrokenReply):
+            await post(pool, url)
+        assert (await post(pool, url)).body == b"hello"
+        pool.close()
+    assert server.connections == 2
+
+
+async def test_a_reply_that_breaks_off(pool: HttpPool) -> None:
+    async with serving(Server(OK[:-2], then_close=True)) as url:
+        with pytest.raises(BrokenReply, match="ends early"):
+            await post(pool, url)
+
+
+async def test_a_connection_that_ends_before_the_reply(pool: HttpPool) -> None:
+    async with serving(Server(b"", then_close=True)) as url:
+        with pytest.raises(BrokenConnection):
+            await post(pool, url)
+
+
+async def test_bytes_that_nobody_asked_for_end_the_connection(pool: HttpPool) -> None:
+    """A second reply behind the first must never become the answer to somebody else's question."""
+    server = Server(OK + OK, OK)
+    async with serving(server) as url:
+        await post(pool, url)
+        reply = await post(pool, url)
+        pool.close()
+    assert reply.body == b"hello"
+    assert server.connections == 2
+
+
+async def test_a_connection_the_server_closed_while_idle_is_not_used(pool: HttpPool) -> None:
+    server = Server(OK, OK, then_close=True)
+    async with serving(server) as url:
+        await post(pool, url)
+        await asyncio.sleep(0.05)
+        assert (await post(pool, url)).status == 200
+        pool.close()
+    assert server.connections == 2
+
+
+async def test_a_server_that_asks_to_close_is_not_asked_again(pool: HttpPool) -> None:
+    closing = OK.replace(b"X-Thing: yes", b"Connection: close")
+    server = Server(closing, OK)
+    async with serving(server) as url:
+        await post(pool, url)
+        await post(pool, url)
+        pool.close()
+    assert server.connections == 2
+
+
+async def test_silence_ends_with_the_time_limit_and_the_connection_with_it(pool: HttpPool) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with serving(silent) as url:
+        with pytest.raises(TimeoutError):
+            await post(pool, url, timeout_s=0.05)
+        assert pool.idle == 0
+
+
+async def test_nobody_there(pool: HttpPool, unused_tcp_port: int) -> None:
+    with pytest.raises(ConnectError):
+        await post(pool, f"http://127.0.0.1:{unused_tcp_port}")
+
+
+async def test_idle_connections_expire() -> None:
+    pool = HttpPool(1000, keepalive_s=0.05, connect_timeout_s=0.5)
+    async with serving(Server(OK)) as url:
+        await post(pool, url)
+        assert pool.idle == 1
+        await asyncio.sleep(0.2)
+        assert pool.idle == 0
+
+
+async def test_a_header_cannot_smuggle_another(pool: HttpPool) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        await pool.call("GET", "http://127.0.0.1:1/", {"x": "a\r\ny: b"}, b"", 1.0)
+
+
+async def test_a_caller_who_leaves_takes_the_connection_along(pool: HttpPool) -> None:
+    server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+    async with serving(server) as url:
+        task = asyncio.create_task(post(pool, url))
+        while not server.asked:  # noqa: ASYNC110 - what is waited for happens in the server
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert pool.idle == 0

@@ -55,6 +55,7 @@ lint: setup ## Check style, types, import contracts and the lock
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.serving_table --check
 	$(BIN)/uv lock --check --quiet
 	@! grep -nE 'https?://' uv.lock | grep -v '$(LOCK_INDEX)/' || { echo 'uv.lock names a host: use make lock'; exit 1; }
 

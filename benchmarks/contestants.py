@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.processes import family, resident_mb, stop
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from tests.chaos.arena import free_port
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -25,18 +29,18 @@ class Running:
     pids: tuple[int, ...]
     ready_s: float
     """From the command to the first answer."""
+    mark: str | None = None
+    """What the environment of all its processes contains, where some may leave their parents."""
+
+    @property
+    def processes(self) -> set[int]:
+        """All its processes, with those that it has started."""
+        return family(self.pids, self.mark)
 
     @property
     def resident_mb(self) -> float:
         """Memory of all its processes, in MB."""
-        return sum(_resident_kib(pid) for pid in self.pids) * 1024 / 1e6
-
-
-def _resident_kib(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    own = next((int(line.split()[1]) for line in status if line.startswith("VmRSS")), 0)
-    return own + sum(_resident_kib(int(child)) for child in children)
+        return resident_mb(self.processes)
 
 
 def wait_for_answer(url: str, picture: Path, started_s: float, media_type: str = "image/jpeg") -> float:
@@ -95,3 +99,44 @@ def _uvicorn(app: str, port: int, environment: Mapping[str, str]) -> Iterator[in
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def bentoml(models: Path, picture: Path) -> Iterator[Running]:
+    """Two BentoML services, one worker each; what they write is temporary."""
+    port = free_port()
+    command = [".peers/bentoml/bin/bentoml", "serve", "benchmarks.peers.bentoml_service:FeatureExtractor"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with tempfile.TemporaryDirectory(prefix="bentoml-") as folder:
+        environment = {"MODELS": str(models), "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": f"{folder}/home"}
+        with _peer(command, folder, environment, port, picture) as running:
+            yield running
+
+
+@contextmanager
+def ray_serve(models: Path, picture: Path) -> Iterator[Running]:
+    """Two Ray Serve deployments, one replica each, in a Ray of their own; its folders are temporary."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        command = [".peers/ray/bin/python", "-m", "benchmarks.peers.ray_service"]
+        command += ["--port", str(port), "--folder", folder]
+        environment = {"MODELS": str(models), "RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+        with _peer(command, folder, environment, port, picture) as running:
+            yield running
+
+
+@contextmanager
+def _peer(
+    command: list[str], folder: str, environment: Mapping[str, str], port: int, picture: Path
+) -> Iterator[Running]:
+    started_s = time.perf_counter()
+    mark = f"PEER_OF_THE_BENCH={folder}"
+    everything = {**os.environ, **environment, "PYTHONPATH": str(ROOT), "TMPDIR": folder, "PEER_OF_THE_BENCH": folder}
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env=everything, stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        url = f"http://127.0.0.1:{port}/v1/classify"
+        ready_s = wait_for_answer(url, picture, started_s)
+        yield Running(url, (process.pid,), ready_s, mark)
+    finally:
+        stop(process, mark)

@@ -1,8 +1,9 @@
 """How much of the model is left once it is served: `make bench`.
 
 In one run and on the same pictures, alternating: the uncut model in one process (the limit), Splitway, and the chain
-that a capable user writes by hand. Further tables: trivial stages, where only the framework counts, and the feature
-cache. Writes benchmarks/results/serving-DATE.json; `python -m benchmarks.serving_table` makes the pages from it.
+that a capable user writes by hand; `--peers` (`make bench PEERS=1`) adds BentoML and Ray Serve. Further tables: trivial
+stages, where only the framework counts, and the feature cache. Writes benchmarks/results/serving-DATE.json;
+`python -m benchmarks.serving_table` makes the pages from it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ PICTURE = ROOT / "benchmarks" / "pictures" / "cat-500x375.jpg"
 TINY = ROOT / "benchmarks" / "pictures" / "tiny.png"
 RESULTS = ROOT / "benchmarks" / "results"
 LIMIT, SPLITWAY, HANDWRITTEN = "in-process", "Splitway", "hand-written"
+BENTOML, RAY_SERVE = "BentoML", "Ray Serve"
 CLIENTS = (1, 4, 16, 64)
 Figures = dict[str, float]
 Measure = Callable[[int], Figures]
@@ -70,17 +73,17 @@ def alternate(measures: dict[str, Measure], clients: Iterable[int], pairs: int) 
     return rows
 
 
-def _main_table(pairs: int, seconds: float) -> dict[str, Any]:
-    with contestants.splitway(MODELS, PICTURE) as ours, contestants.handwritten(MODELS, PICTURE) as theirs:
-        measures = {
-            LIMIT: _in_process(seconds),
-            SPLITWAY: _served(ours, PICTURE, seconds),
-            HANDWRITTEN: _served(theirs, PICTURE, seconds),
-        }
-        rows = alternate(measures, CLIENTS, pairs)
+def _main_table(pairs: int, seconds: float, peers: bool = False) -> dict[str, Any]:
+    rivals = {SPLITWAY: contestants.splitway, HANDWRITTEN: contestants.handwritten}
+    if peers:
+        rivals |= {BENTOML: contestants.bentoml, RAY_SERVE: contestants.ray_serve}
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(start(MODELS, PICTURE)) for name, start in rivals.items()}
+        served = {name: _served(each, PICTURE, seconds) for name, each in running.items()}
+        rows = alternate({LIMIT: _in_process(seconds), **served}, CLIENTS, pairs)
         weight = {
-            name: {"resident_mb": running.resident_mb, "ready_s": running.ready_s}
-            for name, running in ((SPLITWAY, ours), (HANDWRITTEN, theirs))
+            name: {"resident_mb": each.resident_mb, "ready_s": each.ready_s, "processes": len(each.processes)}
+            for name, each in running.items()
         }
     return {"rows": rows, "weight": weight}
 
@@ -141,6 +144,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=TABLES, help="one table; all if not given")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--peers", action="store_true", help="BentoML and Ray Serve too, in the table `main`")
     options = parser.parse_args()
     if not available():
         raise SystemExit("make bench needs wrk; on Debian: apt-get install wrk")
@@ -149,7 +153,8 @@ def main() -> None:
     report: dict[str, Any] = {"about": about()}
     for name in options.only or TABLES:
         print(name, file=sys.stderr, flush=True)
-        report[name] = TABLES[name](options.pairs, options.seconds)
+        measure = partial(_main_table, peers=options.peers) if name == "main" else TABLES[name]
+        report[name] = measure(options.pairs, options.seconds)
     if not options.only:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"serving-{report['about']['date']}.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 15.0
 """For a framework to stop as it wants to; what is left then is killed."""
 
 

@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose bench bench-resilience lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -51,6 +51,10 @@ bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (
 	.peers/$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+SERVICE ?= gateway
+load: setup models ## Load SERVICE (gateway, feature_extractor, classifier) and find its knee; HOST=URL DURATION=S MARK=MS
+	$(BIN)/python -m tests.load.run $(SERVICE) $(if $(HOST),--host '$(HOST)') $(if $(DURATION),--duration $(DURATION)) $(if $(MARK),--mark $(MARK))
+
 bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)
 	$(BIN)/python -m benchmarks.resilience
 
@@ -75,5 +79,5 @@ lock: ## Lock the dependencies again. The lock names no index host: every machin
 	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

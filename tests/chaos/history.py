@@ -33,6 +33,8 @@ class Entry:
     classes: Classes
     detail: str
     attempts: int
+    late_s: float
+    """How long after it was due it was sent, which is the sender's own delay."""
 
 
 class Pictures:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import aiohttp
 import numpy as np
@@ -22,7 +23,7 @@ from splitway.wire.v2_json import (
     build_request,
     parse_response,
 )
-from tests.chaos.history import TOP_K, Classes, Entry, History, Pictures
+from tests.chaos.history import TOP_K, Classes, Entry, History
 
 TIMEOUT_MS = 10_000
 _BINARY = {"binary_data_output": True}
@@ -39,7 +40,14 @@ class Reply:
 
 
 Ask = Callable[[aiohttp.ClientSession, bytes], Awaitable[Reply]]
-"""Has one picture classified."""
+"""Sends one body, mostly a picture to be classified."""
+
+
+class Bodies(Protocol):
+    """What is sent, one after another and again from the start."""
+
+    @property
+    def encoded(self) -> Sequence[bytes]: ...
 
 
 def ask_gateway(url: str) -> Ask:
@@ -89,16 +97,17 @@ def ask_stages(url: str) -> Ask:
 
 
 async def _ended(
-    ask: Ask, session: aiohttp.ClientSession, pictures: Pictures, number: int, started_s: float, due_s: float
+    ask: Ask, session: aiohttp.ClientSession, pictures: Bodies, number: int, started_s: float, due_s: float
 ) -> Entry:
     """Send one request now; its time counts from when it was due, `due_s` seconds after `started_s`."""
     picture = number % len(pictures.encoded)
+    late_s = time.perf_counter() - started_s - due_s
     try:
         reply = await ask(session, pictures.encoded[picture])
     except (aiohttp.ClientError, TimeoutError) as error:
         reply = Reply(0, [], repr(error))
     took_s = time.perf_counter() - started_s - due_s
-    return Entry(picture, due_s, took_s, reply.status, reply.classes, reply.detail, reply.attempts)
+    return Entry(picture, due_s, took_s, reply.status, reply.classes, reply.detail, reply.attempts, late_s)
 
 
 def _session() -> aiohttp.ClientSession:
@@ -106,20 +115,19 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=False)
 
 
-async def steady_load(ask: Ask, pictures: Pictures, *, rate: float, seconds: float) -> History:
+async def steady_load(ask: Ask, pictures: Bodies, *, rate: float, seconds: float) -> History:
     """Send `rate * seconds` requests, each at its time and each with a time limit of its own."""
     async with _session() as session:
         started_s = time.perf_counter()
-
-        async def send(number: int) -> Entry:
+        under_way: list[asyncio.Task[Entry]] = []
+        for number in range(int(rate * seconds)):
             due_s = number / rate
             await asyncio.sleep(started_s + due_s - time.perf_counter())
-            return await _ended(ask, session, pictures, number, started_s, due_s)
+            under_way.append(asyncio.create_task(_ended(ask, session, pictures, number, started_s, due_s)))
+        return History(list(await asyncio.gather(*under_way)))
 
-        return History(list(await asyncio.gather(*(send(number) for number in range(int(rate * seconds))))))
 
-
-async def closed_load(ask: Ask, pictures: Pictures, *, clients: int, seconds: float) -> History:
+async def closed_load(ask: Ask, pictures: Bodies, *, clients: int, seconds: float) -> History:
     """So many clients, each of which sends its next request when it has its answer: finds the peak."""
     entries: list[Entry] = []
     async with _session() as session:

@@ -33,12 +33,20 @@ class Question:
     def fault(self, status: int, body: bytes, header_length: str | None) -> str:
         """Say what is wrong with an answer; nothing, if it is right."""
         if status != 200:
-            return f"{status or 'no answer'} {body[:160].decode(errors='replace')}".rstrip()
+            return f"{status or 'no answer'} {_said(body)}".rstrip()
         try:
             self.read(body, header_length)
         except InvalidInput as error:
             return f"200, but {error.detail}"
         return ""
+
+
+def _said(body: bytes) -> str:
+    """An error's code, which unlike its sentence is the same each time; else the start of what was sent."""
+    try:
+        return str(orjson.loads(body)["code"])
+    except (ValueError, LookupError, TypeError):
+        return body[:80].decode(errors="replace")
 
 
 def gateway(_url: str) -> Question:

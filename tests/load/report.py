@@ -27,7 +27,8 @@ h1 { font-size: 1.4rem; margin-bottom: 0; } .about { color: #6b7280; margin-top:
 figure { margin: 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
 svg text { font-size: 12px; fill: #374151; } .grid { stroke: #e5e7eb; }
 table { border-collapse: collapse; width: 100%; margin-top: 1.2rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e5e7eb; }
+th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e5e7eb; white-space: nowrap; }
+td.told { white-space: normal; overflow-wrap: anywhere; }
 th:first-child, td:first-child, th.told, td.told { text-align: left; }
 tr.missed td { color: #b91c1c; } tr.knee-row td { font-weight: 700; background: #eff6ff; }
 """

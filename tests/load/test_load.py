@@ -67,6 +67,7 @@ def test_a_stage_that_runs_already(pipeline: LocalPipeline, tmp_path: Path, serv
 def test_wrong_answers_are_failures(pipeline: LocalPipeline, service: str) -> None:
     asked = question(service, pipeline.of(service)[0].url)
     assert asked.fault(503, b"busy", None) == "503 busy"
+    assert asked.fault(503, b'{"code": "overloaded", "detail": "9 wait"}', None) == "503 overloaded"
     assert asked.fault(0, b"", None) == "no answer"
     assert asked.fault(200, b"{}", None).startswith("200, but ")
     assert asked.fault(200, b'{"predictions": []}', None).startswith("200, but ")

@@ -16,7 +16,7 @@ import httpx
 
 from benchmarks.processes import family, resident_mb, stop
 from splitway.cli.launch import LaunchPlan, LocalPipeline
-from tests.chaos.arena import free_port
+from tests.support import free_port
 
 ROOT = Path(__file__).parent.parent
 

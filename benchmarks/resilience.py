@@ -22,7 +22,7 @@ from benchmarks.resilience_table import table
 from splitway.bundle import load_bundle
 from tests.chaos import arena
 from tests.chaos.arena import STAGES, Replicas
-from tests.chaos.history import History, Pictures
+from tests.chaos.history import History, Pictures, quantile
 from tests.chaos.load import Ask, ask_gateway, ask_stages, closed_load, steady_load
 from tests.chaos.proxy import Toxics
 from tests.chaos.run import Outcome, run_scenario
@@ -85,13 +85,13 @@ def _overload(name: str, replicas: Replicas, pictures: Pictures) -> Figures:
         asyncio.run(closed_load(ask, pictures, clients=8, seconds=3))
         peak = asyncio.run(closed_load(ask, pictures, clients=8, seconds=6)).statuses[200] / 6
         history = asyncio.run(steady_load(ask, pictures, rate=3 * peak, seconds=12)).between(2)
-    refused = sorted(entry.took_s for entry in history.entries if entry.status != 200)
+    refused_s = [entry.took_s for entry in history.entries if entry.status != 200] or [0.0]
     return {
         "requests": len(history.entries),
         "peak": peak,
         "goodput_of_peak": history.statuses[200] / 10 / peak,
-        "refused_p50_ms": refused[len(refused) // 2] * 1000 if refused else 0.0,
-        "refused_p99_ms": refused[int(len(refused) * 0.99)] * 1000 if refused else 0.0,
+        "refused_p50_ms": quantile(refused_s, 0.5) * 1000,
+        "refused_p99_ms": quantile(refused_s, 0.99) * 1000,
         "p99_ms": history.latency_s(0.99) * 1000,
     }
 

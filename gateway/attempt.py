@@ -41,11 +41,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Success:
-    """A checked answer, the stage's own account of its time, and the seconds the attempt took."""
+    """A checked answer, and the stage's own account of its time."""
 
     response: InferResponse
     server_timing: str
-    seconds: float
 
 
 class AttemptMaker:
@@ -85,14 +84,15 @@ class AttemptMaker:
         try:
             with replica.borrowed():
                 end = await self._call(replica, call, attempt)
+            seconds = time.perf_counter() - started_s
             if isinstance(end, Verdict):
                 outcome = end.error.code
-                self._settle(replica, permit, end, time.perf_counter() - started_s)
+                self._settle(replica, permit, end, seconds)
             else:
                 outcome = "ok"
-                permit.succeeded(slow=self._replicas.is_slow(replica, end.seconds))
+                permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
                 replica.ended(failed=False)
-                replica.answered_in(end.seconds)
+                replica.answered_in(seconds)
             return end
         except BaseException as error:
             permit.released()
@@ -105,21 +105,20 @@ class AttemptMaker:
             self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, attempt.number, attempt.is_hedge))
 
     def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float) -> None:
-        if verdict.blame is not Blame.NONE:
-            replica.ended(failed=True)
         if verdict.blame is Blame.NONE:
             permit.released()
-        elif verdict.blame is Blame.SLOW:
-            permit.succeeded(slow=True)
         else:
-            permit.failed(connection_error=verdict.blame is Blame.CONNECTION)
+            replica.ended(failed=True)
+            if verdict.blame is Blame.SLOW:
+                permit.succeeded(slow=True)
+            else:
+                permit.failed(connection_error=verdict.blame is Blame.CONNECTION)
         if isinstance(verdict.error, DeadlineExceeded):
             replica.takes_at_least(seconds)
         if isinstance(verdict.error, Unreachable):
             replica.is_not(ReplicaState.UNREACHABLE, verdict.error.detail)
 
     async def _call(self, replica: Replica, call: Call, attempt: Attempt) -> Success | Verdict:
-        started_s = time.perf_counter()
         timeout_s = min(call.deadline.remaining_s, self._timeout_s)
         limit = Deadline.after(timeout_s)
         headers = {**call.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
@@ -137,7 +136,7 @@ class AttemptMaker:
             return self._judge(nonsense, call, timeout_s)
         except SplitwayError as error:
             return self._judge(error, call, timeout_s)
-        return Success(response, reply.headers.get("server-timing", ""), time.perf_counter() - started_s)
+        return Success(response, reply.headers.get("server-timing", ""))
 
     def _judge(self, error: SplitwayError, call: Call, timeout_s: float) -> Verdict:
         had_time = timeout_s >= self._timeout_s

@@ -132,9 +132,9 @@ class Pipeline:
         stage = self.stages[0]
         request = InferRequest((image,), (), request_id, _BINARY)
         makes_sense = partial(_check_answer, stage.name, image.rows, partial(_check_features, stage.name))
-        spaces = {replica.feature_space for replica in stage.replicas.ready}
         if self.cache is None:
             return await stage.infer(request, context, makes_sense), None
+        spaces = {replica.feature_space for replica in stage.replicas.ready}
         if not may_be_kept or image.rows != 1 or len(spaces) != 1 or None in spaces:
             return await stage.infer(request, context, makes_sense), self.cache.bypassed()
         hop: HopAnswer | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -53,3 +55,18 @@ def infer(
 
 def random_pixels(rows: int, seed: int = 7) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (rows, 224, 224, 3), dtype=np.uint8)
+
+
+def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for something; fail if it does not come."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

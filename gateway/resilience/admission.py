@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.resilience.limiter import AdaptiveLimit
 from splitway.errors import Overloaded
-from splitway.wire.deadline import Deadline
-
-Clock = Callable[[], float]
+from splitway.wire.deadline import Clock, Deadline
 
 
 @dataclass(frozen=True)

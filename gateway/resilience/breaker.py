@@ -11,11 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.resilience.chance import Chance
 from gateway.resilience.window import Counts, TimeWindow
-
-Clock = Callable[[], float]
-Chance = Callable[[], float]
-"""Returns a number from 0 up to, but not including, 1."""
+from splitway.wire.deadline import Clock
 
 
 class BreakerState(StrEnum):

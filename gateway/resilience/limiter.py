@@ -7,10 +7,9 @@ the limit lets in is waiting that it sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-Clock = Callable[[], float]
+from splitway.wire.deadline import Clock
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
+from gateway.resilience.chance import Chance
+from splitway.wire.deadline import Clock
 
-Clock = Callable[[], float]
-Chance = Callable[[], float]
 OnTransition = Callable[[str, BreakerTransition], None]
 
 

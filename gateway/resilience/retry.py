@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from gateway.resilience.chance import Chance
 from splitway.errors import SplitwayError
 from splitway.wire.deadline import Deadline
 
-Chance = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 Answer = TypeVar("Answer")
 

@@ -15,12 +15,20 @@ Render = Callable[[Request, SplitwayError], Response]
 _FRAMEWORK_ERRORS: dict[int, type[RequestError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 
 
+def as_ours(error: Exception) -> SplitwayError:
+    """What a failure is called towards the caller; one that nobody thought of gives nothing away."""
+    if isinstance(error, SplitwayError):
+        return error
+    if isinstance(error, ClientDisconnect):  # nobody reads it; it ends the request in an orderly way
+        return InvalidInput("the caller hung up before the answer was ready")
+    return SplitwayError("an internal error; the server's log says more")
+
+
 def install_error_handlers(app: FastAPI, render: Render) -> None:
     """Answer every failure by `render`: ours, the framework's and those nobody thought of."""
 
-    async def ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, SplitwayError)
-        return render(request, error)
+    async def failed(request: Request, error: Exception) -> Response:
+        return render(request, as_ours(error))
 
     async def frameworks(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -29,13 +37,6 @@ def install_error_handlers(app: FastAPI, render: Render) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    async def nobody_thought_of(request: Request, _: Exception) -> Response:
-        return render(request, SplitwayError("an internal error; the server's log says more"))
-
-    async def hung_up(request: Request, _: Exception) -> Response:
-        return render(request, InvalidInput("the caller hung up before the body was complete"))
-
-    app.add_exception_handler(SplitwayError, ours)
     app.add_exception_handler(HTTPException, frameworks)
-    app.add_exception_handler(ClientDisconnect, hung_up)
-    app.add_exception_handler(Exception, nobody_thought_of)
+    for kind in (SplitwayError, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, failed)

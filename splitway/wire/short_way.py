@@ -1,7 +1,7 @@
 """The short way in: the few routes that carry the load are answered without the framework's layers.
 
 They are routes of the framework as well, and behave the same there; what is saved is its matching, dependencies and
-exit stacks, about a third of a millisecond of processor time for each request (docs/adr/0008).
+exit stacks (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from splitway.errors import InvalidInput, SplitwayError
+from splitway.errors import SplitwayError
+from splitway.wire.http_errors import Render, as_ours
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
-Render = Callable[[Request, SplitwayError], Response]
 
 
 class ShortWay:
@@ -43,13 +43,10 @@ class ShortWay:
         request = Request(scope, receive, send)
         try:
             response = await endpoint(request)
-        except SplitwayError as error:
-            response = self._render(request, error)
-        except ClientDisconnect:
-            response = self._render(request, HUNG_UP)
-        except Exception:
-            _log.exception("%s %s", request.method, request.url.path)
-            response = self._render(request, SplitwayError("an internal error; the server's log says more"))
+        except Exception as error:
+            if not isinstance(error, SplitwayError | ClientDisconnect):
+                _log.exception("%s %s", request.method, request.url.path)
+            response = self._render(request, as_ours(error))
         await response(scope, receive, send)
 
 
@@ -67,7 +64,3 @@ class FrontedApp(FastAPI):
     async def layers(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's own way in."""
         await super().__call__(scope, receive, send)
-
-
-HUNG_UP = InvalidInput("the caller hung up before the answer was ready")
-"""Nobody reads it; it ends the request in an orderly way."""

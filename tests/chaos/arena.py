@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,24 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from tests.chaos.proxy import Proxy
-from tests.support import LogBook
+from tests.support import LogBook, free_port, until
 
 STAGES = ("feature_extractor", "classifier")
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"
-
-
-def until(condition: Callable[[], bool], timeout_s: float) -> None:
-    """Wait for something; fail if it does not come."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -16,6 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.support import free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "splitway-test"
@@ -65,21 +66,12 @@ class Compose:
         return httpx.post(f"{self.url}/v1/classify", content=picture, headers=JPEG, timeout=timeout_s, trust_env=False)
 
     def eventually_classifies(self, picture: bytes, timeout_s: float = 60) -> None:
-        _until(lambda: self.classify(picture).status_code == 200, timeout_s)
-
-
-def _until(condition: Callable[[], bool], timeout_s: float) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
-        time.sleep(0.25)
+        until(lambda: self.classify(picture).status_code == 200, timeout_s)
 
 
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        running = Compose(probe.getsockname()[1])
+    running = Compose(free_port())
     try:
         running("build")
         running("up", "--detach", "--wait")
@@ -147,8 +139,8 @@ def test_a_killed_container_comes_back(compose: Compose, cat: bytes, service: st
         state = compose.containers(service)[0]
         return bool(state["RestartCount"] > before["RestartCount"] and state["State"]["Status"] == "running")
 
-    _until(is_back, 30)
-    _until(lambda: _ready(compose), 60)
+    until(is_back, 30)
+    until(lambda: _ready(compose), 60)
     compose.eventually_classifies(cat)
 
 
@@ -166,7 +158,7 @@ def two_replicas(compose: Compose) -> None:
         compose("up", "--detach", "--wait", "--no-recreate", "--scale", f"{stage}=2", stage)
         states = [container["State"]["Health"]["Status"] for container in compose.containers(stage)]
         assert states == ["healthy", "healthy"], stage
-    _until(lambda: _all_ready(compose), 15)
+    until(lambda: _all_ready(compose), 15)
 
 
 def _all_ready(compose: Compose) -> bool:
@@ -198,7 +190,7 @@ def test_a_container_killed_under_load_costs_next_to_nothing(compose: Compose, c
     pid = compose.containers(stage)[0]["State"]["Pid"]
     statuses = _under_load(compose, cat, lambda: os.kill(pid, signal.SIGKILL))
     assert statuses.count(200) >= 0.99 * len(statuses), Counter(statuses)
-    _until(lambda: _all_ready(compose), 30)
+    until(lambda: _all_ready(compose), 30)
 
 
 @pytest.mark.usefixtures("two_replicas")
@@ -210,7 +202,7 @@ def test_a_container_paused_under_load_costs_next_to_nothing(compose: Compose, c
     finally:
         _run("docker", "unpause", container)
     assert statuses.count(200) >= 0.99 * len(statuses), Counter(statuses)
-    _until(lambda: _all_ready(compose), 30)
+    until(lambda: _all_ready(compose), 30)
 
 
 def test_a_stopped_container_was_drained(compose: Compose) -> None:

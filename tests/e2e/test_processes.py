@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
-from tests.support import LogBook
+from tests.support import LogBook, free_port
 
 MIB = 1024
 JPEG = {"content-type": "image/jpeg"}
@@ -53,9 +52,7 @@ def _serve(stage: str, port: int, models: Path, **environment: str) -> subproces
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def _wait_ready(url: str, timeout_s: float) -> None:

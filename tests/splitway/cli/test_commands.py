@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from splitway.bundle import read_manifest
 from splitway.cli.launch import parse_replicas
 from splitway.errors import SetupError
+from tests.support import free_port
 
 
 def splitway(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -202,9 +202,7 @@ def test_replicas_that_make_no_sense(option: str) -> None:
 
 
 def test_up_with_replicas_from_start_to_ctrl_c(models: Path, samples: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(models), "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--replicas", "feature_extractor=2"], cwd=tmp_path, stdout=subprocess.PIPE, text=True

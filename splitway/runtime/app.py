@@ -20,7 +20,15 @@ from splitway.errors import SplitwayError, Unavailable
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.cores import available_cores
 from splitway.runtime.dataplane import DataPlane
-from splitway.runtime.engine import PREFERRED_BATCH_ROWS, SIDE_BY_SIDE, Arrays, Engine, load_engine, warm_up
+from splitway.runtime.engine import (
+    BATCHES_AT_ONCE,
+    PREFERRED_BATCH_ROWS,
+    SIDE_BY_SIDE,
+    Arrays,
+    Engine,
+    load_engine,
+    warm_up,
+)
 from splitway.runtime.engine_pool import EnginePool, slots_for
 from splitway.runtime.observe import StageMetrics
 from splitway.runtime.priority import give_way
@@ -50,7 +58,9 @@ class StageRuntime:
         self.lifecycle = Lifecycle(self._not_ready_because)
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[settings.engine]
         slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[settings.engine])
-        policy = BatchPolicy(batch_rows, settings.max_batch_wait_ms / 1000, settings.queue_rows, slots)
+        policy = BatchPolicy(
+            batch_rows, settings.max_batch_wait_ms / 1000, settings.queue_rows, slots, BATCHES_AT_ONCE[settings.engine]
+        )
         self._batcher = Batcher(self._infer, policy)
         self._decoders = (
             ThreadPoolExecutor(cores, thread_name_prefix="decode", initializer=give_way) if batch_rows > 1 else None

@@ -1,26 +1,22 @@
 """Gather what waits, run it as soon as an engine is free, answer everyone.
 
-The worker waits for a free slot and then for the first member, both without a timer; it takes what is there until the
-batch is full or the first has waited long enough. So a batch grows while the engines are busy, and nothing waits when
-nothing is there to wait for. Each member carries its own future; nothing is looked up by an id. A model that fails,
-fails this batch and not the loop. The shape of the loop is mosec's.
+The worker waits for the first member without a timer and hands a job to a thread; the thread takes what is there when
+it begins, so that a batch grows while the engines are busy, and nothing waits when nothing is there to wait for. Each
+member carries its own future; nothing is looked up by an id. A model that fails, fails its batch and not the loop. The
+shape of the loop is mosec's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, SplitwayError
-from splitway.runtime.engine import Arrays
+from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded
+from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run, run_batch
 from splitway.runtime.priority import give_way
 from splitway.wire.deadline import Clock, Deadline
 
@@ -29,10 +25,6 @@ _QUIET_S = 0.05
 """Who comes this long after others were at work side by side counts as alone again."""
 _AT_ONCE_S = 0.0005
 """Work that is done sooner is done on the event loop: going to a thread and back takes as long."""
-Infer = Callable[[Arrays, bool], dict[str, NDArray[Any]]]
-"""Runs the model; the second argument says whether nothing else is at work."""
-Prepare = Callable[[], Arrays]
-"""Makes a member's inputs, in the engine's thread; raises SplitwayError where they cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -40,48 +32,23 @@ class BatchPolicy:
     """When a batch is closed, how much may wait and how many batches may run at once."""
 
     max_rows: int = 1
+    """Rows of one run of the engine."""
     max_wait_s: float = 0.0
     queue_rows: int = 1024
     slots: int = 1
+    batches_at_once: int = 1
+    """Batches that a thread does before it tells anyone, if so many wait. Answers that come together wake every
+    process of the chain once and not one by one (docs/adr/0009)."""
 
     @property
     def most_begun(self) -> int:
-        """Batches handed to the threads, at work or next in line. Where batches do not grow by waiting, the next ones
-        stand ready, so that no thread waits for the event loop between two."""
-        return self.slots if self.max_rows > 1 else 2 * self.slots
+        """Jobs handed to the threads, at work or next in line: no thread waits for the event loop between two."""
+        return 2 * self.slots
 
-
-@dataclass(frozen=True)
-class BatchResult:
-    """One member's share of a batch, and the seconds it took."""
-
-    outputs: dict[str, NDArray[Any]]
-    queue_s: float
-    decode_s: float
-    compute_s: float
-    batch_rows: int
-
-
-@dataclass
-class _Member:
-    prepare: Prepare
-    rows: int
-    deadline: Deadline
-    enqueued_at_s: float
-    future: asyncio.Future[BatchResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What came of one batch: who was in it, who could not be, and when each part began."""
-
-    members: list[_Member]
-    refused: list[tuple[_Member, Exception]]
-    outputs: dict[str, NDArray[Any]]
-    rows: int
-    began_s: float
-    prepared_s: float
-    ended_s: float
+    def rows_to_take(self, waiting_rows: int) -> int:
+        """Rows for one job: what waits is shared among the slots, and a batch is filled first."""
+        share = -(-waiting_rows // self.slots)
+        return max(self.max_rows, min(share, self.max_rows * self.batches_at_once))
 
 
 class Batcher:
@@ -97,8 +64,11 @@ class Batcher:
         self._infer = infer
         self._policy = policy
         self._clock = clock
-        self._waiting: deque[_Member] = deque()
+        self._lock = threading.Lock()
+        self._waiting: deque[Member] = deque()
         self._waiting_rows = 0
+        self._in_line = 0
+        self._closed = False
         self._row_s = 0.0
         self._arrived = asyncio.Event()
         self._slot_free = asyncio.Event()
@@ -121,11 +91,13 @@ class Batcher:
 
     async def close(self) -> None:
         """Stop the loop; who still waits is told that the stage is gone."""
+        with self._lock:
+            self._closed = True
         tasks = [*self._running, *([self._worker] if self._worker is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        _fail(list(self._waiting), Overloaded("the stage is stopping", retry_after_s=1))
+        _stop(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
         self._threads.shutdown(wait=True)
@@ -153,50 +125,31 @@ class Batcher:
             raise DeadlineExceeded(
                 f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
             )
-        member = _Member(prepare, rows, deadline, self._clock())
+        member = Member(prepare, rows, deadline, self._clock())
         if quick and 0.0 < self._row_s * rows < _AT_ONCE_S and not self._running and not self._waiting:
-            return self._at_once(member)
-        self._waiting.append(member)
-        self._waiting_rows += rows
+            self._finish([run_batch([member], self._infer, self._clock, alone=True)])
+            return member.future.result()
+        with self._lock:
+            self._waiting.append(member)
+            self._waiting_rows += rows
         self._arrived.set()
         return await member.future
-
-    def _at_once(self, member: _Member) -> BatchResult:
-        try:
-            self._finish(self._work([member], alone=True))
-        except SplitwayError:
-            raise
-        except Exception as error:
-            raise EngineFailed(f"the model failed: {error}") from error
-        return member.future.result()
 
     async def _run(self) -> None:
         while True:
             while len(self._running) >= self._policy.most_begun:
                 self._slot_free.clear()
                 await self._slot_free.wait()
-            batch = await self._gather()
-            if batch:
-                self._begin(batch)
+            await self._gather()
+            self._begin()
 
-    def _begin(self, batch: list[_Member]) -> None:
-        now_s = self._clock()
-        if self._running or self._waiting:
-            self._crowded_at_s = now_s
-        alone = now_s - self._crowded_at_s >= _QUIET_S
-        task = asyncio.create_task(self._answer(batch, alone), name="batch")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slot_free.set()
-
-    async def _gather(self) -> list[_Member]:
-        """Wait for the first member, then take others until the batch is full or the first has waited enough."""
-        while not self._waiting:
+    async def _gather(self) -> None:
+        """Wait for a member that no job is in line for, then until a batch is full or the first has waited enough."""
+        while len(self._waiting) <= self._in_line:
             self._arrived.clear()
             await self._arrived.wait()
+        if self._policy.max_wait_s <= 0 or self._in_line:
+            return
         closes_at_s = self._waiting[0].enqueued_at_s + self._policy.max_wait_s
         while self._waiting_rows < self._policy.max_rows and (left_s := closes_at_s - self._clock()) > 0:
             self._arrived.clear()
@@ -204,95 +157,66 @@ class Batcher:
                 async with asyncio.timeout(left_s):
                     await self._arrived.wait()
             except TimeoutError:
-                break
-        return self._take()
+                return
 
-    def _take(self) -> list[_Member]:
-        batch: list[_Member] = []
-        rows = 0
-        while self._waiting and (not batch or rows + self._waiting[0].rows <= self._policy.max_rows):
-            member = self._waiting.popleft()
-            self._waiting_rows -= member.rows
-            if member.future.done():  # its caller hung up
-                continue
-            if member.deadline.expired:
-                member.future.set_exception(DeadlineExceeded("the time was up while the request waited for the engine"))
-                continue
-            batch.append(member)
-            rows += member.rows
-        return batch
+    def _begin(self) -> None:
+        now_s = self._clock()
+        if self._running or len(self._waiting) > 1:
+            self._crowded_at_s = now_s
+        alone = now_s - self._crowded_at_s >= _QUIET_S
+        with self._lock:
+            self._in_line += 1
+        task = asyncio.create_task(self._answer(alone), name="batch")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
 
-    async def _answer(self, batch: list[_Member], alone: bool) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slot_free.set()
+
+    async def _answer(self, alone: bool) -> None:
+        taken: list[Member] = []
         try:
-            run = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, batch, alone)
+            runs = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, taken, alone)
         except asyncio.CancelledError:
-            _fail(batch, Overloaded("the stage is stopping", retry_after_s=1))
+            _stop(taken)
             raise
-        except Exception as error:
-            _fail(batch, error if isinstance(error, SplitwayError) else EngineFailed(f"the model failed: {error}"))
-            return
-        self._finish(run)
+        self._finish(runs)
 
-    def _finish(self, run: _Run) -> None:
-        """Tell everyone in a batch what came of it, and learn how long a row takes."""
-        for member, reason in run.refused:
-            if not member.future.done():
-                member.future.set_exception(reason)
-        if run.members:
-            row_s = (run.ended_s - run.began_s) / run.rows
-            self._row_s += (_ROW_TIME_WEIGHT if self._row_s else 1.0) * (row_s - self._row_s)
-            _hand_out(run)
+    def _take(self, taken: list[Member]) -> None:
+        """Move members from the queue into `taken`. Called in a job's thread."""
+        with self._lock:
+            self._in_line -= 1
+            most = self._policy.rows_to_take(self._waiting_rows)
+            rows = 0
+            while not self._closed and self._waiting and (not taken or rows + self._waiting[0].rows <= most):
+                member = self._waiting.popleft()
+                self._waiting_rows -= member.rows
+                if not member.future.done():  # else its caller hung up
+                    taken.append(member)
+                    rows += member.rows
 
-    def _work(self, batch: list[_Member], alone: bool) -> _Run:
-        """Make every member's inputs and run the model on those that could be made."""
-        began_s = self._clock()
-        members: list[_Member] = []
-        parts: list[Arrays] = []
-        refused: list[tuple[_Member, Exception]] = []
-        for member in batch:
-            if member.future.done():  # its caller hung up while it stood in line
-                continue
-            try:
-                member.deadline.check("the engine was free")
-                inputs = member.prepare()
-                _check_rows(inputs, member.rows)
-            except Exception as error:  # its own trouble, not the batch's
-                refused.append((member, error))
-            else:
-                members.append(member)
-                parts.append(inputs)
-        prepared_s = self._clock()
-        rows = sum(member.rows for member in members)
-        outputs = self._infer(_join(parts), alone) if members else {}
-        _check_rows(outputs, rows)
-        return _Run(members, refused, outputs, rows, began_s, prepared_s, self._clock())
+    def _work(self, taken: list[Member], alone: bool) -> list[Run]:
+        """Take what waits and run it, batch by batch."""
+        self._take(taken)
+        runs: list[Run] = []
+        batch: list[Member] = []
+        for member in taken:
+            if batch and sum(each.rows for each in batch) + member.rows > self._policy.max_rows:
+                runs.append(run_batch(batch, self._infer, self._clock, alone=alone))
+                batch = []
+            batch.append(member)
+        return [*runs, run_batch(batch, self._infer, self._clock, alone=alone)] if batch else runs
+
+    def _finish(self, runs: list[Run]) -> None:
+        """Tell everyone what came of it, and learn how long a row takes."""
+        for run in runs:
+            run.hand_out(runs[-1].ended_s)
+            if run.rows:
+                row_s = (run.ended_s - run.began_s) / run.rows
+                self._row_s += (_ROW_TIME_WEIGHT if self._row_s else 1.0) * (row_s - self._row_s)
 
 
-def _hand_out(run: _Run) -> None:
-    """Give each member its rows."""
-    start = 0
-    for member in run.members:
-        share = {name: array[start : start + member.rows] for name, array in run.outputs.items()}
-        start += member.rows
-        if not member.future.done():
-            queue_s = run.began_s - member.enqueued_at_s
-            decode_s, compute_s = run.prepared_s - run.began_s, run.ended_s - run.prepared_s
-            member.future.set_result(BatchResult(share, queue_s, decode_s, compute_s, run.rows))
-
-
-def _join(parts: list[Arrays]) -> Arrays:
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _check_rows(outputs: Arrays, rows: int) -> None:
-    for name, array in outputs.items():
-        if len(array) != rows:
-            raise EngineFailed(f"the model was given {rows} rows and gave {len(array)} of {name!r}")
-
-
-def _fail(members: list[_Member], error: SplitwayError) -> None:
+def _stop(members: deque[Member] | list[Member]) -> None:
     for member in members:
-        if not member.future.done():
-            member.future.set_exception(error)
+        member.fail(Overloaded("the stage is stopping", retry_after_s=1))

@@ -12,7 +12,8 @@ import numpy as np
 
 from splitway.bundle import Bundle, describe
 from splitway.errors import DeadlineExceeded, InvalidInput, NotFound, TooLarge
-from splitway.runtime.batcher import Batcher, BatchResult
+from splitway.runtime.batch import BatchResult
+from splitway.runtime.batcher import Batcher
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import StageMetrics, server_timing
 from splitway.runtime.stage import Stage, check_finite

@@ -15,6 +15,8 @@ from splitway.wire.tensor import NUMPY_DTYPES
 Arrays = Mapping[str, NDArray[Any]]
 PREFERRED_BATCH_ROWS = {"litert": 1, "tensorflow": 8}
 """Rows worth gathering before a run, by engine; 1 where a batch gains nothing (measured: shared/FACTS.md)."""
+BATCHES_AT_ONCE = {"litert": 4, "tensorflow": 1}
+"""Batches worth doing before anyone is told, while others wait (docs/adr/0009)."""
 SIDE_BY_SIDE = {"litert": True, "tensorflow": False}
 """Whether several engines with few threads do more than one with many; TensorFlow shares its threads already."""
 

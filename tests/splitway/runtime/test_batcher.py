@@ -4,59 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
-from splitway.runtime.batcher import Batcher, BatchPolicy, BatchResult, Infer
+from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.wire.deadline import Deadline
-
-Arrays = Mapping[str, NDArray[Any]]
-FOREVER = Deadline.after(1e6)
-
-
-class GatedModel:
-    """Doubles its input, once it is let; remembers the size of each batch."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.batches: list[int] = []
-        self.was_alone: list[bool] = []
-
-    def __call__(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
-        self.was_alone.append(alone)
-        self.batches.append(len(inputs["x"]))
-        assert self.gate.wait(10)
-        return {"y": inputs["x"] * 2}
-
-
-def rows(*values: float) -> dict[str, NDArray[np.float32]]:
-    return {"x": np.array(values, np.float32)}
-
-
-async def submit(batcher: Batcher, inputs: Arrays, deadline: Deadline) -> BatchResult:
-    return await batcher.submit(lambda: inputs, len(inputs["x"]), deadline)
-
-
-@asynccontextmanager
-async def running(infer: Infer, policy: BatchPolicy) -> AsyncIterator[Batcher]:
-    batcher = Batcher(infer, policy)
-    batcher.start()
-    try:
-        yield batcher
-    finally:
-        await batcher.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
-            await asyncio.sleep(0)
+from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
 
 
 async def test_each_member_gets_its_own_rows() -> None:
@@ -203,7 +159,7 @@ async def test_members_run_side_by_side_and_who_comes_alone_is_told_so() -> None
     async with running(model, BatchPolicy(slots=2)) as batcher:
         tasks = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (1, 2, 3, 4, 5)]
         await until(lambda: len(model.batches) == 2)
-        await until(lambda: batcher.waiting_rows == 1)  # two more stand ready for the threads
+        assert batcher.waiting_rows == 3
         model.gate.set()
         got = await asyncio.gather(*tasks)
     assert [result.outputs["y"].tolist() for result in got] == [[2], [4], [6], [8], [10]]
@@ -244,7 +200,7 @@ async def test_who_hangs_up_in_the_line_before_a_thread_is_not_worked_for() -> N
         first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
         await until(lambda: len(model.batches) == 1)
         gone, stays = (asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (1, 2))
-        await until(lambda: batcher.waiting_rows == 1)
+        await until(lambda: batcher.waiting_rows == 2)
         gone.cancel()
         await asyncio.sleep(0)
         model.gate.set()

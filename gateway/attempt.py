@@ -81,9 +81,9 @@ class AttemptMaker:
         """Make one call to `replica` and settle `permit`."""
         started_s = time.perf_counter()
         outcome = "cancelled"
+        replica.in_flight += 1
         try:
-            with replica.borrowed():
-                end = await self._call(replica, call, attempt)
+            end = await self._call(replica, call, attempt)
             seconds = time.perf_counter() - started_s
             if isinstance(end, Verdict):
                 outcome = end.error.code
@@ -100,6 +100,7 @@ class AttemptMaker:
                 replica.takes_at_least(time.perf_counter() - started_s)
             raise
         finally:
+            replica.in_flight -= 1
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, attempt.number, attempt.is_hedge))

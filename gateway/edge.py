@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any
 
@@ -20,7 +19,7 @@ from gateway.settings import GatewaySettings
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.v2_rest import CallContext, json_response
+from splitway.wire.v2_rest import CallContext, json_response, plain_headers
 
 CLASSIFY = "/v1/classify"
 
@@ -100,13 +99,14 @@ class Edge:
 
     async def _classify(self, request: Request, started_s: float) -> Response:
         limits, settings = self._settings.limits, self._settings
-        deadline = read_deadline(request.headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
+        headers = plain_headers(request)
+        deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         top_k = read_top_k(request)
         picture = await read_picture(
             request, deadline, max_body_bytes=settings.max_body_bytes, max_picture_bytes=settings.max_picture_bytes
         )
         id_ = request_id(request)
-        context = CallContext(deadline, request.headers)
+        context = CallContext(deadline, headers)
         async with while_connected(request):
             predictions, answer = await self._pipeline.classify(picture, top_k, id_, context)
         self._metrics.hops(answer.timings)
@@ -115,7 +115,7 @@ class Edge:
             "id": id_,
             "label": predictions[0].label,
             "confidence": predictions[0].confidence,
-            "predictions": [dataclasses.asdict(prediction) for prediction in predictions],
+            "predictions": predictions,
             "model": {**answer.versions, "feature_space": answer.feature_space},
             "timings_ms": timings_ms,
         }
@@ -167,11 +167,9 @@ def edge_router(edge: Edge) -> APIRouter:
 
 
 def _timings_ms(answer: ChainAnswer, total_s: float) -> dict[str, Any]:
-    timings: dict[str, Any] = {
-        stage: {name: round(seconds * 1000, 3) for name, seconds in dataclasses.asdict(hop).items()}
-        for stage, hop in answer.timings.items()
-    }
-    return {**timings, "total": round(total_s * 1000, 3)}
+    timings: dict[str, Any] = {stage: hop.in_ms() for stage, hop in answer.timings.items()}
+    timings["total"] = round(total_s * 1000, 3)
+    return timings
 
 
 def _server_timing(timings_ms: dict[str, Any]) -> str:

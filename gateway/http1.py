@@ -68,6 +68,9 @@ class _Connection(asyncio.Protocol):
         self._transport.writelines((request, body)) if body else self._transport.write(request)
         return self._reply
 
+    def time_is_up(self) -> None:
+        self._fail(TimeoutError())
+
     def close(self) -> None:
         self.reusable = False
         if self._transport is not None:
@@ -157,13 +160,17 @@ class HttpPool:
             TimeoutError: no whole reply within `timeout_s`.
         """
         address, request = _request(method, url, headers, len(body))
-        async with asyncio.timeout(timeout_s):
-            connection = self._take(address) or await self._connect(address)
-            try:
-                reply = await connection.ask(request, body)
-            except BaseException:
-                connection.close()
-                raise
+        ends_s = time.monotonic() + timeout_s
+        connection = self._take(address) or await self._connect(address, timeout_s)
+        answer = connection.ask(request, body)
+        timer = asyncio.get_running_loop().call_later(ends_s - time.monotonic(), connection.time_is_up)
+        try:
+            reply = await answer
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            timer.cancel()
         if connection.reusable:
             self._put_back(address, connection)
         else:
@@ -179,15 +186,19 @@ class HttpPool:
             connection.close()
         return None
 
-    async def _connect(self, address: Address) -> _Connection:
+    async def _connect(self, address: Address, timeout_s: float) -> _Connection:
         if self._closed:
             raise ConnectError("the pool is closed")
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
+            async with asyncio.timeout(min(timeout_s, self._connect_timeout_s)):
                 _, connection = await loop.create_connection(lambda: _Connection(self._max_reply_bytes), *address)
-        except (OSError, TimeoutError) as error:
-            raise ConnectError(str(error) or "no answer") from error
+        except TimeoutError as error:
+            if timeout_s < self._connect_timeout_s:
+                raise
+            raise ConnectError("no answer") from error
+        except OSError as error:
+            raise ConnectError(str(error)) from error
         return connection
 
     def _put_back(self, address: Address, connection: _Connection) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -86,16 +86,14 @@ class GatewayMetrics:
         """Count one request that was over its client's rate."""
         self._rate_limited.inc()
 
-    @contextmanager
-    def request(self, route: str) -> Iterator[None]:
+    def request(self, route: str) -> AbstractContextManager[None]:
         """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
 
         def record(outcome: str, seconds: float) -> None:
             self._requests.labels(route, outcome).inc()
             self._duration.labels(route).observe(seconds)
 
-        with outcome_of(record):
-            yield
+        return outcome_of(record)
 
     def hops(self, timings: Mapping[str, HopTimings]) -> None:
         """Record the hops of one request."""

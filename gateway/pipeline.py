@@ -72,15 +72,18 @@ class Pipeline:
             Overloaded: at once, before any stage is called, if too many requests are under way.
             SplitwayError: the stage that failed is named in it.
         """
-        async with self.admission.admitted(context.deadline):
-            try:
-                answer = await self._through_all(image, outputs, request_id, context, check)
-            except (Overloaded, DeadlineExceeded):
-                self.admission.limit.refused()
-                raise
+        door = self.admission
+        await door.enter(context.deadline)
+        try:
+            answer = await self._through_all(image, outputs, request_id, context, check)
             waited_s, worked_s = spent(answer.timings)
-            self.admission.limit.observe(waited_s=waited_s, worked_s=worked_s, in_flight=self.admission.in_flight)
+            door.limit.observe(waited_s=waited_s, worked_s=worked_s, in_flight=door.in_flight)
             return answer
+        except (Overloaded, DeadlineExceeded):
+            door.limit.refused()
+            raise
+        finally:
+            door.leave()
 
     async def _through_all(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import uuid
+import secrets
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "x-request-id"
+_NAME = HEADER.encode()
 _USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -22,10 +23,10 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == HEADER.encode()), b"")
-        id_ = given.decode() if _USABLE.fullmatch(given) else uuid.uuid4().hex
-        others = [header for header in scope["headers"] if header[0] != HEADER.encode()]
-        scope["headers"] = [*others, (HEADER.encode(), id_.encode())]
+        given = next((value for name, value in scope["headers"] if name == _NAME), b"")
+        id_ = given.decode() if _USABLE.fullmatch(given) else secrets.token_hex(16)
+        others = [header for header in scope["headers"] if header[0] != _NAME]
+        scope["headers"] = [*others, (_NAME, id_.encode())]
         scope.setdefault("state", {})["request_id"] = id_
 
         async def send_with_id(message: Message) -> None:

@@ -36,6 +36,16 @@ class HopTimings:
     network: float
     total: float
 
+    def in_ms(self) -> dict[str, float]:
+        """The same in milliseconds, to a thousandth."""
+        return {
+            "queue": round(self.queue * 1000, 3),
+            "decode": round(self.decode * 1000, 3),
+            "compute": round(self.compute * 1000, 3),
+            "network": round(self.network * 1000, 3),
+            "total": round(self.total * 1000, 3),
+        }
+
     @classmethod
     def of_cache(cls, seconds: float) -> HopTimings:
         """A turn that was served from the gateway's own cache: all of it is time in the queue for that."""

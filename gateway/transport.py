@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
-from splitway.errors import BadStageAnswer, DeadlineExceeded, Unavailable, Unreachable
+from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
 _CONNECT_TIMEOUT_S = 1.0
@@ -41,26 +40,19 @@ class Transport:
         """
         if timeout_s <= 0:
             raise DeadlineExceeded(f"the time was up before {stage} was called", stage=stage)
-        with _translated(stage, url):
+        try:
             return await self._pool.call(method, url, headers, body, timeout_s)
+        except (ConnectError, BrokenConnection, BrokenReply, TimeoutError) as error:
+            raise _translated(error, stage, url) from error
 
 
-@contextmanager
-def _translated(stage: str, url: str) -> Iterator[None]:
-    """Translate the client's errors into ours, here and nowhere else."""
-    try:
-        yield
-    except ConnectError as error:
-        detail = f"{stage} at {_host(url)} cannot be reached"
-        raise Unreachable(detail, stage=stage, retry_after_s=1) from error
-    except BrokenConnection as error:
-        detail = f"{stage} at {_host(url)} broke off the connection"
-        raise Unavailable(detail, stage=stage, retry_after_s=1) from error
-    except BrokenReply as error:
-        raise BadStageAnswer(f"the reply of {stage} at {_host(url)} {error}", stage=stage) from error
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"{stage} at {_host(url)} did not answer in time", stage=stage) from error
-
-
-def _host(url: str) -> str:
-    return url.split("/")[2]
+def _translated(error: Exception, stage: str, url: str) -> SplitwayError:
+    """The client's errors as ours, here and nowhere else."""
+    where = f"{stage} at {url.split('/')[2]}"
+    if isinstance(error, ConnectError):
+        return Unreachable(f"{where} cannot be reached", stage=stage, retry_after_s=1)
+    if isinstance(error, BrokenConnection):
+        return Unavailable(f"{where} broke off the connection", stage=stage, retry_after_s=1)
+    if isinstance(error, BrokenReply):
+        return BadStageAnswer(f"the reply of {where} {error}", stage=stage)
+    return DeadlineExceeded(f"{where} did not answer in time", stage=stage)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,9 +58,8 @@ class Admission:
     def queued(self) -> int:
         return len(self._queue)
 
-    @asynccontextmanager
-    async def admitted(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Hold one of the places inside.
+    async def enter(self, deadline: Deadline) -> None:
+        """Take one of the places inside; whoever has one gives it back by `leave`.
 
         Raises:
             Overloaded: inside and queue are full, or no place became free soon enough.
@@ -71,10 +68,6 @@ class Admission:
             await self._stand_in_queue(deadline)
         else:
             self.in_flight += 1
-        try:
-            yield
-        finally:
-            self._leave()
 
     async def _stand_in_queue(self, deadline: Deadline) -> None:
         """Wait until somebody who leaves hands on the place."""
@@ -97,7 +90,7 @@ class Admission:
     def _give_up(self, place: asyncio.Future[None]) -> None:
         """Leave the queue; a place that was handed over in the same moment goes to the next."""
         if place.done() and not place.cancelled():
-            self._leave()
+            self.leave()
         elif place in self._queue:
             self._queue.remove(place)
 
@@ -108,7 +101,8 @@ class Admission:
             retry_after_s=self._policy.retry_after_s,
         )
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give back a place, to whoever waits first."""
         self.in_flight -= 1
         self._measure_interval()
         while self._queue and self.in_flight < self.limit.limit:

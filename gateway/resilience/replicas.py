@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -124,15 +123,6 @@ class Replica:
         easing = max(0.0, 1 - age_s / self._policy.ease_in_s) * (self._policy.ease_in_penalty - 1)
         failing = self._policy.failure_penalty * self._failed_share * self._faded_since(self._judged_at_s)
         return (self.in_flight + 1) * latency_s * (1 + easing) * (1 + failing)
-
-    @contextmanager
-    def borrowed(self) -> Iterator[None]:
-        """Count one attempt as in flight."""
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
 
 
 class ReplicaSet:

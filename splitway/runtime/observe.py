@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -48,16 +48,16 @@ class StageMetrics:
         info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)
         self._stage = manifest.name
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
+    def request(self) -> AbstractContextManager[None]:
+        """Count one request, and by how it ended: `ok`, the error's code, or `cancelled`."""
 
         def record(outcome: str, seconds: float) -> None:
+            self._in_flight.dec()
             self._requests.labels(self._stage, outcome).inc()
             self._duration.observe(seconds)
 
-        with self._in_flight.track_inprogress(), outcome_of(record):
-            yield
+        self._in_flight.inc()
+        return outcome_of(record)
 
     def batch(self, rows: int, compute_s: float) -> None:
         """Record the batch that a request was answered in."""

@@ -27,13 +27,17 @@ def door() -> Admission:
 async def _enter(door: Admission, times: int) -> AsyncExitStack:
     inside = AsyncExitStack()
     for _ in range(times):
-        await inside.enter_async_context(door.admitted(FOREVER))
+        await door.enter(FOREVER)
+        inside.callback(door.leave)
     return inside
 
 
 async def _stay(door: Admission, stay: asyncio.Event) -> None:
-    async with door.admitted(FOREVER):
+    await door.enter(FOREVER)
+    try:
         await stay.wait()
+    finally:
+        door.leave()
 
 
 async def _let_run() -> None:

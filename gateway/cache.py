@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Protocol
 
-from splitway.errors import DeadlineExceeded, RequestError
+from splitway.errors import DeadlineExceeded, InvalidInput, RequestError
 from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, build_response, parse_response
 
 _BINARY = InferRequest((), parameters={"binary_data_output": True})
+_log = logging.getLogger(__name__)
 _OVERHEAD_BYTES = 200
 """Of one entry in memory, beside its key and value."""
 
@@ -27,6 +29,8 @@ class CacheResult(StrEnum):
 
     HIT = "hit"
     MISS = "miss"
+    STORED = "stored"
+    """A miss whose features were kept."""
     COLLAPSED = "collapsed"
     BYPASS = "bypass"
 
@@ -35,7 +39,8 @@ class CacheResult(StrEnum):
         """As `Cache-Status` (RFC 9211) says it."""
         return {
             CacheResult.HIT: "splitway; hit",
-            CacheResult.MISS: "splitway; fwd=uri-miss; stored",
+            CacheResult.MISS: "splitway; fwd=uri-miss",
+            CacheResult.STORED: "splitway; fwd=uri-miss; stored",
             CacheResult.COLLAPSED: "splitway; fwd=uri-miss; collapsed",
             CacheResult.BYPASS: "splitway; fwd=bypass",
         }[self]
@@ -47,8 +52,8 @@ class FeatureStore(Protocol):
     async def get(self, key: str) -> bytes | None:
         """Return what is kept under a key."""
 
-    async def put(self, key: str, value: bytes) -> None:
-        """Keep a value for as long as there is room."""
+    async def put(self, key: str, value: bytes) -> bool:
+        """Keep a value for as long as there is room; say whether it was taken."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -74,14 +79,15 @@ class MemoryStore:
             self._values.move_to_end(key)
         return value
 
-    async def put(self, key: str, value: bytes) -> None:
+    async def put(self, key: str, value: bytes) -> bool:
         if _size(key, value) > self._max_bytes:
-            return
+            return False
         self._forget(key)
         self._values[key] = value
         self._bytes += _size(key, value)
         while self._bytes > self._max_bytes:
             self._forget(next(iter(self._values)))
+        return True
 
     def _forget(self, key: str) -> None:
         value = self._values.pop(key, None)
@@ -149,8 +155,8 @@ class FeatureCache:
         flight: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
         self._under_way[key] = flight
         try:
-            kept = await self._store.get(key)
-            response = await extract() if kept is None else _unpacked(kept)
+            kept = await self._kept(key)
+            response = await extract() if kept is None else kept
             flight.set_result(response)
         except RequestError as error:
             flight.set_exception(error)
@@ -159,9 +165,22 @@ class FeatureCache:
         finally:
             del self._under_way[key]
             flight.cancel()  # nothing, if it has ended; else whoever waits takes over
-        if kept is None and all(t.parameters.get(FEATURE_SPACE) == feature_space for t in response.outputs):
-            await self._store.put(key, _packed(response))  # else a replica of another space has come in between
-        return response, self._count(CacheResult.MISS if kept is None else CacheResult.HIT)
+        if kept is not None:
+            return response, self._count(CacheResult.HIT)
+        foreign = any(t.parameters.get(FEATURE_SPACE) != feature_space for t in response.outputs)
+        stored = not foreign and await self._store.put(key, _packed(response))  # foreign: replicas have moved on
+        return response, self._count(CacheResult.STORED if stored else CacheResult.MISS)
+
+    async def _kept(self, key: str) -> InferResponse | None:
+        """What the store has; what cannot be read counts as nothing, and is replaced."""
+        kept = await self._store.get(key)
+        if kept is None:
+            return None
+        try:
+            return _unpacked(kept)
+        except (InvalidInput, UnicodeDecodeError) as error:
+            _log.warning("what the feature cache kept under %s cannot be read: %s", key, error)
+            return None
 
     def bypassed(self) -> CacheResult:
         """Count a request that the cache could not serve."""

@@ -36,8 +36,8 @@ class RedisStore:
         value = await self._or_none(self._redis.get(key))
         return value if isinstance(value, bytes) else None
 
-    async def put(self, key: str, value: bytes) -> None:
-        await self._or_none(self._redis.set(key, value, ex=self._keep_s))
+    async def put(self, key: str, value: bytes) -> bool:
+        return bool(await self._or_none(self._redis.set(key, value, ex=self._keep_s)))
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -54,7 +54,7 @@ async def test_sixteen_equal_pictures_at_once_are_one_extraction() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
     got = await _sixteen(cache, extract)
     assert extract.calls == 1
-    assert cache.results == {CacheResult.MISS: 1, CacheResult.COLLAPSED: 15}
+    assert cache.results == {CacheResult.STORED: 1, CacheResult.COLLAPSED: 15}
     assert not [each for each in got if isinstance(each, BaseException)]
 
 
@@ -98,7 +98,27 @@ async def test_who_leads_and_leaves_hands_over() -> None:
     leader.cancel()
     extract.gate.set()
     _, result = await follower
-    assert (result, extract.calls) == (CacheResult.MISS, 2)
+    assert (result, extract.calls) == (CacheResult.STORED, 2)
+
+
+@pytest.mark.parametrize("kept", [b"", b"rubbish", b"\xff\n{}", b"2\n{}", b"999\n{}"])
+async def test_what_cannot_be_read_is_extracted_anew_and_replaced(kept: bytes) -> None:
+    store, extract = MemoryStore(10_000), Extractor()
+    cache = FeatureCache(store)
+    extract.gate.set()
+    await cache.features(b"picture", SPACE, extract, FOREVER)
+    (key,) = store._values
+    await store.put(key, kept)
+    results = [(await cache.features(b"picture", SPACE, extract, FOREVER))[1] for _ in range(2)]
+    assert results == [CacheResult.STORED, CacheResult.HIT]
+
+
+async def test_what_there_is_no_room_for_is_not_called_stored() -> None:
+    cache, extract = FeatureCache(MemoryStore(10)), Extractor()
+    extract.gate.set()
+    _, result = await cache.features(b"picture", SPACE, extract, FOREVER)
+    assert result is CacheResult.MISS
+    assert result.header == "splitway; fwd=uri-miss"
 
 
 async def test_memory_is_bounded_and_the_oldest_goes_first() -> None:

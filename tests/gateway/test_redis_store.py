@@ -71,6 +71,7 @@ async def test_a_redis_that_dies_costs_no_answer(redis: Redis, gateway_before: G
         after = [await _classify(client) for _ in range(3)]
     assert [reply.status_code for reply in before + after] == [200] * 5
     assert [reply.headers["cache-status"] for reply in before] == ["splitway; fwd=uri-miss; stored", "splitway; hit"]
+    assert {reply.headers["cache-status"] for reply in after} == {"splitway; fwd=uri-miss"}
 
 
 async def test_a_redis_that_is_not_there_is_asked_only_now_and_then(unused_tcp_port: int) -> None:

@@ -16,10 +16,11 @@ from gateway.observe import GatewayMetrics
 from gateway.pipeline import ChainAnswer, Pipeline
 from gateway.problems import MEDIA_TYPE, STATUSES, request_id
 from gateway.settings import GatewaySettings
+from splitway.wire.body import plain_headers
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.v2_rest import CallContext, json_response, plain_headers
+from splitway.wire.v2_rest import CallContext, json_response
 
 CLASSIFY = "/v1/classify"
 
@@ -103,7 +104,11 @@ class Edge:
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         top_k = read_top_k(request)
         picture = await read_picture(
-            request, deadline, max_body_bytes=settings.max_body_bytes, max_picture_bytes=settings.max_picture_bytes
+            request,
+            headers,
+            deadline,
+            max_body_bytes=settings.max_body_bytes,
+            max_picture_bytes=settings.max_picture_bytes,
         )
         id_ = request_id(request)
         context = CallContext(deadline, headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -16,11 +16,14 @@ from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import loads_bounded
 
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
+_MULTIPART, _JSON = "multipart/form-data", "application/json"
 FIELD = "image"
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
-async def read_picture(request: Request, deadline: Deadline, *, max_body_bytes: int, max_picture_bytes: int) -> bytes:
+async def read_picture(
+    request: Request, headers: Mapping[str, str], deadline: Deadline, *, max_body_bytes: int, max_picture_bytes: int
+) -> bytes:
     """Return the encoded picture.
 
     Raises:
@@ -29,18 +32,17 @@ async def read_picture(request: Request, deadline: Deadline, *, max_body_bytes: 
         TooLarge: the body or the picture is over its limit.
         DeadlineExceeded: the body did not arrive in time.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type in RAW_TYPES:
-        picture = await read_body(request, max_body_bytes, deadline)
-    elif media_type == "multipart/form-data":
-        picture = await _from_multipart(request, await read_body(request, max_body_bytes, deadline))
-    elif media_type == "application/json":
-        picture = _from_json(await read_body(request, max_body_bytes, deadline))
-    else:
+    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in (*RAW_TYPES, _MULTIPART, _JSON):
         raise UnsupportedMediaType(
             f"content-type {media_type[:60] or 'missing'} is not taken; send image/jpeg, image/png or image/webp, "
             'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
         )
+    body = await read_body(request, headers, max_body_bytes, deadline)
+    if media_type == _MULTIPART:
+        picture = await _from_multipart(request, body)
+    else:
+        picture = _from_json(body) if media_type == _JSON else body
     if not picture:
         raise InvalidInput("the picture is empty")
     if len(picture) > max_picture_bytes:

@@ -30,6 +30,7 @@ class TimeWindow:
         self._bucket_s = bucket_s
         self._length = buckets
         self._buckets: deque[tuple[int, Counts]] = deque()
+        self._total = Counts()
 
     def add(self, now_s: float, *, failed: bool = False, slow: bool = False) -> None:
         """Count one call that ended now."""
@@ -37,21 +38,21 @@ class TimeWindow:
         if not self._buckets or self._buckets[-1][0] != number:
             self._buckets.append((number, Counts()))
         self._buckets[-1][1].add(failed=failed, slow=slow)
+        self._total.add(failed=failed, slow=slow)
         self._forget(number)
 
     def counts(self, now_s: float) -> Counts:
-        """Return the sums over the window that ends now."""
+        """Return the sums over the window that ends now; they go on changing with it."""
         self._forget(int(now_s // self._bucket_s))
-        total = Counts()
-        for _, counts in self._buckets:
-            total.calls += counts.calls
-            total.failed += counts.failed
-            total.slow += counts.slow
-        return total
+        return self._total
 
     def clear(self) -> None:
         self._buckets.clear()
+        self._total = Counts()
 
     def _forget(self, number: int) -> None:
         while self._buckets and self._buckets[0][0] <= number - self._length:
-            self._buckets.popleft()
+            _, old = self._buckets.popleft()
+            self._total.calls -= old.calls
+            self._total.failed -= old.failed
+            self._total.slow -= old.slow

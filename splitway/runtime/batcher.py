@@ -102,14 +102,28 @@ class Batcher:
         self._waiting_rows = 0
         self._threads.shutdown(wait=True)
 
-    async def submit(self, prepare: Prepare, rows: int, deadline: Deadline, *, quick: bool = False) -> BatchResult:
+    def at_once(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult | None:
+        """Run a member here and now if that takes next to no time, as one whose `prepare` takes none may.
+
+        Returns:
+            None if it is to be submitted, for it takes longer, or others are at work.
+
+        Raises:
+            As `submit`.
+        """
+        if not 0.0 < self._row_s * rows < _AT_ONCE_S or self._running or self._waiting or not self.alive:
+            return None
+        member = Member(prepare, rows, deadline, self._clock())
+        self._finish([run_batch([member], self._infer, self._clock, alone=True)])
+        return member.future.result()
+
+    async def submit(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult:
         """Wait for this member's outputs.
 
         Args:
             prepare: makes its inputs of `rows` rows.
             rows: how many rows it adds to a batch.
             deadline: after which nobody waits for it.
-            quick: whether `prepare` takes next to no time, whatever was sent.
 
         Raises:
             Overloaded: too many rows wait already.
@@ -126,9 +140,6 @@ class Batcher:
                 f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
             )
         member = Member(prepare, rows, deadline, self._clock())
-        if quick and 0.0 < self._row_s * rows < _AT_ONCE_S and not self._running and not self._waiting:
-            self._finish([run_batch([member], self._infer, self._clock, alone=True)])
-            return member.future.result()
         with self._lock:
             self._waiting.append(member)
             self._waiting_rows += rows

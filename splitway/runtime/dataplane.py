@@ -16,7 +16,7 @@ from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import StageMetrics, server_timing
-from splitway.runtime.stage import Stage, check_finite
+from splitway.runtime.stage import Stage, Tensors, check_finite
 from splitway.wire.deadline import Deadline
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import Tensor
@@ -84,11 +84,15 @@ class DataPlane:
         started_s = time.perf_counter()
         self._check(request)
         deadline.check("the work began")
-        try:
-            async with asyncio.timeout(deadline.remaining_s):
-                result, decode_s = await self._decode_and_infer(request, deadline)
-        except TimeoutError:
-            raise DeadlineExceeded("the caller's time was up before the work was done") from None
+        tensors = {tensor.name: tensor for tensor in request.inputs}
+        result = self._at_once(tensors, request.inputs[0].rows, deadline)
+        decode_s = 0.0
+        if result is None:
+            try:
+                async with asyncio.timeout(deadline.remaining_s):
+                    result, decode_s = await self._decode_and_infer(tensors, request.inputs[0].rows, deadline)
+            except TimeoutError:
+                raise DeadlineExceeded("the caller's time was up before the work was done") from None
         for name in result.outputs:
             check_finite(result.outputs, name)
         outputs = tuple(self._stage.finish(result.outputs, request))
@@ -99,10 +103,14 @@ class DataPlane:
         parameters = {FEATURE_SPACE: manifest.feature_space}
         return InferResponse(manifest.name, manifest.version, outputs, request.id, parameters), timings
 
-    async def _decode_and_infer(self, request: InferRequest, deadline: Deadline) -> tuple[BatchResult, float]:
+    def _at_once(self, tensors: Tensors, rows: int, deadline: Deadline) -> BatchResult | None:
+        """Return the result of what needs no thread; None for what does."""
+        if self._stage.needs_decoding(tensors):
+            return None
+        return self._batcher.at_once(lambda: self._stage.decode(tensors, _go_on), rows, deadline)
+
+    async def _decode_and_infer(self, tensors: Tensors, rows: int, deadline: Deadline) -> tuple[BatchResult, float]:
         """Return the result and the seconds that decoding took, in whichever thread it was done."""
-        tensors = {tensor.name: tensor for tensor in request.inputs}
-        rows = request.inputs[0].rows
         abandoned = threading.Event()
 
         def go_on() -> None:
@@ -114,9 +122,8 @@ class DataPlane:
             return self._stage.decode(tensors, go_on)
 
         try:
-            needs_decoding = self._stage.needs_decoding(tensors)
-            if self._decoders is None or not needs_decoding:
-                result = await self._batcher.submit(decode, rows, deadline, quick=not needs_decoding)
+            if self._decoders is None or not self._stage.needs_decoding(tensors):
+                result = await self._batcher.submit(decode, rows, deadline)
                 return result, result.decode_s
             started_s = time.perf_counter()
             inputs = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
@@ -139,6 +146,10 @@ class DataPlane:
             if output.name not in self._gives:
                 known = ", ".join(sorted(self._gives))
                 raise InvalidInput(f"there is no output {output.name[:80]!r}; this model gives {known}")
+
+
+def _go_on() -> None:
+    """What is done at once, is not worth asking whether anybody still waits."""
 
 
 def _check_rows_and_values(tensor: Tensor, max_rows: int) -> None:

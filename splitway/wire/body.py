@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Mapping
 
 from starlette.requests import Request
 
@@ -13,7 +14,12 @@ from splitway.wire.deadline import Deadline
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
-async def read_body(request: Request, max_bytes: int, deadline: Deadline) -> bytes:
+def plain_headers(request: Request) -> dict[str, str]:
+    """A request's headers by lower-case name; of several equal ones the last counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+
+
+async def read_body(request: Request, headers: Mapping[str, str], max_bytes: int, deadline: Deadline) -> bytes:
     """Return the body, unpacked if `Content-Encoding` says gzip or deflate.
 
     Raises:
@@ -22,10 +28,10 @@ async def read_body(request: Request, max_bytes: int, deadline: Deadline) -> byt
         InvalidInput: packed bytes that do not unpack.
         DeadlineExceeded: the body did not arrive in time.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in (*_WINDOW_BITS, "identity"):
         raise UnsupportedMediaType(f"content-encoding {encoding[:40]!r} is not taken; use gzip, deflate or none")
-    declared = request.headers.get("content-length", "0")
+    declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     try:

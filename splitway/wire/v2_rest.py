@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from splitway import __version__
 from splitway.errors import SplitwayError
-from splitway.wire.body import pack, packing_asked_for, read_body
+from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
@@ -85,11 +85,6 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(orjson.dumps(content), status, dict(headers or {}), media_type="application/json")
 
 
-def plain_headers(request: Request) -> dict[str, str]:
-    """A request's headers by lower-case name; of several equal ones the last counts."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
-
-
 def retry_after(error: SplitwayError) -> dict[str, str]:
     """The Retry-After header of an error that knows when to come back, in whole seconds."""
     return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
@@ -110,7 +105,7 @@ def _ready(lifecycle: Lifecycle) -> Response:
 async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Response:
     headers = plain_headers(request)
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
-    body = await read_body(request, limits.max_body_bytes, deadline)
+    body = await read_body(request, headers, limits.max_body_bytes, deadline)
     parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
     context = CallContext(deadline.sooner(parsed.timeout_s), headers)
     async with while_connected(request):

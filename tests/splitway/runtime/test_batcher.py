@@ -219,7 +219,9 @@ async def test_what_takes_next_to_no_time_is_done_at_once() -> None:
         await submit(batcher, rows(1), FOREVER)
         await until(lambda: not batcher._running)
         batcher._row_s = 0.0001
-        result = await batcher.submit(lambda: rows(7), 1, FOREVER, quick=True)
+        result = batcher.at_once(lambda: rows(7), 1, FOREVER)
+        assert batcher.at_once(lambda: rows(7), 100, FOREVER) is None
+    assert result is not None
     assert result.outputs["y"].tolist() == [7]
     assert threads[0].startswith("engine")
     assert threads[1] == threading.main_thread().name
@@ -232,5 +234,5 @@ async def test_what_fails_at_once_fails_as_it_would_have_in_a_thread() -> None:
     async with running(infer, BatchPolicy()) as batcher:
         batcher._row_s = 0.0001
         with pytest.raises(EngineFailed, match="the model failed: broken"):
-            await batcher.submit(lambda: rows(7), 1, FOREVER, quick=True)
+            batcher.at_once(lambda: rows(7), 1, FOREVER)
         assert batcher.alive

@@ -28,7 +28,8 @@ FORWARDED_HEADERS = ("traceparent", "tracestate", "x-request-id")
 
 @dataclass(frozen=True)
 class HopTimings:
-    """Where one hop's time went, in seconds. `network` is what the stage itself does not account for."""
+    """Where one hop's time went, in seconds. `network` is all that is none of the others: on the wire, and on the way
+    between it and the engine."""
 
     queue: float
     decode: float
@@ -189,8 +190,8 @@ def _timings(server_timing: str, total_s: float) -> HopTimings:
             parts[name] = float(duration) / 1000
         except ValueError:
             continue
-    network = max(0.0, total_s - parts.get("total", 0.0))
-    return HopTimings(parts.get("queue", 0.0), parts.get("decode", 0.0), parts.get("compute", 0.0), network, total_s)
+    queue, decode, compute = (parts.get(name, 0.0) for name in ("queue", "decode", "compute"))
+    return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
 
 
 def spent(timings: Mapping[str, HopTimings]) -> tuple[float, float]:

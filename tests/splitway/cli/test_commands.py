@@ -19,7 +19,9 @@ from splitway.errors import SetupError
 from tests.support import free_port, one_line, splitway
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["split"], ["verify"], ["serve"], ["up"], ["demo"], ["classify"]])
+@pytest.mark.parametrize(
+    "command", [[], ["build"], ["split"], ["verify"], ["serve"], ["up"], ["demo"], ["classify"], ["bench"]]
+)
 def test_help_teaches(command: list[str]) -> None:
     result = splitway(*command, "--help")
     assert result.returncode == 0

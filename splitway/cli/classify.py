@@ -37,15 +37,19 @@ def _classify(client: httpx.Client, file: Path, top_k: int) -> Result:
         picture = file.read_bytes()
     except OSError as error:
         return Result(file, error=f"cannot be read: {error.strerror}")
-    media_type = mimetypes.guess_type(file.name)[0] or ""
-    headers = {"content-type": media_type if media_type.startswith("image/") else "image/jpeg"}
     try:
-        reply = client.post("/v1/classify", params={"top_k": top_k}, content=picture, headers=headers)
+        reply = client.post("/v1/classify", params={"top_k": top_k}, content=picture, headers=headers_for(file))
     except httpx.ConnectError as error:
         raise SetupError(f"no gateway answers at {client.base_url}; start one with: splitway up") from error
     except httpx.TransportError as error:
         return Result(file, error=f"no answer: {error}")
     return _read(file, reply)
+
+
+def headers_for(file: Path) -> dict[str, str]:
+    """The headers that a picture is sent with, by its file's name."""
+    media_type = mimetypes.guess_type(file.name)[0] or ""
+    return {"content-type": media_type if media_type.startswith("image/") else "image/jpeg"}
 
 
 def _read(file: Path, reply: httpx.Response) -> Result:

@@ -17,6 +17,7 @@ from splitway.errors import SetupError, SplitwayError
 
 OUT = Console(soft_wrap=True, highlight=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+BAR_WIDTH = 20
 
 
 def fail(error: SplitwayError) -> typer.Exit:
@@ -55,11 +56,24 @@ class Steps:
 
     def say(self, step: str) -> None:
         """Name the step that begins now."""
-        elapsed = f"{time.monotonic() - self._started_s:5.1f} s"
         if self._status:
-            self._status.update(f"{elapsed}  {step}")
+            self._status.update(f"{self._elapsed}  {step}")
         else:
-            print(f"{elapsed}  {step}", file=sys.stderr, flush=True)
+            print(f"{self._elapsed}  {step}", file=sys.stderr, flush=True)
+
+    def progress(self, step: str, done: float) -> None:
+        """Show on a terminal how much of the step is done, from 0 to 1."""
+        if self._status:
+            self._status.update(f"{self._elapsed}  {step}  {bar(done):<{BAR_WIDTH}} {min(done, 1.0):4.0%}")
+
+    @property
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._started_s:5.1f} s"
+
+
+def bar(share: float) -> str:
+    """Draw a share of 1 as a bar of at most `BAR_WIDTH` characters."""
+    return "█" * round(min(max(share, 0.0), 1.0) * BAR_WIDTH)
 
 
 @contextmanager

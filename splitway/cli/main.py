@@ -9,6 +9,7 @@ import typer
 
 from splitway import __version__
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
+from splitway.errors import SetupError
 
 app = typer.Typer(
     name="splitway",
@@ -167,6 +168,54 @@ def classify(
         (print_json if as_json else print_table)(results)
         if any(result.error for result in results):
             raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures to send in turn; samples/*.jpg if none is named.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A gateway that runs already, instead of one of its own.", envvar="SPLITWAY_URL")
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the bundles (models); beside --url, those that it serves.", envvar="SPLITWAY_MODELS"
+        ),
+    ] = None,
+    clients: Annotated[int, typer.Option(help="Clients at once; each waits for its answer.", min=1, max=256)] = 1,
+    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0.1, max=3600)] = 10.0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say where one client's time goes, and what the split costs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Measure a pipeline: requests per second, p50, p99 and failures by code; with --explain, where the time goes.
+
+    Starts a pipeline on free ports and stops it afterwards, unless --url names one that runs.
+
+    --explain follows up to 200 requests of one client through every stage and hop, and does the same work in this
+    process in turn with them. It says what the split costs here, and how many heads on the same features, or pictures
+    that come again, pay for it.
+
+    Examples: splitway bench --clients 4; splitway bench --explain cat.jpg; splitway bench --explain --json | jq .says
+
+    Each request costs its client a millisecond of the same processors: to find limits take wrk, make load or bench.
+    """
+    with one_line_errors():
+        from splitway.cli import bench_report as report
+        from splitway.cli.bench import Target
+        from splitway.cli.bench import bench as measure
+        from splitway.cli.explain import explain as follow
+
+        if explain and clients > 1:
+            raise SetupError("--explain follows one client: leave --clients out")
+        target = Target(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
+        if explain:
+            (report.print_explanation_json if as_json else report.print_explanation)(follow(target, seconds))
+        else:
+            (report.print_load_json if as_json else report.print_load)(measure(target, clients, seconds))
 
 
 if __name__ == "__main__":

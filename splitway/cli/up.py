@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -89,22 +90,38 @@ def _watch(pipeline: LocalPipeline, stop: _StopSignal) -> None:
             raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
 
 
+@contextmanager
+def passing_pipeline(models: Path, environment: Mapping[str, str] | None = None) -> Iterator[LocalPipeline]:
+    """A ready pipeline on free ports, stopped afterwards; if it fails, the last lines of its log are shown.
+
+    Args:
+        models: folder of the bundles.
+        environment: added to every process's environment.
+
+    Raises:
+        SetupError: it did not come up, or one of its processes has ended meanwhile.
+    """
+    tail: deque[str] = deque(maxlen=20)
+    plan = LaunchPlan(models, port=0, environment=environment, run_file=None)
+    try:
+        with LocalPipeline(plan, lambda name, line: tail.append(f"{name} | {line}")) as pipeline:
+            seconds = pipeline.wait_ready()
+            ERR.print(f"pipeline ready in {seconds:.1f} s at {pipeline.gateway.url}")
+            yield pipeline
+            pipeline.raise_if_ended()
+    except SetupError:
+        print("\n".join(tail), file=sys.stderr)
+        raise
+
+
 def demo(models: Path, files: list[Path]) -> None:
     """Start the pipeline on free ports, classify the files, print a table, stop.
 
     Raises:
         SetupError: the pipeline did not come up, or a file could not be classified.
     """
-    tail: deque[str] = deque(maxlen=20)
-    plan = LaunchPlan(models, port=0, run_file=None)
-    try:
-        with LocalPipeline(plan, lambda name, line: tail.append(f"{name} | {line}")) as pipeline:
-            seconds = pipeline.wait_ready()
-            ERR.print(f"pipeline ready in {seconds:.1f} s at {pipeline.gateway.url}")
-            results = classify_files(files, pipeline.gateway.url, top_k=3)
-    except SetupError:
-        print("\n".join(tail), file=sys.stderr)
-        raise
+    with passing_pipeline(models) as pipeline:
+        results = classify_files(files, pipeline.gateway.url, top_k=3)
     print_table(results)
     if any(result.error for result in results):
         raise SetupError("not every file could be classified")

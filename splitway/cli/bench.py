@@ -1,0 +1,162 @@
+"""`splitway bench`: how much a gateway answers, asked by a few clients who each wait for their answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+
+import httpx
+
+from splitway.cli.classify import classify_files, headers_for
+from splitway.cli.console import Steps
+from splitway.cli.up import passing_pipeline
+from splitway.errors import InvalidInput, SetupError
+
+DEFAULT_MODELS = Path("models")
+_TIMEOUT_S = 60.0
+_PACE_S = 0.05
+_NO_ANSWER = "no_answer"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is measured: a running gateway, or a pipeline of the run's own; and with which pictures."""
+
+    files: Sequence[Path]
+    url: str | None = None
+    models: Path | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it is sent."""
+
+    data: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class Load:
+    """What a closed loop of clients saw."""
+
+    clients: int
+    seconds: float
+    waits_ms: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    """By the error's code; `no_answer` where the connection failed."""
+
+
+def bench(target: Target, clients: int, seconds: float) -> Load:
+    """Let clients ask for so many seconds.
+
+    Raises:
+        SplitwayError: no pipeline came up, a picture is refused, or nothing was answered.
+    """
+    pictures = read_pictures(target)
+    with Steps() as steps, gateway(target, steps) as url:
+        steps.say(f"measuring for {seconds:g} s")
+        load = _closed_loop(url, pictures, Load(clients, seconds), steps)
+    if not load.waits_ms:
+        told = ", ".join(f"{count} {code}" for code, count in load.failures.items())
+        raise SetupError(f"no request was answered within {seconds:g} s: {told or 'all of them took longer'}")
+    return load
+
+
+def read_pictures(target: Target) -> list[Picture]:
+    """Read the files. Raises SetupError if there is none, OSError if one cannot be read."""
+    if not target.files:
+        raise SetupError("name a picture to send: there is no samples/*.jpg here")
+    return [Picture(file.read_bytes(), headers_for(file)) for file in target.files]
+
+
+@contextmanager
+def gateway(target: Target, steps: Steps, **environment: str) -> Iterator[str]:
+    """The address of the gateway, once it has taken each picture; one of our own gets this environment.
+
+    Raises:
+        InvalidInput: a picture is refused.
+        SetupError: nobody answers, or no pipeline came up.
+    """
+    if target.url is None:
+        steps.say("starting the pipeline")
+        with passing_pipeline(target.models or DEFAULT_MODELS, environment) as pipeline:
+            _try(target.files, pipeline.gateway.url)
+            yield pipeline.gateway.url
+        return
+    if not target.url.startswith(("http://", "https://")):
+        raise SetupError(f"--url takes an address such as http://127.0.0.1:8080, not {target.url!r}")
+    _try(target.files, target.url)
+    yield target.url
+
+
+def _try(files: Sequence[Path], url: str) -> None:
+    for result in classify_files(list(files), url, top_k=1):
+        if result.error is not None:
+            raise InvalidInput(f"{result.file}: {result.error}")
+
+
+def client_of(url: str) -> httpx.Client:
+    """Return a client of the gateway there."""
+    return httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+
+
+def ask(client: httpx.Client, picture: Picture) -> tuple[httpx.Response, float]:
+    """Return the whole answer and the seconds it took. Raises httpx.TransportError."""
+    started_s = time.perf_counter()
+    reply = client.post("/v1/classify", content=picture.data, headers=picture.headers)
+    return reply, time.perf_counter() - started_s
+
+
+def failure(reply: httpx.Response) -> str | None:
+    """The code of a refusal; None of an answer."""
+    if reply.status_code == 200:
+        return None
+    try:
+        return str(reply.json()["code"])
+    except (ValueError, KeyError, TypeError):
+        return f"http_{reply.status_code}"
+
+
+def _closed_loop(url: str, pictures: Sequence[Picture], load: Load, steps: Steps) -> Load:
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_ask_again_and_again, args=(url, pictures, load, stop), daemon=True)
+        for _ in range(load.clients)
+    ]
+    ends_s = time.perf_counter() + load.seconds
+    for thread in threads:
+        thread.start()
+    try:
+        while (left_s := ends_s - time.perf_counter()) > 0:
+            steps.progress("measuring", 1 - left_s / load.seconds)
+            stop.wait(min(left_s, 0.2))
+    finally:
+        stop.set()
+    for thread in threads:
+        thread.join()
+    return load
+
+
+def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: Load, stop: threading.Event) -> None:
+    """One client, until told to stop; what is answered after that does not count."""
+    with client_of(url) as client:
+        for picture in cycle(pictures):
+            try:
+                reply, seconds = ask(client, picture)
+                code = failure(reply)
+            except httpx.TransportError:
+                code = _NO_ANSWER
+            if stop.is_set():
+                return
+            if code is None:
+                load.waits_ms.append(seconds * 1000)
+                continue
+            load.failures[code] += 1
+            if code == _NO_ANSWER:
+                stop.wait(_PACE_S)

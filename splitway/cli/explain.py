@@ -1,0 +1,134 @@
+"""`splitway bench --explain`: one client's requests, in turn with the same work in this process."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+import httpx
+
+from splitway.bundle import find_bundle, load_bundle
+from splitway.cli.anatomy import Anatomy, Reading
+from splitway.cli.bench import DEFAULT_MODELS, Picture, Target, ask, client_of, failure, gateway, read_pictures
+from splitway.cli.break_even import BreakEven
+from splitway.cli.console import Steps, tensorflow_hushed
+from splitway.cli.launch import STAGES
+from splitway.errors import SetupError
+from splitway.runtime.inprocess import InProcessChain
+from splitway.runtime.settings import StageSettings
+from splitway.wire.environment import read_environment
+
+MOST_REQUESTS = 200
+_ROUND = 10
+_LEAST_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where the time went, and what the split costs; where that cannot be said, why not."""
+
+    anatomy: Anatomy
+    break_even: BreakEven | None = None
+    why_not: str | None = None
+
+
+def explain(target: Target, seconds: float) -> Explanation:
+    """Follow up to 200 requests, for up to so many seconds; where the bundles are at hand, run them here as well.
+
+    Raises:
+        SplitwayError: no pipeline came up, a request fails, or the bundles are not those that are served.
+    """
+    pictures = read_pictures(target)
+    with Steps() as steps, gateway(target, steps, SPLITWAY_CACHE="off") as url:
+        chain = None
+        if target.url is None or target.models is not None:
+            steps.say("loading the bundles into this process")
+            chain = _load_chain(target)
+        steps.say("following requests")
+        with client_of(url) as client:
+            return _Follower(client, chain, pictures).follow(seconds, steps)
+
+
+def _load_chain(target: Target) -> InProcessChain:
+    """Load what the stages serve, as their settings say."""
+    settings = read_environment(StageSettings)
+    models = target.models or DEFAULT_MODELS
+    extractor, head = (find_bundle(models, stage, settings.model_version) for stage in STAGES)
+    with tensorflow_hushed():
+        return InProcessChain(load_bundle(extractor, role="extractor"), load_bundle(head, role="head"), settings)
+
+
+class _Follower:
+    """Measures in rounds: some pictures to the gateway, then the same ones through the chain, if there is one."""
+
+    def __init__(self, client: httpx.Client, chain: InProcessChain | None, pictures: Sequence[Picture]) -> None:
+        self._client = client
+        self._chain = chain
+        self._pictures: Iterator[Picture] = cycle(pictures)
+        self._from_cache = 0
+
+    def follow(self, seconds: float, steps: Steps) -> Explanation:
+        readings: list[Reading] = []
+        rounds: list[tuple[float, float]] = []
+        self._round()  # what is slow the first time is not measured
+        self._from_cache = 0
+        ends_s = time.perf_counter() + seconds
+        while len(readings) < MOST_REQUESTS and (len(rounds) < _LEAST_ROUNDS or time.perf_counter() < ends_s):
+            seen, in_process_ms = self._round()
+            readings += seen
+            rounds.append((statistics.fmean(reading.served_ms for reading in seen), in_process_ms))
+            time_gone = 1 - (ends_s - time.perf_counter()) / seconds
+            steps.progress("following requests", max(len(readings) / MOST_REQUESTS, time_gone))
+        anatomy = Anatomy.of(readings)
+        if self._chain is None:
+            return Explanation(
+                anatomy, why_not="The break-even needs the bundles that are served: add --models FOLDER."
+            )
+        if self._from_cache:
+            why_not = (
+                f"{self._from_cache} of {len(readings)} answers came from the feature cache: there is no break-even"
+            )
+            return Explanation(anatomy, why_not=f"{why_not} without SPLITWAY_CACHE=off at the gateway.")
+        return Explanation(anatomy, BreakEven.of(anatomy, rounds))
+
+    def _round(self) -> tuple[list[Reading], float]:
+        """Return what was read of each request, and the milliseconds that one takes in this process."""
+        pictures = list(islice(self._pictures, _ROUND))
+        readings = [self._served(picture) for picture in pictures]
+        if self._chain is None:
+            return readings, 0.0
+        started_s = time.perf_counter()
+        for picture in pictures:
+            self._chain(picture.data)
+        return readings, (time.perf_counter() - started_s) * 1000 / len(pictures)
+
+    def _served(self, picture: Picture) -> Reading:
+        try:
+            reply, seconds = ask(self._client, picture)
+        except httpx.TransportError as error:
+            raise SetupError(f"a request got no answer: {error}") from error
+        if (code := failure(reply)) is not None:
+            raise SetupError(f"a request was refused with {reply.status_code} {code}; only answers can be explained")
+        try:
+            content = reply.json()
+            model, timings_ms = content["model"], content["timings_ms"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SetupError("the answers are not a gateway's: they name no model or no timings_ms") from error
+        if self._chain is not None:
+            _check_same(model, self._chain)
+        self._from_cache += any(sign in reply.headers.get("cache-status", "") for sign in ("; hit", "; collapsed"))
+        return Reading.of(seconds * 1000, timings_ms)
+
+
+def _check_same(served: dict[str, str], chain: InProcessChain) -> None:
+    ours = {manifest.name: manifest.version for manifest in (chain.extractor, chain.head)}
+    ours["feature_space"] = chain.extractor.feature_space
+    if served != ours:
+        raise SetupError(f"the gateway serves {_named(served)}; the bundles here are {_named(ours)}")
+
+
+def _named(model: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in model.items())

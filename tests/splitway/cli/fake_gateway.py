@@ -1,0 +1,57 @@
+"""A gateway that answers what a test says, to see what the commands make of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MODEL = {"feature_extractor": "1", "classifier": "1", "feature_space": "fs:0123456789abcdef"}
+HOP = {"queue": 0.1, "decode": 0.0, "compute": 1.0, "network": 0.5}
+TIMINGS = {"feature_extractor": {**HOP, "total": 2.0}, "classifier": {**HOP, "total": 1.7}, "total": 4.0}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status, a JSON body and headers."""
+
+    status: int = 200
+    content: Any = field(default_factory=lambda: {"model": MODEL, "timings_ms": TIMINGS})
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def fake_gateway(answer: Callable[[int], Answer]) -> Iterator[str]:
+    """The address of a server whose n-th request, from 0, gets `answer(n)`."""
+    turn = iter(range(1_000_000))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body leave together, or the second waits 40 ms for the first's acknowledgement
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            given = answer(next(turn))
+            body = json.dumps(given.content).encode()
+            self.send_response(given.status)
+            for name, value in {**given.headers, "content-length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,35 @@
+"""Both bundles as one function do what the stages do."""
+
+from __future__ import annotations
+
+import pytest
+
+from splitway.bundle import Bundle
+from splitway.errors import BundleError, TooLarge
+from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.runtime.inprocess import InProcessChain, InProcessStage
+from splitway.runtime.settings import StageSettings
+
+
+def test_the_chain_gives_the_stages_answer_bit_for_bit(
+    extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes
+) -> None:
+    backbone, head = InProcessStage(extractor_bundle, "litert"), InProcessStage(head_bundle, "litert")
+    preprocessing = extractor_bundle.manifest.preprocessing
+    assert preprocessing is not None
+    pixels = PictureDecoder(preprocessing, PictureLimits())(cat)[None]
+    chain = InProcessChain(extractor_bundle, head_bundle, StageSettings())
+    assert chain(cat).tobytes() == head(backbone(pixels))[0].tobytes()
+
+
+def test_the_chain_keeps_the_stages_limits(extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes) -> None:
+    chain = InProcessChain(extractor_bundle, head_bundle, StageSettings(max_picture_bytes=len(cat) - 1))
+    with pytest.raises(TooLarge):
+        chain(cat)
+
+
+def test_bundles_of_different_feature_spaces_are_no_chain(extractor_bundle: Bundle, head_bundle: Bundle) -> None:
+    manifest = head_bundle.manifest.model_copy(update={"feature_space": "fs:0123456789abcdef"})
+    foreign = Bundle(head_bundle.folder, manifest, head_bundle.labels)
+    with pytest.raises(BundleError, match="takes fs:0123456789abcdef"):
+        InProcessChain(extractor_bundle, foreign, StageSettings())

@@ -7,8 +7,8 @@ One worker did as much with two cores as two, with less memory. As many engines 
 the best of five settings: 16 clients are served as fast as with one thread each, one client a third faster.
 
 BentoML's client between services closes its session, with the calls that are under way in it, after every 100th call:
-by default about one request in a hundred fails with `aiohttp.ServerDisconnectedError` (500) as soon as several are
-asked at once. `runner_connection` is its own setting for that, and here it never happens during a measurement.
+by default between one request in 700 and one in 20 fails with `aiohttp.ServerDisconnectedError` (500) as soon as
+several are asked at once. `runner_connection` is its own setting for that, and here it is never reached.
 """
 
 from __future__ import annotations

@@ -146,14 +146,17 @@ def ray_serve(models: Path, picture: Path) -> Iterator[Running]:
 
 
 def _haproxy(folder: Path) -> dict[str, str]:
+    """Ray Serve's settings for its HAProxy: everything in this folder, and ports that are free."""
+    prefix, own = "RAY_SERVE_HAPROXY_", folder / "haproxy"
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy" / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy" / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "haproxy"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy" / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        f"{prefix}CONFIG_FILE_LOC": str(own / "haproxy.cfg"),
+        f"{prefix}SOCKET_PATH": str(own / "admin.sock"),
+        f"{prefix}METRICS_SOCKET_PATH": str(own / "metrics.sock"),
+        f"{prefix}SERVER_STATE_BASE": str(own),
+        f"{prefix}SERVER_STATE_FILE": str(own / "server-state"),
+        f"{prefix}METRICS_PORT": str(free_port()),
+        f"{prefix}STATS_PORT": str(free_port()),
     }
 
 

@@ -3,7 +3,8 @@
 In one run and on the same pictures, alternating: the uncut model in one process (the limit), Splitway, and the chain
 that a capable user writes by hand; `--peers` (`make bench PEERS=1`) adds BentoML and Ray Serve. Further tables: trivial
 stages, where only the framework counts, the feature cache, where the processor time goes, and a minute under load.
-Writes benchmarks/results/serving-DATE.json; `python -m benchmarks.serving_table` makes the pages from it.
+Writes benchmarks/results/serving-DATE.json; `python -m benchmarks.serving_table` makes the pages from it. The machine
+must do nothing else: while something else takes one of two cores, one client gets little more than half.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ test: setup models ## Run all tests but the long ones (test-chaos); those that n
 test-chaos: setup models ## Run real replicas into trouble under steady load (9 minutes)
 	$(BIN)/pytest tests/chaos
 
-bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (PEERS=1: BentoML and Ray Serve too)
+bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (17 minutes; PEERS=1: BentoML and Ray Serve too, 23)
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers)
 

@@ -6,6 +6,7 @@ themselves do) is still a descendant of one that has not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,17 +65,39 @@ def family(roots: Iterable[int], mark: str | None = None) -> set[int]:
     return {process.pid for process in _family(roots, mark)}
 
 
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to those of them that still are."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def processor_s(pids: Iterable[int]) -> float:
+    """Processor time that the processes have used, their own and the kernel's for them, in seconds."""
+    return sum(_processor_ticks(pid) for pid in pids) / os.sysconf("SC_CLK_TCK")
+
+
+def _processor_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def resident_mb(pids: Iterable[int]) -> float:
     """What the processes have in memory, in MB; pages that two share count twice."""
-    return sum(_resident_kib(pid) for pid in pids) * 1024 / 1e6
+    return sum(_kib(pid, "status", "VmRSS:") for pid in pids) * 1024 / 1e6
 
 
-def _resident_kib(pid: int) -> int:
+def proportional_mb(pids: Iterable[int]) -> float:
+    """The same, but pages that several share are divided among them."""
+    return sum(_kib(pid, "smaps_rollup", "Pss:") for pid in pids) * 1024 / 1e6
+
+
+def _kib(pid: int, file: str, key: str) -> int:
     try:
-        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in status if line.startswith("VmRSS")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)
 
 
 def stop(process: subprocess.Popen[bytes], mark: str) -> None:

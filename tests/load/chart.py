@@ -68,7 +68,32 @@ def chart(
     logarithmic: str = "",
     x_ticks: Sequence[float] = (),
 ) -> str:
-    """Draw lines over one pair of axes; `logarithmic` names the axes that are: "x", "y" or "xy"."""
+    """Draw lines as a figure of a page; nothing if there is no point to draw."""
+    drawn = drawing(title, x_title, y_title, lines, logarithmic=logarithmic, x_ticks=x_ticks)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>" if drawn else ""
+
+
+def drawing(
+    title: str,
+    x_title: str,
+    y_title: str,
+    lines: Sequence[Line],
+    *,
+    logarithmic: str = "",
+    x_ticks: Sequence[float] = (),
+    style: str = "",
+) -> str:
+    """Draw lines over one pair of axes, as SVG that may stand in a page or in a file of its own.
+
+    Args:
+        title: for who can't see it.
+        x_title: under the axis.
+        y_title: beside the axis.
+        lines: what is drawn; points that are not finite are left out.
+        logarithmic: names the axes that are: "x", "y" or "xy".
+        x_ticks: where the grid is; round numbers if not given.
+        style: CSS, in a file of its own; it then has a ground of its own, `.ground`, too.
+    """
     finite = [
         Line(each.name, each.colour, [p for p in each.points if all(map(math.isfinite, p))], each.dashed, each.dots)
         for each in lines
@@ -88,9 +113,10 @@ def chart(
         f'<text x="14" y="{_HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {_HEIGHT / 2})">'
         f"{escape(y_title)}</text>",
     ]
+    ground = f'<style>{style}</style><rect class="ground" width="{_WIDTH}" height="{_HEIGHT}"/>' if style else ""
     return (
-        f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(parts)}</svg></figure>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}">{ground}{"".join(parts)}</svg>'
     )
 
 

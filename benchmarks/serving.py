@@ -2,7 +2,7 @@
 
 In one run and on the same pictures, alternating: the uncut model in one process (the limit), Splitway, and the chain
 that a capable user writes by hand; `--peers` (`make bench PEERS=1`) adds BentoML and Ray Serve. Further tables: trivial
-stages, where only the framework counts, the feature cache, where the processor time goes, and a minute under load.
+stages, where only the framework counts, the feature cache, batches, where the processor time goes, a minute under load.
 Writes benchmarks/results/serving-DATE.json; `python -m benchmarks.serving_table` makes the pages from it. The machine
 must do nothing else: while something else takes one of two cores, one client gets little more than half.
 """
@@ -30,6 +30,7 @@ from benchmarks.wrk import available
 RESULTS = ROOT / "benchmarks" / "results"
 LIMIT, SPLITWAY, HANDWRITTEN = "in-process", "Splitway", "hand-written"
 BENTOML, RAY_SERVE = "BentoML", "Ray Serve"
+BATCHED, UNBATCHED = "batches of 8", "one by one"
 CLIENTS = (1, 4, 16, 64)
 Table = Callable[[Plan], dict[str, Any]]
 
@@ -69,6 +70,14 @@ def _cached(plan: Plan) -> dict[str, Any]:
     return _among(rivals, JPEG, (1, 16), plan)
 
 
+def _batched(plan: Plan) -> dict[str, Any]:
+    rivals = {
+        BATCHED: contestants.splitway(MODELS, JPEG.path, SPLITWAY_ENGINE="tensorflow"),
+        UNBATCHED: contestants.splitway(MODELS, JPEG.path, SPLITWAY_ENGINE="tensorflow", SPLITWAY_MAX_BATCH_ROWS="1"),
+    }
+    return _among(rivals, JPEG, (1, 16), plan)
+
+
 def _tell_rows(table: str, rows: Rows) -> None:
     for clients in counts(rows):
         for other in (name for name in names(rows) if name != SPLITWAY and SPLITWAY in names(rows)):
@@ -86,6 +95,7 @@ TABLES: dict[str, Table] = {
     "main": _main_table,
     "trivial": _trivial,
     "cache": _cached,
+    "batching": _batched,
     "processor": processor_time.processor,
     "endurance": endurance.endurance,
 }

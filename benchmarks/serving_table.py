@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import endurance, processor_time
 from benchmarks.rows import Rows, counts, median, names, ratios, spread
-from benchmarks.serving import BENTOML, HANDWRITTEN, LIMIT, RAY_SERVE, RESULTS, SPLITWAY
+from benchmarks.serving import BENTOML, HANDWRITTEN, LIMIT, RAY_SERVE, RESULTS, SPLITWAY, UNBATCHED
 from benchmarks.turns import ROOT
 from tests.load.chart import Line, drawing
 
@@ -101,6 +101,13 @@ _CACHE = """
 The same picture again and again, with `SPLITWAY_CACHE=memory` and without.
 
 """
+_BATCHING = """
+## Batches
+
+`SPLITWAY_ENGINE=tensorflow`, with batches of up to eight rows (its default) and with `SPLITWAY_MAX_BATCH_ROWS=1`. A
+batch is what waits when the engine is free; nobody waits for one. With LiteRT batches gain nothing and are off.
+
+"""
 _PROCESSOR = """
 ## Where the processor time goes
 
@@ -137,6 +144,8 @@ wrk on the same two cores. The limit is the uncut model in one process without a
 """
     text += f"{_TRIVIAL}{_measured(report['trivial']['rows'], HANDWRITTEN)}\n"
     text += f"{_CACHE}{_measured(report['cache']['rows'], 'no cache')}\n"
+    if "batching" in report:
+        text += f"{_BATCHING}{_measured(report['batching']['rows'], UNBATCHED)}\n"
     if "processor" in report:
         text += f"{_PROCESSOR}{processor_time.table(report['processor'])}\n"
     if "endurance" in report:

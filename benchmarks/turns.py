@@ -2,8 +2,8 @@
 
 The others are frozen (SIGSTOP) with everything they have started, so that none takes a core from another: some
 frameworks are never idle. A contestant that goes on is asked for a second by one client before it is measured, and
-after it gets a second to finish what is still under way. Ray Serve and Splitway were frozen for 45 s, BentoML for 25,
-and went on with the same processes and without an error.
+after it gets a second to finish what is still under way. Seen: Ray Serve and Splitway, frozen for 45 s, go on with the
+same processes, BentoML after 25 s; none of them with an error for wrk.
 """
 
 from __future__ import annotations

@@ -14,9 +14,10 @@ from splitway.cli.break_even import BreakEven
 from splitway.cli.console import OUT, bar
 from splitway.cli.explain import Explanation
 
+_ROUNDING_MS = 0.01
 _LEGEND = (
-    "ms; means add up, medians and p99 do not. network: HTTP on both sides of a hop; a stage's other: checks, threads, "
-    "its answer; client: its HTTP client, the connection and the gateway's server."
+    "ms; means add up, medians and p99 do not. network: HTTP on both sides of a hop, and all else between it "
+    "and the engine; client: its HTTP client, the connection and the gateway's server."
 )
 
 
@@ -72,8 +73,10 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def _parts(place: Place) -> dict[str, Spread]:
-    """The parts worth a row: none, where all is in one."""
-    return dict(place.parts) if set(place.parts) != {OTHER} else {}
+    """The parts worth a row: none, where all is in one, and no rest that is only rounding."""
+    if set(place.parts) == {OTHER}:
+        return {}
+    return {name: spread for name, spread in place.parts.items() if name != OTHER or abs(spread.mean_ms) > _ROUNDING_MS}
 
 
 def _add_row(table: Table, anatomy: Anatomy, name: str, spread: Spread, style: str | None) -> None:

@@ -80,8 +80,8 @@ def test_a_pipeline_of_its_own_is_explained_and_stopped(models: Path, samples: P
     assert sum(place["share"] for place in found["places"].values()) == pytest.approx(1.0)
     for stage in ("feature_extractor", "classifier"):
         place = found["places"][stage]
-        assert {"queue", "decode", "compute", "network", "other"} <= set(place["parts"])
-        assert sum(part["mean_ms"] for part in place["parts"].values()) == pytest.approx(place["mean_ms"])
+        assert {"queue", "decode", "compute", "network"} == set(place["parts"])
+        assert sum(part["mean_ms"] for part in place["parts"].values()) == pytest.approx(place["mean_ms"], abs=0.01)
     assert found["places"]["feature_extractor"]["parts"]["compute"]["mean_ms"] > 0, "it was the cache that was measured"
     assert found["break_even"]["cost_ms"] == pytest.approx(
         found["break_even"]["served_ms"] - found["break_even"]["in_process_ms"]

@@ -38,7 +38,7 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 test: setup models ## Run all tests but the long ones (test-chaos); those that need Docker only where an engine answers
 	$(BIN)/pytest --ignore tests/chaos
 
-test-chaos: setup models ## Run real replicas into trouble under steady load (9 minutes)
+test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)
 	$(BIN)/pytest tests/chaos
 
 bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (17 minutes; PEERS=1: BentoML and Ray Serve too, 23)

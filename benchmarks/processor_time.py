@@ -10,6 +10,7 @@ import os
 import resource
 import statistics
 import sys
+import time
 from typing import Any
 
 from benchmarks import contestants
@@ -46,6 +47,7 @@ def _split(running: Running, picture: Picture, seconds: float) -> Measure:
             before = _used_s(running)
             figures = load(running, picture, clients, seconds)
             after = _used_s(running)
+            time.sleep(REST_S)  # or what is still under way would be frozen and fail when it is thawed
         finally:
             running.freeze()
         shares = {f"{name}_ms": (after[name] - before[name]) / figures["requests"] * 1000 for name in before}

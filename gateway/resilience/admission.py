@@ -25,6 +25,9 @@ class AdmissionPolicy:
     retry_after_s: float = 1.0
     interval_weight: float = 0.1
     """How much the time between two who leave counts in its moving average."""
+    known_after_s: float = 0.2
+    """So long the queue must have moved before that average says anything: stages answer in groups, and the first time
+    between two may be the pause between two groups."""
 
 
 class Turned(StrEnum):
@@ -52,6 +55,8 @@ class Admission:
         self._clock = clock
         self._queue: deque[asyncio.Future[None]] = deque()
         self._interval_s = 0.0
+        self._intervals = 0
+        self._measured_s = 0.0
         self._left_at_s: float | None = None
 
     @property
@@ -74,7 +79,8 @@ class Admission:
         if len(self._queue) >= self._policy.queue_places:
             raise self._turn_away(Turned.FULL)
         left_s = max(0.0, deadline.remaining_s)
-        if self._interval_s * len(self._queue) > min(self._policy.expected_wait_s, left_s):
+        is_known = self._measured_s >= self._policy.known_after_s
+        if is_known and self._interval_s * len(self._queue) > min(self._policy.expected_wait_s, left_s):
             raise self._turn_away(Turned.TOO_LONG)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(place)
@@ -114,11 +120,13 @@ class Admission:
     def _measure_interval(self) -> None:
         """Learn how fast the queue moves: the time between two who leave, while somebody waits."""
         if not self._queue:
-            self._interval_s, self._left_at_s = 0.0, None
+            self._interval_s, self._intervals, self._measured_s, self._left_at_s = 0.0, 0, 0.0, None
             return
         now_s = self._clock()
         if self._left_at_s is not None:
             interval_s = now_s - self._left_at_s
-            weight = self._policy.interval_weight if self._interval_s else 1.0
+            self._intervals += 1
+            self._measured_s += interval_s
+            weight = max(self._policy.interval_weight, 1 / self._intervals)
             self._interval_s += weight * (interval_s - self._interval_s)
         self._left_at_s = now_s

@@ -22,8 +22,8 @@ class Reading:
         wait_ms: by the client's clock, from the request to the whole answer.
         served_ms: by the gateway's clock.
         places: the parts of each stage, of the gateway and of the client; together they are the wait. A stage's `other`
-            is what its parts leave of its total: checks, changes of threads, making the answer. The gateway's is what
-            the stages leave of its own total. The client's is what that leaves of the wait: its HTTP client, the
+            is what its parts leave of its total: rounding, with a gateway of this version. The gateway's is what the
+            stages leave of its own total. The client's is what that leaves of the wait: its HTTP client, the
             connection, and the gateway's server before and after its clock runs.
     """
 

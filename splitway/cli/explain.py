@@ -39,7 +39,7 @@ def explain(target: Target, seconds: float) -> Explanation:
     """Follow up to 200 requests, for up to so many seconds; where the bundles are at hand, run them here as well.
 
     Raises:
-        SplitwayError: no pipeline came up, a request fails, or the bundles are not those that are served.
+        SplitwayError: no pipeline came up, or a request fails.
     """
     pictures = read_pictures(target)
     with Steps() as steps, gateway(target, steps, SPLITWAY_CACHE="off") as url:
@@ -69,6 +69,7 @@ class _Follower:
         self._chain = chain
         self._pictures: Iterator[Picture] = cycle(pictures)
         self._from_cache = 0
+        self._why_not = "The break-even needs the bundles that are served: add --models FOLDER."
 
     def follow(self, seconds: float, steps: Steps) -> Explanation:
         readings: list[Reading] = []
@@ -84,9 +85,7 @@ class _Follower:
             steps.progress("following requests", max(len(readings) / MOST_REQUESTS, time_gone))
         anatomy = Anatomy.of(readings)
         if self._chain is None:
-            return Explanation(
-                anatomy, why_not="The break-even needs the bundles that are served: add --models FOLDER."
-            )
+            return Explanation(anatomy, why_not=self._why_not)
         if self._from_cache:
             why_not = (
                 f"{self._from_cache} of {len(readings)} answers came from the feature cache: there is no break-even"
@@ -117,17 +116,17 @@ class _Follower:
             model, timings_ms = content["model"], content["timings_ms"]
         except (ValueError, KeyError, TypeError) as error:
             raise SetupError("the answers are not a gateway's: they name no model or no timings_ms") from error
-        if self._chain is not None:
-            _check_same(model, self._chain)
+        if self._chain is not None and model != (ours := _serves(self._chain)):
+            self._why_not = f"No break-even: the gateway serves {_named(model)}; the bundles here are {_named(ours)}."
+            self._chain = None
         self._from_cache += any(sign in reply.headers.get("cache-status", "") for sign in ("; hit", "; collapsed"))
         return Reading.of(seconds * 1000, timings_ms)
 
 
-def _check_same(served: dict[str, str], chain: InProcessChain) -> None:
-    ours = {manifest.name: manifest.version for manifest in (chain.extractor, chain.head)}
-    ours["feature_space"] = chain.extractor.feature_space
-    if served != ours:
-        raise SetupError(f"the gateway serves {_named(served)}; the bundles here are {_named(ours)}")
+def _serves(chain: InProcessChain) -> dict[str, str]:
+    """What a gateway in front of these bundles says of itself."""
+    versions = {manifest.name: manifest.version for manifest in (chain.extractor, chain.head)}
+    return {**versions, "feature_space": chain.extractor.feature_space}
 
 
 def _named(model: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +15,11 @@ from splitway.errors import EngineFailed, SplitwayError
 from splitway.runtime.engine import Arrays
 from splitway.wire.deadline import Clock, Deadline
 
+_log = logging.getLogger(__name__)
 Infer = Callable[[Arrays, bool], dict[str, NDArray[Any]]]
 """Runs the model; the second argument says whether nothing else is at work."""
 Prepare = Callable[[], Arrays]
-"""Makes a member's inputs, in the engine's thread; raises SplitwayError where they cannot be made."""
+"""Makes a member's inputs, where the engine runs; raises SplitwayError where they cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
             member.deadline.check("the engine was free")
             inputs = member.prepare()
             _check_rows(inputs, member.rows)
-        except Exception as error:
-            refused.append((member, _ours(error)))
+        except Exception as error:  # its own trouble, not the batch's
+            refused.append((member, error))
         else:
             members.append(member)
             parts.append(inputs)
@@ -108,13 +110,17 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
             outputs = infer(_join(parts), alone)
             _check_rows(outputs, rows)
     except Exception as error:
-        refused += [(member, _ours(error)) for member in members]
+        failure = _ours(error)
+        refused += [(member, failure) for member in members]
         members, outputs, rows = [], {}, 0
     return Run(members, refused, outputs, rows, began_s, prepared_s, clock())
 
 
 def _ours(error: Exception) -> SplitwayError:
-    return error if isinstance(error, SplitwayError) else EngineFailed(f"the model failed: {error}")
+    if isinstance(error, SplitwayError):
+        return error
+    _log.error("the model failed", exc_info=error)
+    return EngineFailed(f"the model failed: {error}")
 
 
 def _join(parts: list[Arrays]) -> Arrays:

@@ -9,6 +9,7 @@ shape of the loop is mosec's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -20,9 +21,12 @@ from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run, run
 from splitway.runtime.priority import give_way
 from splitway.wire.deadline import Clock, Deadline
 
+_log = logging.getLogger(__name__)
 _ROW_TIME_WEIGHT = 0.1
 _QUIET_S = 0.05
 """Who comes this long after others were at work side by side counts as alone again."""
+_LONGEST_GROUP_S = 0.06
+"""Batches that a thread does before it tells anyone take no longer together than this."""
 _AT_ONCE_S = 0.0005
 """Work that is done sooner is done on the event loop: going to a thread and back takes as long."""
 
@@ -52,7 +56,7 @@ class BatchPolicy:
 
 
 class Batcher:
-    """Feeds engines from many callers; each batch runs in a thread.
+    """Feeds engines from many callers; batches run in threads, what takes next to no time at once.
 
     Args:
         infer: runs the model on inputs of n rows; called by up to `policy.slots` threads at once.
@@ -88,6 +92,7 @@ class Batcher:
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._run(), name="batcher")
+        self._worker.add_done_callback(_say_if_dead)
 
     async def close(self) -> None:
         """Stop the loop; who still waits is told that the stage is gone."""
@@ -159,9 +164,13 @@ class Batcher:
         while len(self._waiting) <= self._in_line:
             self._arrived.clear()
             await self._arrived.wait()
-        if self._policy.max_wait_s <= 0 or self._in_line:
+        if self._policy.max_wait_s <= 0:
             return
-        closes_at_s = self._waiting[0].enqueued_at_s + self._policy.max_wait_s
+        with self._lock:  # or a thread takes the first between two looks
+            first = self._waiting[0] if self._waiting and not self._in_line else None
+        if first is None:
+            return
+        closes_at_s = first.enqueued_at_s + self._policy.max_wait_s
         while self._waiting_rows < self._policy.max_rows and (left_s := closes_at_s - self._clock()) > 0:
             self._arrived.clear()
             try:
@@ -199,17 +208,24 @@ class Batcher:
         with self._lock:
             self._in_line -= 1
             most = self._policy.rows_to_take(self._waiting_rows)
-            rows = 0
-            while not self._closed and self._waiting and (not taken or rows + self._waiting[0].rows <= most):
-                member = self._waiting.popleft()
+            rows, longest_s = 0, _LONGEST_GROUP_S
+            while not self._closed and self._waiting:
+                member = self._waiting[0]
+                rows += member.rows
+                longest_s = min(longest_s, member.deadline.remaining_s)
+                if taken and (rows > most or (rows > self._policy.max_rows and rows * self._row_s > longest_s)):
+                    return
+                self._waiting.popleft()
                 self._waiting_rows -= member.rows
-                if not member.future.done():  # else its caller hung up
+                if member.future.done():  # its caller hung up
+                    rows -= member.rows
+                else:
                     taken.append(member)
-                    rows += member.rows
 
     def _work(self, taken: list[Member], alone: bool) -> list[Run]:
         """Take what waits and run it, batch by batch."""
         self._take(taken)
+        alone = alone and len(taken) == 1
         runs: list[Run] = []
         batch: list[Member] = []
         for member in taken:
@@ -226,6 +242,11 @@ class Batcher:
             if run.rows:
                 row_s = (run.ended_s - run.began_s) / run.rows
                 self._row_s += (_ROW_TIME_WEIGHT if self._row_s else 1.0) * (row_s - self._row_s)
+
+
+def _say_if_dead(worker: asyncio.Task[None]) -> None:
+    if not worker.cancelled() and worker.exception() is not None:
+        _log.error("the batch loop has died", exc_info=worker.exception())
 
 
 def _stop(members: deque[Member] | list[Member]) -> None:

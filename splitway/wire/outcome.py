@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from starlette.requests import ClientDisconnect
+
 from splitway.errors import SplitwayError
 
 
@@ -23,7 +25,7 @@ class outcome_of:  # noqa: N801 - used as a function; a class because a generato
     ) -> None:
         if error is None:
             outcome = "ok"
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
             outcome = error.code if isinstance(error, SplitwayError) else SplitwayError.code
         else:
             outcome = "cancelled"

@@ -89,6 +89,26 @@ async def test_who_gives_up_leaves_no_gap(door: Admission) -> None:
     assert waiting[2].exception() is None
 
 
+async def test_a_pause_between_two_groups_turns_nobody_away() -> None:
+    """Four leave together every 40 ms. The first interval that is seen is a pause; at that pace 48 would wait 2 s."""
+    clock = Clock()
+    door = Admission(AdmissionPolicy(longest_wait_s=60), AdaptiveLimit(LimitPolicy(initial=16), clock), clock)
+    inside = [await _enter(door, 1) for _ in range(16)]
+    stay = asyncio.Event()
+    waiting = [asyncio.create_task(_stay(door, stay)) for _ in range(48)]
+    await _let_run()
+    await inside.pop().aclose()  # the last of a group
+    for _ in range(3):
+        clock.now_s += 0.04
+        for _ in range(4):
+            await inside.pop().aclose()
+            waiting.append(asyncio.create_task(_stay(door, stay)))
+            await _let_run()
+    assert not door.turned_away
+    stay.set()
+    await asyncio.gather(*waiting, *(each.aclose() for each in inside))
+
+
 async def test_who_would_wait_too_long_is_turned_away_before_the_wait(door: Admission) -> None:
     """One leaves every 0.6 s: the second in the queue would wait 1.2 s, and one second is the most."""
     inside = [await _enter(door, 1) for _ in range(4)]

@@ -175,11 +175,12 @@ async def test_who_comes_later_is_alone() -> None:
     assert model.was_alone == [True, True]
 
 
-async def test_inputs_that_cannot_be_made_fail_their_own_member_only() -> None:
+@pytest.mark.parametrize("error", [InvalidInput("no picture"), MemoryError("a defect, not the model's")])
+async def test_inputs_that_cannot_be_made_fail_their_own_member_only(error: Exception) -> None:
     model = GatedModel()
 
     def broken() -> Arrays:
-        raise InvalidInput("no picture")
+        raise error
 
     async with running(model, BatchPolicy(max_rows=4)) as batcher:
         first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
@@ -188,7 +189,7 @@ async def test_inputs_that_cannot_be_made_fail_their_own_member_only() -> None:
         good = asyncio.create_task(submit(batcher, rows(5), FOREVER))
         await until(lambda: batcher.waiting_rows == 2)
         model.gate.set()
-        with pytest.raises(InvalidInput):
+        with pytest.raises(type(error)):
             await bad
         assert (await good).outputs["y"].tolist() == [10]
         await first

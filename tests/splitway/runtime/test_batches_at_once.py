@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed
-from splitway.runtime.batch import BatchResult
+from splitway.runtime.batch import BatchResult, Member
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
@@ -88,3 +88,27 @@ async def test_a_model_that_fails_on_one_batch_fails_no_other_that_was_taken_wit
         gate.set()
         got = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert [type(each) for each in got] == [BatchResult, BatchResult, EngineFailed, BatchResult]
+
+
+@pytest.mark.parametrize(
+    ("row_s", "left_s", "taken"), [(0.001, 1e6, 4), (0.02, 1e6, 3), (0.5, 1e6, 1), (0.01, 0.025, 2), (0.01, 0.001, 1)]
+)
+async def test_what_takes_long_is_told_one_by_one(row_s: float, left_s: float, taken: int) -> None:
+    """Four wait and may be taken together, but not if the first would then wait too long for the last."""
+    batcher = Batcher(lambda inputs, _: {"y": inputs["x"]}, BatchPolicy(batches_at_once=4), lambda: 0.0)
+    batcher._row_s = row_s
+    batcher._waiting.extend(Member(lambda: rows(1), 1, Deadline(left_s, lambda: 0.0), 0.0) for _ in range(4))
+    batcher._waiting_rows = 4
+    found: list[Member] = []
+    batcher._take(found)
+    assert (len(found), batcher.waiting_rows) == (taken, 4 - taken)
+
+
+async def test_a_burst_after_a_quiet_time_is_not_alone() -> None:
+    model = GatedModel()
+    model.gate.set()
+    async with running(model, BatchPolicy(batches_at_once=4)) as batcher:
+        batcher._waiting.extend(Member(lambda: rows(1), 1, FOREVER, 0.0) for _ in range(2))
+        batcher._waiting_rows = 2
+        batcher._work([], True)
+    assert model.was_alone == [False, False]

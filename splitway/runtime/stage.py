@@ -18,8 +18,8 @@ GoOn = Callable[[], None]
 
 
 class Stage(Protocol):
-    """One service's part. `check` and `finish` must not block the event loop, nor `decode` where nothing needs it; where
-    something does, it runs in a thread."""
+    """One service's part. `check` and `finish` must not block the event loop, nor `decode` where nothing needs it;
+    where something does, it runs in a thread."""
 
     @property
     def accepts(self) -> Sequence[TensorSpec]:

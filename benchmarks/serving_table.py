@@ -124,13 +124,17 @@ _ENDURANCE = """
 """
 
 
+def _command(main: dict[str, Any]) -> str:
+    return "make bench PEERS=1" if RAY_SERVE in main["weight"] else "make bench"
+
+
 def page(report: dict[str, Any]) -> str:
     """docs/benchmarks.md."""
     about, main = report["about"], report["main"]
     pairs = 1 + max(row["pair"] for row in main["rows"])
     text = f"""# What serving costs
 
-Made by `make bench` and `python -m benchmarks.serving_table` on {about["date"]}, {about["machine"]}, commit
+Made by `{_command(main)}` and `python -m benchmarks.serving_table` on {about["date"]}, {about["machine"]}, commit
 {about["commit"]}. All contestants are measured in turn within one run, {pairs} times; rates and times are medians,
 ratios are medians of the pairs with their spread. One JPEG of 500x375, the default model, LiteRT everywhere, load from
 wrk on the same two cores. The limit is the uncut model in one process without any server
@@ -168,7 +172,8 @@ def table(report: dict[str, Any]) -> str:
         f"With trivial stages the chain does {median(trivial, SPLITWAY, 16, 'rate'):.0f} requests/s, "
         f"{statistics.median(ratios(trivial, SPLITWAY, HANDWRITTEN, 16)):.1f} times the hand-written one; pictures "
         f"that come again\n{statistics.median(ratios(cache, 'cache', 'no cache', 16)):.1f} times as many as new ones. "
-        f"{about['machine']}, {about['date']}; [all of it](docs/benchmarks.md), made by `make bench`."
+        f"{about['machine']}, {about['date']}; [all of it](docs/benchmarks.md), made by "
+        f"`{_command(report['main'])}`."
     )
     return "\n".join(lines)
 

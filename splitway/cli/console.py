@@ -51,6 +51,10 @@ class Steps:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Make room for the result."""
         if self._status:
             self._status.stop()
 

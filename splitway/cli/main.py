@@ -60,6 +60,35 @@ def build(
 
 
 @app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Every layer in its order, and why it cannot be cut where it cannot.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the cuts into.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Say where a model can be cut: what crosses, how much work stays on either side, and which cut is best.
+
+    The best cut is the one where a further head on the same features costs least: what crosses has to travel, and what
+    is behind it has to be computed again. FLOPs and times are estimates; `splitway bench --explain` measures.
+
+    Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
+    """
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.cli import inspect as command
+
+        found = command.inspect(model, say=steps.say)
+        steps.stop()
+        if plot is not None:
+            command.write_plot(found, plot)
+        if as_json:
+            command.print_json(found)
+        else:
+            command.print_table(found, every=every)
+
+
+@app.command()
 def split(
     model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
     at: Annotated[str, typer.Option(help="Layer after which to cut.")],

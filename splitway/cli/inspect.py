@@ -1,0 +1,107 @@
+"""`splitway inspect`: where a model can be cut, as a table, as JSON, as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from splitway.bundle import sha256_file
+from splitway.cli.chart import Line, drawing
+from splitway.cli.console import ERR, OUT
+from splitway.errors import ModelError
+from splitway.split.cut import load_model
+from splitway.split.cuts import CutOption, find_cuts, ranked
+
+_SHOWN = 10
+_STYLE = ".ground{fill:#fff}.grid{stroke:#e5e7eb}text{font:12px system-ui,sans-serif;fill:#374151}"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's cuts: all in the order of its layers, and those that can be made, best first."""
+
+    model: str
+    cuts: list[CutOption]
+    best: list[CutOption]
+
+
+def inspect(path: Path, *, say: Callable[[str], None]) -> Inspection:
+    """Read a model and find its cuts. Raises ModelError."""
+    if path.is_file():
+        ERR.print(f"{path}: SHA-256 {sha256_file(path)}", markup=False)
+    say(f"loading {path}")
+    model = load_model(path)
+    say("looking for cuts")
+    cuts = find_cuts(model)
+    if not cuts:
+        raise ModelError(f"{path} has no layers to cut between")
+    return Inspection(model.name, cuts, ranked(cuts))
+
+
+def print_table(found: Inspection, *, every: bool) -> None:
+    """Print the best cuts, or every layer with the reason why it cannot be cut."""
+    places = {id(cut): place for place, cut in enumerate(found.best, start=1)}
+    table = Table(box=None, header_style="bold")
+    table.add_column("", justify="right")
+    table.add_column("after layer")
+    table.add_column("kind")
+    for name in ("tensors", "KB/row", "FLOPs before", "parameters before", "a further head ms"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for cut in found.cuts if every else found.best[:_SHOWN]:
+        place = places.get(id(cut))
+        style = "bold" if place == 1 else "dim" if place is None else None
+        table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or "", style=style)
+    OUT.print(table)
+    OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut.", style="dim", markup=False)
+
+
+def _cells(cut: CutOption) -> list[str]:
+    shares = [f"{share * 100:.1f} %" for share in (cut.flops_before, cut.parameters_before)]
+    return [cut.layer, cut.kind, str(len(cut.tensors)), f"{cut.bytes_per_row / 1e3:.1f}", *shares, f"{cut.head_ms:.2f}"]
+
+
+def print_json(found: Inspection) -> None:
+    """Print the same as one JSON object, the cuts in the order of the layers."""
+    places = {id(cut): place for place, cut in enumerate(found.best, start=1)}
+    cuts = [{"rank": places.get(id(cut)), **_figures(cut)} for cut in found.cuts]
+    best = found.best[0].layer if found.best else None
+    print(json.dumps({"model": found.model, "best": best, "cuts": cuts}))
+
+
+def _figures(cut: CutOption) -> dict[str, Any]:
+    return {
+        "layer": cut.layer,
+        "kind": cut.kind,
+        "tensors": [{"shape": wire.shape, "dtype": wire.dtype} for wire in cut.tensors],
+        "bytes_per_row": cut.bytes_per_row,
+        "flops_before": cut.flops_before,
+        "parameters_before": cut.parameters_before,
+        "wire_ms": cut.wire_ms,
+        "head_ms": cut.head_ms,
+        "why_not": cut.why_not,
+    }
+
+
+def write_plot(found: Inspection, path: Path) -> None:
+    """Draw over the model's depth what would have to travel, and what a further head would cost.
+
+    Raises:
+        ModelError: no layer can be cut, so that there is nothing to draw.
+    """
+    places = [(place, cut) for place, cut in enumerate(found.cuts, start=1) if cut.why_not is None]
+    lines = [
+        Line("KB per row", "#2563eb", [(place, cut.bytes_per_row / 1e3) for place, cut in places], dots=False),
+        Line("a further head, ms", "#d97706", [(place, cut.head_ms) for place, cut in places], dots=False),
+    ]
+    title = f"{found.model}: what a cut after each layer costs"
+    drawn = drawing(title, "layer", "KB per row, ms", lines, logarithmic="y", style=_STYLE)
+    if not drawn:
+        raise ModelError("there is nothing to draw: no layer of this model can be cut")
+    path.write_text(f"{drawn}\n", encoding="utf-8")
+    ERR.print(f"drawn into {path}", markup=False)

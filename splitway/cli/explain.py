@@ -17,7 +17,7 @@ from splitway.cli.break_even import BreakEven
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.cli.launch import STAGES
 from splitway.errors import SetupError
-from splitway.runtime.inprocess import InProcessChain
+from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.wire.environment import read_environment
 

@@ -7,7 +7,8 @@ import pytest
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, TooLarge
 from splitway.preprocessing import PictureDecoder, PictureLimits
-from splitway.runtime.inprocess import InProcessChain, InProcessStage
+from splitway.runtime.inprocess import InProcessStage
+from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 
 

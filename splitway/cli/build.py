@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +15,7 @@ from splitway.cli.console import ERR, OUT
 from splitway.errors import BundleError, ModelError, SetupError
 from splitway.split import default_model, efficientnet_lite
 from splitway.split.cut import load_model
+from splitway.split.cuts import best_single, find_cuts
 from splitway.split.fetch import cache_folder
 from splitway.split.pack import EXTRACTOR, HEAD
 
@@ -24,7 +26,8 @@ Say = Callable[[str], None]
 class SplitOptions:
     """What the user said of a model of theirs."""
 
-    at: str
+    at: str | None
+    """The layer to cut after; the best one if not given."""
     out: Path
     labels: Path | None
     pixel_range: str
@@ -80,7 +83,7 @@ def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
     job = bundles.SplitJob(
         model=model,
         model_name=path.stem,
-        at=options.at,
+        at=options.at or _best_cut(model, say),
         out=options.out,
         preprocessing=_preprocessing(model.inputs[0].shape, model.inputs[0].dtype, options),
         labels=_read_labels(options.labels),
@@ -89,6 +92,15 @@ def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
         force=force,
     )
     report(options.out, *bundles.split(job, say))
+
+
+def _best_cut(model: Any, say: Say) -> str:
+    say("looking for the best cut")
+    best = best_single(find_cuts(model))
+    if best is None:
+        raise ModelError("no layer of this model can be cut as it is; splitway inspect --all says why")
+    ERR.print(f"cutting after {best.layer}, the best of its layers; --at chooses another", markup=False)
+    return best.layer
 
 
 def verify(models: Path, samples: Path | None, version: str | None, *, say: Say) -> None:

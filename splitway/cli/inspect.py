@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from splitway.bundle import sha256_file
@@ -18,6 +19,12 @@ from splitway.split.cut import load_model
 from splitway.split.cuts import CutOption, find_cuts, ranked
 
 _SHOWN = 10
+_WIDE = 240
+"""Columns where nobody looks and a program reads: nothing is wrapped."""
+_LEGEND = (
+    "tensors: how many cross, KB/row: what they weigh; FLOPs and parameters: the backbone's share; head ms: what each "
+    "further head on the same features costs, the wire included. Estimates."
+)
 _STYLE = ".ground{fill:#fff}.grid{stroke:#e5e7eb}text{font:12px system-ui,sans-serif;fill:#374151}"
 
 
@@ -48,22 +55,23 @@ def print_table(found: Inspection, *, every: bool) -> None:
     places = {id(cut): place for place, cut in enumerate(found.best, start=1)}
     table = Table(box=None, header_style="bold")
     table.add_column("", justify="right")
-    table.add_column("after layer")
-    table.add_column("kind")
-    for name in ("tensors", "KB/row", "FLOPs before", "parameters before", "a further head ms"):
+    table.add_column("after layer", no_wrap=True, overflow="ignore")
+    for name in ("tensors", "KB/row", "FLOPs", "parameters", "head ms"):
         table.add_column(name, justify="right")
     table.add_column("")
     for cut in found.cuts if every else found.best[:_SHOWN]:
         place = places.get(id(cut))
         style = "bold" if place == 1 else "dim" if place is None else None
         table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or "", style=style)
-    OUT.print(table)
-    OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut.", style="dim", markup=False)
+    (OUT if OUT.is_terminal else Console(width=_WIDE, highlight=False)).print(table)
+    OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
 
 
 def _cells(cut: CutOption) -> list[str]:
+    if cut.why_not is not None:
+        return [cut.layer, *[""] * 5]
     shares = [f"{share * 100:.1f} %" for share in (cut.flops_before, cut.parameters_before)]
-    return [cut.layer, cut.kind, str(len(cut.tensors)), f"{cut.bytes_per_row / 1e3:.1f}", *shares, f"{cut.head_ms:.2f}"]
+    return [cut.layer, str(len(cut.tensors)), f"{cut.bytes_per_row / 1e3:.1f}", *shares, f"{cut.head_ms:.2f}"]
 
 
 def print_json(found: Inspection) -> None:

@@ -91,7 +91,9 @@ def inspect(
 @app.command()
 def split(
     model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
-    at: Annotated[str, typer.Option(help="Layer after which to cut.")],
+    at: Annotated[
+        str | None, typer.Option(help="Layer after which to cut; the best one, as inspect ranks them, if not given.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
         "models"
     ),
@@ -109,7 +111,7 @@ def split(
 ) -> None:
     """Cut a functional Keras picture classifier after a layer, prove the cut and write both bundles.
 
-    Example: splitway split flowers.keras --at global_average_pooling2d --labels flowers.txt --range -1:1
+    Example: splitway split flowers.keras --labels flowers.txt --range=-1:1
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command

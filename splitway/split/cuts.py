@@ -71,6 +71,16 @@ def ranked(cuts: list[CutOption]) -> list[CutOption]:
     return sorted(possible, key=lambda cut: (not cut.leaves_something_to_train, round(cut.head_ms, 6)))
 
 
+def best_single(cuts: list[CutOption]) -> CutOption | None:
+    """The best cut that `split` makes today: one float32 tensor, in no nested model, a head to train."""
+    fit = (
+        cut
+        for cut in ranked(cuts)
+        if len(cut.tensors) == 1 and cut.tensors[0].dtype == "float32" and "/" not in cut.layer
+    )
+    return next((cut for cut in fit if cut.leaves_something_to_train), None)
+
+
 def flops(step: Step) -> float:
     """Estimate the floating-point operations of one row: two for each use of a weight, else one for each output."""
     if isinstance(step.layer, _FREE):

@@ -47,8 +47,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     subprocess.run([sys.executable, "-c", TINY], cwd=folder, env=environment, check=True, capture_output=True)
     (folder / "labels.txt").write_text("red\ngreen\nblue\n")
-    result = splitway("split", "tiny.keras", "--at", "pool", "--labels", "labels.txt", "--range", "0:1", cwd=folder)
+    result = splitway("split", "tiny.keras", "--labels", "labels.txt", "--range", "0:1", cwd=folder)
     assert result.returncode == 0, result.stderr
+    assert "cutting after pool, the best of its layers" in result.stderr
     assert "proof" in result.stdout
     return folder
 

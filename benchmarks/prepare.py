@@ -20,10 +20,12 @@ TRIVIAL_FEATURES = 2560
 
 def uncut() -> None:
     """Convert the whole default model as the bundles are converted."""
+    from splitway.bundle import read_manifest
     from splitway.split.cut import load_model
     from splitway.split.export import export_engines
 
-    (source,) = (ROOT / "models" / "source").glob("*.keras")
+    models = ROOT / "models"
+    source = models / read_manifest(models / "feature_extractor" / "1").source_model.path
     UNCUT.mkdir(parents=True)
     export_engines(load_model(source), UNCUT, "pixels", "probabilities")
 

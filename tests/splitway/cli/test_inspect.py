@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from splitway.bundle import Bundle
 from tests.support import one_line, splitway
 
 
-@pytest.fixture(scope="module")
-def source(models: Path) -> Path:
-    (file,) = (models / "source").glob("*.keras")
-    return file
+@pytest.fixture
+def source(models: Path, extractor_bundle: Bundle) -> Path:
+    return models / extractor_bundle.manifest.source_model.path
 
 
 def test_the_default_models_best_cut_is_its_pooled_features(source: Path, tmp_path: Path) -> None:

@@ -24,10 +24,6 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 MEMORY_WANTED, READY_WANTED_S = 0.5, 4.0
 """Of Ray Serve's resident memory; from the command to the first answer."""
 _COLOURS = {LIMIT: "#6b7280", SPLITWAY: "#2563eb", HANDWRITTEN: "#d97706", BENTOML: "#15803d", RAY_SERVE: "#9333ea"}
-_STYLE = (
-    ".ground{fill:#fff}.grid{stroke:#e5e7eb}text{font:12px system-ui,sans-serif;fill:#374151}"
-    "@media(prefers-color-scheme:dark){.ground{fill:#111827}.grid{stroke:#374151}text{fill:#d1d5db}}"
-)
 _WEIGHT = {
     "resident_mb": ("resident MB, all processes", "{:.0f}"),
     "proportional_mb": ("with shared pages counted once", "{:.0f}"),
@@ -80,7 +76,7 @@ def plot(rows: Rows) -> str:
         for name in names(rows)
     ]
     title = "Requests per second as a share of the uncut model in one process, by clients"
-    drawn = drawing(title, "clients", "share of in-process", lines, logarithmic="x", x_ticks=counts(rows), style=_STYLE)
+    drawn = drawing(title, "clients", "share of in-process", lines, logarithmic="x", x_ticks=counts(rows), alone=True)
     return f"{drawn}\n"
 
 

@@ -11,9 +11,7 @@ from gateway.events import AttemptEnded, Event
 from gateway.live_metrics import LiveMetrics
 from gateway.pipeline import Pipeline
 from gateway.stage_client import HopTimings
-from splitway.wire.outcome import outcome_of
-
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from splitway.wire.outcome import SECONDS, outcome_of
 
 
 class GatewayMetrics:
@@ -28,14 +26,14 @@ class GatewayMetrics:
             "splitway_gateway_duration_seconds",
             "Time to an answer.",
             ["route"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self.registry,
         )
         self._hops = Histogram(
             "splitway_gateway_hop_duration_seconds",
             "Time of one stage's turn as the gateway sees it.",
             ["stage"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self.registry,
         )
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from splitway.bundle import Manifest, Preprocessing, load_bundle, sha256_file
+from splitway.bundle import Manifest, Preprocessing, load_bundle
 from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
+from splitway.cli.source import load_and_show
 from splitway.errors import BundleError, ModelError, SetupError
 from splitway.split import default_model, efficientnet_lite
-from splitway.split.cut import load_model
 from splitway.split.cuts import best_single, find_cuts
 from splitway.split.fetch import cache_folder
 from splitway.split.pack import EXTRACTOR, HEAD
@@ -76,10 +76,7 @@ def _is_whole(out: Path, version: str) -> bool:
 def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
     """Cut a user's model."""
     _check_version(options.version)
-    if path.is_file():
-        ERR.print(f"{path}: SHA-256 {sha256_file(path)}", markup=False)
-    say(f"loading {path}")
-    model = load_model(path)
+    model = load_and_show(path, say)
     job = bundles.SplitJob(
         model=model,
         model_name=path.stem,

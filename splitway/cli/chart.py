@@ -9,6 +9,11 @@ from html import escape
 
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 20, 44, 46
+_STYLE = (
+    ".ground{fill:#fff}.grid{stroke:#e5e7eb}text{font:12px system-ui,sans-serif;fill:#374151}"
+    "@media(prefers-color-scheme:dark){.ground{fill:#111827}.grid{stroke:#374151}text{fill:#d1d5db}}"
+)
+"""Of a drawing in a file of its own; a page brings its own."""
 Points = Sequence[tuple[float, float]]
 
 
@@ -81,7 +86,7 @@ def drawing(
     *,
     logarithmic: str = "",
     x_ticks: Sequence[float] = (),
-    style: str = "",
+    alone: bool = False,
 ) -> str:
     """Draw lines over one pair of axes, as SVG that may stand in a page or in a file of its own.
 
@@ -92,7 +97,7 @@ def drawing(
         lines: what is drawn; points that are not finite are left out.
         logarithmic: names the axes that are: "x", "y" or "xy".
         x_ticks: where the grid is; round numbers if not given.
-        style: CSS, in a file of its own; it then has a ground of its own, `.ground`, too.
+        alone: whether it is a file of its own, and needs its style and a ground.
     """
     finite = [
         Line(each.name, each.colour, [p for p in each.points if all(map(math.isfinite, p))], each.dashed, each.dots)
@@ -113,7 +118,7 @@ def drawing(
         f'<text x="14" y="{_HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {_HEIGHT / 2})">'
         f"{escape(y_title)}</text>",
     ]
-    ground = f'<style>{style}</style><rect class="ground" width="{_WIDTH}" height="{_HEIGHT}"/>' if style else ""
+    ground = f'<style>{_STYLE}</style><rect class="ground" width="{_WIDTH}" height="{_HEIGHT}"/>' if alone else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">{ground}{"".join(parts)}</svg>'

@@ -11,11 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from splitway.bundle import sha256_file
 from splitway.cli.chart import Line, drawing
 from splitway.cli.console import ERR, OUT
+from splitway.cli.source import load_and_show
 from splitway.errors import ModelError
-from splitway.split.cut import load_model
 from splitway.split.cuts import CutOption, find_cuts, ranked
 
 _SHOWN = 10
@@ -25,7 +24,6 @@ _LEGEND = (
     "tensors: how many cross, KB/row: what they weigh; FLOPs and parameters: the backbone's share; head ms: what each "
     "further head on the same features costs, the wire included. Estimates."
 )
-_STYLE = ".ground{fill:#fff}.grid{stroke:#e5e7eb}text{font:12px system-ui,sans-serif;fill:#374151}"
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,15 @@ class Inspection:
     cuts: list[CutOption]
     best: list[CutOption]
 
+    def ranks(self) -> list[tuple[int | None, CutOption]]:
+        """Every cut with its rank from 1, None where it cannot be made, in the order of the layers."""
+        places = {id(cut): place for place, cut in enumerate(self.best, start=1)}
+        return [(places.get(id(cut)), cut) for cut in self.cuts]
+
 
 def inspect(path: Path, *, say: Callable[[str], None]) -> Inspection:
     """Read a model and find its cuts. Raises ModelError."""
-    if path.is_file():
-        ERR.print(f"{path}: SHA-256 {sha256_file(path)}", markup=False)
-    say(f"loading {path}")
-    model = load_model(path)
+    model = load_and_show(path, say)
     say("looking for cuts")
     cuts = find_cuts(model)
     if not cuts:
@@ -52,15 +52,13 @@ def inspect(path: Path, *, say: Callable[[str], None]) -> Inspection:
 
 def print_table(found: Inspection, *, every: bool) -> None:
     """Print the best cuts, or every layer with the reason why it cannot be cut."""
-    places = {id(cut): place for place, cut in enumerate(found.best, start=1)}
     table = Table(box=None, header_style="bold")
     table.add_column("", justify="right")
     table.add_column("after layer", no_wrap=True, overflow="ignore")
     for name in ("tensors", "KB/row", "FLOPs", "parameters", "head ms"):
         table.add_column(name, justify="right")
     table.add_column("")
-    for cut in found.cuts if every else found.best[:_SHOWN]:
-        place = places.get(id(cut))
+    for place, cut in found.ranks() if every else list(enumerate(found.best, start=1))[:_SHOWN]:
         style = "bold" if place == 1 else "dim" if place is None else None
         table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or "", style=style)
     (OUT if OUT.is_terminal else Console(width=_WIDE, highlight=False)).print(table)
@@ -76,8 +74,7 @@ def _cells(cut: CutOption) -> list[str]:
 
 def print_json(found: Inspection) -> None:
     """Print the same as one JSON object, the cuts in the order of the layers."""
-    places = {id(cut): place for place, cut in enumerate(found.best, start=1)}
-    cuts = [{"rank": places.get(id(cut)), **_figures(cut)} for cut in found.cuts]
+    cuts = [{"rank": place, **_figures(cut)} for place, cut in found.ranks()]
     best = found.best[0].layer if found.best else None
     print(json.dumps({"model": found.model, "best": best, "cuts": cuts}))
 
@@ -108,7 +105,7 @@ def write_plot(found: Inspection, path: Path) -> None:
         Line("a further head, ms", "#d97706", [(place, cut.head_ms) for place, cut in places], dots=False),
     ]
     title = f"{found.model}: what a cut after each layer costs"
-    drawn = drawing(title, "layer", "KB per row, ms", lines, logarithmic="y", style=_STYLE)
+    drawn = drawing(title, "layer", "KB per row, ms", lines, logarithmic="y", alone=True)
     if not drawn:
         raise ModelError("there is nothing to draw: no layer of this model can be cut")
     path.write_text(f"{drawn}\n", encoding="utf-8")

@@ -52,8 +52,7 @@ class StageRuntime:
         self._stage = make_stage(bundle, settings)
         self._engines: EnginePool | None = None
         self._loading: asyncio.Task[None] | None = None
-        cores = available_cores()
-        self._threads = settings.threads or (cores if bundle.manifest.role == "extractor" else 1)
+        self._threads = settings.engine_threads(bundle.manifest.role)
         self.metrics = StageMetrics(bundle.manifest, settings.engine)
         self.lifecycle = Lifecycle(self._not_ready_because)
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[settings.engine]
@@ -63,7 +62,9 @@ class StageRuntime:
         )
         self._batcher = Batcher(self._infer, policy)
         self._decoders = (
-            ThreadPoolExecutor(cores, thread_name_prefix="decode", initializer=give_way) if batch_rows > 1 else None
+            ThreadPoolExecutor(available_cores(), thread_name_prefix="decode", initializer=give_way)
+            if batch_rows > 1
+            else None
         )
         self.plane = DataPlane(
             bundle,

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from splitway.bundle import FEATURES, PROBABILITIES, Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
-from splitway.runtime.cores import available_cores
 from splitway.runtime.engine import load_engine, warm_up
 from splitway.runtime.settings import StageSettings
 from splitway.wire.tensor import Buffer
@@ -38,8 +37,8 @@ class InProcessChain:
         self._decode = PictureDecoder(
             preprocessing, PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
         )
-        self._backbone = load_engine(settings.engine, extractor, settings.threads or available_cores())
-        self._top = load_engine(settings.engine, head, settings.threads or 1)
+        self._backbone = load_engine(settings.engine, extractor, settings.engine_threads(extractor.manifest.role))
+        self._top = load_engine(settings.engine, head, settings.engine_threads(head.manifest.role))
         warm_up(self._backbone, extractor)
         warm_up(self._top, head)
 

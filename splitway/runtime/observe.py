@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from splitway.bundle import Manifest
-from splitway.wire.outcome import outcome_of
+from splitway.wire.outcome import SECONDS, outcome_of
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -24,13 +23,13 @@ class StageMetrics:
             "splitway_stage_requests_total", "Inference requests.", ["stage", "outcome"], registry=self.registry
         )
         self._duration = Histogram(
-            "splitway_stage_duration_seconds", "Time to an answer.", ["stage"], buckets=_SECONDS, registry=self.registry
+            "splitway_stage_duration_seconds", "Time to an answer.", ["stage"], buckets=SECONDS, registry=self.registry
         ).labels(**labels)
         self._compute = Histogram(
             "splitway_stage_compute_seconds",
             "Time in the engine per batch.",
             ["stage"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self.registry,
         ).labels(**labels)
         self._rows = Histogram(

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from splitway.bundle import Role
+from splitway.runtime.cores import available_cores
 from splitway.wire.v2_rest import Limits
 
 
@@ -42,6 +44,10 @@ class StageSettings(BaseSettings):
     """Time limit of a request that names none, in milliseconds."""
     max_timeout_ms: Annotated[float, Field(gt=0)] = 30_000.0
     """Longest time limit a request may ask for, in milliseconds."""
+
+    def engine_threads(self, role: Role) -> int:
+        """Threads for the engine of a bundle of this role."""
+        return self.threads or (available_cores() if role == "extractor" else 1)
 
     @property
     def limits(self) -> Limits:

@@ -58,7 +58,10 @@ class CutOption:
 def find_cuts(model: keras.Model) -> list[CutOption]:
     """Return a cut for each layer, in the order in which they run. Raises ModelError for a model without a graph."""
     graph = read_graph(model)
-    return [_option(graph, at) for at in range(len(graph.steps))]
+    work = [flops(step) for step in graph.steps]
+    parameters = _parameters(graph, set(range(len(graph.steps))))
+    never = _why_never(graph)
+    return [_option(graph, at, work, parameters, never) for at in range(len(graph.steps))]
 
 
 def ranked(cuts: list[CutOption]) -> list[CutOption]:
@@ -106,14 +109,12 @@ def _parameters(graph: Graph, positions: set[int]) -> int:
     return sum(math.prod(w.shape) for layer in layers.values() for w in getattr(layer, "weights", ()))
 
 
-def _option(graph: Graph, at_step: int) -> CutOption:
+def _option(graph: Graph, at_step: int, work: list[float], parameters: int, never: str | None) -> CutOption:
     step = graph.steps[at_step]
     before = graph.needed_for(at_step)
-    everything = set(range(len(graph.steps)))
-    after = everything - before
+    after = set(range(len(graph.steps))) - before
     tensors = _crossing(graph, after)
     size = sum(wire.bytes_per_row or 0 for wire in tensors)
-    work = [flops(each) for each in graph.steps]
     wire_ms = HOP_MS + size / 1e3 * MS_PER_KB
     return CutOption(
         step.name,
@@ -121,10 +122,10 @@ def _option(graph: Graph, at_step: int) -> CutOption:
         tensors,
         size,
         sum(work[at] for at in before) / max(1.0, sum(work)),
-        _parameters(graph, before) / max(1, _parameters(graph, everything)),
+        _parameters(graph, before) / max(1, parameters),
         wire_ms,
         wire_ms + sum(work[at] for at in after) / FLOPS_PER_MS,
-        _why_not(graph, step, after, tensors),
+        never or _why_not(graph, step, after, tensors),
     )
 
 
@@ -136,11 +137,16 @@ def _crossing(graph: Graph, after: set[int]) -> tuple[Wire, ...]:
     return tuple(wire for number, wire in sorted((taken | given_early).items()) if number not in made_after)
 
 
+def _why_never(graph: Graph) -> str | None:
+    """What keeps the whole model from being cut, wherever."""
+    if any(isinstance(step.layer, keras.layers.Lambda) for step in graph.steps):
+        return "the model has a Lambda layer: it carries code, and code is not taken from a model file"
+    return None
+
+
 def _why_not(graph: Graph, step: Step, after: set[int], tensors: tuple[Wire, ...]) -> str | None:
     uses = graph.uses_of(step.layer)
     inputs, outputs = ({wire.number for wire in wires} for wires in (graph.inputs, graph.outputs))
-    if any(isinstance(graph.steps[at].layer, keras.layers.Lambda) for at in range(len(graph.steps))):
-        return "the model has a Lambda layer: it carries code, and code is not taken from a model file"
     if not after:
         return "nothing is left for the head"
     if uses > 1:

@@ -10,6 +10,9 @@ from starlette.requests import ClientDisconnect
 
 from splitway.errors import SplitwayError
 
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of every histogram of seconds, so that those of gateway and stages can be laid side by side."""
+
 
 class outcome_of:  # noqa: N801 - used as a function; a class because a generator costs three times as much
     """Call `record` with `ok`, the error's code or `cancelled`, and the seconds, however the work inside ends."""

@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitway.errors import BundleError
 from splitway.wire.tensor import TensorSpec
@@ -24,8 +24,9 @@ FEATURES = "features"
 IMAGE = "image"
 PIXELS = "pixels"
 PROBABILITIES = "probabilities"
-Role = Literal["extractor", "head"]
-FeatureSpace = Field(pattern=r"^fs:[0-9a-f]{16}$")
+Role = Literal["extractor", "body", "head"]
+EngineName = Literal["litert", "tensorflow"]
+FeatureSpace = Annotated[str, Field(pattern=r"^fs:[0-9a-f]{16}$")]
 
 
 class _Part(BaseModel):
@@ -47,7 +48,7 @@ class TensorEntry(_Part):
 class EngineFile(_Part):
     """One file that an engine reads. The path is relative to the bundle and stays inside it."""
 
-    engine: Literal["litert", "tensorflow"]
+    engine: EngineName
     path: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0)
@@ -80,6 +81,8 @@ class Cut(_Part):
 
     layer: str
     bytes_per_row: int
+    tensors: tuple[str, ...] = ()
+    """The layers whose outputs cross, in the order of the tensors; empty where it is the layer's alone."""
 
 
 class Difference(_Part):
@@ -88,6 +91,8 @@ class Difference(_Part):
     max_abs: float
     max_ulp: int
     top1_equal: bool
+    ulp_histogram: dict[str, int] = {}
+    """How many numbers differ by how many units in the last place: `0`, `1`, `2-3`, `4-7`, ..."""
 
 
 class Proof(_Part):
@@ -113,7 +118,12 @@ class Manifest(_Part):
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
     engine_files: tuple[EngineFile, ...]
-    feature_space: str = FeatureSpace
+    engine: EngineName = "litert"
+    """What it was proved in, and is served by unless a stage is told otherwise."""
+    feature_space: FeatureSpace
+    """What an extractor's features are in; for a body and a head, what they must be in to be taken."""
+    gives_space: FeatureSpace | None = None
+    """What a body's own features are in."""
     preprocessing: Preprocessing | None = None
     labels: str | None = None
     """The labels' file, one per line."""
@@ -123,6 +133,22 @@ class Manifest(_Part):
     proof: Proof | None = None
     created: str
     tools: dict[str, str]
+
+    @model_validator(mode="after")
+    def _only_a_body_gives_another_space(self) -> Manifest:
+        if (self.role == "body") != (self.gives_space is not None):
+            raise ValueError("gives_space is for a body, and a body needs it")
+        return self
+
+    @property
+    def takes(self) -> str | None:
+        """The feature space of what comes in; None for an extractor, which takes no features."""
+        return None if self.role == "extractor" else self.feature_space
+
+    @property
+    def gives(self) -> str | None:
+        """The feature space of what goes out; None for a head, which gives answers."""
+        return self.feature_space if self.role == "extractor" else self.gives_space
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"
@@ -135,6 +161,13 @@ class Bundle:
         self.folder = folder
         self.manifest = manifest
         self.labels = labels
+        self._contents: dict[str, bytes] = {}
+
+    def content(self, path: str) -> bytes:
+        """A file's bytes, read once however many engines are made of them. Raises BundleError, OSError."""
+        if path not in self._contents:
+            self._contents[path] = (self.folder / path).read_bytes()
+        return self._contents[path]
 
     def engine_files(self, engine: str) -> dict[str, Path]:
         """The engine's files by their path in the bundle. Raises BundleError if there are none."""
@@ -150,7 +183,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def engine_file_entry(folder: Path, path: Path, engine: Literal["litert", "tensorflow"]) -> EngineFile:
+def engine_file_entry(folder: Path, path: Path, engine: EngineName) -> EngineFile:
     """Describe a file that has just been written into a bundle."""
     return EngineFile(
         engine=engine, path=path.relative_to(folder).as_posix(), sha256=sha256_file(path), size=path.stat().st_size
@@ -170,14 +203,14 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{path} is not a manifest: {where}: {first['msg']}") from error
 
 
-def load_bundle(folder: Path, *, role: Role) -> Bundle:
-    """Read and check a bundle: manifest, role, and the size and SHA-256 of every file it names.
+def load_bundle(folder: Path, *, role: Role | None = None) -> Bundle:
+    """Read and check a bundle: manifest, role if one is asked for, and size and SHA-256 of every file it names.
 
     Raises:
         BundleError: with the name of the file that is missing, damaged or in contradiction.
     """
     manifest = read_manifest(folder)
-    if manifest.role != role:
+    if role is not None and manifest.role != role:
         raise BundleError(f"{folder} holds a bundle of role {manifest.role}, where {role} is needed")
     for entry in manifest.engine_files:
         _check_file(folder, entry.path, entry.sha256, entry.size)
@@ -274,6 +307,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
     return {
         "role": manifest.role,
         "feature_space": manifest.feature_space,
+        "gives_space": manifest.gives_space,
         "source_model": manifest.source_model.name,
         "cut": manifest.cut.layer,
     }

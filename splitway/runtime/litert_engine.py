@@ -6,8 +6,7 @@ for bit whatever else was in its batch.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,8 @@ from splitway.bundle import Bundle
 from splitway.errors import BundleError, EngineFailed
 from splitway.runtime.engine import Arrays
 
-
-@lru_cache(maxsize=2)
-def _content(path: Path, sha256: str) -> bytes:  # noqa: ARG001 - the hash is part of the key
-    """The file's bytes, held once however many interpreters read them; another content has another hash."""
-    return path.read_bytes()
+ENDPOINT = "serve"
+"""The signature that the splitter writes."""
 
 
 class LiteRTEngine:
@@ -31,29 +27,36 @@ class LiteRTEngine:
     name = "litert"
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        (path,) = bundle.engine_files(self.name).values()
-        (sha256,) = (file.sha256 for file in bundle.manifest.engine_files if file.engine == self.name)
+        ((path, where),) = bundle.engine_files(self.name).items()
         try:
-            self._interpreter = Interpreter(model_content=_content(path, sha256), num_threads=threads)
+            self._interpreter = Interpreter(model_content=bundle.content(path), num_threads=threads)
             self._interpreter.allocate_tensors()
+            runner = self._interpreter.get_signature_runner(ENDPOINT)
         except (ValueError, RuntimeError) as error:
-            raise BundleError(f"{path} cannot be loaded by LiteRT: {error}") from error
+            raise BundleError(f"{where} cannot be loaded by LiteRT: {error}") from error
+        self._inputs = _indices(runner.get_input_details())
+        self._outputs = _indices(runner.get_output_details())
         manifest = bundle.manifest
-        details_in, details_out = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(details_in) != len(manifest.inputs) or len(details_out) != len(manifest.outputs):
-            raise BundleError(f"{path} has other inputs or outputs than its manifest")
-        self._input, self._input_index = manifest.inputs[0].name, details_in[0]["index"]
-        self._output, self._output_index = manifest.outputs[0].name, details_out[0]["index"]
+        names = ({entry.name for entry in manifest.inputs}, {entry.name for entry in manifest.outputs})
+        if names != (set(self._inputs), set(self._outputs)):
+            raise BundleError(f"{where} has other inputs or outputs than its manifest")
 
     def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        rows = inputs[self._input]
+        rows = len(next(iter(inputs.values())))
         try:
-            return {self._output: np.concatenate([self._row(rows[i : i + 1]) for i in range(len(rows))])}
+            answers = [self._row({name: array[i : i + 1] for name, array in inputs.items()}) for i in range(rows)]
         except (ValueError, RuntimeError) as error:
             raise EngineFailed(f"LiteRT could not run the model: {error}") from error
+        if rows == 1:
+            return answers[0]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in self._outputs}
 
-    def _row(self, row: NDArray[Any]) -> NDArray[Any]:
-        self._interpreter.set_tensor(self._input_index, row)
+    def _row(self, row: Arrays) -> dict[str, NDArray[Any]]:
+        for name, index in self._inputs.items():
+            self._interpreter.set_tensor(index, row[name])
         self._interpreter.invoke()
-        output: NDArray[Any] = self._interpreter.get_tensor(self._output_index)
-        return output
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+
+
+def _indices(details: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {name: int(detail["index"]) for name, detail in details.items()}

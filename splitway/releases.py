@@ -1,0 +1,111 @@
+"""Which versions belong together: releases at rest, in one file that stages, gateway and command line share.
+
+A release is one version of the extractor and one of each head, all of one feature space. The file is replaced whole, so
+that whoever reads it sees one state or the next.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from splitway.errors import SetupError
+
+FILE = "releases.json"
+_HISTORY = 200
+"""Events that are kept."""
+Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Release(_Part):
+    """Versions that move together."""
+
+    extractor: Version
+    heads: dict[str, Version]
+    feature_space: str
+    created: str
+
+
+class Trial(_Part):
+    """A release that gets a share of the requests: as answers (canary), or beside them, unseen (shadow)."""
+
+    release: ReleaseName
+    percent: Annotated[float, Field(gt=0, le=100)]
+    since: str
+
+
+class Event(_Part):
+    """What was done, and why."""
+
+    at: str
+    event: Literal["create", "canary", "shadow", "promote", "rollback"]
+    release: ReleaseName
+    reason: str = ""
+
+
+class Releases(_Part):
+    """The whole file."""
+
+    format: Literal[1] = 1
+    releases: dict[ReleaseName, Release] = {}
+    current: ReleaseName | None = None
+    previous: ReleaseName | None = None
+    canary: Trial | None = None
+    shadow: Trial | None = None
+    history: tuple[Event, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> Releases:
+        trials = [trial.release for trial in (self.canary, self.shadow) if trial is not None]
+        for name in (self.current, self.previous, *trials):
+            if name is not None and name not in self.releases:
+                raise ValueError(f"there is no release {name!r}")
+        return self
+
+    @property
+    def in_use(self) -> dict[str, Release]:
+        """The releases that requests may be sent to, by name."""
+        names = [self.current, self.previous, *(t.release for t in (self.canary, self.shadow) if t is not None)]
+        return {name: self.releases[name] for name in names if name is not None}
+
+    def noted(self, event: Event) -> Releases:
+        """The same with one more event in its history."""
+        return self.model_copy(update={"history": (*self.history, event)[-_HISTORY:]})
+
+
+def read_releases(path: Path) -> Releases | None:
+    """Return what the file holds; None if there is no file. Raises SetupError for one that cannot be read."""
+    try:
+        return Releases.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SetupError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise SetupError(f"{path} is no file of releases: {where}: {first['msg']}") from error
+
+
+def write_releases(path: Path, releases: Releases) -> None:
+    """Replace the file in one step. Raises SetupError if it cannot be written."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(releases.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise SetupError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

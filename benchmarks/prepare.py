@@ -20,14 +20,18 @@ TRIVIAL_FEATURES = 2560
 
 def uncut() -> None:
     """Convert the whole default model as the bundles are converted."""
-    from splitway.bundle import read_manifest
-    from splitway.split.cut import load_model
+    from splitway.bundle import PIXELS, PROBABILITIES, read_manifest
     from splitway.split.export import export_engines
+    from splitway.split.graph import Part
+    from splitway.split.source import load_model
 
     models = ROOT / "models"
     source = models / read_manifest(models / "feature_extractor" / "1").source_model.path
     UNCUT.mkdir(parents=True)
-    export_engines(load_model(source), UNCUT, "pixels", "probabilities")
+    graph = load_model(source).graph
+    (pixels,), (probabilities,) = graph.inputs.values(), graph.outputs.values()
+    whole = Part({PIXELS: pixels}, tuple(graph.steps), {PROBABILITIES: probabilities})
+    export_engines(whole, UNCUT, ("litert", "tensorflow"))
 
 
 def trivial() -> None:

@@ -20,6 +20,8 @@ from splitway.errors import BundleError
 from splitway.wire.tensor import TensorSpec
 
 MANIFEST = "stage.json"
+NAME = r"^[a-z][a-z0-9_]*$"
+"""What a stage may be called."""
 FEATURES = "features"
 IMAGE = "image"
 PIXELS = "pixels"
@@ -90,7 +92,8 @@ class Difference(_Part):
 
     max_abs: float
     max_ulp: int
-    top1_equal: bool
+    top1_equal: bool | None = None
+    """Whether the same class was first each time; None for outputs that are no probabilities."""
     ulp_histogram: dict[str, int] = {}
     """How many numbers differ by how many units in the last place: `0`, `1`, `2-3`, `4-7`, ..."""
 
@@ -112,7 +115,7 @@ class Proof(_Part):
 class Manifest(_Part):
     """`stage.json`."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=NAME)
     version: str = Field(pattern=r"^[1-9][0-9]*$")
     role: Role
     inputs: tuple[TensorEntry, ...]
@@ -248,13 +251,46 @@ def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
         BundleError: there is none; the line says where it was looked for and how to make one.
     """
     folder = models / stage
-    versions = [p.name for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    versions = [path.name for path in _versions(folder)]
     if version is None and versions:
-        version = max(versions, key=int)
+        version = versions[0]
     if version is None or version not in versions:
         wanted = f"{folder}/{version or '<version>'}"
         raise BundleError(f"no bundle at {wanted}; make one with: splitway build --out {models}")
     return folder / version
+
+
+def find_chain(models: Path, extractor: Path, head: str, version: str | None = None) -> list[Path]:
+    """Return the folders of the bundles from an extractor to a head: each takes what the one before it gives.
+
+    Args:
+        models: folder of the bundles.
+        extractor: where the chain begins.
+        head: the last bundle's name.
+        version: of the head; the newest that fits if not given.
+
+    Raises:
+        BundleError: no bundle takes the features on the way, or the head takes others.
+    """
+    chain, made = [extractor], read_manifest(extractor)
+    bodies = [folder for stage in sorted(models.glob("body_*")) for folder in _versions(stage)]
+    while True:
+        following = next((b for b in bodies if read_manifest(b).takes == made.gives and b not in chain), None)
+        if following is None:
+            break
+        chain.append(following)
+        made = read_manifest(following)
+    heads = [find_bundle(models, head, version)] if version else _versions(models / head)
+    fitting = [folder for folder in heads if read_manifest(folder).takes == made.gives]
+    if heads and not fitting:
+        raise BundleError(f"{chain[-1]} gives features of {made.gives}, but {heads[0]} was trained on {read_manifest(heads[0]).takes}")
+    return [*chain, fitting[0] if fitting else find_bundle(models, head)]
+
+
+def _versions(stage: Path) -> list[Path]:
+    """The folders of a stage's versions, the newest first."""
+    found = [p for p in stage.iterdir() if p.name.isdigit()] if stage.is_dir() else []
+    return sorted(found, key=lambda folder: int(folder.name), reverse=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

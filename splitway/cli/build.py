@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from splitway.bundle import Manifest, Preprocessing, load_bundle
+from splitway.bundle import NAME, PROBABILITIES, Manifest, Preprocessing, load_bundle
 from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
-from splitway.cli.source import load_and_show
+from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import BundleError, ModelError, SetupError
 from splitway.split import default_model, efficientnet_lite
-from splitway.split.cuts import best_single, find_cuts
+from splitway.split.cut import takes_pictures
+from splitway.split.cuts import best_cut, find_cuts
 from splitway.split.fetch import cache_folder
-from splitway.split.pack import EXTRACTOR, HEAD
+from splitway.split.graph import Graph
+from splitway.split.loaded import of_keras
+from splitway.split.pack import BODY, EXTRACTOR, HEAD
 
 Say = Callable[[str], None]
 
@@ -27,7 +30,7 @@ class SplitOptions:
     """What the user said of a model of theirs."""
 
     at: str | None
-    """The layer to cut after; the best one if not given."""
+    """The layers to cut after, separated by commas; the best one if not given."""
     out: Path
     labels: Path | None
     pixel_range: str
@@ -35,6 +38,8 @@ class SplitOptions:
     resample: str
     samples: Path | None
     version: str
+    head: str = HEAD
+    source: SourceOptions = field(default_factory=SourceOptions)
 
 
 def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_only: bool, say: Say) -> None:
@@ -51,9 +56,8 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
         OUT.print(f"weights and labels are in {cache}")
         return
     job = bundles.SplitJob(
-        model=model,
-        model_name=efficientnet_lite.NAME,
-        at=efficientnet_lite.CUT_LAYER,
+        model=of_keras(model, efficientnet_lite.NAME),
+        at=(efficientnet_lite.CUT_LAYER,),
         out=out,
         preprocessing=default_model.PREPROCESSING,
         labels=labels,
@@ -61,7 +65,7 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
         version=version,
         force=True,
     )
-    report(out, *bundles.split(job, say))
+    report(out, bundles.split(job, say))
 
 
 def _is_whole(out: Path, version: str) -> bool:
@@ -76,75 +80,88 @@ def _is_whole(out: Path, version: str) -> bool:
 def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
     """Cut a user's model."""
     _check_version(options.version)
-    model = load_and_show(path, say)
+    _check_head(options.head)
+    labels = _read_labels(options.labels)
+    model = load_and_show(path, options.source, say)
+    at = tuple(name.strip() for name in options.at.split(",")) if options.at else _best_cut(model.graph, say)
     job = bundles.SplitJob(
         model=model,
-        model_name=path.stem,
-        at=options.at or _best_cut(model, say),
+        at=at,
         out=options.out,
-        preprocessing=_preprocessing(model.inputs[0].shape, model.inputs[0].dtype, options),
-        labels=_read_labels(options.labels),
+        preprocessing=_preprocessing(model.graph, options),
+        labels=labels,
         samples=options.samples,
         version=options.version,
         force=force,
+        head=options.head,
     )
-    report(options.out, *bundles.split(job, say))
+    report(options.out, bundles.split(job, say))
 
 
-def _best_cut(model: Any, say: Say) -> str:
+def _best_cut(graph: Graph, say: Say) -> tuple[str, ...]:
     say("looking for the best cut")
-    best = best_single(find_cuts(model))
-    if best is None:
-        raise ModelError("no layer of this model can be cut as it is; splitway inspect --all says why")
+    best = best_cut(find_cuts(graph))
     ERR.print(f"cutting after {best.layer}, the best of its layers; --at chooses another", markup=False)
-    return best.layer
+    return (best.layer,)
 
 
-def verify(models: Path, samples: Path | None, version: str | None, *, say: Say) -> None:
+def verify(models: Path, samples: Path | None, version: str | None, custom_objects: str | None, *, say: Say) -> None:
     """Prove bundles again."""
-    report(models, *bundles.verify(models, samples, version, say))
+    report(models, bundles.verify(models, samples, version, say, custom_objects=custom_objects))
 
 
-def report(models: Path, extractor: Manifest, head: Manifest) -> None:
+def report(models: Path, stages: list[Manifest]) -> None:
     """Say what was made and how well it is proved."""
-    proof = extractor.proof
-    assert proof is not None
+    proof = stages[0].proof
+    assert proof is not None, "what is reported has been proved"
     found, same = proof.against_uncut, proof.against_same_engine
-    OUT.print(f"{models}/{extractor.name}/{extractor.version} and {models}/{head.name}/{head.version}", markup=False)
-    OUT.print(f"  feature space  {extractor.feature_space}")
-    OUT.print(
-        f"  cut            after {extractor.cut.layer}, {extractor.cut.bytes_per_row} bytes per row", markup=False
-    )
+    OUT.print(" and ".join(f"{models}/{stage.name}/{stage.version}" for stage in stages), markup=False)
+    for stage in stages[:-1]:
+        cut = stage.cut if stage.role == "extractor" else stages[stages.index(stage) + 1].cut
+        tensors = f" in {len(cut.tensors)} tensors" if len(cut.tensors) > 1 else ""
+        OUT.print(f"  feature space  {stage.gives}")
+        OUT.print(f"  cut            after {cut.layer}, {cut.bytes_per_row} bytes per row{tensors}", markup=False)
     OUT.print(
         f"  proof          {proof.inputs} inputs in batches of {', '.join(map(str, proof.batch_sizes))}: at most "
-        f"{found.max_abs:.2g} from the uncut Keras model ({proof.tolerance:g} allowed), same class first"
+        f"{found.max_abs:.2g} from the uncut model ({proof.tolerance:g} allowed)"
+        + (", same class first" if found.top1_equal else "")
     )
     if same is not None:
         OUT.print(
             f"                 at most {same.max_abs:.2g} ({same.max_ulp} ULP) from the uncut model in {proof.engine}"
         )
+    elsewhere = [stage.name for stage in stages if stage.engine == "tensorflow"]
+    if elsewhere:
+        OUT.print(f"  engine         TensorFlow for {', '.join(elsewhere)}: LiteRT cannot run it, or not as exactly")
+    if PROBABILITIES not in {entry.name for entry in stages[-1].outputs}:
+        named = ", ".join(entry.name for entry in stages[-1].outputs)
+        OUT.print(f"  outputs        {named}: no probabilities of classes; ask /v2/models/pipeline, not /v1/classify")
 
 
-def _preprocessing(shape: tuple[int | None, ...], dtype: str, options: SplitOptions) -> Preprocessing:
+def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
+    """How pictures become the model's input; None for a model that takes something else."""
     try:
         low, high = (float(part) for part in options.pixel_range.split(":"))
     except ValueError as error:
         raise SetupError(f"--range must be LOW:HIGH, such as 0:1 or -1:1, not {options.pixel_range!r}") from error
-    if dtype == "uint8" and (low, high) != (0.0, 255.0):
+    if not takes_pictures(graph):
+        return None
+    (wire,) = graph.inputs.values()
+    if wire.dtype == "uint8" and (low, high) != (0.0, 255.0):
         raise SetupError("the model takes uint8 pixels: leave --range at 0:255")
     try:
         return Preprocessing.model_validate(
             {
-                "height": shape[1],
-                "width": shape[2],
+                "height": wire.shape[0],
+                "width": wire.shape[1],
                 "crop": options.crop,
                 "resample": options.resample,
                 "range": (low, high),
-                "datatype": "UINT8" if dtype == "uint8" else "FP32",
+                "datatype": "UINT8" if wire.dtype == "uint8" else "FP32",
             }
         )
-    except (ValidationError, IndexError) as error:
-        raise ModelError(f"the model's input {shape} with these options cannot be fed with pictures") from error
+    except ValidationError as error:
+        raise ModelError(f"the model's input {wire.shape} with these options cannot be fed with pictures") from error
 
 
 def _read_labels(path: Path | None) -> list[str] | None:
@@ -159,3 +176,8 @@ def _read_labels(path: Path | None) -> list[str] | None:
 def _check_version(version: str) -> None:
     if not version.isdigit() or version.startswith("0"):
         raise SetupError(f"--version must be a whole number from 1 up, not {version!r}")
+
+
+def _check_head(name: str) -> None:
+    if not re.fullmatch(NAME, name) or name == EXTRACTOR or name.startswith(f"{BODY}_"):
+        raise SetupError(f"--head must be a name of small letters, digits and _, and no other stage's, not {name!r}")

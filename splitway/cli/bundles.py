@@ -1,158 +1,247 @@
-"""The offline work behind `splitway build`, `split` and `verify`: make bundles, prove them, keep both or neither."""
+"""The offline work behind `splitway build`, `split` and `verify`: make bundles, prove them, keep all or none."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
-import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from splitway.bundle import (
     PIXELS,
     PROBABILITIES,
     Bundle,
+    EngineName,
     Manifest,
     Preprocessing,
     Proof,
     SourceModel,
-    engine_file_entry,
     find_bundle,
+    find_chain,
     load_bundle,
     read_manifest,
-    sha256_file,
     staged,
     write_manifest,
 )
-from splitway.errors import BundleError
-from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
-from splitway.runtime.inprocess import InProcessStage
-from splitway.split.cut import cut_model, load_model
-from splitway.split.export import LITERT_FILE, convert_to_litert
-from splitway.split.pack import EXTRACTOR, HEAD, SOURCE, SOURCE_FILE, PackPlan, pack
-from splitway.split.prove import Classify, Pixels, proof_inputs, prove, uncut_in_keras
+from splitway.errors import BundleError, ModelError, ProofError
+from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.runtime.inprocess import InProcessStage, in_turn
+from splitway.split.cut import CutModel, cut_model
+from splitway.split.export import export_engines
+from splitway.split.graph import Part
+from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.split.pack import EXTRACTOR, HEAD, SOURCE, PackPlan, pack, stage_names
+from splitway.split.proof_inputs import picture_inputs, random_inputs, tensor_inputs
+from splitway.split.prove import (
+    HALF_PRECISION_TOLERANCE,
+    TOLERANCE,
+    Answers,
+    are_probabilities,
+    check_finite,
+    in_batches,
+    prove,
+)
+from splitway.split.source import fingerprint, load_model
 
 Say = Callable[[str], None]
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+_UNCUT_BATCH = 8
 
 
 @dataclass(frozen=True)
 class SplitJob:
     """What to cut, where, and what to make of it."""
 
-    model: keras.Model
-    model_name: str
-    at: str
+    model: LoadedModel
+    at: tuple[str, ...]
     out: Path
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
+    """Of the pictures that it takes; None where it takes other tensors."""
     labels: list[str] | None
     samples: Path | None
     version: str
     force: bool
+    head: str = HEAD
 
 
-def split(job: SplitJob, say: Say) -> tuple[Manifest, Manifest]:
+@dataclass(frozen=True)
+class Question:
+    """What a cut is proved on, and what the uncut model answers."""
+
+    inputs: Answers
+    expected: Answers
+    tolerance: float
+
+
+def split(job: SplitJob, say: Say) -> list[Manifest]:
     """Cut, pack and prove; the bundles take their places only if the proof holds.
 
     Raises:
         BundleError: the version is there already and `force` is not set.
         ModelError, ProofError: the model cannot be cut, or the pieces differ from it.
+        SetupError: the files cannot be written.
     """
-    targets = [job.out / stage / job.version for stage in (EXTRACTOR, HEAD)]
+    say(f"cutting {job.model.name} at {', '.join(job.at)}")
+    cut = cut_model(job.model.graph, job.at)
+    names = stage_names(len(cut.parts), job.head)
+    targets = [job.out / name / job.version for name in names]
     for target in targets:
         if target.exists() and not job.force:
             raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
-    say(f"cutting {job.model_name} at {job.at}")
-    cut = cut_model(job.model, job.at)
-    source_folder = job.out / SOURCE / f"{job.model_name}-{job.version}"
+    say("asking the uncut model")
+    question = _ask(job.model, job.preprocessing, _sample_pixels(job.samples, job.preprocessing))
+    cut, question = _as_classifier(cut, question)
+    source_folder = job.out / SOURCE / f"{job.model.name}-{job.version}"
     try:
-        with staged(*targets, source_folder) as (extractor, head, kept):
+        with staged(*targets, source_folder) as (*folders, kept):
             source = _keep_source(job, kept, source_folder)
-            pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version), extractor, head, say)
-            return _prove_folders(job.model, extractor, head, job.samples, say)
+            pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version, job.head), folders, say)
+            return _prove_folders(cut.whole, folders, question, say)
     finally:
-        _remove_empty(job.out)
+        _remove_empty(job.out, names)
+
+
+def _as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
+    """Call a classifier's one output what it is."""
+    if not are_probabilities(question.expected):
+        return cut, question
+    ((wire,), (array,)) = cut.parts[-1].gives.values(), question.expected.values()
+    wires = {PROBABILITIES: wire}
+    last = replace(cut.parts[-1], gives=wires)
+    cut.graph.outputs = wires
+    return replace(cut, parts=(*cut.parts[:-1], last)), replace(question, expected={PROBABILITIES: array})
 
 
 def _keep_source(job: SplitJob, folder: Path, place: Path) -> SourceModel:
     """Keep the uncut model beside the bundles: `splitway verify` needs it."""
-    file = folder / SOURCE_FILE
-    job.model.save(file)
-    path = (place / SOURCE_FILE).relative_to(job.out).as_posix()
-    return SourceModel(name=job.model_name, sha256=sha256_file(file), path=path)
+    copy = job.model.keep(folder)
+    path = (place / copy.name).relative_to(job.out).as_posix()
+    return SourceModel(name=job.model.name, sha256=fingerprint(copy), path=path)
 
 
-def _remove_empty(out: Path) -> None:
-    for folder in (out / SOURCE, out / EXTRACTOR, out / HEAD, out):
+def _remove_empty(out: Path, names: list[str]) -> None:
+    for folder in (out / SOURCE, *(out / name for name in names), out):
         with contextlib.suppress(OSError):  # not empty, or never made
             folder.rmdir()
 
 
-def verify(models: Path, samples: Path | None, version: str | None, say: Say) -> tuple[Manifest, Manifest]:
+def verify(
+    models: Path, samples: Path | None, version: str | None, say: Say, *, custom_objects: str | None = None
+) -> list[Manifest]:
     """Prove bundles again and write the proof into their manifests.
 
     Raises:
-        BundleError: a bundle or the uncut model is missing or damaged, or the two are of different feature spaces.
+        BundleError: a bundle or the uncut model is missing or damaged, or the stages are of different feature spaces.
         ProofError: the pieces differ from the uncut model; the manifests stay as they were.
     """
-    extractor, head = (find_bundle(models, stage, version) for stage in (EXTRACTOR, HEAD))
-    source = read_manifest(extractor).source_model
+    folders = find_chain(models, find_bundle(models, EXTRACTOR, version), HEAD, version)
+    manifests = [read_manifest(folder) for folder in folders]
+    source = manifests[0].source_model
     path = models / source.path
-    if not path.is_file():
+    if not path.exists():
         raise BundleError(f"the uncut model {path} is missing; split the model again")
-    if sha256_file(path) != source.sha256:
+    if fingerprint(path) != source.sha256:
         raise BundleError(f"{path} is corrupted: its SHA-256 is not the one in the manifest; split the model again")
     say(f"loading the uncut model {source.name}")
-    return _prove_folders(load_model(path), extractor, head, samples, say)
+    preprocessing = manifests[0].preprocessing
+    size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
+    model = load_model(path, allow_legacy=True, custom_objects=custom_objects, picture_size=size)
+    question = _ask(model, preprocessing, _sample_pixels(samples, preprocessing))
+    graph = model.graph
+    takes = dict(zip((entry.name for entry in manifests[0].inputs), graph.inputs.values(), strict=True))
+    gives = dict(zip((entry.name for entry in manifests[-1].outputs), graph.outputs.values(), strict=True))
+    named = dict(zip(gives, question.expected.values(), strict=True))
+    whole = Part(takes, tuple(graph.steps), gives)
+    return _prove_folders(whole, folders, replace(question, expected=named), say)
 
 
-def _prove_folders(
-    model: keras.Model, extractor: Path, head: Path, samples: Path | None, say: Say
-) -> tuple[Manifest, Manifest]:
-    bundles = load_bundle(extractor, role="extractor"), load_bundle(head, role="head")
-    spaces = [bundle.manifest.feature_space for bundle in bundles]
-    if spaces[0] != spaces[1]:
-        raise BundleError(f"{extractor} gives features of {spaces[0]}, but {head} was trained on {spaces[1]}")
-    proof = _prove(model, bundles[0], bundles[1], samples, say)
-    for bundle in bundles:
-        write_manifest(bundle.folder, bundle.manifest.model_copy(update={"proof": proof}))
-    return read_manifest(extractor), read_manifest(head)
-
-
-def _prove(model: keras.Model, extractor: Bundle, head: Bundle, samples: Path | None, say: Say) -> Proof:
-    preprocessing = extractor.manifest.preprocessing
+def _ask(model: LoadedModel, preprocessing: Preprocessing | None, samples: list[NDArray[np.uint8]]) -> Question:
+    """Give the uncut model what the pieces will be given. Raises ProofError where it has no answer."""
+    count = random_inputs(model.graph)
     if preprocessing is None:
-        raise BundleError(f"{extractor.folder}: an extractor's manifest must say how pictures are preprocessed")
-    engine = "litert"
-    backbone, top = InProcessStage(extractor, engine), InProcessStage(head, engine)
-
-    def served(pixels: Pixels) -> np.ndarray:
-        return top(backbone(to_model_input(pixels, preprocessing)))
-
-    say("converting the uncut model, to compare within one engine")
-    with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
-        same_engine = _uncut_in_engine(model, extractor, head, Path(folder), preprocessing)
-        inputs = proof_inputs(_sample_pixels(samples, preprocessing), preprocessing)
-        say(f"proving the cut on {len(inputs)} inputs")
-        return prove(served, uncut_in_keras(model, preprocessing), same_engine, inputs, engine)
-
-
-def _uncut_in_engine(
-    model: keras.Model, extractor: Bundle, head: Bundle, folder: Path, preprocessing: Preprocessing
-) -> Classify:
-    """The uncut model as a bundle of its own, in the engine that serves."""
-    file = folder / LITERT_FILE
-    file.write_bytes(convert_to_litert(model, PIXELS, PROBABILITIES))
-    update = {"outputs": head.manifest.outputs, "engine_files": (engine_file_entry(folder, file, "litert"),)}
-    uncut = InProcessStage(Bundle(folder, extractor.manifest.model_copy(update=update), ()), "litert")
-    return lambda pixels: uncut(to_model_input(pixels, preprocessing))
+        inputs: Answers = tensor_inputs(model.graph, count)
+    else:
+        inputs = dict.fromkeys(model.graph.inputs, picture_inputs(samples, preprocessing, count))
+    try:
+        expected = in_batches(model.run, inputs, _UNCUT_BATCH)
+    except Exception as error:  # whatever the model's own layers raise
+        raise ModelError(f"the uncut model itself cannot be run: {error}") from error
+    check_finite(expected)
+    if preprocessing is not None:
+        inputs = {PIXELS: next(iter(inputs.values()))}
+    half = any(wire.dtype in ("float16", "bfloat16") for step in model.graph.steps for wire in step.gives)
+    return Question(inputs, expected, HALF_PRECISION_TOLERANCE if half else TOLERANCE)
 
 
-def _sample_pixels(samples: Path | None, preprocessing: Preprocessing) -> list[Pixels]:
-    if samples is None:
+def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
+    """Prove what lies in the folders and write the proof, and the engine that it holds for, into each manifest."""
+    bundles = [load_bundle(folder) for folder in folders]
+    _check_spaces(bundles)
+    manifests = [bundle.manifest for bundle in bundles]
+    try:
+        proof = _prove(whole, bundles, question, say)
+    except ProofError as error:
+        if all(manifest.engine == "tensorflow" for manifest in manifests):
+            raise
+        say(f"in LiteRT {error.detail}; trying TensorFlow")
+        manifests = [manifest.model_copy(update={"engine": "tensorflow"}) for manifest in manifests]
+        again = [Bundle(b.folder, m, b.labels) for b, m in zip(bundles, manifests, strict=True)]
+        proof = _prove(whole, again, question, say)
+    proved = [manifest.model_copy(update={"proof": proof}) for manifest in manifests]
+    for folder, manifest in zip(folders, proved, strict=True):
+        write_manifest(folder, manifest)
+    return proved
+
+
+def _check_spaces(bundles: list[Bundle]) -> None:
+    for one, other in pairwise(bundles):
+        if one.manifest.gives != other.manifest.takes:
+            raise BundleError(
+                f"{one.folder} gives features of {one.manifest.gives}, "
+                f"but {other.folder} was trained on {other.manifest.takes}"
+            )
+
+
+def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> Proof:
+    engines = sorted({bundle.manifest.engine for bundle in bundles})
+    stages = [InProcessStage(bundle) for bundle in bundles]
+    same = None
+    if len(engines) == 1:
+        say(f"exporting the uncut model, to compare within {engines[0]}")
+        same = _uncut_in_engine(whole, bundles, question, engines[0])
+    rows = len(next(iter(question.inputs.values())))
+    say(f"proving the cut on {rows} inputs")
+    return prove(
+        lambda inputs: in_turn(stages, inputs),
+        question.expected,
+        same,
+        question.inputs,
+        "+".join(engines),
+        question.tolerance,
+    )
+
+
+def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, engine: EngineName) -> Answers | None:
+    """What the uncut model, as a bundle of its own, answers in the engine that serves; None where it cannot run it."""
+    first, last = bundles[0].manifest, bundles[-1].manifest
+    with tempfile.TemporaryDirectory(prefix="splitway-") as name:
+        folder = Path(name)
+        try:
+            files = export_engines(whole, folder, (engine,))
+        except ModelError:
+            return None
+        update = {"outputs": last.outputs, "engine_files": files, "engine": engine}
+        uncut = InProcessStage(Bundle(folder, first.model_copy(update=update), ()))
+        return in_batches(uncut, question.inputs, _UNCUT_BATCH)
+
+
+def _sample_pixels(samples: Path | None, preprocessing: Preprocessing | None) -> list[NDArray[np.uint8]]:
+    if samples is None or preprocessing is None:
         return []
     if not samples.is_dir():
         raise BundleError(f"there is no folder of samples at {samples}")

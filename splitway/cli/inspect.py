@@ -13,7 +13,7 @@ from rich.table import Table
 
 from splitway.cli.chart import Line, drawing
 from splitway.cli.console import ERR, OUT
-from splitway.cli.source import load_and_show
+from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
 from splitway.split.cuts import CutOption, find_cuts, ranked
 
@@ -40,11 +40,11 @@ class Inspection:
         return [(places.get(id(cut)), cut) for cut in self.cuts]
 
 
-def inspect(path: Path, *, say: Callable[[str], None]) -> Inspection:
+def inspect(path: Path, options: SourceOptions, *, say: Callable[[str], None]) -> Inspection:
     """Read a model and find its cuts. Raises ModelError."""
-    model = load_and_show(path, say)
+    model = load_and_show(path, options, say)
     say("looking for cuts")
-    cuts = find_cuts(model)
+    cuts = find_cuts(model.graph)
     if not cuts:
         raise ModelError(f"{path} has no layers to cut between")
     return Inspection(model.name, cuts, ranked(cuts))

@@ -23,6 +23,16 @@ app = typer.Typer(
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Samples = Annotated[Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
+Model = Annotated[
+    Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
+]
+AllowLegacy = Annotated[bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")]
+CustomObjects = Annotated[
+    str | None, typer.Option(help="Module (name or file.py) with the model's own classes; it is imported, so it runs.")
+]
+Size = Annotated[
+    str, typer.Option(metavar="HEIGHTxWIDTH", help="Of the pictures, for a model that takes them of any size.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]
 
 
@@ -61,12 +71,15 @@ def build(
 
 @app.command()
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
+    model: Model,
     every: Annotated[
         bool, typer.Option("--all", help="Every layer in its order, and why it cannot be cut where it cannot.")
     ] = False,
     plot: Annotated[Path | None, typer.Option(help="SVG file to draw the cuts into.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    allow_legacy: AllowLegacy = False,
+    custom_objects: CustomObjects = None,
+    size: Size = "224x224",
 ) -> None:
     """Say where a model can be cut: what crosses, how much work stays on either side, and which cut is best.
 
@@ -77,8 +90,10 @@ def inspect(
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import inspect as command
+        from splitway.cli.source import SourceOptions, parse_size
 
-        found = command.inspect(model, say=steps.say)
+        options = SourceOptions(allow_legacy, custom_objects, parse_size(size))
+        found = command.inspect(model, options, say=steps.say)
         steps.stop()
         if plot is not None:
             command.write_plot(found, plot)
@@ -90,9 +105,13 @@ def inspect(
 
 @app.command()
 def split(
-    model: Annotated[Path, typer.Argument(help="A model saved with model.save('name.keras').")],
+    model: Model,
     at: Annotated[
-        str | None, typer.Option(help="Layer after which to cut; the best one, as inspect ranks them, if not given.")
+        str | None,
+        typer.Option(
+            metavar="LAYER[,LAYER...]",
+            help="Layers after which to cut, one less than stages; the best one, as inspect ranks them, if not given.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
         "models"
@@ -107,16 +126,26 @@ def split(
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
     version: Version = "1",
+    head: Annotated[str, typer.Option(help="Name of the last bundle.")] = "classifier",
     force: Force = False,
+    allow_legacy: AllowLegacy = False,
+    custom_objects: CustomObjects = None,
+    size: Size = "224x224",
 ) -> None:
-    """Cut a functional Keras picture classifier after a layer, prove the cut and write both bundles.
+    """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
-    Example: splitway split flowers.keras --labels flowers.txt --range=-1:1
+    A model of one RGB picture is served as one: crop, resize and --range become part of the feature space. Any other
+    takes its tensors as they are. Where LiteRT cannot run a stage, or not as exactly, TensorFlow serves it.
+
+    Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
+        from splitway.cli.source import SourceOptions, parse_size
 
-        options = command.SplitOptions(at, out, labels, pixel_range, crop, resample, _default_samples(samples), version)
+        source = SourceOptions(allow_legacy, custom_objects, parse_size(size))
+        shown = _default_samples(samples)
+        options = command.SplitOptions(at, out, labels, pixel_range, crop, resample, shown, version, head, source)
         command.split(model, options, force=force, say=steps.say)
 
 
@@ -125,6 +154,7 @@ def verify(
     models: Annotated[Path, typer.Argument(help="Folder of the bundles.")] = Path("models"),
     samples: Samples = None,
     version: Annotated[str | None, typer.Option(help="Version to verify; the highest if not given.")] = None,
+    custom_objects: CustomObjects = None,
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
 
@@ -133,7 +163,7 @@ def verify(
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
 
-        command.verify(models, _default_samples(samples), version, say=steps.say)
+        command.verify(models, _default_samples(samples), version, custom_objects, say=steps.say)
 
 
 @app.command()

@@ -1,20 +1,44 @@
-"""A model file that the user names: its hash is shown before anything in it is read."""
+"""A model that the user names: its hash is shown before anything in it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
-from splitway.bundle import sha256_file
 from splitway.cli.console import ERR
-from splitway.split.cut import load_model
+from splitway.errors import SetupError
+from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.split.source import fingerprint, load_model
 
 
-def load_and_show(path: Path, say: Callable[[str], None]) -> keras.Model:
-    """Show the file's SHA-256, then load it. Raises ModelError."""
-    if path.is_file():
-        ERR.print(f"{path}: SHA-256 {sha256_file(path)}", markup=False)
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user allows while a model is read."""
+
+    allow_legacy: bool = False
+    custom_objects: str | None = None
+    """A module with the model's own classes."""
+    picture_size: tuple[int, int] = DEFAULT_PICTURE_SIZE
+    """Height and width, for a model that takes pictures of any."""
+
+
+def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]) -> LoadedModel:
+    """Show the SHA-256 of a file, or of a folder's files, then load it. Raises ModelError."""
+    if path.exists():
+        ERR.print(f"{path}: SHA-256 {fingerprint(path)}", markup=False)
     say(f"loading {path}")
-    return load_model(path)
+    return load_model(
+        path,
+        allow_legacy=options.allow_legacy,
+        custom_objects=options.custom_objects,
+        picture_size=options.picture_size,
+    )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH, or one number for both. Raises SetupError."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 4096 for part in parts):
+        raise SetupError(f"--size must be HEIGHTxWIDTH in pixels, such as 224x224, not {text!r}")
+    return int(parts[0]), int(parts[-1])

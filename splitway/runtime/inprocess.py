@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.runtime.engine import load_engine
+from splitway.runtime.engine import Arrays, load_engine
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
     FEATURE_SPACE,
@@ -21,19 +22,25 @@ from splitway.wire.v2_json import (
 
 
 class InProcessStage:
-    """Runs a bundle on arrays, each call through a binary request and a binary response."""
+    """Runs a bundle on arrays, each call through a binary request and a binary response.
 
-    def __init__(self, bundle: Bundle, engine: str, threads: int = 1) -> None:
+    Args:
+        bundle: what to run.
+        engine: what runs it; the one that its manifest names if not given.
+        threads: of the engine.
+    """
+
+    def __init__(self, bundle: Bundle, engine: str | None = None, threads: int = 1) -> None:
         self.manifest = bundle.manifest
-        self._engine = load_engine(engine, bundle, threads)
+        self._engine = load_engine(engine or bundle.manifest.engine, bundle, threads)
 
-    def __call__(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the model's output for n rows of input."""
-        entry = self.manifest.inputs[0]
-        tensor = Tensor.of_array(entry.name, array, {FEATURE_SPACE: self.manifest.feature_space})
-        body, length = build_request(InferRequest((tensor,), parameters={"binary_data_output": True}))
-        reply, reply_length = self._serve(body, length)
-        return parse_response(reply, reply_length).output(self.manifest.outputs[0].name).array
+    def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Return the model's outputs for n rows of its inputs."""
+        space = {FEATURE_SPACE: self.manifest.feature_space}
+        tensors = tuple(Tensor.of_array(entry.name, inputs[entry.name], space) for entry in self.manifest.inputs)
+        body, length = build_request(InferRequest(tensors, parameters={"binary_data_output": True}))
+        response = parse_response(*self._serve(body, length))
+        return {entry.name: response.output(entry.name).array for entry in self.manifest.outputs}
 
     def _serve(self, body: bytes, length: str) -> tuple[bytes, str | None]:
         request = parse_request(body, length)
@@ -42,3 +49,10 @@ class InProcessStage:
         outputs = self._engine.infer({tensor.name: tensor.array for tensor in request.inputs})
         tensors = tuple(Tensor.of_array(name, array) for name, array in outputs.items())
         return build_response(InferResponse(self.manifest.name, self.manifest.version, tensors), request)
+
+
+def in_turn(stages: Sequence[InProcessStage], inputs: Arrays) -> Arrays:
+    """Run stages one after the other, each on what the one before it gave."""
+    for stage in stages:
+        inputs = stage(inputs)
+    return inputs

@@ -1,151 +1,183 @@
-"""Cut a functional Keras model at one tensor, and name the space that its features live in."""
+"""Cut a model's graph into parts, and name the spaces that their features live in."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 
-from splitway.bundle import Preprocessing
-from splitway.errors import ModelError, first_line
+from splitway.bundle import FEATURES, PIXELS, Preprocessing
+from splitway.errors import ModelError
+from splitway.split.cuts import CARRIED, why_never, why_not
+from splitway.split.graph import Graph, Part, Step, Wire
+from splitway.split.names import features_names
 
-_FLOAT_BYTES = 4
-_PICTURE_RANK = 4
-_VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name")
+_PICTURE_TYPES = ("uint8", "float32", "float16")
 
 
 @dataclass(frozen=True)
 class CutModel:
-    """The two halves of a model, and the features between them."""
+    """A model in parts that follow each other."""
 
-    uncut: keras.Model
-    backbone: keras.Model
-    head: keras.Model
-    layer: str
-    feature_shape: tuple[int, ...]
-    """One row of the features, without the batch dimension."""
-
-    @property
-    def bytes_per_row(self) -> int:
-        return int(np.prod(self.feature_shape)) * _FLOAT_BYTES
+    graph: Graph
+    parts: tuple[Part, ...]
+    """Two or more; what one gives, the next takes."""
+    layers: tuple[str, ...]
+    """After which it was cut, in order: one less than parts."""
+    crossing: tuple[tuple[str, ...], ...]
+    """For each cut, the layers (or inputs) whose tensors cross."""
 
     @property
-    def classes(self) -> int:
-        return int(self.uncut.outputs[0].shape[-1])
+    def whole(self) -> Part:
+        """The model uncut, with the names that the parts have at its ends."""
+        return Part(self.parts[0].takes, tuple(self.graph.steps), self.parts[-1].gives)
+
+    def bytes_per_row(self, cut: int) -> int:
+        """Of everything that crosses at a cut."""
+        return sum(wire.bytes_per_row or 0 for wire in self.parts[cut].gives.values())
 
 
-def load_model(path: Path) -> keras.Model:
-    """Load a `.keras` file without running code from it.
-
-    Raises:
-        ModelError: not such a file, or it holds what cannot be loaded safely.
-    """
-    if path.suffix != ".keras":
-        raise ModelError(f"{path} is not a .keras file; save the model with model.save('name.keras')")
-    if not path.is_file():
-        raise ModelError(f"there is no file {path}")
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a damaged or foreign archive raises what its readers stumble over
-        raise ModelError(f"{path} cannot be loaded: {first_line(error)}") from error
-    return model
+def takes_pictures(graph: Graph) -> bool:
+    """Whether the model's one input can be an RGB picture of a fixed size."""
+    wires = list(graph.inputs.values())
+    if len(wires) != 1 or wires[0].dtype not in _PICTURE_TYPES:
+        return False
+    shape = wires[0].shape
+    return len(shape) == 3 and shape[-1] == 3 and None not in shape
 
 
-def cut_model(model: keras.Model, at: str) -> CutModel:
-    """Cut after the layer `at`.
+def cut_model(graph: Graph, at: Sequence[str]) -> CutModel:
+    """Cut after each of the layers `at`, in whatever order they are named.
 
     Raises:
-        ModelError: the model is not a functional picture classifier with one input and one output, there is no such
-            layer, or more than this layer's output crosses the cut.
+        ModelError: there is no such layer, the model cannot be cut there, or not served at all; says why.
     """
-    _check_model(model)
-    layer = _find_layer(model, at)
-    tensor = _output_in(model, layer)
-    if not isinstance(tensor, keras.KerasTensor) or tensor.dtype != "float32":
-        raise ModelError(f"layer {at!r} does not give one float32 tensor, which is what can be cut today")
-    if None in tensor.shape[1:]:
-        raise ModelError(f"layer {at!r} gives rows of unknown shape {tensor.shape[1:]}")
-    if any(tensor is output for output in model.outputs):
-        raise ModelError(f"layer {at!r} is the model's last: nothing is left for the head")
-    try:
-        backbone = keras.Model(model.inputs[0], tensor, name="backbone")
-        head = keras.Model(tensor, model.outputs[0], name="head")
-    except ValueError as error:
-        raise ModelError(
-            f"the model cannot be cut at {at!r}: more than its output crosses the cut (a connection goes around it)"
-        ) from error
-    return CutModel(model, backbone, head, at, tuple(int(n) for n in tensor.shape[1:]))
+    if reason := why_never(graph):
+        raise ModelError(reason)
+    befores = _befores(graph, at)
+    _check_ends(graph)
+    bounds = [frozenset[int](), *(before for before, _ in befores), frozenset(range(len(graph.steps)))]
+    inputs = dict(graph.inputs)
+    if takes_pictures(graph):
+        inputs = {PIXELS: next(iter(inputs.values()))}
+    edges = [inputs]
+    for before, _ in befores:
+        wires = graph.crossing(before)
+        edges.append(dict(zip(features_names(len(wires), FEATURES), wires, strict=True)))
+    edges.append(dict(graph.outputs))
+    parts = tuple(
+        Part(edges[i], tuple(graph.steps[s] for s in sorted(bounds[i + 1] - bounds[i])), edges[i + 1])
+        for i in range(len(befores) + 1)
+    )
+    crossing = tuple(tuple(_maker(graph, wire) for wire in edge.values()) for edge in edges[1:-1])
+    return CutModel(graph, parts, tuple(name for _, name in befores), crossing)
 
 
-def _check_model(model: keras.Model) -> None:
-    lambdas = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Lambda)]
-    if lambdas:
-        raise ModelError(f"layer {lambdas[0]!r} is a Lambda: it carries code, and code is not taken from a model file")
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs:
-        raise ModelError("the model is not functional: build it from keras.Input to be able to cut it")
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be cut today")
-    shape = inputs[0].shape
-    if (
-        len(shape) != _PICTURE_RANK
-        or None in shape[1:]
-        or shape[-1] != 3
-        or inputs[0].dtype not in ("uint8", "float32")
-    ):
+def _befores(graph: Graph, at: Sequence[str]) -> list[tuple[frozenset[int], str]]:
+    """For each cut, what runs before it, and its layer; the smallest first."""
+    positions = [find_step(graph, name) for name in at]
+    if not positions:
+        raise ModelError("no layer is named to cut after")
+    ordered = sorted(positions, key=lambda position: (len(graph.needed_for(position)), position))
+    befores: list[tuple[frozenset[int], str]] = []
+    before: frozenset[int] = frozenset()
+    for position in ordered:
+        more = before | graph.needed_for(position)
+        name = graph.steps[position].name
+        if more == before:
+            raise ModelError(f"between {befores[-1][1]!r} and {name!r} there is nothing to run: name each cut once")
+        if reason := why_not(graph, position, more):
+            raise ModelError(f"the model cannot be cut after {name!r}: {reason}")
+        before = more
+        befores.append((before, name))
+    return befores
+
+
+def find_step(graph: Graph, name: str) -> int:
+    """The position of the step of this name: a layer's, with or without the nested models around it, or a nested
+    model's, which stands for its last layer.
+
+    Raises:
+        ModelError: there is none, or several; names the nearest.
+    """
+    names = [step.name for step in graph.steps]
+    found = [at for at, each in enumerate(names) if each == name]
+    if not found and name in graph.nested:
+        found = [graph.nested[name]]
+    found = found or [at for at, each in enumerate(names) if each.endswith(f"/{name}")]
+    owners = {id(graph.steps[at].owner) for at in found}
+    if len(owners) > 1:
+        raise ModelError(f"several layers are called {name!r}: name one of {', '.join(names[at] for at in found[:4])}")
+    if found:
+        return found[-1]
+    if name in graph.inputs:
+        raise ModelError(f"{name!r} is an input of the model: there is nothing before it to cut off")
+    holder = next((step for step in graph.steps if name in step.parts), None)
+    if holder is not None:
         raise ModelError(
-            f"the model's input is {inputs[0].dtype} {shape}; pictures (None, height, width, 3) of uint8 or float32 "
-            "are taken"
+            f"{name!r} runs inside the layer {holder.name!r} ({holder.kind}), which cannot be cut through; "
+            f"cut after {holder.name!r}"
         )
-    if len(outputs[0].shape) != 2 or outputs[0].dtype != "float32":
-        raise ModelError(f"the model's output is {outputs[0].dtype} {outputs[0].shape}, not float32 (None, classes)")
+    near = difflib.get_close_matches(name, [*names, *graph.nested], n=3) or names[-3:]
+    raise ModelError(f"the model has no layer {name!r}; did you mean {', '.join(map(repr, near))}?")
 
 
-def _find_layer(model: keras.Model, name: str) -> keras.layers.Layer:
-    names = [layer.name for layer in model.layers]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3) or names[-3:]
-        raise ModelError(f"the model has no layer {name!r}; did you mean {', '.join(map(repr, near))}?")
-    return model.get_layer(name)
+def _check_ends(graph: Graph) -> None:
+    """Raise ModelError for inputs and outputs that cannot travel."""
+    for what, wires in (("input", graph.inputs), ("output", graph.outputs)):
+        for name, wire in wires.items():
+            if not wire.has_rows:
+                raise ModelError(
+                    f"the model's {what} {name!r} has no rows of its own: it is the same for a whole batch"
+                )
+            if wire.travels_as not in CARRIED:
+                raise ModelError(f"the model's {what} {name!r} is {wire.dtype}, which the wire does not carry")
+            if None in wire.shape:
+                shown = ", ".join("?" if n is None else str(n) for n in wire.shape)
+                raise ModelError(
+                    f"the model's {what} {name!r} has rows of unknown shape ({shown}); build it with a fixed one"
+                )
 
 
-def _output_in(model: keras.Model, layer: keras.layers.Layer) -> Any:
-    """The layer's output in this model's own graph; a nested model's `output` lies in a graph of its own."""
-    graph = getattr(model, "_functional", None) or model  # a Sequential model keeps its graph in a functional one
-    nodes = [node for level in graph._nodes_by_depth.values() for node in level if node.operation is layer]
-    if len(nodes) != 1:
-        raise ModelError(f"layer {layer.name!r} is used {len(nodes)} times; a cut needs a layer that is used once")
-    outputs = nodes[0].output_tensors
-    return outputs[0] if len(outputs) == 1 else outputs
+def _maker(graph: Graph, wire: Wire) -> str:
+    made = (step.name for step in graph.steps if wire in step.gives)
+    return next(made, None) or next(name for name, each in graph.inputs.items() if each == wire)
 
 
-def feature_space(cut: CutModel, preprocessing: Preprocessing) -> str:
-    """Fingerprint all that gives a feature vector its meaning: graph, weights, preprocessing and cut.
+def feature_space(cut: CutModel, place: int, preprocessing: Preprocessing | None) -> str:
+    """Fingerprint all that gives the features at a cut their meaning: graph, weights, preprocessing and cut.
 
-    Two features with the same fingerprint may be compared, averaged and classified together; others may not.
+    Two features with the same fingerprint may be compared, averaged and classified together; others may not. Names of
+    layers have no part in it.
+
+    Args:
+        cut: the model in parts.
+        place: which cut, from 0.
+        preprocessing: of pictures, where the model takes them.
     """
-    digest = hashlib.sha256()
-    graph = _stable(cut.backbone.get_config())
-    graph.pop("name", None)
-    parts = {"graph": graph, "preprocessing": preprocessing.model_dump(mode="json"), "cut": cut.layer}
-    digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
-    for variable in cut.backbone.variables:
-        array = np.ascontiguousarray(variable.numpy())
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
+    steps = [step for part in cut.parts[: place + 1] for step in part.steps]
+    numbers: dict[int, int] = {}
+    for wire in (*cut.graph.inputs.values(), *(wire for step in steps for wire in step.gives)):
+        numbers.setdefault(wire.number, len(numbers))
+    parts = {
+        "inputs": [[*map(str, wire.shape), wire.dtype] for wire in cut.graph.inputs.values()],
+        "steps": [_described(step, numbers) for step in steps],
+        "outputs": [numbers[wire.number] for wire in cut.parts[place].gives.values()],
+        "preprocessing": preprocessing and preprocessing.model_dump(mode="json"),
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    for step in steps:
+        for weight in step.weights:
+            array = np.ascontiguousarray(weight.numpy())
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(array.tobytes())
     return f"fs:{digest.hexdigest()[:16]}"
 
 
-def _stable(config: Any) -> Any:
-    """Drop what changes without changing the meaning: unset options and bookkeeping."""
-    if isinstance(config, dict):
-        return {k: _stable(v) for k, v in config.items() if v is not None and k not in _VOLATILE_KEYS}
-    if isinstance(config, list | tuple):
-        return [_stable(value) for value in config]
-    return config
+def _described(step: Step, numbers: dict[int, int]) -> dict[str, object]:
+    takes = [numbers[wire.number] for wire in step.takes]
+    return {**step.identity, "takes": takes, "gives": [numbers[wire.number] for wire in step.gives]}

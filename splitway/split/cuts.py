@@ -6,23 +6,22 @@ the tensors made in the one and taken in the other: one after most layers, sever
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
-from splitway.split.graph import Graph, Step, Wire, read_graph
+from splitway.errors import ModelError
+from splitway.split.graph import Graph, Wire
+from splitway.wire.tensor import NUMPY_DTYPES
 
 HOP_MS = 1.0
 """One more hop through the gateway with next to nothing in it: `network` of the classifier's hop, which carries 5 KB
 (docs/operations.md, `splitway bench --explain`)."""
 MS_PER_KB = 0.006
 """What each further kilobyte adds: the same for the extractor's hop, which carries 42 KB."""
-_FREE = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
-"""Layers that compute nothing when they serve."""
 FLOPS_PER_MS = 1.6e8
 """Of one client's inference: EfficientNet-Lite0's 0.8 GFLOPs in 4.9 ms (the same page)."""
+CARRIED = {str(dtype) for dtype in NUMPY_DTYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,11 @@ class CutOption:
         return self.parameters_before < 1
 
 
-def find_cuts(model: keras.Model) -> list[CutOption]:
-    """Return a cut for each layer, in the order in which they run. Raises ModelError for a model without a graph."""
-    graph = read_graph(model)
-    work = [flops(step) for step in graph.steps]
-    parameters = _parameters(graph, set(range(len(graph.steps))))
-    never = _why_never(graph)
-    return [_option(graph, at, work, parameters, never) for at in range(len(graph.steps))]
+def find_cuts(graph: Graph) -> list[CutOption]:
+    """Return a cut for each layer, in the order in which they run."""
+    work = [step.flops for step in graph.steps]
+    parameters = _parameters(graph, range(len(graph.steps)))
+    return [_option(graph, at, work, parameters) for at in range(len(graph.steps))]
 
 
 def ranked(cuts: list[CutOption]) -> list[CutOption]:
@@ -74,94 +71,72 @@ def ranked(cuts: list[CutOption]) -> list[CutOption]:
     return sorted(possible, key=lambda cut: (not cut.leaves_something_to_train, round(cut.head_ms, 6)))
 
 
-def best_single(cuts: list[CutOption]) -> CutOption | None:
-    """The best cut that `split` makes today: one float32 tensor, in no nested model, a head to train."""
-    fit = (
-        cut
-        for cut in ranked(cuts)
-        if len(cut.tensors) == 1 and cut.tensors[0].dtype == "float32" and "/" not in cut.layer
-    )
-    return next((cut for cut in fit if cut.leaves_something_to_train), None)
+def best_cut(cuts: list[CutOption]) -> CutOption:
+    """The best cut that leaves a head something to train; any that can be made where none does.
+
+    Raises:
+        ModelError: no layer can be cut.
+    """
+    possible = ranked(cuts)
+    if not possible:
+        reasons = sorted({cut.why_not for cut in cuts if cut.why_not})
+        raise ModelError(f"no layer of this model can be cut: {'; '.join(reasons[:2]) or 'it has too few'}")
+    return possible[0]
 
 
-def flops(step: Step) -> float:
-    """Estimate the floating-point operations of one row: two for each use of a weight, else one for each output."""
-    if isinstance(step.layer, _FREE):
-        return 0.0
-    kernels = [weight.shape for weight in getattr(step.layer, "weights", ()) if len(weight.shape) > 1]
-    if not kernels or isinstance(step.layer, keras.layers.Embedding):
-        return float(sum(math.prod(n or 1 for n in wire.shape) for wire in step.gives))
-    return float(sum(2 * math.prod(shape) for shape in kernels) * _positions(step))
+def _parameters(graph: Graph, positions: Iterable[int]) -> int:
+    owners = {id(graph.steps[at].owner): graph.steps[at].parameters for at in positions}
+    return sum(owners.values())
 
 
-def _positions(step: Step) -> int:
-    """How often a layer's kernels are applied to one row: at each place of its output, or of its input."""
-    if isinstance(step.layer, keras.layers.RNN):
-        return step.takes[0].shape[0] or 1
-    transposed = isinstance(step.layer, keras.layers.Conv1DTranspose | keras.layers.Conv2DTranspose)
-    shape = (step.takes if transposed else step.gives)[0].shape
-    places = shape[1:] if getattr(step.layer, "data_format", None) == "channels_first" else shape[:-1]
-    return math.prod(n or 1 for n in places)
-
-
-def _parameters(graph: Graph, positions: set[int]) -> int:
-    layers = {id(graph.steps[at].layer): graph.steps[at].layer for at in positions}
-    return sum(math.prod(w.shape) for layer in layers.values() for w in getattr(layer, "weights", ()))
-
-
-def _option(graph: Graph, at_step: int, work: list[float], parameters: int, never: str | None) -> CutOption:
+def _option(graph: Graph, at_step: int, work: list[float], parameters: int) -> CutOption:
     step = graph.steps[at_step]
     before = graph.needed_for(at_step)
     after = set(range(len(graph.steps))) - before
-    tensors = _crossing(graph, after)
+    tensors = graph.crossing(before)
     size = sum(wire.bytes_per_row or 0 for wire in tensors)
     wire_ms = HOP_MS + size / 1e3 * MS_PER_KB
     return CutOption(
         step.name,
-        type(step.layer).__name__,
+        step.kind,
         tensors,
         size,
         sum(work[at] for at in before) / max(1.0, sum(work)),
         _parameters(graph, before) / max(1, parameters),
         wire_ms,
         wire_ms + sum(work[at] for at in after) / FLOPS_PER_MS,
-        never or _why_not(graph, step, after, tensors),
+        why_never(graph) or why_not(graph, at_step, before),
     )
 
 
-def _crossing(graph: Graph, after: set[int]) -> tuple[Wire, ...]:
-    """What the head takes from the backbone or from the model's inputs, in the order in which it was made."""
-    taken = {wire.number: wire for at in after for wire in graph.steps[at].takes}
-    made_after = {wire.number for at in after for wire in graph.steps[at].gives}
-    given_early = {wire.number: wire for wire in graph.outputs if wire.number not in made_after} if after else {}
-    return tuple(wire for number, wire in sorted((taken | given_early).items()) if number not in made_after)
+def why_never(graph: Graph) -> str | None:
+    """What keeps the whole model from being served, wherever it is cut."""
+    return next((step.refusal for step in graph.steps if step.refusal is not None), None)
 
 
-def _why_never(graph: Graph) -> str | None:
-    """What keeps the whole model from being cut, wherever."""
-    if any(isinstance(step.layer, keras.layers.Lambda) for step in graph.steps):
-        return "the model has a Lambda layer: it carries code, and code is not taken from a model file"
-    return None
-
-
-def _why_not(graph: Graph, step: Step, after: set[int], tensors: tuple[Wire, ...]) -> str | None:
-    uses = graph.uses_of(step.layer)
-    inputs, outputs = ({wire.number for wire in wires} for wires in (graph.inputs, graph.outputs))
-    if not after:
+def why_not(graph: Graph, at_step: int, before: frozenset[int]) -> str | None:
+    """Why there can be no cut after a step that leaves these steps before it; None if there can."""
+    step = graph.steps[at_step]
+    uses = graph.uses_of(step.owner)
+    if len(before) == len(graph.steps):
         return "nothing is left for the head"
     if uses > 1:
         return f"the layer is used {uses} times; a cut needs one that is used once"
-    if any(wire.number in inputs for wire in tensors):
-        return "what comes after needs the model's input as well"
-    if any(wire.number in outputs for wire in tensors):
-        return "an output of the model is made before it"
-    return next((reason for wire in tensors if (reason := _cannot_travel(wire))), None)
+    owners = {id(graph.steps[at].owner) for at in before if graph.steps[at].weights}
+    shared = next((s for at, s in enumerate(graph.steps) if at not in before and id(s.owner) in owners), None)
+    if shared is not None:
+        return f"it goes through {shared.name!r}, which is used on both sides: its weights would be in two stages"
+    return next((reason for wire in graph.crossing(before) if (reason := _cannot_travel(wire))), None)
 
 
 def _cannot_travel(wire: Wire) -> str | None:
+    if wire.masked:
+        return "a tensor that crosses carries a mask, which would stay behind: cut after the layers that use the mask"
+    if not wire.has_rows:
+        return "a tensor that crosses has no rows of its own: it is the same for a whole batch"
     if None in wire.shape:
         return f"a tensor that crosses has rows of unknown shape {_shown(wire.shape)}"
-    if wire.bytes_per_row is None or wire.dtype == "bfloat16":
+    if wire.travels_as not in CARRIED:
         return f"a tensor that crosses is {wire.dtype}, which the wire does not carry"
     return None
 

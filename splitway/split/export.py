@@ -1,50 +1,107 @@
-"""From a Keras model to the files that engines read."""
+"""From a part of a model to the files that engines read."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from splitway.bundle import EngineFile, engine_file_entry
-from splitway.errors import ModelError
+from splitway.bundle import EngineFile, EngineName, TensorEntry, engine_file_entry
+from splitway.errors import ModelError, SetupError, first_line
+from splitway.split.graph import Part, Wire
+from splitway.wire.tensor import DATATYPES, NUMPY_DTYPES
 
 LITERT_FILE = "model.tflite"
 SAVED_MODEL = "saved_model"
 ENDPOINT = "serve"
 
 
-def export_saved_model(model: keras.Model, folder: Path, input_name: str, output_name: str, rows: int | None) -> None:
-    """Write a SavedModel with one endpoint, for `rows` rows or (None) any number."""
-    shape = (rows, *model.inputs[0].shape[1:])
-    spec = tf.TensorSpec(shape, model.inputs[0].dtype, name=input_name)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(ENDPOINT, lambda x: {output_name: model(x, training=False)}, input_signature=[spec])
-    archive.write_out(str(folder), verbose=False)
+def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
+    """What a manifest says of the tensors at an end of a part."""
+    by_numpy = {str(dtype): name for dtype, name in DATATYPES.items()}
+    return tuple(
+        TensorEntry(name=name, datatype=by_numpy[wire.travels_as], shape=(-1, *(int(n or 0) for n in wire.shape)))
+        for name, wire in wires.items()
+    )
 
 
-def convert_to_litert(model: keras.Model, input_name: str, output_name: str) -> bytes:
+class _Served(tf.Module):
+    """A part as TensorFlow saves it: one function, and all that it uses."""
+
+    def __init__(self, part: Part, rows: int | None) -> None:
+        super().__init__()
+        self._part = part
+        weights = {id(weight): weight for step in part.steps for weight in step.weights}
+        self.kept = [getattr(weight, "value", weight) for weight in weights.values()]
+        self.tables = [table for step in part.steps for table in _tables(step.owner)]
+        specs = [tf.TensorSpec((rows, *wire.shape), wire.travels_as, name=name) for name, wire in part.takes.items()]
+        self.function = tf.function(self._run, input_signature=specs, autograph=False)
+
+    def _run(self, *values: Any) -> dict[str, Any]:
+        part = self._part
+        inside = [tf.cast(v, wire.dtype) for v, wire in zip(values, part.takes.values(), strict=True)]
+        made = zip(part.gives.items(), part.run(inside), strict=True)
+        return {name: tf.identity(tf.cast(value, wire.travels_as), name=name) for (name, wire), value in made}
+
+
+def _tables(owner: Any) -> list[Any]:
+    """The lookup tables of a preprocessing layer."""
+    table = getattr(owner, "lookup_table", None)
+    return [] if table is None else [table]
+
+
+def export_saved_model(part: Part, folder: Path, rows: int | None = None) -> None:
+    """Write a SavedModel with one signature, for `rows` rows or (None) any number.
+
+    Raises:
+        ModelError: TensorFlow cannot run or save it.
+        SetupError: the files cannot be written.
+    """
+    try:
+        served = _Served(part, rows)
+        tf.saved_model.save(served, str(folder), signatures={ENDPOINT: served.function.get_concrete_function()})
+    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.UnknownError) as error:
+        raise SetupError(f"cannot write {folder}: {first_line(error)}") from error
+    except (ValueError, TypeError, AssertionError, NotImplementedError, tf.errors.OpError) as error:
+        raise ModelError(f"the model cannot be exported: {first_line(error)}") from error
+
+
+def convert_to_litert(part: Part) -> bytes:
     """Return a LiteRT model of one row. Raises ModelError if an operation cannot be converted."""
     with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
+        export_saved_model(part, Path(folder), rows=1)
         try:
-            export_saved_model(model, Path(folder), input_name, output_name, rows=1)
             converted: bytes = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[ENDPOINT]).convert()
-        except Exception as error:  # Keras and the converter raise what their C++ parts happen to raise
-            raise ModelError(
-                f"the model cannot be converted to LiteRT: {str(error).strip().splitlines()[0]}"
-            ) from error
+        except Exception as error:  # the converter raises what its C++ parts happen to raise
+            raise ModelError(f"it cannot be converted to LiteRT: {_reason(error)}") from error
     return converted
 
 
-def export_engines(model: keras.Model, folder: Path, input_name: str, output_name: str) -> tuple[EngineFile, ...]:
-    """Write the files of every engine into a bundle's folder and describe them."""
-    litert = folder / LITERT_FILE
-    litert.write_bytes(convert_to_litert(model, input_name, output_name))
-    saved_model = folder / SAVED_MODEL
-    export_saved_model(model, saved_model, input_name, output_name, rows=None)
-    files = [engine_file_entry(folder, litert, "litert")]
-    files += [engine_file_entry(folder, p, "tensorflow") for p in sorted(saved_model.rglob("*")) if p.is_file()]
+def _reason(error: Exception) -> str:
+    """The operations that stand in the way where the converter names them, else its first line."""
+    lines = str(error).splitlines()
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("TF Select ops:", "Custom ops:"))]
+    return f"LiteRT has no {', '.join(named)}" if named else first_line(error)
+
+
+def export_engines(part: Part, folder: Path, engines: tuple[EngineName, ...]) -> tuple[EngineFile, ...]:
+    """Write the files of these engines into a bundle's folder and describe them. Raises ModelError, SetupError."""
+    files: list[EngineFile] = []
+    if "litert" in engines:
+        litert = folder / LITERT_FILE
+        litert.write_bytes(convert_to_litert(part))
+        files.append(engine_file_entry(folder, litert, "litert"))
+    if "tensorflow" in engines:
+        saved_model = folder / SAVED_MODEL
+        export_saved_model(part, saved_model)
+        written = sorted(path for path in saved_model.rglob("*") if path.is_file())
+        files += [engine_file_entry(folder, path, "tensorflow") for path in written]
     return tuple(files)
+
+
+def numpy_type(wire: Wire) -> Any:
+    """The numpy type in which a tensor travels."""
+    return NUMPY_DTYPES[entries({"x": wire})[0].datatype]

@@ -1,19 +1,19 @@
-"""A Keras model as steps: each use of a layer, in the order in which they run, nested models opened.
+"""A model as steps, whatever it was saved by: each use of a layer, in an order in which they can run.
 
-Keras keeps this in nodes whose names are private; this is the only place that reads them.
+The readers (`keras_graph`, `saved_model`) make graphs; cutting, proving and packing know nothing else of a model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 
-from splitway.errors import ModelError
+_OTHER_ON_THE_WIRE = {"bfloat16": "float32"}
+"""Datatypes that travel as another which holds every value of theirs."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,22 @@ class Wire:
     number: int
     shape: tuple[int | None, ...]
     dtype: str
+    has_rows: bool = True
+    """Whether its first dimension is the batch."""
+    masked: bool = False
+    """Whether a Keras mask goes with it, for layers that come later."""
+
+    @property
+    def travels_as(self) -> str:
+        """The datatype in which it crosses a cut."""
+        return _OTHER_ON_THE_WIRE.get(self.dtype, self.dtype)
 
     @property
     def bytes_per_row(self) -> int | None:
         """None if rows have no fixed shape, or the datatype no fixed size."""
         if None in self.shape or self.dtype == "string":
             return None
-        itemsize = 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
-        return math.prod(n or 0 for n in self.shape) * itemsize
+        return math.prod(n or 0 for n in self.shape) * np.dtype(self.travels_as).itemsize
 
 
 @dataclass(frozen=True)
@@ -38,86 +46,84 @@ class Step:
     """One use of a layer. The name of a layer in a nested model begins with the model's: `backbone/conv1`."""
 
     name: str
-    layer: Any
+    kind: str
     takes: tuple[Wire, ...]
     gives: tuple[Wire, ...]
+    run: Callable[[Sequence[Any]], Sequence[Any]]
+    """TensorFlow tensors of `takes` to those of `gives`, as when serving."""
+    owner: Any
+    """The layer: the same object wherever it is used again, and what an export has to keep hold of."""
+    identity: dict[str, Any] = field(default_factory=dict)
+    """What it computes, apart from its weights, as JSON."""
+    weights: tuple[Any, ...] = ()
+    flops: float = 0.0
+    """Of one row, estimated."""
+    parts: frozenset[str] = frozenset()
+    """Names of layers that run inside this one and nowhere else."""
+    refusal: str | None = None
+    """Why a model with it cannot be served at all."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers among its weights."""
+        return sum(math.prod(weight.shape) for weight in self.weights)
 
 
 @dataclass
 class Graph:
-    """All steps in the order in which they can run, and what goes in and comes out."""
+    """All steps in the order in which they can run, and what goes in and comes out, by name."""
 
-    inputs: list[Wire] = field(default_factory=list)
-    outputs: list[Wire] = field(default_factory=list)
+    inputs: dict[str, Wire] = field(default_factory=dict)
+    outputs: dict[str, Wire] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    nested: dict[str, int] = field(default_factory=dict)
+    """Position of the last step of each nested model, by the model's name."""
     _wires: int = 0
 
-    def wire(self, tensor: Any) -> Wire:
-        """A wire for a tensor that has none yet."""
+    def wire(self, shape: Sequence[int | None], dtype: str, *, masked: bool = False) -> Wire:
+        """A new wire for a tensor of this whole shape, batch dimension included."""
         self._wires += 1
-        return Wire(self._wires, tuple(tensor.shape[1:]), str(tensor.dtype))
+        return Wire(self._wires, tuple(shape[1:]), dtype, bool(shape) and shape[0] is None, masked)
 
-    def uses_of(self, layer: Any) -> int:
+    def uses_of(self, owner: Any) -> int:
         """How many steps run this layer."""
-        return sum(step.layer is layer for step in self.steps)
+        return sum(step.owner is owner for step in self.steps)
 
-    def needed_for(self, at_step: int) -> set[int]:
+    def needed_for(self, position: int) -> frozenset[int]:
         """Positions of all steps that must have run for the outputs of the one at a position, its own included."""
         maker = {wire.number: at for at, each in enumerate(self.steps) for wire in each.gives}
         found: set[int] = set()
-        to_see = [at_step]
+        to_see = [position]
         while to_see:
             at = to_see.pop()
             if at not in found:
                 found.add(at)
                 to_see += [maker[wire.number] for wire in self.steps[at].takes if wire.number in maker]
-        return found
+        return frozenset(found)
+
+    def crossing(self, before: frozenset[int]) -> tuple[Wire, ...]:
+        """What the steps after a cut, and the caller, take from those before it or from the model's inputs."""
+        after = [step for at, step in enumerate(self.steps) if at not in before]
+        if not after:
+            return ()
+        wanted = {wire.number: wire for step in after for wire in step.takes}
+        wanted |= {wire.number: wire for wire in self.outputs.values()}
+        made_after = {wire.number for step in after for wire in step.gives}
+        return tuple(wire for number, wire in sorted(wanted.items()) if number not in made_after)
 
 
-def read_graph(model: keras.Model) -> Graph:
-    """Return the model's steps.
+@dataclass(frozen=True)
+class Part:
+    """Some steps of a graph that run together, on tensors that come by name, to tensors that go by name."""
 
-    Raises:
-        ModelError: the model has no graph: it is subclassed, or was never built.
-    """
-    inner = _functional(model)
-    if inner is None:
-        raise ModelError("the model is not functional: build it from keras.Input to be able to cut it")
-    graph = Graph()
-    wires: dict[int, Wire] = {}
-    for tensor in inner.inputs:
-        wires[id(tensor)] = graph.wire(tensor)
-        graph.inputs.append(wires[id(tensor)])
-    _walk(inner, "", wires, graph)
-    graph.outputs = [wires[id(tensor)] for tensor in inner.outputs]
-    return graph
+    takes: dict[str, Wire]
+    steps: tuple[Step, ...]
+    gives: dict[str, Wire]
 
-
-def _functional(model: Any) -> Any:
-    """The part of a model that has nodes; a Sequential model keeps it inside."""
-    inner = getattr(model, "_functional", None) or model
-    return inner if getattr(inner, "_nodes_by_depth", None) else None
-
-
-def _nodes(model: Any) -> Iterator[Any]:
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from model._nodes_by_depth[depth]
-
-
-def _walk(model: Any, prefix: str, wires: dict[int, Wire], graph: Graph) -> None:
-    """Add the steps of one model, whose inputs are known, to the graph."""
-    for node in _nodes(model):
-        if isinstance(node.operation, keras.layers.InputLayer):
-            continue
-        takes = tuple(wires[id(tensor)] for tensor in node.input_tensors)
-        name = f"{prefix}{node.operation.name}"
-        nested = _functional(node.operation) if isinstance(node.operation, keras.Model) else None
-        if nested is None:
-            wires |= {id(tensor): graph.wire(tensor) for tensor in node.output_tensors}
-            gives = tuple(wires[id(tensor)] for tensor in node.output_tensors)
-            graph.steps.append(Step(name, node.operation, takes, gives))
-        else:
-            inside = {id(tensor): wire for tensor, wire in zip(nested.inputs, takes, strict=True)}
-            _walk(nested, f"{name}/", inside, graph)
-            for outer, inner in zip(node.output_tensors, nested.outputs, strict=True):
-                wires[id(outer)] = inside[id(inner)]
+    def run(self, values: Sequence[Any]) -> list[Any]:
+        """The tensors of `takes`, in that order, to those of `gives`."""
+        known = {wire.number: value for wire, value in zip(self.takes.values(), values, strict=True)}
+        for step in self.steps:
+            made = step.run([known[wire.number] for wire in step.takes])
+            known |= {wire.number: value for wire, value in zip(step.gives, made, strict=True)}
+        return [known[wire.number] for wire in self.gives.values()]

@@ -1,4 +1,4 @@
-"""Write the two halves of a cut model as bundles."""
+"""Write the parts of a cut model as bundles."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from splitway.bundle import (
-    FEATURES,
-    PIXELS,
     PROBABILITIES,
     Cut,
+    EngineFile,
+    EngineName,
     Manifest,
     Preprocessing,
+    Role,
     SourceModel,
-    TensorEntry,
     sha256_file,
     write_manifest,
 )
 from splitway.errors import ModelError
 from splitway.split.cut import CutModel, feature_space
-from splitway.split.export import export_engines
+from splitway.split.export import entries, export_engines
+from splitway.split.graph import Part
 
 EXTRACTOR = "feature_extractor"
 HEAD = "classifier"
+BODY = "body"
 SOURCE = "source"
-SOURCE_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 _TOOLS = ("splitway", "keras", "tensorflow", "ai-edge-litert", "numpy")
 Say = Callable[[str], None]
@@ -38,60 +39,92 @@ Say = Callable[[str], None]
 class PackPlan:
     """What the bundles need to know beyond the model itself."""
 
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     labels: list[str] | None
     source: SourceModel
     version: str
+    head: str = HEAD
+    """The last bundle's name."""
 
 
-def pack(cut: CutModel, plan: PackPlan, extractor: Path, head: Path, say: Say) -> tuple[Manifest, Manifest]:
-    """Fill two empty folders with the extractor's and the head's bundle.
+def stage_names(parts: int, head: str = HEAD) -> list[str]:
+    """What the bundles of a model in so many parts are called."""
+    return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions of what makes bundles."""
+    return {name: version(name) for name in _TOOLS}
+
+
+def now() -> str:
+    """The time as manifests say it: UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> list[Manifest]:
+    """Fill an empty folder for each part with its bundle.
 
     Raises:
-        ModelError: the model cannot be converted, or the labels do not fit it.
+        ModelError: a part cannot be exported, or the labels do not fit the model.
+        SetupError: the files cannot be written.
     """
-    if plan.labels is not None and len(plan.labels) != cut.classes:
-        raise ModelError(f"there are {len(plan.labels)} labels for the model's {cut.classes} classes")
-    preprocessing = plan.preprocessing
-    pixels = TensorEntry(
-        name=PIXELS, datatype=preprocessing.datatype, shape=(-1, preprocessing.height, preprocessing.width, 3)
-    )
-    features = TensorEntry(name=FEATURES, datatype="FP32", shape=(-1, *cut.feature_shape))
-    probabilities = TensorEntry(name=PROBABILITIES, datatype="FP32", shape=(-1, cut.classes))
-    common: dict[str, Any] = {
-        "version": plan.version,
-        "feature_space": feature_space(cut, preprocessing),
-        "source_model": plan.source,
-        "cut": Cut(layer=cut.layer, bytes_per_row=cut.bytes_per_row),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "tools": {name: version(name) for name in _TOOLS},
-    }
-    say("exporting the backbone")
-    extractor_manifest = Manifest(
-        name=EXTRACTOR,
-        role="extractor",
-        inputs=(pixels,),
-        outputs=(features,),
-        engine_files=export_engines(cut.backbone, extractor, PIXELS, FEATURES),
-        preprocessing=preprocessing,
-        **common,
-    )
-    say("exporting the head")
-    head_manifest = Manifest(
-        name=HEAD,
-        role="head",
-        inputs=(features,),
-        outputs=(probabilities,),
-        engine_files=export_engines(cut.head, head, FEATURES, PROBABILITIES),
-        **_labels(plan.labels, head),
-        **common,
-    )
-    write_manifest(extractor, extractor_manifest)
-    write_manifest(head, head_manifest)
-    return extractor_manifest, head_manifest
+    _check_labels(cut, plan.labels)
+    cuts = len(cut.layers)
+    spaces = [feature_space(cut, place, plan.preprocessing) for place in range(cuts)]
+    manifests = []
+    for place, (name, part, folder) in enumerate(
+        zip(stage_names(len(cut.parts), plan.head), cut.parts, folders, strict=True)
+    ):
+        say(f"exporting {name}")
+        role: Role = "extractor" if place == 0 else "head" if place == cuts else "body"
+        files, engine = _export(part, folder, name, say)
+        nearest = min(place, cuts - 1) if role == "extractor" else place - 1
+        manifest = Manifest(
+            name=name,
+            version=plan.version,
+            role=role,
+            inputs=entries(part.takes),
+            outputs=entries(part.gives),
+            engine_files=files,
+            engine=engine,
+            feature_space=spaces[nearest],
+            gives_space=spaces[place] if role == "body" else None,
+            preprocessing=plan.preprocessing if role == "extractor" else None,
+            source_model=plan.source,
+            cut=Cut(layer=cut.layers[nearest], bytes_per_row=cut.bytes_per_row(nearest), tensors=cut.crossing[nearest]),
+            created=now(),
+            tools=tool_versions(),
+            **(write_labels(plan.labels, folder) if role == "head" else {}),
+        )
+        write_manifest(folder, manifest)
+        manifests.append(manifest)
+    return manifests
 
 
-def _labels(labels: list[str] | None, folder: Path) -> dict[str, Any]:
+def _check_labels(cut: CutModel, labels: list[str] | None) -> None:
+    if labels is None:
+        return
+    outputs = cut.parts[-1].gives
+    if PROBABILITIES not in outputs:
+        raise ModelError("the model's outputs are not probabilities, so labels mean nothing: end it in a softmax layer")
+    classes = outputs[PROBABILITIES].shape[-1]
+    if len(labels) != classes:
+        raise ModelError(f"there are {len(labels)} labels for the model's {classes} classes")
+
+
+def _export(part: Part, folder: Path, name: str, say: Say) -> tuple[tuple[EngineFile, ...], EngineName]:
+    """Write the files of both engines; of TensorFlow's alone, and say so, where LiteRT cannot run the part."""
+    files = export_engines(part, folder, ("tensorflow",))
+    try:
+        return (*export_engines(part, folder, ("litert",)), *files), "litert"
+    except ModelError as error:
+        say(f"{name} will be served by TensorFlow: {error.detail}")
+        return files, "tensorflow"
+
+
+def write_labels(labels: list[str] | None, folder: Path) -> dict[str, Any]:
+    """Write the labels' file and return what the manifest says of it."""
     if labels is None:
         return {}
     path = folder / LABELS_FILE

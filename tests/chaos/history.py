@@ -14,7 +14,7 @@ from PIL import Image
 
 from splitway.bundle import Bundle
 from splitway.preprocessing import PictureDecoder, PictureLimits
-from splitway.runtime.inprocess import InProcessStage
+from splitway.runtime.inprocess import InProcessStage, in_turn
 
 TOP_K = 5
 Classes = list[tuple[int, np.float32]]
@@ -43,11 +43,11 @@ class Pictures:
     def __init__(self, count: int, extractor: Bundle, head: Bundle) -> None:
         preprocessing = extractor.manifest.preprocessing
         assert preprocessing is not None
-        backbone, top = InProcessStage(extractor, "litert"), InProcessStage(head, "litert")
+        stages = InProcessStage(extractor), InProcessStage(head)
         decode = PictureDecoder(preprocessing, PictureLimits())
         rng = np.random.default_rng(11)
         self.encoded = [_png(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(count)]
-        answers = [top(backbone(decode(data)[None]))[0] for data in self.encoded]
+        answers = [in_turn(stages, {"pixels": decode(data)[None]})["probabilities"][0] for data in self.encoded]
         assert len({answer.tobytes() for answer in answers}) == count
         self._classes = [_best(answer) for answer in answers]
 

@@ -83,7 +83,7 @@ def test_pixels_in_json_and_binary_packed_and_plain(
     clients: dict[str, Any], extractor_bundle: Bundle, packing: str | None
 ) -> None:
     pixels = random_pixels(2)
-    expected = InProcessStage(extractor_bundle, "litert")(pixels)
+    expected = InProcessStage(extractor_bundle)({"pixels": pixels})["features"]
     for binary in (True, False):
         tensor = tritonhttp.InferInput("pixels", list(pixels.shape), "UINT8")
         tensor.set_data_from_numpy(pixels, binary_data=binary)

@@ -12,7 +12,7 @@ import pytest
 
 from splitway.bundle import Bundle
 from splitway.preprocessing import PictureDecoder, PictureLimits
-from splitway.runtime.inprocess import InProcessStage
+from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
 from tests.support import infer, picture
 
@@ -69,14 +69,14 @@ def test_top_k(gateway: httpx.Client, cat: bytes, top_k: int) -> None:
 def test_the_served_probabilities_are_the_in_process_ones_bit_for_bit(
     gateway: httpx.Client, samples: Path, extractor_bundle: Bundle, head_bundle: Bundle
 ) -> None:
-    backbone, head = InProcessStage(extractor_bundle, "litert"), InProcessStage(head_bundle, "litert")
+    stages = InProcessStage(extractor_bundle), InProcessStage(head_bundle)
     preprocessing = extractor_bundle.manifest.preprocessing
     assert preprocessing is not None
     pictures = [path.read_bytes() for path in sorted(samples.glob("*.jpg"))]
     decode = PictureDecoder(preprocessing, PictureLimits())
     pixels = np.stack([decode(data) for data in pictures])
     served = infer(gateway, "pipeline", Tensor.of_bytes("image", pictures)).output("probabilities")
-    assert served.array.tobytes() == head(backbone(pixels)).tobytes()
+    assert served.array.tobytes() == in_turn(stages, {"pixels": pixels})["probabilities"].tobytes()
 
 
 def test_the_proof_is_in_the_manifest(extractor_bundle: Bundle, head_bundle: Bundle) -> None:

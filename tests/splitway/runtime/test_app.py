@@ -195,7 +195,7 @@ def test_features_over_the_wire_equal_in_process_features_bit_for_bit(
     extractor: httpx.Client, extractor_bundle: Bundle
 ) -> None:
     pixels = random_pixels(3)
-    expected = InProcessStage(extractor_bundle, "litert")(pixels)
+    expected = InProcessStage(extractor_bundle)({"pixels": pixels})["features"]
     assert expected.std() > 0.1
     response = infer(extractor, "feature_extractor", Tensor.of_array("pixels", pixels))
     features = response.output("features")

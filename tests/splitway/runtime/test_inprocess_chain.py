@@ -7,7 +7,7 @@ import pytest
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, TooLarge
 from splitway.preprocessing import PictureDecoder, PictureLimits
-from splitway.runtime.inprocess import InProcessStage
+from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 
@@ -15,12 +15,12 @@ from splitway.runtime.settings import StageSettings
 def test_the_chain_gives_the_stages_answer_bit_for_bit(
     extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes
 ) -> None:
-    backbone, head = InProcessStage(extractor_bundle, "litert"), InProcessStage(head_bundle, "litert")
+    stages = InProcessStage(extractor_bundle), InProcessStage(head_bundle)
     preprocessing = extractor_bundle.manifest.preprocessing
     assert preprocessing is not None
     pixels = PictureDecoder(preprocessing, PictureLimits())(cat)[None]
     chain = InProcessChain(extractor_bundle, head_bundle, StageSettings())
-    assert chain(cat).tobytes() == head(backbone(pixels))[0].tobytes()
+    assert chain(cat).tobytes() == in_turn(stages, {"pixels": pixels})["probabilities"][0].tobytes()
 
 
 def test_the_chain_keeps_the_stages_limits(extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes) -> None:

@@ -9,14 +9,18 @@ import keras
 import pytest
 
 from splitway.errors import ModelError
-from splitway.split.cuts import CutOption, find_cuts, flops, ranked
-from splitway.split.graph import read_graph
+from splitway.split.cuts import CutOption, best_cut, find_cuts, ranked
+from splitway.split.keras_graph import read_keras
 
 layers = keras.layers
 
 
+def cuts_of(model: keras.Model) -> list[CutOption]:
+    return find_cuts(read_keras(model))
+
+
 def by_name(model: keras.Model) -> dict[str, CutOption]:
-    return {cut.layer: cut for cut in find_cuts(model)}
+    return {cut.layer: cut for cut in cuts_of(model)}
 
 
 def picture(*shape: int) -> Any:
@@ -50,7 +54,7 @@ def test_what_crosses_a_plain_model_is_one_tensor() -> None:
 
 def test_flops_and_parameters_are_shared_out() -> None:
     model = plain()
-    work = {step.name: flops(step) for step in read_graph(model).steps}
+    work = {step.name: step.flops for step in read_keras(model).steps}
     assert work == {"conv": 2 * 3 * 3 * 3 * 4 * 64, "pool": 4, "dropout": 0, "logits": 2 * 4 * 10, "softmax": 10}
     cuts = by_name(model)
     assert cuts["pool"].parameters_before == pytest.approx(112 / (112 + 50))
@@ -73,8 +77,8 @@ def test_flops_and_parameters_are_shared_out() -> None:
 )
 def test_flops_of_layers_of_many_kinds(layer: Any, shape: tuple[int, ...], expected: int) -> None:
     inputs = keras.Input(shape)
-    (step,) = read_graph(keras.Model(inputs, layer(inputs))).steps
-    assert flops(step) == expected
+    (step,) = read_keras(keras.Model(inputs, layer(inputs))).steps
+    assert step.flops == expected
 
 
 def test_a_cut_in_the_middle_of_a_skip_connection_has_two_tensors() -> None:
@@ -85,8 +89,8 @@ def test_a_cut_in_the_middle_of_a_skip_connection_has_two_tensors() -> None:
 
 
 def test_the_best_cut_leaves_something_to_train_and_little_to_send() -> None:
-    assert [cut.layer for cut in ranked(find_cuts(plain()))] == ["pool", "dropout", "conv", "logits"]
-    assert ranked(find_cuts(residual()))[0].layer == "add"
+    assert [cut.layer for cut in ranked(cuts_of(plain()))] == ["pool", "dropout", "conv", "logits"]
+    assert ranked(cuts_of(residual()))[0].layer == "add"
 
 
 def test_a_nested_model_is_opened() -> None:
@@ -100,7 +104,7 @@ def test_a_nested_model_is_opened() -> None:
 
 def test_a_sequential_model_is_as_good_as_a_functional_one() -> None:
     model = keras.Sequential([picture(), layers.Flatten(name="flatten"), layers.Dense(2, name="head")])
-    assert [cut.layer for cut in ranked(find_cuts(model))] == ["flatten"]
+    assert [cut.layer for cut in ranked(cuts_of(model))] == ["flatten"]
 
 
 def _skip_from_the_input() -> keras.Model:
@@ -126,20 +130,37 @@ def _unknown_rows() -> keras.Model:
     return keras.Model(pixels, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
 
 
+def _masked() -> keras.Model:
+    words = keras.Input((7,), dtype="int32")
+    x = layers.Embedding(10, 4, mask_zero=True, name="here")(words)
+    return keras.Model(words, layers.Dense(2)(layers.LSTM(3)(x)))
+
+
+def _shared_around() -> keras.Model:
+    pixels, shared = picture(), layers.Conv2D(3, 3, padding="same", name="shared")
+    return keras.Model(pixels, layers.Flatten()(shared(layers.ReLU(name="here")(shared(pixels)))))
+
+
 def _with_lambda() -> keras.Model:
     pixels = picture()
     x = layers.Flatten(name="here")(pixels)
     return keras.Model(pixels, layers.Dense(2)(layers.Lambda(lambda value: value * 2)(x)))
 
 
+def test_inputs_and_early_outputs_may_cross() -> None:
+    for make, tensors in ((_skip_from_the_input, 2), (_early_output, 1)):
+        cut = by_name(make())["here"]
+        assert (cut.why_not, len(cut.tensors)) == (None, tensors)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (_skip_from_the_input, "needs the model's input as well"),
         (_shared, "used 2 times"),
-        (_early_output, "an output of the model is made before it"),
         (_unknown_rows, r"rows of unknown shape \?x\?x3"),
-        (_with_lambda, "Lambda layer: it carries code"),
+        (_with_lambda, "is a Lambda: it carries code"),
+        (_masked, "carries a mask"),
+        (_shared_around, "goes through 'shared'"),
     ],
 )
 def test_why_a_layer_cannot_be_cut(make: Any, reason: str) -> None:
@@ -148,10 +169,15 @@ def test_why_a_layer_cannot_be_cut(make: Any, reason: str) -> None:
     assert re.search(reason, why_not), why_not
 
 
+def test_without_a_cut_it_says_why() -> None:
+    with pytest.raises(ModelError, match=r"no layer of this model can be cut: .*Lambda"):
+        best_cut(cuts_of(_with_lambda()))
+
+
 def test_a_model_without_a_graph_is_refused() -> None:
     class Subclassed(keras.Model):  # type: ignore[misc]
         def call(self, x: Any) -> Any:
             return x
 
     with pytest.raises(ModelError, match="not functional"):
-        find_cuts(Subclassed())
+        cuts_of(Subclassed())

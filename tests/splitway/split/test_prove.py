@@ -6,52 +6,96 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Preprocessing
 from splitway.errors import ProofError
-from splitway.split.prove import Pixels, proof_inputs, prove, ulp_distance
+from splitway.split.proof_inputs import picture_inputs
+from splitway.split.prove import Answers, are_probabilities, check_finite, difference, prove, ulp_distance
 
 PREPROCESSING = Preprocessing(height=4, width=4, crop=1.0, resample="bilinear", range=(0, 255), datatype="FP32")
-INPUTS = proof_inputs([], PREPROCESSING)
+INPUTS = {"pixels": picture_inputs([], PREPROCESSING)}
 
 
-def model(pixels: Pixels) -> NDArray[np.float32]:
+def model(inputs: Answers) -> dict[str, NDArray[np.float32]]:
     """Three probabilities that depend on every pixel."""
+    pixels = inputs["pixels"]
     sums = pixels.reshape(len(pixels), -1).astype(np.float64) @ np.linspace(0, 1, 144).reshape(48, 3)
     exps = np.exp((sums - sums.max(axis=1, keepdims=True)) / 500)
     probabilities: NDArray[np.float32] = (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities
+    return {"probabilities": probabilities}
+
+
+EXPECTED = model(INPUTS)
 
 
 def test_equal_pieces_are_proved() -> None:
-    proof = prove(model, model, model, INPUTS, "litert")
+    proof = prove(model, model(INPUTS), model(INPUTS), INPUTS, "litert")
     assert proof.against_uncut.max_abs == 0
     assert proof.against_same_engine is not None
     assert proof.against_same_engine.max_ulp == 0
+    assert proof.against_same_engine.ulp_histogram == {"0": 3 * len(INPUTS["pixels"])}
     assert proof.batch_sizes == (1, 3, 8)
 
 
 def test_a_difference_over_the_tolerance_fails() -> None:
     with pytest.raises(ProofError, match=r"differ from the uncut model by 0\.0002"):
-        prove(lambda x: model(x) + np.float32(2e-4), model, None, INPUTS, "litert")
+        prove(lambda x: {"probabilities": model(x)["probabilities"] + np.float32(2e-4)}, EXPECTED, None, INPUTS, "x")
 
 
 def test_a_difference_in_batches_of_three_alone_fails() -> None:
-    def served(pixels: Pixels) -> NDArray[np.float32]:
-        return model(pixels[::-1]) if len(pixels) == 3 else model(pixels)
+    def served(inputs: Answers) -> dict[str, NDArray[np.float32]]:
+        pixels = inputs["pixels"]
+        return model({"pixels": pixels[::-1]}) if len(pixels) == 3 else model(inputs)
 
     with pytest.raises(ProofError):
-        prove(served, model, None, INPUTS, "litert")
+        prove(served, EXPECTED, None, INPUTS, "litert")
 
 
 def test_another_first_class_fails_within_the_tolerance() -> None:
-    def uncut(pixels: Pixels) -> NDArray[np.float32]:
-        return np.tile(np.array([0.5, 0.5 - 1e-5, 1e-5], np.float32), (len(pixels), 1))
-
+    prove_swapped(lead=1e-7)  # no preference, only rounding
     with pytest.raises(ProofError, match="another class first"):
-        prove(lambda x: uncut(x)[:, [1, 0, 2]], uncut, None, INPUTS, "litert")
+        prove_swapped(lead=1e-5)
 
 
-def test_outputs_that_are_no_probabilities_are_refused() -> None:
-    with pytest.raises(ProofError, match="not probabilities"):
-        prove(model, lambda x: model(x) * 3, None, INPUTS, "litert")
+def prove_swapped(*, lead: float) -> None:
+    """Let the pieces swap the first two classes, of which one leads by so much."""
+
+    def uncut(inputs: Answers) -> NDArray[np.float32]:
+        return np.tile(np.array([0.5, 0.5 - lead, lead], np.float32), (len(inputs["pixels"]), 1))
+
+    expected = {"probabilities": uncut(INPUTS)}
+    prove(lambda x: {"probabilities": uncut(x)[:, [1, 0, 2]]}, expected, None, INPUTS, "litert")
+
+
+def test_numbers_beyond_one_may_differ_by_a_share_of_the_largest() -> None:
+    expected = {"y": 1000 * model(INPUTS)["probabilities"]}
+
+    def served(inputs: Answers) -> dict[str, NDArray[np.float32]]:
+        return {"y": 1000 * model(inputs)["probabilities"] + off}
+
+    off = np.float32(0.02)
+    prove(served, expected, None, INPUTS, "litert")
+    off = np.float32(0.2)
+    with pytest.raises(ProofError, match=r"differ from the uncut model by 0\.2"):
+        prove(served, expected, None, INPUTS, "litert")
+
+
+def test_what_are_probabilities() -> None:
+    probabilities = model(INPUTS)["probabilities"]
+    assert are_probabilities({"anything": probabilities})
+    assert not are_probabilities({"anything": probabilities * 3})
+    assert not are_probabilities({"anything": probabilities - 1 / 3})
+    assert not are_probabilities({"a": probabilities, "b": probabilities})
+    assert not are_probabilities({"a": np.ones((2, 1), np.float32)})
+
+
+def test_a_model_that_gives_nan_cannot_be_proved() -> None:
+    with pytest.raises(ProofError, match="NaN or infinity in 'y'"):
+        check_finite({"y": np.array([1, np.nan], np.float32)})
+
+
+def test_differences_of_several_outputs_are_taken_together() -> None:
+    one = {"a": np.zeros((1, 3), np.float32), "b": np.ones((1, 2), np.float32)}
+    other = {"a": np.zeros((1, 3), np.float32), "b": np.array([[1, 1 + 5 * 2**-23]], np.float32)}
+    found = difference(one, other)
+    assert (found.max_ulp, found.top1_equal, found.ulp_histogram) == (5, None, {"0": 4, "4-7": 1})
 
 
 def test_ulp_distance_counts_the_floats_between() -> None:
@@ -62,6 +106,6 @@ def test_ulp_distance_counts_the_floats_between() -> None:
 
 def test_the_inputs_are_the_same_each_time_and_hold_the_samples() -> None:
     sample = np.full((4, 4, 3), 9, np.uint8)
-    first, second = (proof_inputs([sample], PREPROCESSING) for _ in range(2))
+    first, second = (picture_inputs([sample], PREPROCESSING) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first[0], sample)

@@ -1,0 +1,211 @@
+"""From a Keras model to its graph, nested models opened.
+
+Keras keeps this in nodes whose names are private; this is the only place that reads them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from splitway.errors import ModelError
+from splitway.split.graph import Graph, Step, Wire
+from splitway.split.names import unique_names
+
+_FREE = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+"""Layers that compute nothing when they serve."""
+_VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name", "name")
+_NOT_FUNCTIONAL = "the model is not functional: build it from keras.Input to be able to cut it"
+
+
+def read_keras(model: keras.Model) -> Graph:
+    """Return the model's steps.
+
+    Raises:
+        ModelError: the model has no graph: it is subclassed, or was never built; or its batches have a fixed size.
+    """
+    inner = _functional(model)
+    if inner is None:
+        raise ModelError(_NOT_FUNCTIONAL)
+    fixed = [tensor.shape[0] for tensor in inner.inputs if not tensor.shape or tensor.shape[0] is not None]
+    if fixed:
+        raise ModelError(f"the model takes batches of exactly {fixed[0]}: build it from keras.Input without batch_size")
+    graph = Graph()
+    reader = _Reader(graph)
+    for tensor in inner.inputs:
+        reader.add(tensor)
+    graph.inputs = unique_names([(t._keras_history.operation.name, reader.wires[id(t)]) for t in inner.inputs])
+    reader.walk(inner, "")
+    names = getattr(inner, "output_names", None) or [f"output_{i}" for i, _ in enumerate(inner.outputs)]
+    pairs = zip(names, inner.outputs, strict=True)
+    graph.outputs = unique_names([(name, reader.wires[id(tensor)]) for name, tensor in pairs])
+    return graph
+
+
+def _functional(model: Any) -> Any:
+    """The part of a model that has nodes and runs them as they stand; a Sequential model keeps it inside."""
+    if isinstance(model, keras.Sequential):
+        return model._functional if type(model).call is keras.Sequential.call else None
+    plain = isinstance(model, keras.Model) and type(model).call is _functional_call()
+    return model if plain and getattr(model, "_nodes_by_depth", None) else None
+
+
+def _functional_call() -> Any:
+    pixels = keras.Input((1,))
+    return type(keras.Model(pixels, pixels)).call
+
+
+class _Reader:
+    """Walks over nodes and writes steps."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.wires: dict[int, Wire] = {}
+
+    def add(self, tensor: Any) -> Wire:
+        """A wire for a tensor that is made now."""
+        masked = getattr(tensor, "_keras_mask", None) is not None
+        wire = self._graph.wire(tensor.shape, str(tensor.dtype), masked=masked)
+        self.wires[id(tensor)] = wire
+        return wire
+
+    def walk(self, model: Any, prefix: str) -> None:
+        """Add the steps of one model, whose inputs are known."""
+        for node in _nodes(model):
+            if isinstance(node.operation, keras.layers.InputLayer):
+                continue
+            name = f"{prefix}{node.operation.name}"
+            takes = tuple(self.wires[id(tensor)] for tensor in node.input_tensors)
+            nested = _functional(node.operation)
+            if nested is None or not _fits(nested, takes):
+                gives = tuple(self.add(tensor) for tensor in node.output_tensors)
+                self._graph.steps.append(_step(name, node, takes, gives))
+            else:
+                self._open(name, node, nested, takes)
+
+    def _open(self, name: str, node: Any, nested: Any, takes: tuple[Wire, ...]) -> None:
+        self.wires |= {id(tensor): wire for tensor, wire in zip(nested.inputs, takes, strict=True)}
+        self.walk(nested, f"{name}/")
+        for outer, inner in zip(node.output_tensors, nested.outputs, strict=True):
+            self.wires[id(outer)] = self.wires[id(inner)]
+        self._graph.nested[name] = len(self._graph.steps) - 1
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from model._nodes_by_depth[depth]
+
+
+def _fits(nested: Any, takes: tuple[Wire, ...]) -> bool:
+    """Whether a nested model's steps, run on what it is given, do what calling it does: nothing is cast or masked."""
+    return len(takes) == len(nested.inputs) and all(
+        wire.dtype == str(tensor.dtype) and wire.shape == tuple(tensor.shape[1:]) and not wire.masked
+        for wire, tensor in zip(takes, nested.inputs, strict=True)
+    )
+
+
+def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> Step:
+    layer = node.operation
+    weights = tuple(getattr(layer, "weights", ()))
+    return Step(
+        name,
+        type(layer).__name__,
+        takes,
+        gives,
+        _runner(node),
+        layer,
+        identity=_identity(node),
+        weights=weights,
+        flops=_flops(layer, weights, takes, gives),
+        parts=_parts(layer),
+        refusal=_refusal(layer),
+    )
+
+
+def _runner(node: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    layer, places = node.operation, [id(tensor) for tensor in node.input_tensors]
+    serving = {"training": False} if "training" in getattr(layer, "_call_context_args", ()) else {}
+
+    def run(values: Sequence[Any]) -> Sequence[Any]:
+        args, kwargs = node.arguments.fill_in(dict(zip(places, values, strict=True)))
+        made: Sequence[Any] = keras.tree.flatten(layer(*args, **kwargs | serving))
+        return made
+
+    return run
+
+
+def _parts(layer: Any) -> frozenset[str]:
+    flatten = getattr(layer, "_flatten_layers", None)
+    return frozenset() if flatten is None else frozenset(each.name for each in flatten(include_self=False))
+
+
+def _refusal(layer: Any) -> str | None:
+    inside = getattr(layer, "_flatten_layers", lambda: [layer])()
+    for each in inside:
+        if isinstance(each, keras.layers.Lambda):
+            return f"layer {each.name!r} is a Lambda: it carries code, and code is not taken from a model file"
+    return None
+
+
+def _identity(node: Any) -> dict[str, Any]:
+    layer = node.operation
+    places = {id(tensor): f"<{place}>" for place, tensor in enumerate(node.input_tensors)}
+    arguments = keras.tree.map_structure(
+        lambda value: places.get(id(value), _plain(value)), [node.arguments.args, node.arguments.kwargs]
+    )
+    config = layer.get_config() if isinstance(layer, keras.layers.Layer) else _plain_fields(layer)
+    found = {"class": type(layer).__name__, "config": _stable(config), "arguments": arguments}
+    if hasattr(layer, "get_vocabulary"):
+        found["vocabulary"] = [str(word) for word in layer.get_vocabulary()]
+    return found
+
+
+def _plain_fields(operation: Any) -> dict[str, Any]:
+    """What an operation that is no layer was told, such as its axis."""
+    fields = {key: value for key, value in vars(operation).items() if not key.startswith("_")}
+    return {key: _plain(value) for key, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if isinstance(value, np.ndarray | tf.Tensor | tf.Variable | keras.Variable):
+        array = np.asarray(keras.ops.convert_to_numpy(value))
+        return [str(array.dtype), *array.shape, array.tobytes().hex()]
+    return value if isinstance(value, list | tuple | dict) else type(value).__name__
+
+
+def _stable(config: Any) -> Any:
+    """Drop what changes without changing the meaning: unset options, names and bookkeeping."""
+    if isinstance(config, dict):
+        if str(config.get("class_name")).endswith("DTypePolicy"):  # here the name is the meaning
+            return [config["class_name"], str(config["config"])]
+        return {k: _stable(v) for k, v in config.items() if v is not None and k not in _VOLATILE_KEYS}
+    if isinstance(config, list | tuple):
+        return [_stable(value) for value in config]
+    return _plain(config)
+
+
+def _flops(layer: Any, weights: tuple[Any, ...], takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> float:
+    """Estimate the floating-point operations of one row: two for each use of a weight, else one for each output."""
+    if isinstance(layer, _FREE):
+        return 0.0
+    kernels = [weight.shape for weight in weights if len(weight.shape) > 1]
+    if not kernels or isinstance(layer, keras.layers.Embedding):
+        return float(sum(math.prod(n or 1 for n in wire.shape) for wire in gives))
+    return float(sum(2 * math.prod(shape) for shape in kernels) * _uses_of_kernels(layer, takes, gives))
+
+
+def _uses_of_kernels(layer: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> int:
+    """How often a layer's kernels are applied to one row: at each place of its output, or of its input."""
+    if isinstance(layer, keras.layers.RNN):
+        return takes[0].shape[0] or 1
+    transposed = isinstance(layer, keras.layers.Conv1DTranspose | keras.layers.Conv2DTranspose)
+    shape = (takes if transposed else gives)[0].shape
+    places = shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
+    return math.prod(n or 1 for n in places)

@@ -1,0 +1,29 @@
+"""Names of tensors as the wire and the engines take them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+_Value = TypeVar("_Value")
+
+
+def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:
+    """Give each value its name, made of letters, digits and `_`, and told apart by a number where two are the same."""
+    named: dict[str, _Value] = {}
+    for name, value in pairs:
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "tensor"
+        if plain[0].isdigit():
+            plain = f"t_{plain}"
+        unique, number = plain, 1
+        while unique in named:
+            number += 1
+            unique = f"{plain}_{number}"
+        named[unique] = value
+    return named
+
+
+def features_names(count: int, name: str) -> list[str]:
+    """What the tensors of a cut are called: by the one name, or numbered from 1."""
+    return [name] if count == 1 else [f"{name}_{number}" for number in range(1, count + 1)]

@@ -1,0 +1,65 @@
+"""What a cut is proved on: the user's pictures, and random inputs of every kind that a model takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitway.bundle import Preprocessing
+from splitway.preprocessing import to_model_input
+from splitway.split.export import numpy_type
+from splitway.split.graph import Graph, Wire
+
+_SEED = 20_261_122
+MOST_INPUTS, FEWEST_INPUTS = 21, 5
+_FLOPS_OF_ALL = 3e10
+"""Random inputs are fewer where a model is so large that proving would take minutes."""
+_WHOLE_NUMBERS = 10
+"""From 0 below this, where nothing says what range an integer input has."""
+
+
+def random_inputs(graph: Graph) -> int:
+    """How many random inputs a model of this size is proved on."""
+    flops = max(1.0, sum(step.flops for step in graph.steps))
+    return max(FEWEST_INPUTS, min(MOST_INPUTS, int(_FLOPS_OF_ALL / flops)))
+
+
+def picture_inputs(
+    samples: list[NDArray[np.uint8]], preprocessing: Preprocessing, count: int = MOST_INPUTS
+) -> NDArray[Any]:
+    """The samples, and random pictures of every brightness (seeded: the same each time), as the model takes them."""
+    rng = np.random.default_rng(_SEED)
+    shape = (count, preprocessing.height, preprocessing.width, 3)
+    brightness = rng.uniform(0.1, 1.0, (count, 1, 1, 1))
+    noise = (rng.integers(0, 256, shape) * brightness).astype(np.uint8)
+    return to_model_input(np.concatenate([*(sample[None] for sample in samples), noise]), preprocessing)
+
+
+def tensor_inputs(graph: Graph, count: int) -> dict[str, NDArray[Any]]:
+    """Random tensors for each input (seeded): numbers of every size, whole ones in the range that the model knows."""
+    rng = np.random.default_rng(_SEED)
+    return {name: _random(rng, count, wire, _known_words(graph, wire)) for name, wire in graph.inputs.items()}
+
+
+def _random(rng: np.random.Generator, count: int, wire: Wire, below: int) -> NDArray[Any]:
+    shape, dtype = (count, *(int(n or 0) for n in wire.shape)), numpy_type(wire)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(dtype)
+    if dtype.kind in "iu":
+        return rng.integers(0, below, shape).astype(dtype)
+    sizes = rng.uniform(0.1, 3.0, (count, *(1 for _ in wire.shape)))
+    numbers: NDArray[Any] = (rng.standard_normal(shape) * sizes).astype(dtype)
+    return numbers
+
+
+def _known_words(graph: Graph, wire: Wire) -> int:
+    """How many whole numbers from 0 an input may be: what the first layer that takes it has rows for."""
+    for step in graph.steps:
+        if wire in step.takes:
+            for attribute in ("input_dim", "num_tokens"):
+                size = getattr(step.owner, attribute, None)
+                if isinstance(size, int):
+                    return size
+    return 256 if wire.dtype == "uint8" else _WHOLE_NUMBERS

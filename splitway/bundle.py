@@ -106,6 +106,7 @@ class Proof(_Part):
     """How many different inputs were tried."""
     batch_sizes: tuple[int, ...]
     tolerance: float
+    """The largest difference from the uncut model that was allowed."""
     against_uncut: Difference
     """Against the uncut Keras model in TensorFlow: the cut and the engine together."""
     against_same_engine: Difference | None

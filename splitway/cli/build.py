@@ -123,7 +123,7 @@ def report(models: Path, stages: list[Manifest]) -> None:
         OUT.print(f"  cut            after {cut.layer}, {cut.bytes_per_row} bytes per row{tensors}", markup=False)
     OUT.print(
         f"  proof          {proof.inputs} inputs in batches of {', '.join(map(str, proof.batch_sizes))}: at most "
-        f"{found.max_abs:.2g} from the uncut model ({proof.tolerance:g} allowed)"
+        f"{found.max_abs:.2g} from the uncut model ({proof.tolerance:.2g} allowed)"
         + (", same class first" if found.top1_equal else "")
     )
     if same is not None:

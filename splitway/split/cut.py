@@ -122,7 +122,8 @@ def find_step(graph: Graph, name: str) -> int:
             f"{name!r} runs inside the layer {holder.name!r} ({holder.kind}), which cannot be cut through; "
             f"cut after {holder.name!r}"
         )
-    near = difflib.get_close_matches(name, [*names, *graph.nested], n=3) or names[-3:]
+    known = {each.rsplit("/", 1)[-1]: each for each in (*names, *graph.nested)} | {each: each for each in names}
+    near = dict.fromkeys(known[each] for each in difflib.get_close_matches(name, known, n=3)) or names[-3:]
     raise ModelError(f"the model has no layer {name!r}; did you mean {', '.join(map(repr, near))}?")
 
 

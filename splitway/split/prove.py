@@ -108,13 +108,12 @@ def prove(
     """
     rows = len(next(iter(inputs.values())))
     answers = [in_batches(served, inputs, size) for size in BATCH_SIZES]
-    for got in answers:
-        _check(got, expected, tolerance)
+    allowed = max(_check(got, expected, tolerance) for got in answers)
     return Proof(
         engine=engine,
         inputs=rows,
         batch_sizes=BATCH_SIZES,
-        tolerance=tolerance,
+        tolerance=allowed,
         against_uncut=_worst([difference(got, expected) for got in answers]),
         against_same_engine=None if same_engine is None else _worst([difference(got, same_engine) for got in answers]),
     )
@@ -124,11 +123,14 @@ def _worst(differences: list[Difference]) -> Difference:
     return max(differences, key=lambda found: (found.max_abs, found.max_ulp))
 
 
-def _check(got: Answers, expected: Answers, tolerance: float) -> None:
+def _check(got: Answers, expected: Answers, tolerance: float) -> float:
+    """Return the largest difference that was allowed. Raises ProofError for a larger one."""
+    most = 0.0
     for name, wanted in expected.items():
         if got[name].shape != wanted.shape:
             raise ProofError(f"the pieces give {name!r} of shape {got[name].shape}, the uncut model {wanted.shape}")
         allowed = tolerance * max(1.0, float(np.abs(wanted.astype(np.float64)).max()))
+        most = max(most, allowed)
         found = float(np.abs(got[name].astype(np.float64) - wanted.astype(np.float64)).max())
         if not found <= allowed:
             raise ProofError(
@@ -139,3 +141,4 @@ def _check(got: Answers, expected: Answers, tolerance: float) -> None:
         chosen = np.take_along_axis(wanted, got[PROBABILITIES].argmax(axis=1)[:, None], axis=1)[:, 0]
         if (wanted.max(axis=1) - chosen > CLEAR_LEAD).any():
             raise ProofError("the pieces name another class first than the uncut model for at least one input")
+    return most

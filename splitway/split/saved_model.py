@@ -67,7 +67,7 @@ def load_saved_model(folder: Path) -> LoadedModel:
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise ModelError(f"{folder} cannot be loaded: {first_line(error)}") from error
-    graph = _read(frozen)
+    graph = _read(frozen, sorted(function.structured_outputs))
 
     def run(inputs: Answers) -> Answers:
         made = function(
@@ -85,17 +85,16 @@ def _argument(tensor: Any) -> str:
     return str(tensor.op.name)
 
 
-def _read(frozen: Any) -> Graph:
+def _read(frozen: Any, outputs: list[str]) -> Graph:
     graph = Graph()
     wires: dict[str, Wire] = {}
     for tensor in frozen.inputs:
         wires[tensor.name] = graph.wire(_shape(tensor), tensor.dtype.name)
     graph.inputs = unique_names([(_argument(tensor), wires[tensor.name]) for tensor in frozen.inputs])
     constant = _constants(frozen.graph)
-    keys = sorted(frozen.structured_outputs)
     for scope in _scopes(frozen.graph, constant):
         graph.steps.append(_step(scope, frozen, constant, wires, graph))
-    graph.outputs = unique_names([(k, wires[t.name]) for k, t in zip(keys, frozen.outputs, strict=True)])
+    graph.outputs = unique_names([(k, wires[t.name]) for k, t in zip(outputs, frozen.outputs, strict=True)])
     return graph
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -139,6 +140,7 @@ def _import(module: str) -> ModuleType:
 def _why(error: Exception) -> str:
     """A loader's complaint in one line, with what to do where it misses a class."""
     said = first_line(error)
-    if "Could not locate" in str(error) or "Unknown layer" in str(error):
-        return f"{said}; name the module that defines it with --custom-objects"
-    return said
+    missing = re.search(r"Could not locate (?:class|function) '([^']*)'|Unknown layer: '([^']*)'", str(error))
+    if missing is None:
+        return said
+    return f"it needs {missing[1] or missing[2]!r}, which Keras does not know: name its module with --custom-objects"

@@ -284,7 +284,9 @@ def find_chain(models: Path, extractor: Path, head: str, version: str | None = N
     heads = [find_bundle(models, head, version)] if version else _versions(models / head)
     fitting = [folder for folder in heads if read_manifest(folder).takes == made.gives]
     if heads and not fitting:
-        raise BundleError(f"{chain[-1]} gives features of {made.gives}, but {heads[0]} was trained on {read_manifest(heads[0]).takes}")
+        raise BundleError(
+            f"{chain[-1]} gives features of {made.gives}, but {heads[0]} was trained on {read_manifest(heads[0]).takes}"
+        )
     return [*chain, fitting[0] if fitting else find_bundle(models, head)]
 
 

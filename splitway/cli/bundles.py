@@ -28,7 +28,7 @@ from splitway.bundle import (
     staged,
     write_manifest,
 )
-from splitway.errors import BundleError, ModelError, ProofError
+from splitway.errors import BundleError, ModelError, ProofError, SetupError
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import CutModel, cut_model
@@ -118,8 +118,11 @@ def _as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Questio
 
 
 def _keep_source(job: SplitJob, folder: Path, place: Path) -> SourceModel:
-    """Keep the uncut model beside the bundles: `splitway verify` needs it."""
-    copy = job.model.keep(folder)
+    """Keep the uncut model beside the bundles: `splitway verify` needs it. Raises SetupError."""
+    try:
+        copy = job.model.keep(folder)
+    except OSError as error:
+        raise SetupError(f"cannot write a copy of the model into {folder}: {error.strerror or error}") from error
     path = (place / copy.name).relative_to(job.out).as_posix()
     return SourceModel(name=job.model.name, sha256=fingerprint(copy), path=path)
 

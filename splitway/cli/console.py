@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 from rich.console import Console
@@ -44,8 +47,12 @@ class Steps:
     def __init__(self) -> None:
         self._status = ERR.status("starting") if ERR.is_terminal else None
         self._started_s = time.monotonic()
+        self._interrupted = False
 
     def __enter__(self) -> Steps:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._interrupt)
         if self._status:
             self._status.start()
         return self
@@ -53,13 +60,20 @@ class Steps:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        """End the command in an orderly way, so that what is half-made is cleared away."""
+        self._interrupted = True
+        raise KeyboardInterrupt
+
     def stop(self) -> None:
         """Make room for the result."""
         if self._status:
             self._status.stop()
 
     def say(self, step: str) -> None:
-        """Name the step that begins now."""
+        """Name the step that begins now. Raises KeyboardInterrupt if an earlier one was swallowed by foreign code."""
+        if self._interrupted:
+            raise KeyboardInterrupt
         if self._status:
             self._status.update(f"{self._elapsed}  {step}")
         else:

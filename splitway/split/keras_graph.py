@@ -39,12 +39,18 @@ def read_keras(model: keras.Model) -> Graph:
     reader = _Reader(graph)
     for tensor in inner.inputs:
         reader.add(tensor)
-    graph.inputs = unique_names([(t._keras_history.operation.name, reader.wires[id(t)]) for t in inner.inputs])
+    takes = _names(model, "inputs", [tensor._keras_history.operation.name for tensor in inner.inputs])
+    graph.inputs = unique_names([(n, reader.wires[id(t)]) for n, t in zip(takes, inner.inputs, strict=True)])
     reader.walk(inner, "")
-    names = getattr(inner, "output_names", None) or [f"output_{i}" for i, _ in enumerate(inner.outputs)]
-    pairs = zip(names, inner.outputs, strict=True)
-    graph.outputs = unique_names([(name, reader.wires[id(tensor)]) for name, tensor in pairs])
+    gives = _names(model, "outputs", inner.output_names)
+    graph.outputs = unique_names([(n, reader.wires[id(t)]) for n, t in zip(gives, inner.outputs, strict=True)])
     return graph
+
+
+def _names(model: keras.Model, end: str, layers: list[str]) -> list[str]:
+    """What inputs or outputs are called: by their keys where the model was built with a dictionary, else by layer."""
+    structure = getattr(model, f"_{end}_struct", None)
+    return sorted(structure) if isinstance(structure, dict) and len(structure) == len(layers) else layers
 
 
 def _functional(model: Any) -> Any:

@@ -70,6 +70,7 @@ def in_use(releases: Path, role: Role) -> dict[str, set[str]]:
 
 
 def newest_first(versions: Iterable[str]) -> list[str]:
+    """Sort by number, not by letters."""
     return sorted(versions, key=int, reverse=True)
 
 

@@ -140,7 +140,7 @@ def _index(repository: Repository, name: str | None, *, ready_only: bool) -> lis
         for number, version in model.versions.items():
             state = _TRITON_STATES[version.state]
             entries.append({"name": each, "version": number, "state": state, "reason": version.reason or ""})
-        for number in model.unloaded:
-            entries.append({"name": each, "version": number, "state": "UNAVAILABLE", "reason": "unloaded"})
+        unloaded = {"name": each, "state": "UNAVAILABLE", "reason": "unloaded"}
+        entries += [unloaded | {"version": number} for number in model.unloaded]
     entries.sort(key=lambda entry: (entry["name"], int(entry["version"])))
     return [entry for entry in entries if not ready_only or entry["state"] == "READY"]

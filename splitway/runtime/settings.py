@@ -22,7 +22,7 @@ class StageSettings(BaseSettings):
     models: Path = Path("models")
     """Folder of bundles: `<stage>/<version>/`."""
     model_version: str | None = None
-    """Version of the stage's own model to serve; the highest if not set, and then a higher one as soon as it appears."""
+    """Version of the stage's own model to serve; if not set the highest, and a higher one as soon as it appears."""
     engine: Literal["auto", "litert", "tensorflow"] = "auto"
     """What executes a bundle; `auto` is what it was proved in."""
     rescan_ms: Annotated[float, Field(ge=0)] = 2000.0

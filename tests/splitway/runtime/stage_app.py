@@ -19,7 +19,7 @@ from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, bu
 from tests.tiny_bundles import SPACE, WIDTH
 
 FEATURES = {"features": np.linspace(-1, 1, 2 * WIDTH, dtype=np.float32).reshape(2, WIDTH)}
-KEY = "the administrator's key"
+KEY = "the administrator's schlüssel"
 Create = Callable[[StageSettings], FastAPI]
 
 
@@ -66,7 +66,7 @@ class StageClient:
         raise AssertionError(f"{name} stayed {seen}, not {expected}")
 
     async def admin(self, path: str, key: str | None = KEY, **body: Any) -> httpx.Response:
-        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        headers = {} if key is None else {b"authorization": f"Bearer {key}".encode()}
         return await self.http.post(f"/v2/repository/{path}", json=body, headers=headers)
 
 

@@ -58,8 +58,8 @@ async def test_nobody_else_moves_models(stage: StageClient, path: str) -> None:
         wrong = await stage.admin(path, key=key)
         assert wrong.status_code == 403, key
         assert set(wrong.json()) == {"error"}
-    basic = await stage.http.post(f"/v2/repository/{path}", headers={b"authorization": f"Basic {KEY}".encode()})
-    assert basic.status_code == 403
+    digest = await stage.http.post(f"/v2/repository/{path}", headers={b"authorization": f"Digest {KEY}".encode()})
+    assert digest.status_code == 403
     assert await stage.states() == {"2": "ready*"}
 
 

@@ -120,9 +120,12 @@ async def test_a_new_head_appears_and_a_removed_one_goes(models: Path) -> None:
 
 async def test_a_head_that_is_damaged_from_the_start_does_not_stop_the_others(models: Path) -> None:
     write_bundle(models, "digits", 1, damaged=True)
+    write_bundle(models, "letters", 1)
+    write_bundle(models, "letters", 2, damaged=True)
     async with serving(classifier.create_app, models) as stage:
         assert await stage.states() == {"1": "ready*"}
         assert await stage.states("digits") == {"1": "failed"}
+        assert await stage.states("letters") == {"1": "ready*", "2": "failed"}
 
 
 def test_nothing_that_can_be_served_stops_the_start_with_the_files_name(models: Path) -> None:

@@ -3,6 +3,8 @@
     SplitwayError
     ├── RequestError             the caller's to mend: the same request fails again
     │   ├── InvalidInput             invalid_input
+    │   ├── Unauthorized             unauthorized
+    │   ├── Forbidden                forbidden
     │   ├── NotFound                 not_found
     │   ├── MethodNotAllowed         method_not_allowed
     │   ├── FeatureSpaceMismatch     feature_space_mismatch
@@ -57,6 +59,14 @@ class RequestError(SplitwayError):
 
 class InvalidInput(RequestError):
     code, title = "invalid_input", "The request cannot be understood"
+
+
+class Unauthorized(RequestError):
+    code, title = "unauthorized", "The request does not say who asks"
+
+
+class Forbidden(RequestError):
+    code, title = "forbidden", "Whoever asks may not do this"
 
 
 class NotFound(RequestError):

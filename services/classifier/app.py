@@ -10,5 +10,5 @@ from splitway.runtime.settings import StageSettings
 
 
 def create_app(settings: StageSettings | None = None) -> FastAPI:
-    """Serve the bundle `classifier`."""
-    return create_stage_app("classifier", "head", lambda bundle, _: Classifier(bundle), settings)
+    """Serve every head among the bundles."""
+    return create_stage_app("classifier", "head", lambda bundle, _: Classifier(bundle), settings, every_name=True)

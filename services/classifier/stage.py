@@ -1,4 +1,4 @@
-"""Features of the right space to probabilities, or to the best labels."""
+"""Features of the right space to whatever the head says of them, or to the best labels."""
 
 from __future__ import annotations
 
@@ -7,61 +7,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import FEATURES, PROBABILITIES, Bundle
-from splitway.errors import FeatureSpaceMismatch
+from splitway.bundle import PROBABILITIES, Bundle
 from splitway.runtime.engine import Arrays
-from splitway.runtime.stage import GoOn, Tensors
+from splitway.runtime.stage import TensorStage
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest
+from splitway.wire.v2_json import InferRequest
 
 
-class Classifier:
-    """Takes `features` of its own feature space, gives `probabilities`.
+class Classifier(TensorStage):
+    """Takes features of its own feature space, gives the outputs of its head; a classifier's are `probabilities`.
 
-    With `classification: k` on the output (Triton's classification extension) it gives, instead of the tensor, BYTES
+    With `classification: k` on that output (Triton's classification extension) it gives, instead of the tensor, BYTES
     [n, k] of `probability:index:label`, best first; the probability is written so that reading it back gives the same
     float32.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._feature_space = bundle.manifest.feature_space
+        super().__init__(bundle)
         self._labels = bundle.labels
-        self.accepts = tuple(entry.spec for entry in bundle.manifest.inputs)
-        self.gives = tuple(entry.spec for entry in bundle.manifest.outputs)
-
-    def warm_up(self) -> None:
-        """Nothing here is slow the first time."""
-
-    def check(self, request: InferRequest) -> None:
-        """Raise FeatureSpaceMismatch unless the features name this head's space, on the tensor or on the request."""
-        on_tensor = request.inputs[0].parameters.get(FEATURE_SPACE)
-        on_request = request.parameters.get(FEATURE_SPACE)
-        named = {space for space in (on_tensor, on_request) if space is not None}
-        if not named:
-            raise FeatureSpaceMismatch(
-                f"the features do not say which feature space they are from: set parameters.{FEATURE_SPACE}; "
-                f"this head was trained on {self._feature_space}"
-            )
-        if named != {self._feature_space}:
-            foreign = ", ".join(sorted(str(space)[:40] for space in named))
-            raise FeatureSpaceMismatch(
-                f"the features are from {foreign}; this head was trained on {self._feature_space}"
-            )
-
-    def needs_decoding(self, tensors: Tensors) -> bool:
-        return False
-
-    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
-        return {FEATURES: tensors[FEATURES].array}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
-        probabilities = outputs[PROBABILITIES]
-        k = request.outputs[0].top_k if request.outputs else 0
-        if k == 0:
-            return [Tensor.of_array(PROBABILITIES, probabilities)]
-        k = min(k, probabilities.shape[1])
-        elements = [self._entry(row, int(i)) for row in probabilities for i in best(row, k)]
-        return [Tensor.of_bytes(PROBABILITIES, elements, (len(probabilities), k))]
+        k = next((output.top_k for output in request.outputs if output.name == PROBABILITIES), 0)
+        tensors = super().finish(outputs, request)
+        return [self._classes(tensor, k) if k and tensor.name == PROBABILITIES else tensor for tensor in tensors]
+
+    def _classes(self, probabilities: Tensor, k: int) -> Tensor:
+        rows = probabilities.array
+        k = min(k, rows.shape[1])
+        elements = [self._entry(row, int(i)) for row in rows for i in best(row, k)]
+        return Tensor.of_bytes(PROBABILITIES, elements, (len(rows), k))
 
     def _entry(self, row: NDArray[Any], index: int) -> bytes:
         label = self._labels[index] if self._labels else ""

@@ -8,30 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from splitway.bundle import FEATURES, IMAGE, PIXELS, Bundle
+from splitway.bundle import IMAGE, PIXELS, Bundle, Preprocessing
 from splitway.errors import BundleError
 from splitway.preprocessing import FORMATS, PictureDecoder, PictureLimits, to_model_input
 from splitway.runtime.engine import Arrays
-from splitway.runtime.stage import GoOn, Tensors, features_tensor
-from splitway.wire.tensor import BYTES, Buffer, Tensor, TensorSpec
-from splitway.wire.v2_json import InferRequest
+from splitway.runtime.settings import StageSettings
+from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
+from splitway.wire.tensor import BYTES, Buffer, TensorSpec
 
 
-class FeatureExtractor:
-    """Takes `image` (encoded pictures) or `pixels` (UINT8, already cropped and resized), gives `features`."""
+def make_extractor(bundle: Bundle, settings: StageSettings) -> Stage:
+    """A backbone of pictures, or one of tensors as they are."""
+    if bundle.manifest.preprocessing is None:
+        return TensorStage(bundle)
+    return PictureExtractor(
+        bundle, bundle.manifest.preprocessing, PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
+    )
 
-    def __init__(self, bundle: Bundle, limits: PictureLimits) -> None:
-        if bundle.manifest.preprocessing is None:
-            raise BundleError(f"{bundle.folder}: an extractor's manifest must say how pictures are preprocessed")
-        self._bundle = bundle
-        self._target = bundle.manifest.preprocessing
-        self._decode = PictureDecoder(self._target, limits)
+
+class PictureExtractor(TensorStage):
+    """Takes `image` (encoded pictures) or `pixels` (UINT8, already cropped and resized), gives features."""
+
+    def __init__(self, bundle: Bundle, target: Preprocessing, limits: PictureLimits) -> None:
+        super().__init__(bundle)
+        if len(bundle.manifest.inputs) != 1:
+            raise BundleError(f"{bundle.folder}: a backbone of pictures takes one tensor, not several")
+        self._target = target
+        self._decode = PictureDecoder(target, limits)
         self._input = bundle.manifest.inputs[0].name
         self.accepts = (
-            TensorSpec(IMAGE, BYTES, (-1,)),
-            TensorSpec(PIXELS, "UINT8", (-1, self._target.height, self._target.width, 3)),
+            (TensorSpec(IMAGE, BYTES, (-1,)),),
+            (TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3)),),
         )
-        self.gives = tuple(entry.spec for entry in bundle.manifest.outputs)
 
     def warm_up(self) -> None:
         """Load the decoders by decoding one small picture of each format."""
@@ -39,9 +47,6 @@ class FeatureExtractor:
             picture = io.BytesIO()
             Image.new("RGB", (8, 8)).save(picture, format_)
             self._decode(picture.getvalue())
-
-    def check(self, request: InferRequest) -> None:
-        """Any picture may come; whether it can be decoded shows when it is."""
 
     def needs_decoding(self, tensors: Tensors) -> bool:
         return IMAGE in tensors
@@ -56,6 +61,3 @@ class FeatureExtractor:
     def _decode_next(self, element: Buffer, go_on: GoOn) -> NDArray[np.uint8]:
         go_on()
         return self._decode(element)
-
-    def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
-        return [features_tensor(self._bundle, {FEATURES: outputs[FEATURES]})]

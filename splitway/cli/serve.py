@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import re
 import signal
 import socket
 import sys
@@ -28,6 +29,8 @@ APPS = {
     "feature_extractor": "services.feature_extractor.app:create_app",
     "classifier": "services.classifier.app:create_app",
 }
+_BODY_APP = "services.body.app:create_app"
+_BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30
 _BACKLOG = 2048
@@ -40,7 +43,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     """Serve one app until told to stop; return the process's exit code.
 
     Args:
-        stage: one of the apps above.
+        stage: one of the apps above, or the name of a body.
         host, port: where to listen, unless `fd` is given.
         fd: an inherited socket, already listening; the process then ends with the one that gave it.
         drain_s: seconds between saying 'not ready' and refusing connections.
@@ -79,10 +82,16 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
 
 
 def _create(stage: str) -> FastAPI:
+    if _BODY_NAME.fullmatch(stage):
+        return _made_by(_BODY_APP, stage)
     if stage not in APPS:
-        raise SetupError(f"there is nothing called {stage!r} to serve; choose from {', '.join(APPS)}")
-    module, _, factory = APPS[stage].partition(":")
-    app: FastAPI = getattr(importlib.import_module(module), factory)()
+        raise SetupError(f"there is nothing called {stage!r} to serve; choose from {', '.join(APPS)}, body_<number>")
+    return _made_by(APPS[stage])
+
+
+def _made_by(factory: str, *arguments: str) -> FastAPI:
+    module, _, function = factory.partition(":")
+    app: FastAPI = getattr(importlib.import_module(module), function)(*arguments)
     return app
 
 

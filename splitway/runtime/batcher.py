@@ -105,7 +105,7 @@ class Batcher:
         _stop(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
-        self._threads.shutdown(wait=True)
+        await asyncio.to_thread(self._threads.shutdown)  # the loop goes on while a thread ends what it has begun
 
     def at_once(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult | None:
         """Run a member here and now if that takes next to no time, as one whose `prepare` takes none may.

@@ -6,20 +6,18 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
-from splitway.bundle import Bundle, describe
-from splitway.errors import DeadlineExceeded, InvalidInput, NotFound, TooLarge
+from splitway.bundle import Manifest
+from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher
 from splitway.runtime.engine import Arrays
-from splitway.runtime.observe import StageMetrics, server_timing
+from splitway.runtime.observe import ModelMetrics, server_timing
 from splitway.runtime.stage import Stage, Tensors, check_finite
 from splitway.wire.deadline import Deadline
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.tensor import Tensor
+from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.v2_rest import Answer, CallContext
 
@@ -28,52 +26,36 @@ class DataPlane:
     """Checks a request, lets the stage decode it, the batcher run it and the stage finish it.
 
     Args:
-        bundle: what is served.
+        manifest: of what is served.
         stage: the service's own part.
         batcher: runs the model.
         decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
             nothing is gathered there and a request then changes threads once less.
+        metrics: count the model's requests.
         max_rows: rows that one request may have.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
+        manifest: Manifest,
         stage: Stage,
         batcher: Batcher,
         decoders: ThreadPoolExecutor | None,
-        metrics: StageMetrics,
-        lifecycle: Lifecycle,
+        metrics: ModelMetrics,
         *,
         max_rows: int,
     ) -> None:
-        self.lifecycle = lifecycle
-        self._bundle = bundle
+        self._name, self._version = manifest.name, manifest.version
+        space = manifest.gives or manifest.takes
+        assert space is not None  # an extractor gives one, the others take one
+        self._says = {FEATURE_SPACE: space}
         self._stage = stage
         self._batcher = batcher
         self._decoders = decoders
         self._metrics = metrics
         self._max_rows = max_rows
-        self._accepts = {spec.name: spec for spec in stage.accepts}
+        self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in stage.accepts}
         self._gives = {spec.name for spec in stage.gives}
-
-    def check_model(self, model: str, version: str | None) -> None:
-        manifest = self._bundle.manifest
-        if model != manifest.name:
-            raise NotFound(f"there is no model {model[:80]!r} here, only {manifest.name!r}")
-        if version not in (None, manifest.version):
-            raise NotFound(f"model {model!r} has no version {version!r} here, only {manifest.version!r}")
-
-    def metadata(self) -> dict[str, Any]:
-        manifest = self._bundle.manifest
-        return {
-            "name": manifest.name,
-            "versions": [manifest.version],
-            "platform": "splitway",
-            "inputs": [spec.metadata() for spec in self._stage.accepts],
-            "outputs": [spec.metadata() for spec in self._stage.gives],
-            "parameters": describe(manifest),
-        }
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         with self._metrics.request():
@@ -93,15 +75,12 @@ class DataPlane:
                     result, decode_s = await self._decode_and_infer(tensors, request.inputs[0].rows, deadline)
             except TimeoutError:
                 raise DeadlineExceeded("the caller's time was up before the work was done") from None
-        for name in result.outputs:
-            check_finite(result.outputs, name)
+        check_finite(result.outputs)
         outputs = tuple(self._stage.finish(result.outputs, request))
-        manifest = self._bundle.manifest
         self._metrics.batch(result.batch_rows, result.compute_s)
         timings = {"queue": result.queue_s, "decode": decode_s, "compute": result.compute_s}
         timings["total"] = time.perf_counter() - started_s
-        parameters = {FEATURE_SPACE: manifest.feature_space}
-        return InferResponse(manifest.name, manifest.version, outputs, request.id, parameters), timings
+        return InferResponse(self._name, self._version, outputs, request.id, self._says), timings
 
     def _at_once(self, tensors: Tensors, rows: int, deadline: Deadline) -> BatchResult | None:
         """Return the result of what needs no thread; None for what does."""
@@ -134,18 +113,30 @@ class DataPlane:
             raise
 
     def _check(self, request: InferRequest) -> None:
-        names = [tensor.name for tensor in request.inputs]
-        if len(names) != 1 or names[0] not in self._accepts:
-            accepted = " or ".join(repr(name) for name in self._accepts)
-            raise InvalidInput(f"the input must be exactly one of {accepted}, not {', '.join(map(repr, names))[:200]}")
+        specs = self._alternative(request)
         self._stage.check(request)
+        first = request.inputs[0]
         for tensor in request.inputs:
-            self._accepts[tensor.name].check(tensor)
+            specs[tensor.name].check(tensor)
             _check_rows_and_values(tensor, self._max_rows)
+            if tensor.rows != first.rows:
+                raise InvalidInput(
+                    f"tensor {tensor.name!r} has {tensor.rows} rows, but {first.name!r} has {first.rows}; "
+                    "every tensor must have as many"
+                )
         for output in request.outputs:
             if output.name not in self._gives:
                 known = ", ".join(sorted(self._gives))
                 raise InvalidInput(f"there is no output {output.name[:80]!r}; this model gives {known}")
+
+    def _alternative(self, request: InferRequest) -> dict[str, TensorSpec]:
+        """What was sent, as the stage knows it. Raises InvalidInput where it is no complete alternative."""
+        names = [tensor.name for tensor in request.inputs]
+        specs = self._accepts.get(frozenset(names))
+        if specs is None or len(names) != len(specs):
+            known = " or ".join(" and ".join(map(repr, each)) for each in self._accepts.values())
+            raise InvalidInput(f"the input must be exactly {known}, not {', '.join(map(repr, names))[:200]}")
+        return specs
 
 
 def _go_on() -> None:

@@ -46,6 +46,12 @@ class EnginePool:
         finally:
             self._narrow.put(engine)
 
+    def close(self) -> None:
+        """Give the engines' memory back, when nobody is at work any more."""
+        del self._wide
+        while not self._narrow.empty():
+            self._narrow.get_nowait()
+
 
 def slots_for(threads: int, *, parallel: bool) -> int:
     """How many may be at work at once."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from splitway.bundle import FEATURES, PROBABILITIES, Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
-from splitway.runtime.engine import load_engine, warm_up
+from splitway.runtime.engine import Engine, load_engine, warm_up
 from splitway.runtime.settings import StageSettings
 from splitway.wire.tensor import Buffer
 
@@ -37,10 +37,8 @@ class InProcessChain:
         self._decode = PictureDecoder(
             preprocessing, PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
         )
-        self._backbone = load_engine(settings.engine, extractor, settings.engine_threads(extractor.manifest.role))
-        self._top = load_engine(settings.engine, head, settings.engine_threads(head.manifest.role))
-        warm_up(self._backbone, extractor)
-        warm_up(self._top, head)
+        self._backbone = _load(extractor, settings)
+        self._top = _load(head, settings)
 
     def __call__(self, picture: Buffer) -> NDArray[Any]:
         """Return the probabilities of one picture. Raises InvalidInput, TooLarge or EngineFailed."""
@@ -48,3 +46,10 @@ class InProcessChain:
         features = self._backbone.infer({self.extractor.inputs[0].name: pixels})[FEATURES]
         probabilities: NDArray[Any] = self._top.infer({FEATURES: features})[PROBABILITIES][0]
         return probabilities
+
+
+def _load(bundle: Bundle, settings: StageSettings) -> Engine:
+    manifest = bundle.manifest
+    engine = load_engine(settings.engine_for(manifest), bundle, settings.engine_threads(manifest.role))
+    warm_up(engine, bundle)
+    return engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,45 +14,58 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class StageMetrics:
-    """Counts one stage's requests and batches."""
+    """A process's metrics; the label `stage` is the name of the model."""
 
-    def __init__(self, manifest: Manifest, engine: str) -> None:
-        self.registry = CollectorRegistry()
-        labels = {"stage": manifest.name}
-        self._requests = Counter(
-            "splitway_stage_requests_total", "Inference requests.", ["stage", "outcome"], registry=self.registry
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "splitway_stage_requests_total", "Inference requests.", ["stage", "outcome"], registry=registry
         )
-        self._duration = Histogram(
-            "splitway_stage_duration_seconds", "Time to an answer.", ["stage"], buckets=SECONDS, registry=self.registry
-        ).labels(**labels)
-        self._compute = Histogram(
+        self.duration = Histogram(
+            "splitway_stage_duration_seconds", "Time to an answer.", ["stage"], buckets=SECONDS, registry=registry
+        )
+        self.compute = Histogram(
             "splitway_stage_compute_seconds",
             "Time in the engine per batch.",
             ["stage"],
             buckets=SECONDS,
-            registry=self.registry,
-        ).labels(**labels)
-        self._rows = Histogram(
-            "splitway_stage_batch_rows", "Rows per batch.", ["stage"], buckets=_ROWS, registry=self.registry
-        ).labels(**labels)
-        self._in_flight = Gauge(
-            "splitway_stage_in_flight", "Requests being answered.", ["stage"], registry=self.registry
-        ).labels(**labels)
-        info = Gauge(
-            "splitway_stage_info",
-            "What is served; always 1.",
-            ["stage", "version", "feature_space", "engine"],
-            registry=self.registry,
+            registry=registry,
         )
-        info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)
-        self._stage = manifest.name
+        self.rows = Histogram(
+            "splitway_stage_batch_rows", "Rows per batch.", ["stage"], buckets=_ROWS, registry=registry
+        )
+        self.in_flight = Gauge("splitway_stage_in_flight", "Requests being answered.", ["stage"], registry=registry)
+        self._info = Gauge(
+            "splitway_stage_info",
+            "What is loaded; always 1.",
+            ["stage", "version", "feature_space", "engine"],
+            registry=registry,
+        )
+
+    def loaded(self, models: Iterable[tuple[Manifest, str]]) -> None:
+        """Say which bundles are loaded, and in which engines; what was loaded before is forgotten."""
+        self._info.clear()
+        for manifest, engine in models:
+            self._info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)
+
+
+class ModelMetrics:
+    """Counts one model's requests and batches, whichever version answers."""
+
+    def __init__(self, metrics: StageMetrics, name: str) -> None:
+        self._name = name
+        self._requests = metrics.requests
+        self._duration = metrics.duration.labels(name)
+        self._compute = metrics.compute.labels(name)
+        self._rows = metrics.rows.labels(name)
+        self._in_flight = metrics.in_flight.labels(name)
 
     def request(self) -> AbstractContextManager[None]:
         """Count one request, and by how it ended: `ok`, the error's code, or `cancelled`."""
 
         def record(outcome: str, seconds: float) -> None:
             self._in_flight.dec()
-            self._requests.labels(self._stage, outcome).inc()
+            self._requests.labels(self._name, outcome).inc()
             self._duration.observe(seconds)
 
         self._in_flight.inc()

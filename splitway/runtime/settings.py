@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from splitway.bundle import Role
+from splitway.bundle import EngineName, Manifest, Role
+from splitway.releases import FILE
 from splitway.runtime.cores import available_cores
 from splitway.wire.v2_rest import Limits
 
@@ -21,9 +22,18 @@ class StageSettings(BaseSettings):
     models: Path = Path("models")
     """Folder of bundles: `<stage>/<version>/`."""
     model_version: str | None = None
-    """Version to serve; the highest if not set."""
-    engine: Literal["litert", "tensorflow"] = "litert"
-    """What executes the bundle."""
+    """Version of the stage's own model to serve; if not set the highest, and a higher one as soon as it appears."""
+    engine: Literal["auto", "litert", "tensorflow"] = "auto"
+    """What executes a bundle; `auto` is what it was proved in."""
+    rescan_ms: Annotated[float, Field(ge=0)] = 2000.0
+    """How often the folder of bundles is looked through for new, rewritten and removed ones, in milliseconds; 0: never
+    after the start."""
+    keep_old_s: Annotated[float, Field(ge=0)] = 30.0
+    """How long a version that has been replaced still answers whoever asks for it by number, in seconds."""
+    releases: Path | None = None
+    """File of releases, whose versions in use are kept loaded; `releases.json` in the folder of bundles if not set."""
+    admin_key: SecretStr | None = None
+    """Opens the protocol's repository routes to whoever sends it as a bearer token; they are closed if not set."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of the engine; 0 takes every core this process may use, and one for a head."""
     max_batch_rows: Annotated[int, Field(ge=0, le=4096)] = 0
@@ -48,6 +58,14 @@ class StageSettings(BaseSettings):
     def engine_threads(self, role: Role) -> int:
         """Threads for the engine of a bundle of this role."""
         return self.threads or (available_cores() if role == "extractor" else 1)
+
+    def engine_for(self, manifest: Manifest) -> EngineName:
+        """What executes this bundle."""
+        return manifest.engine if self.engine == "auto" else self.engine
+
+    @property
+    def releases_file(self) -> Path:
+        return self.releases or self.models / FILE
 
     @property
     def limits(self) -> Limits:

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from splitway.bundle import FEATURES, Bundle
-from splitway.errors import EngineFailed
+from splitway.bundle import PROBABILITIES, Bundle, Manifest
+from splitway.errors import EngineFailed, FeatureSpaceMismatch, InvalidInput
 from splitway.runtime.engine import Arrays
 from splitway.wire.tensor import Tensor, TensorSpec
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest
+from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, RequestedOutput
 
 Tensors = Mapping[str, Tensor]
 GoOn = Callable[[], None]
@@ -22,8 +22,8 @@ class Stage(Protocol):
     where something does, it runs in a thread."""
 
     @property
-    def accepts(self) -> Sequence[TensorSpec]:
-        """What may be sent; where there are several, exactly one of them."""
+    def accepts(self) -> Sequence[Sequence[TensorSpec]]:
+        """What may be sent: the tensors of one of these alternatives, all of them and no others."""
 
     @property
     def gives(self) -> Sequence[TensorSpec]:
@@ -45,12 +45,78 @@ class Stage(Protocol):
         """Turn the model's outputs into what was asked for."""
 
 
-def features_tensor(bundle: Bundle, outputs: Arrays) -> Tensor:
-    """The features with the feature space that gives them their meaning; they never travel without it."""
-    return Tensor.of_array(FEATURES, outputs[FEATURES], {FEATURE_SPACE: bundle.manifest.feature_space})
+class TensorStage:
+    """Takes all tensors of the manifest's inputs, gives those of its outputs; a Stage, and the base of the services'.
+
+    Features are taken only if they say that they are of the space this model was trained on, and never travel on
+    without the space that gives them their meaning.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.manifest: Manifest = bundle.manifest
+        self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
+        self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
+        gives_space = bundle.manifest.gives
+        self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
+
+    def warm_up(self) -> None:
+        """Nothing here is slow the first time."""
+
+    def check(self, request: InferRequest) -> None:
+        """Raise FeatureSpaceMismatch for foreign features, InvalidInput for classes of what has none."""
+        if self.manifest.takes is not None:
+            check_feature_space(request, self.manifest.takes, self.manifest.role)
+        for output in request.outputs:
+            self._check_classification(output)
+
+    def needs_decoding(self, tensors: Tensors) -> bool:
+        return False
+
+    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
+        return {name: tensor.array for name, tensor in tensors.items()}
+
+    def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
+        asked = {output.name for output in request.outputs} or {spec.name for spec in self.gives}
+        return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
+
+    def _check_classification(self, output: RequestedOutput) -> None:
+        if not output.top_k:
+            return
+        rank = next((len(spec.shape) for spec in self.gives if spec.name == output.name), 0)
+        if (output.name, rank) != (PROBABILITIES, 2):
+            raise InvalidInput(
+                f"output {output.name[:80]!r} has no classes: classification is for {PROBABILITIES!r} of two dimensions"
+            )
 
 
-def check_finite(outputs: Arrays, name: str) -> None:
+def check_feature_space(request: InferRequest, space: str, role: str) -> None:
+    """Check that every tensor names this feature space, on itself or on the request, and none another.
+
+    Args:
+        request: what was sent.
+        space: what the model was trained on.
+        role: what the model is called in the error.
+
+    Raises:
+        FeatureSpaceMismatch: a tensor names none, or another one.
+    """
+    on_request = request.parameters.get(FEATURE_SPACE)
+    for tensor in request.inputs:
+        named = {each for each in (tensor.parameters.get(FEATURE_SPACE), on_request) if each is not None}
+        if not named:
+            raise FeatureSpaceMismatch(
+                f"tensor {tensor.name[:80]!r} does not say which feature space it is from: set "
+                f"parameters.{FEATURE_SPACE}; this {role} was trained on {space}"
+            )
+        if named != {space}:
+            foreign = ", ".join(sorted(str(each)[:40] for each in named))
+            raise FeatureSpaceMismatch(
+                f"tensor {tensor.name[:80]!r} is from {foreign}; this {role} was trained on {space}"
+            )
+
+
+def check_finite(outputs: Arrays) -> None:
     """Raise EngineFailed if a model gave NaN or infinity: nonsense must not travel on."""
-    if not np.isfinite(outputs[name]).all():
-        raise EngineFailed(f"the model gave NaN or infinity in {name!r}")
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise EngineFailed(f"the model gave NaN or infinity in {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway import __version__
-from splitway.errors import SplitwayError
+from splitway.errors import SplitwayError, Unauthorized
 from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
@@ -24,6 +24,8 @@ from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, InferRequest, Infer
 
 STATUSES: dict[str, int] = {
     "invalid_input": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "feature_space_mismatch": 409,
@@ -55,8 +57,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class InferencePlane(Protocol):
-    """What the skin needs beneath it."""
+class Model(Protocol):
+    """What runs inferences."""
+
+    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
+        """Run the model. Raises any SplitwayError."""
+
+
+class InferencePlane(Model, Protocol):
+    """What the skin needs beneath it where there is one model."""
 
     lifecycle: Lifecycle
 
@@ -66,8 +75,26 @@ class InferencePlane(Protocol):
     def metadata(self) -> dict[str, Any]:
         """Describe the model."""
 
-    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
-        """Run a model. Raises any SplitwayError."""
+
+class Models(Protocol):
+    """What the skin needs beneath it where there are several models, or several versions of one.
+
+    Every method raises NotFound where the model or the version is not served here; without a version the default one
+    is meant.
+    """
+
+    @property
+    def not_ready_because(self) -> str | None:
+        """The reason why the process cannot serve, or None."""
+
+    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
+        """The reason why this model cannot serve, or None."""
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        """Describe the model."""
+
+    def endpoint(self, model: str, version: str | None) -> Endpoint:
+        """The model's inference route. Raises Unavailable while the model is being loaded."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +119,19 @@ def retry_after(error: SplitwayError) -> dict[str, str]:
 
 def v2_error(error: SplitwayError) -> Response:
     """The protocol's error: `{"error": "<text>"}`."""
-    return json_response({"error": error.detail}, STATUSES[error.code], retry_after(error))
+    headers = retry_after(error)
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    return json_response({"error": error.detail}, STATUSES[error.code], headers)
 
 
-def _ready(lifecycle: Lifecycle) -> Response:
-    reason = lifecycle.not_ready_because
+def _ready(reason: str | None) -> Response:
     if reason is None:
         return json_response({"ready": True})
     return json_response({"ready": False, "error": reason}, 503)
 
 
-async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Response:
+async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
     headers = plain_headers(request)
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
     body = await read_body(request, headers, limits.max_body_bytes, deadline)
@@ -121,38 +150,61 @@ async def _infer(plane: InferencePlane, limits: Limits, request: Request) -> Res
     return Response(payload, 200, extra, media_type=media_type)
 
 
-def infer_endpoint(plane: InferencePlane, limits: Limits) -> Endpoint:
-    """The inference route of the one model that a plane serves, without a router around it."""
+def infer_endpoint(plane: Model, limits: Limits) -> Endpoint:
+    """The inference route of one model, without a router around it."""
     return partial(_infer, plane, limits)
 
 
+class _OnlyModel:
+    """One model as several."""
+
+    def __init__(self, plane: InferencePlane, limits: Limits) -> None:
+        self._plane = plane
+        self._endpoint = infer_endpoint(plane, limits)
+
+    @property
+    def not_ready_because(self) -> str | None:
+        return self._plane.lifecycle.not_ready_because
+
+    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
+        self._plane.check_model(model, version)
+        return self.not_ready_because
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        self._plane.check_model(model, version)
+        return self._plane.metadata()
+
+    def endpoint(self, model: str, version: str | None) -> Endpoint:
+        self._plane.check_model(model, version)
+        return self._endpoint
+
+
 def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:
-    """The protocol's routes over a plane."""
+    """The protocol's routes over the one model of a plane."""
+    return models_router(_OnlyModel(plane, limits), EXTENSIONS)
+
+
+def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
+    """The protocol's routes over any number of models."""
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
 
     async def server_metadata() -> Response:
-        return json_response({"name": "splitway", "version": __version__, "extensions": EXTENSIONS})
+        return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
 
     async def live() -> Response:
         return json_response({"live": True})
 
     async def ready() -> Response:
-        return _ready(plane.lifecycle)
-
-    def check_model(request: Request) -> None:
-        plane.check_model(request.path_params["model"], request.path_params.get("version"))
+        return _ready(models.not_ready_because)
 
     async def model_metadata(request: Request) -> Response:
-        check_model(request)
-        return json_response(plane.metadata())
+        return json_response(models.metadata(*_asked(request)))
 
     async def model_ready(request: Request) -> Response:
-        check_model(request)
-        return _ready(plane.lifecycle)
+        return _ready(models.model_not_ready_because(*_asked(request)))
 
     async def infer(request: Request) -> Response:
-        check_model(request)
-        return await _infer(plane, limits, request)
+        return await models.endpoint(*_asked(request))(request)
 
     get: list[tuple[str, Callable[..., Awaitable[Response]]]] = [
         ("", server_metadata),
@@ -166,3 +218,8 @@ def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:
     for path, endpoint in get:
         router.add_api_route(path, endpoint, methods=["GET"], response_class=Response)
     return router
+
+
+def _asked(request: Request) -> tuple[str, str | None]:
+    """The model and the version that a path names."""
+    return request.path_params["model"], request.path_params.get("version")

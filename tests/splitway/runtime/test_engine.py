@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from splitway.bundle import Bundle, engine_file_entry, load_bundle, read_manifest, write_manifest
-from splitway.errors import BundleError
+from splitway.errors import BundleError, SetupError
 from splitway.runtime.engine import load_engine, warm_up, zeros
+from splitway.runtime.settings import StageSettings
 from tests.support import random_pixels
 
 
@@ -48,3 +51,24 @@ def test_warming_up_checks_the_manifests_shapes(head_bundle: Bundle) -> None:
     engine = load_engine("litert", head_bundle, 1)
     warm_up(engine, head_bundle)
     assert engine.infer(zeros(head_bundle.manifest.inputs, 5))["probabilities"].shape == (5, 1000)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("litert", "serve"), ("tensorflow", "split")])
+def test_an_engine_that_is_not_installed_says_what_to_install(
+    head_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str, extra: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"splitway.runtime.{name}_engine", raising=False)
+    monkeypatch.setitem(sys.modules, {"litert": "ai_edge_litert.interpreter", "tensorflow": "tensorflow"}[name], None)
+    with pytest.raises(SetupError, match=rf"pip install splitway\[{extra}\]$"):
+        load_engine(name, head_bundle, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "proved_in", "engine"),
+    [("auto", "tensorflow", "tensorflow"), ("auto", "litert", "litert"), ("litert", "tensorflow", "litert")],
+)
+def test_a_bundle_is_run_by_what_it_was_proved_in_unless_told_otherwise(
+    head_bundle: Bundle, told: Literal["auto", "litert"], proved_in: str, engine: str
+) -> None:
+    manifest = head_bundle.manifest.model_copy(update={"engine": proved_in})
+    assert StageSettings(engine=told).engine_for(manifest) == engine

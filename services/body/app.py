@@ -1,0 +1,14 @@
+"""A body's app."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from services.body.stage import Body
+from splitway.runtime.app import create_stage_app
+from splitway.runtime.settings import StageSettings
+
+
+def create_app(name: str, settings: StageSettings | None = None) -> FastAPI:
+    """Serve the bundle of this name: `body_1`, `body_2`, ..."""
+    return create_stage_app(name, "body", lambda bundle, _: Body(bundle), settings)

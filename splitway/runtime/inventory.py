@@ -1,0 +1,146 @@
+"""What a stage process says of its models, and the routes by which an administrator moves them.
+
+`GET /v1/stage` is for probes and people. Below `/v2/repository` is Triton's model repository extension, for whoever has
+the administrator's key: https://github.com/triton-inference-server/server/tree/main/docs/protocol
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from splitway.bundle import describe
+from splitway.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+from splitway.runtime.repository import Repository
+from splitway.runtime.settings import StageSettings
+from splitway.runtime.versions import ModelVersions, Version
+from splitway.wire.body import plain_headers, read_body
+from splitway.wire.deadline import read_deadline
+from splitway.wire.json_data import loads_bounded
+from splitway.wire.v2_rest import json_response
+
+_SCHEME = "bearer "
+_MAX_BODY_BYTES = 64 * 1024
+_TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING", "failed": "UNAVAILABLE"}
+
+
+def inventory(repository: Repository) -> dict[str, Any]:
+    """Every version that is loaded, being loaded, or could not be."""
+    reason = repository.not_ready_because
+    models = [
+        _entry(model, number, model.versions[number])
+        for _, model in sorted(repository.models.items())
+        for number in sorted(model.versions, key=int)
+    ]
+    return {"stage": repository.scope.name, "ready": reason is None, "reason": reason, "models": models}
+
+
+def _entry(model: ModelVersions, number: str, version: Version) -> dict[str, Any]:
+    entry = {
+        "name": model.name,
+        "version": number,
+        "state": version.state,
+        "reason": version.reason,
+        "is_default": number == model.default,
+    }
+    card = version.card
+    if card is None:  # its manifest has not been read, or cannot be
+        names = ("role", "feature_space", "gives_space", "engine", "source_model", "cut")
+        return entry | dict.fromkeys(names) | {"inputs": [], "outputs": []}
+    return {
+        **entry,
+        **describe(card.manifest),
+        "engine": card.engine,
+        "inputs": [spec.metadata() for spec in card.inputs],
+        "outputs": [spec.metadata() for spec in card.outputs],
+    }
+
+
+def inventory_router(repository: Repository, settings: StageSettings) -> APIRouter:
+    """`/v1/stage` and the repository extension."""
+    router = APIRouter(tags=["Models"])
+    key = settings.admin_key.get_secret_value() if settings.admin_key is not None else ""
+
+    async def stage() -> Response:
+        return json_response(inventory(repository))
+
+    async def index(request: Request) -> Response:
+        _check_key(request, key)
+        content = await _content(request, settings)
+        name = request.path_params.get("model")
+        if name is not None and name not in repository.models:
+            raise NotFound(f"there is no model {name[:80]!r} here")
+        return json_response(_index(repository, name, ready_only=content.get("ready") is True))
+
+    async def load(request: Request) -> Response:
+        _check_key(request, key)
+        version = _version(await _content(request, settings))
+        await repository.load(request.path_params["model"], version)
+        return Response()
+
+    async def unload(request: Request) -> Response:
+        _check_key(request, key)
+        version = _version(await _content(request, settings))
+        await repository.unload(request.path_params["model"], version)
+        return Response()
+
+    routes: list[tuple[str, str, Callable[..., Awaitable[Response]]]] = [
+        ("GET", "/v1/stage", stage),
+        ("POST", "/v2/repository/index", index),
+        ("POST", "/v2/repository/models/{model}/index", index),
+        ("POST", "/v2/repository/models/{model}/load", load),
+        ("POST", "/v2/repository/models/{model}/unload", unload),
+    ]
+    for method, path, endpoint in routes:
+        router.add_api_route(path, endpoint, methods=[method], response_class=Response)
+    return router
+
+
+def _check_key(request: Request, key: str) -> None:
+    """Let the administrator in, and nobody where there is no key."""
+    if not key:
+        raise Forbidden("the repository's routes are closed here: SPLITWAY_ADMIN_KEY is not set")
+    header = request.headers.get("authorization")
+    if header is None:
+        raise Unauthorized("the repository's routes need the header Authorization: Bearer <key>")
+    scheme, token = header[: len(_SCHEME)], header[len(_SCHEME) :]
+    # Headers are read as latin-1, so this gives the bytes as they were sent.
+    if scheme.lower() != _SCHEME or not hmac.compare_digest(token.encode("latin-1"), key.encode()):
+        raise Forbidden("this is not the administrator's key")
+
+
+async def _content(request: Request, settings: StageSettings) -> dict[str, Any]:
+    limits, headers = settings.limits, plain_headers(request)
+    deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
+    body = bytes(await read_body(request, headers, _MAX_BODY_BYTES, deadline))
+    content = loads_bounded(body, _MAX_BODY_BYTES) if body.strip() else {}
+    if not isinstance(content, dict):
+        raise InvalidInput("the JSON must be an object")
+    return content
+
+
+def _version(content: dict[str, Any]) -> str | None:
+    parameters = content.get("parameters", {})
+    version = parameters.get("version") if isinstance(parameters, dict) else parameters
+    if version is not None and not isinstance(version, str):
+        raise InvalidInput("parameters.version must be a string")
+    return version
+
+
+def _index(repository: Repository, name: str | None, *, ready_only: bool) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for each, model in sorted(repository.models.items()):
+        if name not in (None, each):
+            continue
+        for number, version in model.versions.items():
+            state = _TRITON_STATES[version.state]
+            entries.append({"name": each, "version": number, "state": state, "reason": version.reason or ""})
+        unloaded = {"name": each, "state": "UNAVAILABLE", "reason": "unloaded"}
+        entries += [unloaded | {"version": number} for number in model.unloaded]
+    entries.sort(key=lambda entry: (entry["name"], int(entry["version"])))
+    return [entry for entry in entries if not ready_only or entry["state"] == "READY"]

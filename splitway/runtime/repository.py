@@ -1,0 +1,293 @@
+"""Every model that a process serves, by name and version, kept in step with the folder of bundles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from splitway.bundle import Bundle, describe, find_bundle
+from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError, Unavailable
+from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
+from splitway.runtime.observe import ModelMetrics, StageMetrics
+from splitway.runtime.priority import give_way
+from splitway.runtime.served import MakeStage, ServedModel, open_bundle
+from splitway.runtime.settings import StageSettings
+from splitway.runtime.versions import ModelVersions, Version
+from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.short_way import Endpoint
+
+_log = logging.getLogger(__name__)
+WARMING_UP = "warming up"
+
+
+class Repository:
+    """Serves what lies in the folder of bundles, and follows it; the protocol's `Models`.
+
+    Everything here happens on the event loop, but for looking, reading, hashing and loading: one thread does that, and
+    gives way to what answers.
+
+    Args:
+        scope: which bundles are served.
+        make_stage: the service's own part.
+        settings: the process's.
+    """
+
+    def __init__(self, scope: Scope, make_stage: MakeStage, settings: StageSettings) -> None:
+        self.scope = scope
+        self.metrics = StageMetrics()
+        self.lifecycle = Lifecycle(self._not_ready_because)
+        self.routes: dict[tuple[str, str], Endpoint] = {}
+        """The inference routes of all that can be called now, by method and path."""
+        self.models: dict[str, ModelVersions] = {}
+        self._make_stage = make_stage
+        self._settings = settings
+        self._found: dict[str, dict[str, Found]] = {}
+        self._in_use: dict[str, set[str]] = {}
+        self._said: set[str] = set()
+        self._first_load_is_over = False
+        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load", initializer=give_way)
+        self._following: asyncio.Task[None] | None = None
+
+    def check(self) -> None:
+        """Look whether there is something to serve, before anything listens.
+
+        Raises:
+            BundleError: there is not: the bundle of the process's own name is missing or damaged, or where every head
+                is served, that of every head.
+        """
+        settings, scope = self._settings, self.scope
+        pinned = settings.model_version
+        if not scope.every_name or pinned is not None:
+            find_bundle(settings.models, scope.name, pinned)
+        errors = {}
+        found = look(settings.models, scope) if settings.models.is_dir() else {}
+        for name, versions in found.items():
+            number = pinned if pinned is not None and name == scope.name else next(iter(newest_first(versions)), None)
+            if number is None:
+                continue
+            try:
+                model = self._served(open_bundle(versions[number], name, scope))
+            except BundleError as error:
+                errors[name] = error
+            else:
+                self._of(name).versions[number] = Version("loading", card=model.card)
+        if not self.models:
+            raise errors.get(scope.name) or next(iter(errors.values()), None) or self._no_bundle()
+
+    def start(self) -> None:
+        self._following = asyncio.create_task(self._follow(), name="follow bundles")
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        for model in self.models.values():
+            await model.close()
+
+    async def rescan(self) -> None:
+        """Bring what is loaded in step with what lies in the folder of bundles."""
+        async with self._lock:
+            await self._look()
+            names = sorted({*self._found, *self.models}, key=lambda name: (name != self.scope.name, name))
+            for name in names:
+                await self._of(name).settle(self._found.get(name, {}), self._in_use.get(name, ()))
+                self._tell(name)
+
+    async def load(self, name: str, version: str | None) -> None:
+        """Load a version, or the newest, and keep it.
+
+        Raises:
+            NotFound: there is none.
+            EngineFailed: it cannot be loaded.
+        """
+        async with self._lock:
+            await self._look()
+            versions = self._versions_found(name)
+            number = version or next(iter(newest_first(versions)), None)
+            if number is None or number not in versions:
+                raise NotFound(f"there is no bundle of model {name[:80]!r}, version {(version or 'any')[:20]!r}")
+            model = self._of(name)
+            model.unloaded.discard(number)
+            model.asked.add(number)
+            if number in model.versions:
+                model.versions[number].could_not = None
+            await model.settle(versions, self._in_use.get(name, ()))
+            self._tell(name)
+            loaded = model.versions[number]
+            if loaded.could_not is not None:
+                raise EngineFailed(loaded.reason or "the model could not be loaded", stage=name)
+
+    async def unload(self, name: str, version: str | None) -> None:
+        """Take no new request for a version, or for every version, until it is loaded explicitly.
+
+        Raises:
+            NotFound: there is none.
+        """
+        async with self._lock:
+            known = {*self._versions_found(name), *(self.models[name].versions if name in self.models else ())}
+            if not known or version not in (None, *known):
+                raise NotFound(f"there is no model {name[:80]!r}, version {(version or 'any')[:20]!r} here")
+            model = self._of(name)
+            numbers = known if version is None else {version}
+            model.unloaded |= numbers
+            model.asked -= numbers
+            for number in numbers:
+                model.drop(number)
+            await model.settle(self._versions_found(name), self._in_use.get(name, ()))
+            self._tell(name)
+
+    @property
+    def not_ready_because(self) -> str | None:
+        return self.lifecycle.not_ready_because
+
+    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
+        number, described = self._version(model, version)
+        if described.model is None:
+            return f"version {number} of {model!r} is being loaded"
+        return self.not_ready_because
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        number, described = self._version(model, version)
+        card = described.card
+        if card is None:
+            raise Unavailable(f"version {number} of {model!r} is being loaded", stage=model, retry_after_s=1)
+        return {
+            "name": model,
+            "versions": list(self.models[model].callable) or [number],
+            "platform": "splitway",
+            "inputs": [spec.metadata() for spec in card.inputs],
+            "outputs": [spec.metadata() for spec in card.outputs],
+            "parameters": describe(card.manifest),
+        }
+
+    def endpoint(self, model: str, version: str | None) -> Endpoint:
+        number, described = self._version(model, version)
+        if described.model is None:
+            raise Unavailable(f"version {number} of {model!r} is being loaded", stage=model, retry_after_s=1)
+        return described.model.endpoint
+
+    def _version(self, name: str, number: str | None) -> tuple[str, Version]:
+        """A version that can be called, or that is being loaded. Raises NotFound for any other."""
+        here = {n: self._listed(each) for n, each in self.models.items()}
+        if not here.get(name):
+            known = ", ".join(repr(each) for each, versions in sorted(here.items()) if versions)
+            raise NotFound(f"there is no model {name[:80]!r} here, only {known or 'nothing now'}")
+        versions = here[name]
+        wanted = number if number is not None else self.models[name].default or next(reversed(versions))
+        if wanted not in versions:
+            known = ", ".join(map(repr, versions))
+            raise NotFound(f"model {name!r} has no version {wanted[:20]!r} here, only {known}")
+        return wanted, versions[wanted]
+
+    def _listed(self, model: ModelVersions) -> dict[str, Version]:
+        listed = [n for n, version in model.versions.items() if version.state != "failed"]
+        return {n: model.versions[n] for n in sorted(listed, key=int)}
+
+    async def _follow(self) -> None:
+        """Load everything, then look again every so often."""
+        await self._rescan_or_say_why()
+        self._first_load_is_over = True
+        if not any(model.default for model in self._needed):
+            failures = [model.failure for model in self._needed if model.failure is not None]
+            self.lifecycle.fail(failures[0] if failures else self._no_bundle().detail)
+            return
+        for name in self.models:
+            self._tell(name)
+        while self._settings.rescan_ms:
+            await asyncio.sleep(self._settings.rescan_ms / 1000)
+            await self._rescan_or_say_why()
+
+    async def _rescan_or_say_why(self) -> None:
+        """Whatever is wrong with the folder, what is loaded is served, and the folder is looked at again."""
+        try:
+            await self.rescan()
+        except Exception as error:
+            self._say_once(f"the folder of bundles cannot be followed: {error}")
+
+    async def _look(self) -> None:
+        """Look at the disk, in the thread."""
+        settings = self._settings
+        self._found = await self._in_thread(look, settings.models, self.scope, list(self.models))
+        try:
+            self._in_use = await self._in_thread(in_use, settings.releases_file, self.scope.role)
+        except SetupError as error:
+            self._say_once(error.detail)
+
+    def _versions_found(self, name: str) -> Versions:
+        return self._found.get(name, {})
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    async def _open(self, name: str, found: Found) -> ServedModel:
+        return self._served(await self._in_thread(open_bundle, found, name, self.scope))
+
+    def _served(self, bundle: Bundle) -> ServedModel:
+        metrics = ModelMetrics(self.metrics, bundle.manifest.name)
+        return ServedModel(bundle, self._make_stage, self._settings, metrics)
+
+    async def _load(self, model: ServedModel, found: Found) -> None:
+        await self._in_thread(model.load)
+        if await self._in_thread(has_changed, found):
+            raise BundleError(f"{found.folder} was rewritten while it was being loaded")
+
+    def _of(self, name: str) -> ModelVersions:
+        if name not in self.models:
+            self.models[name] = ModelVersions(
+                name,
+                self._open,
+                self._load,
+                pinned=self._settings.model_version if name == self.scope.name else None,
+                keep_old_s=self._settings.keep_old_s,
+                changed=self._publish,
+            )
+        return self.models[name]
+
+    def _publish(self) -> None:
+        """Make the routes and the metrics those of what is loaded now."""
+        routes: dict[tuple[str, str], Endpoint] = {}
+        cards = []
+        for name, model in self.models.items():
+            for number, served in model.callable.items():
+                routes["POST", f"/v2/models/{name}/versions/{number}/infer"] = served.endpoint
+                if number == model.default:
+                    routes["POST", f"/v2/models/{name}/infer"] = served.endpoint
+                cards.append(served.card)
+        self.routes.clear()
+        self.routes.update(routes)
+        self.metrics.loaded((card.manifest, card.engine) for card in cards)
+
+    @property
+    def _needed(self) -> list[ModelVersions]:
+        """The models of which one must be there for the process to be of use."""
+        return [model for name, model in self.models.items() if self.scope.every_name or name == self.scope.name]
+
+    def _not_ready_because(self) -> str | None:
+        if not self._first_load_is_over:
+            return WARMING_UP
+        answering = [served for model in self.models.values() for served in model.callable.values()]
+        if not all(served.alive for served in answering):
+            return "the batch loop has died"
+        if not any(model.default for model in self._needed):
+            return f"no version of {self.scope.name} is loaded"
+        return None
+
+    def _no_bundle(self) -> SplitwayError:
+        folder, models = self._settings.models / self.scope.name, self._settings.models
+        return BundleError(f"no bundle at {folder}/<version>; make one with: splitway build --out {models}")
+
+    def _tell(self, name: str) -> None:
+        """Log what went wrong, once the process knows that it can go on all the same."""
+        if self._first_load_is_over:
+            for line in self.models[name].news:
+                _log.warning("%s", line)
+            self.models[name].news.clear()
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            _log.warning("%s", line)

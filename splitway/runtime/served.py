@@ -1,0 +1,148 @@
+"""One version of one model being served: its engines, its batch loop and its data plane, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+
+from splitway.bundle import Bundle, Manifest, load_bundle
+from splitway.errors import BundleError, Unavailable
+from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.catalog import Found, Scope
+from splitway.runtime.cores import available_cores
+from splitway.runtime.dataplane import DataPlane
+from splitway.runtime.engine import (
+    BATCHES_AT_ONCE,
+    PREFERRED_BATCH_ROWS,
+    SIDE_BY_SIDE,
+    Arrays,
+    Engine,
+    load_engine,
+    warm_up,
+)
+from splitway.runtime.engine_pool import EnginePool, slots_for
+from splitway.runtime.observe import ModelMetrics
+from splitway.runtime.priority import give_way
+from splitway.runtime.settings import StageSettings
+from splitway.runtime.stage import Stage
+from splitway.wire.tensor import TensorSpec
+from splitway.wire.v2_rest import infer_endpoint
+
+MakeStage = Callable[[Bundle, StageSettings], Stage]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of a version to those who ask."""
+
+    manifest: Manifest
+    inputs: Sequence[TensorSpec]
+    """What may be sent, every alternative."""
+    outputs: Sequence[TensorSpec]
+    engine: str
+
+
+def open_bundle(found: Found, name: str, scope: Scope) -> Bundle:
+    """Read and check a bundle. Raises BundleError if it is damaged, or is not what its place says."""
+    bundle = load_bundle(found.folder, role=scope.role)
+    manifest = bundle.manifest
+    if (manifest.name, manifest.version) != (name, found.folder.name):
+        raise BundleError(f"{found.folder} holds version {manifest.version} of {manifest.name!r}, by its manifest")
+    return bundle
+
+
+class ServedModel:
+    """A checked bundle and everything that answers for it.
+
+    Args:
+        bundle: what is served.
+        make_stage: the service's own part.
+        settings: the process's.
+        metrics: of the model's name.
+
+    Raises:
+        BundleError: the stage cannot serve this bundle.
+    """
+
+    def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings, metrics: ModelMetrics) -> None:
+        manifest = bundle.manifest
+        self._bundle = bundle
+        self._engine_name = engine = settings.engine_for(manifest)
+        self._threads = settings.engine_threads(manifest.role)
+        self._stage = make_stage(bundle, settings)
+        inputs = [spec for alternative in self._stage.accepts for spec in alternative]
+        self.card = Card(manifest, inputs, self._stage.gives, engine)
+        self._engines: EnginePool | None = None
+        self._requests = 0
+        self._request_ended = asyncio.Event()
+        batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[engine]
+        slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
+        wait_s = settings.max_batch_wait_ms / 1000
+        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, slots, BATCHES_AT_ONCE[engine])
+        self._batcher = Batcher(self._infer, policy)
+        self._decoders = (
+            ThreadPoolExecutor(available_cores(), thread_name_prefix="decode", initializer=give_way)
+            if batch_rows > 1
+            else None
+        )
+        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, metrics, max_rows=settings.max_rows)
+        self._infer_over_http = infer_endpoint(plane, settings.limits)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop that answers is running."""
+        return self._batcher.alive
+
+    def load(self) -> None:
+        """Load and warm the engines; to be called in a thread. Raises any SplitwayError, and what an engine raises."""
+        name = self._engine_name
+        # The engines keep the files that they read, the bundle need not: it may outlive them.
+        bundle = Bundle(self._bundle.folder, self._bundle.manifest, self._bundle.labels)
+
+        def load_one(threads: int) -> Engine:
+            engine = load_engine(name, bundle, threads)
+            warm_up(engine, bundle)
+            return engine
+
+        self._engines = EnginePool(load_one, self._threads, parallel=SIDE_BY_SIDE[name])
+        self._stage.warm_up()
+
+    def start(self) -> None:
+        """Begin to answer. To be called when it is loaded, on the event loop."""
+        self._batcher.start()
+
+    async def endpoint(self, request: Request) -> Response:
+        """Answer one inference over HTTP; it counts from before its body is read until its answer is made."""
+        self._requests += 1
+        try:
+            return await self._infer_over_http(request)
+        finally:
+            self._requests -= 1
+            self._request_ended.set()
+
+    async def drained(self) -> None:
+        """Wait until no request is being answered."""
+        while self._requests:
+            self._request_ended.clear()
+            await self._request_ended.wait()
+
+    async def close(self) -> None:
+        """Stop the threads and give the engines' memory back."""
+        await self._batcher.close()
+        if self._decoders is not None:
+            await asyncio.to_thread(self._decoders.shutdown, cancel_futures=True)
+        engines, self._engines = self._engines, None
+        if engines is not None:
+            await asyncio.to_thread(engines.close)
+
+    def _infer(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
+        if self._engines is None:
+            raise Unavailable("the model is being closed", stage=self.card.manifest.name, retry_after_s=1)
+        return self._engines.infer(inputs, alone)

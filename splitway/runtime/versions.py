@@ -1,0 +1,210 @@
+"""The versions of one model: which are loaded, which one is the default, which ones leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from splitway.errors import SplitwayError, first_line
+from splitway.runtime.catalog import Found, Versions, newest_first
+from splitway.runtime.served import Card, ServedModel
+
+State = Literal["loading", "ready", "retiring", "failed"]
+OpenModel = Callable[[str, Found], Awaitable[ServedModel]]
+"""Makes a model of a name's bundle, without its engines. Raises BundleError."""
+LoadModel = Callable[[ServedModel, Found], Awaitable[None]]
+"""Loads and warms its engines beside the event loop. Raises any SplitwayError, and what an engine raises."""
+
+
+@dataclass
+class Version:
+    """What has become of one version."""
+
+    state: State
+    reason: str | None = None
+    card: Card | None = None
+    model: ServedModel | None = None
+    """What answers, where something does."""
+    digest: str = ""
+    """Of the manifest that `model` was made from."""
+    could_not: Found | None = None
+    """What could not be loaded; it is tried again when it has changed."""
+    leaving: asyncio.Task[None] | None = None
+
+    def stay(self) -> None:
+        """Be ready, also if it was to leave."""
+        if self.leaving is not None:
+            self.leaving.cancel()
+            self.leaving = None
+        self.state = "ready"
+
+
+class ModelVersions:
+    """Moves one name from what is loaded to what should be. Used on the event loop alone.
+
+    The default is the newest version that can be loaded, or the pinned one. What it replaces is called by its number
+    for a while longer, and closed when its last request is done.
+
+    Args:
+        name: of the model.
+        open_model, load_model: make a version.
+        pinned: the one version that may be the default, or None for the newest.
+        keep_old_s: seconds that a version stays when it is no longer wanted.
+        changed: called whenever another set of versions can be called.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_model: OpenModel,
+        load_model: LoadModel,
+        *,
+        pinned: str | None,
+        keep_old_s: float,
+        changed: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.default: str | None = None
+        self.versions: dict[str, Version] = {}
+        self.asked: set[str] = set()
+        """Loaded because somebody said so."""
+        self.unloaded: set[str] = set()
+        """Not loaded because somebody said so."""
+        self.news: list[str] = []
+        """What went wrong and has not been logged."""
+        self._open = open_model
+        self._load = load_model
+        self._pinned = pinned
+        self._keep_old_s = keep_old_s
+        self._changed = changed
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the newest of those that could not be loaded could not."""
+        failed = [n for n, version in self.versions.items() if version.state == "failed"]
+        return self.versions[newest_first(failed)[0]].reason if failed else None
+
+    @property
+    def callable(self) -> dict[str, ServedModel]:
+        """What answers, by version, oldest first, the default last."""
+        models = {number: version.model for number, version in self.versions.items() if version.model is not None}
+        return {number: models[number] for number in sorted(models, key=lambda n: (n == self.default, int(n)))}
+
+    async def settle(self, found: Versions, in_use: Collection[str]) -> None:
+        """Load what should be loaded, the default first, and let go of the rest."""
+        for number in [n for n, v in self.versions.items() if v.model is None and n not in found]:
+            del self.versions[number]
+        while True:
+            default, wanted = self._plan(found, in_use)
+            self._arrange(default, wanted)
+            to_load = [n for n in wanted if n in found and self._needs_loading(n, found[n])]
+            if not to_load:
+                return
+            await self._load_one(to_load[0], found[to_load[0]])
+
+    def _plan(self, found: Versions, in_use: Collection[str]) -> tuple[str | None, list[str]]:
+        """What should be the default, and everything that should be loaded, the default first."""
+        there = [n for n in newest_first({*found, *self.callable}) if n not in self.unloaded]
+        able = [n for n in there if n in found and (self._is_loaded(n) or not self._could_not(n, found[n]))]
+        default = next((n for n in able if self._pinned in (None, n)), None)
+        held = [n for n in there if n != default and (n in in_use or (n in self.asked and n in able))]
+        return default, [*([default] if default is not None else []), *held]
+
+    def _arrange(self, default: str | None, wanted: Collection[str]) -> None:
+        if default is not None and self._is_loaded(default):
+            self.default = default
+        for number, version in self.versions.items():
+            # Until what is to come has been loaded, what is there stays the default; it cannot leave before that.
+            if number in wanted or (number == self.default != default and default is not None):
+                if version.state == "retiring":
+                    version.stay()
+            elif version.state == "ready":
+                version.state = "retiring"
+                version.leaving = self._in_background(self._leave(number, version))
+        self._changed()
+
+    def _is_loaded(self, number: str) -> bool:
+        return number in self.versions and self.versions[number].model is not None
+
+    def _could_not(self, number: str, found: Found) -> bool:
+        return number in self.versions and self.versions[number].could_not == found
+
+    def _needs_loading(self, number: str, found: Found) -> bool:
+        if self._could_not(number, found):
+            return False
+        return not self._is_loaded(number) or self.versions[number].digest != found.digest
+
+    async def _load_one(self, number: str, found: Found) -> None:
+        """Make a version, or keep what there is of it and remember why there is no more."""
+        version = self.versions.setdefault(number, Version("loading"))
+        if version.model is None:
+            version.state, version.reason = "loading", None
+        try:
+            model = await self._open(self.name, found)
+            version.card = model.card if version.model is None else version.card
+            await self._load(model, found)
+        except SplitwayError as error:
+            self._failed(version, found, error.detail)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            self._failed(version, found, f"{found.folder} cannot be loaded: {reason}")
+        else:
+            self._succeeded(version, model, found)
+
+    def _failed(self, version: Version, found: Found, reason: str) -> None:
+        version.could_not = found
+        if version.model is None:
+            version.state = "failed"
+        if version.reason != reason:
+            version.reason = reason
+            what = "is not served" if version.model is None else "goes on as it was before it was rewritten"
+            self.news.append(f"{self.name} version {found.folder.name} {what}: {reason}")
+
+    def _succeeded(self, version: Version, model: ServedModel, found: Found) -> None:
+        model.start()
+        if version.model is not None:
+            self._in_background(_close(version.model))
+        version.model, version.card, version.digest = model, model.card, found.digest
+        version.reason = version.could_not = None
+        version.stay()
+
+    async def _leave(self, number: str, version: Version) -> None:
+        await asyncio.sleep(self._keep_old_s)
+        self.drop(number)
+
+    def drop(self, number: str) -> None:
+        """Answer no new request with this version; close it when those that it has are done."""
+        version = self.versions.pop(number, None)
+        if version is None:
+            return
+        if self.default == number:
+            self.default = next(reversed(self.callable), None)
+        if version.leaving is not None and version.leaving is not asyncio.current_task():
+            version.leaving.cancel()
+        if version.model is not None:
+            self._in_background(_close(version.model))
+        self._changed()
+
+    async def close(self) -> None:
+        """Close everything, without waiting for requests."""
+        leaving = [version.leaving for version in self.versions.values() if version.leaving is not None]
+        for task in {*leaving, *self._closing}:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*(model.close() for model in self.callable.values()))
+
+    def _in_background(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task
+
+
+async def _close(model: ServedModel) -> None:
+    try:
+        await model.drained()
+    finally:
+        await model.close()

@@ -1,0 +1,99 @@
+"""Any number of tensors of any number type, in and out; each is checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.classifier import app as classifier
+from services.feature_extractor import app as feature_extractor
+from splitway.wire.v2_json import RequestedOutput
+from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving
+from tests.tiny_bundles import SPACE, oracle, write_bundle
+
+IDS = np.array([[1, 2], [3, -4]], np.int32)
+X = np.linspace(0, 1, 8, dtype=np.float32).reshape(2, 4)
+
+
+@pytest.fixture
+async def extractor(tmp_path: Path) -> AsyncIterator[StageClient]:
+    write_bundle(tmp_path, "feature_extractor", 1, "extractor")
+    async with serving(feature_extractor.create_app, tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def heads(tmp_path: Path) -> AsyncIterator[StageClient]:
+    write_bundle(tmp_path, "classifier", 1)
+    write_bundle(tmp_path, "detector", 1, "detector")
+    async with serving(classifier.create_app, tmp_path) as stage:
+        yield stage
+
+
+async def test_a_backbone_of_several_tensors_takes_them_all(extractor: StageClient, tmp_path: Path) -> None:
+    inputs = {"ids": IDS, "x": X}
+    answer = await extractor.infer("feature_extractor", inputs, space=None)
+    features = answer.output("features")
+    assert features.array.tobytes() == oracle(tmp_path / "feature_extractor" / "1", inputs)["features"].tobytes()
+    assert features.parameters["feature_space"] == answer.parameters["feature_space"] == SPACE
+    (entry,) = (await extractor.stage())["models"]
+    assert [(tensor["name"], tensor["datatype"]) for tensor in entry["inputs"]] == [("x", "FP32"), ("ids", "INT32")]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"x": X}, "must be exactly 'x' and 'ids', not 'x'"),
+        ({"x": X, "ids": IDS, "y": X}, "must be exactly 'x' and 'ids'"),
+        ({"x": X, "ids": IDS[:1]}, "'ids' has 1 rows, but 'x' has 2"),
+        ({"x": X, "ids": IDS.astype(np.int64)}, "'ids' must be INT32, not INT64"),
+        ({"x": X, "ids": IDS[:, :1]}, "'ids' must have shape"),
+        ({"x": X[:0], "ids": IDS[:0]}, "'x' has no rows"),
+        ({"x": np.full_like(X, np.inf), "ids": IDS}, "'x' holds NaN or infinity"),
+    ],
+    ids=["incomplete", "too many", "unequal rows", "another type", "another shape", "no rows", "not finite"],
+)
+async def test_tensors_that_do_not_fit_are_refused(
+    extractor: StageClient, inputs: dict[str, NDArray[Any]], says: str
+) -> None:
+    reply = await extractor.post("feature_extractor", inputs, space=None)
+    assert reply.status_code == 400
+    assert says in reply.json()["error"]
+
+
+async def test_only_the_outputs_asked_for_are_given(heads: StageClient) -> None:
+    both = await heads.infer("detector")
+    assert [(tensor.name, tensor.datatype) for tensor in both.outputs] == [("score", "FP32"), ("index", "INT64")]
+    assert both.output("index").array.tolist() == both.output("score").array.argmax(1).tolist()
+    assert both.parameters["feature_space"] == SPACE
+    assert "feature_space" not in both.output("score").parameters
+    one = await heads.infer("detector", outputs=(RequestedOutput("index"),))
+    assert [tensor.name for tensor in one.outputs] == ["index"]
+
+
+async def test_classes_are_for_probabilities_alone(heads: StageClient) -> None:
+    classes = await heads.infer("classifier", outputs=(RequestedOutput("probabilities", {"classification": 2}),))
+    assert classes.output("probabilities").shape == (2, 2)
+    for name in ("score", "index"):
+        reply = await heads.post("detector", outputs=(RequestedOutput(name, {"classification": 2}),))
+        assert reply.status_code == 400
+        assert f"output '{name}' has no classes" in reply.json()["error"]
+
+
+async def test_a_head_refuses_features_that_say_nothing_or_something_else(heads: StageClient) -> None:
+    for space in (None, "fs:0123456789abcdef"):
+        reply = await heads.post("detector", FEATURES, space=space)
+        assert reply.status_code == 409
+        assert f"this head was trained on {SPACE}" in reply.json()["error"]
+
+
+async def test_names_and_versions_that_are_not_here(heads: StageClient) -> None:
+    for path, says in (("other", "only 'classifier', 'detector'"), ("detector/versions/9", "here, only '1'")):
+        reply = await heads.post(path)
+        assert reply.status_code == 404
+        assert says in reply.json()["error"]

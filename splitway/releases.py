@@ -31,7 +31,10 @@ class Release(_Part):
 
     extractor: Version
     heads: dict[str, Version]
+    bodies: dict[str, Version] = {}
+    """Of a chain with stages between extractor and heads; one that is not named may be any version that fits."""
     feature_space: str
+    """What the extractor gives."""
     created: str
 
 

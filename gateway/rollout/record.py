@@ -58,10 +58,14 @@ class ReleaseRecord:
     def comparisons(self, now_s: float) -> int:
         return self._comparisons.counts(now_s).calls
 
+    def disagreement(self, now_s: float) -> float:
+        """Share of comparisons with another first class."""
+        counts = self._comparisons.counts(now_s)
+        return counts.failed / counts.calls if counts.calls else 0.0
+
     def agreement(self, now_s: float) -> float | None:
         """Share of comparisons with the same first class; None before the first."""
-        counts = self._comparisons.counts(now_s)
-        return 1 - counts.failed / counts.calls if counts.calls else None
+        return 1 - self.disagreement(now_s) if self.comparisons(now_s) else None
 
     def drift(self, now_s: float) -> float | None:
         """Mean absolute difference of the first class's confidence; None before the first comparison."""
@@ -89,8 +93,7 @@ def too_bad(trial: ReleaseRecord, current: ReleaseRecord, policy: RollbackPolicy
             f"{errors:.0%} of its {trial.requests(now_s)} requests failed, "
             f"of the current release's {usual:.0%}; at most {policy.error_share:.0%} more is tolerated"
         )
-    agreement = trial.agreement(now_s)
-    disagreement = 0.0 if agreement is None else 1 - agreement
+    disagreement = trial.disagreement(now_s)
     if trial.comparisons(now_s) >= policy.min_requests and disagreement > policy.disagreement:
         return (
             f"its first class was another one in {disagreement:.0%} of {trial.comparisons(now_s)} comparisons "

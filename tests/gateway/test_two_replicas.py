@@ -135,6 +135,7 @@ async def test_a_refused_connection_costs_no_token(unused_tcp_port: int) -> None
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
         ):
             for replica in app.state.pipeline.stages[0].replicas.replicas:
+                replica.serves(app.state.pipeline.stages[0].replicas.replicas[0].models)
                 replica.is_ready()
                 replica.answered_in(0.001 if replica.url == dead else 60.0)
             replies = [await _classify(client) for _ in range(6)]

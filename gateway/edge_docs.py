@@ -100,7 +100,7 @@ CLASSIFY_DOCS: dict[str, Any] = {
 CLASSIFY_REPLIES: dict[int | str, dict[str, Any]] = {
     **{
         status: {"description": "Problem details (RFC 9457)", "content": {MEDIA_TYPE: {}}}
-        for status in sorted(set(STATUSES.values()) - {405, 500})
+        for status in sorted(set(STATUSES.values()) - {401, 403, 405, 500})
     },
     200: {"model": ClassifyReply | HeadsReply},
     207: {"model": HeadsReply, "description": "Some of the heads that were asked for answered; each has its status."},

@@ -14,6 +14,8 @@ IMAGE = TensorSpec("image", BYTES, (-1,))
 PROBABILITIES = "probabilities"
 Offer = tuple[str, str]
 """A model's name and version."""
+_CALLABLE = ("ready", "retiring")
+"""States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
 
@@ -79,9 +81,11 @@ class _Tensor(_Part):
 
 
 class _Entry(_Part):
+    """A version that can be called."""
+
     name: _Name
     version: _Version
-    state: Literal["loading", "ready", "retiring", "failed"]
+    state: Literal["ready", "retiring"]
     is_default: bool
     role: Literal["extractor", "body", "head"]
     feature_space: str | None = None
@@ -105,7 +109,7 @@ class _Entry(_Part):
 class _Inventory(_Part):
     ready: bool
     reason: str | None = None
-    models: tuple[_Entry, ...]
+    models: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,12 @@ def read_inventory(body: bytes) -> Inventory:
     """Read what a replica says of itself. Raises ValueError saying what makes no sense."""
     try:
         said = _Inventory.model_validate_json(body)
+        callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
+        entries = [_Entry.model_validate(entry) for entry in callable_]
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise ValueError(f"{where}: {first['msg']}") from error
-    models = [entry.model_served() for entry in said.models if entry.state in ("ready", "retiring")]
+    models = [entry.model_served() for entry in entries]
     reason = None if said.ready else said.reason or "it does not say why"
     return Inventory({model.offer: model for model in models}, reason)

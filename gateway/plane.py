@@ -69,6 +69,8 @@ class PipelinePlane:
         self._metrics.heads(answer)
         (hop,) = answer.heads.values()
         parameters = {FEATURE_SPACE: answer.feature_space}
+        if answer.release is not None:
+            parameters["release"] = answer.release
         response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
         return Answer(response, answer.headers)
 

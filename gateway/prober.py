@@ -73,7 +73,10 @@ class Prober:
 
     async def look_around(self) -> None:
         """Resolve every address again and ask every replica."""
-        await self._each_round()
+        try:
+            await self._each_round()
+        except Exception:  # what else is done in a round must not end the probing
+            _log.exception("a round of the prober")
         await asyncio.gather(*(self._look_at(stage) for stage in self._stages))
 
     async def _look_at(self, stage: ProbedStage) -> None:

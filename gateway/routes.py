@@ -123,8 +123,12 @@ class Router:
 
     def served_head(self, name: str, pins: Pins | None) -> ServedModel | None:
         """A version of a head that may be called now."""
-        models = [model for _, model in self._offered(self._heads, pins) if model.name == name]
-        return max(models, key=lambda model: model.preference, default=None)
+
+        def find() -> ServedModel | None:
+            models = [model for _, model in self._offered(self._heads, pins) if model.name == name]
+            return max(models, key=lambda model: model.preference, default=None)
+
+        return self._remembered(("served", name, pins), find)
 
     def served_extractor(self, want: Want) -> ServedModel | None:
         """A version of the extractor that may be called now."""

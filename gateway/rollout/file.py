@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from splitway.errors import SetupError
-from splitway.releases import Event, Releases, Trial, read_releases, write_releases
+from splitway.releases import Event, Releases, Trial, change_releases, read_releases
 
 _log = logging.getLogger(__name__)
 Now = Callable[[], datetime]
@@ -62,10 +62,12 @@ class ReleaseFile:
             SetupError: the file cannot be read or written.
         """
         releases = read_releases(self._path)
-        if releases is None:
-            return
-        ended = {name: None for name in ("canary", "shadow") if getattr(releases, name) == trial}
-        if not ended:
+        if releases is None or trial not in (releases.canary, releases.shadow):
             return
         event = Event(at=self._now().isoformat(), event="rollback", release=trial.release, reason=reason)
-        write_releases(self._path, releases.model_copy(update=ended).noted(event))
+
+        def end(found: Releases) -> Releases:
+            ended = {name: None for name in ("canary", "shadow") if getattr(found, name) == trial}
+            return found.model_copy(update=ended).noted(event) if ended else found
+
+        change_releases(self._path, end)

@@ -63,9 +63,9 @@ class Seen:
         model = dict(content["model"])
         found = {str(int(model.pop("feature_space").removeprefix("fs:"), 16))}
         named = model.pop("release", None)
-        found |= set(model.values())
+        found |= {str(version) for version in model.values()}
         for entry in content["heads"].values() if "heads" in content else [content]:
-            found |= versions_in(entry["label"]) | {entry.get("version", model["feature_extractor"])}
+            found |= versions_in(entry["label"]) | {str(entry.get("version", model["feature_extractor"]))}
         return cls(200, frozenset(found), named, "")
 
 

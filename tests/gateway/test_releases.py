@@ -67,6 +67,7 @@ async def test_every_request_is_of_one_release_and_says_of_which(path: Path) -> 
         v2 = await client.post("/v2/models/pipeline/infer", json={"inputs": [image]})
     assert current.json()["label"] == "classifier 1 of 1"
     assert current.headers["x-splitway-release"] == v2.headers["x-splitway-release"] == "one"
+    assert v2.json()["parameters"] == {"feature_space": space("1"), "release": "one"}
     assert current.json()["model"] == {
         "feature_extractor": "1",
         "classifier": "1",

@@ -228,12 +228,12 @@ class Chain:
         of_release = "" if job.pins is None else f" in release {job.pins.release!r}"
         if known and name not in known:
             return NotFound(f"there is no head {name[:80]!r}{of_release}, only {', '.join(known)}", stage=name[:80])
-        missing = "; ".join(self._router.why_not_ready(job.pins).values())
+        given = self._router.given_to_heads(job.pins) if space is None else [space]
         model = self._router.served_head(name, job.pins)
-        if model is not None and (space is not None or not missing):
-            given = "any extractor that is ready" if space is None else space
-            detail = f"head {name!r} was trained on {model.takes}; the features are from {given}"
+        if model is not None and given and (space is not None or job.pins is None):
+            detail = f"head {name!r} was trained on {model.takes}; the features are from {', '.join(given)}"
             return FeatureSpaceMismatch(detail, stage=name)
+        missing = "; ".join(self._router.why_not_ready(job.pins).values())
         detail = missing or f"nobody serves head {name!r}{of_release}"
         if job.pins is not None:
             detail = f"release {job.pins.release!r} cannot be served: {detail}"

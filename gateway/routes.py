@@ -141,17 +141,22 @@ class Router:
         reasons = {name: reason for name, replicas in self._links if (reason := replicas.why_not_ready())}
         if reasons:
             return reasons
-        last = self._links[-1][0]
         for name, replicas in self._links:
-            if not any(True for _ in self._offered(replicas, pins)):
+            if not self._spaces(replicas, pins):
                 missing = "none" if pins is None else f"none of release {pins.release!r}"
                 return {name: f"of the versions that {name} offers, {missing} can be called"}
-        spaces = "; ".join(f"{name} {self._spaces(replicas, pins)}" for name, replicas in self._links)
-        return {last: f"the stages are of different feature spaces: {spaces}"}
+        found = "; ".join(f"{name} has {', '.join(self._spaces(each, pins))}" for name, each in self._links)
+        return {self._links[-1][0]: f"the stages are of different feature spaces: {found}"}
 
-    def _spaces(self, replicas: ReplicaSet, pins: Pins | None) -> str:
-        spaces = {m.takes if m.role == "head" else m.gives for _, m in self._offered(replicas, pins)}
-        return f"has {', '.join(sorted(map(str, spaces)))}"
+    def given_to_heads(self, pins: Pins | None) -> list[str]:
+        """The feature spaces that the heads could be given; none where a link has nothing that can be called."""
+        if not all(self._spaces(replicas, pins) for _, replicas in self._links):
+            return []
+        return self._spaces(self._links[-2][1], pins)
+
+    def _spaces(self, replicas: ReplicaSet, pins: Pins | None) -> list[str]:
+        """What a link gives, or of heads, what they take."""
+        return sorted({str(m.takes if m.role == "head" else m.gives) for _, m in self._offered(replicas, pins)})
 
     def _towards(self, position: int, space: str | None, want: Want) -> Target:
         """On each replica of a link the version that leads to most of the wanted heads; only where that is the most."""

@@ -135,7 +135,8 @@ async def test_a_chain_that_does_not_meet_is_not_ready_and_says_so() -> None:
     async with pipeline(extractors("2"), bodies("body_1", "2"), tops) as client:
         ready = await client.get("/readyz")
         reply = await classify(client)
-    assert ready.status_code == reply.status_code == 503
+    assert (ready.status_code, reply.status_code) == (503, 409)
+    assert space("2") in reply.json()["detail"]
     assert "different feature spaces" in ready.json()["reason"]
 
 

@@ -162,9 +162,9 @@ class Router:
         """On each replica of a link the version that leads to most of the wanted heads; only where that is the most."""
         name, replicas = self._links[position]
         fitting = [m for m in self._offered(replicas, want.pins) if m[1].name == name and m[1].takes == space]
-        covers = {m.offer: len(self._reached(position + 1, m.gives, want.pins) & want.heads) for _, m in fitting}
+        covers = {m.gives: len(self._reached(position + 1, m.gives, want.pins) & want.heads) for _, m in fitting}
         most = max(covers.values(), default=0)
-        return _best_of_each((url, model) for url, model in fitting if most and covers[model.offer] == most)
+        return _best_of_each((url, model) for url, model in fitting if most and covers[model.gives] == most)
 
     def _reached(self, position: int, space: str | None, pins: Pins | None) -> frozenset[str]:
         """The heads to which features of this space lead from here on."""

@@ -253,3 +253,19 @@ async def test_a_rollback_that_cannot_be_written_holds_in_memory(path: Path, mon
     assert "No space left" in found["problem"]
     assert "two" in found["rolled_back"]
     assert found["canary"] is None
+
+
+async def test_features_are_kept_by_the_releases_space_and_not_while_nobody_says_which(path: Path) -> None:
+    write(path, BOTH, current="one")
+    mixed = (extractors("1"), extractors("2"), heads(classifier=("1", "2")))
+    async with pipeline(*mixed, releases=str(path), cache="memory") as client:
+        held = [(await classify(client)).headers["cache-status"] for _ in range(2)]
+        other = await classify(client, x_splitway_release="two")
+    async with pipeline(*mixed, cache="memory") as client:
+        free = await classify(client)
+    assert held == ["splitway; fwd=uri-miss; stored", "splitway; hit"]
+    assert (other.headers["cache-status"], other.json()["label"]) == (
+        "splitway; fwd=uri-miss; stored",
+        "classifier 2 of 2",
+    )
+    assert free.headers["cache-status"] == "splitway; fwd=bypass"

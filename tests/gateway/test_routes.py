@@ -109,8 +109,7 @@ def test_one_extraction_serves_as_many_heads_as_any_could(offers: Offers) -> Non
     want = Want(frozenset(HEADS))
     starts = [model for replica in offers[0] for model in replica]
     reached = [
-        {head for head in HEADS for way in _ways(offers, head, None) if way[0].gives == start.gives}
-        for start in starts
+        {head for head in HEADS for way in _ways(offers, head, None) if way[0].gives == start.gives} for start in starts
     ]
     assert len(router.coverage(want)) == max(map(len, reached), default=0)
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
@@ -29,6 +30,9 @@ from gateway.resilience.budget import BudgetPolicy, RetryBudget
 from gateway.resilience.hedge import HedgeDelay
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from gateway.resilience.replicas import ReplicaSet
+from gateway.rollout.background import Comparer
+from gateway.rollout.file import ReleaseFile
+from gateway.rollout.rollout import Rollout
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
 from gateway.transport import Transport
@@ -71,6 +75,11 @@ def _stage_client(
     return StageClient(stage.name, replicas, attempt, budget, hedge=hedge)
 
 
+def _rollout(settings: GatewaySettings) -> Rollout:
+    file = ReleaseFile(Path(settings.releases)) if settings.releases else None
+    return Rollout(file, settings.rollback, time.monotonic, random.random)
+
+
 def _cache(settings: GatewaySettings) -> FeatureCache | None:
     if settings.cache == "off":
         return None
@@ -93,11 +102,14 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
         for position, stage in enumerate(settings.chain)
     ]
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
-    pipeline = Pipeline(stages, Admission(AdmissionPolicy(), limit, time.monotonic), _cache(settings))
+    admission = Admission(AdmissionPolicy(), limit, time.monotonic)
+    rollout = _rollout(settings)
+    comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
+    pipeline = Pipeline(stages, admission, rollout, comparer, _cache(settings))
     metrics.watch(pipeline)
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
-    probed = [ProbedStage(c.name, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
-    prober = Prober(probed, transport, settings.probe_interval_ms / 1000)
+    probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
+    prober = Prober(probed, transport, settings.probe_interval_ms / 1000, rollout.poll)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -106,6 +118,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
             yield
         finally:
             await prober.close()
+            await comparer.close()
             transport.close()
             if pipeline.cache is not None:
                 await pipeline.cache.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.events import AttemptEnded, Subscriber
+from gateway.inventory import ServedModel
 from gateway.resilience.breaker import Permit
 from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
 from gateway.transport import Transport
@@ -17,8 +18,8 @@ from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
 from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response
 
 ATTEMPT_HEADER = "x-attempt-count"
-CheckAnswer = Callable[[InferResponse], None]
-"""Raises BadStageAnswer for an answer that can be read but makes no sense."""
+CheckAnswer = Callable[[ServedModel, InferResponse], None]
+"""Raises BadStageAnswer for an answer that can be read but makes no sense for the model that was called."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,24 @@ class Call:
     headers: Mapping[str, str]
     deadline: Deadline
     check: CheckAnswer
+    on_trial: bool = False
+    """Whether the versions are on trial: that they fail says nothing of the replica, which serves others as well."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Which attempt this is: its number from 1, and whether it runs beside an earlier one."""
+    """Which attempt this is: what it calls, its number from 1, and whether it runs beside an earlier one."""
 
+    model: ServedModel
     number: int
     is_hedge: bool = False
 
 
 @dataclass(frozen=True)
 class Success:
-    """A checked answer, and the stage's own account of its time."""
+    """A checked answer, who gave it, and the stage's own account of its time."""
 
+    model: ServedModel
     response: InferResponse
     server_timing: str
 
@@ -51,7 +56,7 @@ class AttemptMaker:
     """Calls replicas of one stage.
 
     Args:
-        stage: the stage, and the model's name on it.
+        stage: the stage.
         replicas: all of them; says what is slow for this stage.
         transport: sends the bytes.
         takes_callers_input: whether it is the first of the chain; what a later stage is sent is not the caller's
@@ -87,7 +92,7 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             if isinstance(end, Verdict):
                 outcome = end.error.code
-                self._settle(replica, permit, end, seconds)
+                self._settle(replica, permit, end, seconds, on_trial=call.on_trial)
             else:
                 outcome = "ok"
                 permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
@@ -105,8 +110,8 @@ class AttemptMaker:
             replica.outcomes[outcome] += 1
             self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, attempt.number, attempt.is_hedge))
 
-    def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float) -> None:
-        if verdict.blame is Blame.NONE:
+    def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float, *, on_trial: bool) -> None:
+        if verdict.blame is Blame.NONE or (on_trial and verdict.blame is not Blame.CONNECTION):
             permit.released()
         else:
             replica.ended(failed=True)
@@ -114,7 +119,7 @@ class AttemptMaker:
                 permit.succeeded(slow=True)
             else:
                 permit.failed(connection_error=verdict.blame is Blame.CONNECTION)
-        if isinstance(verdict.error, DeadlineExceeded):
+        if isinstance(verdict.error, DeadlineExceeded) and not on_trial:
             replica.takes_at_least(seconds)
         if isinstance(verdict.error, Unreachable):
             replica.is_not(ReplicaState.UNREACHABLE, verdict.error.detail)
@@ -123,21 +128,22 @@ class AttemptMaker:
         timeout_s = min(call.deadline.remaining_s, self._timeout_s)
         limit = Deadline.after(timeout_s)
         headers = {**call.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
-        url = f"{replica.url}/v2/models/{self._stage}/infer"
+        model = attempt.model
+        url = f"{replica.url}/v2/models/{model.name}/versions/{model.version}/infer"
         try:
             reply = await self._transport.call(
-                self._stage, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body
+                model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body
             )
             if reply.status != 200:
-                return judge_reply(self._stage, reply, takes_callers_input=self._takes_callers_input)
+                return judge_reply(model.name, reply, takes_callers_input=self._takes_callers_input)
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
-            call.check(response)
+            call.check(model, response)
         except InvalidInput as error:
-            nonsense = BadStageAnswer(f"{self._stage} sent an answer that cannot be read: {error}", stage=self._stage)
+            nonsense = BadStageAnswer(f"{model.name} sent an answer that cannot be read: {error}", stage=model.name)
             return self._judge(nonsense, call, timeout_s)
         except SplitwayError as error:
             return self._judge(error, call, timeout_s)
-        return Success(response, reply.headers.get("server-timing", ""))
+        return Success(model, response, reply.headers.get("server-timing", ""))
 
     def _judge(self, error: SplitwayError, call: Call, timeout_s: float) -> Verdict:
         had_time = timeout_s >= self._timeout_s

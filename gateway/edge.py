@@ -7,14 +7,16 @@ from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_TOP_K, MIN_TOP_K, RAW_TYPES, read_picture, read_top_k
+from gateway.edge_docs import CLASSIFY_DOCS, CLASSIFY_REPLIES
+from gateway.intake import read_heads, read_picture, read_top_k
 from gateway.observe import GatewayMetrics
-from gateway.pipeline import ChainAnswer, Pipeline
-from gateway.problems import MEDIA_TYPE, STATUSES, request_id
+from gateway.pipeline import Pipeline
+from gateway.problems import STATUSES, problem_details, request_id
+from gateway.rollout.background import Classified
 from gateway.settings import GatewaySettings
 from splitway.wire.body import plain_headers
 from splitway.wire.deadline import read_deadline
@@ -23,63 +25,7 @@ from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import CallContext, json_response
 
 CLASSIFY = "/v1/classify"
-
-
-class PredictionModel(BaseModel):
-    """One class."""
-
-    label: str
-    index: int
-    confidence: float
-
-
-class ClassifyReply(BaseModel):
-    """What `/v1/classify` answers."""
-
-    id: str
-    label: str
-    confidence: float
-    predictions: list[PredictionModel]
-    model: dict[str, str]
-    timings_ms: dict[str, Any]
-
-
-_PICTURE_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
-_CLASSIFY_DOCS: dict[str, Any] = {
-    "summary": "Name what a picture shows",
-    "parameters": [
-        {
-            "name": "top_k",
-            "in": "query",
-            "description": "How many classes to give.",
-            "schema": {"type": "integer", "minimum": MIN_TOP_K, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            **dict.fromkeys(RAW_TYPES, _PICTURE_SCHEMA),
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {FIELD: {"type": "string", "format": "binary"}},
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {FIELD: {"type": "string", "contentEncoding": "base64"}},
-                }
-            },
-        },
-    },
-}
-_ERROR_DOCS: dict[int | str, dict[str, Any]] = {
-    status: {"description": "Problem details (RFC 9457)", "content": {MEDIA_TYPE: {}}}
-    for status in sorted(set(STATUSES.values()) - {405, 500})
-}
+_TimingsMs = dict[str, dict[str, float]]
 
 
 class Edge:
@@ -102,7 +48,7 @@ class Edge:
         limits, settings = self._settings.limits, self._settings
         headers = plain_headers(request)
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
-        top_k = read_top_k(request)
+        top_k, heads = read_top_k(request), read_heads(request)
         picture = await read_picture(
             request,
             headers,
@@ -113,19 +59,18 @@ class Edge:
         id_ = request_id(request)
         context = CallContext(deadline, headers)
         async with while_connected(request):
-            predictions, answer = await self._pipeline.classify(picture, top_k, id_, context)
-        self._metrics.hops(answer.timings)
-        timings_ms = _timings_ms(answer, time.perf_counter() - started_s)
-        content = {
-            "id": id_,
-            "label": predictions[0].label,
-            "confidence": predictions[0].confidence,
-            "predictions": predictions,
-            "model": {**answer.versions, "feature_space": answer.feature_space},
-            "timings_ms": timings_ms,
-        }
-        headers = {"server-timing": _server_timing(timings_ms), **answer.headers}
-        return json_response(content, headers=headers)
+            seen = await self._pipeline.classify(picture, heads, top_k, id_, context)
+        self._metrics.hops(seen.answer.timings)
+        self._metrics.heads(seen.answer)
+        timings_ms = {name: hop.in_ms() for name, hop in seen.answer.timings.items()}
+        total_ms = round((time.perf_counter() - started_s) * 1000, 3)
+        reply = _one_head(seen, id_, timings_ms, total_ms) if not heads else _heads(seen, id_, timings_ms, total_ms)
+        reply.headers["server-timing"] = _server_timing(timings_ms, total_ms)
+        reply.headers.update(seen.answer.headers)
+        afterwards = self._pipeline.compare(seen, picture, id_, context)
+        if afterwards is not None:
+            reply.background = BackgroundTask(afterwards)
+        return reply
 
     async def pipeline(self) -> Response:
         """Describe the door, the stages and their replicas as they are now."""
@@ -134,6 +79,8 @@ class Edge:
             "ready": reason is None,
             "reason": reason,
             "admission": self._pipeline.describe_door(),
+            "heads": self._pipeline.describe_heads(),
+            "releases": self._pipeline.describe_releases(),
             "stages": self._pipeline.describe(),
         }
         return json_response(content)
@@ -162,8 +109,8 @@ def edge_router(edge: Edge) -> APIRouter:
         methods=["POST"],
         tags=["classify"],
         response_class=Response,
-        responses={200: {"model": ClassifyReply}, **_ERROR_DOCS},
-        openapi_extra=_CLASSIFY_DOCS,
+        responses=CLASSIFY_REPLIES,
+        openapi_extra=CLASSIFY_DOCS,
     )
     get = {"/v1/pipeline": edge.pipeline, "/livez": edge.livez, "/readyz": edge.readyz, "/metrics": edge.metrics}
     for path, endpoint in get.items():
@@ -171,16 +118,52 @@ def edge_router(edge: Edge) -> APIRouter:
     return router
 
 
-def _timings_ms(answer: ChainAnswer, total_s: float) -> dict[str, Any]:
-    timings: dict[str, Any] = {stage: hop.in_ms() for stage, hop in answer.timings.items()}
-    timings["total"] = round(total_s * 1000, 3)
-    return timings
+def _one_head(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) -> Response:
+    """The answer of a request that names no head."""
+    ((name, predictions),) = seen.predictions.items()
+    versions = {**seen.answer.versions, name: seen.answer.heads[name].response.model_version}
+    content = {
+        "id": id_,
+        "label": predictions[0].label,
+        "confidence": predictions[0].confidence,
+        "predictions": predictions,
+        "model": _model(seen, versions),
+        "timings_ms": {**timings_ms, "total": total_ms},
+    }
+    return json_response(content)
 
 
-def _server_timing(timings_ms: dict[str, Any]) -> str:
+def _heads(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) -> Response:
+    """The answer of a request that names its heads: an entry for each, 207 unless all of them answered."""
+    entries: dict[str, dict[str, Any]] = {
+        name: {
+            "status": 200,
+            "label": predictions[0].label,
+            "confidence": predictions[0].confidence,
+            "predictions": predictions,
+            "version": seen.answer.heads[name].response.model_version,
+            "timings_ms": timings_ms[name],
+        }
+        for name, predictions in seen.predictions.items()
+    }
+    for name, error in seen.answer.failures.items():
+        entries[name] = {"status": STATUSES[error.code], "error": problem_details(error, id_)}
+    before = {name: parts for name, parts in timings_ms.items() if name not in seen.predictions}
+    content = {
+        "id": id_,
+        "heads": entries,
+        "model": _model(seen, seen.answer.versions),
+        "timings_ms": {**before, "total": total_ms},
+    }
+    return json_response(content, 207 if seen.answer.failures else 200)
+
+
+def _model(seen: Classified, versions: dict[str, str]) -> dict[str, str]:
+    release = {} if seen.answer.release is None else {"release": seen.answer.release}
+    return {**versions, "feature_space": seen.answer.feature_space, **release}
+
+
+def _server_timing(timings_ms: _TimingsMs, total_ms: float) -> str:
     """The same as `timings_ms`, as `stage.part;dur=...`."""
-    entries = []
-    for name, value in timings_ms.items():
-        parts = {f"{name}.{part}": ms for part, ms in value.items()} if isinstance(value, dict) else {name: value}
-        entries += [f"{part};dur={ms}" for part, ms in parts.items()]
-    return ", ".join(entries)
+    parts = [f"{name}.{part};dur={ms}" for name, hop in timings_ms.items() for part, ms in hop.items()]
+    return ", ".join([*parts, f"total;dur={total_ms}"])

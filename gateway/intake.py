@@ -18,6 +18,7 @@ from splitway.wire.json_data import loads_bounded
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
 FIELD = "image"
+MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
@@ -81,6 +82,23 @@ def _from_json(body: bytes) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"field {FIELD!r} is not base64: {error}") from error
+
+
+def read_heads(request: Request) -> tuple[str, ...]:
+    """Return the heads that are asked for; none where none is named.
+
+    Raises:
+        InvalidInput: no name, more than 16, one twice, or `*` beside others.
+    """
+    text = request.query_params.get("heads")
+    if text is None:
+        return ()
+    heads = tuple(name.strip() for name in text.split(","))
+    if not 1 <= len(heads) <= MAX_HEADS or not all(heads) or len(set(heads)) != len(heads):
+        raise InvalidInput(f"heads must be 1 to {MAX_HEADS} different names, separated by commas, or *")
+    if "*" in heads and len(heads) > 1:
+        raise InvalidInput("heads=* stands for all of them: name no others beside it")
+    return heads
 
 
 def read_top_k(request: Request) -> int:

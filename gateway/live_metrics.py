@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -27,6 +28,7 @@ class LiveMetrics(Collector):
         yield from self._door()
         yield from self._replicas()
         yield from self._cache()
+        yield from self._releases()
         budget = GaugeMetricFamily("splitway_gateway_retry_budget", "Retry tokens left.", labels=["stage"])
         for stage in self._pipeline.stages:
             budget.add_metric([stage.name], stage.budget.tokens)
@@ -56,6 +58,38 @@ class LiveMetrics(Collector):
             results.add_metric([result], cache.results[result])
         yield results
         yield GaugeMetricFamily("splitway_gateway_cache_bytes", "Bytes of kept features here.", cache.bytes_held)
+
+    def _releases(self) -> Iterator[Metric]:
+        rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
+        labels = ["release"]
+        requests = GaugeMetricFamily(
+            "splitway_gateway_release_requests", "Requests of a release within the window.", labels=labels
+        )
+        errors = GaugeMetricFamily("splitway_gateway_release_error_share", "Share of those that failed.", labels=labels)
+        agreement = GaugeMetricFamily(
+            "splitway_gateway_release_agreement", "Share of comparisons with the same first class.", labels=labels
+        )
+        drift = GaugeMetricFamily(
+            "splitway_gateway_release_drift", "Mean difference of the first class's confidence.", labels=labels
+        )
+        for name, record in rollout.releases().items():
+            requests.add_metric([name], record.requests(now_s))
+            errors.add_metric([name], record.error_share(now_s))
+            for family, value in ((agreement, record.agreement(now_s)), (drift, record.drift(now_s))):
+                if value is not None:
+                    family.add_metric([name], value)
+        shares = GaugeMetricFamily(
+            "splitway_gateway_release_share", "Percent of the requests that a release gets.", labels=["release", "part"]
+        )
+        for (name, part), percent in rollout.shares().items():
+            shares.add_metric([name, part], percent)
+        runs = CounterMetricFamily(
+            "splitway_gateway_comparisons", "Comparisons in the background by how they ended.", labels=["outcome"]
+        )
+        for outcome, count in comparer.ends.items():
+            runs.add_metric([outcome], count)
+        yield from (requests, errors, agreement, drift, shares, runs)
+        yield CounterMetricFamily("splitway_gateway_rollbacks", "Trials that ended by themselves.", rollout.rollbacks)
 
     def _replicas(self) -> Iterator[Metric]:
         labels = ["stage", "replica"]

@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from gateway.chain import ChainAnswer
 from gateway.events import AttemptEnded, Event
 from gateway.live_metrics import LiveMetrics
 from gateway.pipeline import Pipeline
 from gateway.stage_client import HopTimings
+from splitway.errors import NotFound
 from splitway.wire.outcome import SECONDS, outcome_of
 
 
@@ -37,6 +39,12 @@ class GatewayMetrics:
             registry=self.registry,
         )
 
+        self._heads = Counter(
+            "splitway_gateway_head_requests_total",
+            "Heads of answered requests, by how they ended.",
+            ["head", "outcome"],
+            registry=self.registry,
+        )
         self._attempts = Counter(
             "splitway_gateway_attempts_total",
             "Calls to replicas, by how they ended.",
@@ -92,6 +100,14 @@ class GatewayMetrics:
             self._duration.labels(route).observe(seconds)
 
         return outcome_of(record)
+
+    def heads(self, answer: ChainAnswer) -> None:
+        """Count how each head of one request ended. Names that callers made up are not counted."""
+        for name in answer.heads:
+            self._heads.labels(name, "ok").inc()
+        for name, error in answer.failures.items():
+            if not isinstance(error, NotFound):
+                self._heads.labels(name, error.code).inc()
 
     def hops(self, timings: Mapping[str, HopTimings]) -> None:
         """Record the hops of one request."""

@@ -1,179 +1,191 @@
-"""The chain: what one stage gives, the next one takes."""
+"""Requests through the door and the chain, as the release that they belong to."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from gateway.attempt import ATTEMPT_HEADER, CheckAnswer
-from gateway.cache import CacheResult, FeatureCache
+from gateway.attempt import CheckAnswer
+from gateway.cache import FeatureCache
+from gateway.chain import Chain, ChainAnswer, Job
+from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
+from gateway.predictions import Prediction, read_predictions
 from gateway.resilience.admission import Admission
-from gateway.stage_client import HopAnswer, HopTimings, StageClient, spent
-from splitway.errors import BadStageAnswer, DeadlineExceeded, FeatureSpaceMismatch, InvalidInput, Overloaded
+from gateway.rollout.background import Best, Classified, Comparer, counts_as_failure
+from gateway.rollout.rollout import Choice, Rollout
+from gateway.routes import EXTRACTOR, Pins, Router, Want
+from gateway.stage_client import StageClient, spent
+from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, SplitwayError, Unavailable
+from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
+from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext
 
-_BINARY = {"binary_data_output": True}
-_PROBABILITIES = "probabilities"
+INFER = "/v2/models/pipeline/infer"
+_COMPARISON_S = 5.0
+"""The most that a comparison in the background may take."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One class and the probability that the head gives it."""
+class Task:
+    """What a caller asks of the pipeline.
 
-    label: str
-    index: int
-    confidence: float
+    Args:
+        inputs: for the extractor.
+        heads: by name; none means the default, `*` all that give classes.
+        outputs: what is asked of each head.
+        check: judges each head's answer.
+        classes: whether classes are asked for, so that other heads cannot serve.
+    """
 
-
-@dataclass(frozen=True)
-class ChainAnswer:
-    """The last stage's outputs, which version of each stage made them, and how long each took."""
-
-    outputs: tuple[Tensor, ...]
-    versions: dict[str, str]
-    feature_space: str
-    timings: dict[str, HopTimings]
-    attempts: int
-    """Calls to the stage that needed most."""
-    cache: CacheResult | None = None
-    """How it met the feature cache, if there is one."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What goes beside the answer: how many attempts it took, and how it met the cache."""
-        cache = {} if self.cache is None else {"cache-status": self.cache.header}
-        return {ATTEMPT_HEADER: str(self.attempts), **cache}
+    inputs: tuple[Tensor, ...]
+    heads: tuple[str, ...]
+    context: CallContext
+    request_id: str | None = None
+    outputs: tuple[RequestedOutput, ...] = ()
+    check: CheckAnswer = lambda *_: None
+    classes: bool = False
 
 
 class Pipeline:
-    """Runs requests through the stages in order, as many at once as the slowest stage bears."""
+    """Runs requests through the stages, as many at once as the slowest stage bears.
 
-    def __init__(self, stages: Sequence[StageClient], admission: Admission, cache: FeatureCache | None = None) -> None:
+    Args:
+        stages: extractor, bodies and heads, in this order.
+        admission: the door.
+        rollout: decides on each request's release.
+        comparer: runs releases beside each other.
+        cache: features of pictures that have been seen.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[StageClient],
+        admission: Admission,
+        rollout: Rollout,
+        comparer: Comparer,
+        cache: FeatureCache | None = None,
+    ) -> None:
         self.stages = stages
         self.admission = admission
+        self.rollout = rollout
+        self.comparer = comparer
         self.cache = cache
+        self.router = Router([(stage.name, stage.replicas) for stage in stages])
+        self._chain = Chain(stages, self.router, cache)
 
-    async def run(
-        self,
-        image: Tensor,
-        outputs: tuple[RequestedOutput, ...],
-        request_id: str | None,
-        context: CallContext,
-        check: CheckAnswer = lambda _: None,
-    ) -> ChainAnswer:
-        """Send an image tensor through every stage; `outputs` are asked of the last, and `check` judges them.
+    async def run(self, task: Task) -> tuple[ChainAnswer, Choice]:
+        """Send one request through every stage and the heads that it names.
 
         Raises:
             Overloaded: at once, before any stage is called, if too many requests are under way.
             SplitwayError: the stage that failed is named in it.
         """
+        choice = self.rollout.choose(task.context.headers, lambda pins: self._is_served(pins, task.heads))
+        job, refused = self._job(task, choice)
         door = self.admission
-        await door.enter(context.deadline)
+        await door.enter(task.context.deadline)
         try:
-            answer = await self._through_all(image, outputs, request_id, context, check)
-            waited_s, worked_s = spent(answer.timings)
+            answer = await self._chain.run(job)
+            waited_s, worked_s = spent(answer.longest)
             door.limit.observe(waited_s=waited_s, worked_s=worked_s, in_flight=door.in_flight)
-            return answer
-        except (Overloaded, DeadlineExceeded):
-            door.limit.refused()
+        except BaseException as error:
+            if isinstance(error, Overloaded | DeadlineExceeded):
+                door.limit.refused()
+            if isinstance(error, Exception):
+                self.rollout.ended(choice, failed=counts_as_failure(error))
             raise
         finally:
             door.leave()
+        self.rollout.ended(choice, failed=any(map(counts_as_failure, answer.failures.values())))
+        answer.failures.update(refused)
+        return answer, choice
 
-    async def _through_all(
-        self,
-        image: Tensor,
-        outputs: tuple[RequestedOutput, ...],
-        request_id: str | None,
-        context: CallContext,
-        check: CheckAnswer,
-    ) -> ChainAnswer:
-        first, cache = await self._features(image, request_id, context)
-        try:
-            return await self._heads(image, first, outputs, request_id, context, check, cache)
-        except FeatureSpaceMismatch:
-            if cache is not CacheResult.HIT:
-                raise
-        first, cache = await self._features(image, request_id, context, may_be_kept=False)  # the stages have moved on
-        return await self._heads(image, first, outputs, request_id, context, check, cache)
+    def _job(self, task: Task, choice: Choice) -> tuple[Job, dict[str, SplitwayError]]:
+        """Return what the chain is to do, and the heads that are refused beforehand."""
+        heads = self.router.named(task.heads, choice.pins)
+        refused: dict[str, SplitwayError] = {}
+        if task.classes:
+            self._check_takes_pictures(heads, choice.pins)
+            refused = {name: error for name in heads if (error := self._gives_no_classes(name, choice.pins))}
+            if refused and len(refused) == len(heads):
+                raise refused[heads[0]]
+        if not heads:
+            missing = "; ".join(self.router.why_not_ready(choice.pins).values()) or "there is none"
+            raise Unavailable(f"no head that gives classes is ready: {missing}", retry_after_s=1)
+        left = tuple(name for name in heads if name not in refused)
+        job = Job(
+            task.inputs,
+            left,
+            task.context,
+            task.outputs,
+            task.request_id,
+            task.check,
+            choice.pins,
+            on_trial=choice.on_trial,
+        )
+        return job, refused
 
-    async def _heads(
-        self,
-        image: Tensor,
-        first: HopAnswer,
-        outputs: tuple[RequestedOutput, ...],
-        request_id: str | None,
-        context: CallContext,
-        check: CheckAnswer,
-        cache: CacheResult | None,
-    ) -> ChainAnswer:
-        """Run what comes after the extractor on its features."""
-        answers = {self.stages[0].name: first}
-        answer, space = first, _feature_space(self.stages[0].name, first.response.outputs)
-        for stage in self.stages[1:]:
-            is_last = stage is self.stages[-1]
-            request = InferRequest(answer.response.outputs, outputs if is_last else (), request_id, _BINARY)
-            last_check = check if is_last else partial(_check_features, stage.name)
-            makes_sense = partial(_check_answer, stage.name, image.rows, last_check)
-            answers[stage.name] = answer = await stage.infer(request, context, makes_sense)
-            if not is_last:
-                space = _feature_space(stage.name, answer.response.outputs)
-        versions = {name: answer.response.model_version for name, answer in answers.items()}
-        timings = {name: answer.timings for name, answer in answers.items()}
-        attempts = max(answer.attempts for answer in answers.values())
-        return ChainAnswer(answer.response.outputs, versions, space, timings, attempts, cache)
+    def _check_takes_pictures(self, heads: tuple[str, ...], pins: Pins | None) -> None:
+        extractor = self.router.served_extractor(Want(frozenset(heads), pins))
+        if extractor is not None and not extractor.takes_pictures:
+            takes = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in extractor.inputs)
+            raise InvalidInput(f"this pipeline takes no picture but {takes}: send them to {INFER}", stage=EXTRACTOR)
 
-    async def _features(
-        self, image: Tensor, request_id: str | None, context: CallContext, *, may_be_kept: bool = True
-    ) -> tuple[HopAnswer, CacheResult | None]:
-        """Run the extractor, or take what it gave for the same picture before."""
-        stage = self.stages[0]
-        request = InferRequest((image,), (), request_id, _BINARY)
-        makes_sense = partial(_check_answer, stage.name, image.rows, partial(_check_features, stage.name))
-        if self.cache is None:
-            return await stage.infer(request, context, makes_sense), None
-        spaces = {replica.feature_space for replica in stage.replicas.ready}
-        if not may_be_kept or image.rows != 1 or len(spaces) != 1 or None in spaces:
-            return await stage.infer(request, context, makes_sense), self.cache.bypassed()
-        hop: HopAnswer | None = None
-
-        async def extract() -> InferResponse:
-            nonlocal hop
-            hop = await stage.infer(request, context, makes_sense)
-            return hop.response
-
-        started_s = time.perf_counter()
-        (space,) = spaces
-        response, result = await self.cache.features(image.elements[0], str(space), extract, context.deadline)
-        return hop or HopAnswer(response, HopTimings.of_cache(time.perf_counter() - started_s), 0), result
+    def _gives_no_classes(self, head: str, pins: Pins | None) -> SplitwayError | None:
+        model = self.router.served_head(head, pins)
+        if model is None or model.gives_classes:
+            return None
+        gives = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in model.outputs)
+        return InvalidInput(
+            f"head {head!r} gives no {PROBABILITIES} but {gives}: ask {INFER} with parameter head", stage=head
+        )
 
     async def classify(
-        self, picture: bytes, top_k: int, request_id: str, context: CallContext
-    ) -> tuple[list[Prediction], ChainAnswer]:
-        """Return the best `top_k` classes of one encoded picture, best first."""
-        wanted = RequestedOutput(_PROBABILITIES, {CLASSIFICATION: top_k})
-        head = self.stages[-1].name
+        self, picture: bytes, heads: tuple[str, ...], top_k: int, request_id: str, context: CallContext
+    ) -> Classified:
+        """Return the best `top_k` classes of one encoded picture, best first, as each head sees them."""
 
-        def check(response: InferResponse) -> None:
-            _predictions(head, response.outputs[0], top_k)
+        def check(head: ServedModel, response: InferResponse) -> None:
+            read_predictions(head.name, response.outputs[0], top_k)
 
-        answer = await self.run(Tensor.of_bytes("image", [picture]), (wanted,), request_id, context, check)
-        return _predictions(head, answer.outputs[0], top_k), answer
+        answer, choice = await self.run(_classification(picture, heads, top_k, request_id, context, check))
+        return Classified(_read_all(answer, top_k), answer, choice)
+
+    def compare(
+        self, seen: Classified, picture: bytes, request_id: str, context: CallContext
+    ) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Return what is to be started when an answer has been sent: the same picture as another release."""
+        heads = tuple(seen.predictions)
+
+        async def again(choice: Choice) -> Best:
+            later = CallContext(Deadline.after(_COMPARISON_S), context.headers)
+            task = _classification(picture, heads, 1, request_id, later, lambda *_: None)
+            job = Job(
+                task.inputs,
+                heads,
+                later,
+                task.outputs,
+                request_id,
+                pins=choice.pins,
+                on_trial=True,
+                in_background=True,
+            )
+            answer = await self._chain.run(job)
+            return {head: classes[0] for head, classes in _read_all(answer, 1).items()}
+
+        return self.comparer.plan(seen, again)
+
+    def _is_served(self, pins: Pins, heads: tuple[str, ...] = ("*",)) -> bool:
+        """Whether a release could answer for all of these heads now."""
+        wanted = frozenset(self.router.heads(pins) if heads == ("*",) else self.router.named(heads, pins))
+        reached = self.router.coverage(Want(wanted, pins))
+        return bool(reached) if heads == ("*",) else reached == wanted
 
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""
-        reasons = {stage.name: reason for stage in self.stages if (reason := stage.replicas.why_not_ready())}
-        if not reasons:
-            spaces = {s.name: {r.feature_space for r in s.replicas.ready} for s in self.stages}
-            if len(set().union(*spaces.values())) > 1:
-                named = "; ".join(f"{name} has {', '.join(sorted(map(str, found)))}" for name, found in spaces.items())
-                reasons[self.stages[-1].name] = f"the stages are of different feature spaces: {named}"
-        return reasons
+        return self.router.why_not_ready(self.rollout.current.pins)
 
     def describe_door(self) -> dict[str, Any]:
         """Who is inside, who waits, who was turned away."""
@@ -185,60 +197,38 @@ class Pipeline:
             "turned_away": {reason.value: count for reason, count in door.turned_away.items()},
         }
 
-    def describe(self) -> list[dict[str, Any]]:
-        """The stages and their replicas as they are now."""
+    def describe_heads(self) -> list[dict[str, Any]]:
+        """The heads, and whether each can be reached now."""
+        pins = self.rollout.current.pins
+        names = self.router.heads(pins)
+        served = [(name, self.router.served_head(name, pins)) for name in names]
         return [
             {
-                "name": stage.name,
-                "ready": bool(stage.replicas.ready),
-                "retry_budget": round(stage.budget.tokens, 2),
-                "replicas": [
-                    {
-                        "url": replica.url,
-                        "state": replica.state,
-                        "reason": replica.reason or None,
-                        "version": replica.version,
-                        "feature_space": replica.feature_space,
-                        "breaker": replica.breaker.state,
-                        "breaker_retry_in_s": round(replica.breaker.retry_in_s, 3),
-                        "in_flight": replica.in_flight,
-                        "attempts": dict(replica.outcomes),
-                        "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
-                    }
-                    for replica in stage.replicas.replicas
-                ],
+                "name": name,
+                "ready": bool(self.router.coverage(Want(frozenset({name}), pins))),
+                "version": None if model is None else model.version,
+                "outputs": [] if model is None else [spec.metadata() for spec in model.outputs],
             }
-            for stage in self.stages
+            for name, model in served
         ]
 
+    def describe_releases(self) -> dict[str, Any]:
+        """The releases: who gets which, and how they do."""
+        background = {"running": self.comparer.running, **self.comparer.ends}
+        return {**self.rollout.describe(self._is_served), "background": background}
 
-def _check_answer(stage: str, rows: int, check: CheckAnswer, response: InferResponse) -> None:
-    """Raise BadStageAnswer unless a stage gave as many rows as it was given, and `check` agrees."""
-    tensors = response.outputs
-    if not tensors or any(tensor.rows != rows for tensor in tensors):
-        got = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors) or "nothing"
-        raise BadStageAnswer(f"{stage} was given {rows} rows and gave {got}", stage=stage)
-    check(response)
-
-
-def _check_features(stage: str, response: InferResponse) -> None:
-    _feature_space(stage, response.outputs)
+    def describe(self) -> list[dict[str, Any]]:
+        """The stages and their replicas as they are now."""
+        return [stage.describe() for stage in self.stages]
 
 
-def _feature_space(stage: str, tensors: tuple[Tensor, ...]) -> str:
-    space = tensors[0].parameters.get(FEATURE_SPACE)
-    if not isinstance(space, str):
-        raise BadStageAnswer(f"{stage} gave features without their feature space", stage=stage)
-    return space
+def _classification(
+    picture: bytes, heads: tuple[str, ...], top_k: int, request_id: str, context: CallContext, check: CheckAnswer
+) -> Task:
+    wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
+    image = Tensor.of_bytes(IMAGE.name, [picture])
+    return Task((image,), heads, context, request_id, (wanted,), check, classes=True)
 
 
-def _predictions(stage: str, tensor: Tensor, top_k: int) -> list[Prediction]:
-    """Read 1 to `top_k` elements `probability:index:label`."""
-    try:
-        found = [bytes(element).decode().split(":", 2) for element in tensor.elements]
-        predictions = [Prediction(label, int(index), float(confidence)) for confidence, index, label in found]
-    except (InvalidInput, ValueError) as error:
-        raise BadStageAnswer(f"{stage} gave classes that cannot be read: {error}", stage=stage) from error
-    if not 1 <= len(predictions) <= top_k or not all(0 <= p.confidence <= 1 for p in predictions):
-        raise BadStageAnswer(f"{stage} gave {len(predictions)} classes, or confidences outside 0 to 1", stage=stage)
-    return predictions
+def _read_all(answer: ChainAnswer, top_k: int) -> dict[str, list[Prediction]]:
+    return {name: read_predictions(name, hop.response.outputs[0], top_k) for name, hop in answer.heads.items()}

@@ -1,22 +1,26 @@
-"""The whole chain as one Open Inference Protocol model: `pipeline` takes `image` and gives `probabilities`."""
+"""The whole chain as one Open Inference Protocol model: `pipeline` takes what the extractor takes, gives what a head
+gives."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.observe import GatewayMetrics
-from gateway.pipeline import Pipeline
+from gateway.pipeline import INFER, Pipeline, Task
+from gateway.routes import DEFAULT_HEAD, Want
 from splitway.errors import InvalidInput, NotFound
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.tensor import BYTES, TensorSpec
+from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.v2_rest import Answer, CallContext
 
 MODEL = "pipeline"
 VERSION = "1"
-IMAGE = TensorSpec("image", BYTES, (-1,))
-OUTPUT = "probabilities"
-ROUTE = "/v2/models/pipeline/infer"
+ROUTE = INFER
+HEAD = "head"
+"""The request's parameter that names a head."""
+_UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 
 
 class PipelinePlane:
@@ -34,33 +38,73 @@ class PipelinePlane:
             raise NotFound(f"model {MODEL!r} has no version {version!r} here, only {VERSION!r}")
 
     def metadata(self) -> dict[str, Any]:
+        router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
+        heads = router.heads(pins)
+        head = DEFAULT_HEAD if DEFAULT_HEAD in heads or len(heads) != 1 else heads[0]
+        extractor = router.served_extractor(Want(frozenset(heads), pins))
+        served = router.served_head(head, pins)
+        outputs = _UNKNOWN_OUTPUTS if served is None else served.outputs
         return {
             "name": MODEL,
             "versions": [VERSION],
             "platform": "splitway",
-            "inputs": [IMAGE.metadata()],
-            "outputs": [TensorSpec(OUTPUT, "FP32", self._output_shape()).metadata()],
+            "inputs": [spec.metadata() for spec in _inputs(extractor)],
+            "outputs": [spec.metadata() for spec in outputs],
+            "parameters": {"heads": ",".join(heads), HEAD: head},
         }
-
-    def _output_shape(self) -> tuple[int, ...]:
-        """What the head says it gives; unknown until one has been seen."""
-        shapes = [replica.output_shape for replica in self._pipeline.stages[-1].replicas.ready]
-        return shapes[0] if shapes else (-1, -1)
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         with self._metrics.request(ROUTE):
             return await self._infer(request, context)
 
     async def _infer(self, request: InferRequest, context: CallContext) -> Answer:
-        if len(request.inputs) != 1 or request.inputs[0].name != IMAGE.name:
-            raise InvalidInput(f"the input must be exactly one tensor {IMAGE.name!r} of encoded pictures")
-        IMAGE.check(request.inputs[0])
-        if any(output.name != OUTPUT for output in request.outputs):
-            raise InvalidInput(f"the only output is {OUTPUT!r}")
+        head = request.parameters.get(HEAD)
+        if head is not None and not (isinstance(head, str) and head and head != "*"):
+            raise InvalidInput(f"parameter {HEAD} must be the name of one head")
+        heads = () if head is None else (head,)
+        self._check(request, heads)
+        task = Task(request.inputs, heads, context, request.id, request.outputs)
+        answer, _ = await self._pipeline.run(task)
+        self._metrics.hops(answer.timings)
+        self._metrics.heads(answer)
+        (hop,) = answer.heads.values()
+        parameters = {FEATURE_SPACE: answer.feature_space}
+        if answer.release is not None:
+            parameters["release"] = answer.release
+        response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
+        return Answer(response, answer.headers)
+
+    def _check(self, request: InferRequest, heads: tuple[str, ...]) -> None:
+        """Raise InvalidInput for tensors that neither the extractor takes nor the head gives."""
+        router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
+        extractor = router.served_extractor(Want(frozenset(heads or router.heads(pins)), pins))
+        if extractor is not None:  # else there is no way to the head, as whoever is asked for it says
+            _check_inputs(_inputs(extractor), request.inputs)
         for output in request.outputs:
             output.check_top_k()
-        answer = await self._pipeline.run(request.inputs[0], request.outputs, request.id, context)
-        self._metrics.hops(answer.timings)
-        parameters = {FEATURE_SPACE: answer.feature_space}
-        response = InferResponse(MODEL, VERSION, answer.outputs, request.id, parameters)
-        return Answer(response, answer.headers)
+        served = router.served_head(heads[0] if heads else router.default_head(pins), pins)
+        if served is None:
+            return
+        gives = [spec.name for spec in served.outputs]
+        for output in request.outputs:
+            if output.name not in gives:
+                named = ", ".join(map(repr, gives))
+                raise InvalidInput(f"there is no output {output.name[:80]!r}; the head gives {named}")
+
+
+def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:
+    """What the pipeline takes: of an extractor of pictures the encoded picture, of any other all its tensors."""
+    return (IMAGE,) if extractor is None or extractor.takes_pictures else extractor.inputs
+
+
+def _check_inputs(specs: tuple[TensorSpec, ...], tensors: tuple[Tensor, ...]) -> None:
+    given = {tensor.name: tensor for tensor in tensors}
+    if given.keys() != {spec.name for spec in specs}:
+        if specs == (IMAGE,):
+            raise InvalidInput(f"the input must be exactly one tensor {IMAGE.name!r} of encoded pictures")
+        named = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)
+        raise InvalidInput(f"the inputs must be exactly {named}")
+    for spec in specs:
+        spec.check(given[spec.name])
+    if len({tensor.rows for tensor in tensors}) > 1:
+        raise InvalidInput("the inputs must have the same number of rows")

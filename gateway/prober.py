@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import orjson
 
 from gateway.discovery import resolve
 from gateway.http1 import Reply
+from gateway.inventory import read_inventory
 from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
 from gateway.transport import Transport
-from splitway.errors import BadStageAnswer, SplitwayError
+from splitway.errors import SplitwayError
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
@@ -23,20 +24,36 @@ _HEADERS = {"accept-encoding": "identity"}
 
 @dataclass(frozen=True)
 class ProbedStage:
-    """A stage's name, the addresses it was given, and the replicas that they stand for."""
+    """A stage's name and role, the addresses it was given, and the replicas that they stand for."""
 
     name: str
+    role: str
+    """Of what it is asked for here: its own model, or, of heads, any."""
     urls: tuple[str, ...]
     replicas: ReplicaSet
 
 
 class Prober:
-    """Keeps the replicas, and what is known of them, true."""
+    """Keeps the replicas, and what is known of them, true.
 
-    def __init__(self, stages: Sequence[ProbedStage], transport: Transport, interval_s: float) -> None:
+    Args:
+        stages: whom to ask.
+        transport: carries the questions.
+        interval_s: seconds between two rounds.
+        each_round: called in each round, before the replicas are asked.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[ProbedStage],
+        transport: Transport,
+        interval_s: float,
+        each_round: Callable[[], Awaitable[None]],
+    ) -> None:
         self._stages = stages
         self._transport = transport
         self._interval_s = interval_s
+        self._each_round = each_round
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,23 +73,19 @@ class Prober:
 
     async def look_around(self) -> None:
         """Resolve every address again and ask every replica."""
+        try:
+            await self._each_round()
+        except Exception:  # what else is done in a round must not end the probing
+            _log.exception("a round of the prober")
         await asyncio.gather(*(self._look_at(stage) for stage in self._stages))
 
     async def _look_at(self, stage: ProbedStage) -> None:
         stage.replicas.update(await resolve(stage.urls))
-        await asyncio.gather(*(self._probe(stage.name, replica) for replica in stage.replicas.replicas))
+        await asyncio.gather(*(self._probe(stage, replica) for replica in stage.replicas.replicas))
 
-    async def _probe(self, stage: str, replica: Replica) -> None:
+    async def _probe(self, stage: ProbedStage, replica: Replica) -> None:
         try:
-            ready = await self._get(stage, f"{replica.url}/v2/health/ready")
-            if ready.status != 200:
-                replica.is_not(ReplicaState.NOT_READY, f"is not ready: {_reason(ready)}")
-                return
-            metadata = await self._get(stage, f"{replica.url}/v2/models/{stage}")
-            if metadata.status != 200:
-                replica.is_not(ReplicaState.NOT_READY, f"does not serve {stage}: {_reason(metadata)}")
-                return
-            _learn(stage, replica, metadata)
+            _learn(stage, replica, await self._get(stage.name, f"{replica.url}/v1/stage"))
         except SplitwayError as error:
             replica.is_not(ReplicaState.UNREACHABLE, error.detail)
         except Exception:  # one replica's oddity must not end the probing of all
@@ -95,12 +108,23 @@ def _reason(reply: Reply) -> str:
     return str(_object(reply).get("error", f"status {reply.status}"))[:200]
 
 
-def _learn(stage: str, replica: Replica, metadata: Reply) -> None:
-    content = _object(metadata)
+def _learn(stage: ProbedStage, replica: Replica, reply: Reply) -> None:
+    """Take in what a replica says of itself; what makes no sense is a replica that is not ready."""
     try:
-        version, output = content["versions"][-1], content["outputs"][0]
-        shape, space = tuple(int(n) for n in output["shape"]), content["parameters"]["feature_space"]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise BadStageAnswer(f"{stage} at {replica.url} describes itself in a way that makes no sense") from error
-    replica.version, replica.output_shape, replica.feature_space = str(version), shape, str(space)
-    replica.is_ready()
+        inventory = read_inventory(reply.body)
+    except ValueError as error:
+        nonsense = f"describes itself in a way that makes no sense: {error}"
+        replica.is_not(ReplicaState.NOT_READY, nonsense if reply.status == 200 else f"is not ready: {_reason(reply)}")
+        return
+    own = {
+        offer: model
+        for offer, model in inventory.models.items()
+        if model.role == stage.role and (stage.role == "head" or model.name == stage.name)
+    }
+    if inventory.not_ready_because is not None:
+        replica.is_not(ReplicaState.NOT_READY, f"is not ready: {inventory.not_ready_because[:300]}")
+    elif not own:
+        replica.is_not(ReplicaState.NOT_READY, f"serves no {stage.role} {stage.name!r}")
+    else:
+        replica.serves(own)
+        replica.is_ready()

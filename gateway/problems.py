@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,20 +17,25 @@ STATUSES = v2_rest.STATUSES | {"engine_failed": 502}
 """The protocol's own, but a stage whose model fails is a bad gateway's trouble, not an internal error here."""
 
 
-def problem(error: SplitwayError, request_id: str) -> Response:
-    """Answer with problem details."""
-    status = STATUSES[error.code]
-    content = {
+def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
+    """Problem details, as an object."""
+    return {
         "type": f"urn:splitway:error:{error.code}",
         "title": error.title,
-        "status": status,
+        "status": STATUSES[error.code],
         "detail": error.detail,
         "code": error.code,
         "stage": error.stage,
         "retryable": error.retryable,
         "id": request_id,
     }
-    return Response(orjson.dumps(content), status, {"x-request-id": request_id} | retry_after(error), MEDIA_TYPE)
+
+
+def problem(error: SplitwayError, request_id: str) -> Response:
+    """Answer with problem details."""
+    content = orjson.dumps(problem_details(error, request_id))
+    headers = {"x-request-id": request_id} | retry_after(error)
+    return Response(content, STATUSES[error.code], headers, MEDIA_TYPE)
 
 
 def render(request: Request, error: SplitwayError) -> Response:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
 from splitway.wire.v2_rest import Limits
 
-STAGES = ("feature_extractor", "classifier")
-"""In the order in which a request meets them."""
+FIRST, LAST = "feature_extractor", "classifier"
+_BODY_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One link of the chain: its name and where its replicas are."""
+    """One link of the chain: its name, what its models are, and where its replicas are."""
 
     name: str
+    role: Literal["extractor", "body", "head"]
     urls: tuple[str, ...]
 
 
@@ -32,7 +35,23 @@ class GatewaySettings(BaseSettings):
     feature_extractor: str = "http://127.0.0.1:8081"
     """Addresses of the feature extractors, separated by commas."""
     classifier: str = "http://127.0.0.1:8091"
-    """Addresses of the classifiers, separated by commas."""
+    """Addresses of the stages that serve the heads, separated by commas."""
+    bodies: dict[str, str] = {}
+    """Stages between the two, in order, and their addresses, as JSON such as {"body_1": "http://127.0.0.1:8085"}."""
+    releases: str = ""
+    """The releases file that the pipeline follows; empty for none."""
+    rollback_window_s: Annotated[float, Field(ge=1)] = 300.0
+    """Over how many seconds a release on trial is judged."""
+    rollback_min_requests: Annotated[int, Field(ge=1)] = 20
+    """Requests, or comparisons, within that window without which a trial goes on."""
+    rollback_error_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """How much larger than the current release's the share of errors of one on trial may be before it is withdrawn."""
+    rollback_disagreement: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """The share of comparisons that may end with another first class before a release on trial is withdrawn."""
+    compare_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """The share of a canary's requests that are run as the current release too, and compared."""
+    background_runs: Annotated[int, Field(ge=0)] = 4
+    """The most comparisons that run at once; more are dropped, and counted."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * 1024
     """Bytes of one request body, as sent and as unpacked."""
     max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
@@ -66,11 +85,20 @@ class GatewaySettings(BaseSettings):
     rate_per_second: Annotated[int, Field(ge=0)] = 0
     """Requests that one client address may make per second; 0 for no limit."""
 
+    @field_validator("bodies")
+    @classmethod
+    def _bodies_have_names(cls, bodies: dict[str, str]) -> dict[str, str]:
+        for name in bodies:
+            if not _BODY_NAME.fullmatch(name) or name in (FIRST, LAST):
+                raise ValueError(f"{name[:80]!r} is no name for a body; use one such as body_1")
+        return bodies
+
     @field_validator("hedge")
     @classmethod
-    def _hedge_names_stages(cls, hedge: dict[str, float]) -> dict[str, float]:
-        if unknown := sorted(set(hedge) - set(STAGES)):
-            raise ValueError(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(STAGES)}")
+    def _hedge_names_stages(cls, hedge: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        stages = (FIRST, *info.data.get("bodies", {}), LAST)
+        if unknown := sorted(set(hedge) - set(stages)):
+            raise ValueError(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(stages)}")
         return hedge
 
     @property
@@ -82,7 +110,18 @@ class GatewaySettings(BaseSettings):
     @property
     def chain(self) -> tuple[StageConfig, ...]:
         """The stages in the order in which a request meets them. Raises SetupError for an address that is none."""
-        return tuple(StageConfig(name, _urls(name, getattr(self, name))) for name in STAGES)
+        return (
+            StageConfig(FIRST, "extractor", _urls(FIRST, self.feature_extractor)),
+            *(StageConfig(name, "body", _urls(f"bodies.{name}", urls)) for name, urls in self.bodies.items()),
+            StageConfig(LAST, "head", _urls(LAST, self.classifier)),
+        )
+
+    @property
+    def rollback(self) -> RollbackPolicy:
+        """When a release on trial is withdrawn."""
+        return RollbackPolicy(
+            self.rollback_window_s, self.rollback_min_requests, self.rollback_error_share, self.rollback_disagreement
+        )
 
 
 def _urls(name: str, text: str) -> tuple[str, ...]:

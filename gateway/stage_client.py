@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
+from gateway.inventory import ServedModel
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.hedge import HedgeDelay, hedged
-from gateway.resilience.replicas import ReplicaSet
+from gateway.resilience.replicas import Replica, ReplicaSet
 from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
+from gateway.routes import NoChain, Target
 from gateway.verdict import Verdict
-from splitway.errors import DeadlineExceeded, Unavailable, Unreachable
+from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request
 from splitway.wire.v2_rest import CallContext
 
+_ONCE = RetryPolicy(max_attempts=1)
 FORWARDED_HEADERS = ("traceparent", "tracestate", "x-request-id")
 
 
@@ -55,17 +58,38 @@ class HopTimings:
 
 @dataclass(frozen=True)
 class HopAnswer:
-    """A stage's checked answer, what it took and how many attempts."""
+    """A stage's checked answer, which of its models gave it, what it took and how many attempts."""
 
+    model: ServedModel
     response: InferResponse
     timings: HopTimings
     attempts: int
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a stage is to be asked.
+
+    Args:
+        model: the model's name, for messages.
+        target: tells who may be asked for which version, as it is known at that moment.
+        check: judges an answer.
+        on_trial: the versions are on trial: what goes wrong with them is not held against the replica.
+        once: one attempt, which is not paid for by the budget.
+    """
+
+    model: str
+    target: Callable[[], Target]
+    check: CheckAnswer
+    on_trial: bool = False
+    once: bool = False
 
 
 @dataclass
 class _Hop:
     """One request's turn at this stage, over all its attempts."""
 
+    errand: Errand
     call: Call
     tried: set[str] = field(default_factory=set)
     attempts: int = 0
@@ -101,10 +125,20 @@ class StageClient:
         self._hedge = hedge
         self._retry_policy = retry_policy or RetryPolicy()
 
-    async def infer(self, request: InferRequest, context: CallContext, check: CheckAnswer) -> HopAnswer:
+    def describe(self) -> dict[str, Any]:
+        """The stage and its replicas as they are now."""
+        return {
+            "name": self.name,
+            "ready": bool(self.replicas.ready),
+            "retry_budget": round(self.budget.tokens, 2),
+            "replicas": [_described(replica) for replica in self.replicas.replicas],
+        }
+
+    async def infer(self, request: InferRequest, context: CallContext, errand: Errand) -> HopAnswer:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.
 
         Raises:
+            NoChain: whoever could have been asked has moved on.
             SplitwayError: with `stage` set; what the stage refused keeps the stage's own words.
         """
         started_s = time.perf_counter()
@@ -115,17 +149,18 @@ class StageClient:
             "content-type": "application/octet-stream",
             "accept-encoding": "identity",
         }
-        hop = _Hop(Call(body, headers, context.deadline, check))
-        self.budget.first_attempt()
+        hop = _Hop(errand, Call(body, headers, context.deadline, errand.check, errand.on_trial))
+        if not errand.once:
+            self.budget.first_attempt()
         success = await with_retries(
             lambda number: self._with_hedge(hop) if number == 1 else self._on_a_replica(hop),
-            self._retry_policy,
+            _ONCE if errand.once else self._retry_policy,
             context.deadline,
             pay=lambda: self._pay(hop),
             chance=random.random,
         )
         timings = _timings(success.server_timing, time.perf_counter() - started_s)
-        return HopAnswer(success.response, timings, hop.attempts)
+        return HopAnswer(success.model, success.response, timings, hop.attempts)
 
     def _pay(self, hop: _Hop) -> bool:
         if hop.paid + 1 >= self._retry_policy.max_attempts:
@@ -138,47 +173,85 @@ class StageClient:
 
     async def _with_hedge(self, hop: _Hop) -> Success:
         """Run the first attempt; if it takes unusually long, another replica is asked too."""
-        delay_s = None if self._hedge is None else self._hedge.seconds
+        delay_s = None if self._hedge is None or hop.errand.once else self._hedge.seconds
         if delay_s is None or delay_s >= hop.call.deadline.remaining_s:
             return await self._on_a_replica(hop)
 
         def second() -> Coroutine[Any, Any, Success] | None:
-            if not self.replicas.has_other(hop.tried) or not self._pay(hop):
+            if not self.replicas.has_other(hop.tried, hop.errand.target()) or not self._pay(hop):
                 return None
             return self._on_a_replica(hop, is_hedge=True)
 
         return await hedged(self._on_a_replica(hop), second, delay_s)
 
     async def _on_a_replica(self, hop: _Hop, *, is_hedge: bool = False) -> Success:
-        """Choose a replica; while the call provably never arrives, each other one gets its turn."""
+        """Choose a replica; while the call provably does nothing, each other one gets its turn.
+
+        That is so where it never arrives, and where the replica no longer serves the version that was to be called.
+        """
         while True:
             if hop.call.deadline.expired:
-                error = DeadlineExceeded(f"the time was up before {self.name} answered", stage=self.name)
+                error = DeadlineExceeded(f"the time was up before {hop.errand.model} answered", stage=hop.errand.model)
                 raise AttemptFailed(error, may_retry=False)
-            choice = self.replicas.choose(hop.tried)
+            target = hop.errand.target()
+            choice = self.replicas.choose(hop.tried, target)
             if choice is None:
-                raise AttemptFailed(self._nobody_there(), may_retry=False)
+                raise AttemptFailed(self._nobody_there(hop.errand.model, target), may_retry=False)
             replica, permit = choice
+            model = target[replica.url]
             hop.tried.add(replica.url)
             hop.attempts += 1
             started_s = time.perf_counter()
             try:
-                end = await self._attempt(replica, permit, hop.call, Attempt(hop.attempts, is_hedge))
+                end = await self._attempt(replica, permit, hop.call, Attempt(model, hop.attempts, is_hedge))
             finally:
-                if self._hedge is not None:
+                if self._hedge is not None and not hop.errand.once:
                     self._hedge.observe(time.perf_counter() - started_s)
             if not isinstance(end, Verdict):
                 return end
-            elsewhere = self.replicas.has_other(hop.tried)
+            if end.has_moved_on and self._forget(replica, model, hop, end):
+                continue
+            elsewhere = self.replicas.has_other(hop.tried, target)
             if not (isinstance(end.error, Unreachable) and elsewhere):
                 raise AttemptFailed(
                     end.error, may_retry=end.may_retry, elsewhere=elsewhere, not_before_s=end.not_before_s
                 )
 
-    def _nobody_there(self) -> Unavailable:
-        reasons = self.replicas.why_not_ready() or "the breakers of all its replicas are open"
+    @staticmethod
+    def _forget(replica: Replica, model: ServedModel, hop: _Hop, end: Verdict) -> bool:
+        """Note that a replica no longer serves a version; say whether somebody else is to be asked.
+
+        A head that refuses the features and is the only one is not forgotten: fresh features may suit it.
+        """
+        if isinstance(end.error, FeatureSpaceMismatch) and len(hop.errand.target()) == 1:
+            return False
+        replica.no_longer_serves(model.offer)
+        return True
+
+    def _nobody_there(self, model: str, target: Target) -> Unavailable:
+        kind = Unavailable if target else NoChain
+        reasons = self.replicas.why_not_ready() or (
+            "the breakers of all its replicas are open" if target else f"none serves a version of {model} that fits"
+        )
         detail = f"no replica of {self.name} takes calls: {reasons}"
-        return Unavailable(detail, stage=self.name, retry_after_s=self.replicas.retry_after_s())
+        return kind(detail, stage=model, retry_after_s=self.replicas.retry_after_s())
+
+
+def _described(replica: Replica) -> dict[str, Any]:
+    first = max(replica.models.values(), key=lambda model: (model.preference, model.name), default=None)
+    return {
+        "url": replica.url,
+        "state": replica.state,
+        "reason": replica.reason or None,
+        "version": None if first is None else first.version,
+        "feature_space": None if first is None else first.gives or first.takes,
+        "models": [model.describe() for model in replica.models.values()],
+        "breaker": replica.breaker.state,
+        "breaker_retry_in_s": round(replica.breaker.retry_in_s, 3),
+        "in_flight": replica.in_flight,
+        "attempts": dict(replica.outcomes),
+        "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
+    }
 
 
 def _timings(server_timing: str, total_s: float) -> HopTimings:

@@ -14,6 +14,7 @@ from splitway.errors import (
     EngineFailed,
     FeatureSpaceMismatch,
     InvalidInput,
+    NotFound,
     Overloaded,
     SplitwayError,
     TooLarge,
@@ -24,6 +25,7 @@ from splitway.errors import (
 _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
 _ERRORS: dict[int, type[SplitwayError]] = {
     400: InvalidInput,
+    404: NotFound,
     409: FeatureSpaceMismatch,
     413: TooLarge,
     415: UnsupportedMediaType,
@@ -54,6 +56,8 @@ class Verdict:
     blame: Blame
     not_before_s: float = 0.0
     """How long the replica asked to be left alone."""
+    has_moved_on: bool = False
+    """It no longer serves what it was asked for; nothing was done."""
 
 
 def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool) -> Verdict:
@@ -64,13 +68,17 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool) -> Verdi
     except (orjson.JSONDecodeError, KeyError, TypeError):
         kind, detail = None, "with a body that is no error message"
     may_retry = reply.status in _RETRIED_STATUSES
+    if kind is NotFound:
+        gone = Unavailable(f"{stage} no longer serves what it was asked for: {detail}", stage=stage, retry_after_s=1)
+        return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
     if kind is None or (kind in _CALLERS_FAULT and not takes_callers_input):
         error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}: {detail}", stage=stage)
         return Verdict(error, may_retry, Blame.FAILED)
     after = reply.headers.get("retry-after", "")
     error = kind(detail, stage=stage, retry_after_s=float(after) if after.isdigit() else None)
     if reply.status < 500 and reply.status != 429:
-        return Verdict(error, may_retry, Blame.NONE)
+        foreign = kind is FeatureSpaceMismatch and not takes_callers_input
+        return Verdict(error, may_retry, Blame.NONE, has_moved_on=foreign)
     not_before_s = error.retry_after_s or 0.0
     shed = reply.status in (429, 504) or (reply.status == 503 and error.retry_after_s is not None)
     return Verdict(error, may_retry, Blame.SLOW if shed else Blame.FAILED, not_before_s)

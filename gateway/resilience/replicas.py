@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.inventory import Offer, ServedModel
 from gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
 from gateway.resilience.chance import Chance
 from splitway.wire.deadline import Clock
@@ -50,21 +51,31 @@ class BalancePolicy:
 
 
 class Replica:
-    """One running process of a stage."""
+    """One running process of a stage.
 
-    def __init__(self, url: str, breaker: CircuitBreaker, policy: BalancePolicy, clock: Clock) -> None:
+    Args:
+        url: where it is.
+        breaker: what keeps calls from it.
+        policy: how it is weighed.
+        clock: monotonic seconds.
+        on_change: told when it begins or ceases to be ready, or to serve a model.
+    """
+
+    def __init__(
+        self, url: str, breaker: CircuitBreaker, policy: BalancePolicy, clock: Clock, on_change: Callable[[], None]
+    ) -> None:
         self.url = url
         self.breaker = breaker
         self.state = ReplicaState.UNKNOWN
         self.reason = "has not been asked yet"
-        self.version: str | None = None
-        self.feature_space: str | None = None
-        self.output_shape: tuple[int, ...] = ()
+        self.models: Mapping[Offer, ServedModel] = {}
+        """What it can be asked for, as it said last."""
         self.in_flight = 0
         self.outcomes: Counter[str] = Counter()
         """How its calls have ended: `ok`, an error's code, or `cancelled`."""
         self._policy = policy
         self._clock = clock
+        self._on_change = on_change
         self._ready_since_s = clock()
         self._latency_s: float | None = None
         self._measured_at_s = clock()
@@ -75,11 +86,26 @@ class Replica:
         """A probe found it ready."""
         if self.state is not ReplicaState.READY:
             self._ready_since_s = self._clock()
+            self._on_change()
         self.state, self.reason = ReplicaState.READY, ""
 
     def is_not(self, state: ReplicaState, reason: str) -> None:
         """A probe, or a call, found it not ready."""
+        if self.state is ReplicaState.READY:
+            self._on_change()
         self.state, self.reason = state, reason
+
+    def serves(self, models: Mapping[Offer, ServedModel]) -> None:
+        """A probe found out what it can be asked for."""
+        if models != self.models:
+            self.models = models
+            self._on_change()
+
+    def no_longer_serves(self, offer: Offer) -> None:
+        """A call found that it has moved on; the next probe says what it serves instead."""
+        if offer in self.models:
+            self.models = {other: model for other, model in self.models.items() if other != offer}
+            self._on_change()
 
     @property
     def latency_s(self) -> float | None:
@@ -153,11 +179,18 @@ class ReplicaSet:
         self._on_transition = on_transition
         self._forced = forced
         self._replicas: dict[str, Replica] = {}
+        self.changes = 0
+        """How often there was a change in who is ready or in what is served."""
         self.update(urls)
 
     def update(self, urls: Collection[str]) -> None:
         """Replicas come and go; those that stay keep what is known of them."""
+        if set(urls) != set(self._replicas):
+            self._changed()
         self._replicas = {url: self._replicas.get(url) or self._make(url) for url in urls}
+
+    def _changed(self) -> None:
+        self.changes += 1
 
     def _make(self, url: str) -> Replica:
         breaker = CircuitBreaker(
@@ -169,7 +202,7 @@ class ReplicaSet:
         )
         if self._forced is not None:
             breaker.force(self._forced)
-        return Replica(url, breaker, self._policy, self._clock)
+        return Replica(url, breaker, self._policy, self._clock, self._changed)
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -179,12 +212,16 @@ class ReplicaSet:
     def ready(self) -> list[Replica]:
         return [replica for replica in self._replicas.values() if replica.state is ReplicaState.READY]
 
-    def choose(self, exclude: Collection[str] = ()) -> tuple[Replica, Permit] | None:
+    def choose(
+        self, exclude: Collection[str] = (), able: Container[str] | None = None
+    ) -> tuple[Replica, Permit] | None:
         """Return a replica and leave to call it, or None: none is ready, or all ready ones' breakers refuse.
 
-        Replicas in `exclude` have failed this request already; they are taken only if there is no other.
+        Args:
+            exclude: replicas that have failed this request already; they are taken only if there is no other.
+            able: those that can do what is asked; None for all.
         """
-        open_ = [replica for replica in self.ready if replica.breaker.lets_through]
+        open_ = [replica for replica in self._able(able) if replica.breaker.lets_through]
         candidates = [replica for replica in open_ if replica.url not in exclude] or open_
         if not candidates:
             return None
@@ -201,9 +238,12 @@ class ReplicaSet:
         typical_s = self.fastest_s or 1.0
         return min(candidates[first], candidates[second], key=lambda replica: replica.load(typical_s))
 
-    def has_other(self, tried: Collection[str]) -> bool:
-        """Whether a replica that has not been tried would take a call."""
-        return any(r.url not in tried and r.breaker.lets_through for r in self.ready)
+    def has_other(self, tried: Collection[str], able: Container[str] | None = None) -> bool:
+        """Whether an able replica that has not been tried would take a call."""
+        return any(r.url not in tried and r.breaker.lets_through for r in self._able(able))
+
+    def _able(self, able: Container[str] | None) -> list[Replica]:
+        return self.ready if able is None else [replica for replica in self.ready if replica.url in able]
 
     @property
     def fastest_s(self) -> float | None:

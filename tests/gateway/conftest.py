@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import httpx
 import numpy as np
@@ -21,12 +22,54 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Gateway = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-def answer(model: str, *tensors: Tensor, feature_space: str | None = SPACE) -> web.Response:
+IMAGE = {"name": "image", "datatype": "BYTES", "shape": [-1]}
+FEATURES = {"name": "features", "datatype": "FP32", "shape": [-1, 4]}
+CLASSES = {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}
+Entry = dict[str, Any]
+
+
+def extractor_entry(version: str = "1", space: str = SPACE, **more: Any) -> Entry:
+    """An extractor in an inventory."""
+    return {
+        "name": "feature_extractor",
+        "version": version,
+        "state": "ready",
+        "reason": None,
+        "is_default": True,
+        "role": "extractor",
+        "feature_space": space,
+        "gives_space": None,
+        "engine": "litert",
+        "source_model": "small",
+        "cut": "features",
+        "inputs": [IMAGE],
+        "outputs": [FEATURES],
+        **more,
+    }
+
+
+def head_entry(name: str = "classifier", version: str = "1", space: str = SPACE, **more: Any) -> Entry:
+    """A head in an inventory."""
+    head = {"name": name, "role": "head", "inputs": [FEATURES], "outputs": [CLASSES]}
+    return extractor_entry(version, space, **{**head, **more})
+
+
+def body_entry(name: str, takes: str, gives: str, version: str = "1") -> Entry:
+    """A body in an inventory."""
+    body = {"name": name, "role": "body", "gives_space": gives, "inputs": [FEATURES], "outputs": [FEATURES]}
+    return extractor_entry(version, takes, **body)
+
+
+def default_entries(stage: str) -> list[Entry]:
+    return [extractor_entry()] if stage == "feature_extractor" else [head_entry(stage)]
+
+
+def answer(model: str, *tensors: Tensor, feature_space: str | None = SPACE, version: str = "1") -> web.Response:
     """A well-formed binary answer of a stage."""
     parameters = {"feature_space": feature_space} if feature_space else {}
     tensors = tuple(Tensor(t.name, t.datatype, t.shape, t.data, parameters) for t in tensors)
     request = InferRequest((), parameters={"binary_data_output": True})
-    body, length = build_response(InferResponse(model, "1", tensors), request)
+    body, length = build_response(InferResponse(model, version, tensors), request)
     return web.Response(body=body, headers={HEADER_LENGTH: length or str(len(body))})
 
 
@@ -47,21 +90,17 @@ async def good_classifier(_: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serving(stage: str, handler: Handler) -> AsyncIterator[str]:
-    """Run a stage whose inferences are answered by `handler`; its health and metadata are true."""
+async def serving(stage: str, handler: Handler, models: Sequence[Entry] | None = None) -> AsyncIterator[str]:
+    """Run a stage whose inferences are answered by `handler`; its inventory says `models`, as they are when asked."""
+    entries = default_entries(stage) if models is None else models
 
-    async def ready(_: web.Request) -> web.Response:
-        return web.json_response({"ready": True})
-
-    async def metadata(_: web.Request) -> web.Response:
-        output = {"name": "y", "datatype": "FP32", "shape": [-1, 4]}
-        content = {"name": stage, "versions": ["1"], "outputs": [output], "parameters": {"feature_space": SPACE}}
+    async def inventory(_: web.Request) -> web.Response:
+        content = {"stage": stage, "ready": True, "reason": None, "models": list(entries)}
         return web.Response(body=orjson.dumps(content), content_type="application/json")
 
     app = web.Application()
-    app.router.add_get("/v2/health/ready", ready)
-    app.router.add_get(f"/v2/models/{stage}", metadata)
-    app.router.add_post(f"/v2/models/{stage}/infer", handler)
+    app.router.add_get("/v1/stage", inventory)
+    app.router.add_post("/v2/models/{model}/versions/{version}/infer", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

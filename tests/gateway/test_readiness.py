@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import orjson
 import pytest
 
 from gateway.app import create_app
+from gateway.inventory import Offer, ServedModel, read_inventory
 from gateway.pipeline import Pipeline
 from gateway.resilience.replicas import ReplicaState
 from gateway.settings import GatewaySettings
+from tests.gateway.conftest import Entry, default_entries, extractor_entry
 
 
 @pytest.fixture
@@ -14,9 +19,13 @@ def pipeline() -> Pipeline:
     made: Pipeline = app.state.pipeline
     for stage in made.stages:
         for replica in stage.replicas.replicas:
-            replica.feature_space = "fs:0123456789abcdef"
+            replica.serves(inventory(*default_entries(stage.name)))
             replica.is_ready()
     return made
+
+
+def inventory(*entries: Entry) -> Mapping[Offer, ServedModel]:
+    return read_inventory(orjson.dumps({"ready": True, "models": entries})).models
 
 
 def test_nothing_is_missing_when_all_are_ready(pipeline: Pipeline) -> None:
@@ -29,7 +38,7 @@ def test_the_stage_that_is_missing_is_named(pipeline: Pipeline) -> None:
 
 
 def test_stages_of_different_feature_spaces_are_not_ready(pipeline: Pipeline) -> None:
-    pipeline.stages[0].replicas.replicas[0].feature_space = "fs:fedcba9876543210"
+    pipeline.stages[0].replicas.replicas[0].serves(inventory(extractor_entry(space="fs:fedcba9876543210")))
     reasons = pipeline.why_not_ready()
     assert "different feature spaces" in reasons["classifier"]
     assert "fs:fedcba9876543210" in reasons["classifier"]

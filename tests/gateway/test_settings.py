@@ -25,3 +25,29 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPLITWAY_MAX_BODY_BYTES", "lots")
     with pytest.raises(SetupError, match="SPLITWAY_MAX_BODY_BYTES=lots"):
         read_environment(GatewaySettings)
+
+
+def test_bodies_stand_between_extractor_and_heads_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_BODIES", '{"body_2": "http://b", "body_1": "http://c,http://d"}')
+    monkeypatch.setenv("SPLITWAY_HEDGE", '{"body_1": 0.9}')
+    settings = read_environment(GatewaySettings)
+    assert [(s.name, s.role) for s in settings.chain] == [
+        ("feature_extractor", "extractor"),
+        ("body_2", "body"),
+        ("body_1", "body"),
+        ("classifier", "head"),
+    ]
+    assert settings.chain[2].urls == ("http://c", "http://d")
+
+
+@pytest.mark.parametrize("name", ["classifier", "Body", "body/1", ""])
+def test_a_body_needs_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("SPLITWAY_BODIES", f'{{"{name}": "http://b"}}')
+    with pytest.raises(SetupError, match="SPLITWAY_BODIES"):
+        read_environment(GatewaySettings)
+
+
+def test_only_stages_of_the_chain_are_hedged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_HEDGE", '{"body_1": 0.9}')
+    with pytest.raises(SetupError, match="no stage body_1"):
+        read_environment(GatewaySettings)

@@ -68,7 +68,7 @@ TROUBLE: dict[str, tuple[Handler, int, str]] = {
     "415": (refusing(415), 415, "unsupported_media_type"),
     "503": (refusing(503), 503, "unavailable"),
     "504": (refusing(504), 504, "deadline_exceeded"),
-    "404": (refusing(404), 502, "bad_stage_answer"),
+    "404": (refusing(404), 503, "unavailable"),
     "500": (refusing(500), 502, "engine_failed"),
     "302": (refusing(302, location="http://127.0.0.1:1/"), 502, "bad_stage_answer"),
     "400 without a message": (refusing(400, "<html>"), 502, "bad_stage_answer"),

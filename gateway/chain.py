@@ -1,0 +1,270 @@
+"""One request's way: the extractor, the bodies, and every head that was asked for, all on the same features."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from gateway.attempt import ATTEMPT_HEADER, CheckAnswer
+from gateway.cache import CacheResult, FeatureCache
+from gateway.inventory import IMAGE, ServedModel
+from gateway.routes import EXTRACTOR, NoChain, Pins, Router, Target, Want
+from gateway.stage_client import Errand, HopAnswer, HopTimings, StageClient
+from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
+from splitway.wire.v2_rest import CallContext
+
+_BINARY = {"binary_data_output": True}
+_Where = Callable[[], Target]
+_Turn = Coroutine[Any, Any, HopAnswer]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked of the chain.
+
+    Args:
+        inputs: for the extractor; all of as many rows.
+        heads: the heads to run, by name.
+        context: how long the caller waits, and what travels on.
+        outputs: what is asked of each head; nothing means all that it gives.
+        check: judges each head's answer.
+        pins: the release whose versions alone may be called.
+        on_trial: whether those versions are on trial.
+        in_background: nobody waits: no retries, no kept features.
+    """
+
+    inputs: tuple[Tensor, ...]
+    heads: tuple[str, ...]
+    context: CallContext
+    outputs: tuple[RequestedOutput, ...] = ()
+    request_id: str | None = None
+    check: CheckAnswer = lambda *_: None
+    pins: Pins | None = None
+    on_trial: bool = False
+    in_background: bool = False
+
+    @property
+    def want(self) -> Want:
+        return Want(frozenset(self.heads), self.pins)
+
+    @property
+    def rows(self) -> int:
+        return self.inputs[0].rows
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the heads are given, and how it came about."""
+
+    tensors: tuple[Tensor, ...]
+    space: str
+    """What the heads must take."""
+    answers: Mapping[str, HopAnswer]
+    """The extractor's and the bodies', in order."""
+    cache: CacheResult | None
+
+
+@dataclass(frozen=True)
+class ChainAnswer:
+    """What the heads said, which version of each stage said it, and how long each took. At least one head answered."""
+
+    features: Features
+    heads: dict[str, HopAnswer]
+    failures: dict[str, SplitwayError] = field(default_factory=dict)
+    """Heads that gave no answer, and why."""
+    release: str | None = None
+
+    @property
+    def feature_space(self) -> str:
+        return self.features.space
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What ran before the heads."""
+        return {name: answer.response.model_version for name, answer in self.features.answers.items()}
+
+    @property
+    def timings(self) -> dict[str, HopTimings]:
+        """Every hop's; those of the heads lie beside each other in time."""
+        return {name: answer.timings for name, answer in {**self.features.answers, **self.heads}.items()}
+
+    @property
+    def longest(self) -> dict[str, HopTimings]:
+        """The hops that the caller waited for, one after the other."""
+        before = {name: answer.timings for name, answer in self.features.answers.items()}
+        name, last = max(self.heads.items(), key=lambda head: head[1].timings.total)
+        return {**before, name: last.timings}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes beside the answer: attempts of the stage that needed most, release, how it met the cache."""
+        attempts = max(a.attempts for a in (*self.features.answers.values(), *self.heads.values()))
+        headers = {ATTEMPT_HEADER: str(attempts)}
+        if self.release is not None:
+            headers["x-splitway-release"] = self.release
+        if self.features.cache is not None:
+            headers["cache-status"] = self.features.cache.header
+        return headers
+
+
+class Chain:
+    """Runs jobs through the stages; features of one space never reach a model that takes another.
+
+    Args:
+        stages: extractor, bodies and heads, in this order.
+        router: knows where each may be asked for what.
+        cache: features of pictures that have been seen.
+    """
+
+    def __init__(self, stages: Sequence[StageClient], router: Router, cache: FeatureCache | None) -> None:
+        self._extractor, *self._bodies, self._heads = stages
+        self._router = router
+        self._cache = cache
+
+    async def run(self, job: Job) -> ChainAnswer:
+        """Run the extractor once and all heads on its features.
+
+        Where versions are withdrawn under way, it is all done once more, from the extractor on.
+
+        Raises:
+            SplitwayError: of the first head, if no head answered; of a stage before the heads.
+        """
+        try:
+            answer = await self._run(job)
+        except (NoChain, FeatureSpaceMismatch) as error:
+            if error.stage == EXTRACTOR or job.in_background or not self._router.coverage(job.want):
+                raise
+            return await self._run(job, may_be_kept=False)
+        lost = any(isinstance(error, NoChain | FeatureSpaceMismatch) for error in answer.failures.values())
+        if lost and not job.in_background and len(self._router.coverage(job.want)) > len(answer.heads):
+            return await self._run(job, may_be_kept=False)
+        return answer
+
+    async def _run(self, job: Job, *, may_be_kept: bool = True) -> ChainAnswer:
+        if not self._router.first(job.want):
+            raise self._why_not(job, job.heads[0])
+        extracted, cache = await self._extract(job, may_be_kept=may_be_kept)
+        features = await self._through_bodies(job, extracted, cache)
+        ends = await self._at_once([self._head(job, name, features) for name in job.heads])
+        heads = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, HopAnswer)}
+        failures = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, SplitwayError)}
+        if not heads:
+            raise failures[job.heads[0]]
+        return ChainAnswer(features, heads, failures, None if job.pins is None else job.pins.release)
+
+    async def _extract(self, job: Job, *, may_be_kept: bool) -> tuple[HopAnswer, CacheResult | None]:
+        """Run the extractor, or take what it gave for the same picture before."""
+        request = InferRequest(job.inputs, (), job.request_id, _BINARY)
+        errand = self._errand(job, EXTRACTOR, lambda: self._router.first(job.want))
+
+        async def ask() -> HopAnswer:
+            return await self._extractor.infer(request, job.context, errand)
+
+        if self._cache is None or job.in_background:
+            return await ask(), None
+        models = {model.gives: model for model in self._router.first(job.want).values()}
+        if not may_be_kept or not _is_one_picture(job) or len(models) != 1:
+            return await ask(), self._cache.bypassed()
+        hop: HopAnswer | None = None
+
+        async def extract() -> InferResponse:
+            nonlocal hop
+            hop = await ask()
+            return hop.response
+
+        started_s = time.perf_counter()
+        ((space, model),) = models.items()
+        picture, deadline = job.inputs[0].elements[0], job.context.deadline
+        response, result = await self._cache.features(picture, str(space), extract, deadline)
+        if hop is None and {tensor.parameters.get(FEATURE_SPACE) for tensor in response.outputs} != {space}:
+            return await ask(), self._cache.bypassed()  # whoever was waited for met an extractor that had moved on
+        kept = HopAnswer(model, response, HopTimings.of_cache(time.perf_counter() - started_s), 0)
+        return hop or kept, result
+
+    async def _through_bodies(self, job: Job, extracted: HopAnswer, cache: CacheResult | None) -> Features:
+        answers, answer = {EXTRACTOR: extracted}, extracted
+        space = _space(extracted)
+        for number, stage in enumerate(self._bodies, 1):
+            target = partial(self._router.body, number, space, job.want)
+            request = InferRequest(answer.response.outputs, (), job.request_id, _BINARY)
+            answer = await stage.infer(request, job.context, self._errand(job, stage.name, target))
+            answers[stage.name], space = answer, _space(answer)
+        return Features(answer.response.outputs, space, answers, cache)
+
+    async def _head(self, job: Job, name: str, features: Features) -> HopAnswer:
+        target = partial(self._router.head, name, features.space, job.pins)
+        if not target():
+            raise self._why_not(job, name, features.space)
+        request = InferRequest(features.tensors, job.outputs, job.request_id, _BINARY)
+        return await self._heads.infer(request, job.context, self._errand(job, name, target, job.check))
+
+    @staticmethod
+    async def _at_once(heads: Sequence[_Turn]) -> Sequence[HopAnswer | BaseException]:
+        """Run all heads beside each other; what is no failure of a stage ends them all."""
+        if len(heads) == 1:
+            return [await heads[0]]
+        ends = await asyncio.gather(*heads, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, SplitwayError):
+                raise end
+        return ends
+
+    def _errand(self, job: Job, model: str, target: _Where, check: CheckAnswer = lambda *_: None) -> Errand:
+        def makes_sense(called: ServedModel, response: InferResponse) -> None:
+            _check_answer(called, job.rows, response)
+            check(called, response)
+
+        return Errand(model, target, makes_sense, job.on_trial, job.in_background)
+
+    def _why_not(self, job: Job, name: str, space: str | None = None) -> SplitwayError:
+        """Why a head cannot be run: there is none of this name, none for these features, or nobody to ask."""
+        known = self._router.heads(job.pins)
+        of_release = "" if job.pins is None else f" in release {job.pins.release!r}"
+        if known and name not in known:
+            return NotFound(f"there is no head {name[:80]!r}{of_release}, only {', '.join(known)}", stage=name[:80])
+        given = self._router.given_to_heads(job.pins) if space is None else [space]
+        model = self._router.served_head(name, job.pins)
+        if model is not None and given and (space is not None or job.pins is None):
+            detail = f"head {name!r} was trained on {model.takes}; the features are from {', '.join(given)}"
+            return FeatureSpaceMismatch(detail, stage=name)
+        missing = "; ".join(self._router.why_not_ready(job.pins).values())
+        detail = missing or f"nobody serves head {name!r}{of_release}"
+        if job.pins is not None:
+            detail = f"release {job.pins.release!r} cannot be served: {detail}"
+        return NoChain(detail, stage=self._missing_stage(job), retry_after_s=1)
+
+    def _missing_stage(self, job: Job) -> str:
+        return next(iter(self._router.why_not_ready(job.pins)), self._heads.name)
+
+
+def _is_one_picture(job: Job) -> bool:
+    return len(job.inputs) == 1 and job.rows == 1 and job.inputs[0].name == IMAGE.name
+
+
+def _space(answer: HopAnswer) -> str:
+    """The space of features that have been checked."""
+    return str(answer.model.gives)
+
+
+def _check_answer(model: ServedModel, rows: int, response: InferResponse) -> None:
+    """Raise BadStageAnswer unless it is the called version's, of as many rows as were sent, and of the right space."""
+    name, tensors = model.name, response.outputs
+    if response.model_version != model.version:
+        said = response.model_version[:40]
+        raise BadStageAnswer(f"{name} was called at version {model.version} and answered as {said!r}", stage=name)
+    if not tensors or any(tensor.rows != rows for tensor in tensors):
+        got = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors) or "nothing"
+        raise BadStageAnswer(f"{name} was given {rows} rows and gave {got}", stage=name)
+    if model.gives is None:
+        spaces, expected = {response.parameters.get(FEATURE_SPACE, model.takes)}, model.takes
+    else:
+        spaces, expected = {tensor.parameters.get(FEATURE_SPACE) for tensor in tensors}, model.gives
+    if spaces != {expected}:
+        said = ", ".join("no feature space" if space is None else str(space)[:40] for space in spaces)
+        raise BadStageAnswer(f"{name} {model.version} is of {expected} and answered with {said}", stage=name)

@@ -1,0 +1,135 @@
+"""What a replica says that it serves: the models of its `GET /v1/stage`, read once a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from splitway.wire.tensor import BYTES, TensorSpec
+
+IMAGE = TensorSpec("image", BYTES, (-1,))
+PROBABILITIES = "probabilities"
+Offer = tuple[str, str]
+"""A model's name and version."""
+_CALLABLE = ("ready", "retiring")
+"""States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One version of one model that a replica can be asked for."""
+
+    name: str
+    version: str
+    role: str
+    is_default: bool
+    state: str
+    takes: str | None
+    """The feature space of what comes in; None for an extractor."""
+    gives: str | None
+    """The feature space of what goes out; None for a head."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @property
+    def offer(self) -> Offer:
+        return self.name, self.version
+
+    @property
+    def preference(self) -> tuple[bool, int]:
+        """Of two versions that would both do, the one with the higher preference is called."""
+        return self.is_default, int(self.version)
+
+    @property
+    def takes_pictures(self) -> bool:
+        return IMAGE in self.inputs
+
+    @property
+    def gives_classes(self) -> bool:
+        """Whether it can be asked for the best classes: one `probabilities`, a row of them for each row."""
+        return any(output.name == PROBABILITIES and len(output.shape) == 2 for output in self.outputs)
+
+    def describe(self) -> dict[str, Any]:
+        """As `/v1/pipeline` shows it."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "state": self.state,
+            "is_default": self.is_default,
+            "takes": self.takes,
+            "gives": self.gives,
+        }
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Tensor(_Part):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    @property
+    def spec(self) -> TensorSpec:
+        return TensorSpec(self.name, self.datatype, self.shape)
+
+
+class _Entry(_Part):
+    """A version that can be called."""
+
+    name: _Name
+    version: _Version
+    state: Literal["ready", "retiring"]
+    is_default: bool
+    role: Literal["extractor", "body", "head"]
+    feature_space: str | None = None
+    gives_space: str | None = None
+    inputs: tuple[_Tensor, ...] = ()
+    outputs: tuple[_Tensor, ...] = ()
+
+    def model_served(self) -> ServedModel:
+        """Raises ValueError where the role leaves no sense in the spaces."""
+        is_extractor = self.role == "extractor"
+        takes = None if is_extractor else self.feature_space
+        gives = self.feature_space if is_extractor else self.gives_space
+        if (takes is None) != is_extractor or (gives is None) != (self.role == "head"):
+            raise ValueError(f"{self.role} {self.name} {self.version} does not say its feature spaces")
+        inputs, outputs = (tuple(tensor.spec for tensor in each) for each in (self.inputs, self.outputs))
+        return ServedModel(
+            self.name, self.version, self.role, self.is_default, self.state, takes, gives, inputs, outputs
+        )
+
+
+class _Inventory(_Part):
+    ready: bool
+    reason: str | None = None
+    models: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All that a replica can be asked for, and why it is not ready, if it is not."""
+
+    models: Mapping[Offer, ServedModel]
+    not_ready_because: str | None
+
+
+def read_inventory(body: bytes) -> Inventory:
+    """Read what a replica says of itself. Raises ValueError saying what makes no sense."""
+    try:
+        said = _Inventory.model_validate_json(body)
+        callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
+        entries = [_Entry.model_validate(entry) for entry in callable_]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise ValueError(f"{where}: {first['msg']}") from error
+    models = [entry.model_served() for entry in entries]
+    reason = None if said.ready else said.reason or "it does not say why"
+    return Inventory({model.offer: model for model in models}, reason)

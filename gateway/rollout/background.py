@@ -1,0 +1,115 @@
+"""The same picture through another release, beside the answer and unseen: what the two say is compared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.chain import ChainAnswer
+from gateway.predictions import Prediction
+from gateway.resilience.chance import Chance
+from gateway.rollout.rollout import Choice, Part, Rollout
+from splitway.errors import RequestError, SplitwayError
+
+_log = logging.getLogger(__name__)
+Best = Mapping[str, Prediction]
+"""Each head's first class."""
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A picture's classes by each head that answered, and the release that they are of."""
+
+    predictions: dict[str, list[Prediction]]
+    answer: ChainAnswer
+    choice: Choice
+
+    @property
+    def best(self) -> Best:
+        return {head: predictions[0] for head, predictions in self.predictions.items()}
+
+
+Again = Callable[[Choice], Awaitable[Best]]
+"""Classifies the same picture once more, as a release that is given."""
+
+
+def counts_as_failure(error: BaseException) -> bool:
+    """Whether a request's end is held against its release: not what the caller did, nor that the door was shut."""
+    return isinstance(error, Exception) and not isinstance(error, RequestError)
+
+
+class Comparer:
+    """Runs a bounded number of comparisons in the background.
+
+    Args:
+        rollout: says what is to be compared, and is told the result.
+        most: how many may run at once; beyond that they are dropped.
+        sample: share of a canary's requests that are compared with the current release.
+        chance: random numbers from 0 up to 1.
+    """
+
+    def __init__(self, rollout: Rollout, most: int, sample: float, chance: Chance) -> None:
+        self._rollout = rollout
+        self._most = most
+        self._sample = sample
+        self._chance = chance
+        self._running: set[asyncio.Task[None]] = set()
+        self.ends: Counter[str] = Counter()
+        """How background runs ended: `ok`, `failed`, or `dropped`."""
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def plan(self, seen: Classified, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Return what is to be called when the answer has been sent; None if there is nothing to compare it with."""
+        other = self._other(seen.choice)
+        if other is None:
+            return None
+
+        async def begin() -> None:
+            if len(self._running) >= self._most:
+                self.ends["dropped"] += 1
+                return
+            task = asyncio.create_task(self._compare(seen, other, again), name="compare releases")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+        return begin
+
+    def _other(self, choice: Choice) -> Choice | None:
+        if choice.part is Part.CANARY:
+            return self._rollout.current if self._chance() < self._sample else None
+        return self._rollout.shadow_of(choice)
+
+    async def _compare(self, seen: Classified, other: Choice, again: Again) -> None:
+        """Run the other release. Whatever becomes of it is counted, and nobody else hears of it."""
+        try:
+            best = await again(other)
+        except Exception as error:
+            if not isinstance(error, SplitwayError):
+                _log.exception("comparing releases")
+            self.ends["failed"] += 1
+            if other.part is Part.SHADOW:
+                self._rollout.ended(other, failed=counts_as_failure(error))
+            return
+        self.ends["ok"] += 1
+        if other.part is Part.SHADOW:
+            self._rollout.ended(other, failed=False)
+        trial = other if other.part is Part.SHADOW else seen.choice
+        for head in best.keys() & seen.best.keys():
+            one, two = seen.best[head], best[head]
+            assert trial.pins is not None, "what is on trial is a release"
+            self._rollout.compared(
+                trial.pins.release, agreed=one.index == two.index, drift=abs(one.confidence - two.confidence)
+            )
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)

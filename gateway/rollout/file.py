@@ -1,0 +1,73 @@
+"""The releases file as the gateway sees it: read when it changes, and its last good content while it is broken."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from splitway.errors import SetupError
+from splitway.releases import Event, Releases, Trial, change_releases, read_releases
+
+_log = logging.getLogger(__name__)
+Now = Callable[[], datetime]
+
+
+class ReleaseFile:
+    """Blocks while it reads and writes: to be called in a thread.
+
+    Args:
+        path: where it lies.
+        now: the time that is written into its history.
+    """
+
+    def __init__(self, path: Path, now: Now = lambda: datetime.now(UTC)) -> None:
+        self._path = path
+        self._now = now
+        self._seen: tuple[int, int, int] | None = None
+        self.releases = Releases()
+        self.problem: str | None = None
+        """What is wrong with the file as it is now."""
+
+    def read(self) -> None:
+        """Take in what has changed; a broken file is logged once and changes nothing."""
+        try:
+            found = self._path.stat()
+            signature = found.st_mtime_ns, found.st_size, found.st_ino
+        except FileNotFoundError:
+            signature = None
+        except OSError as error:
+            self._broken(f"cannot read {self._path}: {error.strerror}")
+            return
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            self.releases = read_releases(self._path) or Releases()
+        except SetupError as error:
+            self._broken(error.detail)
+        else:
+            self.problem = None
+
+    def _broken(self, problem: str) -> None:
+        if problem != self.problem:
+            _log.error("%s; the last good state stays in force", problem)
+        self.problem = problem
+
+    def withdraw(self, trial: Trial, reason: str) -> None:
+        """Write that a canary or shadow has ended, unless the file names another by now.
+
+        Raises:
+            SetupError: the file cannot be read or written.
+        """
+        releases = read_releases(self._path)
+        if releases is None or trial not in (releases.canary, releases.shadow):
+            return
+        event = Event(at=self._now().isoformat(), event="rollback", release=trial.release, reason=reason)
+
+        def end(found: Releases) -> Releases:
+            ended = {name: None for name in ("canary", "shadow") if getattr(found, name) == trial}
+            return found.model_copy(update=ended).noted(event) if ended else found
+
+        change_releases(self._path, end)

@@ -1,0 +1,235 @@
+"""Which release a request belongs to, and the end of a trial that goes badly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from gateway.resilience.chance import Chance
+from gateway.rollout.file import ReleaseFile
+from gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
+from gateway.rollout.share import in_share
+from gateway.routes import Pins
+from splitway.errors import InvalidInput, SetupError
+from splitway.releases import Releases, Trial
+from splitway.wire.deadline import Clock
+
+RELEASE_HEADER = "x-splitway-release"
+KEY_HEADER = "x-splitway-key"
+CANARY_HEADER = "x-splitway-canary"
+_log = logging.getLogger(__name__)
+
+
+class Part(StrEnum):
+    """What a request is to its release."""
+
+    FREE = "free"
+    """There is no release: the newest versions that belong together."""
+    NAMED = "named"
+    CURRENT = "current"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The release of one request."""
+
+    part: Part = Part.FREE
+    pins: Pins | None = None
+
+    @property
+    def on_trial(self) -> bool:
+        return self.part in (Part.CANARY, Part.SHADOW)
+
+
+class Rollout:
+    """The releases file in force.
+
+    Args:
+        file: where releases are written down; None for a gateway without releases.
+        policy: when a trial ends by itself.
+        clock: monotonic seconds.
+        chance: random numbers from 0 up to 1.
+    """
+
+    def __init__(self, file: ReleaseFile | None, policy: RollbackPolicy, clock: Clock, chance: Chance) -> None:
+        self._file = file
+        self._policy = policy
+        self._clock = clock
+        self._chance = chance
+        self._releases = Releases()
+        self._pins: dict[str, Pins] = {}
+        self._records: dict[str, ReleaseRecord] = {}
+        self._withdrawn: dict[Trial, str] = {}
+        """Trials that have ended by themselves, and why; kept until the file no longer names them."""
+        self._unwritten: str | None = None
+        self.rollbacks = 0
+
+    async def poll(self) -> None:
+        """Write down what has ended, then take in what others have written."""
+        if self._file is None:
+            return
+        for trial, reason in list(self._withdrawn.items()):
+            await self._write_down(self._file, trial, reason)
+        await asyncio.to_thread(self._file.read)
+        if self._file.releases is not self._releases:
+            self._take_over(self._file.releases)
+
+    async def _write_down(self, file: ReleaseFile, trial: Trial, reason: str) -> None:
+        try:
+            await asyncio.to_thread(file.withdraw, trial, reason)
+        except SetupError as error:
+            problem = f"{trial.release!r} is rolled back in this gateway's memory alone: {error.detail}"
+            if problem != self._unwritten:
+                _log.error("%s", problem)
+            self._unwritten = problem
+        else:
+            self._unwritten = None
+
+    def _take_over(self, releases: Releases) -> None:
+        """Put other releases in force; a trial that begins anew has a clean record."""
+        under_way = {(trial.release, trial.since) for trial in _trials(self._releases)}
+        for trial in _trials(releases):
+            if (trial.release, trial.since) not in under_way:
+                self._records.pop(trial.release, None)
+        self._releases = releases
+        self._pins = {
+            name: Pins(name, release.extractor, release.heads, release.feature_space, release.bodies)
+            for name, release in releases.releases.items()
+        }
+        self._records = {name: record for name, record in self._records.items() if name in self._pins}
+        self._withdrawn = {trial: why for trial, why in self._withdrawn.items() if trial in _trials(releases)}
+
+    @property
+    def canary(self) -> Trial | None:
+        return self._unless_withdrawn(self._releases.canary)
+
+    @property
+    def shadow(self) -> Trial | None:
+        return self._unless_withdrawn(self._releases.shadow)
+
+    def _unless_withdrawn(self, trial: Trial | None) -> Trial | None:
+        return None if trial is None or trial in self._withdrawn else trial
+
+    @property
+    def current(self) -> Choice:
+        """What a request gets that nothing else is said of."""
+        name = self._releases.current
+        return Choice() if name is None else Choice(Part.CURRENT, self._pins[name])
+
+    def choose(self, headers: Mapping[str, str], is_served: Callable[[Pins], bool]) -> Choice:
+        """Decide on the one release of a request.
+
+        Args:
+            headers: the request's, by lower-case name.
+            is_served: whether a release could answer this request now; a canary that could not gets none.
+
+        Raises:
+            InvalidInput: the request names a release that there is not.
+        """
+        if not self._pins and RELEASE_HEADER not in headers:
+            return self.current
+        named = headers.get(RELEASE_HEADER)
+        if named is not None:
+            if named not in self._pins:
+                known = ", ".join(self._pins) or "none"
+                raise InvalidInput(f"there is no release {named[:80]!r}; the releases are: {known}")
+            return Choice(Part.NAMED, self._pins[named])
+        canary = self.canary
+        if canary is None or not self._is_on_its_side(canary, headers):
+            return self.current
+        pins = self._pins[canary.release]
+        return Choice(Part.CANARY, pins) if is_served(pins) else self.current
+
+    def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
+        forced = headers.get(CANARY_HEADER)
+        if forced not in (None, "always", "never"):
+            raise InvalidInput(f"{CANARY_HEADER} must be always or never, not {forced[:40]!r}")
+        if forced is not None:
+            return forced == "always"
+        return in_share(canary.percent, canary.release, headers.get(KEY_HEADER), self._chance)
+
+    def shadow_of(self, choice: Choice) -> Choice | None:
+        """The release that is to answer the same beside, unseen; None if there is none for this request."""
+        trial = self.shadow
+        if trial is None or choice.part is not Part.CURRENT or self._chance() * 100 >= trial.percent:
+            return None
+        return Choice(Part.SHADOW, self._pins[trial.release])
+
+    def ended(self, choice: Choice, *, failed: bool) -> None:
+        """Count how a request of a release ended. Requests that name their release decide nothing about it."""
+        if choice.pins is None or choice.part is Part.NAMED:
+            return
+        self._record(choice.pins.release).ended(self._clock(), failed=failed)
+        self._judge()
+
+    def compared(self, release: str, *, agreed: bool, drift: float) -> None:
+        """Count a comparison of a release on trial with the current one."""
+        self._record(release).compared(self._clock(), agreed=agreed, drift=drift)
+        self._judge()
+
+    def _record(self, release: str) -> ReleaseRecord:
+        return self._records.setdefault(release, ReleaseRecord(self._policy.window_s))
+
+    def _judge(self) -> None:
+        """Withdraw a trial that goes too badly: at once here, and in the file at the next poll."""
+        current = self._record(self._releases.current or "")
+        for trial in (self.canary, self.shadow):
+            if trial is None or trial.release == self._releases.current:
+                continue
+            reason = too_bad(self._record(trial.release), current, self._policy, self._clock())
+            if reason is not None:
+                self._withdrawn[trial] = reason
+                self.rollbacks += 1
+                _log.warning("release %s is rolled back: %s", trial.release, reason)
+
+    def releases(self) -> dict[str, ReleaseRecord]:
+        """The records of the releases that have had requests."""
+        return {name: record for name, record in self._records.items() if name in self._pins}
+
+    def shares(self) -> dict[tuple[str, Part], float]:
+        """Percent of the requests that each release gets, by what it is."""
+        shares: dict[tuple[str, Part], float] = {}
+        if self.canary is not None:
+            shares[self.canary.release, Part.CANARY] = self.canary.percent
+        if self.shadow is not None:
+            shares[self.shadow.release, Part.SHADOW] = self.shadow.percent
+        if self._releases.current is not None:
+            rest = 100 - (0.0 if self.canary is None else self.canary.percent)
+            shares[self._releases.current, Part.CURRENT] = rest
+        return shares
+
+    def describe(self, is_served: Callable[[Pins], bool]) -> dict[str, Any]:
+        """As `/v1/pipeline` shows it."""
+        now_s = self._clock()
+        return {
+            "current": self._releases.current,
+            "previous": self._releases.previous,
+            "canary": _described(self.canary),
+            "shadow": _described(self.shadow),
+            "rolled_back": {trial.release: reason for trial, reason in self._withdrawn.items()},
+            "problem": self._unwritten or (None if self._file is None else self._file.problem),
+            "releases": {
+                name: {
+                    "extractor": pins.extractor,
+                    "heads": dict(pins.heads),
+                    "feature_space": pins.feature_space,
+                    "served": is_served(pins),
+                    **self._record(name).describe(now_s),
+                }
+                for name, pins in self._pins.items()
+            },
+        }
+
+
+def _trials(releases: Releases) -> list[Trial]:
+    return [trial for trial in (releases.canary, releases.shadow) if trial is not None]
+
+
+def _described(trial: Trial | None) -> dict[str, Any] | None:
+    return None if trial is None else trial.model_dump()

@@ -1,0 +1,205 @@
+"""Which version of which model a request may be sent to, and where: features never meet a stage of another space.
+
+All of it follows from what the replicas say that they serve, and is worked out anew only when that changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from gateway.inventory import ServedModel
+from gateway.resilience.replicas import ReplicaSet
+from splitway.errors import InvalidInput, Unavailable
+
+DEFAULT_HEAD = "classifier"
+ALL_HEADS = ("*",)
+EXTRACTOR = "feature_extractor"
+Target = Mapping[str, ServedModel]
+"""The replicas that can do what is asked, by address, and the version that is to be called on each."""
+_MEMO_ENTRIES = 1024
+Found = TypeVar("Found")
+
+
+class NoChain(Unavailable):
+    """No ready replicas lead from an extractor to the head."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pins:
+    """The versions that a release allows; nothing else is called for its requests."""
+
+    release: str
+    extractor: str
+    heads: Mapping[str, str]
+    feature_space: str
+    bodies: Mapping[str, str] = field(default_factory=dict)
+
+    def allow(self, model: ServedModel) -> bool:
+        """Whether a model is of this release. A body that the release does not name may be any that fits."""
+        if model.role == "extractor":
+            return model.version == self.extractor and (bool(self.bodies) or model.gives == self.feature_space)
+        if model.role == "body":
+            return self.bodies.get(model.name, model.version) == model.version
+        return self.heads.get(model.name) == model.version
+
+
+@dataclass(frozen=True)
+class Want:
+    """Heads that one extraction is to serve, and the release that they are to be of."""
+
+    heads: frozenset[str]
+    pins: Pins | None = None
+
+
+class Router:
+    """Finds ways from the extractor through the bodies to the heads.
+
+    Args:
+        links: the stages in the order in which a request meets them: extractor, bodies, heads.
+    """
+
+    def __init__(self, links: Sequence[tuple[str, ReplicaSet]]) -> None:
+        self._links = links
+        self._heads = links[-1][1]
+        self._memo: dict[Hashable, Any] = {}
+        self._changes = -1
+
+    def first(self, want: Want) -> Target:
+        """Where the extractor is called: on each replica the version that leads to most of the wanted heads."""
+        return self._remembered(("first", want), lambda: self._towards(0, None, want))
+
+    def body(self, number: int, space: str, want: Want) -> Target:
+        """Where the `number`th body, from 1, is called with features of this space."""
+        return self._remembered((number, space, want), lambda: self._towards(number, space, want))
+
+    def head(self, name: str, space: str, pins: Pins | None) -> Target:
+        """Where a head is called with features of this space."""
+
+        def find() -> Target:
+            fitting = (m for m in self._offered(self._heads, pins) if m[1].name == name and m[1].takes == space)
+            return _best_of_each(fitting)
+
+        return self._remembered((name, space, pins), find)
+
+    def coverage(self, want: Want) -> frozenset[str]:
+        """The wanted heads that one extraction can serve."""
+        models = self.first(want).values()
+        return max((self._reached(1, m.gives, want.pins) & want.heads for m in models), key=len, default=frozenset())
+
+    def heads(self, pins: Pins | None) -> list[str]:
+        """The heads that there are, whether they can be reached now or not."""
+        if pins is not None:
+            return sorted(pins.heads)
+        known = (model.name for replica in self._heads.replicas for model in replica.models.values())
+        return self._remembered("heads", lambda: sorted(set(known)))
+
+    def default_head(self, pins: Pins | None) -> str:
+        """The head of a request that names none.
+
+        Raises:
+            InvalidInput: there are several, and none of them is called `classifier`.
+        """
+        heads = self.heads(pins)
+        if DEFAULT_HEAD in heads or not heads:
+            return DEFAULT_HEAD
+        if len(heads) > 1:
+            raise InvalidInput(f"this pipeline has several heads and no default: name one of {', '.join(heads)}")
+        return heads[0]
+
+    def named(self, heads: tuple[str, ...], pins: Pins | None) -> tuple[str, ...]:
+        """The heads of a request: those named, the default for none, and for `*` all that give classes now."""
+        if not heads:
+            return (self.default_head(pins),)
+        if heads != ALL_HEADS:
+            return heads
+        reached = self.coverage(Want(frozenset(self.heads(pins)), pins))
+        return tuple(name for name in self.heads(pins) if name in reached and self._gives_classes(name, pins))
+
+    def _gives_classes(self, head: str, pins: Pins | None) -> bool:
+        model = self.served_head(head, pins)
+        return model is not None and model.gives_classes
+
+    def served_head(self, name: str, pins: Pins | None) -> ServedModel | None:
+        """A version of a head that may be called now."""
+
+        def find() -> ServedModel | None:
+            models = [model for _, model in self._offered(self._heads, pins) if model.name == name]
+            return max(models, key=lambda model: model.preference, default=None)
+
+        return self._remembered(("served", name, pins), find)
+
+    def served_extractor(self, want: Want) -> ServedModel | None:
+        """A version of the extractor that may be called now."""
+        return max(self.first(want).values(), key=lambda model: model.preference, default=None)
+
+    def why_not_ready(self, pins: Pins | None) -> dict[str, str]:
+        """Return, for each link that keeps every head from being reached, the reason; nothing if one can be."""
+        if self.coverage(Want(frozenset(self.heads(pins)), pins)):
+            return {}
+        reasons = {name: reason for name, replicas in self._links if (reason := replicas.why_not_ready())}
+        if reasons:
+            return reasons
+        for name, replicas in self._links:
+            if not self._spaces(replicas, pins):
+                missing = "none" if pins is None else f"none of release {pins.release!r}"
+                return {name: f"of the versions that {name} offers, {missing} can be called"}
+        found = "; ".join(f"{name} has {', '.join(self._spaces(each, pins))}" for name, each in self._links)
+        return {self._links[-1][0]: f"the stages are of different feature spaces: {found}"}
+
+    def given_to_heads(self, pins: Pins | None) -> list[str]:
+        """The feature spaces that the heads could be given; none where a link has nothing that can be called."""
+        if not all(self._spaces(replicas, pins) for _, replicas in self._links):
+            return []
+        return self._spaces(self._links[-2][1], pins)
+
+    def _spaces(self, replicas: ReplicaSet, pins: Pins | None) -> list[str]:
+        """What a link gives, or of heads, what they take."""
+        return sorted({str(m.takes if m.role == "head" else m.gives) for _, m in self._offered(replicas, pins)})
+
+    def _towards(self, position: int, space: str | None, want: Want) -> Target:
+        """On each replica of a link the version that leads to most of the wanted heads; only where that is the most."""
+        name, replicas = self._links[position]
+        fitting = [m for m in self._offered(replicas, want.pins) if m[1].name == name and m[1].takes == space]
+        covers = {m.gives: len(self._reached(position + 1, m.gives, want.pins) & want.heads) for _, m in fitting}
+        most = max(covers.values(), default=0)
+        return _best_of_each((url, model) for url, model in fitting if most and covers[model.gives] == most)
+
+    def _reached(self, position: int, space: str | None, pins: Pins | None) -> frozenset[str]:
+        """The heads to which features of this space lead from here on."""
+
+        def find() -> frozenset[str]:
+            name, replicas = self._links[position]
+            fitting = [model for _, model in self._offered(replicas, pins) if model.takes == space]
+            if position == len(self._links) - 1:
+                return frozenset(model.name for model in fitting)
+            further = (self._reached(position + 1, model.gives, pins) for model in fitting if model.name == name)
+            return frozenset().union(*further)
+
+        return self._remembered(("reached", position, space, pins), find)
+
+    def _offered(self, replicas: ReplicaSet, pins: Pins | None) -> Iterator[tuple[str, ServedModel]]:
+        for replica in replicas.ready:
+            for model in replica.models.values():
+                if pins is None or pins.allow(model):
+                    yield replica.url, model
+
+    def _remembered(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What was found for this key since the replicas last changed."""
+        changes = sum(replicas.changes for _, replicas in self._links)
+        if changes != self._changes or len(self._memo) > _MEMO_ENTRIES:
+            self._memo.clear()
+            self._changes = changes
+        if key not in self._memo:
+            self._memo[key] = find()
+        found: Found = self._memo[key]
+        return found
+
+
+def _best_of_each(offered: Iterable[tuple[str, ServedModel]]) -> Target:
+    best: dict[str, ServedModel] = {}
+    for url, model in offered:
+        if url not in best or model.preference > best[url].preference:
+            best[url] = model
+    return best

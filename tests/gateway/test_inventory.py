@@ -1,0 +1,97 @@
+"""What replicas say of themselves, sense and nonsense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from aiohttp import web
+
+from gateway.inventory import read_inventory
+from tests.gateway.conftest import SPACE, body_entry, extractor_entry, head_entry
+from tests.gateway.versioned import Stage, classify, extractors, heads, pipeline
+
+
+def _said(*models: Any, ready: Any = True, **more: Any) -> bytes:
+    return orjson.dumps({"stage": "s", "ready": ready, "reason": None, "models": models, **more})
+
+
+def test_what_can_be_called_is_what_is_ready_or_retires() -> None:
+    states = ("ready", "retiring", "loading", "failed")
+    said = [head_entry(version=str(n), state=state) for n, state in enumerate(states, 1)]
+    assert sorted(read_inventory(_said(*said)).models) == [("classifier", "1"), ("classifier", "2")]
+
+
+def test_a_version_that_cannot_be_read_takes_no_other_with_it() -> None:
+    unread: dict[str, Any] = dict.fromkeys(("role", "feature_space", "gives_space", "engine"))
+    broken = {"name": "x", "version": "2", "state": "failed", "is_default": False, **unread, "inputs": []}
+    assert list(read_inventory(_said(head_entry(), broken)).models) == [("classifier", "1")]
+
+
+def test_who_takes_and_gives_what_follows_from_the_role() -> None:
+    said = _said(extractor_entry(), body_entry("body_1", SPACE, "fs:other"), head_entry())
+    spaces = {name: (model.takes, model.gives) for (name, _), model in read_inventory(said).models.items()}
+    assert spaces == {
+        "feature_extractor": (None, SPACE),
+        "body_1": (SPACE, "fs:other"),
+        "classifier": (SPACE, None),
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"ready": true}',
+        _said(ready="perhaps"),
+        _said(1),
+        _said({"state": "ready"}),
+        _said(head_entry(version="v2")),
+        _said(head_entry(name="../x")),
+        _said(head_entry(role="queen")),
+        _said(head_entry(feature_space=None)),
+        _said(head_entry(gives_space=SPACE)),
+        _said(extractor_entry(feature_space=None)),
+        _said(head_entry(inputs=[{"name": "x", "datatype": "FP32", "shape": "wide"}])),
+    ],
+    ids=range(14),
+)
+def test_nonsense_is_refused_with_a_reason(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_inventory(body)
+
+
+async def _ready(client: httpx.AsyncClient) -> tuple[int, str]:
+    reply = await client.get("/readyz")
+    return reply.status_code, str(reply.json()["reason"])
+
+
+async def test_a_replica_that_makes_no_sense_is_not_ready_and_the_reason_is_shown() -> None:
+    odd = Stage("classifier", [head_entry(role="queen")])
+    async with pipeline(extractors("1"), odd) as client:
+        status, reason = await _ready(client)
+    assert status == 503
+    assert "describes itself in a way that makes no sense: role" in reason
+
+
+async def test_a_replica_without_the_model_of_its_stage_is_not_ready() -> None:
+    async with pipeline(Stage("feature_extractor", [head_entry()]), heads(classifier=("1",))) as client:
+        status, reason = await _ready(client)
+    assert (status, "serves no extractor" in reason) == (503, True)
+
+
+async def test_a_replica_that_is_no_stage_is_not_ready(unused_tcp_port: int) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    async with pipeline(extractors("1"), classifier=url) as client:
+        status, reason = await _ready(client)
+        reply = await classify(client)
+    await runner.cleanup()
+    assert (status, reply.status_code) == (503, 503)
+    assert "is not ready: status 404" in reason

@@ -1,0 +1,130 @@
+"""Whom a request may be sent to, against every way there is, tried one by one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.inventory import ServedModel
+from gateway.resilience.replicas import ReplicaSet
+from gateway.routes import Pins, Router, Want
+from tests.gateway.resilience.support import Clock
+
+LINKS = (("feature_extractor", "extractor"), ("body_1", "body"), ("classifier", "head"))
+SPACES = ("fs:a", "fs:b", "fs:c")
+HEADS = ("one", "two")
+Offers = Sequence[Sequence[Sequence[ServedModel]]]
+"""Of each link, of each replica, what it serves."""
+
+
+def _model(link: int, name: str, version: str, takes: str, gives: str) -> ServedModel:
+    role = LINKS[link][1]
+    spaces = {"extractor": (None, gives), "body": (takes, gives), "head": (takes, None)}
+    return ServedModel(name, version, role, version == "1", "ready", *spaces[role], (), ())
+
+
+def _models(link: int) -> st.SearchStrategy[list[ServedModel]]:
+    names = HEADS if link == 2 else (LINKS[link][0],)
+    one = st.builds(
+        _model,
+        st.just(link),
+        st.sampled_from(names),
+        st.sampled_from(("1", "2", "3")),
+        st.sampled_from(SPACES),
+        st.sampled_from(SPACES),
+    )
+    return st.lists(one, max_size=4, unique_by=lambda model: model.offer)
+
+
+OFFERS = st.tuples(*(st.lists(_models(link), min_size=1, max_size=2) for link in range(3)))
+PINS = st.one_of(
+    st.none(),
+    st.builds(
+        lambda extractor, head, space: Pins("r", extractor, {"one": head}, space),
+        st.sampled_from(("1", "2")),
+        st.sampled_from(("1", "2")),
+        st.sampled_from(SPACES),
+    ),
+)
+
+
+def _router(offers: Offers) -> Router:
+    links = []
+    for (name, _), replicas in zip(LINKS, offers, strict=True):
+        made = ReplicaSet([f"http://{name}-{n}" for n in range(len(replicas))], Clock(), random.Random(1).random)
+        for replica, models in zip(made.replicas, replicas, strict=True):
+            replica.serves({model.offer: model for model in models})
+            replica.is_ready()
+        links.append((name, made))
+    return Router(links)
+
+
+def _ways(offers: Offers, head: str, pins: Pins | None) -> list[tuple[ServedModel, ...]]:
+    """Every chain that leads to a head, each stage taking what the one before gives."""
+    flat = [[model for replica in replicas for model in replica] for replicas in offers]
+    return [
+        way
+        for way in product(*flat)
+        if way[2].name == head
+        and way[0].gives == way[1].takes
+        and way[1].gives == way[2].takes
+        and (pins is None or all(pins.allow(model) for model in way))
+    ]
+
+
+def _offered(offers: Offers, link: int, target: Mapping[str, ServedModel]) -> bool:
+    """Whether each replica of a target does offer what it is to be asked for."""
+    return all(model in offers[link][int(url.rpartition("-")[2])] for url, model in target.items())
+
+
+@given(OFFERS, PINS)
+@settings(max_examples=400, deadline=None)
+def test_a_head_is_reached_where_any_way_leads_to_it_and_only_on_such_a_way(offers: Offers, pins: Pins | None) -> None:
+    router = _router(offers)
+    for head in HEADS:
+        want, ways = Want(frozenset({head}), pins), _ways(offers, head, pins)
+        first = router.first(want)
+        assert bool(first) == bool(ways)
+        assert _offered(offers, 0, first)
+        for extractor in first.values():
+            second = router.body(1, str(extractor.gives), want)
+            assert second
+            assert _offered(offers, 1, second)
+            for body in second.values():
+                last = router.head(head, str(body.gives), pins)
+                assert last
+                assert _offered(offers, 2, last)
+                assert all((extractor, body, model) in ways for model in last.values())
+    assert bool(router.why_not_ready(pins)) == (not any(_ways(offers, head, pins) for head in router.heads(pins)))
+
+
+@given(OFFERS)
+@settings(max_examples=100, deadline=None)
+def test_one_extraction_serves_as_many_heads_as_any_could(offers: Offers) -> None:
+    router = _router(offers)
+    want = Want(frozenset(HEADS))
+    starts = [model for replica in offers[0] for model in replica]
+    reached = [
+        {head for head in HEADS for way in _ways(offers, head, None) if way[0].gives == start.gives} for start in starts
+    ]
+    assert len(router.coverage(want)) == max(map(len, reached), default=0)
+
+
+def test_what_a_replica_no_longer_serves_is_not_asked_of_it() -> None:
+    head = _model(2, "one", "1", "fs:b", "")
+    offers = [
+        [[_model(0, "feature_extractor", "1", "", "fs:a")]],
+        [[_model(1, "body_1", "1", "fs:a", "fs:b")]],
+        [[head]],
+    ]
+    router = _router(offers)
+    assert router.coverage(Want(frozenset({"one"}))) == {"one"}
+    (replica,) = router._links[2][1].replicas
+    replica.no_longer_serves(head.offer)
+    assert router.coverage(Want(frozenset({"one"}))) == set()
+    replica.serves({head.offer: head})
+    assert router.coverage(Want(frozenset({"one"}))) == {"one"}

@@ -63,8 +63,8 @@ def in_use(releases: Path, role: Role) -> dict[str, set[str]]:
     held: dict[str, set[str]] = {}
     content = read_releases(releases)
     for release in content.in_use.values() if content is not None else ():
-        pairs = {"feature_extractor": release.extractor} if role == "extractor" else release.heads
-        for name, version in pairs.items():
+        pairs = {"extractor": {"feature_extractor": release.extractor}, "body": release.bodies, "head": release.heads}
+        for name, version in pairs[role].items():
             held.setdefault(name, set()).add(version)
     return held
 

@@ -6,8 +6,11 @@ that whoever reads it sees one state or the next.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,7 +34,10 @@ class Release(_Part):
 
     extractor: Version
     heads: dict[str, Version]
+    bodies: dict[str, Version] = {}
+    """Of a chain with stages between extractor and heads; one that is not named may be any version that fits."""
     feature_space: str
+    """What the extractor gives."""
     created: str
 
 
@@ -109,3 +115,30 @@ def write_releases(path: Path, releases: Releases) -> None:
         raise SetupError(f"cannot write {path}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def change_releases(path: Path, change: Callable[[Releases], Releases]) -> Releases:
+    """Read, change and replace the file while nobody else who uses this does; return what it holds then.
+
+    Args:
+        path: the file; where there is none, the change is given empty releases.
+        change: what to make of them; whatever it raises leaves the file as it was.
+
+    Raises:
+        SetupError: the file, or the lock beside it, cannot be read or written.
+    """
+    with _locked(path.with_name(f"{path.name}.lock")):
+        releases = change(read_releases(path) or Releases())
+        write_releases(path, releases)
+        return releases
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise SetupError(f"cannot write {path}: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel takes it back however the process ends
+        yield

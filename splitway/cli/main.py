@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitway import __version__
+from splitway.cli import release_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(release_app.app)
 
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Samples = Annotated[Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 from splitway.bundle import FEATURES, PROBABILITIES, Bundle
 from splitway.errors import FeatureSpaceMismatch
+from splitway.runtime.classes import best_classes
 from splitway.runtime.engine import Arrays
 from splitway.runtime.stage import GoOn, Tensors
 from splitway.wire.tensor import Tensor
@@ -60,14 +56,5 @@ class Classifier:
         if k == 0:
             return [Tensor.of_array(PROBABILITIES, probabilities)]
         k = min(k, probabilities.shape[1])
-        elements = [self._entry(row, int(i)) for row in probabilities for i in best(row, k)]
+        elements = [str(each).encode() for row in probabilities for each in best_classes(row, k, self._labels)]
         return [Tensor.of_bytes(PROBABILITIES, elements, (len(probabilities), k))]
-
-    def _entry(self, row: NDArray[Any], index: int) -> bytes:
-        label = self._labels[index] if self._labels else ""
-        return f"{row[index]!s}:{index}:{label}".encode()
-
-
-def best(row: NDArray[Any], k: int) -> NDArray[Any]:
-    """Indices of the k largest values, largest first; of equal values the lower index first."""
-    return np.argsort(-row, kind="stable")[:k]

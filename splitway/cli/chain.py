@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from splitway.bundle import Bundle, Manifest, find_bundle, load_bundle, read_manifest
-from splitway.errors import BundleError
+from splitway.errors import BundleError, SetupError
 
 EXTRACTOR = "feature_extractor"
+DEFAULT_HEAD = "classifier"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,21 @@ class Chain:
     bodies: tuple[Found, ...]
     heads: Mapping[str, Found]
 
-    def load(self) -> tuple[Bundle, list[Bundle], dict[str, Bundle]]:
-        """Read all of it and check every hash. Raises BundleError."""
+    @property
+    def default_head(self) -> str:
+        """The head that answers where none is named. Raises SetupError if that may be one of several."""
+        if DEFAULT_HEAD in self.heads:
+            return DEFAULT_HEAD
+        if len(self.heads) > 1:
+            raise SetupError(f"there are several heads, {', '.join(self.heads)}: name those that are to answer")
+        return next(iter(self.heads))
+
+    def load(self, heads: Iterable[str]) -> tuple[Bundle, list[Bundle], list[Bundle]]:
+        """Read extractor, bodies and these heads, and check every hash. Raises BundleError."""
         return (
             load_bundle(self.extractor.folder, role="extractor"),
             [load_bundle(body.folder, role="body") for body in self.bodies],
-            {name: load_bundle(head.folder, role="head") for name, head in self.heads.items()},
+            [load_bundle(self.heads[name].folder, role="head") for name in heads],
         )
 
 

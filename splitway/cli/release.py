@@ -13,7 +13,6 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from splitway.bundle import load_bundle
 from splitway.cli.chain import Chain, find_chain
 from splitway.cli.console import OUT
 from splitway.errors import BundleError, SetupError
@@ -160,13 +159,9 @@ def _trials(releases: Releases) -> dict[str, Trial]:
 
 def _check_whole(chain: Chain) -> None:
     """Raise BundleError unless every file of it is as its manifest says, and every head takes what comes to it."""
-    load_bundle(chain.extractor.folder, role="extractor")
-    last = chain.extractor
-    for body in chain.bodies:
-        load_bundle(body.folder, role="body")
-        last = body
+    chain.load(chain.heads)
+    last = chain.bodies[-1] if chain.bodies else chain.extractor
     for head in chain.heads.values():
-        load_bundle(head.folder, role="head")
         if head.manifest.takes != last.manifest.gives:
             raise BundleError(
                 f"{head.folder} takes {head.manifest.takes}, but {last.folder} gives {last.manifest.gives}: "

@@ -13,7 +13,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 _SCALE = 12
-"""Pixels of a picture for each of the 8 x 8 that a digit has."""
+"""Pixels of a picture for each of a digit's own."""
+_BORDER = 2
+"""Pixels of paper around a digit's own 8 x 8."""
 
 
 def write_digits(folder: Path, per_class: int) -> None:
@@ -23,7 +25,7 @@ def write_digits(folder: Path, per_class: int) -> None:
         place = folder / str(digit)
         place.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(digits.images[digits.target == digit][:per_class]):
-            pixels = np.round(image * (255 / 16)).astype(np.uint8)
+            pixels = 255 - np.pad(np.round(image * (255 / 16)).astype(np.uint8), _BORDER)
             side = pixels.shape[0] * _SCALE
             picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
             picture.save(place / f"{number:03}.png")

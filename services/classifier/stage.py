@@ -1,13 +1,9 @@
-"""Features of the right space to whatever the head says of them, or to the best labels."""
+"""Features of the right space to probabilities, or to the best labels."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 from splitway.bundle import PROBABILITIES, Bundle
+from splitway.runtime.classes import best_classes
 from splitway.runtime.engine import Arrays
 from splitway.runtime.stage import TensorStage
 from splitway.wire.tensor import Tensor
@@ -34,14 +30,5 @@ class Classifier(TensorStage):
     def _classes(self, probabilities: Tensor, k: int) -> Tensor:
         rows = probabilities.array
         k = min(k, rows.shape[1])
-        elements = [self._entry(row, int(i)) for row in rows for i in best(row, k)]
+        elements = [str(each).encode() for row in rows for each in best_classes(row, k, self._labels)]
         return Tensor.of_bytes(PROBABILITIES, elements, (len(rows), k))
-
-    def _entry(self, row: NDArray[Any], index: int) -> bytes:
-        label = self._labels[index] if self._labels else ""
-        return f"{row[index]!s}:{index}:{label}".encode()
-
-
-def best(row: NDArray[Any], k: int) -> NDArray[Any]:
-    """Indices of the k largest values, largest first; of equal values the lower index first."""
-    return np.argsort(-row, kind="stable")[:k]

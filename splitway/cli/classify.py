@@ -1,9 +1,10 @@
-"""`splitway classify`: pictures to a running gateway, labels back."""
+"""`splitway classify`: pictures to a running gateway, labels back, of one head or of several."""
 
 from __future__ import annotations
 
 import json
 import mimetypes
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from rich.table import Table
 from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError
 
+ALL_HEADS = "*"
+"""Stands for every head that gives classes."""
 _TIMEOUT_S = 60.0
 
 
@@ -25,20 +28,41 @@ class Result:
     reply: dict[str, Any] | None = None
     error: str | None = None
 
+    @property
+    def answers(self) -> dict[str, dict[str, Any]]:
+        """What each head that was asked by name said: its predictions, or an error."""
+        return {} if self.reply is None else self.reply.get("heads", {})
 
-def classify_files(files: list[Path], url: str, top_k: int) -> list[Result]:
-    """Send each file in turn. Raises SetupError if the gateway cannot be reached at all."""
+    @property
+    def failed(self) -> bool:
+        """Whether the file, or one of the heads, has no answer."""
+        return self.error is not None or any("error" in answer for answer in self.answers.values())
+
+
+def parse_heads(option: str | None) -> list[str]:
+    """Read names separated by commas, or `*`. Raises SetupError for empty ones, and for one that comes twice."""
+    if option is None:
+        return []
+    heads = [name.strip() for name in option.split(",")]
+    if not all(heads) or len(set(heads)) != len(heads) or (ALL_HEADS in heads and len(heads) > 1):
+        raise SetupError(f"--heads takes names separated by commas, each once, or * for all, not {option!r}")
+    return heads
+
+
+def classify_files(files: list[Path], url: str, top_k: int, heads: Sequence[str] = ()) -> list[Result]:
+    """Send each file in turn, for the gateway's one head or for these. Raises SetupError if nobody answers at all."""
+    asked = {"top_k": str(top_k), **({"heads": ",".join(heads)} if heads else {})}
     with httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
-        return [_classify(client, file, top_k) for file in files]
+        return [_classify(client, file, asked) for file in files]
 
 
-def _classify(client: httpx.Client, file: Path, top_k: int) -> Result:
+def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str]) -> Result:
     try:
         picture = file.read_bytes()
     except OSError as error:
         return Result(file, error=f"cannot be read: {error.strerror}")
     try:
-        reply = client.post("/v1/classify", params={"top_k": top_k}, content=picture, headers=headers_for(file))
+        reply = client.post("/v1/classify", params=asked, content=picture, headers=headers_for(file))
     except httpx.ConnectError as error:
         raise SetupError(f"no gateway answers at {client.base_url}; start one with: splitway up") from error
     except httpx.TransportError as error:
@@ -55,7 +79,7 @@ def headers_for(file: Path) -> dict[str, str]:
 def _read(file: Path, reply: httpx.Response) -> Result:
     try:
         content = reply.json()
-        if reply.status_code == 200:
+        if reply.status_code in (200, 207):
             return Result(file, reply=content)
         return Result(file, error=str(content["detail"]))
     except (json.JSONDecodeError, KeyError, TypeError):
@@ -63,18 +87,28 @@ def _read(file: Path, reply: httpx.Response) -> Result:
 
 
 def print_table(results: list[Result]) -> None:
-    """Print one row per file; errors go to stderr."""
-    table = Table("file", "label", "confidence", "then", "ms", box=None, header_style="bold")
+    """Print one row per file, or per head where heads were asked for; errors go to stderr."""
+    by_head = any(result.answers for result in results)
+    columns = ("file", *(("head",) if by_head else ()), "label", "confidence", "then", "ms")
+    table = Table(*columns, box=None, header_style="bold")
     for result in results:
         if result.reply is None:
             ERR.print(f"{result.file}: {result.error}", style="red", markup=False)
             continue
-        first, *others = result.reply["predictions"]
-        then = ", ".join(f"{p['label']} {p['confidence']:.2f}" for p in others[:2])
-        total_ms = result.reply["timings_ms"]["total"]
-        table.add_row(str(result.file), first["label"], f"{first['confidence']:.3f}", then, f"{total_ms:.1f}")
+        total_ms = f"{result.reply['timings_ms']['total']:.1f}"
+        for head, answer in result.answers.items() if by_head else [(None, result.reply)]:
+            if "error" in answer:
+                ERR.print(f"{result.file}: {head}: {answer['error']['detail']}", style="red", markup=False)
+            else:
+                table.add_row(str(result.file), *(() if head is None else (head,)), *_cells(answer), total_ms)
     if table.row_count:
         OUT.print(table)
+
+
+def _cells(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+    first, *others = answer["predictions"]
+    then = ", ".join(f"{p['label']} {p['confidence']:.2f}" for p in others[:2])
+    return first["label"], f"{first['confidence']:.3f}", then
 
 
 def print_json(results: list[Result]) -> None:

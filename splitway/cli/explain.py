@@ -10,12 +10,11 @@ from itertools import cycle, islice
 
 import httpx
 
-from splitway.bundle import find_bundle, load_bundle
 from splitway.cli.anatomy import Anatomy, Reading
 from splitway.cli.bench import DEFAULT_MODELS, Picture, Target, ask, client_of, failure, gateway, read_pictures
 from splitway.cli.break_even import BreakEven
+from splitway.cli.chain import DEFAULT_HEAD, find_chain
 from splitway.cli.console import Steps, tensorflow_hushed
-from splitway.cli.launch import STAGES
 from splitway.errors import SetupError
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
@@ -55,10 +54,11 @@ def explain(target: Target, seconds: float) -> Explanation:
 def _load_chain(target: Target) -> InProcessChain:
     """Load what the stages serve, as their settings say."""
     settings = read_environment(StageSettings)
-    models = target.models or DEFAULT_MODELS
-    extractor, head = (find_bundle(models, stage, settings.model_version) for stage in STAGES)
+    version = settings.model_version
     with tensorflow_hushed():
-        return InProcessChain(load_bundle(extractor, role="extractor"), load_bundle(head, role="head"), settings)
+        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
+        extractor, bodies, heads = chain.load([chain.default_head])
+        return InProcessChain(extractor, bodies, heads, settings)
 
 
 class _Follower:
@@ -125,8 +125,8 @@ class _Follower:
 
 def _serves(chain: InProcessChain) -> dict[str, str]:
     """What a gateway in front of these bundles says of itself."""
-    versions = {manifest.name: manifest.version for manifest in (chain.extractor, chain.head)}
-    return {**versions, "feature_space": chain.extractor.feature_space}
+    versions = {bundle.manifest.name: bundle.manifest.version for bundle in chain.bundles}
+    return {**versions, "feature_space": chain.feature_space}
 
 
 def _named(model: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,14 +19,20 @@ from typing import Any
 
 import httpx
 
-from splitway.bundle import find_bundle
+from splitway.cli.chain import EXTRACTOR, find_chain
 from splitway.cli.serve import bind
 from splitway.errors import SetupError
+from splitway.releases import FILE
 from splitway.runtime.priority import GIVES_WAY_BY
 
 GATEWAY = "gateway"
-STAGES = {"feature_extractor": 8081, "classifier": 8091}
-"""The stages and the port from which their replicas' ports are taken."""
+HEADS = "classifier"
+"""The stage that serves every head."""
+_PORTS = {EXTRACTOR: 8081, HEADS: 8091}
+"""The port from which a stage's replicas' ports are taken."""
+_BODY_PORT, _BODY_PORTS = 8101, 10
+"""The first body's port, and how many there are for each."""
+_BODY = re.compile(r"body_[1-9][0-9]*")
 RUN_FILE = Path(".splitway/run.json")
 _STOP_TIMEOUT_S = 35.0
 _POLL_S = 0.05
@@ -70,6 +77,8 @@ class LocalPipeline:
         self._plan = plan
         self._log = log
         self.processes: list[Process] = []
+        self.stages: list[str] = []
+        """In the order in which a request meets them."""
         self._wrote_run_file = False
 
     @property
@@ -93,14 +102,18 @@ class LocalPipeline:
 
     def _start(self) -> None:
         plan = self._plan
-        counts = {stage: (plan.replicas or {}).get(stage, 1) for stage in STAGES}
-        for stage in STAGES:
-            find_bundle(plan.models, stage)
+        self.stages = [EXTRACTOR, *(body.manifest.name for body in find_chain(plan.models).bodies), HEADS]
+        counts = dict.fromkeys(self.stages, 1) | dict(plan.replicas or {})
+        if unknown := set(counts) - set(self.stages):
+            raise SetupError(
+                f"there is no stage {', '.join(unknown)} to start; {plan.models} makes {', '.join(self.stages)}"
+            )
         listeners = {GATEWAY: [bind(plan.host, plan.port)]}
         try:
-            for stage, first_port in STAGES.items():
+            for stage in self.stages:
+                first_port = self._first_port(stage)
                 listeners[stage] = [_bind_near(first_port + i if plan.port else 0) for i in range(counts[stage])]
-            for stage in (*STAGES, GATEWAY):
+            for stage in (*self.stages, GATEWAY):
                 for number, listener in enumerate(listeners[stage], 1):
                     name = stage if stage == GATEWAY else f"{stage}.{number}"
                     self.processes.append(self._spawn(stage, name, listener))
@@ -110,14 +123,25 @@ class LocalPipeline:
         if plan.run_file is not None:
             self._write_run_file(plan.run_file)
 
+    def _first_port(self, stage: str) -> int:
+        return _PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (self.stages.index(stage) - 1)
+
+    def _environment(self, stage: str) -> dict[str, str]:
+        """What a process is told: where the bundles and their releases are, and the gateway where the stages are."""
+        models = self._plan.models
+        own = {"SPLITWAY_RELEASES": str(models / FILE), **os.environ, **(self._plan.environment or {})}
+        own["SPLITWAY_MODELS"] = str(models)
+        if stage == GATEWAY:
+            urls = {each: ",".join(process.url for process in self.of(each)) for each in self.stages}
+            own |= {f"SPLITWAY_{end.upper()}": urls.pop(end) for end in (EXTRACTOR, HEADS)}
+            own["SPLITWAY_BODIES"] = json.dumps(urls)
+        return own
+
     def _spawn(self, stage: str, name: str, listener: socket.socket) -> Process:
         fd = listener.fileno()
-        environment = {**os.environ, **(self._plan.environment or {}), "SPLITWAY_MODELS": str(self._plan.models)}
-        if stage == GATEWAY:
-            environment |= {f"SPLITWAY_{s.upper()}": ",".join(p.url for p in self.of(s)) for s in STAGES}
         popen = subprocess.Popen(
             [sys.executable, "-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)],
-            env=environment,
+            env=self._environment(stage),
             pass_fds=(fd,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -144,7 +168,7 @@ class LocalPipeline:
         def entry(process: Process) -> dict[str, Any]:
             return {"url": process.url, "pid": process.popen.pid}
 
-        stages = {stage: [entry(process) for process in self.of(stage)] for stage in STAGES}
+        stages = {stage: [entry(process) for process in self.of(stage)] for stage in self.stages}
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps({GATEWAY: entry(self.gateway), **stages}, indent=2) + "\n", encoding="utf-8")
@@ -224,9 +248,11 @@ def parse_replicas(options: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for option in options:
         stage, _, number = option.partition("=")
-        if stage not in STAGES or not number.isdigit() or not 1 <= int(number) <= 64:
+        known = stage in _PORTS or _BODY.fullmatch(stage)
+        if not known or not number.isdigit() or not 1 <= int(number) <= 64:
             raise SetupError(
-                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(STAGES)}, not {option!r}"
+                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(_PORTS)} or body_<number>, "
+                f"not {option!r}"
             )
         counts[stage] = int(number)
     return counts

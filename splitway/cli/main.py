@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitway import __version__
+from splitway.cli import release_app, train_head_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(release_app.app)
+app.command()(train_head_app.train_head)
 
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Samples = Annotated[Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")]
@@ -219,15 +222,33 @@ def classify(
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     url: Annotated[str, typer.Option(help="Address of the gateway.", envvar="SPLITWAY_URL")] = "http://127.0.0.1:8080",
     top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
+    heads: Annotated[
+        str | None, typer.Option(help="Heads to ask, separated by commas, or * for all; the default one if not given.")
+    ] = None,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Run the bundles here, without any server.")] = False,
+    models: Annotated[
+        Path, typer.Option(help="With --in-process: folder of the bundles.", envvar="SPLITWAY_MODELS")
+    ] = Path("models"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")] = False,
 ) -> None:
-    """Send pictures to a running gateway and print their labels. Ends with 1 if any could not be classified."""
-    with one_line_errors():
-        from splitway.cli.classify import classify_files, print_json, print_table
+    """Send pictures to a running gateway and print their labels. Ends with 1 if any could not be classified.
 
-        results = classify_files(files, url, top_k)
+    With --in-process the same bundles give the same predictions, bit for bit, in this process.
+
+    Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
+    """
+    with one_line_errors():
+        from splitway.cli.classify import classify_files, parse_heads, print_json, print_table
+
+        named = parse_heads(heads)
+        if in_process:
+            from splitway.cli.classify_local import classify_in_process
+
+            results = classify_in_process(files, models, named, top_k)
+        else:
+            results = classify_files(files, url, top_k, named)
         (print_json if as_json else print_table)(results)
-        if any(result.error for result in results):
+        if any(result.failed for result in results):
             raise typer.Exit(1)
 
 

@@ -20,12 +20,13 @@ from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
 
 _COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
+_BODY_COLOUR = "yellow"
 _WATCH_S = 0.2
 
 
 def log_line(name: str, line: str) -> None:
     """Print one line of a process's output with the process's name before it."""
-    colour = _COLOURS[name.partition(".")[0]]
+    colour = _COLOURS.get(name.partition(".")[0], _BODY_COLOUR)
     OUT.print(f"[{colour}]{name:<20}|[/] {escape(line)}")
 
 

@@ -1,51 +1,71 @@
-"""Both bundles as one function, for comparisons. Reads what stages read, so it needs what serving needs."""
+"""A whole chain as one function. Reads what stages read, so it needs what serving needs."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from numpy.typing import NDArray
-
-from splitway.bundle import FEATURES, PROBABILITIES, Bundle
+from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
-from splitway.runtime.engine import Engine, load_engine, warm_up
+from splitway.runtime.engine import Arrays, Engine, load_engine, warm_up
 from splitway.runtime.settings import StageSettings
 from splitway.wire.tensor import Buffer
 
 
 class InProcessChain:
-    """Both bundles as one function, an encoded picture in, probabilities out: no server and no bytes between them.
+    """Extractor, bodies and heads as one function, an encoded picture in, every head's outputs out: no server and no
+    bytes between them.
 
     Args:
-        extractor, head: what would be served, of one feature space.
+        extractor: what would be served first.
+        bodies: what would be served between it and the heads, in order.
+        heads: what would be served last, all on the same features.
         settings: what the served stages would read: engine, threads, limits of a picture.
 
     Raises:
-        BundleError: the two do not belong together, or cannot be loaded.
+        BundleError: they do not belong together, or cannot be loaded.
     """
 
-    def __init__(self, extractor: Bundle, head: Bundle, settings: StageSettings) -> None:
+    def __init__(
+        self, extractor: Bundle, bodies: Sequence[Bundle], heads: Sequence[Bundle], settings: StageSettings
+    ) -> None:
         preprocessing = extractor.manifest.preprocessing
-        spaces = [bundle.manifest.feature_space for bundle in (extractor, head)]
-        if spaces[0] != spaces[1]:
-            raise BundleError(f"{extractor.folder} gives features of {spaces[0]}, {head.folder} takes {spaces[1]}")
+        before = extractor
+        for body in bodies:
+            _check_follows(before, body)
+            before = body
+        for head in heads:
+            _check_follows(before, head)
         if preprocessing is None:
             raise BundleError(f"{extractor.folder}: an extractor's manifest must say how pictures are preprocessed")
-        self.extractor, self.head = extractor.manifest, head.manifest
+        self.bundles = (extractor, *bodies, *heads)
+        self.feature_space = str(before.manifest.gives)
+        """Of what the heads are given."""
         self._preprocessing = preprocessing
         self._decode = PictureDecoder(
             preprocessing, PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
         )
-        self._backbone = _load(extractor, settings)
-        self._top = _load(head, settings)
+        self._input = extractor.manifest.inputs[0].name
+        self._trunk = [_load(bundle, settings) for bundle in (extractor, *bodies)]
+        self._heads = {head.manifest.name: _load(head, settings) for head in heads}
 
-    def __call__(self, picture: Buffer) -> NDArray[Any]:
-        """Return the probabilities of one picture. Raises InvalidInput, TooLarge or EngineFailed."""
-        pixels = to_model_input(self._decode(picture)[None], self._preprocessing)
-        features = self._backbone.infer({self.extractor.inputs[0].name: pixels})[FEATURES]
-        probabilities: NDArray[Any] = self._top.infer({FEATURES: features})[PROBABILITIES][0]
-        return probabilities
+    def __call__(self, picture: Buffer, heads: Iterable[str] | None = None) -> dict[str, Arrays]:
+        """Return what the heads, all or some by name, give for one picture: arrays of one row.
+
+        Raises:
+            InvalidInput, TooLarge: the picture cannot be decoded.
+            EngineFailed: a model cannot be run.
+        """
+        arrays: Arrays = {self._input: to_model_input(self._decode(picture)[None], self._preprocessing)}
+        for engine in self._trunk:
+            arrays = engine.infer(arrays)
+        return {name: self._heads[name].infer(arrays) for name in (self._heads if heads is None else heads)}
+
+
+def _check_follows(before: Bundle, after: Bundle) -> None:
+    gives, takes = before.manifest.gives, after.manifest.takes
+    if gives != takes:
+        raise BundleError(f"{before.folder} gives features of {gives}, {after.folder} takes {takes}")
 
 
 def _load(bundle: Bundle, settings: StageSettings) -> Engine:

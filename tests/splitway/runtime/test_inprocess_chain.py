@@ -19,12 +19,13 @@ def test_the_chain_gives_the_stages_answer_bit_for_bit(
     preprocessing = extractor_bundle.manifest.preprocessing
     assert preprocessing is not None
     pixels = PictureDecoder(preprocessing, PictureLimits())(cat)[None]
-    chain = InProcessChain(extractor_bundle, head_bundle, StageSettings())
-    assert chain(cat).tobytes() == in_turn(stages, {"pixels": pixels})["probabilities"][0].tobytes()
+    chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings())
+    answer = chain(cat)["classifier"]["probabilities"]
+    assert answer.tobytes() == in_turn(stages, {"pixels": pixels})["probabilities"].tobytes()
 
 
 def test_the_chain_keeps_the_stages_limits(extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes) -> None:
-    chain = InProcessChain(extractor_bundle, head_bundle, StageSettings(max_picture_bytes=len(cat) - 1))
+    chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings(max_picture_bytes=len(cat) - 1))
     with pytest.raises(TooLarge):
         chain(cat)
 
@@ -33,4 +34,4 @@ def test_bundles_of_different_feature_spaces_are_no_chain(extractor_bundle: Bund
     manifest = head_bundle.manifest.model_copy(update={"feature_space": "fs:0123456789abcdef"})
     foreign = Bundle(head_bundle.folder, manifest, head_bundle.labels)
     with pytest.raises(BundleError, match="takes fs:0123456789abcdef"):
-        InProcessChain(extractor_bundle, foreign, StageSettings())
+        InProcessChain(extractor_bundle, [], [foreign], StageSettings())

@@ -1,0 +1,35 @@
+"""Handwritten digits that ship with scikit-learn, as pictures in a folder for each class: something to train a head on.
+
+python samples/digits.py FOLDER [PICTURES_PER_CLASS]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+_SCALE = 12
+"""Pixels of a picture for each of a digit's own."""
+_BORDER = 2
+"""Pixels of paper around a digit's own 8 x 8."""
+
+
+def write_digits(folder: Path, per_class: int) -> None:
+    """Write the first so many pictures of each digit as `folder/<digit>/<number>.png`."""
+    digits = load_digits()
+    for digit in range(10):
+        place = folder / str(digit)
+        place.mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(digits.images[digits.target == digit][:per_class]):
+            pixels = 255 - np.pad(np.round(image * (255 / 16)).astype(np.uint8), _BORDER)
+            side = pixels.shape[0] * _SCALE
+            picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+            picture.save(place / f"{number:03}.png")
+
+
+if __name__ == "__main__":
+    write_digits(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 40)

@@ -1,0 +1,139 @@
+"""Which bundles in a folder of models follow each other: the extractor, the bodies in order, the heads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from splitway.bundle import Bundle, Manifest, find_bundle, load_bundle, read_manifest
+from splitway.errors import BundleError, SetupError
+
+EXTRACTOR = "feature_extractor"
+DEFAULT_HEAD = "classifier"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A bundle whose manifest has been read, and nothing else of it."""
+
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Bundles that take what the one before them gives; the heads all take the same.
+
+    Args:
+        extractor: the first.
+        bodies: what lies between, in the order in which a request meets them.
+        heads: the last, by name.
+    """
+
+    extractor: Found
+    bodies: tuple[Found, ...]
+    heads: Mapping[str, Found]
+
+    @property
+    def default_head(self) -> str:
+        """The head that answers where none is named. Raises SetupError if that may be one of several."""
+        if DEFAULT_HEAD in self.heads:
+            return DEFAULT_HEAD
+        if len(self.heads) > 1:
+            raise SetupError(f"there are several heads, {', '.join(self.heads)}: name those that are to answer")
+        return next(iter(self.heads))
+
+    def load(self, heads: Iterable[str]) -> tuple[Bundle, list[Bundle], list[Bundle]]:
+        """Read extractor, bodies and these heads, and check every hash. Raises BundleError."""
+        return (
+            load_bundle(self.extractor.folder, role="extractor"),
+            [load_bundle(body.folder, role="body") for body in self.bodies],
+            [load_bundle(self.heads[name].folder, role="head") for name in heads],
+        )
+
+
+def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, str] | None = None) -> Chain:
+    """Follow the feature spaces from the extractor to the heads, by the newest version of each name that fits.
+
+    Args:
+        models: folder of the bundles.
+        extractor: the version to begin with; if not given, the newest from which a whole chain leads to a head.
+        heads: versions by name, for heads that are to be these and none else; they are not checked to fit.
+
+    Raises:
+        BundleError: a bundle is missing, or no way leads to a head; the line says what is.
+    """
+    begin = find_bundle(models, EXTRACTOR, extractor)
+    versions = [begin.name] if extractor is not None else _newest_first(models / EXTRACTOR)
+    first_error: BundleError | None = None
+    for version in versions:
+        try:
+            return _from(models, models / EXTRACTOR / version, heads or {})
+        except BundleError as error:
+            first_error = first_error or error
+    raise first_error or BundleError(f"{begin} is no bundle")
+
+
+def _from(models: Path, extractor: Path, named: Mapping[str, str]) -> Chain:
+    first = Found(extractor, read_manifest(extractor))
+    if first.manifest.role != "extractor":
+        raise BundleError(f"{extractor} holds a bundle of role {first.manifest.role}, where extractor is needed")
+    others = {name: _every_version(models / name) for name in _names(models) if name != EXTRACTOR}
+    bodies, space = _bodies(others, first.manifest.feature_space)
+    heads = {name: head for name, found in others.items() if (head := _taker(found, "head", space))}
+    for name, version in named.items():
+        folder = find_bundle(models, name, version)
+        heads[name] = Found(folder, read_manifest(folder))
+    if not heads:
+        last = (bodies[-1] if bodies else first).folder
+        raise BundleError(_no_head(models, last, space, others))
+    return Chain(first, tuple(bodies), dict(sorted(heads.items())))
+
+
+def _bodies(others: Mapping[str, list[Found]], space: str) -> tuple[list[Found], str]:
+    """The bodies that follow a feature space one by one, and the space in which they end."""
+    bodies: list[Found] = []
+    seen = {space}
+    while True:
+        next_ones = [body for found in others.values() if (body := _taker(found, "body", space))]
+        if not next_ones:
+            return bodies, space
+        if len(next_ones) > 1:
+            raise BundleError(f"{' and '.join(str(b.folder) for b in next_ones)} both take {space}: keep one of them")
+        bodies += next_ones
+        space = str(next_ones[0].manifest.gives)
+        if space in seen:
+            raise BundleError(f"{next_ones[0].folder} leads back to {space}: the bodies run in a circle")
+        seen.add(space)
+
+
+def _taker(found: list[Found], role: str, space: str) -> Found | None:
+    """The newest version of this role that takes this feature space."""
+    return next((each for each in found if each.manifest.role == role and each.manifest.takes == space), None)
+
+
+def _no_head(models: Path, last: Path, space: str, others: Mapping[str, list[Found]]) -> str:
+    takers = [each for found in others.values() for each in found if each.manifest.role in ("body", "head")]
+    if not takers:
+        return f"no head in {models}: no bundle at {models}/classifier/<version>; make one with: splitway build"
+    wanted = ", ".join(f"{each.folder} takes {each.manifest.takes}" for each in takers[:3])
+    return f"nothing takes the {space} that {last} gives: {wanted}; the bundle between them is missing"
+
+
+def _names(models: Path) -> list[str]:
+    return sorted(path.name for path in models.iterdir() if path.is_dir() and path.name.isidentifier())
+
+
+def _newest_first(folder: Path) -> list[str]:
+    return sorted((path.name for path in folder.iterdir() if path.name.isdigit()), key=int, reverse=True)
+
+
+def _every_version(folder: Path) -> list[Found]:
+    """The versions whose manifests can be read, newest first."""
+    found = []
+    for version in _newest_first(folder):
+        with contextlib.suppress(BundleError):
+            found.append(Found(folder / version, read_manifest(folder / version)))
+    return found

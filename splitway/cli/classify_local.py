@@ -1,0 +1,106 @@
+"""`splitway classify --in-process`: the whole chain in this process, with the answers that the gateway would give."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from splitway.bundle import PROBABILITIES, Bundle
+from splitway.cli.chain import Chain, find_chain
+from splitway.cli.classify import ALL_HEADS, Result
+from splitway.cli.console import tensorflow_hushed
+from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
+from splitway.runtime.classes import best_classes
+from splitway.runtime.engine import Arrays
+from splitway.runtime.inprocess_chain import InProcessChain
+from splitway.runtime.settings import StageSettings
+from splitway.wire.environment import read_environment
+
+
+def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[Result]:
+    """Run each file through the chain that is found in the folder.
+
+    Args:
+        files: pictures.
+        models: folder of the bundles.
+        heads: names, or `*` for every head that gives classes; without any the default one answers.
+        top_k: classes per picture and head.
+
+    Raises:
+        SplitwayError: there is no whole chain, or no such head.
+    """
+    chain = find_chain(models)
+    chosen = _chosen(chain, heads)
+    extractor, bodies, tops = chain.load(chosen)
+    with tensorflow_hushed():
+        loaded = InProcessChain(extractor, bodies, tops, read_environment(StageSettings))
+    speaker = _Speaker(loaded, {top.manifest.name: top for top in tops}, top_k, by_head=bool(heads))
+    return [_classify(speaker, file) for file in files]
+
+
+def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
+    with_classes = [
+        name
+        for name, head in chain.heads.items()
+        if any(entry.name == PROBABILITIES and len(entry.shape) == 2 for entry in head.manifest.outputs)
+    ]
+    if list(heads) == [ALL_HEADS] and with_classes:
+        return with_classes
+    names = list(heads) or [chain.default_head]
+    for name in names:
+        if name not in chain.heads:
+            near = difflib.get_close_matches(name, chain.heads, n=3) or chain.heads
+            raise SetupError(f"there is no head {name!r}; did you mean {', '.join(map(repr, near))}?")
+        if name not in with_classes:
+            raise SetupError(f"the head {name!r} gives no classes, so it cannot classify")
+    return names
+
+
+def _classify(speaker: _Speaker, file: Path) -> Result:
+    try:
+        picture = file.read_bytes()
+    except OSError as error:
+        return Result(file, error=f"cannot be read: {error.strerror}")
+    try:
+        return Result(file, reply=speaker.reply(picture))
+    except (RequestError, ServingError) as error:
+        return Result(file, error=error.detail)
+
+
+class _Speaker:
+    """Says of a picture what the gateway says, but for what only a gateway has: request ids and hops."""
+
+    def __init__(self, chain: InProcessChain, heads: dict[str, Bundle], top_k: int, *, by_head: bool) -> None:
+        self._chain = chain
+        self._heads = heads
+        self._top_k = top_k
+        self._by_head = by_head
+        trunk = [b.manifest for b in chain.bundles if by_head is False or b.manifest.role != "head"]
+        self._model = {m.name: m.version for m in trunk} | {"feature_space": chain.feature_space}
+
+    def reply(self, picture: bytes) -> dict[str, Any]:
+        """Raises RequestError, ServingError."""
+        if not picture:
+            raise InvalidInput("the file is empty")
+        started_s = time.perf_counter()
+        outputs = self._chain(picture)
+        answers = {name: self._answer(head, outputs[name]) for name, head in self._heads.items()}
+        total_ms = round((time.perf_counter() - started_s) * 1000, 3)
+        more = {"model": self._model, "timings_ms": {"total": total_ms}}
+        if not self._by_head:
+            (answer,) = answers.values()
+            return {**answer, **more}
+        versions = {name: head.manifest.version for name, head in self._heads.items()}
+        return {"heads": {n: {"status": 200, **a, "version": versions[n]} for n, a in answers.items()}, **more}
+
+    def _answer(self, head: Bundle, outputs: Arrays) -> dict[str, Any]:
+        classes = best_classes(outputs[PROBABILITIES][0], self._top_k, head.labels)
+        predictions = [{"label": c.label, "index": c.index, "confidence": float(c.probability)} for c in classes]
+        return {
+            "label": predictions[0]["label"],
+            "confidence": predictions[0]["confidence"],
+            "predictions": predictions,
+        }

@@ -1,0 +1,191 @@
+"""Features of many pictures, from stages that run: asked in small batches, a few at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from splitway.bundle import IMAGE
+from splitway.cli.console import Steps
+from splitway.errors import InvalidInput, SetupError
+from splitway.runtime.engine import Arrays
+from splitway.wire.deadline import TIMEOUT_HEADER
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import (
+    FEATURE_SPACE,
+    HEADER_LENGTH,
+    InferRequest,
+    InferResponse,
+    build_request,
+    parse_response,
+)
+
+_TIMEOUT_S = 30.0
+_ROWS = 8
+_BYTES = 16 * 1024 * 1024
+"""Of one request; pictures that are more together go one by one."""
+_AT_ONCE = 3
+_TRIES = 4
+_PAUSE_S = 0.5
+_LATER = (429, 503, 504)
+"""Answers after which the same request may succeed."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One stage on the way to the features: its model's name and where it runs."""
+
+    model: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made features, and the space they live in."""
+
+    versions: tuple[str, ...]
+    feature_space: str
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features by name, a row for each picture that could be read, and why the others could not.
+
+    Args:
+        features: arrays of as many rows each as there are files in `files`.
+        files: the pictures, in the rows' order.
+        unread: the other pictures and what was said of them.
+        origin: the same for all rows.
+    """
+
+    features: Arrays
+    files: tuple[Path, ...]
+    unread: dict[Path, str]
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What came of a few pictures; without any that could be read, neither rows nor origin."""
+
+    files: tuple[Path, ...] = ()
+    rows: Arrays | None = None
+    origin: Origin | None = None
+    unread: tuple[tuple[Path, str], ...] = ()
+
+
+def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extracted:
+    """Send every picture through the stages.
+
+    Raises:
+        SetupError: a stage cannot be reached or fails, no picture could be read, or the answers are not all of one
+            version and feature space.
+    """
+    batches = [files[start : start + _ROWS] for start in range(0, len(files), _ROWS)]
+    found: list[_Batch] = []
+    with httpx.Client(timeout=_TIMEOUT_S + 5, trust_env=False) as client:
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            for batch in pool.map(partial(_features, client, hops), batches):
+                found += batch
+                _check_one_origin(found)
+                steps.progress("extracting features", sum(len(b.files) + len(b.unread) for b in found) / len(files))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return _joined(found)
+
+
+def _check_one_origin(found: Sequence[_Batch]) -> None:
+    origins = list(dict.fromkeys(batch.origin for batch in found if batch.origin is not None))
+    if len(origins) > 1:
+        first, other = (f"{'/'.join(o.versions)} ({o.feature_space})" for o in origins[:2])
+        raise SetupError(f"the stages changed from version {first} to {other} meanwhile; start again")
+
+
+def _joined(found: Sequence[_Batch]) -> Extracted:
+    unread = {file: reason for batch in found for file, reason in batch.unread}
+    rows = [batch.rows for batch in found if batch.rows is not None]
+    origin = next((batch.origin for batch in found if batch.origin is not None), None)
+    if origin is None:
+        file, reason = next(iter(unread.items()))
+        raise SetupError(f"not one of the {len(unread)} pictures could be read; {file}: {reason}")
+    features = {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
+    return Extracted(features, tuple(file for batch in found for file in batch.files), unread, origin)
+
+
+def _features(client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]) -> list[_Batch]:
+    """Ask for a few pictures together; for one by one where they are large, or where one of them is refused."""
+    try:
+        pictures = [file.read_bytes() for file in files]
+    except OSError:
+        return _one_by_one(client, hops, files)
+    if len(files) > 1 and sum(map(len, pictures)) > _BYTES:
+        return _one_by_one(client, hops, files)
+    try:
+        rows, origin = _through(client, hops, Tensor.of_bytes(IMAGE, pictures))
+    except InvalidInput as error:
+        return [_Batch(unread=((files[0], error.detail),))] if len(files) == 1 else _one_by_one(client, hops, files)
+    return [_Batch(tuple(files), rows, origin)]
+
+
+def _one_by_one(client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]) -> list[_Batch]:
+    if len(files) > 1:
+        return [batch for file in files for batch in _features(client, hops, [file])]
+    try:
+        files[0].read_bytes()
+    except OSError as error:
+        return [_Batch(unread=((files[0], f"cannot be read: {error.strerror}"),))]
+    return _features(client, hops, files)
+
+
+def _through(client: httpx.Client, hops: Sequence[Hop], image: Tensor) -> tuple[Arrays, Origin]:
+    tensors: tuple[Tensor, ...] = (image,)
+    versions: list[str] = []
+    space: object = None
+    for hop in hops:
+        response = _infer(client, hop, tensors)
+        tensors = response.outputs
+        versions.append(response.model_version)
+        space = next((tensor.parameters.get(FEATURE_SPACE) for tensor in tensors), None)
+        if not isinstance(space, str) or any(tensor.rows != image.rows for tensor in tensors):
+            raise SetupError(f"{hop.model} at {hop.url} gives no features of a feature space: is it another service?")
+    return {tensor.name: tensor.array for tensor in tensors}, Origin(tuple(versions), str(space))
+
+
+def _infer(client: httpx.Client, hop: Hop, tensors: tuple[Tensor, ...]) -> InferResponse:
+    """Ask one stage, again where it is overloaded. Raises InvalidInput if it refuses these tensors, SetupError."""
+    body, length = build_request(InferRequest(tensors, parameters={"binary_data_output": True}))
+    headers = {HEADER_LENGTH: length, TIMEOUT_HEADER: f"{_TIMEOUT_S * 1000:.0f}"}
+    url = f"{hop.url.rstrip('/')}/v2/models/{hop.model}/infer"
+    try:
+        reply = client.post(url, content=body, headers=headers)
+        for _ in range(_TRIES - 1):
+            if reply.status_code not in _LATER:
+                break
+            time.sleep(_PAUSE_S)
+            reply = client.post(url, content=body, headers=headers)
+    except httpx.ConnectError as error:
+        raise SetupError(
+            f"no {hop.model} answers at {hop.url}; start one with: splitway up, or name another address"
+        ) from error
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise SetupError(f"{hop.model} at {hop.url} does not answer: {error or type(error).__name__}") from error
+    if reply.status_code == 200:
+        return parse_response(reply.content, reply.headers.get(HEADER_LENGTH))
+    if reply.status_code in (400, 413, 415, 422):
+        raise InvalidInput(_reason(reply))
+    raise SetupError(f"{hop.model} at {hop.url} answered {reply.status_code}: {_reason(reply)}")
+
+
+def _reason(reply: httpx.Response) -> str:
+    try:
+        return str(reply.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return "in a form that is not a stage's"

@@ -1,0 +1,123 @@
+"""What `splitway train-head` does once it has features: train, prove, pack, and say how good the head is."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitway.bundle import (
+    PROBABILITIES,
+    Cut,
+    Manifest,
+    SourceModel,
+    load_bundle,
+    read_manifest,
+    sha256_file,
+    staged,
+    write_manifest,
+)
+from splitway.cli import confusion
+from splitway.cli.console import OUT, Steps
+from splitway.cli.train_head import Lesson
+from splitway.errors import BundleError
+from splitway.runtime.inprocess import InProcessStage
+from splitway.split.pack import SOURCE
+from splitway.split.prove import prove
+from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train
+
+_SOURCE_FILE = "model.keras"
+_MOST_CONFUSIONS = 3
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A head, and what it made of pictures that it had not seen."""
+
+    folder: Path
+    manifest: Manifest
+    labels: tuple[str, ...]
+    matrix: NDArray[np.int64]
+    """Counts: rows are what pictures show, columns what they were taken for."""
+    drawing: Path
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.trace(self.matrix) / self.matrix.sum())
+
+
+def make_head(lesson: Lesson, steps: Steps) -> Trained:
+    """Train a head, prove it in LiteRT on what was held out, put it in its place and draw its confusions.
+
+    Raises:
+        ModelError, ProofError: it cannot be exported, or LiteRT differs from Keras; nothing is left behind.
+    """
+    examples = Examples(lesson.extracted.features, lesson.classes)
+    learnt, held_out = stratified(examples.classes, lesson.job.held_out, lesson.job.seed, least=1)
+    steps.say(f"training on {len(learnt)} pictures; {len(held_out)} are held out")
+    model = train(examples.rows(learnt), len(lesson.labels), lesson.job.seed)
+    unseen = examples.rows(held_out)
+    answers = run(model, unseen.features)
+    steps.say("exporting and proving the head")
+    source = lesson.job.models / SOURCE / f"{lesson.job.name}-{lesson.target.name}"
+    try:
+        with staged(lesson.target, source) as (folder, kept):
+            model.save(kept / _SOURCE_FILE)
+            pack_head(model, _plan(lesson, source, kept), folder)
+            bundle = load_bundle(folder, role="head")
+            proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
+            manifest = bundle.manifest.model_copy(update={"proof": proof})
+            write_manifest(folder, manifest)
+    finally:
+        for parent in (lesson.target.parent, source.parent, lesson.job.models):
+            with contextlib.suppress(OSError):  # not empty, as it should be
+                parent.rmdir()
+    matrix = confusion.count(unseen.classes, answers[PROBABILITIES].argmax(axis=1), len(lesson.labels))
+    return _drawn(lesson, manifest, matrix)
+
+
+def _plan(lesson: Lesson, source: Path, kept: Path) -> HeadPlan:
+    name, version = lesson.job.name, lesson.target.name
+    place = (source / _SOURCE_FILE).relative_to(lesson.job.models).as_posix()
+    space = lesson.extracted.origin.feature_space
+    return HeadPlan(
+        name=name,
+        version=version,
+        labels=lesson.labels,
+        feature_space=space,
+        source=SourceModel(name=name, sha256=sha256_file(kept / _SOURCE_FILE), path=place),
+        cut=_cut(lesson, space),
+    )
+
+
+def _cut(lesson: Lesson, space: str) -> Cut:
+    """The cut that gives these features, where the bundle that makes them is at hand."""
+    for path in sorted(lesson.job.models.glob("*/[1-9]*/stage.json")):
+        with contextlib.suppress(BundleError):
+            manifest = read_manifest(path.parent)
+            if manifest.gives == space:
+                return manifest.cut
+    size = sum(array[0].nbytes for array in lesson.extracted.features.values())
+    return Cut(layer="?", bytes_per_row=size)
+
+
+def _drawn(lesson: Lesson, manifest: Manifest, matrix: NDArray[np.int64]) -> Trained:
+    place = lesson.job.confusion or Path(f"{lesson.job.name}-confusion.svg")
+    trained = Trained(lesson.target, manifest, lesson.labels, matrix, place)
+    title = f"{lesson.job.name} {manifest.version}: {trained.accuracy:.1%} of {matrix.sum()} held out are right"
+    place.write_text(confusion.drawing(title, matrix, lesson.labels), encoding="utf-8")
+    return trained
+
+
+def print_trained(trained: Trained) -> None:
+    """Print how good the head is, where it errs most, and where it lies."""
+    OUT.print(f"{trained.accuracy:.1%} of {trained.matrix.sum()} pictures that were held out are right", markup=False)
+    for each in confusion.worst(trained.matrix, trained.labels, _MOST_CONFUSIONS):
+        OUT.print(f"  {each.true} taken for {each.taken_for}: {each.times} of {each.of}", markup=False)
+    proof = trained.manifest.proof
+    if proof is not None:
+        OUT.print(f"proof: LiteRT differs from Keras by {proof.against_uncut.max_abs:.2g} at most", markup=False)
+    OUT.print(f"{trained.folder}, {trained.drawing}", markup=False)

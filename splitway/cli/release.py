@@ -1,0 +1,222 @@
+"""What `splitway release` does to the file of releases: each change is one read, one decision, one replacement."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+from rich.table import Table
+
+from splitway.cli.chain import Chain, find_chain
+from splitway.cli.console import OUT
+from splitway.errors import BundleError, SetupError
+from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases
+
+_What = Literal["create", "canary", "shadow", "promote", "rollback"]
+Now = Callable[[], datetime]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def parse_heads(options: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VERSION` options. Raises SetupError for what is not one."""
+    heads: dict[str, str] = {}
+    for option in options:
+        name, _, version = option.partition("=")
+        if not name.isidentifier() or not version.isdigit() or version.startswith("0"):
+            raise SetupError(f"--head takes NAME=VERSION such as classifier=2, not {option!r}")
+        heads[name] = version
+    return heads
+
+
+@dataclass(frozen=True)
+class ReleaseBook:
+    """The file of releases beside its bundles.
+
+    Args:
+        models: folder of the bundles.
+        file: the file; `releases.json` in that folder if not given.
+        now: the time that is written into the history.
+    """
+
+    models: Path
+    file: Path | None = None
+    now: Now = _utc_now
+
+    @property
+    def path(self) -> Path:
+        return self.file or self.models / FILE
+
+    def read(self) -> Releases:
+        """Return what the file holds. Raises SetupError for one that cannot be read."""
+        return read_releases(self.path) or Releases()
+
+    def create(self, name: str, extractor: str | None, heads: Mapping[str, str], reason: str = "") -> Releases:
+        """Write down which versions belong together.
+
+        Args:
+            name: the release's.
+            extractor: its version; the newest from which a chain leads to a head if not given.
+            heads: versions by name; every head that fits, in its newest version that does, if none is given.
+            reason: for the history.
+
+        Raises:
+            SetupError: there is a release of that name, or the name is none.
+            BundleError: a bundle is missing or damaged, or the bundles are not of one feature space.
+        """
+        _check_name(name)
+        chain = find_chain(self.models, extractor, heads)
+        chosen = {name: head for name, head in chain.heads.items() if not heads or name in heads}
+        _check_whole(Chain(chain.extractor, chain.bodies, chosen))
+        release = Release(
+            extractor=chain.extractor.manifest.version,
+            heads={name: head.manifest.version for name, head in chosen.items()},
+            bodies={body.manifest.name: body.manifest.version for body in chain.bodies},
+            feature_space=chain.extractor.manifest.feature_space,
+            created=self._at(),
+        )
+
+        def change(releases: Releases) -> tuple[Releases, str]:
+            if name in releases.releases:
+                raise SetupError(f"there is a release {name!r} already; choose another name")
+            return releases.model_copy(update={"releases": {**releases.releases, name: release}}), name
+
+        return self._change("create", reason, change)
+
+    def try_out(self, kind: Literal["canary", "shadow"], name: str, percent: float, reason: str = "") -> Releases:
+        """Give a release a share of the requests. Raises SetupError if it is not there, or serves them already."""
+
+        def change(releases: Releases) -> tuple[Releases, str]:
+            _check_known(releases, name)
+            if releases.current is None:
+                raise SetupError(f"no release is current: promote one first, with: splitway release promote {name}")
+            if name == releases.current:
+                raise SetupError(f"{name!r} is current: it gets the requests already")
+            return releases.model_copy(update={kind: Trial(release=name, percent=percent, since=self._at())}), name
+
+        return self._change(kind, reason, change)
+
+    def promote(self, name: str | None, reason: str = "") -> Releases:
+        """Make a release the current one; the canary, if none is named. Raises SetupError if there is none to promote.
+
+        A canary or shadow of the same release ends with it.
+        """
+
+        def change(releases: Releases) -> tuple[Releases, str]:
+            chosen = name or (releases.canary.release if releases.canary else None)
+            if chosen is None:
+                raise SetupError(f"there is no canary: name the release to promote. {_known(releases)}")
+            _check_known(releases, chosen)
+            if chosen == releases.current:
+                raise SetupError(f"{chosen!r} is current already")
+            ended = {kind: None for kind, trial in _trials(releases).items() if trial.release == chosen}
+            return releases.model_copy(update={"current": chosen, "previous": releases.current, **ended}), chosen
+
+        return self._change("promote", reason, change)
+
+    def roll_back(self, reason: str = "") -> Releases:
+        """End canary and shadow; if there is neither, go back to the previous release.
+
+        Raises:
+            SetupError: there is nothing to end and nowhere to go back to.
+        """
+
+        def change(releases: Releases) -> tuple[Releases, str]:
+            trials = _trials(releases)
+            if trials:
+                ended: dict[str, None] = dict.fromkeys(trials)
+                return releases.model_copy(update=ended), next(iter(trials.values())).release
+            if releases.previous is None or releases.current is None:
+                raise SetupError("there is no canary, no shadow and no previous release: nothing to roll back")
+            back = {"current": releases.previous, "previous": None}
+            return releases.model_copy(update=back), releases.current
+
+        return self._change("rollback", reason, change)
+
+    def _change(self, event: _What, reason: str, change: Callable[[Releases], tuple[Releases, str]]) -> Releases:
+        def noted(releases: Releases) -> Releases:
+            changed, name = change(releases)
+            return changed.noted(Event(at=self._at(), event=event, release=name, reason=reason))
+
+        return change_releases(self.path, noted)
+
+    def _at(self) -> str:
+        return self.now().isoformat(timespec="seconds")
+
+
+def _trials(releases: Releases) -> dict[str, Trial]:
+    pairs = {"canary": releases.canary, "shadow": releases.shadow}
+    return {kind: trial for kind, trial in pairs.items() if trial is not None}
+
+
+def _check_whole(chain: Chain) -> None:
+    """Raise BundleError unless every file of it is as its manifest says, and every head takes what comes to it."""
+    chain.load(chain.heads)
+    last = chain.bodies[-1] if chain.bodies else chain.extractor
+    for head in chain.heads.values():
+        if head.manifest.takes != last.manifest.gives:
+            raise BundleError(
+                f"{head.folder} takes {head.manifest.takes}, but {last.folder} gives {last.manifest.gives}: "
+                "versions of one release must be of one feature space"
+            )
+
+
+def _check_name(name: str) -> None:
+    try:
+        TypeAdapter(ReleaseName).validate_python(name)
+    except ValidationError as error:
+        raise SetupError(
+            f"{name!r} is no name for a release: letters, digits, '.', '_' and '-', 64 at most, a letter or digit first"
+        ) from error
+
+
+def _check_known(releases: Releases, name: str) -> None:
+    if name not in releases.releases:
+        near = difflib.get_close_matches(name, releases.releases, n=3)
+        hint = f"did you mean {_listed(near)}?" if near else _known(releases)
+        raise SetupError(f"there is no release {name!r}; {hint}")
+
+
+def _known(releases: Releases) -> str:
+    if not releases.releases:
+        return "There is none yet: splitway release create NAME"
+    return f"There are {_listed(releases.releases)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def print_table(releases: Releases) -> None:
+    """Print one row per release, newest first, and what each of them is for."""
+    table = Table("release", "state", "extractor", "bodies", "heads", "feature space", "created", box=None)
+    table.header_style = "bold"
+    newest_first = sorted(releases.releases.items(), key=lambda pair: pair[1].created, reverse=True)
+    for name, release in newest_first:
+        heads, bodies = (_versions(pairs) or "-" for pairs in (release.heads, release.bodies))
+        state = _state(releases, name) or "-"
+        table.add_row(name, state, release.extractor, bodies, heads, release.feature_space, release.created)
+    OUT.print(table)
+
+
+def _versions(pairs: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in pairs.items())
+
+
+def _state(releases: Releases, name: str) -> str:
+    states = [state for state in ("current", "previous") if getattr(releases, state) == name]
+    trials = _trials(releases).items()
+    return ", ".join([*states, *(f"{kind} {trial.percent:g} %" for kind, trial in trials if trial.release == name)])
+
+
+def print_json(releases: Releases) -> None:
+    """Print what the file holds as one JSON object."""
+    print(json.dumps(releases.model_dump()))

@@ -1,0 +1,146 @@
+"""`splitway release`: its commands, their options and their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.cli.console import ERR, OUT, one_line_errors
+
+app = typer.Typer(
+    name="release",
+    help="Say which versions belong together, try them on a share of the requests, make them current, go back.",
+    epilog="Start with: splitway release create autumn && splitway release promote autumn",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="The release's name: letters, digits, dots and dashes.", metavar="NAME")]
+Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
+File = Annotated[
+    Path | None,
+    typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
+]
+Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+_MODELS = Path("models")
+
+
+@app.command()
+def create(
+    name: Name,
+    extractor: Annotated[str | None, typer.Option(help="Version of the extractor; the newest if not given.")] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VERSION of a head; may be repeated. Every head that fits if none is given."),
+    ] = None,
+    models: Models = _MODELS,
+    file: File = None,
+    reason: Reason = "",
+) -> None:
+    """Write down which versions belong together. Nothing is served differently until the release is used.
+
+    Every bundle is checked: it must be whole, and each must take the features that the one before it gives.
+
+    Examples: splitway release create autumn; splitway release create winter --extractor 2 --head classifier=2
+    """
+    with one_line_errors():
+        from splitway.cli.release import ReleaseBook, parse_heads
+
+        releases = ReleaseBook(models, file).create(name, extractor, parse_heads(head or []), reason)
+        made = releases.releases[name]
+        heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
+        OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
+        if releases.current is None:
+            ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
+
+
+@app.command("list")
+def list_(
+    models: Models = _MODELS,
+    file: File = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole file as one JSON object.")] = False,
+) -> None:
+    """Print the releases, newest first, and what each is for: current, previous, canary, shadow.
+
+    Examples: splitway release list; splitway release list --json | jq '.history[-1]'
+    """
+    with one_line_errors():
+        from splitway.cli.release import ReleaseBook, print_json, print_table
+
+        releases = ReleaseBook(models, file).read()
+        if as_json:
+            print_json(releases)
+        elif releases.releases:
+            print_table(releases)
+        else:
+            ERR.print("there is no release yet; make one with: splitway release create NAME")
+
+
+@app.command()
+def canary(
+    name: Name,
+    percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)],
+    models: Models = _MODELS,
+    file: File = None,
+    reason: Reason = "",
+) -> None:
+    """Let a release answer a share of the requests. Ends with promote, or with rollback.
+
+    Example: splitway release canary winter --percent 10
+    """
+    with one_line_errors():
+        from splitway.cli.release import ReleaseBook
+
+        ReleaseBook(models, file).try_out("canary", name, percent, reason)
+        OUT.print(f"{name} answers {percent:g} % of the requests", markup=False)
+
+
+@app.command()
+def shadow(
+    name: Name,
+    percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)] = 100.0,
+    models: Models = _MODELS,
+    file: File = None,
+    reason: Reason = "",
+) -> None:
+    """Run a release beside the current one: its answers are compared and thrown away. Ends with rollback.
+
+    Example: splitway release shadow winter --percent 50
+    """
+    with one_line_errors():
+        from splitway.cli.release import ReleaseBook
+
+        ReleaseBook(models, file).try_out("shadow", name, percent, reason)
+        OUT.print(f"{name} runs unseen beside {percent:g} % of the requests", markup=False)
+
+
+@app.command()
+def promote(
+    name: Annotated[str | None, typer.Argument(help="The release; the canary if not given.")] = None,
+    models: Models = _MODELS,
+    file: File = None,
+    reason: Reason = "",
+) -> None:
+    """Make a release the current one, which answers; the one before it becomes the previous.
+
+    Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
+    """
+    with one_line_errors():
+        from splitway.cli.release import ReleaseBook
+
+        releases = ReleaseBook(models, file).promote(name, reason)
+        OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
+
+
+@app.command()
+def rollback(models: Models = _MODELS, file: File = None, reason: Reason = "") -> None:
+    """End canary and shadow; if there is neither, go back to the previous release.
+
+    Example: splitway release rollback --reason "wrong labels"
+    """
+    with one_line_errors():
+        from splitway.cli.release import ReleaseBook
+
+        releases = ReleaseBook(models, file).roll_back(reason)
+        OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)

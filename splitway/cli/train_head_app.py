@@ -1,0 +1,53 @@
+"""`splitway train-head`: its options and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+
+
+def train_head(
+    images: Annotated[Path, typer.Option(help="Folder with a folder of pictures for each class, named as its label.")],
+    name: Annotated[str, typer.Option(help="The head's name: what callers ask for by heads=NAME.")],
+    models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
+    extractor: Annotated[
+        str | None, typer.Option(help="Address of a feature extractor; that of the pipeline running here if not given.")
+    ] = None,
+    body: Annotated[
+        list[str] | None,
+        typer.Option(help="Beside --extractor: NAME=ADDRESS of a stage after it; repeated in their order."),
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Version to write; the next free one if not given.")] = None,
+    held_out: Annotated[
+        float, typer.Option(help="Share of each class that is not trained on, but tested.", min=0.05, max=0.5)
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of what is left to chance.", min=0, max=2**31)] = 1,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read.")] = False,
+    confusion: Annotated[
+        Path | None, typer.Option(help="SVG file to draw the confusions into; NAME-confusion.svg if not given.")
+    ] = None,
+) -> None:
+    """Train a new head on the features of a running extractor, from a folder of pictures for each class.
+
+    Nothing of the extractor is trained: each picture goes through it once, and a linear classifier learns from what
+    comes out. Prints the accuracy on pictures that were held out, proves the head in LiteRT, and writes its bundle; a
+    pipeline that runs takes it up by itself.
+
+    Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
+    """
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.cli.train_head import HeadJob, prepare
+
+        bodies = tuple(body or ())
+        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, skip_bad, confusion)
+        lesson = prepare(job, steps)
+        steps.say("loading TensorFlow")
+        from splitway.cli.make_head import make_head, print_trained
+
+        trained = make_head(lesson, steps)
+        steps.stop()
+        print_trained(trained)

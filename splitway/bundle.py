@@ -261,35 +261,6 @@ def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
     return folder / version
 
 
-def find_chain(models: Path, extractor: Path, head: str, version: str | None = None) -> list[Path]:
-    """Return the folders of the bundles from an extractor to a head: each takes what the one before it gives.
-
-    Args:
-        models: folder of the bundles.
-        extractor: where the chain begins.
-        head: the last bundle's name.
-        version: of the head; the newest that fits if not given.
-
-    Raises:
-        BundleError: no bundle takes the features on the way, or the head takes others.
-    """
-    chain, made = [extractor], read_manifest(extractor)
-    bodies = [folder for stage in sorted(models.glob("body_*")) for folder in _versions(stage)]
-    while True:
-        following = next((b for b in bodies if read_manifest(b).takes == made.gives and b not in chain), None)
-        if following is None:
-            break
-        chain.append(following)
-        made = read_manifest(following)
-    heads = [find_bundle(models, head, version)] if version else _versions(models / head)
-    fitting = [folder for folder in heads if read_manifest(folder).takes == made.gives]
-    if heads and not fitting:
-        raise BundleError(
-            f"{chain[-1]} gives features of {made.gives}, but {heads[0]} was trained on {read_manifest(heads[0]).takes}"
-        )
-    return [*chain, fitting[0] if fitting else find_bundle(models, head)]
-
-
 def _versions(stage: Path) -> list[Path]:
     """The folders of a stage's versions, the newest first."""
     found = [p for p in stage.iterdir() if p.name.isdigit()] if stage.is_dir() else []

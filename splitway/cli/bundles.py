@@ -21,13 +21,11 @@ from splitway.bundle import (
     Preprocessing,
     Proof,
     SourceModel,
-    find_bundle,
-    find_chain,
     load_bundle,
-    read_manifest,
     staged,
     write_manifest,
 )
+from splitway.cli.chain import find_chain
 from splitway.errors import BundleError, ModelError, ProofError, SetupError
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
@@ -35,7 +33,7 @@ from splitway.split.cut import CutModel, cut_model
 from splitway.split.export import export_engines
 from splitway.split.graph import Part
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
-from splitway.split.pack import EXTRACTOR, HEAD, SOURCE, PackPlan, pack, stage_names
+from splitway.split.pack import HEAD, SOURCE, PackPlan, pack, stage_names
 from splitway.split.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.split.prove import (
     HALF_PRECISION_TOLERANCE,
@@ -142,8 +140,7 @@ def verify(
         BundleError: a bundle or the uncut model is missing or damaged, or the stages are of different feature spaces.
         ProofError: the pieces differ from the uncut model; the manifests stay as they were.
     """
-    folders = find_chain(models, find_bundle(models, EXTRACTOR, version), HEAD, version)
-    manifests = [read_manifest(folder) for folder in folders]
+    folders, manifests = _of_one_source(models, version)
     source = manifests[0].source_model
     path = models / source.path
     if not path.exists():
@@ -161,6 +158,18 @@ def verify(
     named = dict(zip(gives, question.expected.values(), strict=True))
     whole = Part(takes, tuple(graph.steps), gives)
     return _prove_folders(whole, folders, replace(question, expected=named), say)
+
+
+def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[Manifest]]:
+    """The chain whose head was split from the same model as its extractor; a head trained later has another source."""
+    chain = find_chain(models, version, {HEAD: version} if version else None)
+    source = chain.extractor.manifest.source_model
+    heads = [head for head in chain.heads.values() if head.manifest.source_model == source]
+    if not heads:
+        named = ", ".join(str(head.folder) for head in chain.heads.values())
+        raise BundleError(f"{named}: not split from {source.name}, as {chain.extractor.folder} was; name its --version")
+    found = [chain.extractor, *chain.bodies, heads[0]]
+    return [each.folder for each in found], [each.manifest for each in found]
 
 
 def _ask(model: LoadedModel, preprocessing: Preprocessing | None, samples: list[NDArray[np.uint8]]) -> Question:

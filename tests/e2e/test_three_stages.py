@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from splitway.bundle import find_chain, load_bundle
+from splitway.cli.chain import find_chain
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
@@ -35,7 +35,8 @@ def client(models: Path) -> Iterator[httpx.Client]:
 
 
 def test_a_mask_for_each_picture_bit_for_bit(client: httpx.Client, models: Path) -> None:
-    bundles = [load_bundle(folder) for folder in find_chain(models, models / "feature_extractor" / "1", "classifier")]
+    extractor, bodies, heads = find_chain(models).load(["classifier"])
+    bundles = [extractor, *bodies, *heads]
     assert [bundle.manifest.role for bundle in bundles] == ["extractor", "body", "head"]
     preprocessing = bundles[0].manifest.preprocessing
     assert preprocessing is not None

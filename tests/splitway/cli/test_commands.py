@@ -128,7 +128,7 @@ def test_verify_proves_again_and_finds_a_swapped_head(workshop: Path, tmp_path: 
     manifest = json.loads((head / "stage.json").read_text())
     manifest["feature_space"] = "fs:0123456789abcdef"
     (head / "stage.json").write_text(json.dumps(manifest))
-    assert "was trained on fs:0123456789abcdef" in one_line(splitway("verify", models))
+    assert "takes fs:0123456789abcdef" in one_line(splitway("verify", models))
 
 
 def test_verify_fails_on_other_weights_and_keeps_the_manifest(workshop: Path, tmp_path: Path) -> None:

@@ -146,10 +146,10 @@ model.save(sys.argv[1])
     source = models / "source" / "tiny-1" / "model.keras"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     subprocess.run([sys.executable, "-c", script, source], env=environment, check=True, capture_output=True)
-    path = models / "feature_extractor" / "1" / "stage.json"
-    manifest = json.loads(path.read_text())
-    manifest["source_model"]["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
-    path.write_text(json.dumps(manifest))
+    for path in (models / "classifier" / "1" / "stage.json", models / "feature_extractor" / "1" / "stage.json"):
+        manifest = json.loads(path.read_text())
+        manifest["source_model"]["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+        path.write_text(json.dumps(manifest))
     before = path.read_bytes()
     assert "differ from the uncut model by" in one_line(splitway("verify", models))
     assert path.read_bytes() == before

@@ -62,8 +62,8 @@ def _model(name: str) -> Any:
 
 def prove(name: str, layer: str) -> dict[str, Any]:
     """Split a model after a layer and return what its manifest says."""
-    from splitway.bundle import Preprocessing
     from splitway.cli.bundles import SplitJob, split
+    from splitway.manifest import Preprocessing
 
     model = _model(name)
     (wire,) = model.graph.inputs.values()

@@ -20,7 +20,8 @@ TRIVIAL_FEATURES = 2560
 
 def uncut() -> None:
     """Convert the whole default model as the bundles are converted."""
-    from splitway.bundle import PIXELS, PROBABILITIES, read_manifest
+    from splitway.bundle import read_manifest
+    from splitway.manifest import PIXELS, PROBABILITIES
     from splitway.split.export import export_engines
     from splitway.split.graph import Part
     from splitway.split.source import load_model

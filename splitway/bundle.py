@@ -12,150 +12,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from splitway.errors import BundleError
-from splitway.wire.tensor import TensorSpec
+from splitway.manifest import EngineFile, EngineName, Manifest, Role
 
 MANIFEST = "stage.json"
-NAME = r"^[a-z][a-z0-9_]*$"
-"""What a stage may be called."""
-FEATURES = "features"
-IMAGE = "image"
-PIXELS = "pixels"
-PROBABILITIES = "probabilities"
-Role = Literal["extractor", "body", "head"]
-EngineName = Literal["litert", "tensorflow"]
-FeatureSpace = Annotated[str, Field(pattern=r"^fs:[0-9a-f]{16}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TensorEntry(_Part):
-    """A tensor that a stage takes or gives; -1 stands for any number of rows."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-    @property
-    def spec(self) -> TensorSpec:
-        return TensorSpec(self.name, self.datatype, self.shape)
-
-
-class EngineFile(_Part):
-    """One file that an engine reads. The path is relative to the bundle and stays inside it."""
-
-    engine: EngineName
-    path: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
-
-
-class Preprocessing(_Part):
-    """How a picture becomes the backbone's pixels: a centred crop of the short side, then one resize."""
-
-    height: int = Field(gt=0, le=4096)
-    width: int = Field(gt=0, le=4096)
-    crop: float = Field(gt=0, le=1)
-    """Share of the largest centred window of the target's aspect ratio that is kept."""
-    resample: Literal["bilinear", "bicubic", "box"]
-    range: tuple[float, float]
-    """What pixel values 0 and 255 become before the model sees them."""
-    datatype: Literal["UINT8", "FP32"]
-    """What the model itself takes."""
-
-
-class SourceModel(_Part):
-    """The uncut model, and where a copy of it lies (relative to the models folder)."""
-
-    name: str
-    sha256: str
-    path: str
-
-
-class Cut(_Part):
-    """Where the model was split, and what crosses."""
-
-    layer: str
-    bytes_per_row: int
-    tensors: tuple[str, ...] = ()
-    """The layers whose outputs cross, in the order of the tensors; empty where it is the layer's alone."""
-
-
-class Difference(_Part):
-    """The largest differences between two sets of answers."""
-
-    max_abs: float
-    max_ulp: int
-    top1_equal: bool | None = None
-    """Whether the same class was first each time; None for outputs that are no probabilities."""
-    ulp_histogram: dict[str, int] = {}
-    """How many numbers differ by how many units in the last place: `0`, `1`, `2-3`, `4-7`, ..."""
-
-
-class Proof(_Part):
-    """head(backbone(x)) against the uncut model, through the serving engine and the bytes that travel."""
-
-    engine: str
-    inputs: int
-    """How many different inputs were tried."""
-    batch_sizes: tuple[int, ...]
-    tolerance: float
-    """The largest difference from the uncut model that was allowed."""
-    against_uncut: Difference
-    """Against the uncut Keras model in TensorFlow: the cut and the engine together."""
-    against_same_engine: Difference | None
-    """Against the uncut model in the serving engine: the cut alone."""
-
-
-class Manifest(_Part):
-    """`stage.json`."""
-
-    name: str = Field(pattern=NAME)
-    version: str = Field(pattern=r"^[1-9][0-9]*$")
-    role: Role
-    inputs: tuple[TensorEntry, ...]
-    outputs: tuple[TensorEntry, ...]
-    engine_files: tuple[EngineFile, ...]
-    engine: EngineName = "litert"
-    """What it was proved in, and is served by unless a stage is told otherwise."""
-    feature_space: FeatureSpace
-    """What an extractor's features are in; for a body and a head, what they must be in to be taken."""
-    gives_space: FeatureSpace | None = None
-    """What a body's own features are in."""
-    preprocessing: Preprocessing | None = None
-    labels: str | None = None
-    """The labels' file, one per line."""
-    labels_sha256: str | None = None
-    source_model: SourceModel
-    cut: Cut
-    proof: Proof | None = None
-    created: str
-    tools: dict[str, str]
-
-    @model_validator(mode="after")
-    def _only_a_body_gives_another_space(self) -> Manifest:
-        if (self.role == "body") != (self.gives_space is not None):
-            raise ValueError("gives_space is for a body, and a body needs it")
-        return self
-
-    @property
-    def takes(self) -> str | None:
-        """The feature space of what comes in; None for an extractor, which takes no features."""
-        return None if self.role == "extractor" else self.feature_space
-
-    @property
-    def gives(self) -> str | None:
-        """The feature space of what goes out; None for a head, which gives answers."""
-        return self.feature_space if self.role == "extractor" else self.gives_space
-
-    def to_json(self) -> str:
-        return self.model_dump_json(indent=2) + "\n"
 
 
 class Bundle:
@@ -310,14 +173,3 @@ def _swap_all(pairs: list[tuple[Path, Path]]) -> None:
         undo.pop_all()
     for folder in old:
         shutil.rmtree(folder)
-
-
-def describe(manifest: Manifest) -> dict[str, Any]:
-    """What a stage says of its bundle in the model's metadata."""
-    return {
-        "role": manifest.role,
-        "feature_space": manifest.feature_space,
-        "gives_space": manifest.gives_space,
-        "source_model": manifest.source_model.name,
-        "cut": manifest.cut.layer,
-    }

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from splitway.bundle import Preprocessing
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
+from splitway.manifest import Preprocessing
 from splitway.wire.tensor import Buffer
 
 FORMATS = ("JPEG", "PNG", "WEBP")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from splitway.bundle import Cut, Manifest, Preprocessing, Role, SourceModel, TensorEntry, engine_file_entry
+from splitway.bundle import engine_file_entry
 from splitway.bundle import write_manifest as write
+from splitway.manifest import Cut, Manifest, Preprocessing, Role, SourceModel, TensorEntry
 
 SPACES = {letter: f"fs:{letter * 16}" for letter in "abcdef"}
 _PIXELS = TensorEntry(name="pixels", datatype="UINT8", shape=(-1, 8, 8, 3))

@@ -16,16 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import (
-    Cut,
-    Manifest,
-    Role,
-    SourceModel,
-    TensorEntry,
-    engine_file_entry,
-    load_bundle,
-    write_manifest,
-)
+from splitway.bundle import engine_file_entry, load_bundle, write_manifest
+from splitway.manifest import Cut, Manifest, Role, SourceModel, TensorEntry
 from splitway.runtime.engine import load_engine
 
 WIDTH = 4

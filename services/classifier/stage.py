@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from splitway.bundle import PROBABILITIES, Bundle
+from splitway.bundle import Bundle
+from splitway.manifest import PROBABILITIES
 from splitway.runtime.classes import best_classes
 from splitway.runtime.engine import Arrays
 from splitway.runtime.stage import TensorStage

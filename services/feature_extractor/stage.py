@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from splitway.bundle import IMAGE, PIXELS, Bundle, Preprocessing
+from splitway.bundle import Bundle
 from splitway.errors import BundleError
+from splitway.manifest import IMAGE, PIXELS, Preprocessing
 from splitway.preprocessing import FORMATS, PictureDecoder, PictureLimits, to_model_input
 from splitway.runtime.engine import Arrays
 from splitway.runtime.settings import StageSettings

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from splitway.bundle import NAME, PROBABILITIES, Manifest, Preprocessing, load_bundle
+from splitway.bundle import load_bundle
 from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
 from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import BundleError, ModelError, SetupError
+from splitway.manifest import BODY, EXTRACTOR, HEAD, NAME, PROBABILITIES, Manifest, Preprocessing
 from splitway.split import default_model, efficientnet_lite
 from splitway.split.cut import takes_pictures
 from splitway.split.cuts import best_cut, find_cuts
 from splitway.split.fetch import cache_folder
 from splitway.split.graph import Graph
 from splitway.split.loaded import of_keras
-from splitway.split.pack import BODY, EXTRACTOR, HEAD
 
 Say = Callable[[str], None]
 

@@ -12,28 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import (
-    PIXELS,
-    PROBABILITIES,
-    Bundle,
-    EngineName,
-    Manifest,
-    Preprocessing,
-    Proof,
-    SourceModel,
-    load_bundle,
-    staged,
-    write_manifest,
-)
+from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
 from splitway.errors import BundleError, ModelError, ProofError, SetupError
+from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof, SourceModel
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import CutModel, cut_model
 from splitway.split.export import export_engines
 from splitway.split.graph import Part
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
-from splitway.split.pack import HEAD, SOURCE, PackPlan, pack, stage_names
+from splitway.split.pack import SOURCE, PackPlan, pack, stage_names
 from splitway.split.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.split.prove import (
     HALF_PRECISION_TOLERANCE,

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import Bundle, Manifest, find_bundle, load_bundle, read_manifest
+from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest
 from splitway.errors import BundleError, SetupError
-
-EXTRACTOR = "feature_extractor"
-DEFAULT_HEAD = "classifier"
+from splitway.manifest import EXTRACTOR, HEAD, Manifest
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class Chain:
     @property
     def default_head(self) -> str:
         """The head that answers where none is named. Raises SetupError if that may be one of several."""
-        if DEFAULT_HEAD in self.heads:
-            return DEFAULT_HEAD
+        if HEAD in self.heads:
+            return HEAD
         if len(self.heads) > 1:
             raise SetupError(f"there are several heads, {', '.join(self.heads)}: name those that are to answer")
         return next(iter(self.heads))

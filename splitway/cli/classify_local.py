@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from splitway.bundle import PROBABILITIES, Bundle
+from splitway.bundle import Bundle
 from splitway.cli.chain import Chain, find_chain
 from splitway.cli.classify import ALL_HEADS, Result
 from splitway.cli.console import tensorflow_hushed
 from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
+from splitway.manifest import PROBABILITIES
 from splitway.runtime.classes import best_classes
 from splitway.runtime.engine import Arrays
 from splitway.runtime.inprocess_chain import InProcessChain

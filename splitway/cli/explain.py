@@ -13,9 +13,10 @@ import httpx
 from splitway.cli.anatomy import Anatomy, Reading
 from splitway.cli.bench import DEFAULT_MODELS, Picture, Target, ask, client_of, failure, gateway, read_pictures
 from splitway.cli.break_even import BreakEven
-from splitway.cli.chain import DEFAULT_HEAD, find_chain
+from splitway.cli.chain import find_chain
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.errors import SetupError
+from splitway.manifest import HEAD
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.wire.environment import read_environment
@@ -56,7 +57,7 @@ def _load_chain(target: Target) -> InProcessChain:
     settings = read_environment(StageSettings)
     version = settings.model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
+        chain = find_chain(target.models or DEFAULT_MODELS, version, {HEAD: version} if version else {})
         extractor, bodies, heads = chain.load([chain.default_head])
         return InProcessChain(extractor, bodies, heads, settings)
 

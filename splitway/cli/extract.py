@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from splitway.bundle import IMAGE
 from splitway.cli.console import Steps
 from splitway.errors import InvalidInput, SetupError
+from splitway.manifest import IMAGE
 from splitway.runtime.engine import Arrays
 from splitway.wire.deadline import TIMEOUT_HEADER
 from splitway.wire.tensor import Tensor

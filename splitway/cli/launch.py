@@ -19,9 +19,10 @@ from typing import Any
 
 import httpx
 
-from splitway.cli.chain import EXTRACTOR, find_chain
+from splitway.cli.chain import find_chain
 from splitway.cli.serve import bind
 from splitway.errors import SetupError
+from splitway.manifest import EXTRACTOR
 from splitway.releases import FILE
 from splitway.runtime.priority import GIVES_WAY_BY
 

@@ -9,21 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import (
-    PROBABILITIES,
-    Cut,
-    Manifest,
-    SourceModel,
-    load_bundle,
-    read_manifest,
-    sha256_file,
-    staged,
-    write_manifest,
-)
+from splitway.bundle import load_bundle, read_manifest, sha256_file, staged, write_manifest
 from splitway.cli import confusion
 from splitway.cli.console import OUT, Steps
 from splitway.cli.train_head import Lesson
 from splitway.errors import BundleError
+from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.pack import SOURCE
 from splitway.split.prove import prove

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import NAME
 from splitway.cli.console import Steps
 from splitway.cli.extract import Extracted, Hop, extract
 from splitway.cli.launch import GATEWAY, RUN_FILE
 from splitway.errors import BundleError, SetupError
+from splitway.manifest import NAME
 
 _EXTRACTOR, _HEADS, _SOURCE = "feature_extractor", "classifier", "source"
 _TAKEN = re.compile(rf"{_EXTRACTOR}|body_[0-9]+|pipeline|{GATEWAY}|{_SOURCE}")

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway import __version__
-from splitway.bundle import Role
 from splitway.errors import SplitwayError
+from splitway.manifest import Role
 from splitway.runtime.catalog import Scope
 from splitway.runtime.inventory import inventory_router
 from splitway.runtime.repository import Repository

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import MANIFEST, Role, read_manifest
+from splitway.bundle import MANIFEST, read_manifest
 from splitway.errors import BundleError
+from splitway.manifest import EXTRACTOR, Role
 from splitway.releases import read_releases
 
 _VERSION = re.compile(r"[1-9][0-9]*", re.ASCII)
@@ -63,7 +64,7 @@ def in_use(releases: Path, role: Role) -> dict[str, set[str]]:
     held: dict[str, set[str]] = {}
     content = read_releases(releases)
     for release in content.in_use.values() if content is not None else ():
-        pairs = {"extractor": {"feature_extractor": release.extractor}, "body": release.bodies, "head": release.heads}
+        pairs = {"extractor": {EXTRACTOR: release.extractor}, "body": release.bodies, "head": release.heads}
         for name, version in pairs[role].items():
             held.setdefault(name, set()).add(version)
     return held

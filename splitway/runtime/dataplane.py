@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from splitway.bundle import Manifest
 from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge
+from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher
 from splitway.runtime.engine import Arrays

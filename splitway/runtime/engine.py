@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import Bundle, TensorEntry
+from splitway.bundle import Bundle
 from splitway.errors import EngineFailed, SetupError
+from splitway.manifest import TensorEntry
 from splitway.wire.tensor import NUMPY_DTYPES
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -14,8 +14,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway.bundle import describe
 from splitway.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+from splitway.manifest import describe
 from splitway.runtime.repository import Repository
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.versions import ModelVersions, Version

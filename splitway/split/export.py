@@ -9,8 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from splitway.bundle import EngineFile, EngineName, TensorEntry, engine_file_entry
+from splitway.bundle import engine_file_entry
 from splitway.errors import ModelError, SetupError, first_line
+from splitway.manifest import EngineFile, EngineName, TensorEntry
 from splitway.split.graph import Part, Wire
 from splitway.wire.tensor import DATATYPES, NUMPY_DTYPES
 

@@ -9,7 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from splitway.bundle import (
+from splitway.bundle import sha256_file, write_manifest
+from splitway.errors import ModelError
+from splitway.manifest import (
+    BODY,
+    EXTRACTOR,
+    HEAD,
     PROBABILITIES,
     Cut,
     EngineFile,
@@ -18,17 +23,11 @@ from splitway.bundle import (
     Preprocessing,
     Role,
     SourceModel,
-    sha256_file,
-    write_manifest,
 )
-from splitway.errors import ModelError
 from splitway.split.cut import CutModel, feature_space
 from splitway.split.export import entries, export_engines
 from splitway.split.graph import Part
 
-EXTRACTOR = "feature_extractor"
-HEAD = "classifier"
-BODY = "body"
 SOURCE = "source"
 LABELS_FILE = "labels.txt"
 _TOOLS = ("splitway", "keras", "tensorflow", "ai-edge-litert", "numpy")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import Preprocessing
+from splitway.manifest import Preprocessing
 from splitway.preprocessing import to_model_input
 from splitway.split.export import numpy_type
 from splitway.split.graph import Graph, Wire

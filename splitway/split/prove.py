@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import PROBABILITIES, Difference, Proof
 from splitway.errors import ProofError
+from splitway.manifest import PROBABILITIES, Difference, Proof
 
 TOLERANCE = 1e-4
 HALF_PRECISION_TOLERANCE = 2e-2

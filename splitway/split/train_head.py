@@ -11,8 +11,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import PROBABILITIES, Cut, Manifest, SourceModel, write_manifest
+from splitway.bundle import write_manifest
 from splitway.errors import ModelError
+from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
 from splitway.split.export import entries, export_engines
 from splitway.split.graph import Part
 from splitway.split.keras_graph import read_keras

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from splitway.bundle import Preprocessing
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
+from splitway.manifest import Preprocessing
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
 from tests.support import picture
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from splitway.bundle import Manifest, load_bundle, read_manifest
+from splitway.bundle import load_bundle, read_manifest
 from splitway.cli.build import SplitOptions, split
 from splitway.cli.source import SourceOptions
 from splitway.errors import ModelError, ProofError, SetupError
+from splitway.manifest import Manifest
 from tests.support import one_line, splitway
 
 OPTIONS: dict[str, Any] = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from splitway.bundle import Preprocessing
 from splitway.errors import ModelError
+from splitway.manifest import Preprocessing
 from splitway.split.cut import CutModel, cut_model, feature_space, takes_pictures
 from splitway.split.keras_graph import read_keras
 from splitway.split.source import load_model

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from splitway.bundle import Preprocessing
 from splitway.errors import ProofError
+from splitway.manifest import Preprocessing
 from splitway.split.proof_inputs import picture_inputs
 from splitway.split.prove import Answers, are_probabilities, check_finite, difference, prove, ulp_distance
 

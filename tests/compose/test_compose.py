@@ -16,7 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import free_port, until
+from splitway.cli.classify import classify_files
+from splitway.cli.classify_local import classify_in_process
+from splitway.cli.launch import LaunchPlan, LocalPipeline
+from tests.support import LogBook, free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "splitway-test"
@@ -108,8 +111,8 @@ def test_containers_are_hardened(compose: Compose) -> None:
         assert host["PidsLimit"] > 0, service
         assert container["Config"]["User"] == "10001:10001", service
     for service in ("feature-extractor", "classifier"):
-        (mount,) = compose.containers(service)[0]["Mounts"]
-        assert mount["RW"] is False
+        mounts = compose.containers(service)[0]["Mounts"]
+        assert {mount["Destination"]: mount["RW"] for mount in mounts} == {"/models": False, "/releases": False}
 
 
 def test_only_the_gateway_is_published_and_only_on_loopback(compose: Compose) -> None:
@@ -118,6 +121,21 @@ def test_only_the_gateway_is_published_and_only_on_loopback(compose: Compose) ->
         ports = compose.containers(service)[0]["NetworkSettings"]["Ports"]
         published[service] = [bind["HostIp"] for binds in ports.values() for bind in binds or []]
     assert published == {"gateway": ["127.0.0.1"], "feature-extractor": [], "classifier": []}
+
+
+def test_the_three_ways_to_run_a_pipeline_give_the_same_bytes(
+    compose: Compose, samples: Path, tmp_path: Path
+) -> None:
+    """In containers, as local processes and without any server, from the bundles that the containers serve."""
+    models, files = tmp_path / "models", sorted(samples.glob("*.jpg"))
+    compose("cp", "feature-extractor:/models", str(models))
+    with LocalPipeline(LaunchPlan(models, port=0, run_file=None), LogBook().line) as processes:
+        processes.wait_ready()
+        over_http = [classify_files(files, url, 100) for url in (compose.url, processes.gateway.url)]
+    answers = [*over_http, classify_in_process(files, models, [], 100)]
+    said = [[json.dumps((result.reply or {})["predictions"]) for result in results] for results in answers]
+    assert said[0] == said[1] == said[2]
+    assert len(set(said[0])) == len(files) == 3
 
 
 def test_memory_stays_within_its_promise(compose: Compose, cat: bytes) -> None:

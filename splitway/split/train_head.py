@@ -20,9 +20,10 @@ from splitway.split.keras_graph import read_keras
 from splitway.split.pack import now, tool_versions, write_labels
 
 Features = Mapping[str, NDArray[Any]]
-_BATCH = 64
-_STEPS_AT_ONCE = 8
-"""Batches between which Keras need not look up: half the time of a small set is spent there."""
+_BATCH, _LEAST_BATCH = 64, 8
+_STEPS = 8
+"""Steps of an epoch at least, in batches that get smaller for it; Keras does as many without looking up, or half the
+time of a small set would be spent there."""
 _EPOCHS = 100
 _PATIENCE = 10
 _LEAST_GAIN = 1e-3
@@ -86,9 +87,7 @@ def train(examples: Examples, classes: int, seed: int) -> keras.Model:
         classes, activation="softmax", kernel_regularizer=keras.regularizers.L2(_L2), name=PROBABILITIES
     )
     model = keras.Model(inputs, classify(standardise(pooled)))
-    model.compile(
-        keras.optimizers.Adam(_LEARNING_RATE), "sparse_categorical_crossentropy", steps_per_execution=_STEPS_AT_ONCE
-    )
+    model.compile(keras.optimizers.Adam(_LEARNING_RATE), "sparse_categorical_crossentropy", steps_per_execution=_STEPS)
     _fit(model, examples, seed)
     return model
 
@@ -127,7 +126,7 @@ def _fit(model: Any, examples: Examples, seed: int) -> None:
         dict(learn.features),
         learn.classes,
         validation_data=(dict(watch.features), watch.classes) if len(watched) else None,
-        batch_size=_BATCH,
+        batch_size=max(_LEAST_BATCH, min(_BATCH, len(learnt) // _STEPS)),
         epochs=_EPOCHS,
         callbacks=[stop],
         verbose=0,

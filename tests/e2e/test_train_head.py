@@ -82,7 +82,8 @@ def test_a_picture_that_cannot_be_read_is_named_or_skipped(
 ) -> None:
     (two_classes / "tall" / "bad.png").write_text("no picture")
     models = tmp_path / "new"
-    arguments = ["--images", two_classes, "--name", "shapes", "--models", models, "--extractor", extractor_url]
+    arguments: list[str | Path] = ["--images", two_classes, "--name", "shapes"]
+    arguments += ["--models", models, "--extractor", extractor_url]
     said = one_line(splitway("train-head", *arguments))
     assert "tall/bad.png cannot be used" in said
     assert "--skip-bad" in said

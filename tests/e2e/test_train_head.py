@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,11 +15,14 @@ import pytest
 
 from samples.digits import write_digits
 from splitway.bundle import load_bundle
+from splitway.cli.classify import classify_files
 from splitway.cli.classify_local import classify_in_process
 from splitway.cli.launch import LocalPipeline
+from splitway.cli.up import passing_pipeline
 from tests.support import one_line, picture, splitway
 
 PER_CLASS = 100
+HEADS = ["classifier", "digits"]
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +75,18 @@ def test_digits_are_learnt(digits: Path, own_models: Path, extractor_url: str, t
     proof = bundle.manifest.proof
     assert proof is not None
     assert proof.against_uncut.max_abs <= 1e-4
-    seven = digits / "7" / "050.png"
-    (answer,) = classify_in_process([seven], own_models, ["classifier", "digits"], top_k=1)
-    assert answer.answers["digits"]["label"] == "7"
-    assert answer.answers["classifier"]["label"]
+    _check_both_heads([digits / "7" / "050.png", digits / "3" / "050.png"], own_models)
+
+
+def _check_both_heads(files: list[Path], models: Path) -> None:
+    """Over the gateway and in this process two heads say the same, byte for byte."""
+    local = classify_in_process(files, models, HEADS, top_k=10)
+    assert [result.answers["digits"]["label"] for result in local] == ["7", "3"]
+    with passing_pipeline(models) as own:
+        served = classify_files(files, own.gateway.url, 10, HEADS)
+    for one, other in zip(local, served, strict=True):
+        for head in HEADS:
+            assert json.dumps(one.answers[head]["predictions"]) == json.dumps(other.answers[head]["predictions"])
 
 
 def test_a_picture_that_cannot_be_read_is_named_or_skipped(

@@ -29,8 +29,9 @@ models: $(BUNDLES) ## Make the default bundles
 $(BUNDLES) &: | $(STAMP)
 	$(BIN)/splitway build --out $(MODELS)
 
-demo: setup models ## Start the pipeline, classify the samples, print their labels, stop
+demo: setup models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
 	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
+	$(BIN)/python -m samples.two_heads $(MODELS) samples/cat.jpg
 
 up: setup models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)

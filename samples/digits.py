@@ -18,13 +18,14 @@ _BORDER = 2
 """Pixels of paper around a digit's own 8 x 8."""
 
 
-def write_digits(folder: Path, per_class: int) -> None:
-    """Write the first so many pictures of each digit as `folder/<digit>/<number>.png`."""
+def write_digits(folder: Path, per_class: int, first: int = 0) -> None:
+    """Write so many pictures of each digit, from the first one on, as `folder/<digit>/<number>.png`."""
     digits = load_digits()
     for digit in range(10):
         place = folder / str(digit)
         place.mkdir(parents=True, exist_ok=True)
-        for number, image in enumerate(digits.images[digits.target == digit][:per_class]):
+        images = digits.images[digits.target == digit][first : first + per_class]
+        for number, image in enumerate(images, first):
             pixels = 255 - np.pad(np.round(image * (255 / 16)).astype(np.uint8), _BORDER)
             side = pixels.shape[0] * _SCALE
             picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)

@@ -14,7 +14,8 @@ from types import FrameType
 
 from rich.markup import escape
 
-from splitway.cli.classify import classify_files, print_table
+from splitway.cli.chain import find_chain
+from splitway.cli.classify import ALL_HEADS, classify_files, print_table
 from splitway.cli.console import ERR, OUT
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
@@ -116,13 +117,14 @@ def passing_pipeline(models: Path, environment: Mapping[str, str] | None = None)
 
 
 def demo(models: Path, files: list[Path]) -> None:
-    """Start the pipeline on free ports, classify the files, print a table, stop.
+    """Start the pipeline on free ports, classify the files by every head that is there, print a table, stop.
 
     Raises:
         SetupError: the pipeline did not come up, or a file could not be classified.
     """
     with passing_pipeline(models) as pipeline:
-        results = classify_files(files, pipeline.gateway.url, top_k=3)
+        heads = [ALL_HEADS] if len(find_chain(models).heads) > 1 else []
+        results = classify_files(files, pipeline.gateway.url, top_k=3, heads=heads)
     print_table(results)
-    if any(result.error for result in results):
+    if any(result.failed for result in results):
         raise SetupError("not every file could be classified")

@@ -1,0 +1,31 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+
+from splitway.cli import confusion
+
+LABELS = ("cat", "dog", "<b>")
+MATRIX = confusion.count(np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 2, 0]), 3)
+
+
+def test_rows_are_shown_and_columns_are_said() -> None:
+    assert MATRIX.tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 1]]
+
+
+def test_the_worst_confusions_come_first() -> None:
+    assert confusion.worst(MATRIX, LABELS, 3) == [("cat", "dog", 2, 3), ("<b>", "cat", 1, 2)]
+
+
+def test_the_drawing_is_xml_with_every_label() -> None:
+    drawing = ET.fromstring(confusion.drawing("a & b", MATRIX, LABELS))  # noqa: S314 - our own
+    texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert set(LABELS) <= set(texts)
+
+
+def test_many_classes_still_fit() -> None:
+    drawing = confusion.drawing("many", np.eye(1000, dtype=np.int64), [str(i) for i in range(1000)])
+    assert len(drawing) < 400_000

@@ -1,0 +1,31 @@
+"""Which stages are started follows from the bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from splitway.cli.launch import LaunchPlan, LocalPipeline, parse_replicas
+from splitway.errors import BundleError, SetupError
+from tests.bundles import make_bundle
+
+
+def _start(models: Path, replicas: dict[str, int] | None = None) -> None:
+    with LocalPipeline(LaunchPlan(models, port=0, replicas=replicas, run_file=None), lambda *_: None):
+        pytest.fail("it started")
+
+
+def test_replicas_of_a_stage_that_the_bundles_do_not_make_are_refused(tmp_path: Path) -> None:
+    make_bundle(tmp_path, "feature_extractor", 1, "extractor", "a")
+    make_bundle(tmp_path, "body_1", 1, "body", "a", "b")
+    make_bundle(tmp_path, "classifier", 1, "head", "b")
+    with pytest.raises(SetupError, match=r"no stage body_2 .*makes feature_extractor, body_1, classifier"):
+        _start(tmp_path, parse_replicas(["body_1=2", "body_2=2"]))
+
+
+def test_a_chain_with_a_gap_is_not_started(tmp_path: Path) -> None:
+    make_bundle(tmp_path, "feature_extractor", 1, "extractor", "a")
+    make_bundle(tmp_path, "classifier", 1, "head", "b")
+    with pytest.raises(BundleError, match="the bundle between them is missing"):
+        _start(tmp_path)

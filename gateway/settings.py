@@ -30,7 +30,9 @@ class StageConfig:
 class GatewaySettings(BaseSettings):
     """Read once, when the app is made."""
 
-    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
 
     feature_extractor: str = "http://127.0.0.1:8081"
     """Addresses of the feature extractors, separated by commas."""

@@ -17,7 +17,9 @@ from splitway.wire.v2_rest import Limits
 class StageSettings(BaseSettings):
     """Read once, when the app is made."""
 
-    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
 
     models: Path = Path("models")
     """Folder of bundles: `<stage>/<version>/`."""

@@ -123,9 +123,7 @@ def test_only_the_gateway_is_published_and_only_on_loopback(compose: Compose) ->
     assert published == {"gateway": ["127.0.0.1"], "feature-extractor": [], "classifier": []}
 
 
-def test_the_three_ways_to_run_a_pipeline_give_the_same_bytes(
-    compose: Compose, samples: Path, tmp_path: Path
-) -> None:
+def test_the_three_ways_to_run_a_pipeline_give_the_same_bytes(compose: Compose, samples: Path, tmp_path: Path) -> None:
     """In containers, as local processes and without any server, from the bundles that the containers serve."""
     models, files = tmp_path / "models", sorted(samples.glob("*.jpg"))
     compose("cp", "feature-extractor:/models", str(models))

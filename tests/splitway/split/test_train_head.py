@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitway.bundle import Cut, SourceModel, load_bundle
+from splitway.bundle import load_bundle
 from splitway.errors import ModelError
+from splitway.manifest import Cut, SourceModel
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.prove import prove
 from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train

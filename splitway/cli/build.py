@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,10 @@ from pydantic import ValidationError
 from splitway.bundle import load_bundle
 from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
+from splitway.cli.names import check_head_name, check_version
 from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import BundleError, ModelError, SetupError
-from splitway.manifest import BODY, EXTRACTOR, HEAD, NAME, PROBABILITIES, Manifest, Preprocessing
+from splitway.manifest import EXTRACTOR, HEAD, PROBABILITIES, Manifest, Preprocessing
 from splitway.split import default_model, efficientnet_lite
 from splitway.split.cut import takes_pictures
 from splitway.split.cuts import best_cut, find_cuts
@@ -44,7 +44,7 @@ class SplitOptions:
 
 def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_only: bool, say: Say) -> None:
     """Make the default bundles unless they are there and whole."""
-    _check_version(version)
+    check_version(version)
     if not force and not fetch_only and _is_whole(out, version):
         OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
         return
@@ -79,8 +79,8 @@ def _is_whole(out: Path, version: str) -> bool:
 
 def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
     """Cut a user's model."""
-    _check_version(options.version)
-    _check_head(options.head)
+    check_version(options.version)
+    check_head_name(options.head)
     labels = _read_labels(options.labels)
     model = load_and_show(path, options.source, say)
     at = tuple(name.strip() for name in options.at.split(",")) if options.at else _best_cut(model.graph, say)
@@ -171,13 +171,3 @@ def _read_labels(path: Path | None) -> list[str] | None:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"cannot read the labels {path}: {error}") from error
-
-
-def _check_version(version: str) -> None:
-    if not version.isdigit() or version.startswith("0"):
-        raise SetupError(f"--version must be a whole number from 1 up, not {version!r}")
-
-
-def _check_head(name: str) -> None:
-    if not re.fullmatch(NAME, name) or name == EXTRACTOR or name.startswith(f"{BODY}_"):
-        raise SetupError(f"--head must be a name of small letters, digits and _, and no other stage's, not {name!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mimetypes
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,9 @@ from numpy.typing import NDArray
 from splitway.cli.console import Steps
 from splitway.cli.extract import Extracted, Hop, extract
 from splitway.cli.launch import GATEWAY, RUN_FILE
+from splitway.cli.names import check_head_name, check_version
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import NAME
-
-_EXTRACTOR, _HEADS, _SOURCE = "feature_extractor", "classifier", "source"
-_TAKEN = re.compile(rf"{_EXTRACTOR}|body_[0-9]+|pipeline|{GATEWAY}|{_SOURCE}")
+from splitway.manifest import EXTRACTOR, HEAD
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def prepare(job: HeadJob, steps: Steps) -> Lesson:
         SetupError: the pictures, the name or the extractor are not what is needed.
         BundleError: the version is there already.
     """
-    _check_name(job.name)
+    check_head_name(job.name)
     target = _target(job)
     pictures = find_pictures(job.images)
     files = [file for several in pictures.values() for file in several]
@@ -74,20 +71,11 @@ def prepare(job: HeadJob, steps: Steps) -> Lesson:
     return Lesson(job, target, extracted, tuple(pictures))
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(NAME, name) or _TAKEN.fullmatch(name):
-        raise SetupError(
-            f"{name!r} is no name for a head: small letters, digits and '_', a letter first, and none of "
-            f"{_EXTRACTOR}, body_<number>, pipeline, {GATEWAY}, {_SOURCE}"
-        )
-
-
 def _target(job: HeadJob) -> Path:
     folder = job.models / job.name
     there = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
     version = job.version or str(max(there, default=0) + 1)
-    if not re.fullmatch(r"[1-9][0-9]*", version):
-        raise SetupError(f"--version takes a whole number from 1 up, not {version!r}")
+    check_version(version)
     if (folder / version).exists():
         raise BundleError(f"{folder / version} is there already; leave --version out for the next free one")
     return folder / version
@@ -128,12 +116,12 @@ def find_hops(job: HeadJob) -> list[Hop]:
         for name, _, url in pairs:
             _check_url(url, f"--body takes NAME=ADDRESS such as body_1=http://127.0.0.1:8101, not {name!r}")
         _check_url(job.extractor, f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
-        return [Hop(_EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
+        return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
     if job.bodies:
         raise SetupError("--body goes with --extractor")
     try:
         run = json.loads(RUN_FILE.read_bytes())
-        return [Hop(name, run[name][0]["url"]) for name in run if name not in (GATEWAY, _HEADS)]
+        return [Hop(name, run[name][0]["url"]) for name in run if name not in (GATEWAY, HEAD)]
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise SetupError(
             f"no pipeline runs from this folder ({RUN_FILE} says of none): start one with splitway up, or name an "

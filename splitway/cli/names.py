@@ -1,0 +1,25 @@
+"""What the user may call things, checked in one place."""
+
+from __future__ import annotations
+
+import re
+
+from splitway.errors import SetupError
+from splitway.manifest import BODY, EXTRACTOR, NAME
+
+_TAKEN = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+|pipeline|gateway|source")
+
+
+def check_head_name(name: str) -> None:
+    """Raise SetupError for what cannot be a head's name."""
+    if not re.fullmatch(NAME, name) or _TAKEN.fullmatch(name):
+        raise SetupError(
+            f"{name!r} is no name for a head: small letters, digits and '_', a letter first, and none of "
+            f"{EXTRACTOR}, {BODY}_<number>, pipeline, gateway, source"
+        )
+
+
+def check_version(version: str) -> None:
+    """Raise SetupError for what cannot be a version."""
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", version, re.ASCII):
+        raise SetupError(f"--version must be a whole number from 1 up, not {version!r}")

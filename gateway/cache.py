@@ -1,7 +1,8 @@
 """Features of pictures that have been seen before: the head is run again, the backbone is not.
 
-The key is the picture's SHA-256 and the feature space, so features never meet a head of another space. Equal pictures
-that arrive at the same time are extracted once (single flight). What is kept are the bytes of the extractor's answer.
+The key is the picture's SHA-256, the feature space and the extractor's version, so that features never meet a head of
+another space. Equal pictures that arrive at the same time are extracted once (single flight). What is kept are the
+bytes of the extractor's answer.
 """
 
 from __future__ import annotations
@@ -126,14 +127,16 @@ class FeatureCache:
         self,
         picture: bytes | memoryview,
         feature_space: str,
+        version: str,
         extract: Callable[[], Awaitable[InferResponse]],
         deadline: Deadline,
     ) -> tuple[InferResponse, CacheResult]:
-        """Return a picture's features in this feature space.
+        """Return a picture's features in this feature space, as this version of the extractor gives them.
 
         Args:
             picture: as it was encoded.
             feature_space: what the extractors give now.
+            version: theirs; another one of the same space may round otherwise, and a canary must be run.
             extract: asks an extractor; called at most once.
             deadline: how long the caller waits for another request's extraction.
 
@@ -141,7 +144,7 @@ class FeatureCache:
             DeadlineExceeded: another request's extraction took too long.
             SplitwayError: of `extract`; of another's, if the picture itself is at fault.
         """
-        key = f"splitway:{feature_space}:{hashlib.sha256(picture).hexdigest()}"
+        key = f"splitway:{feature_space}:{version}:{hashlib.sha256(picture).hexdigest()}"
         while (leader := self._under_way.get(key)) is not None:
             response = await _another(leader, deadline)
             if response is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Features:
 
 @dataclass(frozen=True)
 class ChainAnswer:
-    """What the heads said, which version of each stage said it, and how long each took. At least one head answered."""
+    """What the heads said, which version of each stage said it, and how long each took."""
 
     features: Features
     heads: dict[str, HopAnswer]
@@ -130,21 +131,30 @@ class Chain:
     async def run(self, job: Job) -> ChainAnswer:
         """Run the extractor once and all heads on its features.
 
-        Where versions are withdrawn under way, it is all done once more, from the extractor on.
+        Where versions are withdrawn under way, or kept features meet heads that have moved on, it is all done once
+        more, from the extractor on; what the first time gave is not lost if the second gives less.
 
         Raises:
             SplitwayError: of the first head, if no head answered; of a stage before the heads.
         """
+        changes = self._router.changes
         try:
             answer = await self._run(job)
-        except (NoChain, FeatureSpaceMismatch) as error:
-            if error.stage == EXTRACTOR or job.in_background or not self._router.coverage(job.want):
+        except NoChain as error:
+            if error.stage == EXTRACTOR or not self._may_end_otherwise(job, changes):
                 raise
-            return await self._run(job, may_be_kept=False)
+            return _told(job, await self._run(job, may_be_kept=False))
         lost = any(isinstance(error, NoChain | FeatureSpaceMismatch) for error in answer.failures.values())
-        if lost and not job.in_background and len(self._router.coverage(job.want)) > len(answer.heads):
-            return await self._run(job, may_be_kept=False)
-        return answer
+        was_kept = answer.features.cache is CacheResult.HIT
+        if lost and (was_kept or self._may_end_otherwise(job, changes)):
+            with contextlib.suppress(SplitwayError):
+                again = await self._run(job, may_be_kept=False)
+                answer = again if len(again.heads) > len(answer.heads) else answer
+        return _told(job, answer)
+
+    def _may_end_otherwise(self, job: Job, changes: int) -> bool:
+        """Whether something has changed since then, and there is a way to a head now."""
+        return not job.in_background and changes != self._router.changes and bool(self._router.coverage(job.want))
 
     async def _run(self, job: Job, *, may_be_kept: bool = True) -> ChainAnswer:
         if not self._router.first(job.want):
@@ -154,8 +164,6 @@ class Chain:
         ends = await self._at_once([self._head(job, name, features) for name in job.heads])
         heads = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, HopAnswer)}
         failures = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, SplitwayError)}
-        if not heads:
-            raise failures[job.heads[0]]
         return ChainAnswer(features, heads, failures, None if job.pins is None else job.pins.release)
 
     async def _extract(self, job: Job, *, may_be_kept: bool) -> tuple[HopAnswer, CacheResult | None]:
@@ -168,7 +176,7 @@ class Chain:
 
         if self._cache is None or job.in_background:
             return await ask(), None
-        models = {model.gives: model for model in self._router.first(job.want).values()}
+        models = {(model.gives, model.version): model for model in self._router.first(job.want).values()}
         if not may_be_kept or not _is_one_picture(job) or len(models) != 1:
             return await ask(), self._cache.bypassed()
         hop: HopAnswer | None = None
@@ -179,9 +187,9 @@ class Chain:
             return hop.response
 
         started_s = time.perf_counter()
-        ((space, model),) = models.items()
+        (((space, version), model),) = models.items()
         picture, deadline = job.inputs[0].elements[0], job.context.deadline
-        response, result = await self._cache.features(picture, str(space), extract, deadline)
+        response, result = await self._cache.features(picture, str(space), version, extract, deadline)
         if hop is None and {tensor.parameters.get(FEATURE_SPACE) for tensor in response.outputs} != {space}:
             return await ask(), self._cache.bypassed()  # whoever was waited for met an extractor that had moved on
         kept = HopAnswer(model, response, HopTimings.of_cache(time.perf_counter() - started_s), 0)
@@ -207,8 +215,11 @@ class Chain:
     @staticmethod
     async def _at_once(heads: Sequence[_Turn]) -> Sequence[HopAnswer | BaseException]:
         """Run all heads beside each other; what is no failure of a stage ends them all."""
-        if len(heads) == 1:
-            return [await heads[0]]
+        if len(heads) == 1:  # without a task of its own
+            try:
+                return [await heads[0]]
+            except SplitwayError as error:
+                return [error]
         ends = await asyncio.gather(*heads, return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, SplitwayError):
@@ -241,6 +252,13 @@ class Chain:
 
     def _missing_stage(self, job: Job) -> str:
         return next(iter(self._router.why_not_ready(job.pins)), self._heads.name)
+
+
+def _told(job: Job, answer: ChainAnswer) -> ChainAnswer:
+    """The answer, or the first head's failure where none has answered."""
+    if not answer.heads:
+        raise answer.failures[job.heads[0]]
+    return answer
 
 
 def _is_one_picture(job: Job) -> bool:

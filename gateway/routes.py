@@ -66,13 +66,20 @@ class Router:
         self._memo: dict[Hashable, Any] = {}
         self._changes = -1
 
+    @property
+    def changes(self) -> int:
+        """Grows whenever what is known of a replica changes."""
+        return sum(replicas.changes for _, replicas in self._links)
+
     def first(self, want: Want) -> Target:
         """Where the extractor is called: on each replica the version that leads to most of the wanted heads."""
-        return self._remembered(("first", want), lambda: self._towards(0, None, want))
+        known = self._known(want)
+        return self._remembered(("first", known), lambda: self._towards(0, None, known))
 
     def body(self, number: int, space: str, want: Want) -> Target:
         """Where the `number`th body, from 1, is called with features of this space."""
-        return self._remembered((number, space, want), lambda: self._towards(number, space, want))
+        known = self._known(want)
+        return self._remembered((number, space, known), lambda: self._towards(number, space, known))
 
     def head(self, name: str, space: str, pins: Pins | None) -> Target:
         """Where a head is called with features of this space."""
@@ -81,7 +88,7 @@ class Router:
             fitting = (m for m in self._offered(self._heads, pins) if m[1].name == name and m[1].takes == space)
             return _best_of_each(fitting)
 
-        return self._remembered((name, space, pins), find)
+        return self._remembered((name, space, pins), find) if name in self.heads(pins) else {}
 
     def coverage(self, want: Want) -> frozenset[str]:
         """The wanted heads that one extraction can serve."""
@@ -90,10 +97,13 @@ class Router:
 
     def heads(self, pins: Pins | None) -> list[str]:
         """The heads that there are, whether they can be reached now or not."""
-        if pins is not None:
-            return sorted(pins.heads)
-        known = (model.name for replica in self._heads.replicas for model in replica.models.values())
-        return self._remembered("heads", lambda: sorted(set(known)))
+
+        def find() -> list[str]:
+            if pins is not None:
+                return sorted(pins.heads)
+            return sorted({model.name for replica in self._heads.replicas for model in replica.models.values()})
+
+        return self._remembered(("heads", pins), find)
 
     def default_head(self, pins: Pins | None) -> str:
         """The head of a request that names none.
@@ -122,13 +132,14 @@ class Router:
         return model is not None and model.gives_classes
 
     def served_head(self, name: str, pins: Pins | None) -> ServedModel | None:
-        """A version of a head that may be called now."""
+        """A version of a head that may be called now; one that can be reached, if one can."""
 
         def find() -> ServedModel | None:
             models = [model for _, model in self._offered(self._heads, pins) if model.name == name]
-            return max(models, key=lambda model: model.preference, default=None)
+            given = self._given_on_the_way(pins)
+            return max(models, key=lambda model: (model.takes in given, *model.preference), default=None)
 
-        return self._remembered(("served", name, pins), find)
+        return self._remembered(("served", name, pins), find) if name in self.heads(pins) else None
 
     def served_extractor(self, want: Want) -> ServedModel | None:
         """A version of the extractor that may be called now."""
@@ -153,6 +164,21 @@ class Router:
         if not all(self._spaces(replicas, pins) for _, replicas in self._links):
             return []
         return self._spaces(self._links[-2][1], pins)
+
+    def _known(self, want: Want) -> Want:
+        """The same without heads that there are none of: what callers make up is not remembered."""
+        known = self.heads(want.pins)
+        if all(head in known for head in want.heads):
+            return want
+        return Want(frozenset(head for head in want.heads if head in known), want.pins)
+
+    def _given_on_the_way(self, pins: Pins | None) -> frozenset[str | None]:
+        """The feature spaces in which a way from an extractor through all bodies can end."""
+        spaces: frozenset[str | None] = frozenset({None})
+        for name, replicas in self._links[:-1]:
+            models = [model for _, model in self._offered(replicas, pins) if model.name == name]
+            spaces = frozenset(model.gives for model in models if model.takes in spaces)
+        return spaces
 
     def _spaces(self, replicas: ReplicaSet, pins: Pins | None) -> list[str]:
         """What a link gives, or of heads, what they take."""
@@ -187,7 +213,7 @@ class Router:
 
     def _remembered(self, key: Hashable, find: Callable[[], Found]) -> Found:
         """What was found for this key since the replicas last changed."""
-        changes = sum(replicas.changes for _, replicas in self._links)
+        changes = self.changes
         if changes != self._changes or len(self._memo) > _MEMO_ENTRIES:
             self._memo.clear()
             self._changes = changes

@@ -13,8 +13,9 @@ HEAD = "classifier"
 """The head that answers where none is named."""
 BODY = "body"
 """What stages between the two are called, with a number behind it."""
-NAME = r"^[a-z][a-z0-9_]*$"
+NAME = r"^[a-z][a-z0-9_]{0,63}$"
 """What a stage may be called."""
+VERSION = r"^[1-9][0-9]{0,17}$"
 FEATURES = "features"
 IMAGE = "image"
 PIXELS = "pixels"
@@ -110,7 +111,7 @@ class Manifest(_Part):
     """`stage.json`."""
 
     name: str = Field(pattern=NAME)
-    version: str = Field(pattern=r"^[1-9][0-9]*$")
+    version: str = Field(pattern=VERSION)
     role: Role
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]

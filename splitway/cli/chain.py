@@ -74,6 +74,24 @@ def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, s
     raise first_error or BundleError(f"{begin} is no bundle")
 
 
+def bodies_of(models: Path) -> list[str]:
+    """The names of the stages between the extractor and the heads, in order.
+
+    Where no head takes what the last of them gives, they are served all the same: the gateway says what is wrong, and
+    goes on when the right head is there.
+
+    Raises:
+        BundleError: there is no extractor, or nothing at all after it.
+    """
+    try:
+        return [body.manifest.name for body in find_chain(models).bodies]
+    except BundleError:
+        roles = {found.manifest.role for name in _names(models) for found in _every_version(models / name)}
+        if not {"extractor", "head"} <= roles or "body" in roles:
+            raise
+        return []
+
+
 def _from(models: Path, extractor: Path, named: Mapping[str, str]) -> Chain:
     first = Found(extractor, read_manifest(extractor))
     if first.manifest.role != "extractor":

@@ -53,6 +53,7 @@ class Steps:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
+            sys.unraisablehook = _quiet_interrupts
         if self._status:
             self._status.start()
         return self
@@ -87,6 +88,12 @@ class Steps:
     @property
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self._started_s:5.1f} s"
+
+
+def _quiet_interrupts(swallowed: sys.UnraisableHookArgs) -> None:
+    """Say nothing where Ctrl-C came while an object was cleared away: the next step ends the command."""
+    if swallowed.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(swallowed)
 
 
 def bar(share: float) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from splitway.cli.chain import find_chain
+from splitway.cli.chain import bodies_of
 from splitway.cli.serve import bind
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
@@ -103,7 +103,7 @@ class LocalPipeline:
 
     def _start(self) -> None:
         plan = self._plan
-        self.stages = [EXTRACTOR, *(body.manifest.name for body in find_chain(plan.models).bodies), HEADS]
+        self.stages = [EXTRACTOR, *bodies_of(plan.models), HEADS]
         counts = dict.fromkeys(self.stages, 1) | dict(plan.replicas or {})
         if unknown := set(counts) - set(self.stages):
             raise SetupError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from splitway.errors import SetupError
-from splitway.manifest import BODY, EXTRACTOR, NAME
+from splitway.manifest import BODY, EXTRACTOR, NAME, VERSION
 
 _TAKEN = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+|pipeline|gateway|source")
 
@@ -21,5 +21,5 @@ def check_head_name(name: str) -> None:
 
 def check_version(version: str) -> None:
     """Raise SetupError for what cannot be a version."""
-    if not re.fullmatch(r"[1-9][0-9]{0,17}", version, re.ASCII):
+    if not re.fullmatch(VERSION, version):
         raise SetupError(f"--version must be a whole number from 1 up, not {version!r}")

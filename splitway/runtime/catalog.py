@@ -11,11 +11,11 @@ from pathlib import Path
 
 from splitway.bundle import MANIFEST, read_manifest
 from splitway.errors import BundleError
-from splitway.manifest import EXTRACTOR, Role
+from splitway.manifest import EXTRACTOR, NAME, VERSION, Role
 from splitway.releases import read_releases
 
-_VERSION = re.compile(r"[1-9][0-9]*", re.ASCII)
-_NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_VERSION = re.compile(VERSION)
+_NAME = re.compile(NAME)
 Versions = Mapping[str, "Found"]
 """By number."""
 
@@ -59,11 +59,17 @@ def has_changed(found: Found) -> bool:
     return _digest(found.folder) != found.digest
 
 
-def in_use(releases: Path, role: Role) -> dict[str, set[str]]:
-    """The versions, by name, of the releases that requests may be sent to. Raises SetupError for a broken file."""
-    held: dict[str, set[str]] = {}
+def in_use(releases: Path, role: Role) -> dict[str, set[str]] | None:
+    """The versions, by name, of the releases that requests may be sent to; None where there is no file.
+
+    Raises:
+        SetupError: the file is broken.
+    """
     content = read_releases(releases)
-    for release in content.in_use.values() if content is not None else ():
+    if content is None:
+        return None
+    held: dict[str, set[str]] = {}
+    for release in content.in_use.values():
         pairs = {"extractor": {EXTRACTOR: release.extractor}, "body": release.bodies, "head": release.heads}
         for name, version in pairs[role].items():
             held.setdefault(name, set()).add(version)

@@ -214,9 +214,14 @@ class Repository:
         settings = self._settings
         self._found = await self._in_thread(look, settings.models, self.scope, list(self.models))
         try:
-            self._in_use = await self._in_thread(in_use, settings.releases_file, self.scope.role)
+            held = await self._in_thread(in_use, settings.releases_file, self.scope.role)
         except SetupError as error:
             self._say_once(error.detail)
+            return
+        if held is not None:
+            self._in_use = held
+        elif self._in_use:
+            self._say_once(f"{settings.releases_file} is gone; the versions that it named stay loaded")
 
     def _versions_found(self, name: str) -> Versions:
         return self._found.get(name, {})

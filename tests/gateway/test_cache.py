@@ -44,7 +44,7 @@ class Extractor:
 
 
 async def _sixteen(cache: FeatureCache, extract: Extractor) -> list[tuple[InferResponse, CacheResult] | BaseException]:
-    tasks = [asyncio.create_task(cache.features(b"picture", SPACE, extract, FOREVER)) for _ in range(16)]
+    tasks = [asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER)) for _ in range(16)]
     await asyncio.sleep(0.01)
     extract.gate.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
@@ -61,20 +61,22 @@ async def test_sixteen_equal_pictures_at_once_are_one_extraction() -> None:
 async def test_what_is_kept_is_what_was_given() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
     extract.gate.set()
-    first, _ = await cache.features(b"picture", SPACE, extract, FOREVER)
-    again, result = await cache.features(b"picture", SPACE, extract, FOREVER)
+    first, _ = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    again, result = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
     assert result is CacheResult.HIT
     assert again.outputs[0].array.tobytes() == first.outputs[0].array.tobytes()
     assert (again.model_version, again.outputs[0].parameters) == (first.model_version, first.outputs[0].parameters)
 
 
-async def test_another_feature_space_is_another_key() -> None:
+async def test_another_feature_space_or_version_is_another_key() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
     extract.gate.set()
-    await cache.features(b"picture", SPACE, extract, FOREVER)
-    _, result = await cache.features(b"picture", "fs:ffffffffffffffff", extract, FOREVER)
-    assert (result, extract.calls) == (CacheResult.MISS, 2)
-    _, result = await cache.features(b"picture", "fs:ffffffffffffffff", extract, FOREVER)
+    await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    _, result = await cache.features(b"picture", SPACE, "2", extract, FOREVER)
+    assert result is not CacheResult.HIT
+    _, result = await cache.features(b"picture", "fs:ffffffffffffffff", "1", extract, FOREVER)
+    assert (result, extract.calls) == (CacheResult.MISS, 3)
+    _, result = await cache.features(b"picture", "fs:ffffffffffffffff", "1", extract, FOREVER)
     assert result is CacheResult.MISS, "features that came from another space than was asked for must not be kept"
 
 
@@ -91,9 +93,9 @@ async def test_a_failure_is_nobody_elses_unless_the_picture_is_at_fault() -> Non
 
 async def test_who_leads_and_leaves_hands_over() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
-    leader = asyncio.create_task(cache.features(b"picture", SPACE, extract, FOREVER))
+    leader = asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER))
     await asyncio.sleep(0)
-    follower = asyncio.create_task(cache.features(b"picture", SPACE, extract, FOREVER))
+    follower = asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER))
     await asyncio.sleep(0)
     leader.cancel()
     extract.gate.set()
@@ -106,17 +108,17 @@ async def test_what_cannot_be_read_is_extracted_anew_and_replaced(kept: bytes) -
     store, extract = MemoryStore(10_000), Extractor()
     cache = FeatureCache(store)
     extract.gate.set()
-    await cache.features(b"picture", SPACE, extract, FOREVER)
+    await cache.features(b"picture", SPACE, "1", extract, FOREVER)
     (key,) = store._values
     await store.put(key, kept)
-    results = [(await cache.features(b"picture", SPACE, extract, FOREVER))[1] for _ in range(2)]
+    results = [(await cache.features(b"picture", SPACE, "1", extract, FOREVER))[1] for _ in range(2)]
     assert results == [CacheResult.STORED, CacheResult.HIT]
 
 
 async def test_what_there_is_no_room_for_is_not_called_stored() -> None:
     cache, extract = FeatureCache(MemoryStore(10)), Extractor()
     extract.gate.set()
-    _, result = await cache.features(b"picture", SPACE, extract, FOREVER)
+    _, result = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
     assert result is CacheResult.MISS
     assert result.header == "splitway; fwd=uri-miss"
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import Any
 
 import httpx
 import pytest
 
+from gateway.resilience.replicas import ReplicaSet
+from gateway.routes import Router, Want
 from tests.gateway.conftest import CLASSES, Entry, extractor_entry, head_entry
 from tests.gateway.test_stage_client import refusing
 from tests.gateway.versioned import Stage, bodies, body_space, classify, extractors, heads, pipeline, space
@@ -179,3 +183,32 @@ async def test_a_parameter_chooses_the_head() -> None:
         ["0.5:1:classifier 1 of 1"],
     ]
     assert tops.calls == [("digits", "1"), ("classifier", "1")]
+
+
+async def test_a_head_that_always_refuses_costs_no_second_extraction_and_no_answer_of_another() -> None:
+    extractor, head = extractors("1"), heads(classifier=("1",), digits=("1",))
+    head.instead["digits", "1"] = refusing(409)
+    async with pipeline(extractor, head) as client:
+        replies = [await classify(client, "?heads=classifier,digits") for _ in range(5)]
+    assert [reply.status_code for reply in replies] == [207] * 5
+    assert len(extractor.calls) == 5
+
+
+async def test_names_that_callers_make_up_are_not_remembered() -> None:
+    router = Router([("feature_extractor", ReplicaSet((), time.monotonic, random.random))] * 2)
+    for number in range(100):
+        name = f"made_up_{number}"
+        want = Want(frozenset({name}))
+        assert not router.first(want)
+        assert not router.head(name, space("1"), None)
+        assert router.served_head(name, None) is None
+    assert len(router._memo) < 10
+
+
+async def test_the_head_that_can_be_reached_says_what_the_pipeline_gives() -> None:
+    """While a head is upgraded first, its new version, of another space and other outputs, says nothing yet."""
+    old = head_entry("classifier", "1", space("1"), is_default=False, state="retiring")
+    new = head_entry("classifier", "2", space("2"), outputs=[MASK])
+    async with pipeline(extractors("1"), Stage("classifier", [old, new])) as client:
+        reply = await classify(client)
+    assert (reply.status_code, reply.json()["model"]["classifier"]) == (200, "1")

@@ -25,7 +25,9 @@ def test_replicas_of_a_stage_that_the_bundles_do_not_make_are_refused(tmp_path: 
 
 
 def test_a_chain_with_a_gap_is_not_started(tmp_path: Path) -> None:
+    """Without bodies it is: the gateway says that the two do not belong together (tests/e2e/test_refusals.py)."""
     make_bundle(tmp_path, "feature_extractor", 1, "extractor", "a")
-    make_bundle(tmp_path, "classifier", 1, "head", "b")
+    make_bundle(tmp_path, "body_2", 1, "body", "b", "c")
+    make_bundle(tmp_path, "classifier", 1, "head", "c")
     with pytest.raises(BundleError, match="the bundle between them is missing"):
         _start(tmp_path)

@@ -163,7 +163,7 @@ class Pipeline:
             self.rollout.ended(choice, failed=failed)
 
     async def _try(self, canary: _Order, usual: _Order) -> tuple[ChainAnswer, Choice]:
-        """Run a canary; a caller whom it fails is answered by the current release, if that does better."""
+        """Run a canary; a caller whom it fails is answered by the current release, unless he asked for the canary."""
         failures: Mapping[str, SplitwayError]
         tried: tuple[ChainAnswer, Choice] | SplitwayError
         try:
@@ -171,7 +171,8 @@ class Pipeline:
             failures = {name: e for name, e in tried[0].failures.items() if name not in canary.refused}
         except SplitwayError as error:
             tried, failures = error, dict.fromkeys(canary.job.heads, error)
-        if failures and not usual.job.context.deadline.expired and self._trials.second_chances.spend():
+        may_repeat = canary.choice.counts and not usual.job.context.deadline.expired
+        if failures and may_repeat and self._trials.second_chances.spend():
             answer, choice = await self._run(usual)
             lost = [error for head, error in failures.items() if head in answer.heads]
             if any(not counts_as_failure(e) and counts_as_failure(e, others_answered=True) for e in lost):

@@ -137,11 +137,8 @@ class Rollout:
         named, old = self._named_current, self._in_force
         if named is not old:
             reached = frozenset() if named is None else self._reached(named)
-            if (
-                named is None
-                or reached == named.heads.keys()
-                or (reached and old is not None and not self._reached(old))
-            ):
+            old_is_lost = old is not None and not self._reached(old)
+            if named is None or reached == named.heads.keys() or (reached and old_is_lost):
                 self._in_force = named
         return Choice() if self._in_force is None else Choice(Part.CURRENT, self._in_force)
 

@@ -24,7 +24,13 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rollout(path: Path) -> Rollout:
-    return Rollout(ReleaseFile(path), RollbackPolicy(window_s=60), Clock(), Chance(0.0, 0.999), lambda want: want.heads)
+    return Rollout(
+        ReleaseFile(path),
+        RollbackPolicy(window_s=60),
+        Clock(),
+        Chance(0.0, 0.999),
+        lambda want: want.heads & {"classifier"},
+    )
 
 
 def _asked(_: Pins | None) -> tuple[str, ...]:

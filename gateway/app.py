@@ -16,7 +16,7 @@ from gateway.cache import FeatureCache, MemoryStore
 from gateway.edge import CLASSIFY, Edge, edge_router
 from gateway.events import BreakerMoved
 from gateway.observe import GatewayMetrics
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
 from gateway.prober import ProbedStage, Prober
@@ -32,7 +32,9 @@ from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from gateway.resilience.replicas import ReplicaSet
 from gateway.rollout.background import Comparer
 from gateway.rollout.file import ReleaseFile
+from gateway.rollout.follow import Follower
 from gateway.rollout.rollout import Rollout
+from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
 from gateway.transport import Transport
@@ -75,9 +77,14 @@ def _stage_client(
     return StageClient(stage.name, replicas, attempt, budget, hedge=hedge)
 
 
-def _rollout(settings: GatewaySettings) -> Rollout:
+def _rollout(settings: GatewaySettings, router: Router) -> Rollout:
     file = ReleaseFile(Path(settings.releases)) if settings.releases else None
-    return Rollout(file, settings.rollback, time.monotonic, random.random)
+    return Rollout(file, settings.rollback, time.monotonic, random.random, router.coverage)
+
+
+def _trial_policy(settings: GatewaySettings) -> TrialPolicy:
+    second_chances = BudgetPolicy(cap=max(10.0, float(settings.rollback_min_requests)))
+    return TrialPolicy(settings.attempt_timeout_ms / 1000, RetryBudget(second_chances, time.monotonic))
 
 
 def _cache(settings: GatewaySettings) -> FeatureCache | None:
@@ -103,13 +110,15 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     ]
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
     admission = Admission(AdmissionPolicy(), limit, time.monotonic)
-    rollout = _rollout(settings)
+    router = Router([(stage.name, stage.replicas) for stage in stages])
+    rollout = _rollout(settings, router)
+    follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
-    pipeline = Pipeline(stages, admission, rollout, comparer, _cache(settings))
+    pipeline = Pipeline(stages, router, admission, rollout, comparer, _trial_policy(settings), _cache(settings))
     metrics.watch(pipeline)
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
-    prober = Prober(probed, transport, settings.probe_interval_ms / 1000, rollout.poll)
+    prober = Prober(probed, transport, settings.probe_interval_ms / 1000, follower.look)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -118,6 +127,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
             yield
         finally:
             await prober.close()
+            await follower.close()
             await comparer.close()
             transport.close()
             if pipeline.cache is not None:

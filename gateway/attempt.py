@@ -31,7 +31,7 @@ class Call:
     deadline: Deadline
     check: CheckAnswer
     on_trial: bool = False
-    """Whether the versions are on trial: that they fail says nothing of the replica, which serves others as well."""
+    """Whether the versions are on trial: how they do says nothing of the replica, which serves others as well."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,11 @@ class AttemptMaker:
                 self._settle(replica, permit, end, seconds, on_trial=call.on_trial)
             else:
                 outcome = "ok"
-                permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
-                replica.ended(failed=False)
-                replica.answered_in(seconds)
+                self._settle_success(replica, permit, seconds, on_trial=call.on_trial)
             return end
         except BaseException as error:
             permit.released()
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(error, asyncio.CancelledError) and not call.on_trial:
                 replica.takes_at_least(time.perf_counter() - started_s)
             raise
         finally:
@@ -109,6 +107,14 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, attempt.number, attempt.is_hedge))
+
+    def _settle_success(self, replica: Replica, permit: Permit, seconds: float, *, on_trial: bool) -> None:
+        if on_trial:
+            permit.released()
+            return
+        permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
+        replica.ended(failed=False)
+        replica.answered_in(seconds)
 
     def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float, *, on_trial: bool) -> None:
         if verdict.blame is Blame.NONE or (on_trial and verdict.blame is not Blame.CONNECTION):

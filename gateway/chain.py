@@ -231,7 +231,7 @@ class Chain:
             _check_answer(called, job.rows, response)
             check(called, response)
 
-        return Errand(model, target, makes_sense, job.on_trial, job.in_background)
+        return Errand(model, target, makes_sense, job.on_trial)
 
     def _why_not(self, job: Job, name: str, space: str | None = None) -> SplitwayError:
         """Why a head cannot be run: there is none of this name, none for these features, or nobody to ask."""

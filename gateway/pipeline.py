@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gateway.attempt import CheckAnswer
@@ -12,11 +13,12 @@ from gateway.chain import Chain, ChainAnswer, Job
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.predictions import Prediction, read_predictions
 from gateway.resilience.admission import Admission
-from gateway.rollout.background import Best, Classified, Comparer, counts_as_failure
-from gateway.rollout.rollout import Choice, Rollout
+from gateway.resilience.budget import RetryBudget
+from gateway.rollout.background import Classified, Comparer, counts_as_failure
+from gateway.rollout.rollout import Choice, Part, Rollout
 from gateway.routes import EXTRACTOR, Pins, Router, Want
 from gateway.stage_client import StageClient, spent
-from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, SplitwayError, Unavailable
+from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, RequestError, SplitwayError, Unavailable
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
@@ -37,6 +39,7 @@ class Task:
         outputs: what is asked of each head.
         check: judges each head's answer.
         classes: whether classes are asked for, so that other heads cannot serve.
+        check_fit: raises RequestError where a release's versions of the heads, or of what leads there, do not suit.
     """
 
     inputs: tuple[Tensor, ...]
@@ -46,6 +49,29 @@ class Task:
     outputs: tuple[RequestedOutput, ...] = ()
     check: CheckAnswer = lambda *_: None
     classes: bool = False
+    check_fit: Callable[[tuple[str, ...], Pins | None], None] = lambda *_: None
+
+
+@dataclass(frozen=True)
+class TrialPolicy:
+    """What callers of a canary may count on."""
+
+    attempt_timeout_s: float
+    """Time below which it is the caller's own hurry that ends an attempt."""
+    second_chances: RetryBudget
+    """Pays for the current release's answers to whom a canary has failed."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A request as one release is to answer it."""
+
+    choice: Choice
+    job: Job
+    refused: Mapping[str, SplitwayError]
+    """Heads that need not be asked."""
+    instead: _Order | None = None
+    """The same as the current release, where this one is a canary's."""
 
 
 class Pipeline:
@@ -53,18 +79,22 @@ class Pipeline:
 
     Args:
         stages: extractor, bodies and heads, in this order.
+        router: knows where each may be asked for what.
         admission: the door.
         rollout: decides on each request's release.
         comparer: runs releases beside each other.
+        trials: what callers of a canary may count on.
         cache: features of pictures that have been seen.
     """
 
     def __init__(
         self,
         stages: Sequence[StageClient],
+        router: Router,
         admission: Admission,
         rollout: Rollout,
         comparer: Comparer,
+        trials: TrialPolicy,
         cache: FeatureCache | None = None,
     ) -> None:
         self.stages = stages
@@ -72,8 +102,9 @@ class Pipeline:
         self.rollout = rollout
         self.comparer = comparer
         self.cache = cache
-        self.router = Router([(stage.name, stage.replicas) for stage in stages])
-        self._chain = Chain(stages, self.router, cache)
+        self.router = router
+        self._trials = trials
+        self._chain = Chain(stages, router, cache)
 
     async def run(self, task: Task) -> tuple[ChainAnswer, Choice]:
         """Send one request through every stage and the heads that it names.
@@ -82,28 +113,79 @@ class Pipeline:
             Overloaded: at once, before any stage is called, if too many requests are under way.
             SplitwayError: the stage that failed is named in it.
         """
-        choice = self.rollout.choose(task.context.headers, lambda pins: self._is_served(pins, task.heads))
-        job, refused = self._job(task, choice)
-        door = self.admission
-        await door.enter(task.context.deadline)
+        order = self._order(task)
+        await self.admission.enter(task.context.deadline)
         try:
-            answer = await self._chain.run(job)
+            return await (self._run(order) if order.instead is None else self._try(order, order.instead))
+        finally:
+            self.admission.leave()
+
+    def _order(self, task: Task) -> _Order:
+        """Decide on a request's release. A canary that does not take what the current release takes has failed it."""
+        choice = self.rollout.choose(task.context.headers, partial(self.router.named, task.heads))
+        if choice.part is not Part.CANARY:
+            return self._order_as(choice, task)
+        usual = self._order_as(replace(self.rollout.current, counts=choice.counts), task)
+        heads = (*usual.job.heads, *usual.refused)
+        half = Deadline.after(task.context.deadline.remaining_s / 2)
+        try:
+            canary = self._order_as(choice, replace(task, heads=heads, context=replace(task.context, deadline=half)))
+        except RequestError:
+            canary = None
+        if canary is None or canary.refused.keys() != usual.refused.keys():
+            self.rollout.ended(choice, failed=True)
+            return usual
+        return replace(canary, instead=usual)
+
+    async def _run(self, order: _Order) -> tuple[ChainAnswer, Choice]:
+        door, choice = self.admission, order.choice
+        patient = order.job.context.deadline.remaining_s >= self._trials.attempt_timeout_s
+        try:
+            answer = await self._chain.run(order.job)
+        except Exception as error:
+            if isinstance(error, Overloaded | DeadlineExceeded) and not choice.on_trial:
+                door.limit.refused()
+            self._count(choice, [error], patient=patient)
+            raise
+        if not choice.on_trial:
             waited_s, worked_s = spent(answer.longest)
             door.limit.observe(waited_s=waited_s, worked_s=worked_s, in_flight=door.in_flight)
-        except BaseException as error:
-            if isinstance(error, Overloaded | DeadlineExceeded):
-                door.limit.refused()
-            if isinstance(error, Exception):
-                self.rollout.ended(choice, failed=counts_as_failure(error))
-            raise
-        finally:
-            door.leave()
-        self.rollout.ended(choice, failed=any(map(counts_as_failure, answer.failures.values())))
-        answer.failures.update(refused)
+        self._count(choice, answer.failures.values(), patient=patient)
+        answer.failures.update(order.refused)
         return answer, choice
 
-    def _job(self, task: Task, choice: Choice) -> tuple[Job, dict[str, SplitwayError]]:
-        """Return what the chain is to do, and the heads that are refused beforehand."""
+    def _count(self, choice: Choice, errors: Collection[Exception], *, patient: bool) -> None:
+        """Tell the rollout of a request's end; time that the caller was too short of is nobody's failure."""
+        failed = any(
+            counts_as_failure(error) and (patient or not isinstance(error, DeadlineExceeded)) for error in errors
+        )
+        if failed or not errors:
+            self.rollout.ended(choice, failed=failed)
+
+    async def _try(self, canary: _Order, usual: _Order) -> tuple[ChainAnswer, Choice]:
+        """Run a canary; a caller whom it fails is answered by the current release, unless he asked for the canary."""
+        failures: Mapping[str, SplitwayError]
+        tried: tuple[ChainAnswer, Choice] | SplitwayError
+        try:
+            tried = await self._run(canary)
+            failures = {name: e for name, e in tried[0].failures.items() if name not in canary.refused}
+        except SplitwayError as error:
+            tried, failures = error, dict.fromkeys(canary.job.heads, error)
+        may_repeat = canary.choice.counts and not usual.job.context.deadline.expired
+        if failures and may_repeat and self._trials.second_chances.spend():
+            answer, choice = await self._run(usual)
+            lost = [error for head, error in failures.items() if head in answer.heads]
+            if any(not counts_as_failure(e) and counts_as_failure(e, others_answered=True) for e in lost):
+                self.rollout.ended(canary.choice, failed=True)
+            return answer, choice
+        if not failures:
+            self._trials.second_chances.first_attempt()
+        if isinstance(tried, SplitwayError):
+            raise tried
+        return tried
+
+    def _order_as(self, choice: Choice, task: Task) -> _Order:
+        """Return what the chain is to do for a request of a release. Raises RequestError if it asks what cannot be."""
         heads = self.router.named(task.heads, choice.pins)
         refused: dict[str, SplitwayError] = {}
         if task.classes:
@@ -114,6 +196,7 @@ class Pipeline:
         if not heads:
             missing = "; ".join(self.router.why_not_ready(choice.pins).values()) or "there is none"
             raise Unavailable(f"no head that gives classes is ready: {missing}", retry_after_s=1)
+        task.check_fit(heads, choice.pins)
         left = tuple(name for name in heads if name not in refused)
         job = Job(
             task.inputs,
@@ -125,7 +208,7 @@ class Pipeline:
             choice.pins,
             on_trial=choice.on_trial,
         )
-        return job, refused
+        return _Order(choice, job, refused)
 
     def _check_takes_pictures(self, heads: tuple[str, ...], pins: Pins | None) -> None:
         extractor = self.router.served_extractor(Want(frozenset(heads), pins))
@@ -159,7 +242,7 @@ class Pipeline:
         """Return what is to be started when an answer has been sent: the same picture as another release."""
         heads = tuple(seen.predictions)
 
-        async def again(choice: Choice) -> Best:
+        async def again(choice: Choice) -> Classified:
             later = CallContext(Deadline.after(_COMPARISON_S), context.headers)
             task = _classification(picture, heads, 1, request_id, later, lambda *_: None)
             job = Job(
@@ -173,15 +256,9 @@ class Pipeline:
                 in_background=True,
             )
             answer = await self._chain.run(job)
-            return {head: classes[0] for head, classes in _read_all(answer, 1).items()}
+            return Classified(_read_all(answer, 1), answer, choice)
 
         return self.comparer.plan(seen, again)
-
-    def _is_served(self, pins: Pins, heads: tuple[str, ...] = ("*",)) -> bool:
-        """Whether a release could answer for all of these heads now."""
-        wanted = frozenset(self.router.heads(pins) if heads == ("*",) else self.router.named(heads, pins))
-        reached = self.router.coverage(Want(wanted, pins))
-        return bool(reached) if heads == ("*",) else reached == wanted
 
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""
@@ -215,7 +292,7 @@ class Pipeline:
     def describe_releases(self) -> dict[str, Any]:
         """The releases: who gets which, and how they do."""
         background = {"running": self.comparer.running, **self.comparer.ends}
-        return {**self.rollout.describe(self._is_served), "background": background}
+        return {**self.rollout.describe(), "background": background}
 
     def describe(self) -> list[dict[str, Any]]:
         """The stages and their replicas as they are now."""

@@ -3,12 +3,13 @@ gives."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.observe import GatewayMetrics
 from gateway.pipeline import INFER, Pipeline, Task
-from gateway.routes import DEFAULT_HEAD, Want
+from gateway.routes import DEFAULT_HEAD, Pins, Want
 from splitway.errors import InvalidInput, NotFound
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import Tensor, TensorSpec
@@ -62,8 +63,10 @@ class PipelinePlane:
         if head is not None and not (isinstance(head, str) and head and head != "*"):
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
         heads = () if head is None else (head,)
-        self._check(request, heads)
-        task = Task(request.inputs, heads, context, request.id, request.outputs)
+        for output in request.outputs:
+            output.check_top_k()
+        fit = partial(self._check, request)
+        task = Task(request.inputs, heads, context, request.id, request.outputs, check_fit=fit)
         answer, _ = await self._pipeline.run(task)
         self._metrics.hops(answer.timings)
         self._metrics.heads(answer)
@@ -74,15 +77,13 @@ class PipelinePlane:
         response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
         return Answer(response, answer.headers)
 
-    def _check(self, request: InferRequest, heads: tuple[str, ...]) -> None:
-        """Raise InvalidInput for tensors that neither the extractor takes nor the head gives."""
-        router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
-        extractor = router.served_extractor(Want(frozenset(heads or router.heads(pins)), pins))
+    def _check(self, request: InferRequest, heads: tuple[str, ...], pins: Pins | None) -> None:
+        """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""
+        router = self._pipeline.router
+        extractor = router.served_extractor(Want(frozenset(heads), pins))
         if extractor is not None:  # else there is no way to the head, as whoever is asked for it says
             _check_inputs(_inputs(extractor), request.inputs)
-        for output in request.outputs:
-            output.check_top_k()
-        served = router.served_head(heads[0] if heads else router.default_head(pins), pins)
+        served = router.served_head(heads[0], pins)
         if served is None:
             return
         gives = [spec.name for spec in served.outputs]

@@ -29,6 +29,10 @@ _ONCE = RetryPolicy(max_attempts=1)
 FORWARDED_HEADERS = ("traceparent", "tracestate", "x-request-id")
 
 
+class NotCalled(Unavailable):
+    """The breakers let no call through, so that nobody was asked."""
+
+
 @dataclass(frozen=True)
 class HopTimings:
     """Where one hop's time went, in seconds. `network` is all that is none of the others: on the wire, and on the way
@@ -74,15 +78,14 @@ class Errand:
         model: the model's name, for messages.
         target: tells who may be asked for which version, as it is known at that moment.
         check: judges an answer.
-        on_trial: the versions are on trial: what goes wrong with them is not held against the replica.
-        once: one attempt, which is not paid for by the budget.
+        on_trial: the versions are on trial: one attempt, which leaves the replica's record, the budget and the hedge
+            as they are.
     """
 
     model: str
     target: Callable[[], Target]
     check: CheckAnswer
     on_trial: bool = False
-    once: bool = False
 
 
 @dataclass
@@ -150,11 +153,11 @@ class StageClient:
             "accept-encoding": "identity",
         }
         hop = _Hop(errand, Call(body, headers, context.deadline, errand.check, errand.on_trial))
-        if not errand.once:
+        if not errand.on_trial:
             self.budget.first_attempt()
         success = await with_retries(
             lambda number: self._with_hedge(hop) if number == 1 else self._on_a_replica(hop),
-            _ONCE if errand.once else self._retry_policy,
+            _ONCE if errand.on_trial else self._retry_policy,
             context.deadline,
             pay=lambda: self._pay(hop),
             chance=random.random,
@@ -173,7 +176,7 @@ class StageClient:
 
     async def _with_hedge(self, hop: _Hop) -> Success:
         """Run the first attempt; if it takes unusually long, another replica is asked too."""
-        delay_s = None if self._hedge is None or hop.errand.once else self._hedge.seconds
+        delay_s = None if self._hedge is None or hop.errand.on_trial else self._hedge.seconds
         if delay_s is None or delay_s >= hop.call.deadline.remaining_s:
             return await self._on_a_replica(hop)
 
@@ -205,7 +208,7 @@ class StageClient:
             try:
                 end = await self._attempt(replica, permit, hop.call, Attempt(model, hop.attempts, is_hedge))
             finally:
-                if self._hedge is not None and not hop.errand.once:
+                if self._hedge is not None and not hop.errand.on_trial:
                     self._hedge.observe(time.perf_counter() - started_s)
             if not isinstance(end, Verdict):
                 return end
@@ -229,7 +232,7 @@ class StageClient:
         return True
 
     def _nobody_there(self, model: str, target: Target) -> Unavailable:
-        kind = Unavailable if target else NoChain
+        kind = NotCalled if target else NoChain
         reasons = self.replicas.why_not_ready() or (
             "the breakers of all its replicas are open" if target else f"none serves a version of {model} that fits"
         )

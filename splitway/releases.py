@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from splitway.errors import SetupError
 FILE = "releases.json"
 _HISTORY = 200
 """Events that are kept."""
+_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -125,7 +127,7 @@ def change_releases(path: Path, change: Callable[[Releases], Releases]) -> Relea
         change: what to make of them; whatever it raises leaves the file as it was.
 
     Raises:
-        SetupError: the file, or the lock beside it, cannot be read or written.
+        SetupError: the file, or the lock beside it, cannot be read or written, or somebody else keeps the lock.
     """
     with _locked(path.with_name(f"{path.name}.lock")):
         releases = change(read_releases(path) or Releases())
@@ -140,5 +142,12 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror}") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel takes it back however the process ends
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel takes it back however the process ends
+                break
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE_S)
+        else:
+            raise SetupError(f"somebody else holds {path}; try again, or end whoever does")
         yield

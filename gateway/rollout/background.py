@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from gateway.chain import ChainAnswer
 from gateway.predictions import Prediction
 from gateway.resilience.chance import Chance
 from gateway.rollout.rollout import Choice, Part, Rollout
-from splitway.errors import RequestError, SplitwayError
+from gateway.routes import NoChain
+from gateway.stage_client import NotCalled
+from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 
 _log = logging.getLogger(__name__)
 Best = Mapping[str, Prediction]
@@ -33,13 +35,19 @@ class Classified:
         return {head: predictions[0] for head, predictions in self.predictions.items()}
 
 
-Again = Callable[[Choice], Awaitable[Best]]
+Again = Callable[[Choice], Awaitable[Classified]]
 """Classifies the same picture once more, as a release that is given."""
 
 
-def counts_as_failure(error: BaseException) -> bool:
-    """Whether a request's end is held against its release: not what the caller did, nor that the door was shut."""
-    return isinstance(error, Exception) and not isinstance(error, RequestError)
+def counts_as_failure(error: BaseException, *, others_answered: bool = False) -> bool:
+    """Whether a request's end is held against its release: not what the caller did, nor that nobody was asked.
+
+    Args:
+        others_answered: another release has answered the same request, so that the caller is not to blame.
+    """
+    if isinstance(error, NoChain | NotCalled | Overloaded):
+        return False
+    return others_answered or isinstance(error, FeatureSpaceMismatch) or not isinstance(error, RequestError)
 
 
 class Comparer:
@@ -67,7 +75,7 @@ class Comparer:
 
     def plan(self, seen: Classified, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Return what is to be called when the answer has been sent; None if there is nothing to compare it with."""
-        other = self._other(seen.choice)
+        other = self._other(seen)
         if other is None:
             return None
 
@@ -81,25 +89,22 @@ class Comparer:
 
         return begin
 
-    def _other(self, choice: Choice) -> Choice | None:
-        if choice.part is Part.CANARY:
-            return self._rollout.current if self._chance() < self._sample else None
-        return self._rollout.shadow_of(choice)
+    def _other(self, seen: Classified) -> Choice | None:
+        if seen.choice.part is not Part.CANARY:
+            return self._rollout.shadow_of(seen.choice, seen.predictions)
+        return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
     async def _compare(self, seen: Classified, other: Choice, again: Again) -> None:
         """Run the other release. Whatever becomes of it is counted, and nobody else hears of it."""
         try:
-            best = await again(other)
+            found = await again(other)
         except Exception as error:
             if not isinstance(error, SplitwayError):
                 _log.exception("comparing releases")
-            self.ends["failed"] += 1
-            if other.part is Part.SHADOW:
-                self._rollout.ended(other, failed=counts_as_failure(error))
+            self._ended(other, [error])
             return
-        self.ends["ok"] += 1
-        if other.part is Part.SHADOW:
-            self._rollout.ended(other, failed=False)
+        self._ended(other, list(found.answer.failures.values()))
+        best = found.best
         trial = other if other.part is Part.SHADOW else seen.choice
         for head in best.keys() & seen.best.keys():
             one, two = seen.best[head], best[head]
@@ -107,6 +112,12 @@ class Comparer:
             self._rollout.compared(
                 trial.pins.release, agreed=one.index == two.index, drift=abs(one.confidence - two.confidence)
             )
+
+    def _ended(self, other: Choice, errors: Sequence[Exception]) -> None:
+        self.ends["failed" if errors else "ok"] += 1
+        failed = any(counts_as_failure(error, others_answered=True) for error in errors)
+        if other.part is Part.SHADOW and (failed or not errors):
+            self._rollout.ended(other, failed=failed)
 
     async def close(self) -> None:
         """Give up what is under way."""

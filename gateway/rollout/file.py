@@ -12,6 +12,7 @@ from splitway.releases import Event, Releases, Trial, change_releases, read_rele
 
 _log = logging.getLogger(__name__)
 Now = Callable[[], datetime]
+_Signature = tuple[int, int, int]
 
 
 class ReleaseFile:
@@ -25,30 +26,49 @@ class ReleaseFile:
     def __init__(self, path: Path, now: Now = lambda: datetime.now(UTC)) -> None:
         self._path = path
         self._now = now
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: _Signature | None = None
+        self._was_there = False
         self.releases = Releases()
         self.problem: str | None = None
         """What is wrong with the file as it is now."""
 
     def read(self) -> None:
-        """Take in what has changed; a broken file is logged once and changes nothing."""
+        """Take in what has changed; a file that is broken, or gone again, is logged once and changes nothing."""
         try:
             found = self._path.stat()
-            signature = found.st_mtime_ns, found.st_size, found.st_ino
         except FileNotFoundError:
-            signature = None
+            self._is_gone()
         except OSError as error:
-            self._broken(f"cannot read {self._path}: {error.strerror}")
-            return
-        if signature == self._seen:
-            return
-        self._seen = signature
-        try:
-            self.releases = read_releases(self._path) or Releases()
-        except SetupError as error:
-            self._broken(error.detail)
+            self._unread(f"cannot read {self._path}: {error.strerror}")
         else:
-            self.problem = None
+            signature = found.st_mtime_ns, found.st_size, found.st_ino
+            if signature != self._seen:
+                self._take_in(signature)
+
+    def _take_in(self, signature: _Signature) -> None:
+        try:
+            releases = read_releases(self._path)
+        except SetupError as error:
+            if isinstance(error.__cause__, OSError):
+                self._unread(error.detail)
+            else:
+                self._seen = signature
+                self._broken(error.detail)
+            return
+        if releases is None:
+            self._is_gone()
+            return
+        self._seen, self.releases, self.problem = signature, releases, None
+        self._was_there = True
+
+    def _is_gone(self) -> None:
+        if self._was_there:
+            self._unread(f"{self._path} is gone")
+
+    def _unread(self, problem: str) -> None:
+        """It is to be read again, even if it comes back as it was."""
+        self._seen = None
+        self._broken(problem)
 
     def _broken(self, problem: str) -> None:
         if problem != self.problem:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,15 +13,17 @@ from gateway.resilience.chance import Chance
 from gateway.rollout.file import ReleaseFile
 from gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from gateway.rollout.share import in_share
-from gateway.routes import Pins
+from gateway.routes import Pins, Want
 from splitway.errors import InvalidInput, SetupError
-from splitway.releases import Releases, Trial
+from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock
 
 RELEASE_HEADER = "x-splitway-release"
 KEY_HEADER = "x-splitway-key"
 CANARY_HEADER = "x-splitway-canary"
 _log = logging.getLogger(__name__)
+Reach = Callable[[Want], frozenset[str]]
+Wanted = Callable[[Pins | None], Iterable[str]]
 
 
 class Part(StrEnum):
@@ -41,10 +43,10 @@ class Choice:
 
     part: Part = Part.FREE
     pins: Pins | None = None
-
-    @property
-    def on_trial(self) -> bool:
-        return self.part in (Part.CANARY, Part.SHADOW)
+    on_trial: bool = False
+    """Whether its versions are others than the current release's: what they do must not touch anybody else."""
+    counts: bool = True
+    """Whether it says something of the release: what callers choose themselves does not."""
 
 
 class Rollout:
@@ -55,15 +57,21 @@ class Rollout:
         policy: when a trial ends by itself.
         clock: monotonic seconds.
         chance: random numbers from 0 up to 1.
+        reach: which of the wanted heads can be served now.
     """
 
-    def __init__(self, file: ReleaseFile | None, policy: RollbackPolicy, clock: Clock, chance: Chance) -> None:
+    def __init__(
+        self, file: ReleaseFile | None, policy: RollbackPolicy, clock: Clock, chance: Chance, reach: Reach
+    ) -> None:
         self._file = file
         self._policy = policy
         self._clock = clock
         self._chance = chance
+        self._reach = reach
         self._releases = Releases()
         self._pins: dict[str, Pins] = {}
+        self._in_force: Pins | None = None
+        self._has_begun = False
         self._records: dict[str, ReleaseRecord] = {}
         self._withdrawn: dict[Trial, str] = {}
         """Trials that have ended by themselves, and why; kept until the file no longer names them."""
@@ -97,11 +105,14 @@ class Rollout:
         for trial in _trials(releases):
             if (trial.release, trial.since) not in under_way:
                 self._records.pop(trial.release, None)
-        self._releases = releases
+        before = self._releases.releases
         self._pins = {
-            name: Pins(name, release.extractor, release.heads, release.feature_space, release.bodies)
+            name: self._pins[name] if before.get(name) == release else _pins(name, release)
             for name, release in releases.releases.items()
         }
+        self._releases = releases
+        if not self._has_begun:
+            self._in_force, self._has_begun = self._named_current, True
         self._records = {name: record for name, record in self._records.items() if name in self._pins}
         self._withdrawn = {trial: why for trial, why in self._withdrawn.items() if trial in _trials(releases)}
 
@@ -118,33 +129,56 @@ class Rollout:
 
     @property
     def current(self) -> Choice:
-        """What a request gets that nothing else is said of."""
-        name = self._releases.current
-        return Choice() if name is None else Choice(Part.CURRENT, self._pins[name])
+        """What a request gets that nothing else is said of.
 
-    def choose(self, headers: Mapping[str, str], is_served: Callable[[Pins], bool]) -> Choice:
+        A release that the file newly names takes over when all its heads can be reached, or some while the old one
+        reaches none.
+        """
+        named, old = self._named_current, self._in_force
+        if named is not old:
+            reached = frozenset() if named is None else self._reached(named)
+            old_is_lost = old is not None and not self._reached(old)
+            if named is None or reached == named.heads.keys() or (reached and old_is_lost):
+                self._in_force = named
+        return Choice() if self._in_force is None else Choice(Part.CURRENT, self._in_force)
+
+    @property
+    def _named_current(self) -> Pins | None:
+        name = self._releases.current
+        return None if name is None else self._pins[name]
+
+    def _reached(self, pins: Pins) -> frozenset[str]:
+        return self._reach(Want(frozenset(pins.heads), pins))
+
+    def _serves(self, pins: Pins, heads: Iterable[str]) -> bool:
+        wanted = frozenset(heads)
+        return bool(wanted) and self._reach(Want(wanted, pins)) == wanted
+
+    def choose(self, headers: Mapping[str, str], wanted: Wanted) -> Choice:
         """Decide on the one release of a request.
 
         Args:
             headers: the request's, by lower-case name.
-            is_served: whether a release could answer this request now; a canary that could not gets none.
+            wanted: the heads that the request asks of a release; a canary that cannot serve what it would ask of the
+                current one gets none.
 
         Raises:
-            InvalidInput: the request names a release that there is not.
+            InvalidInput: the request names a release that there is not, or no head where it must.
         """
-        if not self._pins and RELEASE_HEADER not in headers:
-            return self.current
+        current = self.current
         named = headers.get(RELEASE_HEADER)
         if named is not None:
             if named not in self._pins:
                 known = ", ".join(self._pins) or "none"
                 raise InvalidInput(f"there is no release {named[:80]!r}; the releases are: {known}")
-            return Choice(Part.NAMED, self._pins[named])
-        canary = self.canary
-        if canary is None or not self._is_on_its_side(canary, headers):
-            return self.current
-        pins = self._pins[canary.release]
-        return Choice(Part.CANARY, pins) if is_served(pins) else self.current
+            pins = self._pins[named]
+            return Choice(Part.NAMED, pins, on_trial=pins is not current.pins, counts=False)
+        canary, counts = self.canary, CANARY_HEADER not in headers
+        if canary is not None and self._is_on_its_side(canary, headers):
+            pins = self._pins[canary.release]
+            if pins is not current.pins and self._serves(pins, wanted(current.pins)):
+                return Choice(Part.CANARY, pins, on_trial=True, counts=counts)
+        return replace(current, counts=counts)
 
     def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
         forced = headers.get(CANARY_HEADER)
@@ -154,16 +188,18 @@ class Rollout:
             return forced == "always"
         return in_share(canary.percent, canary.release, headers.get(KEY_HEADER), self._chance)
 
-    def shadow_of(self, choice: Choice) -> Choice | None:
-        """The release that is to answer the same beside, unseen; None if there is none for this request."""
+    def shadow_of(self, choice: Choice, heads: Iterable[str]) -> Choice | None:
+        """The release by which these heads are to answer beside, unseen; None if there is none for this request."""
         trial = self.shadow
-        if trial is None or choice.part is not Part.CURRENT or self._chance() * 100 >= trial.percent:
+        if trial is None or choice.part is not Part.CURRENT or not choice.counts:
             return None
-        return Choice(Part.SHADOW, self._pins[trial.release])
+        if self._chance() * 100 >= trial.percent or not self._serves(self._pins[trial.release], heads):
+            return None
+        return Choice(Part.SHADOW, self._pins[trial.release], on_trial=True)
 
     def ended(self, choice: Choice, *, failed: bool) -> None:
-        """Count how a request of a release ended. Requests that name their release decide nothing about it."""
-        if choice.pins is None or choice.part is Part.NAMED:
+        """Count how a request of a release ended."""
+        if choice.pins is None or not choice.counts:
             return
         self._record(choice.pins.release).ended(self._clock(), failed=failed)
         self._judge()
@@ -178,9 +214,10 @@ class Rollout:
 
     def _judge(self) -> None:
         """Withdraw a trial that goes too badly: at once here, and in the file at the next poll."""
-        current = self._record(self._releases.current or "")
+        in_force = "" if self._in_force is None else self._in_force.release
+        current = self._record(in_force)
         for trial in (self.canary, self.shadow):
-            if trial is None or trial.release == self._releases.current:
+            if trial is None or trial.release == in_force:
                 continue
             reason = too_bad(self._record(trial.release), current, self._policy, self._clock())
             if reason is not None:
@@ -199,16 +236,16 @@ class Rollout:
             shares[self.canary.release, Part.CANARY] = self.canary.percent
         if self.shadow is not None:
             shares[self.shadow.release, Part.SHADOW] = self.shadow.percent
-        if self._releases.current is not None:
-            rest = 100 - (0.0 if self.canary is None else self.canary.percent)
-            shares[self._releases.current, Part.CURRENT] = rest
+        if (pins := self.current.pins) is not None:
+            shares[pins.release, Part.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
         return shares
 
-    def describe(self, is_served: Callable[[Pins], bool]) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """As `/v1/pipeline` shows it."""
-        now_s = self._clock()
+        now_s, pins = self._clock(), self.current.pins
         return {
-            "current": self._releases.current,
+            "current": None if pins is None else pins.release,
+            "pending": None if self._named_current is pins else self._releases.current,
             "previous": self._releases.previous,
             "canary": _described(self.canary),
             "shadow": _described(self.shadow),
@@ -219,12 +256,16 @@ class Rollout:
                     "extractor": pins.extractor,
                     "heads": dict(pins.heads),
                     "feature_space": pins.feature_space,
-                    "served": is_served(pins),
+                    "served": self._serves(pins, pins.heads),
                     **self._record(name).describe(now_s),
                 }
                 for name, pins in self._pins.items()
             },
         }
+
+
+def _pins(name: str, release: Release) -> Pins:
+    return Pins(name, release.extractor, release.heads, release.feature_space, release.bodies)
 
 
 def _trials(releases: Releases) -> list[Trial]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 from pathlib import Path
@@ -85,3 +86,37 @@ def test_what_cannot_be_written_is_said(path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(SetupError, match="No space left"):
         ReleaseFile(path).withdraw(Trial.model_validate(trial("two")), "too many errors")
     assert sorted(found.name for found in path.parent.iterdir()) == ["releases.json", "releases.json.lock"]
+
+
+def test_one_that_vanishes_leaves_the_last_good_state(path: Path) -> None:
+    file = ReleaseFile(path)
+    write(path, {"one": release("1")}, current="one")
+    file.read()
+    path.rename(path.with_suffix(".away"))
+    file.read()
+    assert (file.releases.current, "is gone" in str(file.problem)) == ("one", True)
+    path.with_suffix(".away").rename(path)
+    file.read()
+    assert file.problem is None
+
+
+def test_one_that_cannot_be_opened_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(_: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    file = ReleaseFile(path)
+    write(path, {"one": release("1")}, current="one")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", too_many)
+        file.read()
+    file.read()
+    assert (file.releases.current, file.problem) == ("one", None)
+
+
+def test_a_lock_that_is_kept_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(path, {"one": release("1"), "two": release("2")}, current="one", canary=trial("two"))
+    monkeypatch.setattr("splitway.releases._LOCK_TRIES", 2)
+    with path.with_name("releases.json.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SetupError, match="somebody else holds"):
+            ReleaseFile(path).withdraw(Trial.model_validate(trial("two")), "too many errors")

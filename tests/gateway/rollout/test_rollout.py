@@ -24,11 +24,17 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rollout(path: Path) -> Rollout:
-    return Rollout(ReleaseFile(path), RollbackPolicy(window_s=60), Clock(), Chance(0.0, 0.999))
+    return Rollout(
+        ReleaseFile(path),
+        RollbackPolicy(window_s=60),
+        Clock(),
+        Chance(0.0, 0.999),
+        lambda want: want.heads & {"classifier"},
+    )
 
 
-def _served(_: Pins) -> bool:
-    return True
+def _asked(_: Pins | None) -> tuple[str, ...]:
+    return ("classifier",)
 
 
 async def test_a_trial_that_begins_anew_has_a_clean_record_and_a_larger_share_the_same(
@@ -36,7 +42,7 @@ async def test_a_trial_that_begins_anew_has_a_clean_record_and_a_larger_share_th
 ) -> None:
     write(path, BOTH, current="one", canary=trial("two", 10.0))
     await rollout.poll()
-    choice = rollout.choose({"x-splitway-canary": "always"}, _served)
+    choice = rollout.choose({}, _asked)
     for _ in range(10):
         rollout.ended(choice, failed=True)
     write(path, BOTH, current="one", canary=trial("two", 50.0))
@@ -50,23 +56,23 @@ async def test_a_trial_that_begins_anew_has_a_clean_record_and_a_larger_share_th
 async def test_a_trial_that_was_withdrawn_may_begin_anew(rollout: Rollout, path: Path) -> None:
     write(path, BOTH, current="one", canary=trial("two"))
     await rollout.poll()
-    choice = rollout.choose({}, _served)
+    choice = rollout.choose({}, _asked)
     assert choice.part is Part.CANARY
     for _ in range(20):
         rollout.ended(choice, failed=True)
-    assert rollout.choose({}, _served).part is Part.CURRENT
+    assert rollout.choose({}, _asked).part is Part.CURRENT
     await rollout.poll()
-    assert rollout.describe(_served)["canary"] is None
+    assert rollout.describe()["canary"] is None
     write(path, BOTH, current="one", canary=trial("two", since="2026-11-25T08:00:00Z"))
     await rollout.poll()
-    assert rollout.choose({}, _served).part is Part.CANARY
+    assert rollout.choose({}, _asked).part is Part.CANARY
     assert rollout.rollbacks == 1
 
 
 async def test_requests_that_name_their_release_decide_nothing(rollout: Rollout, path: Path) -> None:
     write(path, BOTH, current="one", canary=trial("two"))
     await rollout.poll()
-    named = rollout.choose({"x-splitway-release": "two"}, _served)
+    named = rollout.choose({"x-splitway-release": "two"}, _asked)
     for _ in range(100):
         rollout.ended(named, failed=True)
     assert rollout.canary is not None
@@ -75,16 +81,16 @@ async def test_requests_that_name_their_release_decide_nothing(rollout: Rollout,
 async def test_without_a_key_chance_decides_and_what_is_not_served_gets_nothing(rollout: Rollout, path: Path) -> None:
     write(path, BOTH, current="one", canary=trial("two", 50.0))
     await rollout.poll()
-    sides = Counter(rollout.choose({}, _served).part for _ in range(10))
+    sides = Counter(rollout.choose({}, _asked).part for _ in range(10))
     assert sides == {Part.CANARY: 5, Part.CURRENT: 5}
-    assert {rollout.choose({}, lambda _: False).part for _ in range(10)} == {Part.CURRENT}
+    assert {rollout.choose({}, lambda _: ("digits",)).part for _ in range(10)} == {Part.CURRENT}
 
 
 async def test_only_the_current_releases_requests_are_shadowed(rollout: Rollout, path: Path) -> None:
     write(path, BOTH, current="one", shadow=trial("two"))
     await rollout.poll()
-    shadow = rollout.shadow_of(rollout.choose({}, _served))
+    shadow = rollout.shadow_of(rollout.choose({}, _asked), ["classifier"])
     assert shadow is not None
     assert (shadow.part, shadow.on_trial) == (Part.SHADOW, True)
-    assert rollout.shadow_of(rollout.choose({"x-splitway-release": "two"}, _served)) is None
+    assert rollout.shadow_of(rollout.choose({"x-splitway-release": "two"}, _asked), ["classifier"]) is None
     assert rollout.shares() == {("one", Part.CURRENT): 100.0, ("two", Part.SHADOW): 100.0}

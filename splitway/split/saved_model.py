@@ -61,10 +61,7 @@ def load_saved_model(folder: Path) -> LoadedModel:
     refuse_unsafe(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
-        names = [name for name in _SIGNATURES if name in loaded.signatures] or list(loaded.signatures)
-        if not names:
-            raise ModelError(f"{folder} has no signature: export the model with model.export('folder')")
-        function = loaded.signatures[names[0]]
+        function = _signature(folder, loaded)
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
         arguments = sorted(function.structured_input_signature[1])
         graph = _read(frozen, arguments, sorted(function.structured_outputs))
@@ -83,6 +80,13 @@ def load_saved_model(folder: Path) -> LoadedModel:
         return Path(shutil.copytree(folder, place / KEPT))
 
     return LoadedModel(folder.resolve().name, graph, run, keep)
+
+
+def _signature(folder: Path, loaded: Any) -> Any:
+    names = [name for name in _SIGNATURES if name in loaded.signatures] or list(loaded.signatures)
+    if not names:
+        raise ModelError(f"{folder} has no signature: export the model with model.export('folder')")
+    return loaded.signatures[names[0]]
 
 
 def _read(frozen: Any, arguments: list[str], outputs: list[str]) -> Graph:

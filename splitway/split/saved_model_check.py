@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import op_def_registry
 
@@ -40,7 +39,7 @@ def refuse_unsafe(folder: Path) -> None:
             raise ModelError(f"{folder} holds {name}, which would be read in place of saved_model.pb: remove it")
     try:
         model = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    except (DecodeError, OSError) as error:
+    except Exception as error:  # the parser has errors of its own beside those of files
         raise ModelError(f"{folder} cannot be loaded: its saved_model.pb is damaged") from error
     for meta in model.meta_graphs:
         functions = {each.signature.name: each for each in meta.graph_def.library.function}

@@ -92,7 +92,7 @@ def _walk(
     describe: Callable[[Any, list[str]], str],
     known: dict[str, str],
 ) -> list[str]:
-    """Describe tensors by what they are made of, from the leaves on, each once, in an order that names do not change."""
+    """Describe tensors by what they are made of, each once, in an order that names do not change."""
     for end in ends:
         to_see = [end]
         while to_see:

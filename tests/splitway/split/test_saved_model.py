@@ -160,3 +160,27 @@ def test_exported_lstm_and_lookup_are_read(tmp_path: Path) -> None:
         graph = load_model(tmp_path / name).graph
         assert find_cuts(graph)
         assert len({step.name for step in graph.steps}) == len(graph.steps)
+
+
+def test_an_operation_nobody_knows_is_one_line(saved: Path) -> None:
+    file = saved / "saved_model.pb"
+    file.write_bytes(file.read_bytes().replace(b"MatMul", b"MatMux"))
+    with pytest.raises(ModelError, match="operation MatMux, which this TensorFlow does not know"):
+        load_model(saved)
+
+
+def test_what_waits_for_a_condition_can_be_cut(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def step(made: Any, x: Any) -> Any:
+        with tf.name_scope("one"):
+            hidden = x @ made.w
+        with tf.name_scope("two"):
+            tf.debugging.assert_all_finite(x, "finite")
+            tf.debugging.Assert(tf.reduce_sum(x) > 0, [x])
+            return {"y": tf.cond(tf.reduce_sum(x) > 0, lambda: hidden * 2.0, lambda: hidden)}
+
+    model = load_model(module(tmp_path / "m", step))
+    rows = np.ones((2, 4), np.float32)
+    (made,) = through(cut_model(model.graph, ["one"]), rows)
+    np.testing.assert_allclose(made, model.run({"x": rows})["y"])

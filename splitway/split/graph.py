@@ -38,7 +38,11 @@ class Wire:
         """None if rows have no fixed shape, or the datatype no fixed size."""
         if None in self.shape or self.dtype == "string":
             return None
-        return math.prod(n or 0 for n in self.shape) * np.dtype(self.travels_as).itemsize
+        try:
+            size = np.dtype(self.travels_as).itemsize
+        except TypeError:
+            return None
+        return math.prod(n or 0 for n in self.shape) * size
 
 
 @dataclass(frozen=True)

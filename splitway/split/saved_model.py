@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -23,12 +24,11 @@ from splitway.split.graph import Graph, Step, Wire
 from splitway.split.loaded import KEPT, LoadedModel
 from splitway.split.names import unique_names
 from splitway.split.prove import Answers
+from splitway.split.saved_model_check import refuse_unsafe
+from splitway.split.saved_model_identity import Described
 
 _SIGNATURES = ("serving_default", "serve")
-_CODE = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile"}
-"""Operations that run Python, or touch files, wherever the model is served."""
 _LEADING = ("StatefulPartitionedCall", "PartitionedCall")
-_UNTYPED = ("_class", "_output_shapes", "_XlaMustCompile")
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,21 @@ def load_saved_model(folder: Path) -> LoadedModel:
     """Read a SavedModel's folder. Raises ModelError if it is none, or holds what cannot be served."""
     if not (folder / "saved_model.pb").is_file():
         raise ModelError(f"{folder} is a folder without saved_model.pb: no SavedModel")
+    refuse_unsafe(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
-        names = [name for name in _SIGNATURES if name in loaded.signatures] or list(loaded.signatures)
-        if not names:
-            raise ModelError(f"{folder} has no signature: export the model with model.export('folder')")
-        function = loaded.signatures[names[0]]
+        function = _signature(folder, loaded)
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        arguments = sorted(function.structured_input_signature[1])
+        graph = _read(frozen, arguments, sorted(function.structured_outputs))
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file raises what its readers stumble over
         raise ModelError(f"{folder} cannot be loaded: {first_line(error)}") from error
-    graph = _read(frozen, sorted(function.structured_outputs))
 
     def run(inputs: Answers) -> Answers:
         made = function(
-            **{_argument(t): tf.constant(inputs[n]) for n, t in zip(graph.inputs, frozen.inputs, strict=True)}
+            **{argument: tf.constant(inputs[n]) for n, argument in zip(graph.inputs, arguments, strict=False)}
         )
         return {name: made[key].numpy() for name, key in zip(graph.outputs, sorted(made), strict=True)}
 
@@ -81,19 +82,32 @@ def load_saved_model(folder: Path) -> LoadedModel:
     return LoadedModel(folder.resolve().name, graph, run, keep)
 
 
-def _argument(tensor: Any) -> str:
-    return str(tensor.op.name)
+def _signature(folder: Path, loaded: Any) -> Any:
+    names = [name for name in _SIGNATURES if name in loaded.signatures] or list(loaded.signatures)
+    if not names:
+        raise ModelError(f"{folder} has no signature: export the model with model.export('folder')")
+    return loaded.signatures[names[0]]
 
 
-def _read(frozen: Any, outputs: list[str]) -> Graph:
+def _read(frozen: Any, arguments: list[str], outputs: list[str]) -> Graph:
     graph = Graph()
     wires: dict[str, Wire] = {}
     for tensor in frozen.inputs:
         wires[tensor.name] = graph.wire(_shape(tensor), tensor.dtype.name)
-    graph.inputs = unique_names([(_argument(tensor), wires[tensor.name]) for tensor in frozen.inputs])
+    names = arguments + [tensor.op.name for tensor in frozen.inputs[len(arguments) :]]
+    graph.inputs = unique_names([(n, wires[t.name]) for n, t in zip(names, frozen.inputs, strict=True)])
     constant = _constants(frozen.graph)
+    described = Described(frozen.graph)
+    whole = _Whole(frozen.graph)
+    uses: Counter[str] = Counter()
     for scope in _scopes(frozen.graph, constant):
-        graph.steps.append(_step(scope, frozen, constant, wires, graph))
+        uses[scope.name] += 1
+        if uses[scope.name] > 1:
+            scope.name = f"{scope.name}#{uses[scope.name]}"
+        graph.steps.append(_step(scope, frozen, constant, wires, graph, described, whole))
+    for name, tensor in zip(outputs, frozen.outputs, strict=True):
+        if tensor.name not in wires:
+            raise ModelError(f"the output {name!r} is a constant, the same whatever comes in: export without it")
     graph.outputs = unique_names([(k, wires[t.name]) for k, t in zip(outputs, frozen.outputs, strict=True)])
     return graph
 
@@ -138,7 +152,15 @@ def _scope_name(operation: str) -> str:
     return "/".join(parts[:-1]) or parts[0]
 
 
-def _step(scope: _Scope, frozen: Any, constant: set[str], wires: dict[str, Wire], graph: Graph) -> Step:
+def _step(
+    scope: _Scope,
+    frozen: Any,
+    constant: set[str],
+    wires: dict[str, Wire],
+    graph: Graph,
+    described: Described,
+    whole: _Whole,
+) -> Step:
     own = {operation.name for operation in scope.operations}
     taken = [t for op in scope.operations for t in op.inputs if t.op.name not in own | constant]
     taken = list({t.name: t for t in taken}.values())
@@ -149,46 +171,23 @@ def _step(scope: _Scope, frozen: Any, constant: set[str], wires: dict[str, Wire]
         known = tensor.shape.rank is not None
         wires[tensor.name] = graph.wire(_shape(tensor) if known else [None, None], tensor.dtype.name)
     gives = tuple(wires[t.name] for t in given)
-    weights = tuple(_weights(scope, constant))
-    code = next((op.type for op in scope.operations if op.type in _CODE), None)
+    computes, values = described.step(taken, given)
+    weights = tuple(_Weight(value) for value in values)
     return Step(
         scope.name,
         scope.operations[-1].type,
         takes,
         gives,
-        _runner(frozen, taken, given),
+        whole.runner(taken, given),
         scope,
-        identity={"operations": [_described(op, own) for op in scope.operations]},
+        identity={"computes": computes},
         weights=weights,
         flops=_flops(weights, gives),
-        refusal=None if code is None else f"the model has the operation {code}, which runs code of its author's",
     )
 
 
 def _leaves(tensor: Any, own: set[str]) -> bool:
     return any(consumer.name not in own for consumer in tensor.consumers())
-
-
-def _weights(scope: _Scope, constant: set[str]) -> Iterator[_Weight]:
-    for operation in scope.operations:
-        for tensor in operation.inputs:
-            if tensor.op.name in constant:
-                value = tf.get_static_value(_source(tensor))
-                if value is not None:
-                    yield _Weight(np.asarray(value))
-
-
-def _source(tensor: Any) -> Any:
-    """Where a constant comes from, behind what only hands it on."""
-    while tensor.op.type == "Identity":
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def _described(operation: Any, own: set[str]) -> list[Any]:
-    attributes = {key: str(value) for key, value in sorted(operation.node_def.attr.items()) if key not in _UNTYPED}
-    inside = [tensor.name.split("/")[-1] for tensor in operation.inputs if tensor.op.name in own]
-    return [operation.type, attributes, inside]
 
 
 def _flops(weights: tuple[_Weight, ...], gives: tuple[Wire, ...]) -> float:
@@ -197,17 +196,38 @@ def _flops(weights: tuple[_Weight, ...], gives: tuple[Wire, ...]) -> float:
     return float(kernels * places) if kernels else float(sum(math.prod(n or 1 for n in w.shape) for w in gives))
 
 
-def _runner(frozen: Any, taken: list[Any], given: list[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Runs some of the graph's operations; taken out of it when they are first run."""
-    pruned: list[Any] = []
+class _Whole:
+    """The graph, imported once when a step is first run; each step is taken out of it.
 
-    def run(values: Sequence[Any]) -> Sequence[Any]:
-        if not pruned:
-            definition = frozen.graph.as_graph_def()
-            whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
-            named = [[whole.graph.get_tensor_by_name(t.name) for t in tensors] for tensors in (taken, given)]
-            pruned.append(whole.prune(*named))
-        made: Sequence[Any] = pruned[0](*values)
-        return made
+    What only has to run before something else is left away: it has no part in the values, for all that reaches out of
+    the model has been refused.
+    """
 
-    return run
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+        self._wrapped: Any = None
+
+    def prune(self, taken: list[Any], given: list[Any]) -> Any:
+        """A function from some tensors to others."""
+        if self._wrapped is None:
+            definition = self._graph.as_graph_def()
+            for node in definition.node:
+                kept = [name for name in node.input if not name.startswith("^")]
+                del node.input[:]
+                node.input.extend(kept)
+            imported = partial(tf.graph_util.import_graph_def, definition, name="")
+            self._wrapped = tf.compat.v1.wrap_function(imported, [])
+        find = self._wrapped.graph.get_tensor_by_name
+        return self._wrapped.prune([find(t.name) for t in taken], [find(t.name) for t in given])
+
+    def runner(self, taken: list[Any], given: list[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """Runs some of the operations; taken out of the graph when they are first run."""
+        pruned: list[Any] = []
+
+        def run(values: Sequence[Any]) -> Sequence[Any]:
+            if not pruned:
+                pruned.append(self.prune(taken, given))
+            made: Sequence[Any] = pruned[0](*values)
+            return made
+
+        return run

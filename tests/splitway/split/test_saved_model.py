@@ -57,3 +57,130 @@ def test_a_damaged_one_is_one_line(saved: Path) -> None:
     (saved / "saved_model.pb").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_model(saved)
+
+
+def module(path: Path, step: Callable[[Any, Any], Any], argument: str = "x") -> Path:
+    """Save a module with weights `w` and a signature that does this."""
+    import tensorflow as tf
+
+    made = tf.Module()
+    made.w = tf.Variable(np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3))
+    spec = tf.TensorSpec((None, 4), tf.float32, name=argument)
+    function = tf.function(lambda x: step(made, x), input_signature=[spec])
+    tf.saved_model.save(made, str(path), signatures=function.get_concrete_function())
+    return path
+
+
+def test_what_touches_files_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    written = tmp_path / "written"
+
+    def write(made: Any, x: Any) -> Any:
+        tf.io.write_file(str(written), "x")
+        return x @ made.w
+
+    def write_maybe(made: Any, x: Any) -> Any:
+        return {"y": tf.cond(tf.reduce_sum(x) > 0, lambda: write(made, x), lambda: x @ made.w)}
+
+    def read(made: Any, x: Any) -> Any:
+        text = tf.io.decode_raw(tf.io.read_file(str(tmp_path / "secret")), tf.float32)
+        return {"y": x @ made.w + tf.ensure_shape(text, (3,))}
+
+    for name, step, operation in (("a", write, "Write"), ("b", write_maybe, "Write"), ("c", read, "Read")):
+        with pytest.raises(ModelError, match=rf"operation {operation}File .* is refused"):
+            load_model(module(tmp_path / name, step))
+    assert not written.exists()
+
+
+def test_a_second_description_of_the_model_is_refused(saved: Path) -> None:
+    (saved / "saved_model.pbtxt").write_text("")
+    with pytest.raises(ModelError, match=r"holds saved_model.pbtxt"):
+        load_model(saved)
+
+
+def test_a_changed_statistic_is_another_feature_space(tmp_path: Path) -> None:
+    import keras
+
+    def space(mean: float, name: str) -> str:
+        keras.utils.set_random_seed(1)
+        x = keras.Input((4,))
+        norm = keras.layers.BatchNormalization(name="norm")
+        model = keras.Model(x, keras.layers.Dense(2)(norm(keras.layers.Dense(3)(x))))
+        norm.moving_mean.assign(np.full(3, mean, np.float32))
+        model.export(tmp_path / name, verbose=False)
+        graph = load_model(tmp_path / name).graph
+        at = [step.name for step in graph.steps if "norm" in step.name][-1]
+        return feature_space(cut_model(graph, [at]), 0, None)
+
+    assert space(0, "a") == space(0, "b") != space(5, "c")
+
+
+def test_arguments_and_functions_are_part_of_the_feature_space(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def space(name: str, step: Callable[[Any, Any], Any]) -> str:
+        def whole(made: Any, x: Any) -> Any:
+            with tf.name_scope("one"):
+                hidden = step(x @ made.w, x[:, :3])
+            with tf.name_scope("two"):
+                return {"y": hidden * 2.0}
+
+        graph = load_model(module(tmp_path / name, whole)).graph
+        return feature_space(cut_model(graph, ["one"]), 0, None)
+
+    def choice(factor: float) -> Callable[[Any, Any], Any]:
+        return lambda a, b: tf.cond(tf.reduce_sum(b) > 0, lambda: a * factor, lambda: a)
+
+    assert space("a", lambda a, b: a - b) != space("b", lambda a, b: b - a)
+    assert space("c", choice(2.0)) == space("d", choice(2.0)) != space("e", choice(3.0))
+
+
+def test_an_argument_keeps_its_name_and_a_constant_output_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    model = load_model(module(tmp_path / "capital", lambda made, x: {"y": x @ made.w}, "Image"))
+    assert list(model.graph.inputs) == ["Image"]
+    assert model.run({"Image": np.ones((2, 4), np.float32)})["y"].shape == (2, 3)
+    with pytest.raises(ModelError, match="output 'classes' is a constant"):
+        load_model(module(tmp_path / "const", lambda made, x: {"y": x @ made.w, "classes": tf.constant([1, 2])}))
+
+
+def test_exported_lstm_and_lookup_are_read(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    x, words = keras.Input((5, 3)), keras.Input((5,), dtype="int64")
+    lookup = layers.IntegerLookup(vocabulary=[1, 2, 3], output_mode="multi_hot")
+    for name, model in (
+        ("lstm", keras.Model(x, layers.Dense(2)(layers.LSTM(4, name="cell")(x)))),
+        ("lookup", keras.Model(words, layers.Dense(2)(lookup(words)))),
+    ):
+        model.export(tmp_path / name, verbose=False)
+        graph = load_model(tmp_path / name).graph
+        assert find_cuts(graph)
+        assert len({step.name for step in graph.steps}) == len(graph.steps)
+
+
+def test_an_operation_nobody_knows_is_one_line(saved: Path) -> None:
+    file = saved / "saved_model.pb"
+    file.write_bytes(file.read_bytes().replace(b"MatMul", b"MatMux"))
+    with pytest.raises(ModelError, match="operation MatMux, which this TensorFlow does not know"):
+        load_model(saved)
+
+
+def test_what_waits_for_a_condition_can_be_cut(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def step(made: Any, x: Any) -> Any:
+        with tf.name_scope("one"):
+            hidden = x @ made.w
+        with tf.name_scope("two"):
+            tf.debugging.assert_all_finite(x, "finite")
+            tf.debugging.Assert(tf.reduce_sum(x) > 0, [x])
+            return {"y": tf.cond(tf.reduce_sum(x) > 0, lambda: hidden * 2.0, lambda: hidden)}
+
+    model = load_model(module(tmp_path / "m", step))
+    rows = np.ones((2, 4), np.float32)
+    (made,) = through(cut_model(model.graph, ["one"]), rows)
+    np.testing.assert_allclose(made, model.run({"x": rows})["y"])

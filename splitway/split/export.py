@@ -18,6 +18,8 @@ from splitway.wire.tensor import DATATYPES, NUMPY_DTYPES
 LITERT_FILE = "model.tflite"
 SAVED_MODEL = "saved_model"
 ENDPOINT = "serve"
+_SCOPE = "part"
+"""Around all layers: in a scope their names may begin with what none may begin with outside."""
 
 
 def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
@@ -44,7 +46,8 @@ class _Served(tf.Module):
     def _run(self, *values: Any) -> dict[str, Any]:
         part = self._part
         inside = [tf.cast(v, wire.dtype) for v, wire in zip(values, part.takes.values(), strict=True)]
-        made = zip(part.gives.items(), part.run(inside), strict=True)
+        with tf.name_scope(_SCOPE):
+            made = list(zip(part.gives.items(), part.run(inside), strict=True))
         return {name: tf.identity(tf.cast(value, wire.travels_as), name=name) for (name, wire), value in made}
 
 

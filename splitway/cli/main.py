@@ -166,8 +166,9 @@ def verify(
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
+        from splitway.cli.source import SourceOptions
 
-        allowed = command.SourceOptions(allow_legacy, custom_objects)
+        allowed = SourceOptions(allow_legacy, custom_objects)
         command.verify(models, _default_samples(samples), version, allowed, say=steps.say)
 
 

@@ -110,9 +110,7 @@ def find_steps(graph: Graph, name: str) -> tuple[int, ...]:
     found = [at for at, each in enumerate(names) if each == name]
     if not found and name in graph.nested:
         if not graph.nested[name]:
-            raise ModelError(
-                f"the nested model {name!r} only hands on what it takes: there is nothing in it to cut off"
-            )
+            raise ModelError(f"the nested model {name!r} hands on what it takes: there is nothing in it to cut off")
         return graph.nested[name]
     found = found or [at for at, each in enumerate(names) if each.endswith(f"/{name}")]
     owners = {id(graph.steps[at].owner) for at in found}

@@ -39,6 +39,9 @@ class _Served(tf.Module):
         self._part = part
         weights = {id(weight): weight for step in part.steps for weight in step.weights}
         self.kept = [getattr(weight, "value", weight) for weight in weights.values()]
+        for value in self.kept:
+            if str(getattr(value, "name", "")).startswith("_"):  # saving makes an operation of this name
+                value._handle_name = f"{_SCOPE}/{value.name}"
         self.tables = [table for step in part.steps for table in _tables(step.owner)]
         specs = [tf.TensorSpec((rows, *wire.shape), wire.travels_as, name=name) for name, wire in part.takes.items()]
         self.function = tf.function(self._run, input_signature=specs, autograph=False)

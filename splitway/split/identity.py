@@ -16,7 +16,7 @@ from splitway.errors import ModelError
 
 _VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name", "name", "trainable")
 _VOLATILE_ENDS = ("_initializer", "_regularizer", "_constraint")
-"""Of keys that say how weights came to be, or change in training; the weights themselves are part of a feature space."""
+"""Of keys that say how weights came to be, or change in training; the weights themselves are part of the space."""
 
 
 def identity_of(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:

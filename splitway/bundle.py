@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from splitway.errors import BundleError
-from splitway.manifest import EngineFile, EngineName, Manifest, Role
+from splitway.manifest import PROBABILITIES, EngineFile, EngineName, Manifest, Role
 
 MANIFEST = "stage.json"
 
@@ -102,7 +102,10 @@ def _read_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
         return ()
     path = _check_file(folder, manifest.labels, manifest.labels_sha256)
     labels = tuple(path.read_text(encoding="utf-8").splitlines())
-    classes = manifest.outputs[0].shape[-1]
+    entries = {entry.name: entry for entry in manifest.outputs}
+    if PROBABILITIES not in entries:
+        raise BundleError(f"{folder / MANIFEST} names labels, but no output {PROBABILITIES!r}")
+    classes = entries[PROBABILITIES].shape[-1]
     if len(labels) != classes:
         raise BundleError(f"{path} has {len(labels)} labels for {classes} classes")
     return labels

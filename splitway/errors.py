@@ -30,6 +30,7 @@ No class knows an HTTP status: each edge owns one table from code to its own sta
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 
@@ -147,6 +148,12 @@ class FetchError(OfflineError):
 
 class SetupError(OfflineError):
     code = "bad_setup"
+
+
+def in_one_line(error: Exception) -> str:
+    """A foreign exception's whole message without colours and line breaks, or its class where it has none."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(plain.split()) or type(error).__name__
 
 
 def first_line(error: Exception) -> str:

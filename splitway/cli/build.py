@@ -105,9 +105,9 @@ def _best_cut(graph: Graph, say: Say) -> tuple[str, ...]:
     return (best.layer,)
 
 
-def verify(models: Path, samples: Path | None, version: str | None, custom_objects: str | None, *, say: Say) -> None:
+def verify(models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say) -> None:
     """Prove bundles again."""
-    report(models, bundles.verify(models, samples, version, say, custom_objects=custom_objects))
+    report(models, bundles.verify(models, samples, version, say, allowed))
 
 
 def report(models: Path, stages: list[Manifest]) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.errors import BundleError, ModelError, ProofError, SetupError
+from splitway.cli.source import SourceOptions, load_and_show
+from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SetupError, in_one_line
 from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof, SourceModel
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
@@ -22,6 +23,7 @@ from splitway.split.cut import CutModel, cut_model
 from splitway.split.export import export_engines
 from splitway.split.graph import Part
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.split.names import unique_names
 from splitway.split.pack import SOURCE, PackPlan, pack, stage_names
 from splitway.split.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.split.prove import (
@@ -29,15 +31,18 @@ from splitway.split.prove import (
     TOLERANCE,
     Answers,
     are_probabilities,
+    are_shares,
     check_finite,
     in_batches,
     prove,
 )
-from splitway.split.source import fingerprint, load_model
+from splitway.split.source import fingerprint
 
 Say = Callable[[str], None]
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _UNCUT_BATCH = 8
+_OTHER = "output"
+"""What an output is called that has the name of probabilities and is none."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,17 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
 
 
 def _as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
-    """Call a classifier's one output what it is."""
-    if not are_probabilities(question.expected):
-        return cut, question
-    ((wire,), (array,)) = cut.parts[-1].gives.values(), question.expected.values()
-    wires = {PROBABILITIES: wire}
+    """Call a classifier's one output what it is, and an output `probabilities` that is none something else."""
+    if are_probabilities(question.expected):
+        names = [PROBABILITIES]
+    else:
+        expected = question.expected.items()
+        names = [_OTHER if n == PROBABILITIES and not are_shares(array) else n for n, array in expected]
+    wires = unique_names(list(zip(names, cut.parts[-1].gives.values(), strict=True)))
     last = replace(cut.parts[-1], gives=wires)
     cut.graph.outputs = wires
-    return replace(cut, parts=(*cut.parts[:-1], last)), replace(question, expected={PROBABILITIES: array})
+    expected_now = dict(zip(wires, question.expected.values(), strict=True))
+    return replace(cut, parts=(*cut.parts[:-1], last)), replace(question, expected=expected_now)
 
 
 def _keep_source(job: SplitJob, folder: Path, place: Path) -> SourceModel:
@@ -121,7 +129,7 @@ def _remove_empty(out: Path, names: list[str]) -> None:
 
 
 def verify(
-    models: Path, samples: Path | None, version: str | None, say: Say, *, custom_objects: str | None = None
+    models: Path, samples: Path | None, version: str | None, say: Say, allowed: SourceOptions | None = None
 ) -> list[Manifest]:
     """Prove bundles again and write the proof into their manifests.
 
@@ -132,14 +140,15 @@ def verify(
     folders, manifests = _of_one_source(models, version)
     source = manifests[0].source_model
     path = models / source.path
+    if not path.resolve().is_relative_to(models.resolve()):
+        raise BundleError(f"the uncut model {path} lies outside {models}: it is not read; split the model again")
     if not path.exists():
         raise BundleError(f"the uncut model {path} is missing; split the model again")
     if fingerprint(path) != source.sha256:
         raise BundleError(f"{path} is corrupted: its SHA-256 is not the one in the manifest; split the model again")
-    say(f"loading the uncut model {source.name}")
     preprocessing = manifests[0].preprocessing
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
-    model = load_model(path, allow_legacy=True, custom_objects=custom_objects, picture_size=size)
+    model = load_and_show(path, replace(allowed or SourceOptions(), picture_size=size), say)
     question = _ask(model, preprocessing, _sample_pixels(samples, preprocessing))
     graph = model.graph
     takes = dict(zip((entry.name for entry in manifests[0].inputs), graph.inputs.values(), strict=True))
@@ -171,8 +180,12 @@ def _ask(model: LoadedModel, preprocessing: Preprocessing | None, samples: list[
     try:
         expected = in_batches(model.run, inputs, _UNCUT_BATCH)
     except Exception as error:  # whatever the model's own layers raise
-        raise ModelError(f"the uncut model itself cannot be run: {error}") from error
+        raise ModelError(f"the uncut model itself cannot be run: {in_one_line(error)}") from error
     check_finite(expected)
+    rows = len(next(iter(inputs.values())))
+    for name, array in expected.items():
+        if array.shape[:1] != (rows,):
+            raise ModelError(f"the model gives {len(array)} rows of {name!r} for {rows}: it must give one for each")
     if preprocessing is not None:
         inputs = {PIXELS: next(iter(inputs.values()))}
     half = any(wire.dtype in ("float16", "bfloat16") for step in model.graph.steps for wire in step.gives)
@@ -186,10 +199,10 @@ def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Sa
     manifests = [bundle.manifest for bundle in bundles]
     try:
         proof = _prove(whole, bundles, question, say)
-    except ProofError as error:
+    except (ProofError, BundleError, EngineFailed) as error:
         if all(manifest.engine == "tensorflow" for manifest in manifests):
             raise
-        say(f"in LiteRT {error.detail}; trying TensorFlow")
+        say(f"in LiteRT {in_one_line(error)}; trying TensorFlow")
         manifests = [manifest.model_copy(update={"engine": "tensorflow"}) for manifest in manifests]
         again = [Bundle(b.folder, m, b.labels) for b, m in zip(bundles, manifests, strict=True)]
         proof = _prove(whole, again, question, say)
@@ -234,11 +247,11 @@ def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, eng
         folder = Path(name)
         try:
             files = export_engines(whole, folder, (engine,))
-        except ModelError:
+            update = {"outputs": last.outputs, "engine_files": files, "engine": engine}
+            uncut = InProcessStage(Bundle(folder, first.model_copy(update=update), ()))
+            return in_batches(uncut, question.inputs, _UNCUT_BATCH)
+        except (ModelError, BundleError, EngineFailed):
             return None
-        update = {"outputs": last.outputs, "engine_files": files, "engine": engine}
-        uncut = InProcessStage(Bundle(folder, first.model_copy(update=update), ()))
-        return in_batches(uncut, question.inputs, _UNCUT_BATCH)
 
 
 def _sample_pixels(samples: Path | None, preprocessing: Preprocessing | None) -> list[NDArray[np.uint8]]:

@@ -157,6 +157,7 @@ def verify(
     models: Annotated[Path, typer.Argument(help="Folder of the bundles.")] = Path("models"),
     samples: Samples = None,
     version: Annotated[str | None, typer.Option(help="Version to verify; the highest if not given.")] = None,
+    allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
@@ -165,8 +166,10 @@ def verify(
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
+        from splitway.cli.source import SourceOptions
 
-        command.verify(models, _default_samples(samples), version, custom_objects, say=steps.say)
+        allowed = SourceOptions(allow_legacy, custom_objects)
+        command.verify(models, _default_samples(samples), version, allowed, say=steps.say)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
+from splitway.errors import EngineFailed
 from splitway.runtime.engine import Arrays, load_engine
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
@@ -35,12 +36,24 @@ class InProcessStage:
         self._engine = load_engine(engine or bundle.manifest.engine, bundle, threads)
 
     def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """Return the model's outputs for n rows of its inputs."""
+        """Return the model's outputs for n rows of its inputs.
+
+        Raises:
+            EngineFailed: the model cannot be run, or gives more or fewer rows than it takes.
+        """
         space = {FEATURE_SPACE: self.manifest.feature_space}
         tensors = tuple(Tensor.of_array(entry.name, inputs[entry.name], space) for entry in self.manifest.inputs)
         body, length = build_request(InferRequest(tensors, parameters={"binary_data_output": True}))
         response = parse_response(*self._serve(body, length))
-        return {entry.name: response.output(entry.name).array for entry in self.manifest.outputs}
+        rows = len(inputs[self.manifest.inputs[0].name])
+        outputs = {entry.name: response.output(entry.name).array for entry in self.manifest.outputs}
+        for entry in self.manifest.outputs:
+            if outputs[entry.name].shape != (rows, *entry.shape[1:]):
+                raise EngineFailed(
+                    f"{self.manifest.name} gives {entry.name!r} of shape {outputs[entry.name].shape} for {rows} rows; "
+                    f"its manifest says {entry.shape}: a stage must give one row for each that it takes"
+                )
+        return outputs
 
     def _serve(self, body: bytes, length: str) -> tuple[bytes, str | None]:
         request = parse_request(body, length)

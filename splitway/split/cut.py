@@ -16,7 +16,7 @@ from splitway.split.cuts import CARRIED, why_never, why_not
 from splitway.split.graph import Graph, Part, Step, Wire
 from splitway.split.names import features_names
 
-_PICTURE_TYPES = ("uint8", "float32", "float16")
+_PICTURE_TYPES = ("uint8", "float32")
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,29 @@ def cut_model(graph: Graph, at: Sequence[str]) -> CutModel:
 
 def _befores(graph: Graph, at: Sequence[str]) -> list[tuple[frozenset[int], str]]:
     """For each cut, what runs before it, and its layer; the smallest first."""
-    positions = [find_step(graph, name) for name in at]
-    if not positions:
+    places = [(find_steps(graph, name), name) for name in at]
+    if not places:
         raise ModelError("no layer is named to cut after")
-    ordered = sorted(positions, key=lambda position: (len(graph.needed_for(position)), position))
+    needed = [
+        (frozenset[int]().union(*map(graph.needed_for, positions)), positions, name) for positions, name in places
+    ]
     befores: list[tuple[frozenset[int], str]] = []
     before: frozenset[int] = frozenset()
-    for position in ordered:
-        more = before | graph.needed_for(position)
-        name = graph.steps[position].name
+    for own, positions, named in sorted(needed, key=lambda each: (len(each[0]), each[1])):
+        more = before | own
+        name = graph.steps[positions[0]].name if len(positions) == 1 else named
         if more == before:
             raise ModelError(f"between {befores[-1][1]!r} and {name!r} there is nothing to run: name each cut once")
-        if reason := why_not(graph, position, more):
+        if reason := next((reason for at in positions if (reason := why_not(graph, at, more))), None):
             raise ModelError(f"the model cannot be cut after {name!r}: {reason}")
         before = more
         befores.append((before, name))
     return befores
 
 
-def find_step(graph: Graph, name: str) -> int:
-    """The position of the step of this name: a layer's, with or without the nested models around it, or a nested
-    model's, which stands for its last layer.
+def find_steps(graph: Graph, name: str) -> tuple[int, ...]:
+    """The position of the step of this name: a layer's, with or without the nested models around it; or those of the
+    steps that make a nested model's outputs.
 
     Raises:
         ModelError: there is none, or several; names the nearest.
@@ -107,13 +109,15 @@ def find_step(graph: Graph, name: str) -> int:
     names = [step.name for step in graph.steps]
     found = [at for at, each in enumerate(names) if each == name]
     if not found and name in graph.nested:
-        found = [graph.nested[name]]
+        if not graph.nested[name]:
+            raise ModelError(f"the nested model {name!r} hands on what it takes: there is nothing in it to cut off")
+        return graph.nested[name]
     found = found or [at for at, each in enumerate(names) if each.endswith(f"/{name}")]
     owners = {id(graph.steps[at].owner) for at in found}
     if len(owners) > 1:
         raise ModelError(f"several layers are called {name!r}: name one of {', '.join(names[at] for at in found[:4])}")
     if found:
-        return found[-1]
+        return (found[-1],)
     if name in graph.inputs:
         raise ModelError(f"{name!r} is an input of the model: there is nothing before it to cut off")
     holder = next((step for step in graph.steps if name in step.parts), None)
@@ -153,14 +157,14 @@ def feature_space(cut: CutModel, place: int, preprocessing: Preprocessing | None
     """Fingerprint all that gives the features at a cut their meaning: graph, weights, preprocessing and cut.
 
     Two features with the same fingerprint may be compared, averaged and classified together; others may not. Names of
-    layers have no part in it.
+    layers have no part in it, nor have the other cuts that are made.
 
     Args:
         cut: the model in parts.
         place: which cut, from 0.
         preprocessing: of pictures, where the model takes them.
     """
-    steps = [step for part in cut.parts[: place + 1] for step in part.steps]
+    steps = _needed_in_order(cut.graph, tuple(cut.parts[place].gives.values()))
     numbers: dict[int, int] = {}
     for wire in (*cut.graph.inputs.values(), *(wire for step in steps for wire in step.gives)):
         numbers.setdefault(wire.number, len(numbers))
@@ -170,13 +174,28 @@ def feature_space(cut: CutModel, place: int, preprocessing: Preprocessing | None
         "outputs": [numbers[wire.number] for wire in cut.parts[place].gives.values()],
         "preprocessing": preprocessing and preprocessing.model_dump(mode="json"),
     }
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for step in steps:
         for weight in step.weights:
             array = np.ascontiguousarray(weight.numpy())
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(array.tobytes())
     return f"fs:{digest.hexdigest()[:16]}"
+
+
+def _needed_in_order(graph: Graph, wanted: tuple[Wire, ...]) -> list[Step]:
+    """The steps that some tensors need, each after what it takes: the same whatever order the model has them in."""
+    maker = {wire.number: step for step in graph.steps for wire in step.gives}
+    found: dict[int, Step] = {}
+    to_see = [(maker[wire.number], False) for wire in reversed(wanted) if wire.number in maker]
+    while to_see:
+        step, has_all = to_see.pop()
+        if has_all:
+            found.setdefault(id(step), step)
+        elif id(step) not in found:
+            takes = [maker[wire.number] for wire in reversed(step.takes) if wire.number in maker]
+            to_see += [(step, True), *((each, False) for each in takes)]
+    return list(found.values())
 
 
 def _described(step: Step, numbers: dict[int, int]) -> dict[str, object]:

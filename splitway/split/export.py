@@ -18,6 +18,8 @@ from splitway.wire.tensor import DATATYPES, NUMPY_DTYPES
 LITERT_FILE = "model.tflite"
 SAVED_MODEL = "saved_model"
 ENDPOINT = "serve"
+_SCOPE = "part"
+"""Around all layers: in a scope their names may begin with what none may begin with outside."""
 
 
 def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
@@ -37,6 +39,9 @@ class _Served(tf.Module):
         self._part = part
         weights = {id(weight): weight for step in part.steps for weight in step.weights}
         self.kept = [getattr(weight, "value", weight) for weight in weights.values()]
+        for value in self.kept:
+            if str(getattr(value, "name", "")).startswith("_"):  # saving makes an operation of this name
+                value._handle_name = f"{_SCOPE}/{value.name}"
         self.tables = [table for step in part.steps for table in _tables(step.owner)]
         specs = [tf.TensorSpec((rows, *wire.shape), wire.travels_as, name=name) for name, wire in part.takes.items()]
         self.function = tf.function(self._run, input_signature=specs, autograph=False)
@@ -44,7 +49,8 @@ class _Served(tf.Module):
     def _run(self, *values: Any) -> dict[str, Any]:
         part = self._part
         inside = [tf.cast(v, wire.dtype) for v, wire in zip(values, part.takes.values(), strict=True)]
-        made = zip(part.gives.items(), part.run(inside), strict=True)
+        with tf.name_scope(_SCOPE):
+            made = list(zip(part.gives.items(), part.run(inside), strict=True))
         return {name: tf.identity(tf.cast(value, wire.travels_as), name=name) for (name, wire), value in made}
 
 

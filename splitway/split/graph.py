@@ -66,6 +66,8 @@ class Step:
     """Names of layers that run inside this one and nowhere else."""
     refusal: str | None = None
     """Why a model with it cannot be served at all."""
+    whole_numbers_below: int | None = None
+    """What it takes are whole numbers from 0 below this, such as places in a vocabulary."""
 
     @property
     def parameters(self) -> int:
@@ -80,8 +82,8 @@ class Graph:
     inputs: dict[str, Wire] = field(default_factory=dict)
     outputs: dict[str, Wire] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    nested: dict[str, int] = field(default_factory=dict)
-    """Position of the last step of each nested model, by the model's name."""
+    nested: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Positions of the steps that make the outputs of each nested model, by the model's name."""
     _wires: int = 0
 
     def wire(self, shape: Sequence[int | None], dtype: str, *, masked: bool = False) -> Wire:

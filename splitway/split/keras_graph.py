@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from splitway.errors import ModelError
 from splitway.split.graph import Graph, Step, Wire
+from splitway.split.identity import identity_of
 from splitway.split.names import unique_names
 
 _FREE = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
 """Layers that compute nothing when they serve."""
-_VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name", "name")
 _NOT_FUNCTIONAL = "the model is not functional: build it from keras.Input to be able to cut it"
 
 
@@ -95,11 +93,15 @@ class _Reader:
                 self._open(name, node, nested, takes)
 
     def _open(self, name: str, node: Any, nested: Any, takes: tuple[Wire, ...]) -> None:
-        self.wires |= {id(tensor): wire for tensor, wire in zip(nested.inputs, takes, strict=True)}
+        outside = self.wires
+        self.wires = {id(tensor): wire for tensor, wire in zip(nested.inputs, takes, strict=True)}
+        first = len(self._graph.steps)
         self.walk(nested, f"{name}/")
-        for outer, inner in zip(node.output_tensors, nested.outputs, strict=True):
-            self.wires[id(outer)] = self.wires[id(inner)]
-        self._graph.nested[name] = len(self._graph.steps) - 1
+        made = [self.wires[id(tensor)] for tensor in nested.outputs]
+        self.wires = outside
+        self.wires |= {id(tensor): wire for tensor, wire in zip(node.output_tensors, made, strict=True)}
+        steps = list(enumerate(self._graph.steps))[first:]
+        self._graph.nested[name] = tuple(at for at, step in steps if any(wire in step.gives for wire in made))
 
 
 def _nodes(model: Any) -> Iterator[Any]:
@@ -125,11 +127,12 @@ def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]
         gives,
         _runner(node),
         layer,
-        identity=_identity(node),
+        identity=identity_of(layer, [node.arguments.args, node.arguments.kwargs], node.input_tensors),
         weights=weights,
         flops=_flops(layer, weights, takes, gives),
         parts=_parts(layer),
         refusal=_refusal(layer),
+        whole_numbers_below=_whole_numbers_below(layer),
     )
 
 
@@ -158,43 +161,14 @@ def _refusal(layer: Any) -> str | None:
     return None
 
 
-def _identity(node: Any) -> dict[str, Any]:
-    layer = node.operation
-    places = {id(tensor): f"<{place}>" for place, tensor in enumerate(node.input_tensors)}
-    arguments = keras.tree.map_structure(
-        lambda value: places.get(id(value), _plain(value)), [node.arguments.args, node.arguments.kwargs]
-    )
-    config = layer.get_config() if isinstance(layer, keras.layers.Layer) else _plain_fields(layer)
-    found = {"class": type(layer).__name__, "config": _stable(config), "arguments": arguments}
-    if hasattr(layer, "get_vocabulary"):
-        found["vocabulary"] = [str(word) for word in layer.get_vocabulary()]
-    return found
-
-
-def _plain_fields(operation: Any) -> dict[str, Any]:
-    """What an operation that is no layer was told, such as its axis."""
-    fields = {key: value for key, value in vars(operation).items() if not key.startswith("_")}
-    return {key: _plain(value) for key, value in fields.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | int | float | bool | None):
-        return value
-    if isinstance(value, np.ndarray | tf.Tensor | tf.Variable | keras.Variable):
-        array = np.asarray(keras.ops.convert_to_numpy(value))
-        return [str(array.dtype), *array.shape, array.tobytes().hex()]
-    return value if isinstance(value, list | tuple | dict) else type(value).__name__
-
-
-def _stable(config: Any) -> Any:
-    """Drop what changes without changing the meaning: unset options, names and bookkeeping."""
-    if isinstance(config, dict):
-        if str(config.get("class_name")).endswith("DTypePolicy"):  # here the name is the meaning
-            return [config["class_name"], str(config["config"])]
-        return {k: _stable(v) for k, v in config.items() if v is not None and k not in _VOLATILE_KEYS}
-    if isinstance(config, list | tuple):
-        return [_stable(value) for value in config]
-    return _plain(config)
+def _whole_numbers_below(layer: Any) -> int | None:
+    """How many whole numbers from 0 a layer of words or classes has something for; None for other layers."""
+    sizes = []
+    for each in getattr(layer, "_flatten_layers", lambda: [layer])():
+        if hasattr(each, "vocabulary_size"):
+            sizes.append(int(each.vocabulary_size()))
+        sizes += [n for name in ("input_dim", "num_tokens") if isinstance(n := getattr(each, name, None), int)]
+    return min(sizes, default=None)
 
 
 def _flops(layer: Any, weights: tuple[Any, ...], takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> float:

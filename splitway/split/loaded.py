@@ -49,8 +49,7 @@ def of_keras(
     Raises:
         ModelError: it has no graph.
     """
-    model = _of_one_size(model, picture_size)
-    graph = read_keras(model)
+    graph = read_keras(_of_one_size(model, picture_size))
 
     def run(inputs: Answers) -> Answers:
         values = [inputs[name] for name in graph.inputs]
@@ -73,7 +72,9 @@ def _of_one_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or None not in inputs[0].shape[1:3] or inputs[0].shape[3] != 3:
         return model
-    fixed = keras.Input((*(known or given for known, given in zip(inputs[0].shape[1:3], size, strict=True)), 3))
+    given = inputs[0]
+    shape = (*(known or wanted for known, wanted in zip(given.shape[1:3], size, strict=True)), 3)
+    fixed = keras.Input(shape, dtype=given.dtype, name=given._keras_history.operation.name)
     try:
         return keras.models.clone_model(model, input_tensors=fixed, clone_function=lambda layer: layer)
     except ValueError as error:

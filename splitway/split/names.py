@@ -7,20 +7,27 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
+_RESERVED = ("self",)
+"""What TensorFlow calls the first argument of every function."""
 
 
 def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:
-    """Give each value its name, made of letters, digits and `_`, and told apart by a number where two are the same."""
+    """Give each value its name, made of letters, digits and `_`, and told apart by a number where two are the same.
+
+    Signatures of TensorFlow take capital and small letters for the same.
+    """
     named: dict[str, _Value] = {}
+    taken = set(_RESERVED)
     for name, value in pairs:
         plain = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "tensor"
         if plain[0].isdigit():
             plain = f"t_{plain}"
         unique, number = plain, 1
-        while unique in named:
+        while unique.lower() in taken:
             number += 1
             unique = f"{plain}_{number}"
         named[unique] = value
+        taken.add(unique.lower())
     return named
 
 

@@ -43,23 +43,27 @@ def tensor_inputs(graph: Graph, count: int) -> dict[str, NDArray[Any]]:
     return {name: _random(rng, count, wire, _known_words(graph, wire)) for name, wire in graph.inputs.items()}
 
 
-def _random(rng: np.random.Generator, count: int, wire: Wire, below: int) -> NDArray[Any]:
+def _random(rng: np.random.Generator, count: int, wire: Wire, below: int | None) -> NDArray[Any]:
     shape, dtype = (count, *(int(n or 0) for n in wire.shape)), numpy_type(wire)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)
-    if dtype.kind in "iu":
+    if dtype.kind in "iu" or below is not None:
+        if below is None:
+            below = 256 if wire.dtype == "uint8" else _WHOLE_NUMBERS
         return rng.integers(0, below, shape).astype(dtype)
     sizes = rng.uniform(0.1, 3.0, (count, *(1 for _ in wire.shape)))
     numbers: NDArray[Any] = (rng.standard_normal(shape) * sizes).astype(dtype)
     return numbers
 
 
-def _known_words(graph: Graph, wire: Wire) -> int:
-    """How many whole numbers from 0 an input may be: what the first layer that takes it has rows for."""
+def _known_words(graph: Graph, wire: Wire) -> int | None:
+    """How many whole numbers from 0 an input may be: the fewest that any layer knows which it reaches as it is."""
+    reached, sizes = {wire.number}, []
     for step in graph.steps:
-        if wire in step.takes:
-            for attribute in ("input_dim", "num_tokens"):
-                size = getattr(step.owner, attribute, None)
-                if isinstance(size, int):
-                    return size
-    return 256 if wire.dtype == "uint8" else _WHOLE_NUMBERS
+        if reached.isdisjoint(each.number for each in step.takes):
+            continue
+        if step.whole_numbers_below is not None:
+            sizes.append(step.whole_numbers_below)
+        elif not step.weights:
+            reached |= {each.number for each in step.gives}
+    return min(sizes, default=None)

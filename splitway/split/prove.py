@@ -14,6 +14,8 @@ from splitway.manifest import PROBABILITIES, Difference, Proof
 TOLERANCE = 1e-4
 HALF_PRECISION_TOLERANCE = 2e-2
 """For models that compute in 16 bits, whose every number is rounded a thousand times more coarsely."""
+SMALLEST_SCALE = 1e-3
+"""Outputs that are all smaller than this are compared as if the largest were this."""
 CLEAR_LEAD = 1e-6
 """A class that leads by less than this leads by rounding."""
 BATCH_SIZES = (1, 3, 8)
@@ -49,7 +51,7 @@ def difference(got: Answers, expected: Answers) -> Difference:
     pairs = [(np.asarray(got[name]), np.asarray(expected[name])) for name in expected]
     ulps = np.concatenate([ulp_distance(a, b).reshape(-1) for a, b in pairs])
     top1 = None
-    if PROBABILITIES in expected:
+    if PROBABILITIES in expected and are_shares(expected[PROBABILITIES]):
         top1 = bool((got[PROBABILITIES].argmax(axis=1) == expected[PROBABILITIES].argmax(axis=1)).all())
     return Difference(
         max_abs=max(float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) for a, b in pairs),
@@ -64,6 +66,11 @@ def are_probabilities(outputs: Answers) -> bool:
     if len(outputs) != 1:
         return False
     (array,) = outputs.values()
+    return are_shares(array)
+
+
+def are_shares(array: NDArray[Any]) -> bool:
+    """Whether an output is, row by row, a share for each class."""
     if array.ndim != 2 or array.shape[1] < 2 or not np.issubdtype(array.dtype, np.floating):
         return False
     coarse = 1e-2 if array.dtype == np.float16 else 1e-3
@@ -100,8 +107,8 @@ def prove(
         same_engine: what the uncut model gives in the engine that serves, where it can be had.
         inputs: what all of them were given.
         engine: which one that is.
-        tolerance: the largest difference from `expected` that is allowed; of outputs that reach beyond 1, as a share
-            of the largest.
+        tolerance: the largest difference from `expected` that is allowed: of probabilities as it is, of other floats
+            as a share of the largest (or of 1e-3 where all are smaller). Whole numbers must be equal.
 
     Raises:
         ProofError: an output differs by more, or another class is clearly first.
@@ -129,16 +136,27 @@ def _check(got: Answers, expected: Answers, tolerance: float) -> float:
     for name, wanted in expected.items():
         if got[name].shape != wanted.shape:
             raise ProofError(f"the pieces give {name!r} of shape {got[name].shape}, the uncut model {wanted.shape}")
-        allowed = tolerance * max(1.0, float(np.abs(wanted.astype(np.float64)).max()))
+        if not np.issubdtype(wanted.dtype, np.floating):
+            if not np.array_equal(got[name], wanted):
+                raise ProofError(f"the pieces differ from the uncut model in {name!r}, which must be equal exactly")
+            continue
+        allowed = _allowed(name, wanted, tolerance)
         most = max(most, allowed)
         found = float(np.abs(got[name].astype(np.float64) - wanted.astype(np.float64)).max())
         if not found <= allowed:
             raise ProofError(
                 f"the pieces differ from the uncut model by {found:.3g} in {name!r}; at most {allowed:.3g} is allowed"
             )
-    if PROBABILITIES in expected:
+    if PROBABILITIES in expected and are_shares(expected[PROBABILITIES]):
         wanted = expected[PROBABILITIES].astype(np.float64)
         chosen = np.take_along_axis(wanted, got[PROBABILITIES].argmax(axis=1)[:, None], axis=1)[:, 0]
         if (wanted.max(axis=1) - chosen > CLEAR_LEAD).any():
             raise ProofError("the pieces name another class first than the uncut model for at least one input")
     return most
+
+
+def _allowed(name: str, wanted: NDArray[Any], tolerance: float) -> float:
+    """The tolerance itself for probabilities; of other numbers, that share of the largest."""
+    if name == PROBABILITIES and are_shares(wanted):
+        return tolerance
+    return tolerance * max(SMALLEST_SCALE, float(np.abs(wanted.astype(np.float64)).max()))

@@ -81,10 +81,9 @@ def fingerprint(path: Path) -> str:
 def _refuse_code(path: Path) -> None:
     """Raise ModelError, before anything is built from it, if a model's description holds a Lambda or is unreadable."""
     try:
-        config = _config(path)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        name = _lambda_in(_config(path))
+    except Exception as error:  # whatever zipfile, zlib, json and h5py stumble over, nesting too deep for them included
         raise ModelError(f"{path} cannot be loaded: it is damaged or no Keras model ({first_line(error)})") from error
-    name = _lambda_in(config)
     if name is not None:
         raise ModelError(
             f"{path}: layer {name!r} is a Lambda: it carries code, and code is not taken from a model file; "

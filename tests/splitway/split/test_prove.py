@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -109,3 +111,35 @@ def test_the_inputs_are_the_same_each_time_and_hold_the_samples() -> None:
     first, second = (picture_inputs([sample], PREPROCESSING) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first[0], sample)
+
+
+@pytest.mark.parametrize(
+    ("got", "wanted", "says"),
+    [
+        (np.zeros((9, 2), np.float32), np.full((9, 2), 9e-5, np.float32), "by 9e-05 in 'y'"),
+        (np.full(9, 30001), np.full(9, 30000), "must be equal exactly"),
+        (np.zeros(9, bool), np.ones(9, bool), "must be equal exactly"),
+        (np.full((9, 1), 350.05, np.float32), np.full((9, 1), 350, np.float32), r"at most 0\.035 is allowed"),
+    ],
+)
+def test_what_is_no_proof(got: NDArray[Any], wanted: NDArray[Any], says: str) -> None:
+    with pytest.raises(ProofError, match=says):
+        prove(lambda x: {"y": got[: len(x["x"])]}, {"y": wanted}, None, {"x": np.zeros((9, 1))}, "litert")
+
+
+def test_logits_may_differ_by_a_share_and_whole_numbers_not_at_all() -> None:
+    wanted = {"y": np.full((9, 1), 350, np.float32), "ids": np.full(9, 30000)}
+
+    def served(inputs: Answers) -> Answers:
+        rows = len(inputs["x"])
+        return {"y": wanted["y"][:rows] + np.float32(0.03), "ids": wanted["ids"][:rows]}
+
+    assert prove(served, wanted, None, {"x": np.zeros((9, 1))}, "litert").tolerance == pytest.approx(0.035)
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 2, 3, 1), (9, 4)])
+def test_an_output_called_probabilities_need_not_be_any(shape: tuple[int, ...]) -> None:
+    wanted = {"probabilities": np.full(shape, 3, np.float32)}
+    inputs = {"x": np.zeros((9, 1))}
+    proof = prove(lambda x: {"probabilities": wanted["probabilities"][: len(x["x"])]}, wanted, None, inputs, "litert")
+    assert proof.against_uncut.top1_equal is None

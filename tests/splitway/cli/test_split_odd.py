@@ -1,0 +1,155 @@
+"""`splitway split` and `verify` on odd models: split where they can be served, else one line and nothing left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from splitway.bundle import load_bundle, read_manifest, write_manifest
+from splitway.cli import bundles
+from splitway.cli.source import SourceOptions
+from splitway.errors import BundleError, EngineFailed, ModelError, SplitwayError
+from splitway.runtime.inprocess import InProcessStage
+from splitway.split.graph import Graph
+from splitway.split.keras_graph import read_keras
+from splitway.split.loaded import of_keras
+from splitway.split.names import unique_names
+from splitway.split.proof_inputs import tensor_inputs
+from splitway.split.source import load_model
+from tests.splitway.cli.test_split import saved, split_here
+
+layers = keras.layers
+
+
+def small(*, hidden: str = "h", **given: Any) -> keras.Model:
+    x = keras.Input((4,), **given)
+    return keras.Model(x, layers.Dense(2, name="top")(layers.Dense(3, name=hidden)(x)))
+
+
+def embedded(dtype: str, words: Callable[[Any], Any] = lambda x: x) -> keras.Model:
+    x = keras.Input((5,), dtype=dtype)
+    flat = layers.Flatten(name="f")(layers.Embedding(3, 4)(words(x)))
+    return keras.Model(x, layers.Dense(2)(flat))
+
+
+def test_a_model_that_folds_its_batch_is_one_line(tmp_path: Path) -> None:
+    x = keras.Input((4, 3))
+    folded = layers.Dense(3, name="h")(keras.ops.reshape(x, (-1, 3)))
+    whole = keras.ops.reshape(layers.Dense(2)(folded), (-1, 8))
+    for outputs, says in ((layers.Dense(2)(folded), "must give one for each"), (whole, "one row for each")):
+        with pytest.raises(SplitwayError, match=says) as raised:
+            split_here(saved(keras.Model(x, outputs), tmp_path / "m.keras"), tmp_path / "m", "h")
+        assert "\n" not in raised.value.detail
+        assert not (tmp_path / "m").exists()
+
+
+def test_pictures_of_any_size_keep_their_type_and_name() -> None:
+    x = keras.Input((None, None, 3), dtype="uint8", name="img")
+    doubled = keras.ops.cast(x * 2, "float32")  # in uint8, as its author has it, 400 is 144
+    model = keras.Model(x, layers.GlobalAveragePooling2D()(doubled))
+    loaded = of_keras(model, "m", picture_size=(4, 4))
+    ((name, wire),) = loaded.graph.inputs.items()
+    assert (name, wire.dtype, wire.shape) == ("img", "uint8", (4, 4, 3))
+    (answer,) = loaded.run({"img": np.full((1, 4, 4, 3), 200, np.uint8)}).values()
+    np.testing.assert_array_equal(answer, np.full((1, 3), 144))
+
+
+@pytest.mark.parametrize(
+    "model", [embedded("float32"), embedded("int32", lambda x: x[:, 1:]), embedded("float32", layers.Reshape((5, 1)))]
+)
+def test_words_stay_in_the_vocabulary(model: keras.Model) -> None:
+    (words,) = tensor_inputs(read_keras(model), 20).values()
+    assert set(np.unique(words)) == {0, 1, 2}
+
+
+def test_a_model_that_cannot_be_run_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(_: Graph, count: int) -> dict[str, Any]:
+        return {"x": np.full((count, 5), 9, np.int32)}
+
+    monkeypatch.setattr(bundles, "tensor_inputs", too_large)
+    x = keras.Input((5,), dtype="int32", name="x")
+    model = keras.Model(x, layers.Dense(2)(layers.Flatten(name="f")(layers.Embedding(3, 4)(x))))
+    with pytest.raises(ModelError, match=r"the uncut model itself cannot be run: .*is not in") as raised:
+        split_here(saved(model, tmp_path / "m.keras"), tmp_path / "m", "f")
+    assert not {"\n", "\x1b"} & set(raised.value.detail)
+
+
+def test_verify_asks_for_the_consents_that_split_asks_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = saved(small(), tmp_path / "m.h5"), tmp_path / "m"
+    split_here(path, out, "h", source=SourceOptions(allow_legacy=True))
+    with pytest.raises(ModelError, match="taken with --allow-legacy only"):
+        bundles.verify(out, None, None, lambda _: None)
+    capfd.readouterr()
+    bundles.verify(out, None, None, lambda _: None, SourceOptions(allow_legacy=True))
+    assert "SHA-256" in capfd.readouterr().err
+    for stage in ("feature_extractor", "classifier"):
+        manifest = read_manifest(out / stage / "1")
+        source = manifest.source_model.model_copy(update={"path": "../m.h5"})
+        write_manifest(out / stage / "1", manifest.model_copy(update={"source_model": source}))
+    with pytest.raises(BundleError, match="lies outside"):
+        bundles.verify(out, None, None, lambda _: None, SourceOptions(allow_legacy=True))
+
+
+def test_an_output_called_probabilities_that_is_none_is_called_something_else(tmp_path: Path) -> None:
+    x = keras.Input((4,))
+    scalar = layers.Reshape((), name="probabilities")(layers.Dense(1)(layers.Dense(3, name="h")(x)))
+    head, _ = split_here(saved(keras.Model(x, scalar), tmp_path / "m.keras"), tmp_path / "m", "h")
+    assert [entry.name for entry in head.outputs] == ["output"]
+
+
+def test_labels_are_those_of_the_probabilities(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\n")
+    x = keras.Input((4,))
+    hidden = layers.Dense(3, name="h")(x)
+    outputs = {"aux": layers.Dense(5)(hidden), "probabilities": layers.Dense(2, "softmax")(hidden)}
+    split_here(saved(keras.Model(x, outputs), tmp_path / "m.keras"), tmp_path / "m", "h", labels=labels)
+    assert load_bundle(tmp_path / "m" / "classifier" / "1").labels == ("a", "b")
+
+
+def test_names_that_tensorflow_does_not_take_are_changed(tmp_path: Path) -> None:
+    assert list(unique_names([("X", 1), ("x", 2), ("self", 3)])) == ["X", "x_2", "self_2"]
+    model = small(hidden="_hidden", name="self")
+    _, extractor = split_here(saved(model, tmp_path / "m.keras"), tmp_path / "m", "_hidden")
+    assert [entry.name for entry in extractor.inputs] == ["self_2"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bad"), NotImplementedError("zip"), RecursionError(), EOFError()])
+def test_whatever_a_damaged_file_raises_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(_: Path) -> Any:
+        raise error
+
+    path = saved(small(), tmp_path / "m.keras")
+    monkeypatch.setattr("splitway.split.source._config", broken)
+    with pytest.raises(ModelError, match="damaged or no Keras model"):
+        load_model(path)
+
+
+def test_pictures_in_16_bits_are_split_as_tensors(tmp_path: Path) -> None:
+    x = keras.Input((8, 8, 3), dtype="float16")
+    model = keras.Model(x, layers.Dense(2)(layers.Flatten(name="f")(layers.Conv2D(2, 3)(x))))
+    _, extractor = split_here(saved(model, tmp_path / "m.keras"), tmp_path / "m", "f")
+    assert (extractor.preprocessing, extractor.inputs[0].datatype) == (None, "FP16")
+
+
+@pytest.mark.parametrize("error", [BundleError("cannot be loaded by LiteRT"), EngineFailed("could not run")])
+def test_what_litert_cannot_load_or_run_is_served_by_tensorflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: SplitwayError
+) -> None:
+    real = InProcessStage
+
+    def stage(bundle: Any) -> Any:
+        if bundle.manifest.engine == "litert":
+            raise error
+        return real(bundle)
+
+    monkeypatch.setattr(bundles, "InProcessStage", stage)
+    manifests = split_here(saved(small(), tmp_path / "m.keras"), tmp_path / "m", "h")
+    assert {manifest.engine for manifest in manifests} == {"tensorflow"}

@@ -62,6 +62,8 @@ class Step:
     weights: tuple[Any, ...] = ()
     flops: float = 0.0
     """Of one row, estimated."""
+    together: Callable[[Sequence[Wire], Sequence[Wire], Sequence[Any]], list[Any]] | None = None
+    """Runs all steps between some wires and others at once, where that is better than one by one."""
     parts: frozenset[str] = frozenset()
     """Names of layers that run inside this one and nowhere else."""
     refusal: str | None = None
@@ -128,6 +130,9 @@ class Part:
 
     def run(self, values: Sequence[Any]) -> list[Any]:
         """The tensors of `takes`, in that order, to those of `gives`."""
+        together = self.steps[0].together if self.steps else None
+        if together is not None:
+            return together(list(self.takes.values()), list(self.gives.values()), values)
         known = {wire.number: value for wire, value in zip(self.takes.values(), values, strict=True)}
         for step in self.steps:
             made = step.run([known[wire.number] for wire in step.takes])

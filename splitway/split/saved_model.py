@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -91,14 +91,14 @@ def _signature(folder: Path, loaded: Any) -> Any:
 
 def _read(frozen: Any, arguments: list[str], outputs: list[str]) -> Graph:
     graph = Graph()
+    whole = _Whole(frozen.graph)
     wires: dict[str, Wire] = {}
     for tensor in frozen.inputs:
-        wires[tensor.name] = graph.wire(_shape(tensor), tensor.dtype.name)
+        wires[tensor.name] = whole.know(graph.wire(_shape(tensor), tensor.dtype.name), tensor)
     names = arguments + [tensor.op.name for tensor in frozen.inputs[len(arguments) :]]
     graph.inputs = unique_names([(n, wires[t.name]) for n, t in zip(names, frozen.inputs, strict=True)])
     constant = _constants(frozen.graph)
     described = Described(frozen.graph)
-    whole = _Whole(frozen.graph)
     uses: Counter[str] = Counter()
     for scope in _scopes(frozen.graph, constant):
         uses[scope.name] += 1
@@ -169,7 +169,8 @@ def _step(
     takes = tuple(wires[t.name] for t in taken)
     for tensor in given:
         known = tensor.shape.rank is not None
-        wires[tensor.name] = graph.wire(_shape(tensor) if known else [None, None], tensor.dtype.name)
+        wire = graph.wire(_shape(tensor) if known else [None, None], tensor.dtype.name)
+        wires[tensor.name] = whole.know(wire, tensor)
     gives = tuple(wires[t.name] for t in given)
     computes, values = described.step(taken, given)
     weights = tuple(_Weight(value) for value in values)
@@ -178,8 +179,9 @@ def _step(
         scope.operations[-1].type,
         takes,
         gives,
-        whole.runner(taken, given),
+        partial(whole.run, takes, gives),
         scope,
+        together=whole.run,
         identity={"computes": computes},
         weights=weights,
         flops=_flops(weights, gives),
@@ -197,7 +199,7 @@ def _flops(weights: tuple[_Weight, ...], gives: tuple[Wire, ...]) -> float:
 
 
 class _Whole:
-    """The graph, imported once when a step is first run; each step is taken out of it.
+    """The graph, imported once when something of it is first run; steps that run together are taken out of it as one.
 
     What only has to run before something else is left away: it has no part in the values, for all that reaches out of
     the model has been refused.
@@ -206,9 +208,26 @@ class _Whole:
     def __init__(self, graph: Any) -> None:
         self._graph = graph
         self._wrapped: Any = None
+        self._tensors: dict[int, str] = {}
+        self._pruned: dict[Any, Any] = {}
 
-    def prune(self, taken: list[Any], given: list[Any]) -> Any:
-        """A function from some tensors to others."""
+    def know(self, wire: Wire, tensor: Any) -> Wire:
+        """Remember which tensor a wire stands for."""
+        self._tensors[wire.number] = tensor.name
+        return wire
+
+    def run(self, takes: Sequence[Wire], gives: Sequence[Wire], values: Sequence[Any]) -> list[Any]:
+        """Run what lies between some tensors and others; it is taken out of the graph when it is first run."""
+        passed = {wire.number: value for wire, value in zip(takes, values, strict=True)}
+        made = [wire for wire in gives if wire.number not in passed]
+        key = tuple(passed), tuple(wire.number for wire in made)
+        if key not in self._pruned:
+            self._pruned[key] = self._prune(*key)
+        if made:
+            passed |= {w.number: v for w, v in zip(made, self._pruned[key](*values), strict=True)}
+        return [passed[wire.number] for wire in gives]
+
+    def _prune(self, taken: Sequence[int], given: Sequence[int]) -> Any:
         if self._wrapped is None:
             definition = self._graph.as_graph_def()
             for node in definition.node:
@@ -218,16 +237,5 @@ class _Whole:
             imported = partial(tf.graph_util.import_graph_def, definition, name="")
             self._wrapped = tf.compat.v1.wrap_function(imported, [])
         find = self._wrapped.graph.get_tensor_by_name
-        return self._wrapped.prune([find(t.name) for t in taken], [find(t.name) for t in given])
-
-    def runner(self, taken: list[Any], given: list[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        """Runs some of the operations; taken out of the graph when they are first run."""
-        pruned: list[Any] = []
-
-        def run(values: Sequence[Any]) -> Sequence[Any]:
-            if not pruned:
-                pruned.append(self.prune(taken, given))
-            made: Sequence[Any] = pruned[0](*values)
-            return made
-
-        return run
+        ends = [[find(self._tensors[number]) for number in numbers] for numbers in (taken, given)]
+        return self._wrapped.prune(*ends)

@@ -184,3 +184,17 @@ def test_what_waits_for_a_condition_can_be_cut(tmp_path: Path) -> None:
     rows = np.ones((2, 4), np.float32)
     (made,) = through(cut_model(model.graph, ["one"]), rows)
     np.testing.assert_allclose(made, model.run({"x": rows})["y"])
+
+
+def test_a_model_of_many_layers_is_cut_in_the_middle(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(1)
+    model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), include_top=False)
+    model.export(tmp_path / "saved", verbose=False)
+    loaded = load_model(tmp_path / "saved")
+    cuts = [cut for cut in find_cuts(loaded.graph) if cut.why_not is None and len(cut.tensors) == 2]
+    middle = min(cuts, key=lambda cut: abs(cut.flops_before - 0.5))
+    pixels = pictures(32, 32, 3)
+    got = through(cut_model(loaded.graph, [middle.layer]), pixels)[0]
+    np.testing.assert_allclose(got, model(pixels, training=False).numpy(), atol=1e-5)

@@ -86,7 +86,8 @@ def bodies_of(models: Path) -> list[str]:
     try:
         return [body.manifest.name for body in find_chain(models).bodies]
     except BundleError:
-        roles = {found.manifest.role for name in _names(models) for found in _every_version(models / name)}
+        names = _names(models) if models.is_dir() else []
+        roles = {found.manifest.role for name in names for found in _every_version(models / name)}
         if not {"extractor", "head"} <= roles or "body" in roles:
             raise
         return []

@@ -113,9 +113,9 @@ class Pipeline:
             Overloaded: at once, before any stage is called, if too many requests are under way.
             SplitwayError: the stage that failed is named in it.
         """
-        order = self._order(task)
-        await self.admission.enter(task.context.deadline)
+        await self.admission.enter(task.context.deadline)  # first, for a refusal must cost next to nothing
         try:
+            order = self._order(task)
             return await (self._run(order) if order.instead is None else self._try(order, order.instead))
         finally:
             self.admission.leave()

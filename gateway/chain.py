@@ -13,7 +13,7 @@ from typing import Any
 from gateway.attempt import ATTEMPT_HEADER, CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.inventory import IMAGE, ServedModel
-from gateway.routes import EXTRACTOR, NoChain, Pins, Router, Target, Want
+from gateway.routes import EXTRACTOR, RELEASE_HEADER, NoChain, Pins, Router, Target, Want
 from gateway.stage_client import Errand, HopAnswer, HopTimings, StageClient
 from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
 from splitway.wire.tensor import Tensor
@@ -108,7 +108,7 @@ class ChainAnswer:
         attempts = max(a.attempts for a in (*self.features.answers.values(), *self.heads.values()))
         headers = {ATTEMPT_HEADER: str(attempts)}
         if self.release is not None:
-            headers["x-splitway-release"] = self.release
+            headers[RELEASE_HEADER] = self.release
         if self.features.cache is not None:
             headers["cache-status"] = self.features.cache.header
         return headers

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
 from gateway.problems import MEDIA_TYPE, STATUSES
-from gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER, RELEASE_HEADER
+from gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
+from gateway.routes import RELEASE_HEADER
 
 
 class PredictionModel(BaseModel):

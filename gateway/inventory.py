@@ -70,16 +70,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Tensor(_Part):
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-    @property
-    def spec(self) -> TensorSpec:
-        return TensorSpec(self.name, self.datatype, self.shape)
-
-
 class _Entry(_Part):
     """A version that can be called."""
 
@@ -90,8 +80,8 @@ class _Entry(_Part):
     role: Literal["extractor", "body", "head"]
     feature_space: str | None = None
     gives_space: str | None = None
-    inputs: tuple[_Tensor, ...] = ()
-    outputs: tuple[_Tensor, ...] = ()
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
     def model_served(self) -> ServedModel:
         """Raises ValueError where the role leaves no sense in the spaces."""
@@ -100,10 +90,8 @@ class _Entry(_Part):
         gives = self.feature_space if is_extractor else self.gives_space
         if (takes is None) != is_extractor or (gives is None) != (self.role == "head"):
             raise ValueError(f"{self.role} {self.name} {self.version} does not say its feature spaces")
-        inputs, outputs = (tuple(tensor.spec for tensor in each) for each in (self.inputs, self.outputs))
-        return ServedModel(
-            self.name, self.version, self.role, self.is_default, self.state, takes, gives, inputs, outputs
-        )
+        known = (self.name, self.version, self.role, self.is_default, self.state)
+        return ServedModel(*known, takes, gives, self.inputs, self.outputs)
 
 
 class _Inventory(_Part):

@@ -16,6 +16,8 @@ from splitway.errors import InvalidInput, Unavailable
 DEFAULT_HEAD = "classifier"
 ALL_HEADS = ("*",)
 EXTRACTOR = "feature_extractor"
+RELEASE_HEADER = "x-splitway-release"
+"""Names a request's release, and says whose an answer is."""
 Target = Mapping[str, ServedModel]
 """The replicas that can do what is asked, by address, and the version that is to be called on each."""
 _MEMO_ENTRIES = 1024

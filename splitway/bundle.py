@@ -7,6 +7,7 @@ whole, so that a half-made one is never seen.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from splitway.errors import BundleError
-from splitway.manifest import PROBABILITIES, EngineFile, EngineName, Manifest, Role
+from splitway.manifest import PROBABILITIES, VERSION, EngineFile, EngineName, Manifest, Role
 
 MANIFEST = "stage.json"
 
@@ -118,7 +119,7 @@ def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
         BundleError: there is none; the line says where it was looked for and how to make one.
     """
     folder = models / stage
-    versions = [path.name for path in _versions(folder)]
+    versions = [path.name for path in version_folders(folder)]
     if version is None and versions:
         version = versions[0]
     if version is None or version not in versions:
@@ -127,9 +128,12 @@ def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
     return folder / version
 
 
-def _versions(stage: Path) -> list[Path]:
-    """The folders of a stage's versions, the newest first."""
-    found = [p for p in stage.iterdir() if p.name.isdigit()] if stage.is_dir() else []
+def version_folders(stage: Path) -> list[Path]:
+    """The folders of a stage's versions, the newest first; none where there is no such stage. Raises OSError."""
+    try:
+        found = [path for path in stage.iterdir() if re.fullmatch(VERSION, path.name) and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     return sorted(found, key=lambda folder: int(folder.name), reverse=True)
 
 

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from splitway.wire.tensor import TensorSpec
 
+SAVED_MODEL = "saved_model"
+"""The folder in a bundle that the TensorFlow engine reads."""
+ENDPOINT = "serve"
+"""The one signature of every engine file."""
 EXTRACTOR = "feature_extractor"
 HEAD = "classifier"
 """The head that answers where none is named."""

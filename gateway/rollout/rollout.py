@@ -13,12 +13,11 @@ from gateway.resilience.chance import Chance
 from gateway.rollout.file import ReleaseFile
 from gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from gateway.rollout.share import in_share
-from gateway.routes import Pins, Want
+from gateway.routes import RELEASE_HEADER, Pins, Want
 from splitway.errors import InvalidInput, SetupError
 from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock
 
-RELEASE_HEADER = "x-splitway-release"
 KEY_HEADER = "x-splitway-key"
 CANARY_HEADER = "x-splitway-canary"
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest
+from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest, version_folders
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR, HEAD, Manifest
 
@@ -64,11 +64,11 @@ def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, s
         BundleError: a bundle is missing, or no way leads to a head; the line says what is.
     """
     begin = find_bundle(models, EXTRACTOR, extractor)
-    versions = [begin.name] if extractor is not None else _newest_first(models / EXTRACTOR)
+    versions = [begin] if extractor is not None else version_folders(models / EXTRACTOR)
     first_error: BundleError | None = None
     for version in versions:
         try:
-            return _from(models, models / EXTRACTOR / version, heads or {})
+            return _from(models, version, heads or {})
         except BundleError as error:
             first_error = first_error or error
     raise first_error or BundleError(f"{begin} is no bundle")
@@ -143,14 +143,10 @@ def _names(models: Path) -> list[str]:
     return sorted(path.name for path in models.iterdir() if path.is_dir() and path.name.isidentifier())
 
 
-def _newest_first(folder: Path) -> list[str]:
-    return sorted((path.name for path in folder.iterdir() if path.name.isdigit()), key=int, reverse=True)
-
-
 def _every_version(folder: Path) -> list[Found]:
     """The versions whose manifests can be read, newest first."""
     found = []
-    for version in _newest_first(folder):
+    for version in version_folders(folder):
         with contextlib.suppress(BundleError):
-            found.append(Found(folder / version, read_manifest(folder / version)))
+            found.append(Found(version, read_manifest(version)))
     return found

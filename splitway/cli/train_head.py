@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.bundle import version_folders
 from splitway.cli.console import Steps
 from splitway.cli.extract import Extracted, Hop, extract
 from splitway.cli.launch import GATEWAY, RUN_FILE
@@ -73,8 +74,8 @@ def prepare(job: HeadJob, steps: Steps) -> Lesson:
 
 def _target(job: HeadJob) -> Path:
     folder = job.models / job.name
-    there = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-    version = job.version or str(max(there, default=0) + 1)
+    there = version_folders(folder)
+    version = job.version or str(int(there[0].name) + 1 if there else 1)
     check_version(version)
     if (folder / version).exists():
         raise BundleError(f"{folder / version} is there already; leave --version out for the next free one")

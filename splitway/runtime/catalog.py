@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import MANIFEST, read_manifest
+from splitway.bundle import MANIFEST, read_manifest, version_folders
 from splitway.errors import BundleError
-from splitway.manifest import EXTRACTOR, NAME, VERSION, Role
+from splitway.manifest import EXTRACTOR, NAME, Role
 from splitway.releases import read_releases
 
-_VERSION = re.compile(VERSION)
 _NAME = re.compile(NAME)
 Versions = Mapping[str, "Found"]
 """By number."""
@@ -82,19 +81,15 @@ def newest_first(versions: Iterable[str]) -> list[str]:
 
 
 def _versions(folder: Path) -> dict[str, Found]:
-    try:
-        folders = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return {path.name: Found(path, _digest(path), _files(path)) for path in folders}
+    return {path.name: Found(path, _digest(path), _files(path)) for path in version_folders(folder)}
 
 
 def _has_role(folder: Path, role: Role) -> bool:
     """Whether the newest bundle whose manifest can be read has this role."""
     with contextlib.suppress(OSError):
-        for version in newest_first(path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name)):
+        for version in version_folders(folder):
             with contextlib.suppress(BundleError):
-                return read_manifest(folder / version).role == role
+                return read_manifest(version).role == role
     return False
 
 

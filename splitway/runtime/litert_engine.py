@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, EngineFailed
+from splitway.manifest import ENDPOINT
 from splitway.runtime.engine import Arrays
-
-ENDPOINT = "serve"
-"""The signature that the splitter writes."""
 
 
 class LiteRTEngine:

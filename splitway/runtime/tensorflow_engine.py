@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, EngineFailed
+from splitway.manifest import ENDPOINT, SAVED_MODEL
 from splitway.runtime.engine import Arrays
-
-SAVED_MODEL = "saved_model"
-ENDPOINT = "serve"
 
 
 class TensorFlowEngine:

@@ -58,7 +58,8 @@ def find_cuts(graph: Graph) -> list[CutOption]:
     """Return a cut for each layer, in the order in which they run."""
     work = [step.flops for step in graph.steps]
     parameters = _parameters(graph, range(len(graph.steps)))
-    return [_option(graph, at, work, parameters) for at in range(len(graph.steps))]
+    never = why_never(graph)
+    return [_option(graph, at, work, parameters, never) for at in range(len(graph.steps))]
 
 
 def ranked(cuts: list[CutOption]) -> list[CutOption]:
@@ -89,7 +90,7 @@ def _parameters(graph: Graph, positions: Iterable[int]) -> int:
     return sum(owners.values())
 
 
-def _option(graph: Graph, at_step: int, work: list[float], parameters: int) -> CutOption:
+def _option(graph: Graph, at_step: int, work: list[float], parameters: int, never: str | None) -> CutOption:
     step = graph.steps[at_step]
     before = graph.needed_for(at_step)
     after = set(range(len(graph.steps))) - before
@@ -105,7 +106,7 @@ def _option(graph: Graph, at_step: int, work: list[float], parameters: int) -> C
         _parameters(graph, before) / max(1, parameters),
         wire_ms,
         wire_ms + sum(work[at] for at in after) / FLOPS_PER_MS,
-        why_never(graph) or why_not(graph, at_step, before),
+        never or why_not(graph, at_step, before),
     )
 
 

@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from splitway.bundle import engine_file_entry
 from splitway.errors import ModelError, SetupError, first_line
-from splitway.manifest import EngineFile, EngineName, TensorEntry
+from splitway.manifest import ENDPOINT, SAVED_MODEL, EngineFile, EngineName, TensorEntry
 from splitway.split.graph import Part, Wire
-from splitway.wire.tensor import DATATYPES, NUMPY_DTYPES
+from splitway.wire.tensor import DATATYPES
 
 LITERT_FILE = "model.tflite"
-SAVED_MODEL = "saved_model"
-ENDPOINT = "serve"
 _SCOPE = "part"
 """Around all layers: in a scope their names may begin with what none may begin with outside."""
 
 
 def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
     """What a manifest says of the tensors at an end of a part."""
-    by_numpy = {str(dtype): name for dtype, name in DATATYPES.items()}
     return tuple(
-        TensorEntry(name=name, datatype=by_numpy[wire.travels_as], shape=(-1, *(int(n or 0) for n in wire.shape)))
+        TensorEntry(
+            name=name, datatype=DATATYPES[np.dtype(wire.travels_as)], shape=(-1, *(int(n or 0) for n in wire.shape))
+        )
         for name, wire in wires.items()
     )
 
@@ -107,8 +107,3 @@ def export_engines(part: Part, folder: Path, engines: tuple[EngineName, ...]) ->
         written = sorted(path for path in saved_model.rglob("*") if path.is_file())
         files += [engine_file_entry(folder, path, "tensorflow") for path in written]
     return tuple(files)
-
-
-def numpy_type(wire: Wire) -> Any:
-    """The numpy type in which a tensor travels."""
-    return NUMPY_DTYPES[entries({"x": wire})[0].datatype]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import keras
@@ -59,7 +60,9 @@ def _functional(model: Any) -> Any:
     return model if plain and getattr(model, "_nodes_by_depth", None) else None
 
 
+@cache
 def _functional_call() -> Any:
+    """How a functional model calls itself; looked up on one, for its class has no public name."""
     pixels = keras.Input((1,))
     return type(keras.Model(pixels, pixels)).call
 

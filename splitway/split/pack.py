@@ -61,7 +61,7 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> list[Manifest]:
+def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
     """Fill an empty folder for each part with its bundle.
 
     Raises:
@@ -71,14 +71,13 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> list[M
     _check_labels(cut, plan.labels)
     cuts = len(cut.layers)
     spaces = [feature_space(cut, place, plan.preprocessing) for place in range(cuts)]
-    manifests = []
     for place, (name, part, folder) in enumerate(
         zip(stage_names(len(cut.parts), plan.head), cut.parts, folders, strict=True)
     ):
         say(f"exporting {name}")
         role: Role = "extractor" if place == 0 else "head" if place == cuts else "body"
         files, engine = _export(part, folder, name, say)
-        nearest = min(place, cuts - 1) if role == "extractor" else place - 1
+        nearest = max(0, place - 1)
         manifest = Manifest(
             name=name,
             version=plan.version,
@@ -97,8 +96,6 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> list[M
             **(write_labels(plan.labels, folder) if role == "head" else {}),
         )
         write_manifest(folder, manifest)
-        manifests.append(manifest)
-    return manifests
 
 
 def _check_labels(cut: CutModel, labels: list[str] | None) -> None:

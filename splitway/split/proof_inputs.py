@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from splitway.manifest import Preprocessing
 from splitway.preprocessing import to_model_input
-from splitway.split.export import numpy_type
 from splitway.split.graph import Graph, Wire
 
 _SEED = 20_261_122
@@ -44,7 +43,7 @@ def tensor_inputs(graph: Graph, count: int) -> dict[str, NDArray[Any]]:
 
 
 def _random(rng: np.random.Generator, count: int, wire: Wire, below: int | None) -> NDArray[Any]:
-    shape, dtype = (count, *(int(n or 0) for n in wire.shape)), numpy_type(wire)
+    shape, dtype = (count, *(int(n or 0) for n in wire.shape)), np.dtype(wire.travels_as)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)
     if dtype.kind in "iu" or below is not None:

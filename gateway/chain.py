@@ -12,8 +12,8 @@ from typing import Any
 
 from gateway.attempt import ATTEMPT_HEADER, CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
-from gateway.inventory import IMAGE, ServedModel
-from gateway.routes import EXTRACTOR, RELEASE_HEADER, NoChain, Pins, Router, Target, Want
+from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
+from gateway.routes import RELEASE_HEADER, NoChain, Pins, Router, Target, Want
 from gateway.stage_client import Errand, HopAnswer, HopTimings, StageClient
 from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
 from splitway.wire.tensor import Tensor

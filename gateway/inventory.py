@@ -12,11 +12,14 @@ from splitway.wire.tensor import BYTES, TensorSpec
 
 IMAGE = TensorSpec("image", BYTES, (-1,))
 PROBABILITIES = "probabilities"
+EXTRACTOR = "feature_extractor"
+NAME = r"^[a-z][a-z0-9_]{0,63}$"
+"""What a model may be called."""
 Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")
 """States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
-_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_Name = Annotated[str, Field(pattern=NAME)]
 _Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
 
 

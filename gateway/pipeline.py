@@ -10,13 +10,13 @@ from typing import Any
 from gateway.attempt import CheckAnswer
 from gateway.cache import FeatureCache
 from gateway.chain import Chain, ChainAnswer, Job
-from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
+from gateway.inventory import EXTRACTOR, IMAGE, PROBABILITIES, ServedModel
 from gateway.predictions import Prediction, read_predictions
 from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
 from gateway.rollout.background import Classified, Comparer, counts_as_failure
 from gateway.rollout.rollout import Choice, Part, Rollout
-from gateway.routes import EXTRACTOR, Pins, Router, Want
+from gateway.routes import Pins, Router, Want
 from gateway.stage_client import StageClient, spent
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, RequestError, SplitwayError, Unavailable
 from splitway.wire.deadline import Deadline

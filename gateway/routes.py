@@ -15,7 +15,6 @@ from splitway.errors import InvalidInput, Unavailable
 
 DEFAULT_HEAD = "classifier"
 ALL_HEADS = ("*",)
-EXTRACTOR = "feature_extractor"
 RELEASE_HEADER = "x-splitway-release"
 """Names a request's release, and says whose an answer is."""
 Target = Mapping[str, ServedModel]

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.inventory import EXTRACTOR, NAME
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
 from splitway.wire.v2_rest import Limits
 
-FIRST, LAST = "feature_extractor", "classifier"
-_BODY_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+HEADS = "classifier"
+"""The last stage, which serves all heads."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,14 @@ class GatewaySettings(BaseSettings):
     @classmethod
     def _bodies_have_names(cls, bodies: dict[str, str]) -> dict[str, str]:
         for name in bodies:
-            if not _BODY_NAME.fullmatch(name) or name in (FIRST, LAST):
+            if not re.fullmatch(NAME, name) or name in (EXTRACTOR, HEADS):
                 raise ValueError(f"{name[:80]!r} is no name for a body; use one such as body_1")
         return bodies
 
     @field_validator("hedge")
     @classmethod
     def _hedge_names_stages(cls, hedge: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-        stages = (FIRST, *info.data.get("bodies", {}), LAST)
+        stages = (EXTRACTOR, *info.data.get("bodies", {}), HEADS)
         if unknown := sorted(set(hedge) - set(stages)):
             raise ValueError(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(stages)}")
         return hedge
@@ -113,9 +114,9 @@ class GatewaySettings(BaseSettings):
     def chain(self) -> tuple[StageConfig, ...]:
         """The stages in the order in which a request meets them. Raises SetupError for an address that is none."""
         return (
-            StageConfig(FIRST, "extractor", _urls(FIRST, self.feature_extractor)),
+            StageConfig(EXTRACTOR, "extractor", _urls(EXTRACTOR, self.feature_extractor)),
             *(StageConfig(name, "body", _urls(f"bodies.{name}", urls)) for name, urls in self.bodies.items()),
-            StageConfig(LAST, "head", _urls(LAST, self.classifier)),
+            StageConfig(HEADS, "head", _urls(HEADS, self.classifier)),
         )
 
     @property

@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -149,7 +149,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def staged(*targets: Path) -> Iterator[list[Path]]:
-    """Give an empty folder beside each target; on success they all take their places, on failure none does."""
+    """Give an empty folder beside each target; on success they all take their places, on failure none does.
+
+    A failure leaves no empty folders either: a target's own parent and the one above go if nothing else is in them.
+    """
     folders = [_beside(target) for target in targets]
     try:
         for folder in folders:
@@ -159,6 +162,9 @@ def staged(*targets: Path) -> Iterator[list[Path]]:
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
+        for parent in [target.parent for target in targets] + [target.parent.parent for target in targets]:
+            with suppress(OSError):  # not empty, or never made
+                parent.rmdir()
 
 
 def _beside(target: Path) -> Path:

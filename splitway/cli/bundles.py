@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.cli.source import SourceOptions, load_and_show
-from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SetupError, in_one_line
-from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof, SourceModel
+from splitway.cli.source import SourceOptions, keep_source, load_and_show
+from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, in_one_line
+from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import CutModel, cut_model
@@ -80,8 +79,7 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
     """
     say(f"cutting {job.model.name} at {', '.join(job.at)}")
     cut = cut_model(job.model.graph, job.at)
-    names = stage_names(len(cut.parts), job.head)
-    targets = [job.out / name / job.version for name in names]
+    targets = [job.out / name / job.version for name in stage_names(len(cut.parts), job.head)]
     for target in targets:
         if target.exists() and not job.force:
             raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
@@ -89,13 +87,10 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
     question = _ask(job.model, job.preprocessing, _sample_pixels(job.samples, job.preprocessing))
     cut, question = _as_classifier(cut, question)
     source_folder = job.out / SOURCE / f"{job.model.name}-{job.version}"
-    try:
-        with staged(*targets, source_folder) as (*folders, kept):
-            source = _keep_source(job, kept, source_folder)
-            pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version, job.head), folders, say)
-            return _prove_folders(cut.whole, folders, question, say)
-    finally:
-        _remove_empty(job.out, names)
+    with staged(*targets, source_folder) as (*folders, kept):
+        source = keep_source(job.model, kept, source_folder, job.out)
+        pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version, job.head), folders, say)
+        return _prove_folders(cut.whole, folders, question, say)
 
 
 def _as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
@@ -107,25 +102,8 @@ def _as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Questio
         names = [_OTHER if n == PROBABILITIES and not are_shares(array) else n for n, array in expected]
     wires = unique_names(list(zip(names, cut.parts[-1].gives.values(), strict=True)))
     last = replace(cut.parts[-1], gives=wires)
-    cut.graph.outputs = wires
     expected_now = dict(zip(wires, question.expected.values(), strict=True))
     return replace(cut, parts=(*cut.parts[:-1], last)), replace(question, expected=expected_now)
-
-
-def _keep_source(job: SplitJob, folder: Path, place: Path) -> SourceModel:
-    """Keep the uncut model beside the bundles: `splitway verify` needs it. Raises SetupError."""
-    try:
-        copy = job.model.keep(folder)
-    except OSError as error:
-        raise SetupError(f"cannot write a copy of the model into {folder}: {error.strerror or error}") from error
-    path = (place / copy.name).relative_to(job.out).as_posix()
-    return SourceModel(name=job.model.name, sha256=fingerprint(copy), path=path)
-
-
-def _remove_empty(out: Path, names: list[str]) -> None:
-    for folder in (out / SOURCE, *(out / name for name in names), out):
-        with contextlib.suppress(OSError):  # not empty, or never made
-            folder.rmdir()
 
 
 def verify(

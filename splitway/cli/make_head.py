@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import load_bundle, read_manifest, sha256_file, staged, write_manifest
+from splitway.bundle import load_bundle, read_manifest, staged, write_manifest
 from splitway.cli import confusion
 from splitway.cli.console import OUT, Steps
+from splitway.cli.source import keep_source
 from splitway.cli.train_head import Lesson
 from splitway.errors import BundleError
 from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
 from splitway.runtime.inprocess import InProcessStage
+from splitway.split.loaded import of_keras
 from splitway.split.pack import SOURCE
 from splitway.split.prove import prove
 from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 
-_SOURCE_FILE = "model.keras"
 _MOST_CONFUSIONS = 3
 
 
@@ -54,32 +55,25 @@ def make_head(lesson: Lesson, steps: Steps) -> Trained:
     answers = run(model, unseen.features)
     steps.say("exporting and proving the head")
     source = lesson.job.models / SOURCE / f"{lesson.job.name}-{lesson.target.name}"
-    try:
-        with staged(lesson.target, source) as (folder, kept):
-            model.save(kept / _SOURCE_FILE)
-            pack_head(model, _plan(lesson, source, kept), folder)
-            bundle = load_bundle(folder, role="head")
-            proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
-            manifest = bundle.manifest.model_copy(update={"proof": proof})
-            write_manifest(folder, manifest)
-    finally:
-        for parent in (lesson.target.parent, source.parent, lesson.job.models):
-            with contextlib.suppress(OSError):  # not empty, as it should be
-                parent.rmdir()
+    with staged(lesson.target, source) as (folder, kept):
+        loaded = of_keras(model, lesson.job.name)
+        pack_head(loaded.graph, _plan(lesson, keep_source(loaded, kept, source, lesson.job.models)), folder)
+        bundle = load_bundle(folder, role="head")
+        proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
+        manifest = bundle.manifest.model_copy(update={"proof": proof})
+        write_manifest(folder, manifest)
     matrix = confusion.count(unseen.classes, answers[PROBABILITIES].argmax(axis=1), len(lesson.labels))
     return _drawn(lesson, manifest, matrix)
 
 
-def _plan(lesson: Lesson, source: Path, kept: Path) -> HeadPlan:
-    name, version = lesson.job.name, lesson.target.name
-    place = (source / _SOURCE_FILE).relative_to(lesson.job.models).as_posix()
+def _plan(lesson: Lesson, source: SourceModel) -> HeadPlan:
     space = lesson.extracted.origin.feature_space
     return HeadPlan(
-        name=name,
-        version=version,
+        name=lesson.job.name,
+        version=lesson.target.name,
         labels=lesson.labels,
         feature_space=space,
-        source=SourceModel(name=name, sha256=sha256_file(kept / _SOURCE_FILE), path=place),
+        source=source,
         cut=_cut(lesson, space),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from splitway.cli.console import ERR
 from splitway.errors import SetupError
+from splitway.manifest import SourceModel
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.split.source import fingerprint, load_model
 
@@ -34,6 +35,26 @@ def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]
         custom_objects=options.custom_objects,
         picture_size=options.picture_size,
     )
+
+
+def keep_source(model: LoadedModel, folder: Path, place: Path, models: Path) -> SourceModel:
+    """Keep an uncut model beside the bundles: `splitway verify` needs it.
+
+    Args:
+        model: what to keep.
+        folder: where the copy is written now.
+        place: where that folder will be.
+        models: what the manifest's path is relative to.
+
+    Raises:
+        SetupError: it cannot be written.
+    """
+    try:
+        copy = model.keep(folder)
+    except OSError as error:
+        raise SetupError(f"cannot write a copy of the model into {folder}: {error.strerror or error}") from error
+    path = (place / copy.name).relative_to(models).as_posix()
+    return SourceModel(name=model.name, sha256=fingerprint(copy), path=path)
 
 
 def parse_size(text: str) -> tuple[int, int]:

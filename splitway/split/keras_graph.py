@@ -151,14 +151,17 @@ def _runner(node: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
     return run
 
 
+def _with_all_inside(layer: Any) -> list[Any]:
+    """A layer and those that it holds, however deep; an operation that is no layer holds none."""
+    return list(getattr(layer, "_flatten_layers", lambda: [layer])())
+
+
 def _parts(layer: Any) -> frozenset[str]:
-    flatten = getattr(layer, "_flatten_layers", None)
-    return frozenset() if flatten is None else frozenset(each.name for each in flatten(include_self=False))
+    return frozenset(each.name for each in _with_all_inside(layer) if each is not layer)
 
 
 def _refusal(layer: Any) -> str | None:
-    inside = getattr(layer, "_flatten_layers", lambda: [layer])()
-    for each in inside:
+    for each in _with_all_inside(layer):
         if isinstance(each, keras.layers.Lambda):
             return f"layer {each.name!r} is a Lambda: it carries code, and code is not taken from a model file"
     return None
@@ -167,7 +170,7 @@ def _refusal(layer: Any) -> str | None:
 def _whole_numbers_below(layer: Any) -> int | None:
     """How many whole numbers from 0 a layer of words or classes has something for; None for other layers."""
     sizes = []
-    for each in getattr(layer, "_flatten_layers", lambda: [layer])():
+    for each in _with_all_inside(layer):
         if hasattr(each, "vocabulary_size"):
             sizes.append(int(each.vocabulary_size()))
         sizes += [n for name in ("input_dim", "num_tokens") if isinstance(n := getattr(each, name, None), int)]

@@ -15,8 +15,7 @@ from splitway.bundle import write_manifest
 from splitway.errors import ModelError
 from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
 from splitway.split.export import entries, export_engines
-from splitway.split.graph import Part
-from splitway.split.keras_graph import read_keras
+from splitway.split.graph import Graph, Part
 from splitway.split.pack import now, tool_versions, write_labels
 
 Features = Mapping[str, NDArray[Any]]
@@ -150,9 +149,8 @@ class HeadPlan:
     cut: Cut
 
 
-def pack_head(model: keras.Model, plan: HeadPlan, folder: Path) -> Manifest:
+def pack_head(graph: Graph, plan: HeadPlan, folder: Path) -> Manifest:
     """Fill an empty folder with the head's bundle. Raises ModelError, SetupError."""
-    graph = read_keras(model)
     (output,) = graph.outputs.values()
     part = Part(dict(graph.inputs), tuple(graph.steps), {PROBABILITIES: output})
     manifest = Manifest(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
-from starlette.responses import RedirectResponse
 
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
+from gateway.chain import ChainAnswer
 from gateway.edge import CLASSIFY, Edge, edge_router
-from gateway.events import BreakerMoved
-from gateway.observe import GatewayMetrics
+from gateway.events import BreakerMoved, Event
+from gateway.live_metrics import LiveMetrics
+from gateway.observe import SERVICE, GatewayMetrics, log_line
+from gateway.page.routes import Page, page_router
 from gateway.pipeline import Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
@@ -37,8 +41,13 @@ from gateway.rollout.rollout import Rollout
 from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
+from gateway.traffic import Traffic
 from gateway.transport import Transport
 from splitway import __version__
+from splitway.telemetry.metrics import MetricsPort, add_metrics_route
+from splitway.telemetry.request_log import RequestLog
+from splitway.telemetry.tracer import make_tracer
+from splitway.telemetry.watch import Watch
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
@@ -50,17 +59,34 @@ def _why_not_ready(pipeline: Pipeline) -> str | None:
     return "; ".join(pipeline.why_not_ready().values()) or None
 
 
+class GatewayTelemetry:
+    """All that the gateway says of its work."""
+
+    def __init__(self, settings: GatewaySettings, routes: tuple[str, ...]) -> None:
+        self.metrics = GatewayMetrics(routes, tuple(stage.name for stage in settings.chain))
+        self.tracer = make_tracer(SERVICE)
+        self.traffic = Traffic(time.monotonic)
+        log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, log_line)
+        subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
+        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers)
+
+    def on_event(self, event: Event) -> None:
+        self.metrics.on_event(event)
+        self.traffic.on_event(event)
+
+
 def _stage_client(
-    stage: StageConfig, settings: GatewaySettings, transport: Transport, metrics: GatewayMetrics, *, is_first: bool
+    stage: StageConfig, settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry, *, is_first: bool
 ) -> StageClient:
     def on_transition(url: str, transition: BreakerTransition) -> None:
-        metrics.on_event(BreakerMoved(stage.name, url, transition))
+        telemetry.on_event(BreakerMoved(stage.name, url, transition))
 
     replicas = ReplicaSet(
         stage.urls,
         time.monotonic,
         random.random,
         on_transition=on_transition,
+        on_new=partial(telemetry.metrics.expect, stage.name),
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
     )
     attempt = AttemptMaker(
@@ -69,12 +95,12 @@ def _stage_client(
         transport,
         takes_callers_input=is_first,
         timeout_s=settings.attempt_timeout_ms / 1000,
-        on_event=metrics.on_event,
+        on_event=telemetry.on_event,
     )
     budget = RetryBudget(BudgetPolicy(per_call=settings.retry_share), time.monotonic)
     quantile = settings.hedge.get(stage.name)
     hedge = None if quantile is None else HedgeDelay(quantile)
-    return StageClient(stage.name, replicas, attempt, budget, hedge=hedge)
+    return StageClient(stage.name, replicas, attempt, budget, telemetry.on_event, hedge=hedge)
 
 
 def _rollout(settings: GatewaySettings, router: Router) -> Rollout:
@@ -103,19 +129,20 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     """
     settings = settings or read_environment(GatewaySettings)
     transport = Transport(settings.max_reply_bytes)
-    metrics = GatewayMetrics()
+    telemetry = GatewayTelemetry(settings, (CLASSIFY, INFER))
+    metrics = telemetry.metrics
     stages = [
-        _stage_client(stage, settings, transport, metrics, is_first=position == 0)
+        _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
         for position, stage in enumerate(settings.chain)
     ]
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
-    admission = Admission(AdmissionPolicy(), limit, time.monotonic)
+    admission = Admission(AdmissionPolicy(), limit, time.monotonic, metrics.waited)
     router = Router([(stage.name, stage.replicas) for stage in stages])
     rollout = _rollout(settings, router)
     follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, _trial_policy(settings), _cache(settings))
-    metrics.watch(pipeline)
+    metrics.registry.register(LiveMetrics(pipeline))
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
     prober = Prober(probed, transport, settings.probe_interval_ms / 1000, follower.look)
@@ -132,18 +159,22 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
             transport.close()
             if pipeline.cache is not None:
                 await pipeline.cache.close()
+            await asyncio.to_thread(telemetry.tracer.close)
 
     app = FrontedApp(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.lifecycle = lifecycle
     app.state.pipeline = pipeline
     install_error_handlers(app, render)
     rate = ClientRate(settings.rate_per_second, metrics.rate_limited)
-    edge = Edge(pipeline, settings, metrics, lifecycle)
-    plane = PipelinePlane(pipeline, metrics, lifecycle)
+    edge = Edge(pipeline, settings, telemetry.watch, telemetry.traffic, lifecycle)
+    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle)
     app.include_router(edge_router(edge), dependencies=[Depends(rate)])
     app.include_router(v2_router(plane, settings.limits), dependencies=[Depends(rate)])
     short = {CLASSIFY: edge.classify, INFER: infer_endpoint(plane, settings.limits)}
     routes = {("POST", path): rate.before(endpoint) for path, endpoint in short.items()}
     app.front = RequestId(ShortWay(app.layers, routes, render))
-    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    add_metrics_route(app, metrics.registry, settings)
+    if settings.metrics_port:
+        app.front = MetricsPort(app.front, settings.metrics_port, metrics.registry)
+    app.include_router(page_router(Page(settings)))
     return app

@@ -11,13 +11,16 @@ from gateway.events import AttemptEnded, Subscriber
 from gateway.inventory import ServedModel
 from gateway.resilience.breaker import Permit
 from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
+from gateway.timeline import ATTEMPT
 from gateway.transport import Transport
 from gateway.verdict import Blame, Verdict, judge_error, judge_reply
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, Unreachable
+from splitway.telemetry.outcome import CANCELLED, OK
+from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
 from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
 from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response
+from splitway.wire.v2_rest import ATTEMPT_HEADER
 
-ATTEMPT_HEADER = "x-attempt-count"
 CheckAnswer = Callable[[ServedModel, InferResponse], None]
 """Raises BadStageAnswer for an answer that can be read but makes no sense for the model that was called."""
 
@@ -32,15 +35,19 @@ class Call:
     check: CheckAnswer
     on_trial: bool = False
     """Whether the versions are on trial: how they do says nothing of the replica, which serves others as well."""
+    span: Span = UNRECORDED
+    """The hop's, below which each attempt has its own."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Which attempt this is: what it calls, its number from 1, and whether it runs beside an earlier one."""
+    """Which attempt this is: what it calls, its number from 1, whether it runs beside an earlier one, and how the one
+    before it had failed."""
 
     model: ServedModel
     number: int
     is_hedge: bool = False
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Success:
     model: ServedModel
     response: InferResponse
     server_timing: str
+    received_bytes: int
 
 
 class AttemptMaker:
@@ -85,16 +93,20 @@ class AttemptMaker:
     async def __call__(self, replica: Replica, permit: Permit, call: Call, attempt: Attempt) -> Success | Verdict:
         """Make one call to `replica` and settle `permit`."""
         started_s = time.perf_counter()
-        outcome = "cancelled"
+        outcome, received_bytes = CANCELLED, 0
+        span = call.span.child(ATTEMPT, "client")
+        if span.recorded:
+            span.attributes |= {"stage": self._stage, "replica": replica.url, "model": attempt.model.name}
+            span.attributes |= {"number": attempt.number, "is_hedge": attempt.is_hedge, "because": attempt.because}
         replica.in_flight += 1
         try:
-            end = await self._call(replica, call, attempt)
+            end = await self._call(replica, call, attempt, span)
             seconds = time.perf_counter() - started_s
             if isinstance(end, Verdict):
                 outcome = end.error.code
                 self._settle(replica, permit, end, seconds, on_trial=call.on_trial)
             else:
-                outcome = "ok"
+                outcome, received_bytes = OK, end.received_bytes
                 self._settle_success(replica, permit, seconds, on_trial=call.on_trial)
             return end
         except BaseException as error:
@@ -106,7 +118,11 @@ class AttemptMaker:
             replica.in_flight -= 1
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
-            self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, attempt.number, attempt.is_hedge))
+            span.end(outcome)
+            which = (attempt.number, attempt.is_hedge, attempt.because)
+            self._on_event(
+                AttemptEnded(self._stage, replica.url, outcome, seconds, *which, len(call.body), received_bytes)
+            )
 
     def _settle_success(self, replica: Replica, permit: Permit, seconds: float, *, on_trial: bool) -> None:
         if on_trial:
@@ -130,10 +146,12 @@ class AttemptMaker:
         if isinstance(verdict.error, Unreachable):
             replica.is_not(ReplicaState.UNREACHABLE, verdict.error.detail)
 
-    async def _call(self, replica: Replica, call: Call, attempt: Attempt) -> Success | Verdict:
+    async def _call(self, replica: Replica, call: Call, attempt: Attempt, span: Span) -> Success | Verdict:
         timeout_s = min(call.deadline.remaining_s, self._timeout_s)
         limit = Deadline.after(timeout_s)
         headers = {**call.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
+        if span.recorded:
+            headers[TRACEPARENT] = span.context.header
         model = attempt.model
         url = f"{replica.url}/v2/models/{model.name}/versions/{model.version}/infer"
         try:
@@ -149,7 +167,7 @@ class AttemptMaker:
             return self._judge(nonsense, call, timeout_s)
         except SplitwayError as error:
             return self._judge(error, call, timeout_s)
-        return Success(model, response, reply.headers.get("server-timing", ""))
+        return Success(model, response, reply.headers.get("server-timing", ""), len(reply.body))
 
     def _judge(self, error: SplitwayError, call: Call, timeout_s: float) -> Verdict:
         had_time = timeout_s >= self._timeout_s

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from gateway.attempt import ATTEMPT_HEADER, CheckAnswer
+from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.routes import RELEASE_HEADER, NoChain, Pins, Router, Target, Want
@@ -18,7 +18,7 @@ from gateway.stage_client import Errand, HopAnswer, HopTimings, StageClient
 from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
-from splitway.wire.v2_rest import CallContext
+from splitway.wire.v2_rest import ATTEMPT_HEADER, CallContext
 
 _BINARY = {"binary_data_output": True}
 _Where = Callable[[], Target]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.chain import ChainAnswer
 from gateway.edge_docs import CLASSIFY_DOCS, CLASSIFY_REPLIES
-from gateway.intake import read_heads, read_picture, read_top_k
-from gateway.observe import GatewayMetrics
+from gateway.intake import asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
 from gateway.pipeline import Pipeline
 from gateway.problems import STATUSES, problem_details, request_id
 from gateway.rollout.background import Classified
 from gateway.settings import GatewaySettings
+from gateway.timeline import timeline
+from gateway.traffic import Traffic
+from splitway import __version__
+from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.body import plain_headers
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
@@ -32,23 +34,33 @@ class Edge:
     """What the edge's routes need."""
 
     def __init__(
-        self, pipeline: Pipeline, settings: GatewaySettings, metrics: GatewayMetrics, lifecycle: Lifecycle
+        self,
+        pipeline: Pipeline,
+        settings: GatewaySettings,
+        watch: Watch[ChainAnswer],
+        traffic: Traffic,
+        lifecycle: Lifecycle,
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings
-        self._metrics = metrics
+        self._watch = watch
+        self._traffic = traffic
         self._lifecycle = lifecycle
 
     async def classify(self, request: Request) -> Response:
-        """Answer one picture, and count it however it ends."""
-        with self._metrics.request(CLASSIFY):
-            return await self._classify(request, time.perf_counter())
-
-    async def _classify(self, request: Request, started_s: float) -> Response:
-        limits, settings = self._settings.limits, self._settings
+        """Answer one picture, and tell whoever follows requests how it ended."""
         headers = plain_headers(request)
+        with self._watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched:
+            reply = await self._classify(request, headers, watched)
+            watched.sent_bytes = len(reply.body)
+            return reply
+
+    async def _classify(self, request: Request, headers: dict[str, str], watched: Watched[ChainAnswer]) -> Response:
+        limits, settings = self._settings.limits, self._settings
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
-        top_k, heads = read_top_k(request), read_heads(request)
+        top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
+        if with_timeline:
+            request.state.timeline = watched.span  # for the problem, if it comes to that
         picture = await read_picture(
             request,
             headers,
@@ -56,15 +68,18 @@ class Edge:
             max_body_bytes=settings.max_body_bytes,
             max_picture_bytes=settings.max_picture_bytes,
         )
+        watched.received_bytes = len(picture)
         id_ = request_id(request)
-        context = CallContext(deadline, headers)
+        context = CallContext(deadline, headers, watched.span)
         async with while_connected(request):
             seen = await self._pipeline.classify(picture, heads, top_k, id_, context)
-        self._metrics.hops(seen.answer.timings)
-        self._metrics.heads(seen.answer)
+        watched.facts = seen.answer
         timings_ms = {name: hop.in_ms() for name, hop in seen.answer.timings.items()}
-        total_ms = round((time.perf_counter() - started_s) * 1000, 3)
-        reply = _one_head(seen, id_, timings_ms, total_ms) if not heads else _heads(seen, id_, timings_ms, total_ms)
+        total_ms = round(watched.seconds * 1000, 3)
+        content = _one_head(seen, id_, timings_ms, total_ms) if not heads else _heads(seen, id_, timings_ms, total_ms)
+        if with_timeline:
+            content["timeline"] = timeline(watched.span)
+        reply = json_response(content, 207 if heads and seen.answer.failures else 200)
         reply.headers["server-timing"] = _server_timing(timings_ms, total_ms)
         reply.headers.update(seen.answer.headers)
         afterwards = self._pipeline.compare(seen, picture, id_, context)
@@ -78,10 +93,18 @@ class Edge:
         content = {
             "ready": reason is None,
             "reason": reason,
+            "gateway": {
+                "version": __version__,
+                "uptime_s": round(self._traffic.uptime_s, 3),
+                "requests": dict(self._traffic.requests.totals),
+                "recent": self._traffic.requests.recent(),
+            },
             "admission": self._pipeline.describe_door(),
             "heads": self._pipeline.describe_heads(),
             "releases": self._pipeline.describe_releases(),
-            "stages": self._pipeline.describe(),
+            "stages": [
+                {**stage, "recent": self._traffic.calls(stage["name"]).recent()} for stage in self._pipeline.describe()
+            ],
         }
         return json_response(content)
 
@@ -96,9 +119,6 @@ class Edge:
         content = {"ready": reason is None, "reason": reason, "stages": stages}
         return json_response(content, 200 if reason is None else 503)
 
-    async def metrics(self) -> Response:
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
 
 def edge_router(edge: Edge) -> APIRouter:
     """The edge's routes."""
@@ -112,17 +132,17 @@ def edge_router(edge: Edge) -> APIRouter:
         responses=CLASSIFY_REPLIES,
         openapi_extra=CLASSIFY_DOCS,
     )
-    get = {"/v1/pipeline": edge.pipeline, "/livez": edge.livez, "/readyz": edge.readyz, "/metrics": edge.metrics}
+    get = {"/v1/pipeline": edge.pipeline, "/livez": edge.livez, "/readyz": edge.readyz}
     for path, endpoint in get.items():
         router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=["health"])
     return router
 
 
-def _one_head(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) -> Response:
+def _one_head(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) -> dict[str, Any]:
     """The answer of a request that names no head."""
     ((name, predictions),) = seen.predictions.items()
     versions = {**seen.answer.versions, name: seen.answer.heads[name].response.model_version}
-    content = {
+    return {
         "id": id_,
         "label": predictions[0].label,
         "confidence": predictions[0].confidence,
@@ -130,11 +150,10 @@ def _one_head(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: floa
         "model": _model(seen, versions),
         "timings_ms": {**timings_ms, "total": total_ms},
     }
-    return json_response(content)
 
 
-def _heads(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) -> Response:
-    """The answer of a request that names its heads: an entry for each, 207 unless all of them answered."""
+def _heads(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) -> dict[str, Any]:
+    """The answer of a request that names its heads: an entry for each."""
     entries: dict[str, dict[str, Any]] = {
         name: {
             "status": 200,
@@ -149,13 +168,12 @@ def _heads(seen: Classified, id_: str, timings_ms: _TimingsMs, total_ms: float) 
     for name, error in seen.answer.failures.items():
         entries[name] = {"status": STATUSES[error.code], "error": problem_details(error, id_)}
     before = {name: parts for name, parts in timings_ms.items() if name not in seen.predictions}
-    content = {
+    return {
         "id": id_,
         "heads": entries,
         "model": _model(seen, seen.answer.versions),
         "timings_ms": {**before, "total": total_ms},
     }
-    return json_response(content, 207 if seen.answer.failures else 200)
 
 
 def _model(seen: Classified, versions: dict[str, str]) -> dict[str, str]:

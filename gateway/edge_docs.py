@@ -29,6 +29,7 @@ class ClassifyReply(BaseModel):
     predictions: list[PredictionModel]
     model: dict[str, str]
     timings_ms: dict[str, Any]
+    timeline: list[dict[str, Any]] | None = None
 
 
 class HeadReply(BaseModel):
@@ -50,6 +51,7 @@ class HeadsReply(BaseModel):
     heads: dict[str, HeadReply]
     model: dict[str, str]
     timings_ms: dict[str, Any]
+    timeline: list[dict[str, Any]] | None = None
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
@@ -72,6 +74,12 @@ CLASSIFY_DOCS: dict[str, Any] = {
             "description": f"Up to {MAX_HEADS} heads, separated by commas, or * for all that give classes: the "
             "features are computed once, and the reply has an entry for each head.",
             "schema": {"type": "string", "examples": ["classifier,digits", "*"]},
+        },
+        {
+            "name": "timeline",
+            "in": "query",
+            "description": "Whether the answer, or the problem, says when each stage and each attempt began.",
+            "schema": {"type": "boolean", "default": False},
         },
         _header(RELEASE_HEADER, "The release whose versions are to answer."),
         _header(KEY_HEADER, "Requests with the same key fall on the same side of a canary."),

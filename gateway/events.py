@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.resilience.breaker import BreakerTransition
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptEnded:
     """One call to one replica ended: `ok`, an error's code, or `cancelled`."""
 
@@ -20,6 +20,20 @@ class AttemptEnded:
     """1 for a request's first attempt at this stage."""
     is_hedge: bool
     """Whether it ran beside an earlier one."""
+    because: str
+    """How the attempt before it had failed; empty for a first one, and beside one that still ran."""
+    sent_bytes: int
+    received_bytes: int
+    """Of the bodies; 0 where no answer came that could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopEnded:
+    """A stage's turn in one request ended, with all its attempts, of which there was one at least."""
+
+    stage: str
+    outcome: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -31,5 +45,5 @@ class BreakerMoved:
     transition: BreakerTransition
 
 
-Event = AttemptEnded | BreakerMoved
+Event = AttemptEnded | HopEnded | BreakerMoved
 Subscriber = Callable[[Event], None]

@@ -107,3 +107,16 @@ def read_top_k(request: Request) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and MIN_TOP_K <= int(text) <= MAX_TOP_K):
         raise InvalidInput(f"top_k must be a whole number from {MIN_TOP_K} to {MAX_TOP_K}, not {text[:40]!r}")
     return int(text)
+
+
+def asks_for_timeline(request: Request) -> bool:
+    """Whether the request's way is to be remembered; cheap, for it is asked of every request."""
+    return b"timeline=" in request.scope["query_string"]
+
+
+def read_timeline(request: Request) -> bool:
+    """Return whether the answer is to have a time line. Raises InvalidInput for what is neither true nor false."""
+    text = request.query_params.get("timeline", "false") if asks_for_timeline(request) else "false"
+    if text not in ("true", "false"):
+        raise InvalidInput(f"timeline must be true or false, not {text[:40]!r}")
+    return text == "true"

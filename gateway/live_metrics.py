@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from gateway.cache import CacheResult
 from gateway.pipeline import Pipeline
+from gateway.resilience.admission import Turned
 from gateway.resilience.breaker import BreakerState
 
 
@@ -29,7 +30,7 @@ class LiveMetrics(Collector):
         yield from self._replicas()
         yield from self._cache()
         yield from self._releases()
-        budget = GaugeMetricFamily("splitway_gateway_retry_budget", "Retry tokens left.", labels=["stage"])
+        budget = GaugeMetricFamily("splitway_gateway_retry_budget_tokens", "Retry tokens left.", labels=["stage"])
         for stage in self._pipeline.stages:
             budget.add_metric([stage.name], stage.budget.tokens)
         yield budget
@@ -41,10 +42,10 @@ class LiveMetrics(Collector):
         yield GaugeMetricFamily("splitway_gateway_queued", "Requests waiting at the door.", door.queued)
         yield GaugeMetricFamily("splitway_gateway_limit", "Requests that may be in flight.", door.limit.limit)
         turned = CounterMetricFamily(
-            "splitway_gateway_turned_away", "Requests turned away at the door.", labels=["reason"]
+            "splitway_gateway_shed", "Requests turned away at the door, by why.", labels=["outcome"]
         )
-        for reason, count in door.turned_away.items():
-            turned.add_metric([reason], count)
+        for reason in Turned:
+            turned.add_metric([reason], door.turned_away[reason])
         yield turned
 
     def _cache(self) -> Iterator[Metric]:
@@ -52,7 +53,7 @@ class LiveMetrics(Collector):
         if cache is None:
             return
         results = CounterMetricFamily(
-            "splitway_gateway_cache", "Requests by how they met the cache.", labels=["result"]
+            "splitway_gateway_cache_requests", "Requests by how they met the cache.", labels=["outcome"]
         )
         for result in CacheResult:
             results.add_metric([result], cache.results[result])
@@ -100,6 +101,11 @@ class LiveMetrics(Collector):
         breakers = GaugeMetricFamily(
             "splitway_gateway_breaker_state", "1 for the state that a breaker is in.", labels=[*labels, "state"]
         )
+        info = GaugeMetricFamily(
+            "splitway_gateway_model_info",
+            "What a replica can be asked for; always 1.",
+            labels=[*labels, "head", "version", "feature_space"],
+        )
         for stage in self._pipeline.stages:
             for replica in stage.replicas.replicas:
                 own = [stage.name, replica.url]
@@ -108,4 +114,6 @@ class LiveMetrics(Collector):
                 now = replica.breaker.state
                 for state in BreakerState:
                     breakers.add_metric([*own, state], state is now)
-        yield from (ready, in_flight, breakers)
+                for model in replica.models.values():
+                    info.add_metric([*own, model.name, model.version, model.gives or model.takes or ""], 1)
+        yield from (ready, in_flight, breakers, info)

@@ -1,115 +1,156 @@
-"""What the gateway says of its work: Prometheus metrics, one registry per app."""
+"""What the gateway says of its work: Prometheus metrics, one registry per app, and what a line in the log holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from typing import Any
 
 from gateway.chain import ChainAnswer
-from gateway.events import AttemptEnded, Event
-from gateway.live_metrics import LiveMetrics
-from gateway.pipeline import Pipeline
+from gateway.events import BreakerMoved, Event, HopEnded
+from gateway.resilience.breaker import BreakerState
 from gateway.stage_client import HopTimings
-from splitway.errors import NotFound
-from splitway.wire.outcome import SECONDS, outcome_of
+from splitway.errors import DeadlineExceeded, NotFound
+from splitway.telemetry.metrics import Families, new_registry
+from splitway.telemetry.outcome import OK, OUTCOMES
+from splitway.telemetry.watch import RequestEnded
+
+RequestAnswered = RequestEnded[ChainAnswer]
+"""A request to the gateway ended; its facts are the answer, where there is one."""
+SERVICE = "gateway"
 
 
 class GatewayMetrics:
-    """Counts requests at the edge and the time of each hop."""
+    """Counts requests at the edge, hops, and calls to replicas.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "splitway_gateway_requests_total", "Requests answered.", ["route", "outcome"], registry=self.registry
-        )
-        self._duration = Histogram(
-            "splitway_gateway_duration_seconds",
-            "Time to an answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._hops = Histogram(
-            "splitway_gateway_hop_duration_seconds",
-            "Time of one stage's turn as the gateway sees it.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
+    Args:
+        routes: those that are counted.
+        stages: the chain's.
+    """
 
-        self._heads = Counter(
-            "splitway_gateway_head_requests_total",
-            "Heads of answered requests, by how they ended.",
-            ["head", "outcome"],
-            registry=self.registry,
+    def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
+        self.registry = new_registry(SERVICE)
+        make = Families(self.registry, "splitway_gateway")
+        self._requests = make.counter("requests_total", "Requests by how they ended.", "route", "outcome")
+        self._duration = make.seconds("duration_seconds", "Time to an answer.", "route")
+        self._composition = make.seconds(
+            "composition_seconds", "Time of an answer that no stage worked on it or had it in its queue.", "route"
         )
-        self._attempts = Counter(
-            "splitway_gateway_attempts_total",
-            "Calls to replicas, by how they ended.",
-            ["stage", "replica", "outcome"],
-            registry=self.registry,
+        self._received = make.counter("received_bytes_total", "Bytes of the requests' bodies.", "route")
+        self._sent = make.counter("sent_bytes_total", "Bytes of the answers' bodies.", "route")
+        self._waits = make.seconds("admission_wait_seconds", "Time that a request waited at the door.")
+        self._hops = make.seconds("hop_duration_seconds", "Time of a stage's turn, with all its attempts.", "stage")
+        self._heads = make.counter(
+            "head_requests_total", "Heads of answered requests, by how they ended.", "head", "outcome"
         )
-        self._retries = Counter(
-            "splitway_gateway_retries_total",
-            "Calls beyond a request's first to a stage, after an earlier one had failed.",
-            ["stage"],
-            registry=self.registry,
+        self._attempts = make.counter(
+            "attempts_total", "Calls to replicas, by how they ended.", "stage", "replica", "outcome"
         )
-        self._hedges = Counter(
-            "splitway_gateway_hedges_total",
-            "Calls beside an earlier one that took long, by how they ended.",
-            ["stage", "outcome"],
-            registry=self.registry,
+        self._attempt_duration = make.seconds("attempt_duration_seconds", "Time of a call.", "stage", "replica")
+        self._stage_sent = make.counter("stage_sent_bytes_total", "Bytes of the calls' bodies.", "stage")
+        self._stage_received = make.counter("stage_received_bytes_total", "Bytes of the replies' bodies.", "stage")
+        self._retries = make.counter(
+            "retries_total",
+            "Calls after an earlier one had failed, by how it had.",
+            "stage",
+            "outcome",
         )
-        self._rate_limited = Counter(
-            "splitway_gateway_rate_limited_total", "Requests over their client's rate.", registry=self.registry
+        self._hedges = make.counter(
+            "hedges_total", "Calls beside an earlier one that took long, by how they ended.", "stage", "outcome"
         )
-        self._breaker_moves = Counter(
-            "splitway_gateway_breaker_transitions_total",
-            "Changes of a breaker's state.",
-            ["stage", "replica", "state"],
-            registry=self.registry,
+        self._misses = make.counter("deadline_misses_total", "Requests whose time was up, and where.", "stage")
+        self._rate_limited = make.counter("rate_limited_total", "Requests over their client's rate.")
+        self._moves = make.counter(
+            "breaker_transitions_total", "Changes of a breaker's state.", "stage", "replica", "state"
         )
+        self._begin(routes, stages)
+
+    def _begin(self, routes: tuple[str, ...], stages: tuple[str, ...]) -> None:
+        """What is known to come is there from the start, with 0."""
+        self._requests.begin((route, outcome) for route in routes for outcome in OUTCOMES)
+        for family in (self._duration, self._composition, self._received, self._sent):
+            family.begin((route,) for route in routes)
+        for family in (self._hops, self._stage_sent, self._stage_received):
+            family.begin((stage,) for stage in stages)
+        for family in (self._retries, self._hedges):
+            family.begin((stage, outcome) for stage in stages for outcome in OUTCOMES)
+        self._misses.begin((stage,) for stage in (*stages, SERVICE))
+        for alone in (self._waits, self._rate_limited):
+            alone.begin([()])
+
+    def expect(self, stage: str, replica: str) -> None:
+        """A replica has been found: what will be counted of it begins with 0."""
+        self._attempts.begin((stage, replica, outcome) for outcome in OUTCOMES)
+        self._attempt_duration.begin([(stage, replica)])
+        self._moves.begin((stage, replica, state) for state in BreakerState)
+
+    def on_request(self, ended: RequestAnswered) -> None:
+        """Count one request, its hops and its heads."""
+        route, answer = (ended.name,), ended.facts
+        self._requests[ended.name, ended.outcome].inc()
+        self._duration[route].observe(ended.seconds)
+        self._received[route].inc(ended.received_bytes)
+        if isinstance(ended.error, DeadlineExceeded):
+            self._misses[(ended.error.stage or SERVICE,)].inc()
+        if answer is None:
+            return
+        self._sent[route].inc(ended.sent_bytes)
+        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest.values()))))
+        for head in answer.heads:
+            self._head_ended(head, OK)
+        for head, error in answer.failures.items():
+            if not isinstance(error, NotFound):  # a name that the caller made up
+                self._head_ended(head, error.code)
+
+    def _head_ended(self, head: str, outcome: str) -> None:
+        if (head, OK) not in self._heads:
+            self._heads.begin((head, each) for each in OUTCOMES)
+        self._heads[head, outcome].inc()
 
     def on_event(self, event: Event) -> None:
         """Count what happens between the gateway and its stages."""
-        if isinstance(event, AttemptEnded):
-            self._attempts.labels(event.stage, event.replica, event.outcome).inc()
-            if event.is_hedge:
-                self._hedges.labels(event.stage, event.outcome).inc()
-            elif event.number > 1:
-                self._retries.labels(event.stage).inc()
-        else:
-            self._breaker_moves.labels(event.stage, event.replica, event.transition.new).inc()
+        if isinstance(event, BreakerMoved):
+            self._moves[event.stage, event.replica, event.transition.new].inc()
+            return
+        stage = (event.stage,)
+        if isinstance(event, HopEnded):
+            self._hops[stage].observe(event.seconds)
+            return
+        self._attempts[event.stage, event.replica, event.outcome].inc()
+        self._attempt_duration[event.stage, event.replica].observe(event.seconds)
+        self._stage_sent[stage].inc(event.sent_bytes)
+        self._stage_received[stage].inc(event.received_bytes)
+        if event.is_hedge:
+            self._hedges[event.stage, event.outcome].inc()
+        elif event.because:
+            self._retries[event.stage, event.because].inc()
 
-    def watch(self, pipeline: Pipeline) -> None:
-        """Show what the pipeline's parts say of themselves whenever metrics are read."""
-        self.registry.register(LiveMetrics(pipeline))
+    def waited(self, seconds: float) -> None:
+        """Count a request's wait at the door."""
+        self._waits[()].observe(seconds)
 
     def rate_limited(self) -> None:
         """Count one request that was over its client's rate."""
-        self._rate_limited.inc()
+        self._rate_limited[()].inc()
 
-    def request(self, route: str) -> AbstractContextManager[None]:
-        """Count one request by how it ended: `ok`, the error's code, or `cancelled`."""
 
-        def record(outcome: str, seconds: float) -> None:
-            self._requests.labels(route, outcome).inc()
-            self._duration.labels(route).observe(seconds)
+def _at_the_stage(hop: HopTimings) -> float:
+    return hop.queue + hop.decode + hop.compute
 
-        return outcome_of(record)
 
-    def heads(self, answer: ChainAnswer) -> None:
-        """Count how each head of one request ended. Names that callers made up are not counted."""
-        for name in answer.heads:
-            self._heads.labels(name, "ok").inc()
-        for name, error in answer.failures.items():
-            if not isinstance(error, NotFound):
-                self._heads.labels(name, error.code).inc()
+def _in_ms(hop: HopTimings) -> dict[str, float]:
+    return {f"{part}_ms": ms for part, ms in hop.in_ms().items()}
 
-    def hops(self, timings: Mapping[str, HopTimings]) -> None:
-        """Record the hops of one request."""
-        for stage, hop in timings.items():
-            self._hops.labels(stage).observe(hop.total)
+
+def log_line(answer: ChainAnswer) -> dict[str, Any]:
+    """What a request's line in the log says of its answer."""
+    stages = {
+        name: {**_in_ms(hop.timings), "version": hop.response.model_version, "attempts": hop.attempts}
+        for name, hop in {**answer.features.answers, **answer.heads}.items()
+    }
+    line: dict[str, Any] = {"stages": stages, "feature_space": answer.feature_space}
+    if answer.release is not None:
+        line["release"] = answer.release
+    if answer.features.cache is not None:
+        line["cache"] = str(answer.features.cache)
+    if answer.failures:
+        line["heads_failed"] = {name[:80]: error.code for name, error in answer.failures.items()}
+    return line

@@ -113,7 +113,8 @@ class Pipeline:
             Overloaded: at once, before any stage is called, if too many requests are under way.
             SplitwayError: the stage that failed is named in it.
         """
-        await self.admission.enter(task.context.deadline)  # first, for a refusal must cost next to nothing
+        with task.context.span.child("admission"):  # first, for a refusal must cost next to nothing
+            await self.admission.enter(task.context.deadline)
         try:
             order = self._order(task)
             return await (self._run(order) if order.instead is None else self._try(order, order.instead))

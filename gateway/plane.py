@@ -3,14 +3,16 @@ gives."""
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
+from gateway.chain import ChainAnswer
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
-from gateway.observe import GatewayMetrics
 from gateway.pipeline import INFER, Pipeline, Task
 from gateway.routes import DEFAULT_HEAD, Pins, Want
 from splitway.errors import InvalidInput, NotFound
+from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
@@ -27,10 +29,10 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 class PipelinePlane:
     """Serves the protocol's routes of the gateway."""
 
-    def __init__(self, pipeline: Pipeline, metrics: GatewayMetrics, lifecycle: Lifecycle) -> None:
+    def __init__(self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
-        self._metrics = metrics
+        self._watch = watch
 
     def check_model(self, model: str, version: str | None) -> None:
         if model != MODEL:
@@ -54,11 +56,10 @@ class PipelinePlane:
             "parameters": {"heads": ",".join(heads), HEAD: head},
         }
 
-    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
-        with self._metrics.request(ROUTE):
-            return await self._infer(request, context)
+    def watch(self, headers: MutableMapping[str, str]) -> Watched[ChainAnswer]:
+        return self._watch.request(ROUTE, headers)
 
-    async def _infer(self, request: InferRequest, context: CallContext) -> Answer:
+    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         head = request.parameters.get(HEAD)
         if head is not None and not (isinstance(head, str) and head and head != "*"):
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
@@ -68,14 +69,12 @@ class PipelinePlane:
         fit = partial(self._check, request)
         task = Task(request.inputs, heads, context, request.id, request.outputs, check_fit=fit)
         answer, _ = await self._pipeline.run(task)
-        self._metrics.hops(answer.timings)
-        self._metrics.heads(answer)
         (hop,) = answer.heads.values()
         parameters = {FEATURE_SPACE: answer.feature_space}
         if answer.release is not None:
             parameters["release"] = answer.release
         response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
-        return Answer(response, answer.headers)
+        return Answer(response, answer.headers, answer)
 
     def _check(self, request: InferRequest, heads: tuple[str, ...], pins: Pins | None) -> None:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""

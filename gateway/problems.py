@@ -8,7 +8,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.timeline import timeline
 from splitway.errors import SplitwayError
+from splitway.telemetry.trace import Span
+from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire import v2_rest
 from splitway.wire.v2_rest import retry_after, v2_error
 
@@ -31,10 +34,11 @@ def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
     }
 
 
-def problem(error: SplitwayError, request_id: str) -> Response:
-    """Answer with problem details."""
-    content = orjson.dumps(problem_details(error, request_id))
-    headers = {"x-request-id": request_id} | retry_after(error)
+def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> Response:
+    """Answer with problem details, and the time line of a request whose way was remembered."""
+    details = problem_details(error, request_id)
+    content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
+    headers = {REQUEST_ID: request_id} | retry_after(error)
     return Response(content, STATUSES[error.code], headers, MEDIA_TYPE)
 
 
@@ -42,7 +46,7 @@ def render(request: Request, error: SplitwayError) -> Response:
     """Answer in the form that the route's callers read."""
     if request.url.path == "/v2" or request.url.path.startswith("/v2/"):
         return v2_error(error)
-    return problem(error, request_id(request))
+    return problem(error, request_id(request), getattr(request.state, "timeline", None))
 
 
 def request_id(request: Request) -> str:

@@ -8,8 +8,9 @@ import secrets
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADER = "x-request-id"
-_NAME = HEADER.encode()
+from splitway.telemetry.watch import REQUEST_ID
+
+_NAME = REQUEST_ID.encode()
 _USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -31,7 +32,7 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = id_
+                MutableHeaders(scope=message)[REQUEST_ID] = id_
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.inventory import EXTRACTOR, NAME
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
+from splitway.telemetry.settings import TelemetrySettings
 from splitway.wire.v2_rest import Limits
 
 HEADS = "classifier"
@@ -28,12 +28,8 @@ class StageConfig:
     urls: tuple[str, ...]
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(TelemetrySettings):
     """Read once, when the app is made."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
-    )
 
     feature_extractor: str = "http://127.0.0.1:8081"
     """Addresses of the feature extractors, separated by commas."""
@@ -87,6 +83,8 @@ class GatewaySettings(BaseSettings):
     """How long Redis keeps features, in seconds."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
     """Requests that one client address may make per second; 0 for no limit."""
+    samples: str = "samples"
+    """Folder of pictures that the page at / offers; it offers none where there is no such folder."""
 
     @field_validator("bodies")
     @classmethod

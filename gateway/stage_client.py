@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
+from gateway.events import HopEnded, Subscriber
 from gateway.inventory import ServedModel
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.hedge import HedgeDelay, hedged
@@ -22,11 +23,14 @@ from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.routes import NoChain, Target
 from gateway.verdict import Verdict
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
+from splitway.telemetry.outcome import OK, outcome_name
+from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
+from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request
 from splitway.wire.v2_rest import CallContext
 
 _ONCE = RetryPolicy(max_attempts=1)
-FORWARDED_HEADERS = ("traceparent", "tracestate", "x-request-id")
+FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID)
 
 
 class NotCalled(Unavailable):
@@ -96,6 +100,8 @@ class _Hop:
     call: Call
     tried: set[str] = field(default_factory=set)
     attempts: int = 0
+    last_failure: str = ""
+    """How the attempt before had failed."""
     paid: int = 0
     """Second and further attempts that the budget has paid for."""
 
@@ -108,6 +114,7 @@ class StageClient:
         replicas: where it runs.
         attempt: makes one call to one of them.
         budget: what pays for its retries and hedges.
+        on_event: told of every turn's end.
         hedge: after how long a second replica is asked too; None for never.
     """
 
@@ -117,6 +124,7 @@ class StageClient:
         replicas: ReplicaSet,
         attempt: AttemptMaker,
         budget: RetryBudget,
+        on_event: Subscriber,
         *,
         hedge: HedgeDelay | None = None,
         retry_policy: RetryPolicy | None = None,
@@ -125,6 +133,7 @@ class StageClient:
         self.replicas = replicas
         self.budget = budget
         self._attempt = attempt
+        self._on_event = on_event
         self._hedge = hedge
         self._retry_policy = retry_policy or RetryPolicy()
 
@@ -152,18 +161,33 @@ class StageClient:
             "content-type": "application/octet-stream",
             "accept-encoding": "identity",
         }
-        hop = _Hop(errand, Call(body, headers, context.deadline, errand.check, errand.on_trial))
         if not errand.on_trial:
             self.budget.first_attempt()
-        success = await with_retries(
-            lambda number: self._with_hedge(hop) if number == 1 else self._on_a_replica(hop),
-            _ONCE if errand.on_trial else self._retry_policy,
-            context.deadline,
-            pay=lambda: self._pay(hop),
-            chance=random.random,
-        )
+        with context.span.child(errand.model) as span:
+            if span.recorded:
+                span.attributes["stage"] = errand.model
+            hop = _Hop(errand, Call(body, headers, context.deadline, errand.check, errand.on_trial, span))
+            success = await self._follow(hop, started_s)
         timings = _timings(success.server_timing, time.perf_counter() - started_s)
         return HopAnswer(success.model, success.response, timings, hop.attempts)
+
+    async def _follow(self, hop: _Hop, started_s: float) -> Success:
+        """Run all attempts of one turn, and tell of its end if it came to any."""
+        outcome = OK
+        try:
+            return await with_retries(
+                lambda number: self._with_hedge(hop) if number == 1 else self._on_a_replica(hop),
+                _ONCE if hop.errand.on_trial else self._retry_policy,
+                hop.call.deadline,
+                pay=lambda: self._pay(hop),
+                chance=random.random,
+            )
+        except BaseException as error:
+            outcome = outcome_name(error)
+            raise
+        finally:
+            if hop.attempts:
+                self._on_event(HopEnded(self.name, outcome, time.perf_counter() - started_s))
 
     def _pay(self, hop: _Hop) -> bool:
         if hop.paid + 1 >= self._retry_policy.max_attempts:
@@ -206,12 +230,15 @@ class StageClient:
             hop.attempts += 1
             started_s = time.perf_counter()
             try:
-                end = await self._attempt(replica, permit, hop.call, Attempt(model, hop.attempts, is_hedge))
+                end = await self._attempt(
+                    replica, permit, hop.call, Attempt(model, hop.attempts, is_hedge, hop.last_failure)
+                )
             finally:
                 if self._hedge is not None and not hop.errand.on_trial:
                     self._hedge.observe(time.perf_counter() - started_s)
             if not isinstance(end, Verdict):
                 return end
+            hop.last_failure = end.error.code
             if end.has_moved_on and self._forget(replica, model, hop, end):
                 continue
             elsewhere = self.replicas.has_other(hop.tried, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,10 @@ class Turned(StrEnum):
     WAITED = "waited_in_vain"
 
 
+def _nobody(_: float) -> None:
+    """Nobody wants to know."""
+
+
 class Admission:
     """The gateway's door: sheds before any work has been done.
 
@@ -45,14 +50,18 @@ class Admission:
         policy: the queue.
         limit: how many may be inside.
         clock: monotonic seconds.
+        on_wait: told how many seconds each who is let in has waited.
     """
 
-    def __init__(self, policy: AdmissionPolicy, limit: AdaptiveLimit, clock: Clock) -> None:
+    def __init__(
+        self, policy: AdmissionPolicy, limit: AdaptiveLimit, clock: Clock, on_wait: Callable[[float], None] = _nobody
+    ) -> None:
         self.limit = limit
         self.in_flight = 0
         self.turned_away: Counter[Turned] = Counter()
         self._policy = policy
         self._clock = clock
+        self._on_wait = on_wait
         self._queue: deque[asyncio.Future[None]] = deque()
         self._interval_s = 0.0
         self._intervals = 0
@@ -70,9 +79,12 @@ class Admission:
             Overloaded: inside and queue are full, or no place became free soon enough.
         """
         if self._queue or self.in_flight >= self.limit.limit:
+            came_s = self._clock()
             await self._stand_in_queue(deadline)
+            self._on_wait(self._clock() - came_s)
         else:
             self.in_flight += 1
+            self._on_wait(0.0)
 
     async def _stand_in_queue(self, deadline: Deadline) -> None:
         """Wait until somebody who leaves hands on the place."""

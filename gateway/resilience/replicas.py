@@ -159,6 +159,7 @@ class ReplicaSet:
         clock: monotonic seconds.
         chance: random numbers from 0 up to 1.
         on_transition: told of every change of a breaker, with the replica's address.
+        on_new: told of every replica that is found, before anything is asked of it.
     """
 
     def __init__(
@@ -170,6 +171,7 @@ class ReplicaSet:
         breaker_policy: BreakerPolicy | None = None,
         policy: BalancePolicy | None = None,
         on_transition: OnTransition = lambda *_: None,
+        on_new: Callable[[str], None] = lambda _: None,
         forced: BreakerState | None = None,
     ) -> None:
         self._clock = clock
@@ -177,6 +179,7 @@ class ReplicaSet:
         self._breaker_policy = breaker_policy or BreakerPolicy()
         self._policy = policy or BalancePolicy()
         self._on_transition = on_transition
+        self._on_new = on_new
         self._forced = forced
         self._replicas: dict[str, Replica] = {}
         self.changes = 0
@@ -193,6 +196,7 @@ class ReplicaSet:
         self.changes += 1
 
     def _make(self, url: str) -> Replica:
+        self._on_new(url)
         breaker = CircuitBreaker(
             self._breaker_policy,
             self._clock,

@@ -20,21 +20,16 @@ from typing import Any
 import httpx
 
 from splitway.cli.chain import bodies_of
+from splitway.cli.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE
 from splitway.cli.serve import bind
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import FILE
 from splitway.runtime.priority import GIVES_WAY_BY
 
-GATEWAY = "gateway"
-HEADS = "classifier"
-"""The stage that serves every head."""
-_PORTS = {EXTRACTOR: 8081, HEADS: 8091}
-"""The port from which a stage's replicas' ports are taken."""
 _BODY_PORT, _BODY_PORTS = 8101, 10
 """The first body's port, and how many there are for each."""
 _BODY = re.compile(r"body_[1-9][0-9]*")
-RUN_FILE = Path(".splitway/run.json")
 _STOP_TIMEOUT_S = 35.0
 _POLL_S = 0.05
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised here, bound only when the user says so
@@ -63,7 +58,7 @@ class LaunchPlan:
 
     models: Path
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = GATEWAY_PORT
     """The gateway's; 0 takes free ports for everything."""
     replicas: Mapping[str, int] | None = None
     environment: Mapping[str, str] | None = None
@@ -125,13 +120,14 @@ class LocalPipeline:
             self._write_run_file(plan.run_file)
 
     def _first_port(self, stage: str) -> int:
-        return _PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (self.stages.index(stage) - 1)
+        return PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (self.stages.index(stage) - 1)
 
     def _environment(self, stage: str) -> dict[str, str]:
         """What a process is told: where the bundles and their releases are, and the gateway where the stages are."""
         models = self._plan.models
         own = {"SPLITWAY_RELEASES": str(models / FILE), **os.environ, **(self._plan.environment or {})}
         own["SPLITWAY_MODELS"] = str(models)
+        own.pop("SPLITWAY_METRICS_PORT", None)  # one port for all of them; here each answers on its own
         if stage == GATEWAY:
             urls = {each: ",".join(process.url for process in self.of(each)) for each in self.stages}
             own |= {f"SPLITWAY_{end.upper()}": urls.pop(end) for end in (EXTRACTOR, HEADS)}
@@ -249,10 +245,10 @@ def parse_replicas(options: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for option in options:
         stage, _, number = option.partition("=")
-        known = stage in _PORTS or _BODY.fullmatch(stage)
+        known = stage in PORTS or _BODY.fullmatch(stage)
         if not known or not number.isdigit() or not 1 <= int(number) <= 64:
             raise SetupError(
-                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(_PORTS)} or body_<number>, "
+                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(PORTS)} or body_<number>, "
                 f"not {option!r}"
             )
         counts[stage] = int(number)

@@ -22,6 +22,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from splitway.errors import SetupError
+from splitway.telemetry.logs import configure_logs
+from splitway.telemetry.settings import TelemetrySettings
+from splitway.wire.environment import read_environment
 from splitway.wire.lifecycle import Lifecycle
 
 APPS = {
@@ -53,13 +56,18 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     """
     if fd is not None:
         _end_with_parent()
+    settings = read_environment(TelemetrySettings)
+    configure_logs(stage, settings)
     app = _create(stage)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again: that takes 80 ms each time
     gc.set_threshold(_YOUNG_OBJECTS)
     listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
+    name = listener.getsockname()
+    listeners = [listener, *([bind(name[0], settings.metrics_port)] if settings.metrics_port else [])]
     config = uvicorn.Config(
         app,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -70,11 +78,10 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
-    name = listener.getsockname()
     print(f"{stage} listens on http://{name[0]}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
     server = _Server(config, lifecycle, drain_s)
-    server.run(sockets=[listener])
+    server.run(sockets=listeners)
     if lifecycle.failure is not None:
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
         return 1

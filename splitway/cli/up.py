@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -26,7 +27,10 @@ _WATCH_S = 0.2
 
 
 def log_line(name: str, line: str) -> None:
-    """Print one line of a process's output with the process's name before it."""
+    """Print one line of a process's output with the process's name before it; into a pipe, JSON as it is."""
+    if not OUT.is_terminal and line.startswith("{"):
+        print(line, flush=True)
+        return
     colour = _COLOURS.get(name.partition(".")[0], _BODY_COLOUR)
     OUT.print(f"[{colour}]{name:<20}|[/] {escape(line)}")
 
@@ -53,7 +57,9 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int]) -> None:
         SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
     """
     stop = _StopSignal()
-    with LocalPipeline(LaunchPlan(models, host, port, replicas), log_line) as pipeline:
+    readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
+    plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ)
+    with LocalPipeline(plan, log_line) as pipeline:
         seconds = _wait_ready(pipeline, stop)
         if seconds is None:
             return

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from splitway.runtime.inventory import inventory_router
 from splitway.runtime.repository import Repository
 from splitway.runtime.served import MakeStage
 from splitway.runtime.settings import StageSettings
+from splitway.telemetry.metrics import MetricsPort, add_metrics_route
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.short_way import FrontedApp, ShortWay
@@ -63,11 +63,15 @@ def create_stage_app(
 
     app = FrontedApp(title=f"Splitway {name}", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.lifecycle = repository.lifecycle
+    registry = repository.telemetry.metrics.registry
     install_error_handlers(app, _render)
     app.front = ShortWay(app.layers, repository.routes, _render)
     app.include_router(models_router(repository, [*EXTENSIONS, "model_repository"]))
     app.include_router(inventory_router(repository, settings))
     _add_health(app, repository)
+    add_metrics_route(app, registry, settings)
+    if settings.metrics_port:
+        app.front = MetricsPort(app.front, settings.metrics_port, registry)
     return app
 
 
@@ -79,8 +83,5 @@ def _add_health(app: FastAPI, repository: Repository) -> None:
         reason = repository.lifecycle.not_ready_because
         return json_response({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
-    async def metrics(_: Request) -> Response:
-        return Response(generate_latest(repository.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+    for path, endpoint in (("/livez", livez), ("/readyz", readyz)):
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=["health"])

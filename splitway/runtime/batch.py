@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed, SplitwayError
 from splitway.runtime.engine import Arrays
+from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,13 @@ class BatchResult:
     decode_s: float
     compute_s: float
     batch_rows: int
+    enqueued_at_s: float
+    began_s: float
+    """When the batch began; with the two below on the batcher's clock."""
+    prepared_s: float
+    ended_s: float
+    peers: Sequence[TraceContext]
+    """The traces of the batch's other members, of those that are traced."""
 
 
 @dataclass
@@ -41,6 +49,8 @@ class Member:
     rows: int
     deadline: Deadline
     enqueued_at_s: float
+    trace: TraceContext | None = None
+    """Where it is traced."""
     future: asyncio.Future[BatchResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def fail(self, error: Exception) -> None:
@@ -71,13 +81,16 @@ class Run:
         for member, reason in self.refused:
             member.fail(reason)
         start = 0
+        traced = [member.trace for member in self.members if member.trace is not None]
         for member in self.members:
             share = {name: array[start : start + member.rows] for name, array in self.outputs.items()}
             start += member.rows
             if not member.future.done():
                 queue_s = self.began_s - member.enqueued_at_s + told_s - self.ended_s
                 decode_s, compute_s = self.prepared_s - self.began_s, self.ended_s - self.prepared_s
-                member.future.set_result(BatchResult(share, queue_s, decode_s, compute_s, self.rows))
+                times = (member.enqueued_at_s, self.began_s, self.prepared_s, self.ended_s)
+                peers = [trace for trace in traced if trace is not member.trace] if traced else ()
+                member.future.set_result(BatchResult(share, queue_s, decode_s, compute_s, self.rows, *times, peers))
 
 
 def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool) -> Run:

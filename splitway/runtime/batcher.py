@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded
 from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run, run_batch
 from splitway.runtime.priority import give_way
+from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 
 _log = logging.getLogger(__name__)
@@ -122,13 +123,16 @@ class Batcher:
         self._finish([run_batch([member], self._infer, self._clock, alone=True)])
         return member.future.result()
 
-    async def submit(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult:
+    async def submit(
+        self, prepare: Prepare, rows: int, deadline: Deadline, trace: TraceContext | None = None
+    ) -> BatchResult:
         """Wait for this member's outputs.
 
         Args:
             prepare: makes its inputs of `rows` rows.
             rows: how many rows it adds to a batch.
             deadline: after which nobody waits for it.
+            trace: where it is traced; the batch's other members are told.
 
         Raises:
             Overloaded: too many rows wait already.
@@ -144,7 +148,7 @@ class Batcher:
             raise DeadlineExceeded(
                 f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
             )
-        member = Member(prepare, rows, deadline, self._clock())
+        member = Member(prepare, rows, deadline, self._clock(), trace)
         with self._lock:
             self._waiting.append(member)
             self._waiting_rows += rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,12 +15,14 @@ from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher
 from splitway.runtime.engine import Arrays
-from splitway.runtime.observe import ModelMetrics, server_timing
+from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors, check_finite
+from splitway.telemetry.trace import Span
+from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
-from splitway.wire.v2_rest import Answer, CallContext
+from splitway.wire.v2_rest import ATTEMPT_HEADER, Answer, CallContext
 
 
 class DataPlane:
@@ -31,7 +34,7 @@ class DataPlane:
         batcher: runs the model.
         decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
             nothing is gathered there and a request then changes threads once less.
-        metrics: count the model's requests.
+        watch: follows the model's requests.
         max_rows: rows that one request may have.
     """
 
@@ -41,7 +44,7 @@ class DataPlane:
         stage: Stage,
         batcher: Batcher,
         decoders: ThreadPoolExecutor | None,
-        metrics: ModelMetrics,
+        watch: Watch[Inference],
         *,
         max_rows: int,
     ) -> None:
@@ -52,45 +55,51 @@ class DataPlane:
         self._stage = stage
         self._batcher = batcher
         self._decoders = decoders
-        self._metrics = metrics
+        self._watch = watch
         self._max_rows = max_rows
         self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in stage.accepts}
         self._gives = {spec.name for spec in stage.gives}
 
-    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
-        with self._metrics.request():
-            response, timings = await self._run(request, context.deadline)
-        return Answer(response, {"server-timing": server_timing(timings)})
+    def watch(self, headers: MutableMapping[str, str]) -> Watched[Inference]:
+        return self._watch.request(self._name, headers)
 
-    async def _run(self, request: InferRequest, deadline: Deadline) -> tuple[InferResponse, dict[str, float]]:
-        started_s = time.perf_counter()
+    async def infer(self, request: InferRequest, context: CallContext) -> Answer:
+        started_s, deadline = time.perf_counter(), context.deadline
         self._check(request)
         deadline.check("the work began")
         tensors = {tensor.name: tensor for tensor in request.inputs}
-        result = self._at_once(tensors, request.inputs[0].rows, deadline)
-        decode_s = 0.0
+        rows = request.inputs[0].rows
+        result, decode_s = self._at_once(tensors, rows, deadline, context.span), 0.0
         if result is None:
             try:
                 async with asyncio.timeout(deadline.remaining_s):
-                    result, decode_s = await self._decode_and_infer(tensors, request.inputs[0].rows, deadline)
+                    result, decode_s = await self._decode_and_infer(tensors, rows, deadline, context.span)
             except TimeoutError:
                 raise DeadlineExceeded("the caller's time was up before the work was done") from None
         check_finite(result.outputs)
         outputs = tuple(self._stage.finish(result.outputs, request))
-        self._metrics.batch(result.batch_rows, result.compute_s)
         timings = {"queue": result.queue_s, "decode": decode_s, "compute": result.compute_s}
         timings["total"] = time.perf_counter() - started_s
-        return InferResponse(self._name, self._version, outputs, request.id, self._says), timings
+        attempt = context.headers.get(ATTEMPT_HEADER, "")
+        facts = Inference(self._version, result.queue_s, decode_s, result.compute_s, rows, result.batch_rows, attempt)
+        response = InferResponse(self._name, self._version, outputs, request.id, self._says)
+        return Answer(response, {"server-timing": server_timing(timings)}, facts)
 
-    def _at_once(self, tensors: Tensors, rows: int, deadline: Deadline) -> BatchResult | None:
+    def _at_once(self, tensors: Tensors, rows: int, deadline: Deadline, span: Span) -> BatchResult | None:
         """Return the result of what needs no thread; None for what does."""
         if self._stage.needs_decoding(tensors):
             return None
-        return self._batcher.at_once(lambda: self._stage.decode(tensors, _go_on), rows, deadline)
+        result = self._batcher.at_once(lambda: self._stage.decode(tensors, _go_on), rows, deadline)
+        if result is not None and span.recorded:
+            add_spans(span, result, None)
+        return result
 
-    async def _decode_and_infer(self, tensors: Tensors, rows: int, deadline: Deadline) -> tuple[BatchResult, float]:
+    async def _decode_and_infer(
+        self, tensors: Tensors, rows: int, deadline: Deadline, span: Span
+    ) -> tuple[BatchResult, float]:
         """Return the result and the seconds that decoding took, in whichever thread it was done."""
         abandoned = threading.Event()
+        trace = span.context if span.recorded else None
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
@@ -100,17 +109,23 @@ class DataPlane:
         def decode() -> Arrays:
             return self._stage.decode(tensors, go_on)
 
+        decoded_s: tuple[float, float] | None = None
         try:
             if self._decoders is None or not self._stage.needs_decoding(tensors):
-                result = await self._batcher.submit(decode, rows, deadline)
-                return result, result.decode_s
-            started_s = time.perf_counter()
-            inputs = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
-            decode_s = time.perf_counter() - started_s
-            return await self._batcher.submit(lambda: inputs, rows, deadline), decode_s
+                result = await self._batcher.submit(decode, rows, deadline, trace)
+                decode_s = result.decode_s
+            else:
+                started_s = time.monotonic()
+                inputs = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+                decoded_s = (started_s, time.monotonic())
+                decode_s = decoded_s[1] - started_s
+                result = await self._batcher.submit(lambda: inputs, rows, deadline, trace)
         except asyncio.CancelledError:
             abandoned.set()
             raise
+        if span.recorded:
+            add_spans(span, result, decoded_s)
+        return result, decode_s
 
     def _check(self, request: InferRequest) -> None:
         specs = self._alternative(request)

@@ -1,46 +1,91 @@
-"""What a stage says of its work: Prometheus metrics, one registry per app, and the Server-Timing header."""
+"""What a stage says of its work: Prometheus metrics, a line in the log, spans, and the Server-Timing header."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 from splitway.manifest import Manifest
-from splitway.wire.outcome import SECONDS, outcome_of
+from splitway.runtime.batch import BatchResult
+from splitway.telemetry.metrics import Families, new_registry
+from splitway.telemetry.outcome import OUTCOMES
+from splitway.telemetry.request_log import RequestLog
+from splitway.telemetry.settings import TelemetrySettings
+from splitway.telemetry.trace import Span
+from splitway.telemetry.tracer import make_tracer
+from splitway.telemetry.watch import RequestEnded, Watch
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """How one inference came about, in seconds and rows."""
+
+    version: str
+    queue_s: float
+    decode_s: float
+    compute_s: float
+    rows: int
+    batch_rows: int
+    attempt: str
+    """Which of its caller's attempts it was, where the caller says so."""
+
+
+Ended = RequestEnded[Inference]
+
+
+class Busy(Protocol):
+    """A model that can be asked how much it has to do."""
+
+    name: str
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered."""
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for the engine."""
 
 
 class StageMetrics:
     """A process's metrics; the label `stage` is the name of the model."""
 
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "splitway_stage_requests_total", "Inference requests.", ["stage", "outcome"], registry=registry
+    def __init__(self, service: str) -> None:
+        self.registry = new_registry(service)
+        make = Families(self.registry, "splitway_stage")
+        self._requests = make.counter("requests_total", "Inference requests.", "stage", "outcome")
+        self._duration = make.seconds("duration_seconds", "Time to an answer.", "stage")
+        self._queue = make.seconds("queue_seconds", "Time that a request waited for the engine.", "stage")
+        self._decode = make.seconds("decode_seconds", "Time to make the model's inputs of what was sent.", "stage")
+        self._compute = make.seconds("compute_seconds", "Time in the engine.", "stage")
+        self._rows = make.histogram("batch_rows", "Rows of the batch that a request was answered in.", _ROWS, "stage")
+        self._received = make.counter("received_bytes_total", "Bytes of the requests' bodies.", "stage")
+        self._sent = make.counter("sent_bytes_total", "Bytes of the answers' bodies.", "stage")
+        self._in_flight = make.gauge("in_flight", "Requests being answered.", "stage")
+        self._queued = make.gauge("queued_rows", "Rows that wait for the engine.", "stage")
+        self._ready = make.gauge("ready", "Whether the process takes requests.")
+        self._info = make.gauge(
+            "model_info", "What is loaded; always 1.", "stage", "version", "feature_space", "engine"
         )
-        self.duration = Histogram(
-            "splitway_stage_duration_seconds", "Time to an answer.", ["stage"], buckets=SECONDS, registry=registry
-        )
-        self.compute = Histogram(
-            "splitway_stage_compute_seconds",
-            "Time in the engine per batch.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.rows = Histogram(
-            "splitway_stage_batch_rows", "Rows per batch.", ["stage"], buckets=_ROWS, registry=registry
-        )
-        self.in_flight = Gauge("splitway_stage_in_flight", "Requests being answered.", ["stage"], registry=registry)
-        self._info = Gauge(
-            "splitway_stage_info",
-            "What is loaded; always 1.",
-            ["stage", "version", "feature_space", "engine"],
-            registry=registry,
-        )
+
+    def show(self, ready: Callable[[], bool]) -> None:
+        """Say whether the process is ready whenever metrics are read."""
+        self._ready.set_function(ready)
+
+    def serve(self, model: Busy) -> None:
+        """A model is there: all that is counted of it begins with 0."""
+        stage = model.name
+        self._in_flight.labels(stage).set_function(lambda: model.in_flight)
+        self._queued.labels(stage).set_function(lambda: model.queued_rows)
+        self._requests.begin((stage, outcome) for outcome in OUTCOMES)
+        for family in (self._duration, self._queue, self._decode, self._compute, self._rows):
+            family.begin([(stage,)])
+        for counter in (self._received, self._sent):
+            counter.begin([(stage,)])
 
     def loaded(self, models: Iterable[tuple[Manifest, str]]) -> None:
         """Say which bundles are loaded, and in which engines; what was loaded before is forgotten."""
@@ -48,33 +93,64 @@ class StageMetrics:
         for manifest, engine in models:
             self._info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)
 
+    def on_request(self, ended: Ended) -> None:
+        """Count one inference."""
+        stage, done = (ended.name,), ended.facts
+        self._requests[ended.name, ended.outcome].inc()
+        self._duration[stage].observe(ended.seconds)
+        self._received[stage].inc(ended.received_bytes)
+        if done is None:
+            return
+        self._sent[stage].inc(ended.sent_bytes)
+        self._queue[stage].observe(done.queue_s)
+        self._decode[stage].observe(done.decode_s)
+        self._compute[stage].observe(done.compute_s)
+        self._rows[stage].observe(done.batch_rows)
 
-class ModelMetrics:
-    """Counts one model's requests and batches, whichever version answers."""
 
-    def __init__(self, metrics: StageMetrics, name: str) -> None:
-        self._name = name
-        self._requests = metrics.requests
-        self._duration = metrics.duration.labels(name)
-        self._compute = metrics.compute.labels(name)
-        self._rows = metrics.rows.labels(name)
-        self._in_flight = metrics.in_flight.labels(name)
+class StageTelemetry:
+    """All that a process says of its work.
 
-    def request(self) -> AbstractContextManager[None]:
-        """Count one request, and by how it ended: `ok`, the error's code, or `cancelled`."""
+    Args:
+        service: the process's name.
+        settings: how it speaks.
+    """
 
-        def record(outcome: str, seconds: float) -> None:
-            self._in_flight.dec()
-            self._requests.labels(self._name, outcome).inc()
-            self._duration.observe(seconds)
+    def __init__(self, service: str, settings: TelemetrySettings) -> None:
+        self.metrics = StageMetrics(service)
+        self.tracer = make_tracer(service)
+        log = RequestLog("inference", "stage", settings.request_log_per_second, time.monotonic, _line)
+        self.watch: Watch[Inference] = Watch(self.tracer, (self.metrics.on_request, log.on_request))
 
-        self._in_flight.inc()
-        return outcome_of(record)
 
-    def batch(self, rows: int, compute_s: float) -> None:
-        """Record the batch that a request was answered in."""
-        self._rows.observe(rows)
-        self._compute.observe(compute_s)
+def _line(done: Inference) -> dict[str, str | int | float]:
+    return {
+        "version": done.version,
+        "queue_ms": round(done.queue_s * 1000, 3),
+        "decode_ms": round(done.decode_s * 1000, 3),
+        "compute_ms": round(done.compute_s * 1000, 3),
+        "rows": done.rows,
+        "batch_rows": done.batch_rows,
+        **({"attempt": int(done.attempt)} if done.attempt.isdecimal() else {}),
+    }
+
+
+def add_spans(span: Span, result: BatchResult, decoded_s: tuple[float, float] | None) -> None:
+    """Remember where an inference's time went.
+
+    Args:
+        span: the inference.
+        result: what came of its batch.
+        decoded_s: when decoding began and ended, where it was done before the batch was gathered.
+    """
+    if decoded_s is not None:
+        span.add("decode", *decoded_s)
+    span.add("queue", result.enqueued_at_s, result.began_s)
+    batch = span.add("batch", result.began_s, result.ended_s, rows=result.batch_rows, members=1 + len(result.peers))
+    batch.links = result.peers
+    if decoded_s is None:
+        batch.add("decode", result.began_s, result.prepared_s)
+    batch.add("engine", result.prepared_s, result.ended_s)
 
 
 def server_timing(seconds: Mapping[str, float]) -> str:

@@ -11,7 +11,7 @@ from splitway.bundle import Bundle, find_bundle
 from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError, Unavailable
 from splitway.manifest import describe
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
-from splitway.runtime.observe import ModelMetrics, StageMetrics
+from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.priority import give_way
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
@@ -37,8 +37,9 @@ class Repository:
 
     def __init__(self, scope: Scope, make_stage: MakeStage, settings: StageSettings) -> None:
         self.scope = scope
-        self.metrics = StageMetrics()
+        self.telemetry = StageTelemetry(scope.name, settings)
         self.lifecycle = Lifecycle(self._not_ready_because)
+        self.telemetry.metrics.show(lambda: self.lifecycle.not_ready_because is None)
         self.routes: dict[tuple[str, str], Endpoint] = {}
         """The inference routes of all that can be called now, by method and path."""
         self.models: dict[str, ModelVersions] = {}
@@ -88,6 +89,7 @@ class Repository:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         for model in self.models.values():
             await model.close()
+        await asyncio.to_thread(self.telemetry.tracer.close)
 
     async def rescan(self) -> None:
         """Bring what is loaded in step with what lies in the folder of bundles."""
@@ -233,8 +235,7 @@ class Repository:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
     def _served(self, bundle: Bundle) -> ServedModel:
-        metrics = ModelMetrics(self.metrics, bundle.manifest.name)
-        return ServedModel(bundle, self._make_stage, self._settings, metrics)
+        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch)
 
     async def _load(self, model: ServedModel, found: Found) -> None:
         await self._in_thread(model.load)
@@ -251,6 +252,7 @@ class Repository:
                 keep_old_s=self._settings.keep_old_s,
                 changed=self._publish,
             )
+            self.telemetry.metrics.serve(self.models[name])
         return self.models[name]
 
     def _publish(self) -> None:
@@ -265,7 +267,7 @@ class Repository:
                 cards.append(served.card)
         self.routes.clear()
         self.routes.update(routes)
-        self.metrics.loaded((card.manifest, card.engine) for card in cards)
+        self.telemetry.metrics.loaded((card.manifest, card.engine) for card in cards)
 
     @property
     def _needed(self) -> list[ModelVersions]:

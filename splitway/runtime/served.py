@@ -29,10 +29,11 @@ from splitway.runtime.engine import (
     warm_up,
 )
 from splitway.runtime.engine_pool import EnginePool, slots_for
-from splitway.runtime.observe import ModelMetrics
+from splitway.runtime.observe import Inference
 from splitway.runtime.priority import give_way
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
+from splitway.telemetry.watch import Watch
 from splitway.wire.tensor import TensorSpec
 from splitway.wire.v2_rest import infer_endpoint
 
@@ -66,13 +67,13 @@ class ServedModel:
         bundle: what is served.
         make_stage: the service's own part.
         settings: the process's.
-        metrics: of the model's name.
+        watch: follows its requests.
 
     Raises:
         BundleError: the stage cannot serve this bundle.
     """
 
-    def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings, metrics: ModelMetrics) -> None:
+    def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings, watch: Watch[Inference]) -> None:
         manifest = bundle.manifest
         self._bundle = bundle
         self._engine_name = engine = settings.engine_for(manifest)
@@ -93,13 +94,23 @@ class ServedModel:
             if batch_rows > 1
             else None
         )
-        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, metrics, max_rows=settings.max_rows)
+        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=settings.max_rows)
         self._infer_over_http = infer_endpoint(plane, settings.limits)
 
     @property
     def alive(self) -> bool:
         """Whether the loop that answers is running."""
         return self._batcher.alive
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered."""
+        return self._requests
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for the engine."""
+        return self._batcher.waiting_rows
 
     def load(self) -> None:
         """Load and warm the engines; to be called in a thread. Raises any SplitwayError, and what an engine raises."""

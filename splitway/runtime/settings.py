@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.manifest import EngineName, Manifest, Role
 from splitway.releases import FILE
 from splitway.runtime.cores import available_cores
+from splitway.telemetry.settings import TelemetrySettings
 from splitway.wire.v2_rest import Limits
 
 
-class StageSettings(BaseSettings):
+class StageSettings(TelemetrySettings):
     """Read once, when the app is made."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
-    )
 
     models: Path = Path("models")
     """Folder of bundles: `<stage>/<version>/`."""

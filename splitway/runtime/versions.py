@@ -93,6 +93,16 @@ class ModelVersions:
         models = {number: version.model for number, version in self.versions.items() if version.model is not None}
         return {number: models[number] for number in sorted(models, key=lambda n: (n == self.default, int(n)))}
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered, by whichever version."""
+        return sum(served.in_flight for served in self.callable.values())
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for an engine."""
+        return sum(served.queued_rows for served in self.callable.values())
+
     async def settle(self, found: Versions, in_use: Collection[str]) -> None:
         """Load what should be loaded, the default first, and let go of the rest."""
         for number in [n for n, v in self.versions.items() if v.model is None and n not in found]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -15,6 +15,8 @@ from starlette.responses import Response
 
 from splitway import __version__
 from splitway.errors import SplitwayError, Unauthorized
+from splitway.telemetry.trace import UNRECORDED, Span
+from splitway.telemetry.watch import Watched
 from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
@@ -39,26 +41,33 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "deadline_exceeded": 504,
 }
+ATTEMPT_HEADER = "x-attempt-count"
+"""To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""
 
 
 @dataclass(frozen=True)
 class CallContext:
-    """What travels beside a request: who asks, and how long they wait."""
+    """What travels beside a request: who asks, how long they wait, and what is remembered of its way."""
 
     deadline: Deadline
     headers: Mapping[str, str]
+    span: Span = UNRECORDED
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response, and headers that travel beside it."""
+    """A response, headers that travel beside it, and what whoever follows the request is told of how it came about."""
 
     response: InferResponse
     headers: Mapping[str, str] = field(default_factory=dict)
+    facts: Any = None
 
 
 class Model(Protocol):
     """What runs inferences."""
+
+    def watch(self, headers: MutableMapping[str, str]) -> Watched[Any]:
+        """Follow one request, with these headers, until it ends."""
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         """Run the model. Raises any SplitwayError."""
@@ -133,12 +142,23 @@ def _ready(reason: str | None) -> Response:
 
 async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
     headers = plain_headers(request)
+    with plane.watch(headers) as watched:
+        response = await _watched_infer(plane, limits, request, headers, watched)
+        watched.sent_bytes = len(response.body)
+        return response
+
+
+async def _watched_infer(
+    plane: Model, limits: Limits, request: Request, headers: Mapping[str, str], watched: Watched[Any]
+) -> Response:
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
     body = await read_body(request, headers, limits.max_body_bytes, deadline)
+    watched.received_bytes = len(body)
     parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
-    context = CallContext(deadline.sooner(parsed.timeout_s), headers)
+    context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span)
     async with while_connected(request):
         answer = await plane.infer(parsed, context)
+    watched.facts = answer.facts
     payload, header_length = build_response(answer.response, parsed)
     extra = dict(answer.headers)
     if header_length is not None:

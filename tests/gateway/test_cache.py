@@ -156,7 +156,7 @@ async def test_the_gateway_says_how_it_met_the_cache(gateway_before: Gateway) ->
     assert "stored" in other.headers["cache-status"]
     assert (len(backbone.calls), len(head.calls)) == (2, 4)
     assert len({(reply.json()["label"], reply.json()["confidence"]) for reply in replies}) == 1
-    assert 'splitway_gateway_cache_total{result="hit"} 2.0' in metrics
+    assert 'splitway_gateway_cache_requests_total{outcome="hit"} 2.0' in metrics
 
 
 async def test_kept_features_that_the_head_no_longer_takes_are_extracted_anew(gateway_before: Gateway) -> None:

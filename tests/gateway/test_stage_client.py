@@ -148,6 +148,9 @@ async def test_retry_after_is_handed_on(gateway_before: Gateway) -> None:
         assert (await classify(client)).headers["retry-after"] == "7"
 
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
 async def test_what_travels_beside_the_request(gateway_before: Gateway) -> None:
     seen: list[dict[str, str]] = []
 
@@ -156,10 +159,10 @@ async def test_what_travels_beside_the_request(gateway_before: Gateway) -> None:
         return await good_classifier(request)
 
     async with gateway_before(classifier=classifier) as client:
-        headers = {"traceparent": "00-1-2-01", "x-request-id": "mine", "authorization": "secret", "cookie": "a=b"}
+        headers = {"traceparent": TRACE, "x-request-id": "mine", "authorization": "secret", "cookie": "a=b"}
         reply = await classify(client, **headers, **{"x-request-timeout-ms": "5000"})
     assert reply.json()["id"] == reply.headers["x-request-id"] == "mine"
-    assert seen[0]["traceparent"] == "00-1-2-01"
+    assert seen[0]["traceparent"] == TRACE
     assert seen[0]["x-request-id"] == "mine"
     assert 0 < int(seen[0]["x-request-timeout-ms"]) <= 5000
     assert not {"authorization", "cookie"} & set(seen[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -66,7 +67,10 @@ async def test_the_other_replica_answers_and_the_backbone_runs_once(trouble: str
     retried = [reply for reply in replies if reply.headers["x-attempt-count"] == "2"]
     assert len(retried) == len(bad.calls)
     assert {call.headers["x-attempt-count"] for call in bad.calls} == {"1"}
-    assert f'splitway_gateway_retries_total{{stage="classifier"}} {float(len(bad.calls))}' in metrics
+    counted = re.findall(
+        r'^splitway_gateway_retries_total{outcome="(\w+)",stage="classifier"} ([1-9].*)', metrics, re.M
+    )
+    assert counted == [(TROUBLE[trouble][2], str(float(len(bad.calls))))]
 
 
 @pytest.mark.parametrize("trouble", ["two rows for one", "no feature space"])

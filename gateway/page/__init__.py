@@ -1,0 +1,1 @@
+"""The page at `/`: ask with a picture, see the pipeline and where the last request's time went."""

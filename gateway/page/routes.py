@@ -1,0 +1,126 @@
+"""Serves the page, its parts and the samples: read once, when the app is made, and answered from memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.intake import RAW_TYPES
+from gateway.settings import GatewaySettings
+from splitway.errors import NotFound
+
+BELOW = "/page/"
+"""Where everything but the page itself is."""
+_INDEX = "index.html"
+_ABOUT = "about.json"
+_SAMPLES = "samples/"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
+_PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+_MOST_SAMPLES = 12
+_MOST_SAMPLE_BYTES = 2 * 1024 * 1024
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-cache",  # kept, but asked for again each time: an upgraded gateway is never half the old page
+}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of the page as it is sent."""
+
+    content: bytes
+    media_type: str
+
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.content).hexdigest()[:20]}"'
+
+
+class Page:
+    """The page's files by their names below `/page/`.
+
+    Args:
+        settings: where the samples are, and how large a picture may be.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._assets = {**dict(_own_files()), **dict(_samples(Path(settings.samples), settings.max_picture_bytes))}
+        self._assets[_ABOUT] = Asset(orjson.dumps(self._about(settings)), _TYPES[".json"])
+        self._etags = {name: asset.etag for name, asset in self._assets.items()}
+
+    def _about(self, settings: GatewaySettings) -> dict[str, object]:
+        """What the page has to know of this gateway before it sends anything."""
+        samples = [name for name in self._assets if name.startswith(_SAMPLES)]
+        return {
+            "max_picture_bytes": settings.max_picture_bytes,
+            "media_types": RAW_TYPES,
+            "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW + quote(name)} for name in samples],
+        }
+
+    async def index(self, request: Request) -> Response:
+        return self._answer(request, _INDEX)
+
+    async def part(self, request: Request) -> Response:
+        return self._answer(request, request.path_params["name"])
+
+    def _answer(self, request: Request, name: str) -> Response:
+        asset = self._assets.get(name)
+        if asset is None:
+            raise NotFound(f"the page has no part {name[:80]!r}; it begins at /")
+        headers = {**_HEADERS, "etag": self._etags[name]}
+        if _names(request.headers.get("if-none-match", ""), headers["etag"]):
+            return Response(status_code=304, headers=headers)
+        headers["content-length"] = str(len(asset.content))
+        content = b"" if request.method == "HEAD" else asset.content
+        return Response(content, headers=headers, media_type=asset.media_type)
+
+
+def page_router(page: Page) -> APIRouter:
+    """The page's routes."""
+    router = APIRouter()
+    for path, endpoint in (("/", page.index), (BELOW + "{name:path}", page.part)):
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
+    return router
+
+
+def _names(if_none_match: str, etag: str) -> bool:
+    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag in known or "*" in known
+
+
+def _own_files() -> Iterator[tuple[str, Asset]]:
+    for file in sorted(Path(__file__).parent.iterdir()):
+        if file.suffix in _TYPES:
+            yield file.name, Asset(file.read_bytes(), _TYPES[file.suffix])
+
+
+def _samples(folder: Path, max_bytes: int) -> Iterator[tuple[str, Asset]]:
+    """The first pictures directly in the folder, by name; those that would be refused are none."""
+    if not folder.is_dir():
+        return
+    pictures = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURES and file.is_file()]
+    small = [file for file in pictures if file.stat().st_size <= min(max_bytes, _MOST_SAMPLE_BYTES)]
+    for file in small[:_MOST_SAMPLES]:
+        yield _SAMPLES + file.name, Asset(file.read_bytes(), _PICTURES[file.suffix.lower()])

@@ -1,0 +1,78 @@
+/** The last request: its time line by stage and attempt, and its numbers. */
+
+import { breakable, byId, make, spoken } from "./dom.js";
+import { address, end, ms } from "./words.js";
+
+const PARTS = ["queue", "decode", "compute", "network", "total"];
+
+/**
+ * Show where a request's time went.
+ * @param {any} reply the gateway's answer or problem
+ */
+export function showLast(reply) {
+  const hops = reply.timeline ?? [];
+  const timings = reply.timings_ms ?? {};
+  byId("last").hidden = hops.length === 0 && !timings.total;
+  byId("timeline").replaceChildren(...(hops.length ? [timeLine(hops, timings.total)] : []));
+  byId("numbers").replaceChildren(...(timings.total ? [numbers(timings)] : []));
+}
+
+/** @param {any[]} hops @param {number|undefined} total */
+function timeLine(hops, total) {
+  const last = Math.max(total ?? 0, ...hops.map((hop) => hop.start_ms + hop.ms), 0.01);
+  const step = niceStep(last);
+  const width = Math.ceil(last / step) * step;
+  const ticks = Array.from({ length: Math.round(width / step) + 1 }, (_, at) => at * step);
+  const axis = make("div.axis", { "aria-hidden": "true" },
+    ...ticks.map((tick) => make("span", { "--at": tick / width }, `${+tick.toFixed(2)}${tick === width ? "\u202fms" : ""}`)));
+  const rows = hops.flatMap((hop, at) => [hopRow(hop, at, width), ...hop.attempts.map((attempt) => attemptRow(attempt, at, width))]);
+  if (total) rows.unshift(row("whole", -1, { start_ms: 0, ms: total, outcome: "ok" }, width, ["The whole request"], ms(total)));
+  return make("div.timeline", { "--ticks": ticks.length - 1 }, axis, make("ol.rows", {}, ...rows));
+}
+
+/** @param {any} hop @param {number} at @param {number} width */
+function hopRow(hop, at, width) {
+  const words = hop.outcome === "ok" ? ms(hop.ms) : `${end(hop.outcome)}, ${ms(hop.ms)}`;
+  return row("hop", at, hop, width, [hop.stage], words);
+}
+
+/** @param {any} attempt @param {number} at @param {number} width */
+function attemptRow(attempt, at, width) {
+  const kind = attempt.is_hedge ? "hedge" : attempt.number > 1 ? "retry" : "call";
+  const name = [make("b", {}, kind), ` ${attempt.number} `, make("code", {}, address(attempt.replica))];
+  return row(`attempt ${kind}`, at, attempt, width, name, `${end(attempt.outcome)}, ${ms(attempt.ms)}`);
+}
+
+/**
+ * One row: what, its bar, how it ended.
+ * @param {string} kind @param {number} at the stage's place @param {{start_ms: number, ms: number, outcome: string}} span
+ * @param {number} width @param {(Node|string)[]} name @param {string} words
+ */
+function row(kind, at, span, width, name, words) {
+  const ended = span.outcome === "ok" || span.outcome === "cancelled" ? span.outcome : "failed";
+  return make("li", { class: `row ${kind}`, "data-stage": at < 0 ? null : at % 4, "data-end": ended },
+    make("span.row-name", {}, ...name),
+    make("span.track", { "aria-hidden": "true" }, make("span.span", { "--from": span.start_ms / width, "--part": span.ms / width })),
+    make("span.row-end", {}, spoken(" began at "), spoken(`${ms(span.start_ms)}, `), words));
+}
+
+/** The step of an axis with at most six of them. @param {number} last */
+function niceStep(last) {
+  const power = 10 ** Math.floor(Math.log10(last / 6));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => last / step <= 6) ?? last;
+}
+
+/** @param {Object<string, any>} timings */
+function numbers(timings) {
+  const { total, ...stages } = timings;
+  const entries = Object.entries(stages);
+  const between = Math.max(0, total - entries.reduce((sum, [, parts]) => sum + parts.total, 0));
+  const head = make("tr", {}, make("th", { scope: "col" }, "ms"), ...PARTS.map((part) => make("th", { scope: "col" }, part)));
+  const line = (name, parts, at) => make("tr", { "data-stage": at },
+    make("th", { scope: "row" }, ...breakable(name)), ...PARTS.map((part) => make("td", {}, parts[part] === undefined ? "" : parts[part].toFixed(2))));
+  return make("table.numbers", {},
+    make("caption.hidden", {}, "Milliseconds of the last request by stage"),
+    make("thead", {}, head),
+    make("tbody", {}, ...entries.map(([name, parts], at) => line(name, parts, at % 4)), line("gateway itself", { total: between }, null)),
+    make("tfoot", {}, line("all", { total }, null)));
+}

@@ -1,0 +1,37 @@
+"""Where one request's time went, stage by stage and attempt by attempt, for callers who ask for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from splitway.telemetry.trace import Span
+
+ATTEMPT = "attempt"
+"""The spans of calls to replicas; they lie below their stage's."""
+
+
+def timeline(request: Span) -> list[dict[str, Any]]:
+    """The stages that a request went to, in order of their start, in milliseconds since it came in."""
+    stages = [span for span in request.children if span.kind == "internal" and "stage" in span.attributes]
+    return [
+        {
+            "stage": stage.attributes["stage"],
+            **_times(stage, request),
+            "attempts": [_attempt(span, request) for span in stage.children if span.name == ATTEMPT],
+        }
+        for stage in stages
+    ]
+
+
+def _attempt(span: Span, request: Span) -> dict[str, Any]:
+    told = {name: span.attributes[name] for name in ("number", "replica", "is_hedge")}
+    return {**told, **_times(span, request)}
+
+
+def _times(span: Span, request: Span) -> dict[str, Any]:
+    ended_s = span.ended_s if span.ended_s is not None else span.started_s
+    return {
+        "start_ms": round((span.started_s - request.started_s) * 1000, 3),
+        "ms": round((ended_s - span.started_s) * 1000, 3),
+        "outcome": span.outcome,
+    }

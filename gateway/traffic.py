@@ -1,0 +1,120 @@
+"""How much goes through now: what ended, how it ended and how long it took, in total and in the last seconds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from typing import Any
+
+from gateway.events import AttemptEnded, Event
+from gateway.observe import RequestAnswered
+from splitway.telemetry.outcome import OURS
+from splitway.wire.deadline import Clock
+
+WINDOW_S = 10
+_GROWTH = math.log(1.05)
+"""Latencies are counted in steps of five percent."""
+_SHORTEST_S = 1e-6
+
+
+class Flow:
+    """Everything of one kind that ends: the gateway's requests, or the calls to one stage.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.totals: Counter[str] = Counter()
+        """Since the start, by outcome."""
+        self._clock = clock
+        self._began_s = clock()
+        self._seconds: deque[_Second] = deque()
+
+    def add(self, outcome: str, seconds: float) -> None:
+        """Count one that has ended."""
+        self.totals[outcome] += 1
+        now = int(self._clock())
+        if not self._seconds or self._seconds[-1].at != now:
+            self._seconds.append(_Second(now))
+            self._forget(now)
+        self._seconds[-1].add(seconds, failed=outcome in OURS)
+
+    def recent(self) -> dict[str, Any]:
+        """The last ten whole seconds, or as many as there have been: how many ended, failed by our fault, took how
+        long. Latencies are to within five percent."""
+        now_s = self._clock()
+        self._forget(int(now_s))
+        whole = [second for second in self._seconds if second.at < int(now_s)]
+        window_s = min(float(WINDOW_S), max(1.0, int(now_s) - self._began_s))
+        latencies: Counter[int] = Counter()
+        for second in whole:
+            latencies.update(second.latencies)
+        ended = latencies.total()
+        return {
+            "window_s": round(window_s, 3),
+            "ended": ended,
+            "failed": sum(second.failed for second in whole),
+            "rate_per_s": round(ended / window_s, 2),
+            "p50_ms": _quantile_ms(latencies, 0.5),
+            "p99_ms": _quantile_ms(latencies, 0.99),
+        }
+
+    def _forget(self, now: int) -> None:
+        while self._seconds and self._seconds[0].at < now - WINDOW_S:
+            self._seconds.popleft()
+
+
+class _Second:
+    """What ended within one second."""
+
+    __slots__ = ("at", "failed", "latencies")
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.failed = 0
+        self.latencies: Counter[int] = Counter()
+
+    def add(self, seconds: float, *, failed: bool) -> None:
+        self.failed += failed
+        self.latencies[math.ceil(math.log(max(seconds, _SHORTEST_S)) / _GROWTH)] += 1
+
+
+def _quantile_ms(latencies: Counter[int], share: float) -> float | None:
+    left = math.ceil(share * latencies.total())
+    for step in sorted(latencies):
+        left -= latencies[step]
+        if left <= 0:
+            return round(math.exp((step - 0.5) * _GROWTH) * 1000, 3)
+    return None
+
+
+class Traffic:
+    """The gateway's requests and its calls to each stage.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.requests = Flow(clock)
+        self._clock = clock
+        self._began_s = clock()
+        self._calls: dict[str, Flow] = {}
+
+    @property
+    def uptime_s(self) -> float:
+        return self._clock() - self._began_s
+
+    def on_request(self, ended: RequestAnswered) -> None:
+        self.requests.add(ended.outcome, ended.seconds)
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, AttemptEnded):
+            self.calls(event.stage).add(event.outcome, event.seconds)
+
+    def calls(self, stage: str) -> Flow:
+        """The calls to a stage's replicas."""
+        if stage not in self._calls:
+            self._calls[stage] = Flow(self._clock)
+        return self._calls[stage]

@@ -1,0 +1,1 @@
+"""What a process says of its work: logs, traces, metrics, and who may read them."""

@@ -1,0 +1,99 @@
+"""Traces for OpenTelemetry collectors, by OTLP over HTTP. The only file that knows OpenTelemetry; it is imported where
+traces are asked for (`tracer`).
+
+Whether a trace is kept is decided when its first span begins, by the SDK's own sampler (OTEL_TRACES_SAMPLER); spans are
+handed to its batch processor when their request has ended, so that one that is not kept costs one question.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, MutableMapping
+
+from opentelemetry import trace as api
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from splitway import __version__
+from splitway.telemetry.outcome import OURS
+from splitway.telemetry.trace import TRACEPARENT, Span, TraceContext, Unrecorded, begun_here, read_traceparent
+
+
+class OtelTracer:
+    """Exports the traces that the sampler keeps. A Tracer.
+
+    Args:
+        service: `service.name`, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another.
+    """
+
+    def __init__(self, service: str) -> None:
+        own = {"service.name": service, "service.namespace": "splitway", "service.version": __version__}
+        said = Resource.create().attributes
+        resource = Resource.create({**own, **{k: v for k, v in said.items() if k != "service.name" or _is_said(v)}})
+        self._resource = resource
+        self._scope = InstrumentationScope("splitway", __version__)
+        self._sampler = sdk.TracerProvider(shutdown_on_exit=False).sampler
+        self._processor = BatchSpanProcessor(OTLPSpanExporter())
+
+    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+        parent = read_traceparent(headers.get(TRACEPARENT))
+        context = TraceContext.new() if parent is None else parent.below()
+        sampled = self._keeps(name, context, parent)
+        context = TraceContext(context.trace_id, context.span_id, sampled)
+        if parent is None:
+            return begun_here(name, headers, context, remember=sampled or remember)
+        if not sampled and not remember:
+            return Unrecorded(parent)
+        headers[TRACEPARENT] = context.header
+        return Span(name, context, parent, "server")
+
+    def ended(self, span: Span) -> None:
+        if not (span.recorded and span.context.sampled):
+            return
+        epoch_ns = time.time_ns() - time.monotonic_ns()
+        for each in _all(span):
+            self._processor.on_end(self._readable(each, epoch_ns))
+
+    def close(self) -> None:
+        self._processor.shutdown()  # type: ignore[no-untyped-call]
+
+    def _keeps(self, name: str, context: TraceContext, parent: TraceContext | None) -> bool:
+        above = None if parent is None else api.set_span_in_context(api.NonRecordingSpan(self._theirs(parent)))
+        decided = self._sampler.should_sample(above, int(context.trace_id, 16), name, api.SpanKind.SERVER)
+        return decided.decision is Decision.RECORD_AND_SAMPLE
+
+    def _theirs(self, context: TraceContext, *, is_remote: bool = True) -> api.SpanContext:
+        flags = api.TraceFlags(int(context.sampled))
+        return api.SpanContext(int(context.trace_id, 16), int(context.span_id, 16), is_remote, flags)
+
+    def _readable(self, span: Span, epoch_ns: int) -> sdk.ReadableSpan:
+        failed = span.outcome in OURS
+        ended_s = span.started_s if span.ended_s is None else span.ended_s
+        return sdk.ReadableSpan(
+            name=span.name,
+            context=self._theirs(span.context, is_remote=False),
+            parent=None if span.parent is None else self._theirs(span.parent, is_remote=span.kind == "server"),
+            resource=self._resource,
+            attributes={**span.attributes, "splitway.outcome": span.outcome},
+            links=[api.Link(self._theirs(context)) for context in span.links],
+            kind=api.SpanKind[span.kind.upper()],
+            status=api.Status(api.StatusCode.ERROR, span.outcome) if failed else api.Status(),
+            start_time=epoch_ns + int(span.started_s * 1e9),
+            end_time=epoch_ns + int(ended_s * 1e9),
+            instrumentation_scope=self._scope,
+        )
+
+
+def _is_said(name: object) -> bool:
+    """Whether a service's name was chosen, and is not the SDK's stopgap."""
+    return not str(name).startswith("unknown_service")
+
+
+def _all(span: Span) -> Iterator[Span]:
+    yield span
+    for child in span.children:
+        yield from _all(child)

@@ -1,0 +1,103 @@
+"""A line in the log for each request; under load for a share of them, and the same ones in every process."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from splitway.errors import ServingError, SplitwayError
+from splitway.telemetry.outcome import OURS
+from splitway.telemetry.watch import Facts, RequestEnded
+
+Clock = Callable[[], float]
+_ALL = 1 << 32
+
+
+class Share:
+    """Which of many requests are logged: as many a second as are wanted, as they came in the second before.
+
+    A request is judged by its id, so that processes that see as many log the same ones, and where one sees more, its
+    are among those of the others.
+
+    Args:
+        per_second: how many are wanted.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, per_second: int, clock: Clock) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._second = 0
+        self._came = 0
+        self._logged = 0
+        self.share = 1.0
+
+    def takes(self, request_id: str) -> bool:
+        """Count a request and say whether it is logged."""
+        second = int(self._clock())
+        if second != self._second:
+            before = self._came if second == self._second + 1 else 0
+            self._second, self._came, self._logged = second, 0, 0
+            self.share = min(1.0, self._per_second / before) if before else 1.0
+        self._came += 1
+        if self._logged >= 2 * self._per_second:  # more than there were in the second before
+            return False
+        taken = zlib.crc32(request_id.encode()) < self.share * _ALL
+        self._logged += taken
+        return taken
+
+
+class RequestLog:
+    """Logs requests: never what was sent or a key, only how it went.
+
+    Args:
+        event: what a line is called.
+        subject: what a request's name is: `route` or `stage`.
+        per_second: of requests that went well, and of those that did not; 0 for none.
+        clock: monotonic seconds.
+        more: what the app adds to a line.
+    """
+
+    def __init__(
+        self,
+        event: str,
+        subject: str,
+        per_second: int,
+        clock: Clock,
+        more: Callable[[Any], dict[str, Any]],
+    ) -> None:
+        self._log = logging.getLogger(f"splitway.{event}")
+        self._event = event
+        self._subject = subject
+        self._more = more
+        self._shares = {False: Share(per_second, clock), True: Share(per_second, clock)} if per_second else None
+
+    def on_request(self, ended: RequestEnded[Facts]) -> None:
+        """Log a request that has ended, or leave it out."""
+        failed = ended.outcome in OURS
+        if self._shares is None or not self._shares[failed].takes(ended.request_id):
+            return
+        share = self._shares[failed].share
+        line: dict[str, Any] = {
+            self._subject: ended.name,
+            "request_id": ended.request_id,
+            "trace_id": ended.trace_id,
+            "outcome": ended.outcome,
+            "ms": round(ended.seconds * 1000, 3),
+            "received_bytes": ended.received_bytes,
+            "sent_bytes": ended.sent_bytes,
+            **_blame(ended.error),
+            **({} if ended.facts is None else self._more(ended.facts)),
+            **({} if share == 1.0 else {"share": round(share, 4)}),
+        }
+        self._log.log(logging.WARNING if failed else logging.INFO, self._event, extra=line)
+
+
+def _blame(error: BaseException | None) -> dict[str, Any]:
+    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what he sent."""
+    if not isinstance(error, SplitwayError):
+        return {}
+    blamed = {} if error.stage is None else {"blamed": error.stage}
+    return blamed | ({"detail": error.detail} if isinstance(error, ServingError) else {})

@@ -1,0 +1,47 @@
+"""What every process can be told of how it speaks of itself, by environment variables with the prefix SPLITWAY_."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class TelemetrySettings(BaseSettings):
+    """Read once, when the process starts; the apps' settings go on from here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged; a line for each request is `info`, for one that failed by our fault `warning`."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """One JSON object a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
+    request_log_per_second: Annotated[int, Field(ge=0)] = 20
+    """Requests that are logged per second; of more, a share is, and the same ones in every process. As many failed ones
+    come on top. 0: none."""
+    metrics_from: str = ""
+    """Networks that may read /metrics besides this machine, separated by commas, such as 10.0.0.0/8."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """A further port, on the address that is served, that answers /metrics and nothing else, to whoever reaches it."""
+
+    @field_validator("metrics_from")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        _networks(text)
+        return text
+
+    @property
+    def metrics_networks(self) -> tuple[Network, ...]:
+        """Whose callers may read /metrics."""
+        return _networks(self.metrics_from)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """Raises ValueError for what is no network."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())

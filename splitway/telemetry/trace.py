@@ -1,0 +1,187 @@
+"""Traces: the context that travels from hop to hop (W3C Trace Context), and spans that are kept until a request ends.
+
+A request that nobody asked to follow has one span that remembers nothing; what is done on its way costs a call each.
+Spans are plain objects with their own ids, so that a stage's parent is known before the attempt has ended, and whoever
+exports them (`otel`) or draws them (the gateway's time line) does so afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from splitway.telemetry.outcome import outcome_name
+
+TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
+Kind = Literal["server", "client", "internal"]
+Attribute = str | int | float | bool
+_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """Which trace, which span of it, and whether the trace is kept."""
+
+    trace_id: str
+    """32 hex digits."""
+    span_id: str
+    """16 hex digits."""
+    sampled: bool
+
+    @classmethod
+    def new(cls, *, sampled: bool = False) -> TraceContext:
+        return cls(f"{random.getrandbits(128) or 1:032x}", _span_id(), sampled)
+
+    def below(self) -> TraceContext:
+        """The context of a new span in the same trace."""
+        return TraceContext(self.trace_id, _span_id(), self.sampled)
+
+    @property
+    def header(self) -> str:
+        """As `traceparent`."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+
+def _span_id() -> str:
+    return f"{random.getrandbits(64) or 1:016x}"
+
+
+def read_traceparent(text: str | None) -> TraceContext | None:
+    """Read a `traceparent` header; None where there is none that can be read, so that a new trace begins."""
+    found = _FORM.fullmatch(text) if text else None
+    if found is None or (text is not None and text.startswith("00") and found[4]):
+        return None
+    return TraceContext(found[1], found[2], bool(int(found[3], 16) & 1))
+
+
+class Span:
+    """A piece of a request's work that is remembered.
+
+    Args:
+        name: what it is.
+        context: its own.
+        parent: the span that it belongs to, which may be another process's; None for the first of a trace.
+        kind: as OpenTelemetry has it.
+        attributes: more about it.
+        started_s: on the monotonic clock; now, if not given.
+    """
+
+    recorded = True
+
+    def __init__(
+        self,
+        name: str,
+        context: TraceContext,
+        parent: TraceContext | None,
+        kind: Kind = "internal",
+        attributes: Mapping[str, Attribute] | None = None,
+        started_s: float | None = None,
+    ) -> None:
+        self.name = name
+        self.context = context
+        self.parent = parent
+        self.kind = kind
+        self.attributes: dict[str, Attribute] = dict(attributes or {})
+        self.links: Sequence[TraceContext] = ()
+        self.children: list[Span] = []
+        self.started_s = time.monotonic() if started_s is None else started_s
+        self.ended_s: float | None = None
+        self.outcome = "ok"
+
+    @property
+    def trace_id(self) -> str:
+        return self.context.trace_id
+
+    def child(self, name: str, kind: Kind = "internal", **attributes: Attribute) -> Span:
+        """Begin a piece of this one; it is a context manager, or is ended by `end`."""
+        span = Span(name, self.context.below(), self.context, kind, attributes)
+        self.children.append(span)
+        return span
+
+    def add(self, name: str, started_s: float, ended_s: float, **attributes: Attribute) -> Span:
+        """Add a piece that is over, by the monotonic clock."""
+        span = Span(name, self.context.below(), self.context, "internal", attributes, started_s)
+        span.ended_s = ended_s
+        self.children.append(span)
+        return span
+
+    def end(self, outcome: str = "ok") -> None:
+        """Say that it is over, and how: `ok`, an error's code, or `cancelled`."""
+        self.ended_s, self.outcome = time.monotonic(), outcome
+
+    def __enter__(self) -> Span:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        self.end(outcome_name(error))
+
+
+class Unrecorded(Span):
+    """A span that remembers nothing but its context, and is its own child."""
+
+    recorded = False
+
+    def __init__(self, context: TraceContext) -> None:
+        self.context = context
+
+    def child(self, name: str, kind: Kind = "internal", **attributes: Attribute) -> Span:
+        return self
+
+    def add(self, name: str, started_s: float, ended_s: float, **attributes: Attribute) -> Span:
+        return self
+
+    def end(self, outcome: str = "ok") -> None:
+        """There is nothing to remember."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        """There is nothing to remember."""
+
+
+UNRECORDED = Unrecorded(TraceContext("0" * 32, "0" * 16, sampled=False))
+"""For work that belongs to no request."""
+
+
+class Tracer(Protocol):
+    """Begins the span of a request, and takes it when it is over."""
+
+    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+        """Begin a request's span; afterwards `headers` hold the trace context with which its calls travel on.
+
+        Args:
+            name: what is asked for.
+            headers: the request's, by lower-case name.
+            remember: keep the span and its children even if no trace is exported.
+        """
+
+    def ended(self, span: Span) -> None:
+        """Take a span whose request is over, with all its children."""
+
+    def close(self) -> None:
+        """Send what has not been sent. May take seconds: to be called in a thread."""
+
+
+class NoTracer:
+    """Traces travel on, and begin here where none came; nothing is exported. A Tracer."""
+
+    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+        parent = read_traceparent(headers.get(TRACEPARENT))
+        if parent is None:
+            return begun_here(name, headers, TraceContext.new(), remember=remember)
+        return Span(name, parent.below(), parent, "server") if remember else Unrecorded(parent)
+
+    def ended(self, span: Span) -> None:
+        """Nobody wants it."""
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
+def begun_here(name: str, headers: MutableMapping[str, str], context: TraceContext, *, remember: bool) -> Span:
+    """Begin a trace: what came with the request and could not be read does not travel on."""
+    headers[TRACEPARENT] = context.header
+    headers.pop(TRACESTATE, None)
+    return Span(name, context, None, "server") if remember else Unrecorded(context)

@@ -1,0 +1,106 @@
+"""A line for each request, for a share of them under load, and never what was sent."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from splitway.errors import InvalidInput, Unavailable
+from splitway.telemetry.request_log import RequestLog, Share
+from splitway.telemetry.watch import RequestEnded
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def _ids(second: int, count: int) -> list[str]:
+    return [f"request-{second}-{number}" for number in range(count)]
+
+
+def test_everything_is_logged_where_little_comes() -> None:
+    clock = Clock()
+    share = Share(20, clock)
+    for second in range(5):
+        clock.now_s = float(second)
+        assert all(share.takes(id_) for id_ in _ids(second, 20))
+    assert share.share == 1.0
+
+
+def test_under_load_about_as_many_as_are_wanted_and_never_twice_as_many() -> None:
+    clock = Clock()
+    share = Share(20, clock)
+    taken = []
+    for second in range(30):
+        clock.now_s = float(second)
+        taken.append(sum(share.takes(id_) for id_ in _ids(second, 1000)))
+    assert taken[0] == 40  # nothing is known of the load yet
+    assert max(taken) <= 40
+    assert 15 <= sum(taken[1:]) / 29 <= 25
+    clock.now_s = 60.0
+    assert share.takes("after a pause")
+    assert share.share == 1.0
+
+
+def test_processes_log_the_same_requests() -> None:
+    """The second sees half of what the first sees; what the first logs of that, the second logs as well."""
+    clock = Clock()
+    first, second = Share(50, clock), Share(50, clock)
+    for at in range(2):
+        clock.now_s = float(at)
+        ids = _ids(at, 400)
+        logged = {id_ for id_ in ids if first.takes(id_)}
+        also = {id_ for id_ in ids[::2] if second.takes(id_)}
+    assert logged & set(ids[::2]) <= also
+    assert logged
+
+
+def _ended(error: Exception | None, outcome: str, id_: str = "mine") -> RequestEnded[dict[str, object]]:
+    return RequestEnded(
+        "/v1/classify", outcome, 0.25, id_, "4bf9", 7, 5, error, {"stages": 2} if error is None else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "level", "says"),
+    [
+        (None, "ok", "INFO", {"stages": 2}),
+        (InvalidInput("'secret' is no number"), "invalid_input", "INFO", {}),
+        (Unavailable("gone", stage="classifier"), "unavailable", "WARNING", {"blamed": "classifier", "detail": "gone"}),
+        (ValueError("'secret'"), "internal", "WARNING", {}),
+    ],
+    ids=["ok", "the caller's", "ours", "a defect"],
+)
+def test_what_a_line_says(
+    error: Exception | None, outcome: str, level: str, says: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = RequestLog("request", "route", 20, Clock(), lambda facts: facts)
+    with caplog.at_level(logging.INFO):
+        log.on_request(_ended(error, outcome))
+    (record,) = caplog.records
+    assert record.levelname == level
+    told = {"route": "/v1/classify", "request_id": "mine", "trace_id": "4bf9", "outcome": outcome, "ms": 250.0, **says}
+    assert told.items() <= vars(record).items()
+    assert "secret" not in str(vars(record))
+
+
+def test_failures_are_not_crowded_out(caplog: pytest.LogCaptureFixture) -> None:
+    log = RequestLog("request", "route", 5, Clock(), lambda facts: facts)
+    with caplog.at_level(logging.INFO):
+        for number in range(100):
+            log.on_request(_ended(None, "ok", f"ok-{number}"))
+        log.on_request(_ended(Unavailable("gone"), "unavailable"))
+    assert [record.levelname for record in caplog.records] == ["INFO"] * 10 + ["WARNING"]
+
+
+def test_none_is_logged_where_none_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        RequestLog("request", "route", 0, Clock(), lambda facts: facts).on_request(_ended(None, "ok"))
+    assert not caplog.records

@@ -1,0 +1,123 @@
+"""Traces are exported where the standard variables ask for it, and only those that the sampler keeps."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from splitway.errors import SetupError
+from splitway.telemetry.trace import NoTracer, TraceContext, Tracer
+from splitway.telemetry.tracer import make_tracer
+from tests.otlp_collector import SERVER, Collector, collecting
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {**ENDPOINT, "OTEL_SDK_DISABLED": "true"},
+        {**ENDPOINT, "OTEL_TRACES_EXPORTER": "none"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": " "},
+        {"OTEL_SERVICE_NAME": "gateway"},
+    ],
+    ids=["nothing", "disabled", "none", "blank", "only a name"],
+)
+def test_nothing_is_exported_unless_it_is_asked_for(variables: dict[str, str]) -> None:
+    assert isinstance(make_tracer("gateway", variables), NoTracer)
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER=zipkin"),
+        ({**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+    ],
+    ids=["exporter", "protocol"],
+)
+def test_what_cannot_be_had_stops_the_start(variables: dict[str, str], says: str) -> None:
+    with pytest.raises(SetupError, match=says):
+        make_tracer("gateway", variables)
+
+
+def test_a_missing_extra_is_one_line_and_traces_travel_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "splitway.telemetry.otel", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    assert isinstance(make_tracer("gateway", ENDPOINT), NoTracer)
+    assert "pip install 'splitway[otel]'" in caplog.text
+
+
+def _tracer(collector: Collector, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Tracer:
+    for name, value in {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **variables}.items():
+        monkeypatch.setenv(name, value)
+    return make_tracer("gateway")
+
+
+def test_what_is_kept_arrives_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = TraceContext.new(sampled=True)
+    with collecting() as collector:
+        tracer = _tracer(collector, monkeypatch, OTEL_RESOURCE_ATTRIBUTES="deployment.environment=test")
+        headers: dict[str, str] = {}
+        root = tracer.begin("/v1/classify", headers)
+        with root.child("classifier", stage="classifier") as hop:
+            batch = hop.add("batch", hop.started_s, hop.started_s + 0.25, rows=2)
+            batch.links = [peer]
+        root.end("unavailable")
+        tracer.ended(root)
+        tracer.close()
+        seen = {span.name: span for span in collector.of(root.trace_id)}
+    assert headers["traceparent"] == root.context.header
+    assert root.context.sampled
+    assert list(seen) == ["/v1/classify", "classifier", "batch"]
+    top, stage, part = seen.values()
+    assert (top.service, top.kind, top.parent_id, top.failed) == ("gateway", SERVER, "", True)
+    assert (stage.parent_id, part.parent_id) == (top.span_id, stage.span_id)
+    assert stage.attributes == {"stage": "classifier", "splitway.outcome": "ok"}
+    assert part.end_ns - part.start_ns == pytest.approx(250e6, abs=1000)
+    assert part.links == ((peer.trace_id, peer.span_id),)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "parent_sampled", "kept"),
+    [
+        ("parentbased_always_off", None, False),
+        ("parentbased_always_off", True, True),
+        ("parentbased_always_on", False, False),
+        ("always_on", False, True),
+        ("always_off", True, False),
+    ],
+)
+def test_the_sampler_decides(
+    sampler: str, kept: bool, parent_sampled: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = None if parent_sampled is None else TraceContext.new(sampled=parent_sampled)
+    headers = {} if parent is None else {"traceparent": parent.header}
+    with collecting() as collector:
+        tracer = _tracer(collector, monkeypatch, OTEL_TRACES_SAMPLER=sampler)
+        span = tracer.begin("/v1/classify", headers)
+        assert span.recorded is kept
+        span.end()
+        tracer.ended(span)
+        tracer.close()
+        assert len(collector.spans) == kept
+    if parent is not None:
+        assert span.trace_id == parent.trace_id
+
+
+def test_a_share_is_kept_and_the_rest_says_so_to_the_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting() as collector:
+        tracer = _tracer(
+            collector, monkeypatch, OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0.1"
+        )
+        flags = []
+        for _ in range(1000):
+            headers: dict[str, str] = {}
+            span = tracer.begin("/v1/classify", headers)
+            flags.append(headers["traceparent"][-2:])
+            assert span.recorded is (flags[-1] == "01")
+        tracer.close()
+    assert 50 < flags.count("01") < 160

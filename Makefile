@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience architectures lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience bench-telemetry architectures lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -58,6 +58,10 @@ load: setup models ## Load SERVICE (gateway, feature_extractor, classifier) and 
 
 bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)
 	$(BIN)/python -m benchmarks.resilience
+
+bench-telemetry: setup models ## Measure what traces cost (8 minutes; BEFORE=REV compares with an earlier commit too)
+	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.telemetry $(if $(BEFORE),--before $(BEFORE))
 
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*

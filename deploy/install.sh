@@ -1,7 +1,8 @@
 #!/bin/sh
-# Install this distribution with the locked dependencies of one extra into /opt/venv. Called by every Dockerfile.
+# Install this distribution with the locked dependencies of its extras that are named into /opt/venv. Called by every
+# Dockerfile.
 set -eu
-extra=$1
+extras=$(printf -- " --extra %s" "$@")
 uv=/opt/tools/bin/uv
 
 python3 -m venv /opt/tools
@@ -13,6 +14,7 @@ $uv pip install --quiet --python /opt/tools --require-hashes --requirement /tmp/
 $uv build --quiet --wheel --no-build-isolation --python /opt/tools/bin/python --out-dir /tmp/dist .
 
 $uv venv --quiet --python python3 /opt/venv
-$uv export --quiet --frozen --no-dev --extra "$extra" --no-emit-project --output-file /tmp/requirements.txt
+# shellcheck disable=SC2086 # words, on purpose
+$uv export --quiet --frozen --no-dev $extras --no-emit-project --output-file /tmp/requirements.txt
 $uv pip install --quiet --python /opt/venv --compile-bytecode --require-hashes --requirement /tmp/requirements.txt
 $uv pip install --quiet --python /opt/venv --compile-bytecode --no-deps /tmp/dist/splitway-*.whl

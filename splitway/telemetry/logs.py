@@ -31,10 +31,15 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     ]
     last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if as_text:
-        colours = stream.isatty()
-        last.append(
-            structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="time", sort_keys=False, pad_event_to=0)
+        text = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(),
+            timestamp_key="time",
+            sort_keys=False,
+            pad_event_to=0,
+            pad_level=False,
+            exception_formatter=structlog.dev.plain_traceback,  # others show local variables: pictures, keys
         )
+        last += [_readable, text]
     else:
         last += [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps)]
     formatter = structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=first)
@@ -57,6 +62,16 @@ def _in_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """What every line has, before what only some have."""
     first = {key: event.pop(key) for key in ("time", "level", "service", "event") if key in event}
     return {**first, **event}
+
+
+def _readable(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """What people look for, in the order in which they read; the JSON form has the rest."""
+    event["time"] = event["time"][11:23]
+    for stage, parts in event.pop("stages", {}).items():
+        event[f"{stage}_ms"] = parts["total_ms"]
+    for key in ("service", "trace_id", "feature_space", "received_bytes", "sent_bytes"):
+        event.pop(key, None)
+    return {key: value for key, value in event.items() if value != ""}
 
 
 def _dumps(event: Any, **options: Any) -> str:

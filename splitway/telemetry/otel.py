@@ -7,20 +7,41 @@ handed to its batch processor when their request has ended, so that one that is 
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 
 from opentelemetry import trace as api
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from splitway import __version__
 from splitway.telemetry.outcome import OURS
 from splitway.telemetry.trace import TRACEPARENT, Span, TraceContext, Unrecorded, begun_here, read_traceparent
+
+_log = logging.getLogger(__name__)
+_CLOSING_S = 2.0
+"""For a collector to take what is left when the process ends; it may not answer at all."""
+
+
+class _Exporter(OTLPSpanExporter):
+    """The library's own, that says once that nothing can be sent, and once that it can again."""
+
+    _works = True
+
+    def export(self, spans: Sequence[sdk.ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        works = result is SpanExportResult.SUCCESS
+        if works is not self._works:
+            self._works = works
+            where = self._endpoint.split("@")[-1]  # without a password
+            _log.warning("traces are sent again to %s" if works else "traces cannot be sent to %s and are lost", where)
+        return result
 
 
 class OtelTracer:
@@ -37,7 +58,8 @@ class OtelTracer:
         self._resource = resource
         self._scope = InstrumentationScope("splitway", __version__)
         self._sampler = sdk.TracerProvider(shutdown_on_exit=False).sampler
-        self._processor = BatchSpanProcessor(OTLPSpanExporter())
+        self._processor = BatchSpanProcessor(_Exporter())
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # a line for each try of each batch
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
         parent = read_traceparent(headers.get(TRACEPARENT))
@@ -59,7 +81,9 @@ class OtelTracer:
             self._processor.on_end(self._readable(each, epoch_ns))
 
     def close(self) -> None:
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        last = threading.Thread(target=self._processor.shutdown, name="last traces", daemon=True)
+        last.start()
+        last.join(_CLOSING_S)
 
     def _keeps(self, name: str, context: TraceContext, parent: TraceContext | None) -> bool:
         above = None if parent is None else api.set_span_in_context(api.NonRecordingSpan(self._theirs(parent)))

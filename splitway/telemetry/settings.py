@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from splitway.errors import SetupError
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -45,3 +51,19 @@ class TelemetrySettings(BaseSettings):
 def _networks(text: str) -> tuple[Network, ...]:
     """Raises ValueError for what is no network."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def traces_asked_for(variables: Mapping[str, str]) -> bool:
+    """Whether these variables ask for traces. Raises SetupError for a way of exporting that there is not."""
+    if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporter = variables.get("OTEL_TRACES_EXPORTER", "").strip()
+    if exporter not in ("", "otlp", "none"):
+        raise SetupError(f"OTEL_TRACES_EXPORTER={exporter}: traces are exported by otlp, or by none")
+    asked = exporter == "otlp" or any(variables.get(name, "").strip() for name in _ENDPOINTS)
+    if exporter == "none" or not asked:
+        return False
+    protocol = next((variables[name].strip() for name in _PROTOCOLS if variables.get(name, "").strip()), _PROTOCOL)
+    if protocol != _PROTOCOL:
+        raise SetupError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: traces are sent by {_PROTOCOL} alone")
+    return True

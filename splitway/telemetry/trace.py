@@ -161,7 +161,7 @@ class Tracer(Protocol):
         """Take a span whose request is over, with all its children."""
 
     def close(self) -> None:
-        """Send what has not been sent. May take seconds: to be called in a thread."""
+        """Send what has not been sent. May take two seconds: to be called in a thread."""
 
 
 class NoTracer:

@@ -123,10 +123,13 @@ def test_a_retry_is_a_span_beside_the_attempt_that_failed(
     until(lambda: len(_lines(log, retried)) >= 3, 5)
     trace_id = _lines(log, retried)[0]["trace_id"]
     until(lambda: len(_named(collector.of(trace_id), "attempt")) == 3, 10)
+    (again,) = [span for span in _named(collector.of(trace_id), "attempt") if span.attributes["number"] == 2]
+    until(lambda: bool(_named(collector.of(trace_id), EXTRACTOR, again)), 10)
     spans = collector.of(trace_id)
     (root,) = [span for span in spans if not span.parent_id]
     (hop,) = _named(spans, EXTRACTOR, root)
-    failed, again = _named(spans, "attempt", hop)
+    failed, second = _named(spans, "attempt", hop)
+    assert second == again
     assert [span.attributes["splitway.outcome"] for span in (failed, again)] == ["deadline_exceeded", "ok"]
     assert (failed.failed, again.failed) == (True, False)
     assert again.attributes["because"] == "deadline_exceeded"

@@ -25,8 +25,8 @@ class Answer:
 
 
 @contextmanager
-def fake_gateway(answer: Callable[[int], Answer]) -> Iterator[str]:
-    """The address of a server whose n-th request, from 0, gets `answer(n)`."""
+def fake_gateway(answer: Callable[[int], Answer], port: int = 0) -> Iterator[str]:
+    """The address of a server whose n-th request, from 0, gets `answer(n)`; on a free port if none is named."""
     turn = iter(range(1_000_000))
 
     class Handler(BaseHTTPRequestHandler):
@@ -35,9 +35,12 @@ def fake_gateway(answer: Callable[[int], Answer]) -> Iterator[str]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
+            self.do_GET()
+
+        def do_GET(self) -> None:
             given = answer(next(turn))
             body = json.dumps(given.content).encode()
-            self.send_response(given.status)
+            self.send_response_only(given.status)
             for name, value in {**given.headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -46,7 +49,7 @@ def fake_gateway(answer: Callable[[int], Answer]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

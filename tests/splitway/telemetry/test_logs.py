@@ -39,13 +39,18 @@ def test_json_where_no_terminal_is() -> None:
     assert (second["level"], second["event"]) == ("warning", "this is odd")
 
 
+def _log_a_defect() -> None:
+    payload = "a " + "secret"
+    try:
+        int("a defect", len(payload))
+    except ValueError:
+        logging.getLogger("gateway").exception("POST %s", "/v1/classify")
+
+
 def test_a_traceback_stays_in_its_line() -> None:
     stream = io.StringIO()
     configure_logs("gateway", TelemetrySettings(), stream)
-    try:
-        int("a defect")
-    except ValueError:
-        logging.getLogger("gateway").exception("POST %s", "/v1/classify")
+    _log_a_defect()
     (line,) = map(orjson.loads, stream.getvalue().splitlines())
     assert line["event"] == "POST /v1/classify"
     assert "ValueError: invalid literal" in line["exception"]
@@ -57,8 +62,17 @@ def test_text_on_a_terminal_and_where_it_is_asked_for(stream: io.StringIO, forma
     logging.getLogger("splitway.request").info("request", extra={"outcome": "ok"})
     text = stream.getvalue()
     assert not text.startswith("{")
-    for part in ("request", "outcome", "ok", "gateway"):
+    for part in ("request", "outcome", "ok"):
         assert part in text
+
+
+@pytest.mark.parametrize("format_", ["json", "text"])
+def test_a_traceback_shows_no_values(format_: str) -> None:
+    stream = io.StringIO()
+    configure_logs("gateway", TelemetrySettings.model_validate({"log_format": format_}), stream)
+    _log_a_defect()
+    assert "ValueError: invalid literal" in stream.getvalue()
+    assert "a secret" not in stream.getvalue()
 
 
 def test_the_level_is_a_setting() -> None:

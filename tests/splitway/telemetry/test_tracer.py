@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import time
 
 import pytest
 
@@ -10,6 +12,7 @@ from splitway.errors import SetupError
 from splitway.telemetry.trace import NoTracer, TraceContext, Tracer
 from splitway.telemetry.tracer import make_tracer
 from tests.otlp_collector import SERVER, Collector, collecting
+from tests.support import until
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
@@ -121,3 +124,26 @@ def test_a_share_is_kept_and_the_rest_says_so_to_the_stages(monkeypatch: pytest.
             assert span.recorded is (flags[-1] == "01")
         tracer.close()
     assert 50 < flags.count("01") < 160
+
+
+def test_a_collector_that_does_not_answer_is_said_once_and_keeps_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+        tracer = make_tracer("gateway")
+        for _ in range(3):
+            span = tracer.begin("/v1/classify", {})
+            span.end()
+            tracer.ended(span)
+            until(lambda: "cannot be sent" in caplog.text, 10)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
+        patient = make_tracer("gateway")
+        patient.ended(patient.begin("/v1/classify", {}))
+        started_s = time.monotonic()
+        patient.close()
+        tracer.close()
+        assert time.monotonic() - started_s < 10  # of the minute that it would wait
+    assert [record.name for record in caplog.records] == ["splitway.telemetry.otel"]

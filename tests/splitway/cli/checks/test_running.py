@@ -1,0 +1,138 @@
+"""The pipeline that runs, or does not."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from email.utils import formatdate
+from pathlib import Path
+
+import httpx
+import pytest
+
+from splitway.cli.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
+from splitway.cli.places import Place
+from splitway.cli.status import no_answer
+from tests.splitway.cli.fake_gateway import Answer, fake_gateway
+from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
+from tests.support import free_port
+
+HERE = Heard("gateway", URL, answers=True, version="0.1.0", clock_ahead_s=0.1)
+OLD = Heard("classifier", "http://10.0.0.9:8091", answers=True, version="0.0.9", clock_ahead_s=-75.0)
+BEYOND = Heard("feature_extractor", "http://10.0.0.8:8081", answers=False)
+NOBODY = no_answer(URL, httpx.ConnectError(""), AT, 0.0)
+SERVING = Running(look(pipeline()), is_expected=True, heard=[HERE])
+
+
+def test_a_run_file_whose_processes_live_is_right_and_so_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "is_alive", True)
+    places = [Place("gateway", URL, os.getpid())]
+    assert [run_file(each, tmp_path).level for each in (None, places)] == ["ok", "ok"]
+
+
+def test_a_run_file_that_a_dead_pipeline_left_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "is_alive", False)
+    result = run_file([Place("gateway", URL, 1)], tmp_path / "run.json")
+    assert result.level == "warning"
+    assert result.do.startswith(f"rm {tmp_path / 'run.json'}")
+
+
+def test_a_pipeline_of_which_a_part_has_ended_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "is_alive", property(lambda place: place.pid == 1))
+    result = run_file([Place("gateway", URL, 1), Place("classifier", "http://127.0.0.1:8091", 2)], tmp_path)
+    assert result.level == "problem"
+    assert "classifier 127.0.0.1:8091 (process 2)" in result.says
+
+
+def test_a_gateway_that_is_ready_is_right() -> None:
+    result = gateway(SERVING)
+    assert result.level == "ok"
+    assert result.says == f"{URL} is ready, up for 2 h 13 min"
+
+
+def test_a_gateway_that_is_not_ready_is_a_problem_with_its_reason() -> None:
+    result = gateway(Running(look(pipeline(ready=False, reason="warming up")), is_expected=False, heard=[]))
+    assert result.level == "problem"
+    assert "warming up" in result.says
+
+
+def test_a_gateway_that_does_not_answer_is_a_problem_only_where_one_is_expected() -> None:
+    levels = [gateway(Running(NOBODY, is_expected=expected, heard=[])).level for expected in (True, False)]
+    assert levels == ["problem", "ok"]
+
+
+def test_replicas_that_serve_are_counted_and_out_of_reach_from_here_is_no_fault() -> None:
+    (result,) = replicas(Running(look(pipeline()), is_expected=True, heard=[HERE, BEYOND]))
+    assert result.level == "ok"
+    assert result.says == "3 replicas ready; 1 of them out of reach from here, as in a network of their own"
+
+
+@pytest.mark.parametrize(("ready", "level"), [(True, "warning"), (False, "problem")])
+def test_a_replica_that_is_gone_is_named(ready: bool, level: str) -> None:
+    status = look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE), ready=ready))
+    gone = Heard("feature_extractor", "http://127.0.0.1:8082", answers=False)
+    wrong, right = replicas(Running(status, is_expected=True, heard=[HERE, gone]))
+    assert (wrong.level, right.says) == (level, "1 replica ready")
+    assert "feature_extractor 127.0.0.1:8082 cannot be reached" in wrong.says
+
+
+def test_one_version_everywhere_is_right_and_another_is_a_warning() -> None:
+    (right,) = versions(SERVING, "0.1.0")
+    assert right.level == "ok"
+    (wrong,) = versions(Running(look(pipeline()), is_expected=True, heard=[HERE, OLD]), "0.1.0")
+    assert wrong.level == "warning"
+    assert wrong.says == "this command is Splitway 0.1.0, but classifier 10.0.0.9:8091 is 0.0.9"
+
+
+def test_a_clock_that_is_off_is_a_warning() -> None:
+    (right,) = clocks(SERVING)
+    assert right.level == "ok"
+    (wrong,) = clocks(Running(look(pipeline()), is_expected=True, heard=[HERE, OLD]))
+    assert wrong.level == "warning"
+    assert "the clock of classifier 10.0.0.9:8091 is 75 s behind this machine's" in wrong.says
+
+
+def test_where_nobody_answers_nothing_is_said_of_versions_and_clocks() -> None:
+    silent = Running(NOBODY, is_expected=False, heard=[BEYOND])
+    assert replicas(silent) == versions(silent, "0.1.0") == clocks(silent) == []
+
+
+@pytest.fixture
+def services() -> Iterator[dict[str, str]]:
+    """A gateway, a replica that it names, and one that only the run file does, whose clock is an hour behind."""
+    with ExitStack() as stack:
+        said = {"name": "splitway", "version": "0.1.0"}
+        now, late = ({"date": formatdate(time.time() - behind_s, usegmt=True)} for behind_s in (0, 3600))
+        named = stack.enter_context(fake_gateway(lambda _: Answer(content=said)))
+        unnamed = stack.enter_context(fake_gateway(lambda _: Answer(content=said, headers=late)))
+        answer = pipeline(stage("classifier", replica(int(named.rsplit(":", 1)[1])))) | said
+        told = stack.enter_context(fake_gateway(lambda _: Answer(content=answer, headers=now)))
+        yield {"gateway": told, "a": named, "b": unnamed}
+
+
+def test_everybody_whom_gateway_and_run_file_name_is_asked(services: dict[str, str]) -> None:
+    places = [Place("gateway", services["gateway"], 1), Place("classifier", services["b"], 2)]
+    running = listen(services["gateway"], places, is_expected=True)
+    assert running.look.is_ready
+    assert [each.url for each in running.heard] == [services[name] for name in ("gateway", "a", "b")]
+    assert [each.version for each in running.heard] == ["0.1.0"] * 3
+    near, unsaid, far = (each.clock_ahead_s for each in running.heard)
+    assert near is not None
+    assert abs(near) < 2
+    assert unsaid is None
+    assert far == pytest.approx(-3600, abs=2)
+
+
+def test_another_pipelines_run_file_does_not_count(services: dict[str, str]) -> None:
+    running = listen(services["gateway"], [Place("classifier", services["b"], 2)], is_expected=True)
+    assert services["b"] not in [each.url for each in running.heard]
+
+
+def test_where_nobody_listens_that_is_heard() -> None:
+    running = listen(f"http://127.0.0.1:{free_port()}", [], is_expected=False)
+    assert running.look.status is None
+    assert [each.answers for each in running.heard] == [False]

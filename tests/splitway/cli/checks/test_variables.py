@@ -1,0 +1,108 @@
+"""SPLITWAY_* variables: known, misspelt, wrong and in contradiction."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from splitway.cli.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
+from splitway.cli.main import app
+from splitway.cli.observe_app import variables_of
+
+ROOT = Path(__file__).parents[4]
+_NAME = re.compile(r"\bSPLITWAY_[A-Z][A-Z_]*[A-Z]\b")
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """All that the apps and the commands read."""
+    kinds = [kind for app_ in SETTINGS if (kind := find_settings(app_)) is not None]
+    assert len(kinds) == len(SETTINGS)
+    return known_variables(kinds, variables_of(get_command(app)))
+
+
+@pytest.fixture(autouse=True)
+def _none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SPLITWAY_")]:
+        monkeypatch.delenv(name)
+
+
+def test_every_variable_that_documents_compose_and_sources_name_is_known(known: set[str]) -> None:
+    files = [ROOT / "README.md", ROOT / "compose.yaml", *(ROOT / "docs").rglob("*.md")]
+    files += [
+        file for folder in ("splitway", "gateway", "services", "deploy") for file in (ROOT / folder).rglob("*.py")
+    ]
+    named = {name: file for file in files for name in _NAME.findall(file.read_text(encoding="utf-8"))}
+    assert {name: str(file) for name, file in named.items() if name not in known} == {}
+
+
+def test_variables_that_are_read_are_right(known: set[str]) -> None:
+    (result,) = unknown({"SPLITWAY_THREADS": "2", "HOME": "/", "SPLITWAY_URL": "http://x"}, known)
+    assert result.level == "ok"
+    assert result.says == "set and known: SPLITWAY_THREADS, SPLITWAY_URL"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("SPLITWAY_MODLES", "did you mean SPLITWAY_MODELS?"),
+        ("SPLITWAY_THREAD", "did you mean SPLITWAY_THREADS?"),
+        ("splitway_hedges", "did you mean SPLITWAY_HEDGE?"),
+        ("SPLITWAY_PROBE_INTERVAL_S", "did you mean SPLITWAY_PROBE_INTERVAL_MS?"),
+        ("SPLITWAY_XYZZY_PLUGH", "unset it; docs/operations.md lists those that are read"),
+    ],
+)
+def test_a_variable_that_nobody_reads_is_a_warning_with_the_nearest_name(name: str, near: str, known: set[str]) -> None:
+    wrong, _ = unknown({name: "1"}, known)
+    assert wrong.level == "warning"
+    assert name in wrong.says
+    assert wrong.do == near
+
+
+@pytest.mark.parametrize("app_", SETTINGS)
+def test_defaults_are_right(app_: str) -> None:
+    assert readable(app_, find_settings(app_)) == []
+
+
+@pytest.mark.parametrize(
+    ("app_", "name", "value"),
+    [
+        ("the gateway", "SPLITWAY_HEDGE", '{"nobody": 0.9}'),
+        ("the gateway", "SPLITWAY_FEATURE_EXTRACTOR", "extractor:8081"),
+        ("a stage", "SPLITWAY_ENGINE", "onnx"),
+        ("a stage", "SPLITWAY_THREADS", "-1"),
+    ],
+)
+def test_a_value_that_keeps_an_app_from_starting_is_a_problem(
+    app_: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    (result,) = readable(app_, find_settings(app_))
+    assert result.level == "problem"
+    assert f"{app_} does not start: {name}" in result.says
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "then"),
+    [
+        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever has that long"),
+        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused with their body"),
+    ],
+)
+def test_settings_that_do_not_agree_are_a_warning(
+    name: str, value: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    found = readable("the gateway", find_settings("the gateway"))
+    assert {result.level for result in found} == {"warning"}
+    assert any(f"{name}={value}: {then}" in result.says for result in found)
+
+
+def test_an_app_that_is_not_installed_is_not_judged() -> None:
+    (result,) = readable("the gateway", None)
+    assert result.level == "ok"
+    assert "is not installed" in result.says

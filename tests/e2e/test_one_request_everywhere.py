@@ -20,18 +20,18 @@ JPEG = {"content-type": "image/jpeg"}
 EXTRACTOR = "feature_extractor"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:
     with collecting() as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def log() -> LogBook:
     return LogBook()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def traced(models: Path, collector: Collector, log: LogBook) -> Iterator[LocalPipeline]:
     """A pipeline of two extractors that exports every trace."""
     environment = {

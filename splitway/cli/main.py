@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitway import __version__
-from splitway.cli import release_app, train_head_app
+from splitway.cli import observe_app, release_app, train_head_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 app.add_typer(release_app.app)
 app.command()(train_head_app.train_head)
+app.command()(observe_app.top)
+app.command()(observe_app.doctor)
 
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Samples = Annotated[Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from splitway.bundle import version_folders
 from splitway.cli.console import Steps
 from splitway.cli.extract import Extracted, Hop, extract
-from splitway.cli.launch import GATEWAY, RUN_FILE
 from splitway.cli.names import check_head_name, check_version
+from splitway.cli.places import GATEWAY, RUN_FILE
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR, HEAD
 

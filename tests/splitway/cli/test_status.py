@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from splitway.cli.status import PipelineStatus, failures, no_answer, read_reply
+from splitway.telemetry.outcome import CALLERS, CANCELLED, OK, OURS
 from tests.splitway.cli.pipelines import AT, URL, pipeline
 
 
-def test_only_failures_of_ours_count_as_failed() -> None:
-    ours = {"internal": 1, "engine_failed": 2, "unavailable": 4, "overloaded": 8, "deadline_exceeded": 16}
-    callers = {"ok": 100, "cancelled": 100, "invalid_input": 100, "rate_limited": 100, "feature_space_mismatch": 100}
-    assert failures(ours | callers) == 31
+def test_what_counts_as_failed_is_what_metrics_and_logs_call_ours() -> None:
+    assert failures(dict.fromkeys(OURS, 1)) == len(OURS)
+    assert failures(dict.fromkeys([*CALLERS, OK, CANCELLED], 1)) == 0
 
 
 def test_what_an_older_gateway_leaves_out_is_unknown_and_not_an_error() -> None:
@@ -42,11 +42,12 @@ def _reply(status: int = 200, content: Any = None, text: str | None = None) -> h
     ("reply", "says"),
     [
         (_reply(404, {}), "answers 404 to /v1/pipeline: is it a Splitway gateway?"),
+        (_reply(429, {"detail": "over its rate"}), "answers 429 to /v1/pipeline: over its rate"),
         (_reply(text="<html>"), "with something that is not JSON"),
         (_reply(content=[1]), "in a form that is not a gateway's (all of it)"),
         (_reply(content={"ready": True, "stages": 3}), "in a form that is not a gateway's (stages)"),
     ],
-    ids=["404", "no-json", "list", "wrong-type"],
+    ids=["404", "429", "no-json", "list", "wrong-type"],
 )
 def test_whatever_else_answers_there_is_a_sentence(reply: httpx.Response, says: str) -> None:
     look = read_reply(URL, reply, AT, 0.0)

@@ -133,6 +133,10 @@ def test_a_line_without_an_answer_says_so() -> None:
         ({"state": "not_ready", "reason": "is not ready: warming up"}, "s 127.0.0.1:1 is not ready: warming up"),
         ({"state": "not_ready"}, "s 127.0.0.1:1 is not ready"),
         ({"state": "unreachable"}, "s 127.0.0.1:1 cannot be reached"),
+        (
+            {"state": "unreachable", "reason": "s at 127.0.0.1:1 cannot be reached"},
+            "s at 127.0.0.1:1 cannot be reached",
+        ),
         ({"state": "unknown"}, "s 127.0.0.1:1 has not been asked yet"),
         (
             {"breaker": "open", "breaker_retry_in_s": 2.0},
@@ -140,11 +144,12 @@ def test_a_line_without_an_answer_says_so() -> None:
         ),
         ({"breaker": "forced_open"}, "is ready, but its breaker is held open by SPLITWAY_BREAKERS"),
     ],
-    ids=["warming", "not-ready", "unreachable", "unknown", "open", "forced"],
+    ids=["warming", "not-ready", "unreachable", "named", "unknown", "open", "forced"],
 )
 def test_each_trouble_is_a_sentence(changes: dict[str, Any], says: str) -> None:
     (sentence,) = troubles(PipelineStatus.model_validate(pipeline(stage("s", replica(1, **changes)))))
     assert says in sentence
+    assert sentence.count("127.0.0.1:1") == 1
 
 
 def test_a_stage_without_replicas_is_a_trouble() -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from splitway.bundle import engine_file_entry, read_manifest, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.cli.checks import engines
 from splitway.cli.checks.engines import engine, engines_of
 from tests.bundles import make_bundle
 
@@ -61,7 +60,7 @@ def test_an_engine_that_dies_is_a_problem_and_takes_nobody_with_it(
         assert isinstance(ending, subprocess.CompletedProcess)
         return ending
 
-    monkeypatch.setattr(engines.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     result = engine("litert", [Path(os.devnull)])
     assert result.level == "problem"
     assert says in result.says

@@ -1,0 +1,154 @@
+"""The folder of bundles: whether they are whole, follow each other, and are those that the releases name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from splitway.bundle import load_bundle, read_manifest, version_folders
+from splitway.cli.chain import Chain, Found, find_chain
+from splitway.cli.checks.result import Result, many, ok, problem, warning
+from splitway.errors import BundleError, SetupError
+from splitway.manifest import EXTRACTOR
+from splitway.releases import Release, Releases, read_releases
+
+
+def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
+    """What keeps the folder from being looked into; None if nothing does.
+
+    Args:
+        models: the folder.
+        may_be_elsewhere: a pipeline runs, whose bundles need not be here.
+    """
+    try:
+        if any(version_folders(each) for each in _names(models)):
+            return None
+    except OSError as error:
+        return problem("bundles", f"{error.filename} cannot be looked into: {error.strerror}", "let this user read it")
+    says = f"there is no bundle in {models.absolute()}"
+    if may_be_elsewhere:
+        return warning("bundles", f"{says}: those of the pipeline lie elsewhere", "name their folder with --models")
+    return problem("bundles", says, f"splitway build --out {models}, or name another folder with --models")
+
+
+@dataclass(frozen=True)
+class Wholeness:
+    """The bundles whose files all have the size and SHA-256 that their manifest says, and what others lack."""
+
+    sound: frozenset[Path]
+    wrong: tuple[Result, ...]
+
+
+def hash_all(models: Path) -> Wholeness:
+    """Read every bundle in the folder."""
+    sound, wrong = set(), []
+    for version in (version for name in _names(models) for version in version_folders(name)):
+        try:
+            load_bundle(version)
+            sound.add(version)
+        except BundleError as error:
+            wrong.append(problem("bundles", error.detail, f"make {version} again with --force, or copy it again"))
+        except OSError as error:
+            wrong.append(problem("bundles", f"{error.filename}: {error.strerror}", "let this user read it"))
+    return Wholeness(frozenset(sound), tuple(wrong))
+
+
+def whole(models: Path, found: Wholeness) -> list[Result]:
+    """Whether the bundles are whole."""
+    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash is the one in its manifest"
+    return [*found.wrong, *([ok("bundles", says)] if found.sound else [])]
+
+
+def chain(models: Path, releases: Releases | None) -> list[Result]:
+    """Whether the newest versions, which are the ones served, lead from the extractor to the heads.
+
+    Args:
+        models: the folder.
+        releases: what the releases file holds; where one is current, its versions are served beside the newest.
+    """
+    try:
+        newest = find_chain(models, read_manifest(version_folders(models / EXTRACTOR)[0]).version)
+    except IndexError:
+        return [problem("chain", f"there is no {EXTRACTOR} in {models}", f"splitway build --out {models}")]
+    except BundleError as error:
+        if releases is not None and releases.current is not None:
+            return [warning("chain", f"{error.detail}; release {releases.current} is used meanwhile", _SPLIT)]
+        return [problem("chain", error.detail, _SPLIT)]
+    heads = ", ".join(f"{name} {head.manifest.version}" for name, head in newest.heads.items())
+    spaces = newest.extractor.manifest.feature_space
+    leads = ok("chain", f"{EXTRACTOR} {newest.extractor.manifest.version} ({spaces}) leads to {heads}")
+    return [leads, *_strangers(models, newest, warning if releases and releases.current else problem)]
+
+
+_SPLIT = "put the pair that one splitway split or train-head made into the folder"
+
+
+def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Result]) -> Iterable[Result]:
+    """Heads of which the newest version takes features that nothing in the folder gives now."""
+    links = [newest.extractor, *newest.bodies]
+    given = {link.manifest.gives for link in links}
+    for name in _names(models):
+        found = _newest(name)
+        if found is None or found.manifest.role != "head" or found.manifest.takes in given:
+            continue
+        yield level(
+            "chain",
+            f"{found.folder} takes {found.manifest.takes}, and the chain gives {links[-1].manifest.gives}: "
+            f"it will not be asked",
+            f"train {found.manifest.name} again on this extractor, or remove that version",
+        )
+
+
+def read_file(path: Path) -> tuple[Releases | None, Result | None]:
+    """The releases, or what is wrong with their file."""
+    try:
+        return read_releases(path), None
+    except SetupError as error:
+        return None, problem("releases", error.detail, "mend or remove it; what was read last stays in force till then")
+
+
+def releases(models: Path, held: Releases | None) -> list[Result]:
+    """Whether every release in use names versions that are there and belong together."""
+    if held is None:
+        return [ok("releases", "no release is made: the newest versions that belong together are used")]
+    wrong = [fault for name, release in held.in_use.items() for fault in _faults(models, name, release)]
+    if wrong:
+        return wrong
+    used = ", ".join(held.in_use) or "none"
+    return [ok("releases", f"current is {held.current or 'none'}; in use: {used}; all their versions are here")]
+
+
+def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:
+    named = {EXTRACTOR: release.extractor, **release.bodies, **release.heads}
+    for stage, version in named.items():
+        if models / stage / version not in version_folders(models / stage):
+            yield problem(
+                "releases",
+                f"release {name} names {stage} {version}, which is not in {models}",
+                "put that version back, or splitway release promote another",
+            )
+    try:
+        gives = read_manifest(models / EXTRACTOR / release.extractor).gives
+    except BundleError:
+        return
+    if gives != release.feature_space:
+        yield problem(
+            "releases",
+            f"release {name} is of {release.feature_space}, and {EXTRACTOR} {release.extractor} now gives {gives}",
+            "put the extractor back that was there before, or make a new release",
+        )
+
+
+def _names(models: Path) -> list[Path]:
+    return sorted(path for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
+
+
+def _newest(name: Path) -> Found | None:
+    """The newest version whose manifest can be read, as a stage takes it."""
+    for version in version_folders(name):
+        try:
+            return Found(version, read_manifest(version))
+        except BundleError:
+            continue
+    return None

@@ -1,0 +1,64 @@
+"""The engines: whether each can be loaded and runs the bundles it is to run, tried in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from splitway.bundle import load_bundle
+from splitway.cli.chain import Chain
+from splitway.cli.checks.result import Result, ok, problem
+from splitway.errors import SplitwayError, in_one_line
+from splitway.manifest import EngineName
+from splitway.runtime.engine import load_engine, warm_up
+
+_TIMEOUT_S = {"litert": 30.0, "tensorflow": 120.0}
+
+
+def engines_of(chain: Chain, chosen: EngineName | None = None) -> Mapping[EngineName, list[Path]]:
+    """The bundles of a chain by the engine that serves them: the chosen one, or the one they were proved in."""
+    found: dict[EngineName, list[Path]] = {}
+    for each in (chain.extractor, *chain.bodies, *chain.heads.values()):
+        found.setdefault(chosen or each.manifest.engine, []).append(each.folder)
+    return found
+
+
+def engine(name: EngineName, folders: list[Path]) -> Result:
+    """Whether an engine runs these bundles on zeros."""
+    command = [sys.executable, "-m", "splitway.cli.checks.engines", name, *map(str, folders)]
+    do = "pip install --force-reinstall what the engine comes from, or set SPLITWAY_ENGINE to another"
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S[name], check=False)
+    except subprocess.TimeoutExpired:
+        return problem(f"engine {name}", f"it has not run within {_TIMEOUT_S[name]:.0f} s", do)
+    if tried.returncode < 0:
+        return problem(f"engine {name}", f"it ended with {signal.Signals(-tried.returncode).name}", do)
+    try:
+        failure = json.loads(tried.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        last = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return problem(f"engine {name}", f"it could not be tried: {last}", do)
+    if failure:
+        return problem(f"engine {name}", failure, "make that bundle again, or mend the installation")
+    return ok(f"engine {name}", f"runs {', '.join(map(str, folders))}")
+
+
+def _try(name: str, folders: list[Path]) -> str:
+    """Load and run each bundle once; return what was wrong, or nothing."""
+    for folder in folders:
+        try:
+            bundle = load_bundle(folder)
+            warm_up(load_engine(name, bundle, 1), bundle)
+        except SplitwayError as error:
+            return error.detail
+        except Exception as error:
+            return f"{folder}: {in_one_line(error)}"
+    return ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(_try(sys.argv[1], [Path(argument) for argument in sys.argv[2:]])))

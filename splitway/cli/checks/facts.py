@@ -1,0 +1,67 @@
+"""What several checks go by: each fact looked up once, by the first that asks for it."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from splitway.cli.chain import Chain, find_chain
+from splitway.cli.checks import bundles, running
+from splitway.cli.checks.result import Result
+from splitway.cli.places import GATEWAY, Place, local_url, read_run_file
+from splitway.errors import BundleError, SetupError
+from splitway.releases import FILE, Releases
+
+
+class Facts:
+    """Of one set-up.
+
+    Args:
+        url: the gateway as the user names it; None if he does not.
+        models: folder of the bundles.
+    """
+
+    def __init__(self, url: str | None, models: Path) -> None:
+        self.url = url
+        self.models = models
+
+    @cached_property
+    def places(self) -> list[Place] | None:
+        try:
+            return read_run_file()
+        except SetupError:  # its own check says so
+            return None
+
+    @cached_property
+    def alive(self) -> list[Place]:
+        return [place for place in self.places or [] if place.is_alive]
+
+    @cached_property
+    def heard(self) -> running.Running:
+        expected = self.url is not None or any(place.stage == GATEWAY for place in self.alive)
+        return running.listen(self.url or local_url(), self.alive, is_expected=expected)
+
+    @property
+    def is_up(self) -> bool:
+        return self.heard.look.status is not None
+
+    @cached_property
+    def nothing_to_look_at(self) -> Result | None:
+        return bundles.folder(self.models, may_be_elsewhere=self.is_up)
+
+    @cached_property
+    def hashed(self) -> bundles.Wholeness:
+        return bundles.hash_all(self.models)
+
+    @cached_property
+    def releases(self) -> tuple[Releases | None, Result | None]:
+        return bundles.read_file(Path(os.environ.get("SPLITWAY_RELEASES") or self.models / FILE))
+
+    @cached_property
+    def chain(self) -> Chain | None:
+        """The bundles that are served; where they do not follow each other, another check says so."""
+        try:
+            return None if self.nothing_to_look_at else find_chain(self.models)
+        except BundleError:
+            return None

@@ -1,0 +1,102 @@
+"""The ports that a local pipeline takes: free, or held by whom."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from splitway.cli.checks.result import Result, ok, problem, warning
+from splitway.cli.places import GATEWAY
+
+_LISTENS = "0A"
+_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port of this machine.
+
+    Args:
+        number: its number.
+        stage: what takes it by default.
+        is_free: whether it can be listened on.
+        is_splitway: whether what answers there is one of ours.
+        holder: the process that has it, where this user may see that.
+    """
+
+    number: int
+    stage: str
+    is_free: bool
+    is_splitway: bool = False
+    holder: str = ""
+
+
+def read_port(number: int, stage: str) -> Port:
+    """Try to bind a port of loopback; if that fails, ask who is there."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", number))
+            return Port(number, stage, is_free=True)
+        except OSError:
+            return Port(number, stage, is_free=False, is_splitway=_is_splitway(number), holder=_holder(number))
+
+
+def port(found: Port, *, pipeline_runs: bool) -> Result:
+    """Whether what is to listen there can."""
+    name = f"port {found.number}"
+    if found.is_free:
+        return ok(name, f"free for {found.stage}")
+    by = f" by {found.holder}" if found.holder else ""
+    if found.is_splitway:
+        return ok(name, f"held{by}: a Splitway service that runs")
+    says = f"held{by or ' by a process that this user may not see'}, which is not Splitway"
+    if found.stage == GATEWAY:
+        do = "end that process, or take another port with splitway up --port"
+        return (warning if pipeline_runs else problem)(name, says, do)
+    return warning(name, says, f"splitway up takes a free port for {found.stage} instead; splitway serve needs --port")
+
+
+def _is_splitway(number: int) -> bool:
+    try:
+        reply = httpx.get(f"http://127.0.0.1:{number}/v2", timeout=_TIMEOUT_S, trust_env=False)
+        return bool(reply.json()["name"] == "splitway")
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _holder(number: int) -> str:
+    """Name and id of the process that listens on this port, from /proc; empty where that cannot be seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening(number)}
+    for process in Path("/proc").glob("[0-9]*"):
+        if sockets.intersection(_descriptors(process)):
+            with contextlib.suppress(OSError):
+                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (process {process.name})"
+    return ""
+
+
+def _descriptors(process: Path) -> Iterable[str]:
+    """What a process has open; nothing of another user's, or of one that has ended."""
+    with contextlib.suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                yield str(descriptor.readlink())
+
+
+def _listening(number: int) -> Iterable[str]:
+    """Inodes of the sockets that listen on this port."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTENS and re.search(rf":{number:04X}$", fields[1]):
+                yield fields[9]

@@ -1,0 +1,47 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["problem", "warning", "ok"]
+LEVELS: tuple[Level, ...] = ("problem", "warning", "ok")
+"""The worst first."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One sentence about one thing.
+
+    Args:
+        name: the thing.
+        level: `problem` where something does not work, `warning` where it may not.
+        says: what is the case.
+        do: what to do about it; empty where nothing need be done.
+    """
+
+    name: str
+    level: Level
+    says: str
+    do: str = ""
+
+
+def ok(name: str, says: str, do: str = "") -> Result:
+    """It is right."""
+    return Result(name, "ok", says, do)
+
+
+def warning(name: str, says: str, do: str) -> Result:
+    """It works, and may not always."""
+    return Result(name, "warning", says, do)
+
+
+def problem(name: str, says: str, do: str) -> Result:
+    """It does not work."""
+    return Result(name, "problem", says, do)
+
+
+def many(count: int, noun: str) -> str:
+    """The number of things, and what they are: 1 bundle, 2 bundles."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,177 @@
+"""The pipeline that runs: what `splitway up` left of it here, who answers, in which version, by which clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from splitway.cli.checks.result import Result, many, ok, problem, warning
+from splitway.cli.places import GATEWAY, Place
+from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
+from splitway.cli.top_words import address, span, troubles
+
+_CLOCKS_APART_S = 2.0
+_AT_ONCE = 8
+_WHO_IS_MISSING = "splitway top shows who is missing; docs/operations.md says what each reason asks for"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one process said when it was asked from here.
+
+    Args:
+        stage, url: who it is.
+        answers: whether it did.
+        version: of Splitway.
+        clock_ahead_s: by how much its clock is ahead of this machine's; None where it sends no date.
+    """
+
+    stage: str
+    url: str
+    answers: bool
+    version: str | None = None
+    clock_ahead_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.stage if self.stage == GATEWAY else f"{self.stage} {address(self.url)}"
+
+
+@dataclass(frozen=True)
+class Running:
+    """All that could be learnt of a pipeline.
+
+    Args:
+        look: what its gateway says.
+        is_expected: whether somebody said that it runs: the user by an address, or a run file whose gateway lives.
+        heard: its processes, as they answer from here; the gateway first.
+    """
+
+    look: Look
+    is_expected: bool
+    heard: Sequence[Heard]
+
+
+def listen(url: str, places: Sequence[Place], *, is_expected: bool) -> Running:
+    """Ask the gateway, then everybody whom it or the run file names."""
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        look = _look(client, url)
+        stages = look.status.stages if look.status else ()
+        named = {replica.url: stage.name for stage in stages for replica in stage.replicas}
+        if any(place.url == url for place in places):
+            named |= {place.url: place.stage for place in places if place.stage != GATEWAY}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            everyone = [(GATEWAY, url), *((stage, each) for each, stage in named.items())]
+            heard = list(pool.map(lambda who: _hear(client, *who), everyone))
+    return Running(look, is_expected, heard)
+
+
+def _look(client: httpx.Client, url: str) -> Look:
+    try:
+        reply = client.get(f"{url}{PATH}")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return no_answer(url, error, datetime.now().astimezone(), time.monotonic())
+    return read_reply(url, reply, datetime.now().astimezone(), time.monotonic())
+
+
+def _hear(client: httpx.Client, stage: str, url: str) -> Heard:
+    before_s = time.time()
+    try:
+        reply = client.get(f"{url}/v2")
+        said: Any = reply.json()
+        version = said.get("version")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
+        return Heard(stage, url, answers=False)
+    here_s = (before_s + time.time()) / 2
+    return Heard(stage, url, answers=True, version=version, clock_ahead_s=_ahead_s(reply.headers.get("date"), here_s))
+
+
+def _ahead_s(date: str | None, here_s: float) -> float | None:
+    """A date has no fractions of a second: on average it is half of one behind."""
+    try:
+        return None if date is None else parsedate_to_datetime(date).timestamp() + 0.5 - here_s
+    except ValueError:
+        return None
+
+
+def run_file(places: Sequence[Place] | None, path: Path) -> Result:
+    """Whether the pipeline that `splitway up` started here still runs."""
+    if places is None:
+        return ok("run file", f"there is no {path}: splitway up has not been started from this folder")
+    dead = [place for place in places if not place.is_alive]
+    if len(dead) == len(places):
+        says = f"{path} is left over: no process that it names runs"
+        return warning("run file", says, f"rm {path}, or splitway up, which replaces it")
+    if dead:
+        names = ", ".join(f"{place.stage} {address(place.url)} (process {place.pid})" for place in dead)
+        return problem(
+            "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
+        )
+    return ok("run file", f"all {len(places)} processes that {path} names run")
+
+
+def gateway(running: Running) -> Result:
+    """Whether the gateway answers, and is ready."""
+    look = running.look
+    if look.status is None and running.is_expected:
+        return problem("gateway", f"{look.trouble}", "start it, or name another address with --url")
+    if look.status is None:
+        return ok("gateway", f"nothing runs at {look.url}, so it was not looked into", "splitway up starts a pipeline")
+    if not look.status.ready:
+        return problem(
+            "gateway", f"{look.url} is not ready: {look.status.reason or 'it does not say why'}", _WHO_IS_MISSING
+        )
+    told = look.status.gateway
+    up_for = f", up for {span(told.uptime_s)}" if told and told.uptime_s is not None else ""
+    return ok("gateway", f"{look.url} is ready{up_for}")
+
+
+def replicas(running: Running) -> list[Result]:
+    """Whether each replica serves, as the gateway sees it; those that are out of reach from here need not be broken."""
+    status = running.look.status
+    if status is None:
+        return []
+    wrong = list(troubles(status))
+    level = warning if status.ready else problem
+    found = [level("replicas", sentence, _WHO_IS_MISSING) for sentence in wrong]
+    ready = sum(stage.ready_replicas for stage in status.stages)
+    if ready:
+        apart = sum(not each.answers for each in running.heard if each.stage != GATEWAY) - len(wrong)
+        beyond = f"; {apart} of them out of reach from here, as in a network of their own" if apart > 0 else ""
+        found.append(ok("replicas", f"{many(ready, 'replica')} ready{beyond}"))
+    return found
+
+
+def versions(running: Running, own: str) -> list[Result]:
+    """Whether everybody who answers, and this command, are of one version of Splitway."""
+    told = {each.name: each.version for each in running.heard if each.version is not None}
+    others = {name: version for name, version in told.items() if version != own}
+    if others:
+        says = ", ".join(f"{name} is {version}" for name, version in others.items())
+        do = "upgrade what is older; versions next to each other work together while you do"
+        return [warning("versions", f"this command is Splitway {own}, but {says}", do)]
+    return [ok("versions", f"all {len(told)} that answer are Splitway {own}, as this command is")] if told else []
+
+
+def clocks(running: Running) -> list[Result]:
+    """Whether the clocks agree well enough for logs and traces to be laid side by side."""
+    told = [(each, each.clock_ahead_s) for each in running.heard if each.clock_ahead_s is not None]
+    found = []
+    for each, ahead_s in told:
+        if abs(ahead_s) > _CLOCKS_APART_S:
+            apart = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'}"
+            says = f"the clock of {each.name} is {apart} this machine's: logs and traces do not line up"
+            found.append(warning("clocks", says, "let NTP (chrony, systemd-timesyncd) set both clocks"))
+    if told and not found:
+        found.append(
+            ok("clocks", f"those of all {len(told)} that answer are within {_CLOCKS_APART_S:.0f} s of this machine's")
+        )
+    return found

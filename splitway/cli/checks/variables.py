@@ -1,0 +1,88 @@
+"""The SPLITWAY_* variables: whether each is known to somebody, can be read, and agrees with the others."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic_settings import BaseSettings
+
+from splitway.cli.checks.result import Result, ok, problem, warning
+from splitway.errors import SetupError
+from splitway.wire.environment import read_environment
+
+PREFIX = "SPLITWAY_"
+SETTINGS = {"the gateway": "gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
+"""Where each app's settings are; by name, as `splitway serve` finds the apps, which this package must not import."""
+_ELSEWHERE = (
+    "SPLITWAY_CACHE_DIR",  # splitway build
+    "SPLITWAY_REQUIRE_DOCKER",  # make test-compose
+    "SPLITWAY_PORT",  # compose.yaml, as the next
+    "SPLITWAY_PROMETHEUS_PORT",
+    "SPLITWAY_GRAFANA_PORT",
+)
+"""Read by others than apps and options."""
+_NEAR = 0.75
+_ORDERED = (
+    ("default_timeout_ms", "max_timeout_ms", "a request that names no time limit is given the shorter one"),
+    ("max_picture_bytes", "max_body_bytes", "larger pictures are refused with their body"),
+    ("attempt_timeout_ms", "max_timeout_ms", "no call ever has that long"),
+)
+"""Settings of which the first should not be above the second, and what happens if it is."""
+
+
+def find_settings(app: str) -> type[BaseSettings] | None:
+    """The class of an app's settings; None where what it needs is not installed."""
+    module, _, name = SETTINGS[app].partition(":")
+    try:
+        kind: type[BaseSettings] = getattr(importlib.import_module(module), name)
+    except ImportError:
+        return None
+    return kind
+
+
+def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
+    """Every variable that somebody reads: the apps by their settings, the commands by their options."""
+    fields = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields}
+    return fields | set(options) | set(_ELSEWHERE)
+
+
+def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:
+    """A result for each variable that nobody reads, with the one that may have been meant."""
+    found = []
+    for name in sorted(set(environment) - known):
+        if not name.upper().startswith(PREFIX):
+            continue
+        near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=_NEAR)
+        do = f"did you mean {near[0]}?" if near else "unset it; docs/operations.md lists those that are read"
+        found.append(warning("settings", f"nothing reads {name}: it has no effect", do))
+    set_ = sorted(name for name in environment if name in known)
+    found.append(ok("settings", f"set and known: {', '.join(set_)}" if set_ else "no SPLITWAY_* variable is set"))
+    return found
+
+
+def readable(app: str, kind: type[BaseSettings] | None) -> list[Result]:
+    """Whether an app would start with the variables as they are here, and whether they agree with each other."""
+    if kind is None:
+        return [ok("settings", f"what {app} needs is not installed, so its settings were not looked at")]
+    try:
+        settings: Any = read_environment(kind)
+        getattr(settings, "chain", None)  # the gateway reads its addresses when it asks for them
+    except SetupError as error:
+        return [problem("settings", f"{app} does not start: {error.detail}", "set that variable right, or unset it")]
+    return list(_contradictions(settings))
+
+
+def _contradictions(settings: Any) -> Iterable[Result]:
+    for lower, upper, then in _ORDERED:
+        low, high = getattr(settings, lower, None), getattr(settings, upper, None)
+        if low is not None and high is not None and low > high:
+            named = f"{PREFIX}{lower.upper()}={_plain(low)} is above {PREFIX}{upper.upper()}={_plain(high)}"
+            yield warning("settings", f"{named}: {then}", "raise the second or lower the first")
+
+
+def _plain(value: float) -> str:
+    """As it is written into a variable."""
+    return f"{int(value)}" if value == int(value) else f"{value}"

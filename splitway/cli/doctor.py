@@ -1,0 +1,194 @@
+"""`splitway doctor`: every check, each with a time limit of its own, and what they found: the worst first."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from rich.text import Text
+
+from splitway import __version__
+from splitway.cli.checks import bundles, docker, engines, machine, packages, ports, running, variables
+from splitway.cli.checks.facts import Facts
+from splitway.cli.checks.result import LEVELS, Level, Result, many, problem
+from splitway.cli.console import ERR, OUT
+from splitway.cli.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url, read_run_file
+from splitway.errors import SetupError, in_one_line
+from splitway.manifest import EngineName
+from splitway.runtime.cores import available_cores
+
+_TIME_LIMIT_S = 150.0
+_PORTS = {GATEWAY: GATEWAY_PORT, **PORTS}
+_SIGNS: dict[Level, tuple[str, str]] = {"problem": ("✗", "red"), "warning": ("!", "yellow"), "ok": ("✓", "green")}
+Check = Callable[[], Result | Iterable[Result] | None]
+"""Looks at one thing."""
+
+
+def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bool) -> int:
+    """Check everything, print what was found, return 1 if something is broken.
+
+    Args:
+        url: the gateway as the user names it; None if he does not.
+        models: folder of the bundles.
+        options: the variables that the commands read.
+        as_json: print one object instead of a list.
+
+    Raises:
+        SetupError: the address is none.
+    """
+    facts = Facts(named_url(url), models)
+    with ERR.status("looking"):
+        found = examine(checks(facts, options))
+    (print_json if as_json else print_list)(found)
+    return int(any(result.level == "problem" for result in found))
+
+
+def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
+    """All checks by their names; `options` are the variables that the commands read."""
+    there = partial(_if_there, facts)
+    return {
+        "Python": lambda: packages.python(sys.version_info[:3], _metadata("Requires-Python")),
+        "packages": lambda: packages.packages(importlib.metadata.requires("splitway") or (), _installed),
+        "bundles": lambda: facts.nothing_to_look_at or bundles.whole(facts.models, facts.hashed),
+        "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
+        "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
+        "engines": lambda: _engines(facts),
+        **{f"port {number}": partial(_port, facts, number, stage) for stage, number in _PORTS.items()},
+        "memory": lambda: _memory(facts),
+        "cores": lambda: machine.cores(available_cores(), os.environ),
+        "disk": lambda: machine.disk(facts.models),
+        "temporary files": machine.temporary,
+        "run folder": lambda: machine.writable(
+            "run folder", RUN_FILE.parent, str(RUN_FILE), "start splitway elsewhere"
+        ),
+        "open files": lambda: machine.descriptors(*resource.getrlimit(resource.RLIMIT_NOFILE)),
+        "run file": _run_file,
+        "gateway": lambda: running.gateway(facts.heard),
+        "replicas": lambda: running.replicas(facts.heard),
+        "versions": lambda: running.versions(facts.heard, __version__),
+        "clocks": lambda: running.clocks(facts.heard),
+        "settings": lambda: _settings(options),
+        "traces": lambda: packages.tracing(os.environ, _installed),
+        "Docker": docker.docker,
+    }
+
+
+def _if_there(facts: Facts, check: Check) -> Check:
+    """The check, where there are bundles to look at."""
+    return lambda: None if facts.nothing_to_look_at else check()
+
+
+def _run_file() -> Result:
+    try:
+        return running.run_file(read_run_file(), RUN_FILE)
+    except SetupError as error:
+        return problem("run file", error.detail, f"rm {RUN_FILE}")
+
+
+def _metadata(field: str) -> str:
+    return importlib.metadata.metadata("splitway")[field]
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _engines(facts: Facts) -> Iterator[Result]:
+    """Of the bundles that are whole: the others are no engine's fault."""
+    if facts.chain is None:
+        return
+    named = os.environ.get("SPLITWAY_ENGINE")
+    chosen = cast("EngineName", named) if named in ("litert", "tensorflow") else None
+    for name, folders in engines.engines_of(facts.chain, chosen).items():
+        if sound := [folder for folder in folders if folder in facts.hashed.sound]:
+            yield engines.engine(name, sound)
+
+
+def _memory(facts: Facts) -> Result | None:
+    if facts.chain is None:
+        return None
+    manifests = [each.manifest for each in (facts.chain.extractor, *facts.chain.bodies, *facts.chain.heads.values())]
+    needed = machine.needed_bytes(manifests, available_cores())
+    return machine.memory(machine.read_memory(), needed, machine.held_bytes(place.pid for place in facts.alive))
+
+
+def _port(facts: Facts, number: int, stage: str) -> Result:
+    return ports.port(ports.read_port(number, stage), pipeline_runs=facts.is_up)
+
+
+def _settings(options: Sequence[str]) -> Iterator[Result]:
+    kinds = {app: variables.find_settings(app) for app in variables.SETTINGS}
+    found = [kind for kind in kinds.values() if kind is not None]
+    if len(found) == len(kinds):  # else a variable of what is not installed would seem to be nobody's
+        yield from variables.unknown(os.environ, variables.known_variables(found, options))
+    yield from dict.fromkeys(result for app, kind in kinds.items() for result in variables.readable(app, kind))
+
+
+def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -> list[Result]:
+    """Run the checks side by side and return what they found, the worst first.
+
+    A check that raises, or does not end in time, is a problem of its own; the others are not held up by it.
+    """
+    found: dict[str, list[Result]] = {}
+
+    def run(name: str, check: Check) -> None:
+        try:
+            result = check()
+            found[name] = [result] if isinstance(result, Result) else list(result or ())
+        except Exception as error:
+            says = f"this check itself failed: {type(error).__name__}: {in_one_line(error)}"
+            found[name] = [problem(name, says, "the rest was checked; please report this")]
+
+    threads = {
+        name: threading.Thread(target=run, args=(name, check), name=f"check {name}", daemon=True)
+        for name, check in all_checks.items()
+    }
+    deadline_s = time.monotonic() + time_limit_s
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+        if thread.is_alive():
+            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "look at it by hand")]
+    results = [result for name in all_checks for result in found[name]]
+    return sorted(results, key=lambda result: LEVELS.index(result.level))
+
+
+def print_list(found: Sequence[Result]) -> None:
+    """Print a line for each result and, below it, what to do."""
+    wide = max(len(result.name) for result in found)
+    for result in found:
+        sign, colour = _SIGNS[result.level]
+        word = "" if result.level == "ok" else f"{result.level}: "
+        line = Text.assemble(
+            (f"{sign} ", f"bold {colour}"), (f"{result.name:<{wide}}  ", "bold"), (word, colour), result.says
+        )
+        OUT.print(line)
+        if result.do:
+            OUT.print(Text.assemble(" " * (wide + 4), ("→ ", "bold"), result.do))
+    OUT.print(_summary(found), style="bold")
+
+
+def _summary(found: Sequence[Result]) -> str:
+    count = {level: sum(result.level == level for result in found) for level in LEVELS}
+    said = [many(count[level], level) for level in ("problem", "warning") if count[level]]
+    return f"{' and '.join(said) or 'nothing is wrong'}; {count['ok']} right"
+
+
+def print_json(found: Sequence[Result]) -> None:
+    """Print one object with every result."""
+    broken = any(result.level == "problem" for result in found)
+    print(json.dumps({"ok": not broken, "results": [asdict(result) for result in found]}, indent=2, ensure_ascii=False))

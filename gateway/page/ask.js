@@ -6,7 +6,7 @@ import { failure, megabytes, ms, percent } from "./words.js";
 const TIMEOUT_MS = 35_000;
 
 /** What the page knows of this gateway; replaced by what it says of itself. */
-let about = { max_picture_bytes: 10 * 1024 * 1024, media_types: ["image/jpeg", "image/png", "image/webp"], samples: [] };
+let about = { max_picture_bytes: 10 << 20, media_types: ["image/jpeg", "image/png", "image/webp"], samples: [] };
 /** @type {AbortController|null} */
 let underWay = null;
 let shownUrl = "";
@@ -59,7 +59,8 @@ async function learn() {
   byId("samples").replaceChildren(
     ...about.samples.map(({ name, url }) => {
       const label = name.replace(/\.\w+$/, "").replaceAll(/[_-]/g, " ");
-      const button = make("button.sample", { type: "button" }, make("img", { src: url, alt: "", width: 96, height: 72 }), label);
+      const picture = make("img", { src: url, alt: "", width: 96, height: 72 });
+      const button = make("button.sample", { type: "button" }, picture, label);
       button.addEventListener("click", () => askWithSample(name, url));
       return button;
     }),
@@ -85,8 +86,8 @@ async function ask(file) {
     return;
   }
   if (file.size > about.max_picture_bytes) {
-    const limit = megabytes(about.max_picture_bytes);
-    refuse(`${file.name || "The picture"} has ${megabytes(file.size)}; at most ${limit} are taken.`, "Make it smaller, or save it with a lower quality.");
+    const sizes = `${megabytes(file.size)}; at most ${megabytes(about.max_picture_bytes)} are taken`;
+    refuse(`${file.name || "The picture"} has ${sizes}.`, "Make it smaller, or save it with a lower quality.");
     return;
   }
   const mine = (underWay = new AbortController());

@@ -29,9 +29,10 @@ async function poll() {
   try {
     const response = await fetch("/v1/pipeline", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!response.ok) throw new Error(`status ${response.status}`);
-    draw(await response.json());
+    const pipeline = await response.json();
+    if (!document.hidden) draw(pipeline);
   } catch {
-    silent();
+    if (!document.hidden) silent();
   }
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(poll, Math.max(50, EVERY_MS - (performance.now() - startedAt)));
@@ -41,9 +42,10 @@ async function poll() {
 function silent() {
   if (!isSilent) changed("The gateway does not answer.");
   isSilent = true;
-  const since = answeredAt ? ` What is shown is from ${clock(answeredAt)}.` : " Start it, or check that you are connected to it.";
-  byId("fresh").textContent = `No answer from the gateway.${since}`;
-  state("silent", "The gateway does not answer");
+  const since = `What is shown is from ${clock(answeredAt)}.`;
+  const advice = answeredAt ? since : "Start it, or check that you are connected to it.";
+  byId("fresh").textContent = `No answer from the gateway. ${advice}`;
+  showState("silent", "The gateway does not answer");
   byId("flow").classList.add("old");
 }
 
@@ -53,21 +55,24 @@ function draw(pipeline) {
   isSilent = false;
   answeredAt = Date.now();
   byId("fresh").textContent = "Live, twice a second";
-  if (pipeline.ready) state("ready", "Ready");
-  else state("not_ready", `Not ready: ${pipeline.reason ?? "the gateway does not say why"}`);
-  const fresh = make("ol.flow", { id: "flow" }, gateway(pipeline), ...pipeline.stages.map(stage));
+  const replicas = pipeline.stages.flatMap((stage) => stage.replicas);
+  const missing = replicas.filter((replica) => replica.state !== "ready").length;
+  if (!pipeline.ready) showState("not_ready", `Not ready: ${pipeline.reason ?? "the gateway does not say why"}`);
+  else if (missing) showState("degraded", `Ready; ${missing} of ${replicas.length} replicas missing`);
+  else showState("ready", "Ready");
+  const fresh = make("ol.flow", { id: "flow" }, drawGateway(pipeline), ...pipeline.stages.map(drawStage));
   morph(byId("flow"), fresh);
   announce(pipeline.stages);
 }
 
 /** @param {string} name @param {string} words */
-function state(name, words) {
+function showState(name, words) {
   byId("state").dataset.state = name;
   if (byId("state").textContent !== words) byId("state").textContent = words;
 }
 
 /** @param {any} pipeline */
-function gateway({ gateway: own, admission }) {
+function drawGateway({ gateway: own, admission }) {
   const requests = Object.entries(own?.requests ?? {}).filter(([, number]) => number > 0);
   return make("li.part.gateway", {},
     make("h3", {}, "gateway"),
@@ -82,22 +87,23 @@ function gateway({ gateway: own, admission }) {
 }
 
 /** @param {any} stage @param {number} at */
-function stage(stage, at) {
+function drawStage(stage, at) {
   return make("li.part", { "data-stage": at % 4 },
     make("h3", {}, stage.name, stage.ready ? "" : make("span.flag", {}, "not ready")),
     recently(stage.recent),
-    make("ul.replicas", {}, ...stage.replicas.map(replica)));
+    make("ul.replicas", {}, ...stage.replicas.map(drawReplica)));
 }
 
 /** @param {any} replica */
-function replica(replica) {
+function drawReplica(replica) {
   const versions = new Set((replica.models ?? []).map((model) => `${model.name} ${model.version}`));
+  const again = replica.breaker_retry_in_s > 0 ? `, tries again in ${replica.breaker_retry_in_s.toFixed(1)} s` : "";
   return make("li.replica", { "data-state": replica.state, "data-breaker": replica.breaker },
     make("span.sign", { "aria-hidden": "true" }, SIGNS[replica.state] ?? "?"),
     make("p.replica-name", {}, make("code", {}, address(replica.url)), " ", make("strong", {}, said(replica.state))),
     replica.reason ? make("p.reason", {}, replica.reason) : "",
     facts({
-      breaker: said(replica.breaker) + (replica.breaker_retry_in_s > 0 ? `, tries again in ${replica.breaker_retry_in_s.toFixed(1)} s` : ""),
+      breaker: said(replica.breaker) + again,
       serves: [...versions].join(", ") || replica.version || "–",
       features: replica.feature_space ?? "–",
       "in flight": count(replica.in_flight),
@@ -108,14 +114,17 @@ function replica(replica) {
 
 /** What the last seconds were like. @param {any} recent */
 function recently(recent) {
-  const cell = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
   const failed = recent ? count(recent.failed) : "–";
-  return make("dl.recent", {}, cell("rate", rate(recent?.rate_per_s)), cell("p50", ms(recent?.p50_ms)), cell("p99", ms(recent?.p99_ms)), cell("failed", failed));
+  const { rate_per_s, p50_ms, p99_ms } = recent ?? {};
+  return make("dl.recent", {}, ...pairs({ rate: rate(rate_per_s), p50: ms(p50_ms), p99: ms(p99_ms), failed }));
 }
 
-/** @param {Object<string, string>} pairs */
-function facts(pairs) {
-  return make("dl.facts", {}, ...Object.entries(pairs).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+/** @param {Object<string, string>} values */
+const facts = (values) => make("dl.facts", {}, ...pairs(values));
+
+/** @param {Object<string, string>} values */
+function pairs(values) {
+  return Object.entries(values).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
 }
 
 /** @param {string} title @param {[string, number][]} entries */

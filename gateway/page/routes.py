@@ -92,9 +92,7 @@ class Page:
         headers = {**_HEADERS, "etag": self._etags[name]}
         if _names(request.headers.get("if-none-match", ""), headers["etag"]):
             return Response(status_code=304, headers=headers)
-        headers["content-length"] = str(len(asset.content))
-        content = b"" if request.method == "HEAD" else asset.content
-        return Response(content, headers=headers, media_type=asset.media_type)
+        return Response(asset.content, headers=headers, media_type=asset.media_type)
 
 
 def page_router(page: Page) -> APIRouter:

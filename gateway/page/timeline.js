@@ -23,10 +23,15 @@ function timeLine(hops, total) {
   const step = niceStep(last);
   const width = Math.ceil(last / step) * step;
   const ticks = Array.from({ length: Math.round(width / step) + 1 }, (_, at) => at * step);
-  const axis = make("div.axis", { "aria-hidden": "true" },
-    ...ticks.map((tick) => make("span", { "--at": tick / width }, `${+tick.toFixed(2)}${tick === width ? "\u202fms" : ""}`)));
-  const rows = hops.flatMap((hop, at) => [hopRow(hop, at, width), ...hop.attempts.map((attempt) => attemptRow(attempt, at, width))]);
-  if (total) rows.unshift(row("whole", -1, { start_ms: 0, ms: total, outcome: "ok" }, width, ["The whole request"], ms(total)));
+  const written = (tick) => `${+tick.toFixed(2)}${tick === width ? "\u202fms" : ""}`;
+  const marks = ticks.map((tick) => make("span", { "--at": tick / width }, written(tick)));
+  const axis = make("div.axis", { "aria-hidden": "true" }, ...marks);
+  const rows = hops.flatMap((hop, at) => [
+    hopRow(hop, at, width),
+    ...hop.attempts.map((attempt) => attemptRow(attempt, at, width)),
+  ]);
+  const whole = { start_ms: 0, ms: total, outcome: "ok" };
+  if (total) rows.unshift(row("whole", -1, whole, width, ["The whole request"], ms(total)));
   return make("div.timeline", { "--ticks": ticks.length - 1 }, axis, make("ol.rows", {}, ...rows));
 }
 
@@ -45,14 +50,19 @@ function attemptRow(attempt, at, width) {
 
 /**
  * One row: what, its bar, how it ended.
- * @param {string} kind @param {number} at the stage's place @param {{start_ms: number, ms: number, outcome: string}} span
- * @param {number} width @param {(Node|string)[]} name @param {string} words
+ * @param {string} kind
+ * @param {number} at the stage's place
+ * @param {{start_ms: number, ms: number, outcome: string}} span
+ * @param {number} width of the axis, in milliseconds
+ * @param {(Node|string)[]} name
+ * @param {string} words
  */
 function row(kind, at, span, width, name, words) {
   const ended = span.outcome === "ok" || span.outcome === "cancelled" ? span.outcome : "failed";
+  const bar = make("span.span", { "--from": span.start_ms / width, "--part": span.ms / width });
   return make("li", { class: `row ${kind}`, "data-stage": at < 0 ? null : at % 4, "data-end": ended },
     make("span.row-name", {}, ...name),
-    make("span.track", { "aria-hidden": "true" }, make("span.span", { "--from": span.start_ms / width, "--part": span.ms / width })),
+    make("span.track", { "aria-hidden": "true" }, bar),
     make("span.row-end", {}, spoken(" began at "), spoken(`${ms(span.start_ms)}, `), words));
 }
 
@@ -67,12 +77,15 @@ function numbers(timings) {
   const { total, ...stages } = timings;
   const entries = Object.entries(stages);
   const between = Math.max(0, total - entries.reduce((sum, [, parts]) => sum + parts.total, 0));
-  const head = make("tr", {}, make("th", { scope: "col" }, "ms"), ...PARTS.map((part) => make("th", { scope: "col" }, part)));
+  const head = make("tr", {}, ...["ms", ...PARTS].map((part) => make("th", { scope: "col" }, part)));
   const line = (name, parts, at) => make("tr", { "data-stage": at },
-    make("th", { scope: "row" }, ...breakable(name)), ...PARTS.map((part) => make("td", {}, parts[part] === undefined ? "" : parts[part].toFixed(2))));
+    make("th", { scope: "row" }, ...breakable(name)),
+    ...PARTS.map((part) => make("td", {}, parts[part]?.toFixed(2) ?? "")));
   return make("table.numbers", {},
     make("caption.hidden", {}, "Milliseconds of the last request by stage"),
     make("thead", {}, head),
-    make("tbody", {}, ...entries.map(([name, parts], at) => line(name, parts, at % 4)), line("gateway itself", { total: between }, null)),
+    make("tbody", {},
+      ...entries.map(([name, parts], at) => line(name, parts, at % 4)),
+      line("gateway itself", { total: between }, null)),
     make("tfoot", {}, line("all", { total }, null)));
 }

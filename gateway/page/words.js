@@ -13,7 +13,7 @@ export const percent = (share) => `${(share * 100).toFixed(1)}${THIN}%`;
 /** @param {number|undefined} value */
 export const count = (value) => (value ?? 0).toLocaleString("en").replaceAll(",", THIN);
 /** @param {number|undefined} value */
-export const rate = (value) => (value === undefined ? "–" : `${value >= 100 ? value.toFixed(0) : value.toFixed(1)}${THIN}/s`);
+export const rate = (value) => (value === undefined ? "–" : `${value.toFixed(value >= 100 ? 0 : 1)}${THIN}/s`);
 /** @param {number} bytes */
 export const megabytes = (bytes) => `${+(bytes / 1024 / 1024).toFixed(1)}${THIN}MiB`;
 /** @param {string} url */
@@ -23,7 +23,7 @@ export const address = (url) => url.replace(/^https?:\/\//, "");
 const ENDS = {
   ok: "answered",
   cancelled: "cancelled",
-  unavailable: "not available",
+  unavailable: "unavailable",
   overloaded: "turned away",
   deadline_exceeded: "took too long",
   bad_stage_answer: "answered nonsense",
@@ -40,18 +40,48 @@ export const end = (outcome) => ENDS[outcome] ?? outcome.replaceAll("_", " ");
  * @type {Object<string, (stage: string, limit: string) => [string, string]>}
  */
 const FAILURES = {
-  invalid_input: () => ["This picture cannot be read.", "Choose another one, or open it in a picture program and save it again as JPEG or PNG."],
-  too_large: (_, limit) => ["This picture is too large.", `Make it smaller: at most ${limit} are taken, and not too many pixels.`],
+  invalid_input: () => [
+    "This picture cannot be read.",
+    "Choose another one, or open it in a picture program and save it again as JPEG or PNG.",
+  ],
+  too_large: (_, limit) => [
+    "This picture is too large.",
+    `Make it smaller: at most ${limit} are taken, and not too many pixels.`,
+  ],
   unsupported_media_type: () => ["This kind of file is not taken.", "Choose a JPEG, PNG or WebP picture."],
   rate_limited: () => ["You ask more often than this gateway allows.", "Wait a moment, then try again."],
-  unavailable: (stage) => [`${stage} is not available.`, "The pipeline below shows which replica is missing. Start it again, then try again."],
-  overloaded: () => ["The pipeline has more work than it can take.", "Wait a moment, then try again; if it goes on, add replicas of the slowest stage."],
-  deadline_exceeded: (stage) => [`${stage} took too long.`, "Try again; if it goes on, look below for a replica that is slow or busy."],
-  bad_stage_answer: (stage) => [`${stage} gave an answer that makes no sense.`, "Try again; if it goes on, look into that stage’s log."],
-  engine_failed: (stage) => [`${stage} could not run its model.`, "Look into that stage’s log; the same picture is likely to fail again."],
-  feature_space_mismatch: () => ["The head was trained on other features than the extractor gives.", "Deploy a head and an extractor of one feature space; both are shown below."],
-  not_found: () => ["The gateway does not know what was asked for.", "Reload the page: it may be of another version than the gateway."],
-  network: () => ["The gateway does not answer.", "Check that it runs and that you are connected to it, then try again."],
+  unavailable: (stage) => [
+    `${stage} is not available.`,
+    "The pipeline below shows which replica is missing. Start it again, then try again.",
+  ],
+  overloaded: () => [
+    "The pipeline has more work than it can take.",
+    "Wait a moment, then try again; if it goes on, add replicas of the slowest stage.",
+  ],
+  deadline_exceeded: (stage) => [
+    `${stage} took too long.`,
+    "Try again; if it goes on, look below for a replica that is slow or busy.",
+  ],
+  bad_stage_answer: (stage) => [
+    `${stage} gave an answer that makes no sense.`,
+    "Try again; if it goes on, look into that stage’s log.",
+  ],
+  engine_failed: (stage) => [
+    `${stage} could not run its model.`,
+    "Look into that stage’s log; the same picture is likely to fail again.",
+  ],
+  feature_space_mismatch: () => [
+    "The head was trained on other features than the extractor gives.",
+    "Deploy a head and an extractor of one feature space; both are shown below.",
+  ],
+  not_found: () => [
+    "The gateway does not know what was asked for.",
+    "Reload the page: it may be of another version than the gateway.",
+  ],
+  network: () => [
+    "The gateway does not answer.",
+    "Check that it runs and that you are connected to it, then try again.",
+  ],
 };
 
 /**

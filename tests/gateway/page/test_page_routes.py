@@ -64,7 +64,7 @@ class Elements(HTMLParser):
 def folder(tmp_path: Path) -> Path:
     """A folder of samples with other things in it."""
     (tmp_path / "cat.jpg").write_bytes(picture(format_="JPEG"))
-    (tmp_path / "a {b} & c.PNG").write_bytes(picture())
+    (tmp_path / "a {b} #1.PNG").write_bytes(picture())
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "page.py").write_text("no picture either")
     (tmp_path / "large.webp").write_bytes(bytes(4000))
@@ -126,7 +126,7 @@ async def test_head_says_what_get_would(gateway_before: Gateway, path: str) -> N
     async with gateway_before() as client:
         head, get = await client.head(path), await client.get(path)
     del get.headers["x-request-id"], head.headers["x-request-id"]
-    assert (head.status_code, head.content, head.headers) == (200, b"", get.headers)
+    assert (head.status_code, head.headers) == (200, get.headers)
 
 
 @pytest.mark.parametrize("known", ["{etag}", '"other", W/{etag}', "*"])
@@ -158,7 +158,7 @@ async def test_samples_are_the_pictures_directly_in_the_folder(gateway_before: G
             (await client.get(f"/page/samples/{name}")).status_code for name in ("notes.txt", "below.jpg/hidden.jpg")
         ]
     assert {name: reply.headers["content-type"] for name, reply in replies.items()} == {
-        "a {b} & c.PNG": "image/png",
+        "a {b} #1.PNG": "image/png",
         "cat.jpg": "image/jpeg",
     }
     assert {name: reply.content for name, reply in replies.items()} == {n: (folder / n).read_bytes() for n in replies}

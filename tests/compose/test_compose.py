@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,70 +17,17 @@ import pytest
 from splitway.cli.classify import classify_files
 from splitway.cli.classify_local import classify_in_process
 from splitway.cli.launch import LaunchPlan, LocalPipeline
-from tests.support import LogBook, free_port, until
+from tests.compose.composed import Compose, require_docker, run
+from tests.support import LogBook, until
 
-ROOT = Path(__file__).parent.parent.parent
-PROJECT = "splitway-test"
 IMAGES = ("splitway/gateway", "splitway/feature-extractor", "splitway/classifier")
 MAX_IMAGE_BYTES = 450_000_000
 MAX_RESIDENT_MIB = 250
-JPEG = {"content-type": "image/jpeg"}
 STAGES = ("feature-extractor", "classifier")
 
 
-def _engine_answers() -> bool:
-    try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-if not _engine_answers():
-    if os.environ.get("SPLITWAY_REQUIRE_DOCKER"):
-        pytest.fail("no Docker engine answers, and `make test-compose` needs one", pytrace=False)
-    pytest.skip("no Docker engine answers; `make test-compose` runs these", allow_module_level=True)
-
+require_docker()
 pytestmark = pytest.mark.docker
-
-
-def _run(*command: str, timeout_s: float = 900) -> str:
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
-    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
-class Compose:
-    """One running compose project."""
-
-    def __init__(self, port: int) -> None:
-        os.environ["SPLITWAY_PORT"] = str(port)
-        self.url = f"http://127.0.0.1:{port}"
-
-    def __call__(self, *arguments: str) -> str:
-        return _run("docker", "compose", "--project-name", PROJECT, *arguments)
-
-    def containers(self, service: str) -> list[dict[str, Any]]:
-        names = self("ps", "--all", "--quiet", service).split()
-        return json.loads(_run("docker", "inspect", *names)) if names else []
-
-    def classify(self, picture: bytes, timeout_s: float = 10) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/classify", content=picture, headers=JPEG, timeout=timeout_s, trust_env=False)
-
-    def eventually_classifies(self, picture: bytes, timeout_s: float = 60) -> None:
-        until(lambda: self.classify(picture).status_code == 200, timeout_s)
-
-
-@pytest.fixture(scope="module")
-def compose() -> Iterator[Compose]:
-    running = Compose(free_port())
-    try:
-        running("build")
-        running("up", "--detach", "--wait")
-        yield running
-    finally:
-        running("down", "--volumes", "--remove-orphans", "--timeout", "40")
-    left = _run("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
-    assert left == ""
 
 
 def test_a_picture_in_its_label_out(compose: Compose, cat: bytes) -> None:
@@ -93,7 +38,7 @@ def test_a_picture_in_its_label_out(compose: Compose, cat: bytes) -> None:
 
 def test_serving_images_are_small_and_carry_no_tensorflow(compose: Compose) -> None:
     for image in IMAGES:
-        assert int(_run("docker", "image", "inspect", "--format", "{{.Size}}", image)) <= MAX_IMAGE_BYTES, image
+        assert int(run("docker", "image", "inspect", "--format", "{{.Size}}", image)) <= MAX_IMAGE_BYTES, image
     found = compose(
         "exec", "feature-extractor", "python", "-c", "import importlib.util as u;print(u.find_spec('tensorflow'))"
     )
@@ -214,9 +159,9 @@ def test_a_container_killed_under_load_costs_next_to_nothing(compose: Compose, c
 def test_a_container_paused_under_load_costs_next_to_nothing(compose: Compose, cat: bytes, stage: str) -> None:
     container = compose.containers(stage)[0]["Id"]
     try:
-        statuses = _under_load(compose, cat, lambda: _run("docker", "pause", container))
+        statuses = _under_load(compose, cat, lambda: run("docker", "pause", container))
     finally:
-        _run("docker", "unpause", container)
+        run("docker", "unpause", container)
     assert statuses.count(200) >= 0.99 * len(statuses), Counter(statuses)
     until(lambda: _all_ready(compose), 30)
 

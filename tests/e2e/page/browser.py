@@ -48,9 +48,8 @@ class View:
         self.page.add_init_script(_COUNT_VIOLATIONS)
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on(
-            "filechooser", lambda _: None
-        )  # from the start, for Chromium is told asynchronously to leave it to us
+        # From the start, for Chromium is told asynchronously to leave it to us:
+        self.page.on("filechooser", lambda _: None)
         self.page.on("request", lambda request: self.requested.append(request.url))
 
     def open(self) -> View:

@@ -1,0 +1,22 @@
+"""The composed pipeline: built and started once for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compose.composed import PROJECT, Compose, run
+
+
+@pytest.fixture(scope="session")
+def compose() -> Iterator[Compose]:
+    running = Compose()
+    try:
+        running("build")
+        running("up", "--detach", "--wait")
+        yield running
+    finally:
+        running("--profile", "observe", "down", "--volumes", "--remove-orphans", "--timeout", "40")
+    left = run("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
+    assert left == ""

@@ -14,11 +14,9 @@ from fastapi import Depends, FastAPI
 
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
-from gateway.chain import ChainAnswer
 from gateway.edge import CLASSIFY, Edge, edge_router
-from gateway.events import BreakerMoved, Event
+from gateway.events import BreakerMoved
 from gateway.live_metrics import LiveMetrics
-from gateway.observe import SERVICE, GatewayMetrics, log_line
 from gateway.page.routes import Page, page_router
 from gateway.pipeline import Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
@@ -41,13 +39,10 @@ from gateway.rollout.rollout import Rollout
 from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
-from gateway.traffic import Traffic
+from gateway.telemetry import GatewayTelemetry
 from gateway.transport import Transport
 from splitway import __version__
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
-from splitway.telemetry.request_log import RequestLog
-from splitway.telemetry.tracer import make_tracer
-from splitway.telemetry.watch import Watch
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
@@ -57,22 +52,6 @@ from splitway.wire.v2_rest import infer_endpoint, v2_router
 
 def _why_not_ready(pipeline: Pipeline) -> str | None:
     return "; ".join(pipeline.why_not_ready().values()) or None
-
-
-class GatewayTelemetry:
-    """All that the gateway says of its work."""
-
-    def __init__(self, settings: GatewaySettings, routes: tuple[str, ...]) -> None:
-        self.metrics = GatewayMetrics(routes, tuple(stage.name for stage in settings.chain))
-        self.tracer = make_tracer(SERVICE)
-        self.traffic = Traffic(time.monotonic)
-        log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, log_line)
-        subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
-        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers)
-
-    def on_event(self, event: Event) -> None:
-        self.metrics.on_event(event)
-        self.traffic.on_event(event)
 
 
 def _stage_client(

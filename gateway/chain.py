@@ -14,7 +14,8 @@ from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.routes import RELEASE_HEADER, NoChain, Pins, Router, Target, Want
-from gateway.stage_client import Errand, HopAnswer, HopTimings, StageClient
+from gateway.stage_client import Errand, HopAnswer, StageClient
+from gateway.timings import HopTimings
 from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput

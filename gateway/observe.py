@@ -7,7 +7,7 @@ from typing import Any
 from gateway.chain import ChainAnswer
 from gateway.events import BreakerMoved, Event, HopEnded
 from gateway.resilience.breaker import BreakerState
-from gateway.stage_client import HopTimings
+from gateway.timings import HopTimings
 from splitway.errors import DeadlineExceeded, NotFound
 from splitway.telemetry.metrics import Families, new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES

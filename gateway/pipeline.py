@@ -17,7 +17,8 @@ from gateway.resilience.budget import RetryBudget
 from gateway.rollout.background import Classified, Comparer, counts_as_failure
 from gateway.rollout.rollout import Choice, Part, Rollout
 from gateway.routes import Pins, Router, Want
-from gateway.stage_client import StageClient, spent
+from gateway.stage_client import StageClient
+from gateway.timings import spent
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, RequestError, SplitwayError, Unavailable
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor

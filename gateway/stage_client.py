@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from gateway.resilience.hedge import HedgeDelay, hedged
 from gateway.resilience.replicas import Replica, ReplicaSet
 from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.routes import NoChain, Target
+from gateway.timings import HopTimings, read_timings
 from gateway.verdict import Verdict
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.telemetry.outcome import OK, outcome_name
@@ -35,33 +36,6 @@ FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID)
 
 class NotCalled(Unavailable):
     """The breakers let no call through, so that nobody was asked."""
-
-
-@dataclass(frozen=True)
-class HopTimings:
-    """Where one hop's time went, in seconds. `network` is all that is none of the others: on the wire, and on the way
-    between it and the engine."""
-
-    queue: float
-    decode: float
-    compute: float
-    network: float
-    total: float
-
-    def in_ms(self) -> dict[str, float]:
-        """The same in milliseconds, to a thousandth."""
-        return {
-            "queue": round(self.queue * 1000, 3),
-            "decode": round(self.decode * 1000, 3),
-            "compute": round(self.compute * 1000, 3),
-            "network": round(self.network * 1000, 3),
-            "total": round(self.total * 1000, 3),
-        }
-
-    @classmethod
-    def of_cache(cls, seconds: float) -> HopTimings:
-        """A turn that was served from the gateway's own cache: all of it is time in the queue for that."""
-        return cls(seconds, 0.0, 0.0, 0.0, seconds)
 
 
 @dataclass(frozen=True)
@@ -168,7 +142,7 @@ class StageClient:
                 span.attributes["stage"] = errand.model
             hop = _Hop(errand, Call(body, headers, context.deadline, errand.check, errand.on_trial, span))
             success = await self._follow(hop, started_s)
-        timings = _timings(success.server_timing, time.perf_counter() - started_s)
+        timings = read_timings(success.server_timing, time.perf_counter() - started_s)
         return HopAnswer(success.model, success.response, timings, hop.attempts)
 
     async def _follow(self, hop: _Hop, started_s: float) -> Success:
@@ -282,22 +256,3 @@ def _described(replica: Replica) -> dict[str, Any]:
         "attempts": dict(replica.outcomes),
         "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
     }
-
-
-def _timings(server_timing: str, total_s: float) -> HopTimings:
-    """Read a stage's Server-Timing; what is missing or malformed counts as time on the network."""
-    parts: dict[str, float] = {}
-    for entry in server_timing.split(","):
-        name, _, duration = entry.strip().partition(";dur=")
-        try:
-            parts[name] = float(duration) / 1000
-        except ValueError:
-            continue
-    queue, decode, compute = (parts.get(name, 0.0) for name in ("queue", "decode", "compute"))
-    return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
-
-
-def spent(timings: Mapping[str, HopTimings]) -> tuple[float, float]:
-    """Return how long a request waited and how long it was worked on, over all hops, in seconds."""
-    worked_s = sum(hop.decode + hop.compute for hop in timings.values())
-    return sum(hop.total for hop in timings.values()) - worked_s, worked_s

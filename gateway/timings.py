@@ -1,0 +1,52 @@
+"""Where a hop's time went, by the stage's own account and the gateway's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HopTimings:
+    """Where one hop's time went, in seconds. `network` is all that is none of the others: on the wire, and on the way
+    between it and the engine."""
+
+    queue: float
+    decode: float
+    compute: float
+    network: float
+    total: float
+
+    def in_ms(self) -> dict[str, float]:
+        """The same in milliseconds, to a thousandth."""
+        return {
+            "queue": round(self.queue * 1000, 3),
+            "decode": round(self.decode * 1000, 3),
+            "compute": round(self.compute * 1000, 3),
+            "network": round(self.network * 1000, 3),
+            "total": round(self.total * 1000, 3),
+        }
+
+    @classmethod
+    def of_cache(cls, seconds: float) -> HopTimings:
+        """A turn that was served from the gateway's own cache: all of it is time in the queue for that."""
+        return cls(seconds, 0.0, 0.0, 0.0, seconds)
+
+
+def read_timings(server_timing: str, total_s: float) -> HopTimings:
+    """Read a stage's Server-Timing; what is missing or malformed counts as time on the network."""
+    parts: dict[str, float] = {}
+    for entry in server_timing.split(","):
+        name, _, duration = entry.strip().partition(";dur=")
+        try:
+            parts[name] = float(duration) / 1000
+        except ValueError:
+            continue
+    queue, decode, compute = (parts.get(name, 0.0) for name in ("queue", "decode", "compute"))
+    return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
+
+
+def spent(timings: Mapping[str, HopTimings]) -> tuple[float, float]:
+    """Return how long a request waited and how long it was worked on, over all hops, in seconds."""
+    worked_s = sum(hop.decode + hop.compute for hop in timings.values())
+    return sum(hop.total for hop in timings.values()) - worked_s, worked_s

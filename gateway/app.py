@@ -24,7 +24,6 @@ from gateway.plane import PipelinePlane
 from gateway.prober import ProbedStage, Prober
 from gateway.problems import render
 from gateway.rate import ClientRate
-from gateway.redis_store import RedisStore
 from gateway.request_id import RequestId
 from gateway.resilience.admission import Admission, AdmissionPolicy
 from gateway.resilience.breaker import BreakerState, BreakerTransition
@@ -66,6 +65,7 @@ def _stage_client(
         random.random,
         on_transition=on_transition,
         on_new=partial(telemetry.metrics.expect, stage.name),
+        on_gone=partial(telemetry.metrics.forget, stage.name),
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
     )
     attempt = AttemptMaker(
@@ -97,6 +97,9 @@ def _cache(settings: GatewaySettings) -> FeatureCache | None:
         return None
     if settings.cache == "memory":
         return FeatureCache(MemoryStore(settings.cache_bytes))
+
+    from gateway.redis_store import RedisStore
+
     return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
 
 
@@ -108,7 +111,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     """
     settings = settings or read_environment(GatewaySettings)
     transport = Transport(settings.max_reply_bytes)
-    telemetry = GatewayTelemetry(settings, (CLASSIFY, INFER))
+    telemetry = GatewayTelemetry(settings)
     metrics = telemetry.metrics
     stages = [
         _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
@@ -121,7 +124,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, _trial_policy(settings), _cache(settings))
-    metrics.registry.register(LiveMetrics(pipeline))
+    metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
     prober = Prober(probed, transport, settings.probe_interval_ms / 1000, follower.look)
@@ -144,7 +147,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app.state.lifecycle = lifecycle
     app.state.pipeline = pipeline
     install_error_handlers(app, render)
-    rate = ClientRate(settings.rate_per_second, metrics.rate_limited)
+    rate = ClientRate(settings.rate_per_second, telemetry.refused)
     edge = Edge(pipeline, settings, telemetry.watch, telemetry.traffic, lifecycle)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle)
     app.include_router(edge_router(edge), dependencies=[Depends(rate)])

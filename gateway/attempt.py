@@ -119,10 +119,8 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             span.end(outcome)
-            which = (attempt.number, attempt.is_hedge, attempt.because)
-            self._on_event(
-                AttemptEnded(self._stage, replica.url, outcome, seconds, *which, len(call.body), received_bytes)
-            )
+            told = (attempt.is_hedge, attempt.because, len(call.body), received_bytes)
+            self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, *told))
 
     def _settle_success(self, replica: Replica, permit: Permit, seconds: float, *, on_trial: bool) -> None:
         if on_trial:
@@ -150,7 +148,7 @@ class AttemptMaker:
         timeout_s = min(call.deadline.remaining_s, self._timeout_s)
         limit = Deadline.after(timeout_s)
         headers = {**call.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
-        if span.recorded:
+        if span.exported:
             headers[TRACEPARENT] = span.context.header
         model = attempt.model
         url = f"{replica.url}/v2/models/{model.name}/versions/{model.version}/infer"

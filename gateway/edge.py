@@ -58,6 +58,7 @@ class Edge:
     async def _classify(self, request: Request, headers: dict[str, str], watched: Watched[ChainAnswer]) -> Response:
         limits, settings = self._settings.limits, self._settings
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
+        watched.allowed(deadline.remaining_s)
         top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
@@ -67,8 +68,8 @@ class Edge:
             deadline,
             max_body_bytes=settings.max_body_bytes,
             max_picture_bytes=settings.max_picture_bytes,
+            on_body=watched.received,
         )
-        watched.received_bytes = len(picture)
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span)
         async with while_connected(request):
@@ -103,7 +104,7 @@ class Edge:
             "heads": self._pipeline.describe_heads(),
             "releases": self._pipeline.describe_releases(),
             "stages": [
-                {**stage, "recent": self._traffic.calls(stage["name"]).recent()} for stage in self._pipeline.describe()
+                {**stage, "recent": self._traffic.calls[stage["name"]].recent()} for stage in self._pipeline.describe()
             ],
         }
         return json_response(content)

@@ -16,8 +16,6 @@ class AttemptEnded:
     replica: str
     outcome: str
     seconds: float
-    number: int
-    """1 for a request's first attempt at this stage."""
     is_hedge: bool
     """Whether it ran beside an earlier one."""
     because: str
@@ -29,11 +27,13 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class HopEnded:
-    """A stage's turn in one request ended, with all its attempts, of which there was one at least."""
+    """A stage's turn in one request ended, with all its attempts."""
 
     stage: str
     outcome: str
     seconds: float
+    attempts: int
+    """None where nobody could be asked, or there was no time."""
 
 
 @dataclass(frozen=True)

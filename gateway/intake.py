@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -23,15 +23,21 @@ MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
 async def read_picture(
-    request: Request, headers: Mapping[str, str], deadline: Deadline, *, max_body_bytes: int, max_picture_bytes: int
+    request: Request,
+    headers: Mapping[str, str],
+    deadline: Deadline,
+    *,
+    max_body_bytes: int,
+    max_picture_bytes: int,
+    on_body: Callable[[int], None],
 ) -> bytes:
-    """Return the encoded picture.
+    """Return the encoded picture; `on_body` is told the size of the body as soon as it has been read.
 
     Raises:
         UnsupportedMediaType: none of the three forms.
         InvalidInput: the form does not hold a picture.
         TooLarge: the body or the picture is over its limit.
-        DeadlineExceeded: the body did not arrive in time.
+        SlowBody: the body did not arrive in time.
     """
     media_type = headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type not in (*RAW_TYPES, _MULTIPART, _JSON):
@@ -40,6 +46,7 @@ async def read_picture(
             'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
         )
     body = await read_body(request, headers, max_body_bytes, deadline)
+    on_body(len(body))
     if media_type == _MULTIPART:
         picture = await _from_multipart(request, body)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -13,19 +13,28 @@ from gateway.cache import CacheResult
 from gateway.pipeline import Pipeline
 from gateway.resilience.admission import Turned
 from gateway.resilience.breaker import BreakerState
+from gateway.rollout.background import ENDS
 
 
 class LiveMetrics(Collector):
-    """The door, the retry budgets and every replica, as they are now."""
+    """The door, the retry budgets and every replica, as they are now.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Args:
+        pipeline: whose parts speak.
+        on_head: told of the heads that there are, before anything may have been counted of them.
+    """
+
+    def __init__(self, pipeline: Pipeline, on_head: Callable[[str], None]) -> None:
         self._pipeline = pipeline
+        self._on_head = on_head
 
     def describe(self) -> list[Metric]:
         """Nothing: what there is to say is known only while the gateway runs."""
         return []
 
     def collect(self) -> Iterator[Metric]:
+        for head in self._pipeline.router.heads(self._pipeline.rollout.current.pins):
+            self._on_head(head)
         yield from self._door()
         yield from self._replicas()
         yield from self._cache()
@@ -87,8 +96,8 @@ class LiveMetrics(Collector):
         runs = CounterMetricFamily(
             "splitway_gateway_comparisons", "Comparisons in the background by how they ended.", labels=["outcome"]
         )
-        for outcome, count in comparer.ends.items():
-            runs.add_metric([outcome], count)
+        for outcome in ENDS:
+            runs.add_metric([outcome], comparer.ends[outcome])
         yield from (requests, errors, agreement, drift, shares, runs)
         yield CounterMetricFamily("splitway_gateway_rollbacks", "Trials that ended by themselves.", rollout.rollbacks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from gateway.chain import ChainAnswer
@@ -16,6 +17,8 @@ from splitway.telemetry.watch import RequestEnded
 RequestAnswered = RequestEnded[ChainAnswer]
 """A request to the gateway ended; its facts are the answer, where there is one."""
 SERVICE = "gateway"
+_KEPT_S = 300.0
+"""How long the counts of a replica that is gone can still be read."""
 
 
 class GatewayMetrics:
@@ -61,6 +64,7 @@ class GatewayMetrics:
         self._moves = make.counter(
             "breaker_transitions_total", "Changes of a breaker's state.", "stage", "replica", "state"
         )
+        self._gone: dict[tuple[str, str], float] = {}
         self._begin(routes, stages)
 
     def _begin(self, routes: tuple[str, ...], stages: tuple[str, ...]) -> None:
@@ -78,9 +82,28 @@ class GatewayMetrics:
 
     def expect(self, stage: str, replica: str) -> None:
         """A replica has been found: what will be counted of it begins with 0."""
+        self._gone.pop((stage, replica), None)
+        self._clear()
         self._attempts.begin((stage, replica, outcome) for outcome in OUTCOMES)
         self._attempt_duration.begin([(stage, replica)])
         self._moves.begin((stage, replica, state) for state in BreakerState)
+
+    def forget(self, stage: str, replica: str) -> None:
+        """A replica is there no more: once its last counts have been read, they are cleared away."""
+        self._gone[stage, replica] = time.monotonic()
+        self._clear()
+
+    def _clear(self) -> None:
+        long_gone = [key for key, gone_s in self._gone.items() if time.monotonic() - gone_s > _KEPT_S]
+        for key in long_gone:
+            del self._gone[key]
+            for family in (self._attempts, self._attempt_duration, self._moves):
+                family.drop(key)
+
+    def expect_head(self, head: str) -> None:
+        """A head has been found."""
+        if (head, OK) not in self._heads:
+            self._heads.begin((head, outcome) for outcome in OUTCOMES)
 
     def on_request(self, ended: RequestAnswered) -> None:
         """Count one request, its hops and its heads."""
@@ -88,8 +111,8 @@ class GatewayMetrics:
         self._requests[ended.name, ended.outcome].inc()
         self._duration[route].observe(ended.seconds)
         self._received[route].inc(ended.received_bytes)
-        if isinstance(ended.error, DeadlineExceeded):
-            self._misses[(ended.error.stage or SERVICE,)].inc()
+        if isinstance(ended.error, DeadlineExceeded) and ended.error.stage is None:
+            self._misses[SERVICE,].inc()
         if answer is None:
             return
         self._sent[route].inc(ended.sent_bytes)
@@ -101,8 +124,7 @@ class GatewayMetrics:
                 self._head_ended(head, error.code)
 
     def _head_ended(self, head: str, outcome: str) -> None:
-        if (head, OK) not in self._heads:
-            self._heads.begin((head, each) for each in OUTCOMES)
+        self.expect_head(head)
         self._heads[head, outcome].inc()
 
     def on_event(self, event: Event) -> None:
@@ -112,7 +134,7 @@ class GatewayMetrics:
             return
         stage = (event.stage,)
         if isinstance(event, HopEnded):
-            self._hops[stage].observe(event.seconds)
+            self._hop_ended(event)
             return
         self._attempts[event.stage, event.replica, event.outcome].inc()
         self._attempt_duration[event.stage, event.replica].observe(event.seconds)
@@ -122,6 +144,12 @@ class GatewayMetrics:
             self._hedges[event.stage, event.outcome].inc()
         elif event.because:
             self._retries[event.stage, event.because].inc()
+
+    def _hop_ended(self, event: HopEnded) -> None:
+        if event.attempts:
+            self._hops[event.stage,].observe(event.seconds)
+        if event.outcome == DeadlineExceeded.code:
+            self._misses[event.stage,].inc()
 
     def waited(self, seconds: float) -> None:
         """Count a request's wait at the door."""
@@ -140,7 +168,7 @@ def _in_ms(hop: HopTimings) -> dict[str, float]:
     return {f"{part}_ms": ms for part, ms in hop.in_ms().items()}
 
 
-def log_line(answer: ChainAnswer) -> dict[str, Any]:
+def answer_in_log(answer: ChainAnswer) -> dict[str, Any]:
     """What a request's line in the log says of its answer."""
     stages = {
         name: {**_in_ms(hop.timings), "version": hop.response.model_version, "attempts": hop.attempts}
@@ -151,6 +179,7 @@ def log_line(answer: ChainAnswer) -> dict[str, Any]:
         line["release"] = answer.release
     if answer.features.cache is not None:
         line["cache"] = str(answer.features.cache)
-    if answer.failures:
-        line["heads_failed"] = {name[:80]: error.code for name, error in answer.failures.items()}
+    failed = {name: error.code for name, error in answer.failures.items() if not isinstance(error, NotFound)}
+    if failed:
+        line["heads_failed"] = failed
     return line

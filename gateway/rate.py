@@ -23,7 +23,7 @@ class ClientRate:
         on_refusal: told of every request that is refused.
     """
 
-    def __init__(self, per_second: int, on_refusal: Callable[[], None]) -> None:
+    def __init__(self, per_second: int, on_refusal: Callable[[Request, RateLimited], None]) -> None:
         self._item = RateLimitItemPerSecond(per_second) if per_second else None
         self._on_refusal = on_refusal
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -35,12 +35,13 @@ class ClientRate:
         client = request.client.host if request.client else "unknown"
         if await self._limiter.hit(self._item, client):
             return
-        self._on_refusal()
         window = await self._limiter.get_window_stats(self._item, client)
-        raise RateLimited(
+        refusal = RateLimited(
             f"{client} made more than {self._item.amount} requests in a second",
             retry_after_s=max(0.0, window.reset_time - time.time()),
         )
+        self._on_refusal(request, refusal)
+        raise refusal
 
     def before(self, endpoint: Endpoint) -> Endpoint:
         """The same endpoint, with each request counted first."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from splitway.telemetry.watch import REQUEST_ID
+from splitway.telemetry.watch import REQUEST_ID, usable_id
 
 _NAME = REQUEST_ID.encode()
-_USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class RequestId:
@@ -25,7 +23,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == _NAME), b"")
-        id_ = given.decode() if _USABLE.fullmatch(given) else secrets.token_hex(16)
+        id_ = usable_id(given.decode("latin-1")) or secrets.token_hex(16)
         others = [header for header in scope["headers"] if header[0] != _NAME]
         scope["headers"] = [*others, (_NAME, id_.encode())]
         scope.setdefault("state", {})["request_id"] = id_

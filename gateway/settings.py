@@ -83,8 +83,8 @@ class GatewaySettings(TelemetrySettings):
     """How long Redis keeps features, in seconds."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
     """Requests that one client address may make per second; 0 for no limit."""
-    samples: str = "samples"
-    """Folder of pictures that the page at / offers; it offers none where there is no such folder."""
+    samples: str = ""
+    """Folder of pictures that the page at / offers; if not set, those of Splitway's sources, where it runs in them."""
 
     @field_validator("bodies")
     @classmethod

@@ -24,7 +24,8 @@ from gateway.routes import NoChain, Target
 from gateway.timings import HopTimings, read_timings
 from gateway.verdict import Verdict
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
-from splitway.telemetry.outcome import OK, outcome_name
+from splitway.telemetry.ending import outcome_name
+from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request
@@ -146,7 +147,7 @@ class StageClient:
         return HopAnswer(success.model, success.response, timings, hop.attempts)
 
     async def _follow(self, hop: _Hop, started_s: float) -> Success:
-        """Run all attempts of one turn, and tell of its end if it came to any."""
+        """Run all attempts of one turn, and tell of its end."""
         outcome = OK
         try:
             return await with_retries(
@@ -160,8 +161,7 @@ class StageClient:
             outcome = outcome_name(error)
             raise
         finally:
-            if hop.attempts:
-                self._on_event(HopEnded(self.name, outcome, time.perf_counter() - started_s))
+            self._on_event(HopEnded(self.name, outcome, time.perf_counter() - started_s, hop.attempts))
 
     def _pay(self, hop: _Hop) -> bool:
         if hop.paid + 1 >= self._retry_policy.max_attempts:

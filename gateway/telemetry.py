@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import time
 
+from starlette.requests import Request
+
 from gateway.chain import ChainAnswer
+from gateway.edge import CLASSIFY
 from gateway.events import Event
-from gateway.observe import SERVICE, GatewayMetrics, log_line
+from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
+from gateway.pipeline import INFER
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
+from splitway.errors import RateLimited
 from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.tracer import make_tracer
 from splitway.telemetry.watch import Watch
+from splitway.wire.body import plain_headers
 
 
 class GatewayTelemetry:
     """All that the gateway says of its work."""
 
-    def __init__(self, settings: GatewaySettings, routes: tuple[str, ...]) -> None:
-        self.metrics = GatewayMetrics(routes, tuple(stage.name for stage in settings.chain))
+    def __init__(self, settings: GatewaySettings) -> None:
+        stages = tuple(stage.name for stage in settings.chain)
+        self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
         self.tracer = make_tracer(SERVICE)
-        self.traffic = Traffic(time.monotonic)
-        log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, log_line)
+        self.traffic = Traffic(time.monotonic, stages)
+        log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, answer_in_log)
         subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
-        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers)
+        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=settings.attempt_timeout_ms / 1000)
+
+    def refused(self, request: Request, error: RateLimited) -> None:
+        """A caller over his rate was refused before anything else."""
+        self.metrics.rate_limited()
+        route = request.url.path if request.url.path == CLASSIFY else INFER
+        self.watch.refused(route, plain_headers(request), error)
 
     def on_event(self, event: Event) -> None:
         self.metrics.on_event(event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any
 
 from gateway.events import AttemptEnded, Event
@@ -94,13 +95,15 @@ class Traffic:
 
     Args:
         clock: monotonic seconds.
+        stages: the chain's.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, stages: Iterable[str]) -> None:
         self.requests = Flow(clock)
+        self.calls = {stage: Flow(clock) for stage in stages}
+        """To each stage's replicas."""
         self._clock = clock
         self._began_s = clock()
-        self._calls: dict[str, Flow] = {}
 
     @property
     def uptime_s(self) -> float:
@@ -111,10 +114,4 @@ class Traffic:
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, AttemptEnded):
-            self.calls(event.stage).add(event.outcome, event.seconds)
-
-    def calls(self, stage: str) -> Flow:
-        """The calls to a stage's replicas."""
-        if stage not in self._calls:
-            self._calls[stage] = Flow(self._clock)
-        return self._calls[stage]
+            self.calls[event.stage].add(event.outcome, event.seconds)

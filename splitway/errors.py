@@ -10,6 +10,7 @@
     │   ├── FeatureSpaceMismatch     feature_space_mismatch
     │   ├── TooLarge                 too_large
     │   ├── UnsupportedMediaType     unsupported_media_type
+    │   ├── SlowBody                 slow_body (retryable)
     │   └── RateLimited              rate_limited (retryable)
     ├── ServingError             ours: the same request may succeed later or elsewhere
     │   ├── BadStageAnswer           bad_stage_answer
@@ -90,6 +91,10 @@ class UnsupportedMediaType(RequestError):
     code, title = "unsupported_media_type", "The media type is not taken here"
 
 
+class SlowBody(RequestError):
+    code, title, retryable = "slow_body", "The request did not arrive in time", True
+
+
 class RateLimited(RequestError):
     code, title, retryable = "rate_limited", "The caller is over its rate", True
 
@@ -159,3 +164,10 @@ def in_one_line(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """The first line of a foreign exception's message, or its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere as a terminal may show it: what would move its cursor or change its colours is spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

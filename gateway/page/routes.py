@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ _TYPES = {
     ".json": "application/json",
 }
 _PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+_OWN_SAMPLES = Path(__file__).parent.parent.parent / "samples"
+"""Beside the sources, where they are run in place."""
 _MOST_SAMPLES = 12
 _MOST_SAMPLE_BYTES = 2 * 1024 * 1024
 _POLICY = (
@@ -66,7 +69,7 @@ class Page:
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._assets = {**dict(_own_files()), **dict(_samples(Path(settings.samples), settings.max_picture_bytes))}
+        self._assets = {**dict(_own_files()), **dict(_samples(settings))}
         self._assets[_ABOUT] = Asset(orjson.dumps(self._about(settings)), _TYPES[".json"])
         self._etags = {name: asset.etag for name, asset in self._assets.items()}
 
@@ -114,11 +117,13 @@ def _own_files() -> Iterator[tuple[str, Asset]]:
             yield file.name, Asset(file.read_bytes(), _TYPES[file.suffix])
 
 
-def _samples(folder: Path, max_bytes: int) -> Iterator[tuple[str, Asset]]:
+def _samples(settings: GatewaySettings) -> Iterator[tuple[str, Asset]]:
     """The first pictures directly in the folder, by name; those that would be refused are none."""
+    folder, max_bytes = Path(settings.samples) if settings.samples else _OWN_SAMPLES, settings.max_picture_bytes
     if not folder.is_dir():
         return
     pictures = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURES and file.is_file()]
+    pictures = [file for file in pictures if file.name.isprintable() and os.access(file, os.R_OK)]
     small = [file for file in pictures if file.stat().st_size <= min(max_bytes, _MOST_SAMPLE_BYTES)]
     for file in small[:_MOST_SAMPLES]:
         yield _SAMPLES + file.name, Asset(file.read_bytes(), _PICTURES[file.suffix.lower()])

@@ -160,6 +160,7 @@ class ReplicaSet:
         chance: random numbers from 0 up to 1.
         on_transition: told of every change of a breaker, with the replica's address.
         on_new: told of every replica that is found, before anything is asked of it.
+        on_gone: told of every replica that is there no more.
     """
 
     def __init__(
@@ -172,6 +173,7 @@ class ReplicaSet:
         policy: BalancePolicy | None = None,
         on_transition: OnTransition = lambda *_: None,
         on_new: Callable[[str], None] = lambda _: None,
+        on_gone: Callable[[str], None] = lambda _: None,
         forced: BreakerState | None = None,
     ) -> None:
         self._clock = clock
@@ -180,6 +182,7 @@ class ReplicaSet:
         self._policy = policy or BalancePolicy()
         self._on_transition = on_transition
         self._on_new = on_new
+        self._on_gone = on_gone
         self._forced = forced
         self._replicas: dict[str, Replica] = {}
         self.changes = 0
@@ -190,7 +193,10 @@ class ReplicaSet:
         """Replicas come and go; those that stay keep what is known of them."""
         if set(urls) != set(self._replicas):
             self._changed()
-        self._replicas = {url: self._replicas.get(url) or self._make(url) for url in urls}
+        before = self._replicas
+        self._replicas = {url: before.get(url) or self._make(url) for url in urls}
+        for url in before.keys() - self._replicas.keys():
+            self._on_gone(url)
 
     def _changed(self) -> None:
         self.changes += 1

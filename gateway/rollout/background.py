@@ -18,6 +18,8 @@ from gateway.stage_client import NotCalled
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 
 _log = logging.getLogger(__name__)
+ENDS = ("ok", "failed", "dropped")
+"""How a comparison can end."""
 Best = Mapping[str, Prediction]
 """Each head's first class."""
 

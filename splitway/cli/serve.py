@@ -64,7 +64,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     gc.set_threshold(_YOUNG_OBJECTS)
     listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
     name = listener.getsockname()
-    listeners = [listener, *([bind(name[0], settings.metrics_port)] if settings.metrics_port else [])]
+    listeners = [listener, *_metrics_listener(name[0], settings.metrics_port)]
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -86,6 +86,14 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _metrics_listener(host: str, port: int) -> list[socket.socket]:
+    """Raises SetupError if the port is taken."""
+    try:
+        return [bind(host, port)] if port else []
+    except SetupError as error:
+        raise SetupError(f"SPLITWAY_METRICS_PORT={port}: {error.detail.partition(';')[0]}") from error
 
 
 def _create(stage: str) -> FastAPI:

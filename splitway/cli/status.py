@@ -12,19 +12,12 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from splitway.errors import RequestError, first_line
+from splitway.errors import first_line, printable
+from splitway.telemetry.outcome import CALLERS, CANCELLED, OK
 
 PATH = "/v1/pipeline"
 TIMEOUT_S = 2.0
-OK, CANCELLED = "ok", "cancelled"
-
-
-def _codes(kind: type[RequestError]) -> set[str]:
-    """Of the errors below this one, which has none of its own."""
-    return {code for below in kind.__subclasses__() for code in (below.code, *_codes(below))}
-
-
-_NO_FAULT_OF_OURS = {OK, CANCELLED} | _codes(RequestError)
+_NO_FAULT_OF_OURS = {OK, CANCELLED} | CALLERS
 
 
 def failures(outcomes: Mapping[str, int]) -> int:
@@ -143,23 +136,32 @@ class Look:
 def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Look:
     """Make a look of an answer, whatever it holds."""
     try:
-        answer = reply.raise_for_status().json()
+        answer = _readable(reply.raise_for_status().json())
         return Look(url, at, at_s, answer, PipelineStatus.model_validate(answer))
     except httpx.HTTPStatusError:
         trouble = f"{url} answers {reply.status_code} to {PATH}: {_detail(reply) or 'is it a Splitway gateway?'}"
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "all of it"
         trouble = f"{url} answers {PATH} in a form that is not a gateway's ({where}): is it another version?"
-    except ValueError:
+    except (ValueError, RecursionError):
         trouble = f"{url} answers {PATH} with something that is not JSON: is it a Splitway gateway?"
     return Look(url, at, at_s, {}, trouble=trouble)
+
+
+def _readable(said: Any) -> Any:
+    """The same, without anything that would move the terminal's cursor."""
+    if isinstance(said, str):
+        return printable(said)
+    if isinstance(said, list):
+        return [_readable(each) for each in said]
+    return {_readable(key): _readable(value) for key, value in said.items()} if isinstance(said, dict) else said
 
 
 def _detail(reply: httpx.Response) -> str | None:
     """What a gateway says of a refusal, such as of a caller over its rate."""
     try:
-        return str(reply.json()["detail"])
-    except (ValueError, KeyError, TypeError):
+        return printable(str(reply.json()["detail"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

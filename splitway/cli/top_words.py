@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from splitway.cli.status import OK, Look, PipelineStatus, Recent, Replica, Stage
+from splitway.cli.status import Look, PipelineStatus, Recent, Replica, Stage
+from splitway.telemetry.outcome import OK
 
 NOTHING = "-"
 """Where a number is not known."""

@@ -20,19 +20,43 @@ from splitway.cli.classify import ALL_HEADS, classify_files, print_table
 from splitway.cli.console import ERR, OUT
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
+from splitway.telemetry.lines import Lines
 
 _COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
 _BODY_COLOUR = "yellow"
 _WATCH_S = 0.2
 
 
-def log_line(name: str, line: str) -> None:
-    """Print one line of a process's output with the process's name before it; into a pipe, JSON as it is."""
-    if not OUT.is_terminal and line.startswith("{"):
-        print(line, flush=True)
-        return
-    colour = _COLOURS.get(name.partition(".")[0], _BODY_COLOUR)
-    OUT.print(f"[{colour}]{name:<20}|[/] {escape(line)}")
+class _Output:
+    """What `splitway up` prints: what the processes say with their names before it, and what it says itself.
+
+    Where stdout is no terminal, it gets the processes' JSON alone, for whatever reads it; all else goes to stderr. A
+    reader who stands still stops nobody.
+    """
+
+    def __init__(self) -> None:
+        self._json = Lines(sys.stdout)
+        self._console, stream = (OUT, sys.stdout) if OUT.is_terminal else (ERR, sys.stderr)
+        self._text = self._json if OUT.is_terminal else Lines(stream)
+
+    def of_process(self, name: str, line: str) -> None:
+        """Print one line of a process's output. Called from any thread."""
+        if not OUT.is_terminal and line.startswith("{"):
+            self._json.write(line)
+            return
+        colour = _COLOURS.get(name.partition(".")[0], _BODY_COLOUR)
+        self.say(f"[{colour}]{name:<20}|[/] {escape(line)}")
+
+    def say(self, line: str, style: str | None = None) -> None:
+        """Print one line, with rich's markup."""
+        with self._console.capture() as rendered:
+            self._console.print(line, style=style)
+        self._text.write(rendered.get().rstrip("\n"))
+
+    def close(self) -> None:
+        """Wait a moment until all is printed."""
+        self._json.flush()
+        self._text.flush()
 
 
 class _StopSignal:
@@ -56,19 +80,20 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int]) -> None:
     Raises:
         SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
     """
-    stop = _StopSignal()
+    stop, output = _StopSignal(), _Output()
     readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
     plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ)
-    with LocalPipeline(plan, log_line) as pipeline:
-        seconds = _wait_ready(pipeline, stop)
-        if seconds is None:
-            return
-        OUT.print(
-            f"ready in {seconds:.1f} s: {pipeline.gateway.url}/v1/classify; Ctrl-C stops everything", style="bold"
-        )
-        _watch(pipeline, stop)
-        OUT.print("stopping")
-    OUT.print("stopped")
+    try:
+        with LocalPipeline(plan, output.of_process) as pipeline:
+            seconds = _wait_ready(pipeline, stop)
+            if seconds is None:
+                return
+            output.say(f"ready in {seconds:.1f} s: {pipeline.gateway.url}; Ctrl-C stops everything", style="bold")
+            _watch(pipeline, stop, output)
+            output.say("stopping")
+        output.say("stopped")
+    finally:
+        output.close()
 
 
 def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
@@ -86,14 +111,14 @@ def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
     return None
 
 
-def _watch(pipeline: LocalPipeline, stop: _StopSignal) -> None:
+def _watch(pipeline: LocalPipeline, stop: _StopSignal, output: _Output) -> None:
     """Say when a replica ends; go on while the gateway lives."""
     ended: set[str] = set()
     while not stop.wait(_WATCH_S):
         for process in pipeline.processes:
             if process.exit_code is not None and process.name not in ended:
                 ended.add(process.name)
-                log_line(process.name, f"ended with {process.exit_code}")
+                output.of_process(process.name, f"ended with {process.exit_code}")
         if pipeline.gateway.exit_code is not None:
             raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
 

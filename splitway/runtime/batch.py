@@ -37,6 +37,8 @@ class BatchResult:
     """When the batch began; with the two below on the batcher's clock."""
     prepared_s: float
     ended_s: float
+    members: int
+    """Requests in the batch."""
     peers: Sequence[TraceContext]
     """The traces of the batch's other members, of those that are traced."""
 
@@ -90,7 +92,9 @@ class Run:
                 decode_s, compute_s = self.prepared_s - self.began_s, self.ended_s - self.prepared_s
                 times = (member.enqueued_at_s, self.began_s, self.prepared_s, self.ended_s)
                 peers = [trace for trace in traced if trace is not member.trace] if traced else ()
-                member.future.set_result(BatchResult(share, queue_s, decode_s, compute_s, self.rows, *times, peers))
+                member.future.set_result(
+                    BatchResult(share, queue_s, decode_s, compute_s, self.rows, *times, len(self.members), peers)
+                )
 
 
 def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool) -> Run:

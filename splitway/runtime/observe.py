@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from splitway.telemetry.trace import Span
 from splitway.telemetry.tracer import make_tracer
 from splitway.telemetry.watch import RequestEnded, Watch
 
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -131,7 +133,7 @@ def _line(done: Inference) -> dict[str, str | int | float]:
         "compute_ms": round(done.compute_s * 1000, 3),
         "rows": done.rows,
         "batch_rows": done.batch_rows,
-        **({"attempt": int(done.attempt)} if done.attempt.isdecimal() else {}),
+        **({"attempt": int(done.attempt)} if _ATTEMPT.fullmatch(done.attempt) else {}),
     }
 
 
@@ -146,7 +148,7 @@ def add_spans(span: Span, result: BatchResult, decoded_s: tuple[float, float] | 
     if decoded_s is not None:
         span.add("decode", *decoded_s)
     span.add("queue", result.enqueued_at_s, result.began_s)
-    batch = span.add("batch", result.began_s, result.ended_s, rows=result.batch_rows, members=1 + len(result.peers))
+    batch = span.add("batch", result.began_s, result.ended_s, rows=result.batch_rows, members=result.members)
     batch.links = result.peers
     if decoded_s is None:
         batch.add("decode", result.began_s, result.prepared_s)

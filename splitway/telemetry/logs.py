@@ -10,11 +10,36 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from splitway.errors import printable
+from splitway.telemetry.lines import Lines
 from splitway.telemetry.settings import TelemetrySettings
 
 
-def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | None = None) -> None:
-    """Send everything that this process logs, the libraries' lines too, through one format.
+class LineHandler(logging.Handler):
+    """Hands lines to a thread that writes them: a reader who stands still must not stop the event loop."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._lines = Lines(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            dropped = self._lines.take_dropped()
+            if dropped:
+                level, says = logging.WARNING, "%d lines were dropped: nobody read them"
+                lost = logging.LogRecord(__name__, level, __file__, 0, says, (dropped,), None)
+                self._lines.write(self.format(lost))
+            self._lines.write(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait a second at most until all is written."""
+        self._lines.flush()
+
+
+def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | None = None) -> LineHandler:
+    """Send everything that this process logs, the libraries' lines too, through one format and by one handler.
 
     Args:
         service: stands in each line.
@@ -39,15 +64,16 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
             pad_level=False,
             exception_formatter=structlog.dev.plain_traceback,  # others show local variables: pictures, keys
         )
-        last += [_readable, text]
+        last += [_readable, _printable, text]
     else:
         last += [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps)]
     formatter = structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=first)
-    handler = logging.StreamHandler(stream)
+    handler = LineHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
+    return handler
 
 
 def _named(service: str) -> Processor:
@@ -72,6 +98,11 @@ def _readable(_logger: Any, _method: str, event: EventDict) -> EventDict:
     for key in ("service", "trace_id", "feature_space", "received_bytes", "sent_bytes"):
         event.pop(key, None)
     return {key: value for key, value in event.items() if value != ""}
+
+
+def _printable(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Nothing that comes from outside may move a terminal's cursor."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _dumps(event: Any, **options: Any) -> str:

@@ -51,6 +51,12 @@ class Children(dict[tuple[str, ...], Family]):
         for labels in several:
             self[labels]
 
+    def drop(self, first: tuple[str, ...]) -> None:
+        """Forget the children whose labels begin so."""
+        for labels in [labels for labels in self if labels[: len(first)] == first]:
+            del self[labels]
+            self._family.remove(*labels)
+
 
 class Families:
     """Makes the metrics of one process.

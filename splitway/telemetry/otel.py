@@ -25,6 +25,8 @@ from splitway.telemetry.outcome import OURS
 from splitway.telemetry.trace import TRACEPARENT, Span, TraceContext, Unrecorded, begun_here, read_traceparent
 
 _log = logging.getLogger(__name__)
+_TALKATIVE = ("opentelemetry.exporter", "opentelemetry.util.re")
+"""One logs each try of each batch, the other headers that it cannot read, keys included."""
 _CLOSING_S = 2.0
 """For a collector to take what is left when the process ends; it may not answer at all."""
 
@@ -58,8 +60,9 @@ class OtelTracer:
         self._resource = resource
         self._scope = InstrumentationScope("splitway", __version__)
         self._sampler = sdk.TracerProvider(shutdown_on_exit=False).sampler
+        for library in _TALKATIVE:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         self._processor = BatchSpanProcessor(_Exporter())
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # a line for each try of each batch
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
         parent = read_traceparent(headers.get(TRACEPARENT))
@@ -67,14 +70,18 @@ class OtelTracer:
         sampled = self._keeps(name, context, parent)
         context = TraceContext(context.trace_id, context.span_id, sampled)
         if parent is None:
-            return begun_here(name, headers, context, remember=sampled or remember)
-        if not sampled and not remember:
+            span = begun_here(name, headers, context, remember=sampled or remember)
+        elif sampled or remember:
+            span = Span(name, context, parent, "server")
+        else:
             return Unrecorded(parent)
-        headers[TRACEPARENT] = context.header
-        return Span(name, context, parent, "server")
+        if sampled:
+            headers[TRACEPARENT] = context.header
+        span.exported = sampled
+        return span
 
     def ended(self, span: Span) -> None:
-        if not (span.recorded and span.context.sampled):
+        if not span.exported:
             return
         epoch_ns = time.time_ns() - time.monotonic_ns()
         for each in _all(span):

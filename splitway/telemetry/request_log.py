@@ -9,16 +9,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from splitway.errors import ServingError, SplitwayError
+from splitway.errors import NotFound, ServingError, SplitwayError
 from splitway.telemetry.outcome import OURS
 from splitway.telemetry.watch import Facts, RequestEnded
 
 Clock = Callable[[], float]
 _ALL = 1 << 32
+_REMEMBERED_S = 10
+"""How long a pause may be after which as many are expected as before it."""
 
 
 class Share:
-    """Which of many requests are logged: as many a second as are wanted, as they came in the second before.
+    """Which of many requests are logged: about as many a second as are wanted.
+
+    What to expect is learnt from the last busy second; where more come than that, the share is halved on the way.
 
     A request is judged by its id, so that processes that see as many log the same ones, and where one sees more, its
     are among those of the others.
@@ -34,21 +38,26 @@ class Share:
         self._second = 0
         self._came = 0
         self._logged = 0
+        self._most = per_second
         self.share = 1.0
 
     def takes(self, request_id: str) -> bool:
         """Count a request and say whether it is logged."""
         second = int(self._clock())
         if second != self._second:
-            before = self._came if second == self._second + 1 else 0
-            self._second, self._came, self._logged = second, 0, 0
-            self.share = min(1.0, self._per_second / before) if before else 1.0
+            self._begin(second)
         self._came += 1
-        if self._logged >= 2 * self._per_second:  # more than there were in the second before
-            return False
+        if self._logged >= self._most:  # more come than was thought
+            self.share /= 2
+            self._most += self._per_second
         taken = zlib.crc32(request_id.encode()) < self.share * _ALL
         self._logged += taken
         return taken
+
+    def _begin(self, second: int) -> None:
+        expected = self._came if second - self._second <= _REMEMBERED_S else 0
+        self._second, self._came, self._logged, self._most = second, 0, 0, self._per_second
+        self.share = min(1.0, self._per_second / expected) if expected else 1.0
 
 
 class RequestLog:
@@ -79,9 +88,12 @@ class RequestLog:
     def on_request(self, ended: RequestEnded[Facts]) -> None:
         """Log a request that has ended, or leave it out."""
         failed = ended.outcome in OURS
-        if self._shares is None or not self._shares[failed].takes(ended.request_id):
+        if self._shares is None:
             return
-        share = self._shares[failed].share
+        logged = self._shares[failed]
+        if not logged.takes(ended.request_id or ended.trace_id):
+            return
+        share = logged.share
         line: dict[str, Any] = {
             self._subject: ended.name,
             "request_id": ended.request_id,
@@ -110,7 +122,7 @@ def _when_the_answer_is_sent(write: Callable[[], None]) -> None:
 
 def _blame(error: BaseException | None) -> dict[str, Any]:
     """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what he sent."""
-    if not isinstance(error, SplitwayError):
+    if not isinstance(error, SplitwayError) or isinstance(error, NotFound):  # its stage may be a name he made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
     return blamed | ({"detail": error.detail} if isinstance(error, ServingError) else {})

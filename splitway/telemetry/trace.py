@@ -14,7 +14,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from splitway.telemetry.outcome import outcome_name
+from splitway.telemetry.ending import outcome_name
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 Kind = Literal["server", "client", "internal"]
@@ -71,6 +71,8 @@ class Span:
     """
 
     recorded = True
+    exported = False
+    """Whether somebody takes it when it is over, so that other processes' spans can lie below it."""
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class Span:
     def child(self, name: str, kind: Kind = "internal", **attributes: Attribute) -> Span:
         """Begin a piece of this one; it is a context manager, or is ended by `end`."""
         span = Span(name, self.context.below(), self.context, kind, attributes)
+        span.exported = self.exported
         self.children.append(span)
         return span
 

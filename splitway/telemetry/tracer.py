@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 
+from splitway.errors import SetupError, first_line
 from splitway.telemetry.settings import traces_asked_for
 from splitway.telemetry.trace import NoTracer, Tracer
 
@@ -26,4 +27,7 @@ def make_tracer(service: str, environment: Mapping[str, str] | None = None) -> T
     except ImportError:
         _log.warning("OTEL_* variables ask for traces, which need OpenTelemetry: pip install 'splitway[otel]'")
         return NoTracer()
-    return OtelTracer(service)
+    try:
+        return OtelTracer(service)
+    except ValueError as error:
+        raise SetupError(f"OTEL_* variables: {first_line(error)}") from error

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from splitway.telemetry.outcome import outcome_name
+from splitway.errors import DeadlineExceeded, SplitwayError
+from splitway.telemetry.ending import outcome_name
+from splitway.telemetry.outcome import HURRIED
 from splitway.telemetry.trace import Span, Tracer
 
+_log = logging.getLogger(__name__)
+
 REQUEST_ID = "x-request-id"
+_USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 Facts = TypeVar("Facts")
+
+
+def usable_id(text: str | None) -> str | None:
+    """A request id that came from outside, if it is one that can stand anywhere."""
+    return text if text is not None and _USABLE_ID.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +35,9 @@ class RequestEnded(Generic[Facts]):
     name: str
     """The route, or at a stage the model."""
     outcome: str
-    """`ok`, an error's code, or `cancelled`."""
+    """`ok`, an error's code, `cancelled`, or `caller_deadline`."""
     seconds: float
+    """Since its body had been read; 0 where it never was. How long it takes to come in is the caller's doing."""
     request_id: str
     trace_id: str
     received_bytes: int
@@ -44,14 +58,27 @@ class Watched(Generic[Facts]):
     A class and no generator, which would cost three times as much.
     """
 
-    __slots__ = ("_name", "_started_s", "_watch", "facts", "received_bytes", "request_id", "sent_bytes", "span")
+    __slots__ = (
+        "_hurried",
+        "_name",
+        "_received_s",
+        "_started_s",
+        "_watch",
+        "facts",
+        "received_bytes",
+        "request_id",
+        "sent_bytes",
+        "span",
+    )
 
     def __init__(self, watch: Watch[Facts], name: str, headers: MutableMapping[str, str], *, remember: bool) -> None:
         self._watch = watch
         self._name = name
         self._started_s = time.perf_counter()
         self.span: Span = watch.tracer.begin(name, headers, remember=remember)
-        self.request_id = headers.get(REQUEST_ID, "")
+        self.request_id = usable_id(headers.get(REQUEST_ID)) or ""
+        self._received_s: float | None = None
+        self._hurried = False
         self.received_bytes = 0
         self.sent_bytes = 0
         self.facts: Facts | None = None
@@ -60,6 +87,14 @@ class Watched(Generic[Facts]):
     def seconds(self) -> float:
         """Since it came in."""
         return time.perf_counter() - self._started_s
+
+    def allowed(self, seconds: float) -> None:
+        """Note how long the caller waits at most."""
+        self._hurried = seconds < self._watch.patience_s
+
+    def received(self, size: int) -> None:
+        """Note that the body has been read, and how many bytes it has."""
+        self.received_bytes, self._received_s = size, time.perf_counter()
 
     def __enter__(self) -> Watched[Facts]:
         return self
@@ -72,11 +107,17 @@ class Watched(Generic[Facts]):
         if span.recorded:
             span.end(outcome)
             self._watch.tracer.ended(span)
+        if self._hurried and isinstance(error, DeadlineExceeded):
+            outcome = HURRIED
         received, sent = self.received_bytes, self.sent_bytes
         trace_id = span.context.trace_id
-        ended = RequestEnded(name, outcome, self.seconds, self.request_id, trace_id, received, sent, error, self.facts)
+        seconds = 0.0 if self._received_s is None else time.perf_counter() - self._received_s
+        ended = RequestEnded(name, outcome, seconds, self.request_id, trace_id, received, sent, error, self.facts)
         for subscriber in self._watch.subscribers:
-            subscriber(ended)
+            try:
+                subscriber(ended)
+            except Exception:  # who is told must not change what is told of
+                _log.exception("telling of a request to %s", name)
 
 
 class Watch(Generic[Facts]):
@@ -85,11 +126,13 @@ class Watch(Generic[Facts]):
     Args:
         tracer: begins their traces.
         subscribers: told of each one's end.
+        patience_s: a caller who allows less than this has himself to blame when the time is up.
     """
 
-    def __init__(self, tracer: Tracer, subscribers: Sequence[Subscriber[Facts]]) -> None:
+    def __init__(self, tracer: Tracer, subscribers: Sequence[Subscriber[Facts]], *, patience_s: float = 0.0) -> None:
         self.tracer = tracer
         self.subscribers = subscribers
+        self.patience_s = patience_s
 
     def request(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Watched[Facts]:
         """Follow a request; afterwards `headers` hold the trace context with which its calls travel on.
@@ -100,3 +143,8 @@ class Watch(Generic[Facts]):
             remember: keep its spans, for a time line.
         """
         return Watched(self, name, headers, remember=remember)
+
+    def refused(self, name: str, headers: Mapping[str, str], error: SplitwayError) -> None:
+        """Tell of a request that ended before anything was done for it."""
+        with suppress(SplitwayError), self.request(name, dict(headers)):
+            raise error

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
-from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.errors import InvalidInput, SlowBody, TooLarge, UnsupportedMediaType
 from splitway.wire.deadline import Deadline
 
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
@@ -26,7 +26,8 @@ async def read_body(request: Request, headers: Mapping[str, str], max_bytes: int
         TooLarge: the body, as sent or as unpacked, is over `max_bytes`.
         UnsupportedMediaType: another content encoding.
         InvalidInput: packed bytes that do not unpack.
-        DeadlineExceeded: the body did not arrive in time.
+        DeadlineExceeded: the time was up before that.
+        SlowBody: the body did not arrive in time.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in (*_WINDOW_BITS, "identity"):
@@ -34,11 +35,12 @@ async def read_body(request: Request, headers: Mapping[str, str], max_bytes: int
     declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
+    deadline.check("the body was read")
     try:
         async with asyncio.timeout(deadline.remaining_s):
             body = await _gather(request, max_bytes)
     except TimeoutError:
-        raise DeadlineExceeded("the body did not arrive in time") from None
+        raise SlowBody("the body did not arrive in time") from None
     return body if encoding == "identity" else unpack(body, encoding, max_bytes)
 
 

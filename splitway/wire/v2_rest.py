@@ -30,6 +30,7 @@ STATUSES: dict[str, int] = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "slow_body": 408,
     "feature_space_mismatch": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
@@ -152,8 +153,9 @@ async def _watched_infer(
     plane: Model, limits: Limits, request: Request, headers: Mapping[str, str], watched: Watched[Any]
 ) -> Response:
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
+    watched.allowed(deadline.remaining_s)
     body = await read_body(request, headers, limits.max_body_bytes, deadline)
-    watched.received_bytes = len(body)
+    watched.received(len(body))
     parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
     context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span)
     async with while_connected(request):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
+from gateway.observe import GatewayMetrics
+from splitway.telemetry.metrics import exposition
 from splitway.telemetry.outcome import OUTCOMES
 from tests.gateway.conftest import Gateway
 from tests.gateway.test_stage_client import TROUBLE, classify
@@ -74,3 +79,58 @@ async def test_bodies_that_cannot_be_read_are_requests_too(gateway_before: Gatew
     assert _value(metrics, "requests_total", f'outcome="invalid_input",{route}') == 1
     assert _value(metrics, "requests_total", f'outcome="ok",{route}') == 1
     assert counted == {"ok": 1, "invalid_input": 1}
+
+
+async def test_requests_over_their_rate_are_requests_too(gateway_before: Gateway) -> None:
+    async with gateway_before(rate_per_second=1) as client:
+        statuses = [(await classify(client)).status_code for _ in range(4)]
+        metrics = (await client.get("/metrics")).text
+        counted = (await client.get("/v1/pipeline")).json()["gateway"]["requests"]
+    refused = statuses.count(429)
+    assert refused >= 2
+    assert _value(metrics, "requests_total", f'outcome="rate_limited",{ROUTE}') == refused
+    assert _value(metrics, "rate_limited_total") == refused
+    assert counted == {"ok": 4 - refused, "rate_limited": refused}
+
+
+async def test_how_long_a_caller_takes_to_send_is_not_what_the_split_costs(gateway_before: Gateway) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"pic"
+        await asyncio.sleep(0.3)
+        yield b"ture"
+
+    async with gateway_before() as client:
+        reply = await client.post("/v1/classify", content=slowly(), headers={"content-type": "image/jpeg"})
+        metrics = (await client.get("/metrics")).text
+    assert reply.json()["timings_ms"]["total"] >= 300  # what he waited for his answer is said all the same
+    assert _value(metrics, "composition_seconds_sum", ROUTE) < 0.3
+    assert _value(metrics, "duration_seconds_sum", ROUTE) < 0.3
+
+
+async def test_a_caller_who_allows_next_to_no_time_fails_nobody(gateway_before: Gateway) -> None:
+    async def busy(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(5)
+        raise AssertionError("nobody waits this long")
+
+    async with gateway_before(extractor=busy) as client:
+        reply = await classify(client, **{"x-request-timeout-ms": "50"})
+        seen = (await client.get("/v1/pipeline")).json()["gateway"]["requests"]
+    assert (reply.status_code, reply.json()["code"]) == (504, "deadline_exceeded")
+    assert seen == {"caller_deadline": 1}
+
+
+def test_a_replica_that_is_gone_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, now_s = GatewayMetrics(("/v1/classify",), ("classifier",)), 0.0
+    monkeypatch.setattr("gateway.observe.time.monotonic", lambda: now_s)
+    for number in range(3):
+        metrics.expect("classifier", f"http://10.0.0.{number}")
+    metrics.forget("classifier", "http://10.0.0.0")
+    metrics.forget("classifier", "http://10.0.0.1")
+    now_s = 200.0
+    metrics.expect("classifier", "http://10.0.0.1")  # comes back
+    assert b"10.0.0.0" in exposition(metrics.registry).body
+    now_s = 400.0
+    metrics.expect("classifier", "http://10.0.0.3")
+    text = bytes(exposition(metrics.registry).body)
+    assert b"10.0.0.0" not in text
+    assert all(f"10.0.0.{number}".encode() in text for number in (1, 2, 3))

@@ -59,8 +59,13 @@ def test_quantiles_are_within_five_percent(clock: Clock) -> None:
 
 
 def test_calls_are_kept_by_stage(clock: Clock) -> None:
-    traffic = Traffic(clock)
+    traffic = Traffic(clock, ("feature_extractor", "body_1", "classifier"))
     for stage in ("feature_extractor", "classifier", "classifier"):
-        traffic.on_event(AttemptEnded(stage, "http://a", "ok", 0.01, 1, False, "", 1, 1))
-    assert traffic.calls("classifier").totals == {"ok": 2}
-    assert traffic.calls("body_1").recent()["ended"] == 0
+        traffic.on_event(
+            AttemptEnded(stage, "http://a", "ok", 0.01, is_hedge=False, because="", sent_bytes=1, received_bytes=1)
+        )
+    assert traffic.calls["classifier"].totals == {"ok": 2}
+    assert traffic.calls["body_1"].recent()["ended"] == 0
+    clock.now_s += 5
+    windows = {flow.recent()["window_s"] for flow in (traffic.requests, *traffic.calls.values())}
+    assert windows == {5.0}  # rates that stand beside each other are over the same time

@@ -188,7 +188,7 @@ async def test_without_the_folder_there_are_no_samples(gateway_before: Gateway, 
 
 
 def test_the_folder_is_set_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_environment(GatewaySettings).samples == "samples"
+    assert read_environment(GatewaySettings).samples == ""
     monkeypatch.setenv("SPLITWAY_SAMPLES", "/pictures")
     assert read_environment(GatewaySettings).samples == "/pictures"
 

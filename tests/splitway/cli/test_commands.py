@@ -193,13 +193,18 @@ def test_replicas_that_make_no_sense(option: str) -> None:
 def test_up_with_replicas_from_start_to_ctrl_c(models: Path, samples: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(models), "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--replicas", "feature_extractor=2"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [*command, "--replicas", "feature_extractor=2"],
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     try:
-        assert process.stdout is not None
+        assert process.stderr is not None
         lines: list[str] = []
-        for line in process.stdout:
+        for line in process.stderr:
             lines.append(line)
             if line.startswith("ready in"):
                 break
@@ -227,6 +232,8 @@ def test_up_with_replicas_from_start_to_ctrl_c(models: Path, samples: Path, tmp_
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 0
+    logged = [json.loads(line)["service"] for line in (tmp_path / "out").read_text().splitlines()]
+    assert {"gateway", "feature_extractor", "classifier"} <= set(logged)  # JSON and nothing else, for whoever reads it
     assert not (tmp_path / ".splitway" / "run.json").exists()
     deadline_s = time.monotonic() + 5
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline_s:

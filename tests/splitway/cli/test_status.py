@@ -45,9 +45,10 @@ def _reply(status: int = 200, content: Any = None, text: str | None = None) -> h
         (_reply(429, {"detail": "over its rate"}), "answers 429 to /v1/pipeline: over its rate"),
         (_reply(text="<html>"), "with something that is not JSON"),
         (_reply(content=[1]), "in a form that is not a gateway's (all of it)"),
+        (_reply(text="[" * 200_000), "with something that is not JSON"),
         (_reply(content={"ready": True, "stages": 3}), "in a form that is not a gateway's (stages)"),
     ],
-    ids=["404", "429", "no-json", "list", "wrong-type"],
+    ids=["404", "429", "no-json", "list", "deep", "wrong-type"],
 )
 def test_whatever_else_answers_there_is_a_sentence(reply: httpx.Response, says: str) -> None:
     look = read_reply(URL, reply, AT, 0.0)
@@ -81,3 +82,13 @@ def test_a_line_of_json_without_an_answer_says_why() -> None:
     line = json.loads(no_answer(URL, httpx.ConnectError(""), AT, 0.0).to_json())
     assert (line["ready"], line["url"]) == (False, URL)
     assert line["reason"].startswith("no gateway answers")
+
+
+def test_what_is_said_cannot_move_the_terminals_cursor() -> None:
+    odd = pipeline()
+    odd["reason"] = "\x1b[2J gone"
+    odd["stages"][0]["name"] = "\x1b]0;pwned\x07"
+    look = read_reply(URL, _reply(content=odd), AT, 0.0)
+    assert look.status is not None
+    assert (look.status.reason, look.status.stages[0].name) == ("\\x1b[2J gone", "\\x1b]0;pwned\\x07")
+    assert "\x1b" not in look.to_json()

@@ -54,6 +54,31 @@ def test_a_missing_extra_is_one_line_and_traces_travel_on(
     assert "pip install 'splitway[otel]'" in caplog.text
 
 
+def test_a_value_that_makes_no_sense_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**ENDPOINT, "OTEL_BSP_SCHEDULE_DELAY": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError, match="OTEL_"):
+        make_tracer("gateway")
+
+
+def test_a_key_that_is_written_wrongly_stays_out_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "authorization Bearer s3cr3t"}.items():
+        monkeypatch.setenv(name, value)
+    make_tracer("gateway").close()
+    assert "s3cr3t" not in caplog.text
+
+
+def test_a_time_line_leaves_somebody_elses_trace_as_it_is() -> None:
+    """Nobody exports the gateway's spans, so that what lies below them would have no parent."""
+    headers = {"traceparent": TraceContext.new(sampled=True).header}
+    given = dict(headers)
+    span = make_tracer("gateway", {}).begin("/v1/classify", headers, remember=True)
+    assert (span.recorded, span.child("attempt").exported) == (True, False)
+    assert headers == given
+
+
 def _tracer(collector: Collector, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Tracer:
     for name, value in {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **variables}.items():
         monkeypatch.setenv(name, value)

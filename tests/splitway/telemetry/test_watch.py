@@ -8,10 +8,11 @@ from contextlib import nullcontext
 import pytest
 from starlette.requests import ClientDisconnect
 
-from splitway.errors import Overloaded, RequestError, ServingError, SplitwayError
-from splitway.telemetry.outcome import CALLERS, OURS
+from splitway.errors import DeadlineExceeded, Overloaded, RateLimited, RequestError, ServingError, SplitwayError
+from splitway.telemetry.outcome import CALLERS, HURRIED, OURS
 from splitway.telemetry.trace import NoTracer, Span
 from splitway.telemetry.watch import RequestEnded, Watch
+from tests.support import until
 
 
 class _Keeping(NoTracer):
@@ -47,7 +48,8 @@ def test_every_end_has_a_name(error: BaseException | None, outcome: str) -> None
     headers = {"x-request-id": "mine"}
     expected = nullcontext() if error is None else pytest.raises(type(error))
     with expected, watch.request("/v1/classify", headers, remember=True) as watched:
-        watched.received_bytes, watched.facts = 7, "known"
+        watched.received(7)
+        watched.facts = "known"
         _end_with(error)
     assert len(told) == 2
     ended = told[0]
@@ -59,10 +61,59 @@ def test_every_end_has_a_name(error: BaseException | None, outcome: str) -> None
     assert headers["traceparent"] == span.context.header
 
 
+@pytest.mark.parametrize(("allowed_s", "outcome"), [(0.001, "caller_deadline"), (2.0, "deadline_exceeded")])
+def test_a_caller_in_a_hurry_has_himself_to_blame(allowed_s: float, outcome: str) -> None:
+    told: list[RequestEnded[str]] = []
+    watch: Watch[str] = Watch(NoTracer(), (told.append,), patience_s=2.0)
+    watched = watch.request("/v1/classify", {})
+    watched.allowed(allowed_s)
+    with pytest.raises(DeadlineExceeded), watched:
+        raise DeadlineExceeded("time is up")
+    assert told[0].outcome == outcome
+
+
+def test_how_long_the_body_takes_is_the_callers_doing() -> None:
+    told: list[RequestEnded[str]] = []
+    watch: Watch[str] = Watch(NoTracer(), (told.append,))
+    for is_read in (True, False):
+        with watch.request("/v1/classify", {}) as watched:
+            until(lambda: watched.seconds > 0.05, 5)
+            if is_read:
+                watched.received(3)
+    assert told[0].seconds < 0.05
+    assert told[1].seconds == 0
+
+
+def test_whoever_is_told_cannot_change_what_he_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[RequestEnded[str]] = []
+
+    def stumbles(_: RequestEnded[str]) -> None:
+        raise ValueError("a defect")
+
+    watch: Watch[str] = Watch(NoTracer(), (stumbles, told.append))
+    with watch.request("/v1/classify", {}):
+        pass
+    assert [ended.outcome for ended in told] == ["ok"]
+    assert "a defect" in caplog.text
+
+
+def test_a_refusal_is_a_request_too() -> None:
+    told: list[RequestEnded[str]] = []
+    watch: Watch[str] = Watch(NoTracer(), (told.append,))
+    watch.refused("/v1/classify", {"x-request-id": "mine"}, RateLimited("too often"))
+    assert [(ended.outcome, ended.request_id) for ended in told] == [("rate_limited", "mine")]
+
+
+@pytest.mark.parametrize("given", ["a b", "x" * 129, "\x1b[2J", ""])
+def test_an_id_that_cannot_stand_anywhere_is_none(given: str) -> None:
+    watch: Watch[str] = Watch(NoTracer(), ())
+    assert watch.request("classifier", {"x-request-id": given}).request_id == ""
+
+
 def _below(kind: type[SplitwayError]) -> set[str]:
     return {kind.code}.union(*map(_below, kind.__subclasses__()))
 
 
 def test_every_error_that_travels_is_the_callers_or_ours() -> None:
     assert not CALLERS & OURS
-    assert _below(RequestError) | _below(ServingError) | {SplitwayError.code} == CALLERS | OURS
+    assert {*_below(RequestError), *_below(ServingError), SplitwayError.code, HURRIED} == CALLERS | OURS

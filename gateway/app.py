@@ -14,11 +14,11 @@ from fastapi import Depends, FastAPI
 
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
-from gateway.edge import CLASSIFY, Edge, edge_router
+from gateway.edge import Edge, edge_router
 from gateway.events import BreakerMoved
 from gateway.live_metrics import LiveMetrics
 from gateway.page.routes import Page, page_router
-from gateway.pipeline import Pipeline, TrialPolicy
+from gateway.pipeline import CLASSIFY, Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
 from gateway.prober import ProbedStage, Prober
@@ -141,6 +141,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
             transport.close()
             if pipeline.cache is not None:
                 await pipeline.cache.close()
+            telemetry.settle()
             await asyncio.to_thread(telemetry.tracer.close)
 
     app = FrontedApp(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
@@ -148,7 +149,7 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app.state.pipeline = pipeline
     install_error_handlers(app, render)
     rate = ClientRate(settings.rate_per_second, telemetry.refused)
-    edge = Edge(pipeline, settings, telemetry.watch, telemetry.traffic, lifecycle)
+    edge = Edge(pipeline, settings, telemetry, lifecycle)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle)
     app.include_router(edge_router(edge), dependencies=[Depends(rate)])
     app.include_router(v2_router(plane, settings.limits), dependencies=[Depends(rate)])

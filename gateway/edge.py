@@ -12,21 +12,20 @@ from starlette.responses import Response
 from gateway.chain import ChainAnswer
 from gateway.edge_docs import CLASSIFY_DOCS, CLASSIFY_REPLIES
 from gateway.intake import asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
-from gateway.pipeline import Pipeline
+from gateway.pipeline import CLASSIFY, Pipeline
 from gateway.problems import STATUSES, problem_details, request_id
 from gateway.rollout.background import Classified
 from gateway.settings import GatewaySettings
+from gateway.telemetry import GatewayTelemetry
 from gateway.timeline import timeline
-from gateway.traffic import Traffic
 from splitway import __version__
-from splitway.telemetry.watch import Watch, Watched
+from splitway.telemetry.watch import Watched
 from splitway.wire.body import plain_headers
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import CallContext, json_response
 
-CLASSIFY = "/v1/classify"
 _TimingsMs = dict[str, dict[str, float]]
 
 
@@ -37,20 +36,18 @@ class Edge:
         self,
         pipeline: Pipeline,
         settings: GatewaySettings,
-        watch: Watch[ChainAnswer],
-        traffic: Traffic,
+        telemetry: GatewayTelemetry,
         lifecycle: Lifecycle,
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings
-        self._watch = watch
-        self._traffic = traffic
+        self._telemetry = telemetry
         self._lifecycle = lifecycle
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture, and tell whoever follows requests how it ended."""
         headers = plain_headers(request)
-        with self._watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched:
+        with self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched:
             reply = await self._classify(request, headers, watched)
             watched.sent_bytes = len(reply.body)
             return reply
@@ -90,21 +87,22 @@ class Edge:
 
     async def pipeline(self) -> Response:
         """Describe the door, the stages and their replicas as they are now."""
-        reason = self._lifecycle.not_ready_because
+        reason, traffic = self._lifecycle.not_ready_because, self._telemetry.traffic
+        self._telemetry.settle()
         content = {
             "ready": reason is None,
             "reason": reason,
             "gateway": {
                 "version": __version__,
-                "uptime_s": round(self._traffic.uptime_s, 3),
-                "requests": dict(self._traffic.requests.totals),
-                "recent": self._traffic.requests.recent(),
+                "uptime_s": round(traffic.uptime_s, 3),
+                "requests": dict(traffic.requests.totals),
+                "recent": traffic.requests.recent(),
             },
             "admission": self._pipeline.describe_door(),
             "heads": self._pipeline.describe_heads(),
             "releases": self._pipeline.describe_releases(),
             "stages": [
-                {**stage, "recent": self._traffic.calls[stage["name"]].recent()} for stage in self._pipeline.describe()
+                {**stage, "recent": traffic.calls[stage["name"]].recent()} for stage in self._pipeline.describe()
             ],
         }
         return json_response(content)

@@ -1,15 +1,14 @@
-"""What happens between the gateway and its stages, as frozen events handed to subscribers."""
+"""What happens between the gateway and its stages, as events that cannot be changed, handed to subscribers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.resilience.breaker import BreakerTransition
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
+class AttemptEnded(NamedTuple):
     """One call to one replica ended: `ok`, an error's code, or `cancelled`."""
 
     stage: str
@@ -25,8 +24,7 @@ class AttemptEnded:
     """Of the bodies; 0 where no answer came that could be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class HopEnded:
+class HopEnded(NamedTuple):
     """A stage's turn in one request ended, with all its attempts."""
 
     stage: str
@@ -36,8 +34,7 @@ class HopEnded:
     """None where nobody could be asked, or there was no time."""
 
 
-@dataclass(frozen=True)
-class BreakerMoved:
+class BreakerMoved(NamedTuple):
     """A replica's breaker changed its state."""
 
     stage: str

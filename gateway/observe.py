@@ -10,7 +10,8 @@ from gateway.events import BreakerMoved, Event, HopEnded
 from gateway.resilience.breaker import BreakerState
 from gateway.timings import HopTimings
 from splitway.errors import DeadlineExceeded, NotFound
-from splitway.telemetry.metrics import Families, new_registry
+from splitway.telemetry.families import Families
+from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES
 from splitway.telemetry.watch import RequestEnded
 

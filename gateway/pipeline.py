@@ -25,6 +25,7 @@ from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext
 
+CLASSIFY = "/v1/classify"
 INFER = "/v2/models/pipeline/infer"
 _COMPARISON_S = 5.0
 """The most that a comparison in the background may take."""

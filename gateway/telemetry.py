@@ -7,13 +7,13 @@ import time
 from starlette.requests import Request
 
 from gateway.chain import ChainAnswer
-from gateway.edge import CLASSIFY
-from gateway.events import Event
+from gateway.events import Event, Subscriber
 from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
-from gateway.pipeline import INFER
+from gateway.pipeline import CLASSIFY, INFER
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
 from splitway.errors import RateLimited
+from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.tracer import make_tracer
 from splitway.telemetry.watch import Watch
@@ -30,6 +30,9 @@ class GatewayTelemetry:
         self.traffic = Traffic(time.monotonic, stages)
         log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, answer_in_log)
         subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
+        self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self.traffic.on_event))
+        self.on_event: Subscriber = self._events.put
+        self.metrics.registry.before_reading.append(self.settle)
         self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=settings.attempt_timeout_ms / 1000)
 
     def refused(self, request: Request, error: RateLimited) -> None:
@@ -38,6 +41,7 @@ class GatewayTelemetry:
         route = request.url.path if request.url.path == CLASSIFY else INFER
         self.watch.refused(route, plain_headers(request), error)
 
-    def on_event(self, event: Event) -> None:
-        self.metrics.on_event(event)
-        self.traffic.on_event(event)
+    def settle(self) -> None:
+        """Count everything that has happened."""
+        self._events.settle()
+        self.watch.ended.settle()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ Prepare = Callable[[], Arrays]
 """Makes a member's inputs, where the engine runs; raises SplitwayError where they cannot be made."""
 
 
-@dataclass(frozen=True)
-class BatchResult:
+class BatchResult(NamedTuple):
     """One member's share of a batch, and the seconds it took."""
 
     outputs: dict[str, NDArray[Any]]

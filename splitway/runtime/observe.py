@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult
-from splitway.telemetry.metrics import Families, new_registry
+from splitway.telemetry.families import Families
+from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OUTCOMES
 from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.settings import TelemetrySettings
@@ -22,8 +22,7 @@ _ATTEMPT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 
-@dataclass(frozen=True, slots=True)
-class Inference:
+class Inference(NamedTuple):
     """How one inference came about, in seconds and rows."""
 
     version: str
@@ -123,6 +122,7 @@ class StageTelemetry:
         self.tracer = make_tracer(service)
         log = RequestLog("inference", "stage", settings.request_log_per_second, time.monotonic, _line)
         self.watch: Watch[Inference] = Watch(self.tracer, (self.metrics.on_request, log.on_request))
+        self.metrics.registry.before_reading.append(self.watch.ended.settle)
 
 
 def _line(done: Inference) -> dict[str, str | int | float]:

@@ -89,6 +89,7 @@ class Repository:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         for model in self.models.values():
             await model.close()
+        self.telemetry.watch.ended.settle()
         await asyncio.to_thread(self.telemetry.tracer.close)
 
     async def rescan(self) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import platform
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,65 +27,25 @@ from splitway.errors import Forbidden
 from splitway.telemetry.settings import Network, TelemetrySettings
 
 PATH = "/metrics"
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Buckets of every histogram of seconds, closest around the objective of 0.1 s; those of gateway and stages can be laid
-side by side."""
-Family = TypeVar("Family", Counter, Gauge, Histogram)
 
 
-class Children(dict[tuple[str, ...], Family]):
-    """A metric's children by their labels' values: looked up in a dictionary, not under the library's lock."""
+class Registry(CollectorRegistry):
+    """prometheus-client's, that first lets in what has happened and has not been counted."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._family: Family = family
+        self.before_reading: list[Callable[[], None]] = []
 
-    def __missing__(self, labels: tuple[str, ...]) -> Family:
-        child: Family = self._family.labels(*labels) if labels else self._family
-        self[labels] = child
-        return child
-
-    def begin(self, several: Iterable[tuple[str, ...]]) -> None:
-        """Let these be there, with 0, before anything happens: a rate needs a value to begin with."""
-        for labels in several:
-            self[labels]
-
-    def drop(self, first: tuple[str, ...]) -> None:
-        """Forget the children whose labels begin so."""
-        for labels in [labels for labels in self if labels[: len(first)] == first]:
-            del self[labels]
-            self._family.remove(*labels)
+    def collect(self) -> Iterator[Metric]:
+        for call in self.before_reading:
+            call()
+        yield from super().collect()
 
 
-class Families:
-    """Makes the metrics of one process.
-
-    Args:
-        registry: where they are found.
-        prefix: what their names begin with.
-    """
-
-    def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
-        self._registry = registry
-        self._prefix = prefix
-
-    def counter(self, name: str, says: str, *labels: str) -> Children[Counter]:
-        return Children(Counter(f"{self._prefix}_{name}", says, labels, registry=self._registry))
-
-    def gauge(self, name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(f"{self._prefix}_{name}", says, labels, registry=self._registry)
-
-    def seconds(self, name: str, says: str, *labels: str) -> Children[Histogram]:
-        return self.histogram(name, says, SECONDS, *labels)
-
-    def histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Children[Histogram]:
-        return Children(Histogram(f"{self._prefix}_{name}", says, labels, buckets=buckets, registry=self._registry))
-
-
-def new_registry(service: str) -> CollectorRegistry:
+def new_registry(service: str) -> Registry:
     """A registry with what every process says: its build, its memory, its processor time."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
+    registry = Registry()
     build = Gauge("splitway_build_info", "What runs; always 1.", ["service", "version", "python"], registry=registry)
     build.labels(service, __version__, platform.python_version()).set(1)
     ProcessCollector(registry=registry)

@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from splitway import __version__
@@ -60,12 +60,16 @@ class OtelTracer:
         self._resource = resource
         self._scope = InstrumentationScope("splitway", __version__)
         self._sampler = sdk.TracerProvider(shutdown_on_exit=False).sampler
+        self._follows_parents = isinstance(self._sampler, ParentBased)  # as OTEL_TRACES_SAMPLER makes it
         for library in _TALKATIVE:
             logging.getLogger(library).setLevel(logging.CRITICAL)
         self._processor = BatchSpanProcessor(_Exporter())
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
-        parent = read_traceparent(headers.get(TRACEPARENT))
+        given = headers.get(TRACEPARENT)
+        parent = read_traceparent(given)
+        if parent is not None and given is not None and self._follows_parents and not (parent.sampled or remember):
+            return Unrecorded(given)
         context = TraceContext.new() if parent is None else parent.below()
         sampled = self._keeps(name, context, parent)
         context = TraceContext(context.trace_id, context.span_id, sampled)
@@ -74,7 +78,7 @@ class OtelTracer:
         elif sampled or remember:
             span = Span(name, context, parent, "server")
         else:
-            return Unrecorded(parent)
+            return Unrecorded(parent.header)
         if sampled:
             headers[TRACEPARENT] = context.header
         span.exported = sampled
@@ -93,6 +97,8 @@ class OtelTracer:
         last.join(_CLOSING_S)
 
     def _keeps(self, name: str, context: TraceContext, parent: TraceContext | None) -> bool:
+        if parent is not None and self._follows_parents:
+            return parent.sampled
         above = None if parent is None else api.set_span_in_context(api.NonRecordingSpan(self._theirs(parent)))
         decided = self._sampler.should_sample(above, int(context.trace_id, 16), name, api.SpanKind.SERVER)
         return decided.decision is Decision.RECORD_AND_SAMPLE

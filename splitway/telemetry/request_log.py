@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import zlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from splitway.errors import NotFound, ServingError, SplitwayError
@@ -106,18 +104,7 @@ class RequestLog:
             **({} if ended.facts is None else self._more(ended.facts)),
             **({} if share == 1.0 else {"share": round(share, 4)}),
         }
-        _when_the_answer_is_sent(partial(self._write, logging.WARNING if failed else logging.INFO, line))
-
-    def _write(self, level: int, line: dict[str, Any]) -> None:
-        self._log.log(level, self._event, extra=line)
-
-
-def _when_the_answer_is_sent(write: Callable[[], None]) -> None:
-    """Writing a line takes a tenth of a millisecond that nobody need wait for."""
-    try:
-        asyncio.get_running_loop().call_soon(write)
-    except RuntimeError:  # no loop, nobody who waits
-        write()
+        self._log.log(logging.WARNING if failed else logging.INFO, self._event, extra=line)
 
 
 def _blame(error: BaseException | None) -> dict[str, Any]:

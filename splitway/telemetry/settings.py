@@ -28,7 +28,7 @@ class TelemetrySettings(BaseSettings):
     """The least that is logged; a line for each request is `info`, for one that failed by our fault `warning`."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """One JSON object a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
-    request_log_per_second: Annotated[int, Field(ge=0)] = 20
+    request_log_per_second: Annotated[int, Field(ge=0)] = 10
     """Requests that are logged per second; of more, a share is, and the same ones in every process. As many failed ones
     come on top. 0: none."""
     metrics_from: str = ""

@@ -19,7 +19,9 @@ from splitway.telemetry.ending import outcome_name
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 Kind = Literal["server", "client", "internal"]
 Attribute = str | int | float | bool
-_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_FORM = re.compile(  # version 00 ends with the flags; of a later one, more may follow
+    r"(?!ff|00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,12 @@ def _span_id() -> str:
 def read_traceparent(text: str | None) -> TraceContext | None:
     """Read a `traceparent` header; None where there is none that can be read, so that a new trace begins."""
     found = _FORM.fullmatch(text) if text else None
-    if found is None or (text is not None and text.startswith("00") and found[4]):
-        return None
-    return TraceContext(found[1], found[2], bool(int(found[3], 16) & 1))
+    return None if found is None else TraceContext(found[1], found[2], bool(int(found[3], 16) & 1))
+
+
+def can_be_read(traceparent: str) -> bool:
+    """Whether a `traceparent` header says what it should."""
+    return _FORM.fullmatch(traceparent) is not None
 
 
 class Span:
@@ -124,12 +129,20 @@ class Span:
 
 
 class Unrecorded(Span):
-    """A span that remembers nothing but its context, and is its own child."""
+    """A span that remembers nothing but its trace, and is its own child.
+
+    Args:
+        traceparent: a header that can be read.
+    """
 
     recorded = False
 
-    def __init__(self, context: TraceContext) -> None:
-        self.context = context
+    def __init__(self, traceparent: str) -> None:
+        self._traceparent = traceparent
+
+    @property
+    def trace_id(self) -> str:
+        return self._traceparent[3:35]
 
     def child(self, name: str, kind: Kind = "internal", **attributes: Attribute) -> Span:
         return self
@@ -144,7 +157,7 @@ class Unrecorded(Span):
         """There is nothing to remember."""
 
 
-UNRECORDED = Unrecorded(TraceContext("0" * 32, "0" * 16, sampled=False))
+UNRECORDED = Unrecorded(f"00-{'0' * 32}-{'0' * 16}-00")
 """For work that belongs to no request."""
 
 
@@ -171,10 +184,13 @@ class NoTracer:
     """Traces travel on, and begin here where none came; nothing is exported. A Tracer."""
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
-        parent = read_traceparent(headers.get(TRACEPARENT))
+        given = headers.get(TRACEPARENT)
+        if not remember and given is not None and can_be_read(given):
+            return Unrecorded(given)
+        parent = read_traceparent(given)
         if parent is None:
             return begun_here(name, headers, TraceContext.new(), remember=remember)
-        return Span(name, parent.below(), parent, "server") if remember else Unrecorded(parent)
+        return Span(name, parent.below(), parent, "server")
 
     def ended(self, span: Span) -> None:
         """Nobody wants it."""
@@ -187,4 +203,4 @@ def begun_here(name: str, headers: MutableMapping[str, str], context: TraceConte
     """Begin a trace: what came with the request and could not be read does not travel on."""
     headers[TRACEPARENT] = context.header
     headers.pop(TRACESTATE, None)
-    return Span(name, context, None, "server") if remember else Unrecorded(context)
+    return Span(name, context, None, "server") if remember else Unrecorded(headers[TRACEPARENT])

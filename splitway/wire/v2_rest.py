@@ -144,28 +144,25 @@ def _ready(reason: str | None) -> Response:
 async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
     headers = plain_headers(request)
     with plane.watch(headers) as watched:
-        response = await _watched_infer(plane, limits, request, headers, watched)
+        deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
+        watched.allowed(deadline.remaining_s)
+        body = await read_body(request, headers, limits.max_body_bytes, deadline)
+        watched.received(len(body))
+        parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
+        context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span)
+        async with while_connected(request):
+            answer = await plane.infer(parsed, context)
+        watched.facts = answer.facts
+        response = _answered(answer, parsed, packing_asked_for(headers.get("accept-encoding")))
         watched.sent_bytes = len(response.body)
         return response
 
 
-async def _watched_infer(
-    plane: Model, limits: Limits, request: Request, headers: Mapping[str, str], watched: Watched[Any]
-) -> Response:
-    deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
-    watched.allowed(deadline.remaining_s)
-    body = await read_body(request, headers, limits.max_body_bytes, deadline)
-    watched.received(len(body))
-    parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
-    context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span)
-    async with while_connected(request):
-        answer = await plane.infer(parsed, context)
-    watched.facts = answer.facts
-    payload, header_length = build_response(answer.response, parsed)
+def _answered(answer: Answer, request: InferRequest, packing: str | None) -> Response:
+    payload, header_length = build_response(answer.response, request)
     extra = dict(answer.headers)
     if header_length is not None:
         extra[HEADER_LENGTH] = header_length
-    packing = packing_asked_for(headers.get("accept-encoding"))
     if packing is not None:
         payload, extra["content-encoding"] = pack(payload, packing), packing
     media_type = "application/json" if header_length is None else "application/octet-stream"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -15,7 +14,7 @@ from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from services.classifier.app import create_app as create_classifier
 from splitway.runtime.settings import StageSettings
-from splitway.telemetry.metrics import Children, MetricsPort, may_read, new_registry
+from splitway.telemetry.metrics import MetricsPort, may_read, new_registry
 from splitway.telemetry.settings import TelemetrySettings
 
 
@@ -74,16 +73,3 @@ async def test_the_port_for_metrics_answers_nothing_else() -> None:
 def test_a_wrong_network_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"10\.0\.0\.0/99"):
         TelemetrySettings(metrics_from="10.0.0.0/99")
-
-
-def test_what_is_expected_is_there_with_0() -> None:
-    registry = CollectorRegistry()
-    counter = Children(Counter("calls", "Calls.", ["stage"], registry=registry))
-    alone = Children(Histogram("wait", "Waits.", registry=registry))
-    counter.begin([("classifier",)])
-    alone.begin([()])
-    assert registry.get_sample_value("calls_total", {"stage": "classifier"}) == 0
-    counter["classifier",].inc(2)
-    alone[()].observe(0.5)
-    assert registry.get_sample_value("calls_total", {"stage": "classifier"}) == 2
-    assert registry.get_sample_value("wait_sum") == 0.5

@@ -1,0 +1,177 @@
+"""Counters and histograms for one thread: prometheus-client's families, counted without its locks.
+
+Everything that counts runs on the event loop, as the reading does; the library's own children lock for each step, which
+is most of what they cost. What is read is made by the library as ever.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of every histogram of seconds, closest around the objective of 0.1 s; those of gateway and stages can be laid
+side by side."""
+Labels = tuple[str, ...]
+
+
+class Count:
+    """One counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1) -> None:
+        self.value += amount
+
+
+class Distribution:
+    """One histogram.
+
+    Args:
+        bounds: the buckets' upper bounds, ascending, without infinity.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, amount: float) -> None:
+        self._sum += amount
+        self._counts[bisect_left(self._bounds, amount)] += 1
+
+    def read(self) -> tuple[list[tuple[str, float]], float]:
+        """The cumulative buckets by their bounds, as the library wants them, and the sum."""
+        buckets, total = [], 0
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            total += count
+            buckets.append((floatToGoString(bound), float(total)))  # type: ignore[no-untyped-call]
+        return buckets, self._sum
+
+
+Child = TypeVar("Child", Count, Distribution)
+
+
+class Family(dict[Labels, Child]):
+    """A metric's children by their labels' values; one that is asked for is there.
+
+    Args:
+        name: without a counter's `_total`.
+        says: what it counts.
+        labels: their names.
+    """
+
+    def __init__(self, name: str, says: str, labels: Sequence[str]) -> None:
+        super().__init__()
+        self._about = (name, says)
+        self._labels = labels
+
+    def __missing__(self, labels: Labels) -> Child:
+        child = self[labels] = self._make()
+        return child
+
+    def begin(self, several: Iterable[Labels]) -> None:
+        """Let these be there, with 0, before anything happens: a rate needs a value to begin with."""
+        for labels in several:
+            self[labels]
+
+    def drop(self, first: Labels) -> None:
+        """Forget the children whose labels begin so."""
+        for labels in [labels for labels in self if labels[: len(first)] == first]:
+            del self[labels]
+
+    @abstractmethod
+    def read(self) -> Metric:
+        """What has been counted, for the library."""
+
+    @abstractmethod
+    def _make(self) -> Child:
+        """A child that has counted nothing."""
+
+
+class Counts(Family[Count]):
+    """Counters."""
+
+    def _make(self) -> Count:
+        return Count()
+
+    def read(self) -> Metric:
+        family = CounterMetricFamily(*self._about, labels=self._labels)
+        for labels, count in self.items():
+            family.add_metric(labels, count.value)
+        return family
+
+
+class Distributions(Family[Distribution]):
+    """Histograms.
+
+    Args:
+        bounds: of their buckets.
+    """
+
+    def __init__(self, name: str, says: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        super().__init__(name, says, labels)
+        self._bounds = bounds
+
+    def _make(self) -> Distribution:
+        return Distribution(self._bounds)
+
+    def read(self) -> Metric:
+        family = HistogramMetricFamily(*self._about, labels=self._labels)
+        for labels, distribution in self.items():
+            family.add_metric(labels, *distribution.read())
+        return family
+
+
+class _Reader(Collector):
+    """Finds a family in a registry."""
+
+    def __init__(self, family: Family[Any]) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._family.read()
+
+    describe = collect
+    """So that the registry knows the name, and takes it once."""
+
+
+class Families:
+    """Makes the metrics of one process.
+
+    Args:
+        registry: where they are found.
+        prefix: what their names begin with.
+    """
+
+    def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
+        self._registry = registry
+        self._prefix = prefix
+
+    def counter(self, name: str, says: str, *labels: str) -> Counts:
+        family = Counts(f"{self._prefix}_{name.removesuffix('_total')}", says, labels)
+        self._registry.register(_Reader(family))
+        return family
+
+    def gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(f"{self._prefix}_{name}", says, labels, registry=self._registry)
+
+    def seconds(self, name: str, says: str, *labels: str) -> Distributions:
+        return self.histogram(name, says, SECONDS, *labels)
+
+    def histogram(self, name: str, says: str, bounds: Sequence[float], *labels: str) -> Distributions:
+        family = Distributions(f"{self._prefix}_{name}", says, labels, bounds)
+        self._registry.register(_Reader(family))
+        return family

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitway.telemetry.watch import REQUEST_ID, usable_id
@@ -12,8 +14,13 @@ from splitway.telemetry.watch import REQUEST_ID, usable_id
 _NAME = REQUEST_ID.encode()
 
 
+def came_in_s(request: Request) -> float:
+    """When a request came in, by `time.perf_counter`."""
+    return float(request.state.came_s)
+
+
 class RequestId:
-    """ASGI middleware that sets `x-request-id` on the request, its state and the answer."""
+    """ASGI middleware that sets `x-request-id` on the request, its state and the answer, and notes when it came in."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,11 +29,13 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        came_s = time.perf_counter()
         given = next((value for name, value in scope["headers"] if name == _NAME), b"")
         id_ = usable_id(given.decode("latin-1")) or secrets.token_hex(16)
         others = [header for header in scope["headers"] if header[0] != _NAME]
         scope["headers"] = [*others, (_NAME, id_.encode())]
-        scope.setdefault("state", {})["request_id"] = id_
+        state = scope.setdefault("state", {})
+        state["request_id"], state["came_s"] = id_, came_s
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

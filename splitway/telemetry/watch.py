@@ -58,7 +58,6 @@ class Watched(Generic[Facts]):
         "_hurried",
         "_name",
         "_received_s",
-        "_started_s",
         "_watch",
         "facts",
         "received_bytes",
@@ -70,7 +69,6 @@ class Watched(Generic[Facts]):
     def __init__(self, watch: Watch[Facts], name: str, headers: MutableMapping[str, str], *, remember: bool) -> None:
         self._watch = watch
         self._name = name
-        self._started_s = time.perf_counter()
         self.span: Span = watch.tracer.begin(name, headers, remember=remember)
         self.request_id = usable_id(headers.get(REQUEST_ID)) or ""
         self._received_s: float | None = None
@@ -78,11 +76,6 @@ class Watched(Generic[Facts]):
         self.received_bytes = 0
         self.sent_bytes = 0
         self.facts: Facts | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Since it came in."""
-        return time.perf_counter() - self._started_s
 
     def allowed(self, seconds: float) -> None:
         """Note how long the caller waits at most."""

@@ -1,4 +1,4 @@
-"""A line in the log for each request; under load for a share of them, and the same ones in every process."""
+"""A line in the log for each request; under load for a share of them, judged alike in every process."""
 
 from __future__ import annotations
 

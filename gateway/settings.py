@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from gateway.inventory import EXTRACTOR, NAME
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
-from splitway.telemetry.settings import TelemetrySettings
+from splitway.security.settings import SecuritySettings
 from splitway.wire.v2_rest import Limits
 
 HEADS = "classifier"
@@ -28,7 +28,7 @@ class StageConfig:
     urls: tuple[str, ...]
 
 
-class GatewaySettings(TelemetrySettings):
+class GatewaySettings(SecuritySettings):
     """Read once, when the app is made."""
 
     feature_extractor: str = "http://127.0.0.1:8081"

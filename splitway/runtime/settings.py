@@ -10,11 +10,11 @@ from pydantic import Field, SecretStr
 from splitway.manifest import EngineName, Manifest, Role
 from splitway.releases import FILE
 from splitway.runtime.cores import available_cores
-from splitway.telemetry.settings import TelemetrySettings
+from splitway.security.settings import SecuritySettings
 from splitway.wire.v2_rest import Limits
 
 
-class StageSettings(TelemetrySettings):
+class StageSettings(SecuritySettings):
     """Read once, when the app is made."""
 
     models: Path = Path("models")

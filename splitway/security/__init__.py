@@ -1,0 +1,1 @@
+"""Who may call, who is who between services, and what may be run: keys, identities, signatures."""

@@ -1,0 +1,47 @@
+"""Who asks, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from splitway.errors import Forbidden
+
+Scope = Literal["infer", "metrics", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""What a caller may be allowed: to have work done, to see how the pipeline does, to change what it serves."""
+_STATE = "principal"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A caller who has shown who they are.
+
+    Args:
+        id: of the key, or of the token's subject; stands in logs and metrics, so nothing secret.
+        scopes: what they may do.
+        cost_per_minute: what they may spend; None for what everybody may.
+        concurrency: requests they may have under way at once; None for what everybody may.
+    """
+
+    id: str
+    scopes: frozenset[Scope]
+    cost_per_minute: int | None = None
+    concurrency: int | None = None
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden unless the scope is one of theirs."""
+        if scope not in self.scopes:
+            raise Forbidden(f"this needs the scope {scope!r}; yours: {', '.join(sorted(self.scopes)) or 'none'}")
+
+
+def principal_of(scope: Mapping[str, Any]) -> Principal | None:
+    """Who makes the request of this ASGI scope; None where nobody is asked for a key."""
+    found = scope.get("state", {}).get(_STATE)
+    return found if isinstance(found, Principal) else None
+
+
+def set_principal(scope: Mapping[str, Any], principal: Principal) -> None:
+    """Note who makes the request of this ASGI scope, which has a `state`."""
+    scope["state"][_STATE] = principal

@@ -1,0 +1,46 @@
+"""What every service can be told of who may call it, by environment variables with the prefix SPLITWAY_."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from splitway.security.exposure import is_exposed
+from splitway.telemetry.settings import TelemetrySettings
+
+
+class SecuritySettings(TelemetrySettings):
+    """Read once, when the process starts; the apps' settings go on from here."""
+
+    auth: Literal["auto", "open-to-everyone"] = "auto"
+    """`auto`: callers show who they are wherever one of the means for it is set, and a process that is reached from
+    beyond this machine does not start without one. `open-to-everyone`: whoever reaches it may use it."""
+    published_on: str = ""
+    """Address on which others reach this process, where that is not the one it listens on: in a container whose port is
+    published on 127.0.0.1 alone, that."""
+    keys_file: Path | None = None
+    """API keys, as `splitway keys` writes them; read again when the file changes."""
+    service_token: SecretStr | None = None
+    """Shared by the gateway and its stages: the gateway sends it, a stage takes requests from nobody else."""
+    identity: Path | None = None
+    """Folder with this service's own certificate, as `splitway certs create` writes it: services speak TLS with
+    each other and check who the other is."""
+    header_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
+    """How long a caller may take to send a request's headers, from connecting on, in milliseconds."""
+    body_timeout_ms: Annotated[float, Field(gt=0)] = 60_000.0
+    """How long a caller may take to send a request's body, in milliseconds; one who is read by the app has its time
+    limit too."""
+    answer_timeout_ms: Annotated[float, Field(gt=0)] = 30_000.0
+    """How long a caller may leave an answer unread, in milliseconds."""
+    max_header_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024
+    """Bytes of a request's line and headers together."""
+    max_headers: Annotated[int, Field(ge=8)] = 100
+    """Headers of one request."""
+    connections_per_address: Annotated[int, Field(ge=0)] = 512
+    """Connections that one address may have open; 0 for no limit."""
+
+    def is_exposed(self, listens_on: str) -> bool:
+        """Whether others than this machine reach the process, which listens on this address."""
+        return is_exposed(self.published_on or listens_on)

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp
 
+from gateway.access import Access, Means, means_of
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
 from gateway.edge import Edge, edge_router
@@ -39,13 +41,14 @@ from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
 from gateway.telemetry import GatewayTelemetry
-from gateway.transport import Transport
+from gateway.transport import Transport, transport_for
 from splitway import __version__
+from splitway.security.principal import principal_of
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.short_way import FrontedApp, ShortWay
+from splitway.wire.short_way import OPENAPI, FrontedApp, ShortWay
 from splitway.wire.v2_rest import infer_endpoint, v2_router
 
 
@@ -103,14 +106,19 @@ def _cache(settings: GatewaySettings) -> FeatureCache | None:
     return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
 
 
-def create_app(settings: GatewaySettings | None = None) -> FastAPI:
-    """Make the gateway's app; settings are read from the environment if not given.
+def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False) -> FastAPI:
+    """Make the gateway's app.
+
+    Args:
+        settings: read from the environment if not given.
+        exposed: whether others than this machine reach it.
 
     Raises:
         SetupError: at once, before anything listens.
     """
     settings = settings or read_environment(GatewaySettings)
-    transport = Transport(settings.max_reply_bytes)
+    means = means_of(settings, exposed=exposed)
+    transport = transport_for(settings)
     telemetry = GatewayTelemetry(settings)
     metrics = telemetry.metrics
     stages = [
@@ -144,9 +152,16 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
             telemetry.settle()
             await asyncio.to_thread(telemetry.tracer.close)
 
-    app = FrontedApp(title="Splitway", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FrontedApp(
+        title="Splitway",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=None if exposed else OPENAPI,
+    )
     app.state.lifecycle = lifecycle
     app.state.pipeline = pipeline
+    app.state.render = render
     install_error_handlers(app, render)
     rate = ClientRate(settings.rate_per_second, telemetry.refused)
     edge = Edge(pipeline, settings, telemetry, lifecycle)
@@ -155,9 +170,17 @@ def create_app(settings: GatewaySettings | None = None) -> FastAPI:
     app.include_router(v2_router(plane, settings.limits), dependencies=[Depends(rate)])
     short = {CLASSIFY: edge.classify, INFER: infer_endpoint(plane, settings.limits)}
     routes = {("POST", path): rate.before(endpoint) for path, endpoint in short.items()}
-    app.front = RequestId(ShortWay(app.layers, routes, render))
-    add_metrics_route(app, metrics.registry, settings)
-    if settings.metrics_port:
-        app.front = MetricsPort(app.front, settings.metrics_port, metrics.registry)
+    app.front = _front(ShortWay(app.layers, routes, render), means, settings, telemetry)
+    add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
     app.include_router(page_router(Page(settings)))
+    return app
+
+
+def _front(app: ASGIApp, means: Means | None, settings: GatewaySettings, telemetry: GatewayTelemetry) -> ASGIApp:
+    """What a request meets before anything that knows its route."""
+    if means is not None:
+        app = Access(app, means, settings.metrics_networks, render, telemetry.refused)
+    app = RequestId(app)
+    if settings.metrics_port:
+        app = MetricsPort(app, settings.metrics_port, telemetry.metrics.registry)
     return app

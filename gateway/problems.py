@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import orjson
@@ -9,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.timeline import timeline
-from splitway.errors import SplitwayError
+from splitway.errors import SplitwayError, printable
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire import v2_rest
-from splitway.wire.v2_rest import retry_after, v2_error
+from splitway.wire.v2_rest import error_headers, v2_error
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = v2_rest.STATUSES | {"engine_failed": 502}
@@ -26,7 +27,7 @@ def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
         "type": f"urn:splitway:error:{error.code}",
         "title": error.title,
         "status": STATUSES[error.code],
-        "detail": error.detail,
+        "detail": printable(error.detail),
         "code": error.code,
         "stage": error.stage,
         "retryable": error.retryable,
@@ -38,17 +39,18 @@ def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> R
     """Answer with problem details, and the time line of a request whose way was remembered."""
     details = problem_details(error, request_id)
     content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
-    headers = {REQUEST_ID: request_id} | retry_after(error)
+    headers = {REQUEST_ID: request_id} | error_headers(error)
     return Response(content, STATUSES[error.code], headers, MEDIA_TYPE)
 
 
 def render(request: Request, error: SplitwayError) -> Response:
     """Answer in the form that the route's callers read."""
-    if request.url.path == "/v2" or request.url.path.startswith("/v2/"):
+    path: str = request.scope["path"]  # as `request.url` has it, a Host header could change it
+    if path == "/v2" or path.startswith("/v2/"):
         return v2_error(error)
     return problem(error, request_id(request), getattr(request.state, "timeline", None))
 
 
 def request_id(request: Request) -> str:
-    """The id that the edge gave this request."""
-    return str(request.state.request_id)
+    """The id that the edge gave this request; one that was refused before gets one here."""
+    return str(getattr(request.state, "request_id", None) or secrets.token_hex(16))

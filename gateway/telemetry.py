@@ -12,7 +12,7 @@ from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
 from gateway.pipeline import CLASSIFY, INFER
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
-from splitway.errors import RateLimited
+from splitway.errors import RateLimited, SplitwayError
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.tracer import make_tracer
@@ -35,11 +35,14 @@ class GatewayTelemetry:
         self.metrics.registry.before_reading.append(self.settle)
         self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=settings.attempt_timeout_ms / 1000)
 
-    def refused(self, request: Request, error: RateLimited) -> None:
-        """A caller over his rate was refused before anything else."""
-        self.metrics.rate_limited()
-        route = request.url.path if request.url.path == CLASSIFY else INFER
-        self.watch.refused(route, plain_headers(request), error)
+    def refused(self, request: Request, error: SplitwayError) -> None:
+        """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""
+        path = request.url.path
+        if request.method != "POST" or not (path == CLASSIFY or path.endswith("/infer")):
+            return
+        if isinstance(error, RateLimited):
+            self.metrics.rate_limited()
+        self.watch.refused(CLASSIFY if path == CLASSIFY else INFER, plain_headers(request), error)
 
     def settle(self) -> None:
         """Count everything that has happened."""

@@ -6,23 +6,18 @@ that whoever reads it sees one state or the next.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import secrets
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitway.errors import SetupError
+from splitway.state_file import locked, replace_file
 
 FILE = "releases.json"
 _HISTORY = 200
 """Events that are kept."""
-_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -106,17 +101,7 @@ def read_releases(path: Path) -> Releases | None:
 
 def write_releases(path: Path, releases: Releases) -> None:
     """Replace the file in one step. Raises SetupError if it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(releases.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise SetupError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, releases.model_dump_json(indent=2) + "\n")
 
 
 def change_releases(path: Path, change: Callable[[Releases], Releases]) -> Releases:
@@ -129,25 +114,7 @@ def change_releases(path: Path, change: Callable[[Releases], Releases]) -> Relea
     Raises:
         SetupError: the file, or the lock beside it, cannot be read or written, or somebody else keeps the lock.
     """
-    with _locked(path.with_name(f"{path.name}.lock")):
+    with locked(path):
         releases = change(read_releases(path) or Releases())
         write_releases(path, releases)
         return releases
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        lock = path.open("w")
-    except OSError as error:
-        raise SetupError(f"cannot write {path}: {error.strerror}") from error
-    with lock:
-        for _ in range(_LOCK_TRIES):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel takes it back however the process ends
-                break
-            except BlockingIOError:
-                time.sleep(_LOCK_PAUSE_S)
-        else:
-            raise SetupError(f"somebody else holds {path}; try again, or end whoever does")
-        yield

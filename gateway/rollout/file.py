@@ -9,10 +9,10 @@ from pathlib import Path
 
 from splitway.errors import SetupError
 from splitway.releases import Event, Releases, Trial, change_releases, read_releases
+from splitway.state_file import Signature, signature
 
 _log = logging.getLogger(__name__)
 Now = Callable[[], datetime]
-_Signature = tuple[int, int, int]
 
 
 class ReleaseFile:
@@ -26,7 +26,7 @@ class ReleaseFile:
     def __init__(self, path: Path, now: Now = lambda: datetime.now(UTC)) -> None:
         self._path = path
         self._now = now
-        self._seen: _Signature | None = None
+        self._seen: Signature | None = None
         self._was_there = False
         self.releases = Releases()
         self.problem: str | None = None
@@ -35,30 +35,29 @@ class ReleaseFile:
     def read(self) -> None:
         """Take in what has changed; a file that is broken, or gone again, is logged once and changes nothing."""
         try:
-            found = self._path.stat()
+            found = signature(self._path)
         except FileNotFoundError:
             self._is_gone()
         except OSError as error:
             self._unread(f"cannot read {self._path}: {error.strerror}")
         else:
-            signature = found.st_mtime_ns, found.st_size, found.st_ino
-            if signature != self._seen:
-                self._take_in(signature)
+            if found != self._seen:
+                self._take_in(found)
 
-    def _take_in(self, signature: _Signature) -> None:
+    def _take_in(self, found: Signature) -> None:
         try:
             releases = read_releases(self._path)
         except SetupError as error:
             if isinstance(error.__cause__, OSError):
                 self._unread(error.detail)
             else:
-                self._seen = signature
+                self._seen = found
                 self._broken(error.detail)
             return
         if releases is None:
             self._is_gone()
             return
-        self._seen, self.releases, self.problem = signature, releases, None
+        self._seen, self.releases, self.problem = found, releases, None
         self._was_there = True
 
     def _is_gone(self) -> None:

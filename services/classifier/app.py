@@ -9,6 +9,8 @@ from splitway.runtime.app import create_stage_app
 from splitway.runtime.settings import StageSettings
 
 
-def create_app(settings: StageSettings | None = None) -> FastAPI:
+def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Serve every head among the bundles."""
-    return create_stage_app("classifier", "head", lambda bundle, _: Classifier(bundle), settings, every_name=True)
+    return create_stage_app(
+        "classifier", "head", lambda bundle, _: Classifier(bundle), settings, every_name=True, exposed=exposed
+    )

@@ -9,6 +9,6 @@ from splitway.runtime.app import create_stage_app
 from splitway.runtime.settings import StageSettings
 
 
-def create_app(settings: StageSettings | None = None) -> FastAPI:
+def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Serve the bundle `feature_extractor`."""
-    return create_stage_app("feature_extractor", "extractor", make_extractor, settings)
+    return create_stage_app("feature_extractor", "extractor", make_extractor, settings, exposed=exposed)

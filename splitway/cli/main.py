@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitway import __version__
-from splitway.cli import observe_app, release_app, train_head_app
+from splitway.cli import keys_app, observe_app, release_app, train_head_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(release_app.app)
+app.add_typer(keys_app.app)
 app.command()(train_head_app.train_head)
 app.command()(observe_app.top)
 app.command()(observe_app.doctor)

@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 
 from splitway.errors import SetupError
+from splitway.security.settings import SecuritySettings
 from splitway.telemetry.logs import configure_logs
-from splitway.telemetry.settings import TelemetrySettings
 from splitway.wire.environment import read_environment
+from splitway.wire.hosts import HostCheck, IsTaken, host_rule
 from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.short_way import FrontedApp
 
 APPS = {
     "gateway": "gateway.app:create_app",
@@ -56,13 +57,16 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     """
     if fd is not None:
         _end_with_parent()
-    settings = read_environment(TelemetrySettings)
+    settings = read_environment(SecuritySettings)
     configure_logs(stage, settings)
-    app = _create(stage)
+    inherited = None if fd is None else socket.socket(fileno=fd)
+    exposed = settings.is_exposed(host if inherited is None else inherited.getsockname()[0])
+    app = _create(stage, exposed=exposed)
+    _check_hosts(app, host_rule(settings.hosts, exposed=exposed))
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again: that takes 80 ms each time
     gc.set_threshold(_YOUNG_OBJECTS)
-    listener = bind(host, port) if fd is None else socket.socket(fileno=fd)
+    listener = inherited or bind(host, port)
     name = listener.getsockname()
     listeners = [listener, *_metrics_listener(name[0], settings.metrics_port)]
     config = uvicorn.Config(
@@ -96,17 +100,23 @@ def _metrics_listener(host: str, port: int) -> list[socket.socket]:
         raise SetupError(f"SPLITWAY_METRICS_PORT={port}: {error.detail.partition(';')[0]}") from error
 
 
-def _create(stage: str) -> FastAPI:
+def _check_hosts(app: FrontedApp, rule: IsTaken | None) -> None:
+    """Put the check of Host headers in front of all of an app's layers."""
+    if rule is not None:
+        app.front = HostCheck(app.front or app.layers, rule, app.state.render)
+
+
+def _create(stage: str, *, exposed: bool) -> FrontedApp:
     if _BODY_NAME.fullmatch(stage):
-        return _made_by(_BODY_APP, stage)
+        return _made_by(_BODY_APP, stage, exposed=exposed)
     if stage not in APPS:
         raise SetupError(f"there is nothing called {stage!r} to serve; choose from {', '.join(APPS)}, body_<number>")
-    return _made_by(APPS[stage])
+    return _made_by(APPS[stage], exposed=exposed)
 
 
-def _made_by(factory: str, *arguments: str) -> FastAPI:
+def _made_by(factory: str, *arguments: str, exposed: bool) -> FrontedApp:
     module, _, function = factory.partition(":")
-    app: FastAPI = getattr(importlib.import_module(module), function)(*arguments)
+    app: FrontedApp = getattr(importlib.import_module(module), function)(*arguments, exposed=exposed)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,17 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway import __version__
-from splitway.errors import SplitwayError
+from splitway.errors import SetupError, SplitwayError
 from splitway.manifest import Role
+from splitway.runtime.administrators import Administrators
 from splitway.runtime.catalog import Scope
 from splitway.runtime.inventory import inventory_router
 from splitway.runtime.repository import Repository
 from splitway.runtime.served import MakeStage
 from splitway.runtime.settings import StageSettings
+from splitway.security.key_ring import KeyRing
+from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
-from splitway.wire.short_way import FrontedApp, ShortWay
+from splitway.wire.short_way import OPENAPI, FrontedApp, ShortWay
 from splitway.wire.v2_json import EXTENSIONS
 from splitway.wire.v2_rest import json_response, models_router, v2_error
 
@@ -36,6 +40,7 @@ def create_stage_app(
     settings: StageSettings | None = None,
     *,
     every_name: bool = False,
+    exposed: bool = False,
 ) -> FastAPI:
     """Make the app that serves one stage's bundles.
 
@@ -45,11 +50,13 @@ def create_stage_app(
         make_stage: the service's own part.
         settings: read from the environment if not given.
         every_name: serve the bundles of every other name as well whose newest one has the role.
+        exposed: whether others than this machine reach it.
 
     Raises:
         BundleError, SetupError: at once, before anything listens.
     """
     settings = settings or read_environment(StageSettings)
+    _check_is_closed(settings, exposed=exposed)
     repository = Repository(Scope(name, role, every_name), make_stage, settings)
     repository.check()
 
@@ -61,18 +68,44 @@ def create_stage_app(
         finally:
             await repository.close()
 
-    app = FrontedApp(title=f"Splitway {name}", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FrontedApp(
+        title=f"Splitway {name}",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=None if exposed else OPENAPI,
+    )
     app.state.lifecycle = repository.lifecycle
+    app.state.render = _render
     registry = repository.telemetry.metrics.registry
     install_error_handlers(app, _render)
     app.front = ShortWay(app.layers, repository.routes, _render)
     app.include_router(models_router(repository, [*EXTENSIONS, "model_repository"]))
-    app.include_router(inventory_router(repository, settings))
+    app.include_router(inventory_router(repository, settings, _administrators(settings)))
     _add_health(app, repository)
     add_metrics_route(app, registry, settings)
+    if tokens := read_tokens(settings.service_token):
+        app.front = ServiceToken(app.front, tokens, _render)
     if settings.metrics_port:
-        app.front = MetricsPort(app.front, settings.metrics_port, registry)
+        app.front = MetricsPort(app.front, settings.metrics_port, registry, repository.lifecycle.why_not_ready)
     return app
+
+
+def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:
+    """Raise SetupError where strangers would reach the stage without anybody having said that they may."""
+    knows_the_gateway = settings.identity is not None or settings.service_token is not None
+    if exposed and not knows_the_gateway and settings.auth != "open-to-everyone":
+        raise SetupError(
+            "the stage would be reached from beyond this machine, and take anybody for the gateway: set "
+            "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; if whoever reaches it "
+            "may use it, say so: SPLITWAY_AUTH=open-to-everyone"
+        )
+
+
+def _administrators(settings: StageSettings) -> Administrators:
+    key = settings.admin_key.get_secret_value() if settings.admin_key is not None else ""
+    keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
+    return Administrators(key or None, keys)
 
 
 def _add_health(app: FastAPI, repository: Repository) -> None:

@@ -1,12 +1,11 @@
 """What a stage process says of its models, and the routes by which an administrator moves them.
 
-`GET /v1/stage` is for probes and people. Below `/v2/repository` is Triton's model repository extension, for whoever has
-the administrator's key: https://github.com/triton-inference-server/server/tree/main/docs/protocol
+`GET /v1/stage` is for probes and people. Below `/v2/repository` is Triton's model repository extension, for
+administrators: https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,8 +13,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+from splitway.errors import InvalidInput, NotFound
 from splitway.manifest import describe
+from splitway.runtime.administrators import Administrators
 from splitway.runtime.repository import Repository
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.versions import ModelVersions, Version
@@ -24,7 +24,6 @@ from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import loads_bounded
 from splitway.wire.v2_rest import json_response
 
-_SCHEME = "bearer "
 _MAX_BODY_BYTES = 64 * 1024
 _TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING", "failed": "UNAVAILABLE"}
 
@@ -61,32 +60,39 @@ def _entry(model: ModelVersions, number: str, version: Version) -> dict[str, Any
     }
 
 
-def inventory_router(repository: Repository, settings: StageSettings) -> APIRouter:
-    """`/v1/stage` and the repository extension."""
+def inventory_router(repository: Repository, settings: StageSettings, administrators: Administrators) -> APIRouter:
+    """`/v1/stage` and the repository extension.
+
+    Args:
+        repository: what is served.
+        settings: the stage's.
+        administrators: who may use the repository's routes.
+    """
     router = APIRouter(tags=["Models"])
-    key = settings.admin_key.get_secret_value() if settings.admin_key is not None else ""
 
     async def stage() -> Response:
         return json_response(inventory(repository))
 
     async def index(request: Request) -> Response:
-        _check_key(request, key)
-        content = await _content(request, settings)
         name = request.path_params.get("model")
-        if name is not None and name not in repository.models:
-            raise NotFound(f"there is no model {name[:80]!r} here")
-        return json_response(_index(repository, name, ready_only=content.get("ready") is True))
+        async with administrators.acting(request, "repository.index", model=name):
+            content = await _content(request, settings)
+            if name is not None and name not in repository.models:
+                raise NotFound(f"there is no model {name[:80]!r} here")
+            return json_response(_index(repository, name, ready_only=content.get("ready") is True))
 
     async def load(request: Request) -> Response:
-        _check_key(request, key)
-        version = _version(await _content(request, settings))
-        await repository.load(request.path_params["model"], version)
+        name = request.path_params["model"]
+        async with administrators.acting(request, "model.load", model=name) as noted:
+            noted["version"] = version = _version(await _content(request, settings))
+            await repository.load(name, version)
         return Response()
 
     async def unload(request: Request) -> Response:
-        _check_key(request, key)
-        version = _version(await _content(request, settings))
-        await repository.unload(request.path_params["model"], version)
+        name = request.path_params["model"]
+        async with administrators.acting(request, "model.unload", model=name) as noted:
+            noted["version"] = version = _version(await _content(request, settings))
+            await repository.unload(name, version)
         return Response()
 
     routes: list[tuple[str, str, Callable[..., Awaitable[Response]]]] = [
@@ -99,19 +105,6 @@ def inventory_router(repository: Repository, settings: StageSettings) -> APIRout
     for method, path, endpoint in routes:
         router.add_api_route(path, endpoint, methods=[method], response_class=Response)
     return router
-
-
-def _check_key(request: Request, key: str) -> None:
-    """Let the administrator in, and nobody where there is no key."""
-    if not key:
-        raise Forbidden("the repository's routes are closed here: SPLITWAY_ADMIN_KEY is not set")
-    header = request.headers.get("authorization")
-    if header is None:
-        raise Unauthorized("the repository's routes need the header Authorization: Bearer <key>")
-    scheme, token = header[: len(_SCHEME)], header[len(_SCHEME) :]
-    # Headers are read as latin-1, so this gives the bytes as they were sent.
-    if scheme.lower() != _SCHEME or not hmac.compare_digest(token.encode("latin-1"), key.encode()):
-        raise Forbidden("this is not the administrator's key")
 
 
 async def _content(request: Request, settings: StageSettings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -53,13 +54,18 @@ def new_registry(service: str) -> Registry:
     return registry
 
 
-def add_metrics_route(app: FastAPI, registry: CollectorRegistry, settings: TelemetrySettings) -> None:
-    """Answer /metrics to callers on this machine and in the networks that are named."""
+def add_metrics_route(
+    app: FastAPI,
+    registry: CollectorRegistry,
+    settings: TelemetrySettings,
+    is_known: Callable[[Request], bool] = lambda _: False,
+) -> None:
+    """Answer /metrics to callers on this machine, in the networks that are named, and to those who are known."""
     networks = settings.metrics_networks
 
     async def metrics(request: Request) -> Response:
         host = request.client.host if request.client is not None else None
-        if not may_read(host, networks):
+        if not is_known(request) and not may_read(host, networks):
             raise Forbidden(
                 "metrics are not for all: name the network in SPLITWAY_METRICS_FROM, or set SPLITWAY_METRICS_PORT"
             )
@@ -68,16 +74,22 @@ def add_metrics_route(app: FastAPI, registry: CollectorRegistry, settings: Telem
     app.add_api_route(PATH, metrics, methods=["GET"], response_class=Response, tags=["health"])
 
 
-def may_read(host: str | None, networks: Iterable[Network]) -> bool:
-    """Whether a caller from this address may read metrics; None stands for a socket of this machine."""
+def may_read(host: str | None, networks: Iterable[Network], *, loopback: bool = True) -> bool:
+    """Whether a caller from this address may read metrics.
+
+    Args:
+        host: the address; None stands for a socket of this machine.
+        networks: from where else.
+        loopback: whether this machine may.
+    """
     if host is None:
-        return True
+        return loopback
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return mapped.is_loopback or any(mapped in network for network in networks)
+    return (loopback and mapped.is_loopback) or any(mapped in network for network in networks)
 
 
 def exposition(registry: CollectorRegistry) -> Response:
@@ -86,26 +98,51 @@ def exposition(registry: CollectorRegistry) -> Response:
 
 
 class MetricsPort:
-    """ASGI app in front of another: on one port, metrics and nothing else.
+    """ASGI app in front of another: on one port, metrics and health and nothing else.
 
     Args:
         app: answers on every other port.
         port: which one.
         registry: the metrics.
+        why_not_ready: the reason why the process cannot serve, or None.
     """
 
-    def __init__(self, app: ASGIApp, port: int, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        port: int,
+        registry: CollectorRegistry,
+        why_not_ready: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._app = app
         self._port = port
-        self._registry = registry
+        self._answers: dict[str, Callable[[], Response]] = {
+            PATH: partial(exposition, registry),
+            "/livez": _live,
+            "/readyz": partial(_ready, why_not_ready),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _port(scope) != self._port:
             await self._app(scope, receive, send)
-        elif (scope["method"], scope["path"]) == ("GET", PATH):
-            await exposition(self._registry)(scope, receive, send)
-        else:
-            await Response(f"GET {PATH} is all there is here\n", 404, media_type="text/plain")(scope, receive, send)
+            return
+        answer = self._answers.get(scope["path"]) if scope["method"] == "GET" else None
+        await (answer or _nothing_else)()(scope, receive, send)
+
+
+def _live() -> Response:
+    return Response("live\n", media_type="text/plain")
+
+
+def _ready(why_not: Callable[[], str | None]) -> Response:
+    reason = why_not()
+    return Response(
+        "ready\n" if reason is None else f"{reason}\n", 200 if reason is None else 503, media_type="text/plain"
+    )
+
+
+def _nothing_else() -> Response:
+    return Response(f"GET {PATH}, /livez and /readyz are all there is here\n", 404, media_type="text/plain")
 
 
 def _port(scope: Scope) -> Any:

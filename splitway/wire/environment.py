@@ -1,23 +1,81 @@
-"""Settings from the environment, with one clear line where they contradict themselves."""
+"""Settings from the environment, with one clear line where they contradict themselves.
+
+A secret `SPLITWAY_X` may stand in a file named by `SPLITWAY_X_FILE` instead, as Docker and Kubernetes hand them over.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import os
+import re
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from splitway.errors import SetupError
 
 Settings = TypeVar("Settings", bound=BaseSettings)
+_MAX_SECRET_BYTES = 64 * 1024
+_CREDENTIALS = re.compile(r"://[^@/]*@")
+"""In an address, before its host."""
 
 
 def read_environment(kind: type[Settings]) -> Settings:
     """Read a settings class from its variables. Raises SetupError naming the first variable that is wrong."""
     try:
-        return kind()
+        return kind(**_from_files(kind))
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"])
-        prefix = kind.model_config.get("env_prefix", "")
-        raise SetupError(f"{prefix}{name.upper()}={first.get('input')}: {first['msg']}") from error
+        field = str(first["loc"][0]) if first["loc"] else ""
+        name = _prefix(kind) + "_".join(str(part) for part in first["loc"]).upper()
+        given = "" if field in secret_fields(kind) else "=" + _CREDENTIALS.sub("://***@", str(first.get("input")))
+        raise SetupError(f"{name}{given}: {first['msg']}") from None  # what it came from may print a secret
+
+
+def secret_fields(kind: type[BaseSettings]) -> list[str]:
+    """The settings that are secrets, each of which may stand in a file."""
+    return [name for name, field in kind.model_fields.items() if SecretStr in (field.annotation, *_parts(field))]
+
+
+def _parts(field: object) -> tuple[object, ...]:
+    return get_args(getattr(field, "annotation", None))
+
+
+def _prefix(kind: type[BaseSettings]) -> str:
+    return kind.model_config.get("env_prefix", "")
+
+
+def _from_files(kind: type[BaseSettings]) -> dict[str, Any]:
+    """The secrets that stand in files. Raises SetupError for a file that cannot be read, or is one too many."""
+    found: dict[str, Any] = {}
+    for field in secret_fields(kind):
+        name = f"{_prefix(kind)}{field.upper()}"
+        path = os.environ.get(f"{name}_FILE", "")
+        if not path:
+            continue
+        if os.environ.get(name):
+            raise SetupError(f"{name} and {name}_FILE are both set: unset one")
+        found[field] = SecretStr(read_secret(Path(path), f"{name}_FILE"))
+    return found
+
+
+def read_secret(path: Path, named_by: str) -> str:
+    """Return the one line that a file holds.
+
+    Args:
+        path: the file.
+        named_by: the variable that names it, for the error.
+
+    Raises:
+        SetupError: it cannot be read, is empty, or holds more than a line.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_SECRET_BYTES + 1).decode().strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SetupError(f"{named_by}: cannot read {path}: {why}") from error
+    if not text or len(text) > _MAX_SECRET_BYTES or len(text.splitlines()) > 1:
+        raise SetupError(f"{named_by}: {path} must hold exactly one line, the secret")
+    return text

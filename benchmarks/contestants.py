@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class Running:
     """From the command to the first answer."""
     mark: str | None = None
     """What the environment of all its processes contains, where some may leave their parents."""
+    key: str | None = None
+    """What it asks its callers for."""
 
     @property
     def processes(self) -> set[int]:
@@ -59,12 +61,15 @@ class Running:
         signal_all(self.processes, signal.SIGCONT)
 
 
-def wait_for_answer(url: str, picture: Path, started_s: float, media_type: str = "image/jpeg") -> float:
+def wait_for_answer(
+    url: str, picture: Path, started_s: float, media_type: str = "image/jpeg", key: str | None = None
+) -> float:
     """Ask until a picture is answered; return the seconds since `started_s`."""
     body = picture.read_bytes()
+    headers = {"content-type": media_type} | ({} if key is None else {"authorization": f"Bearer {key}"})
     while time.perf_counter() - started_s < 120:
         try:
-            reply = httpx.post(url, content=body, headers={"content-type": media_type}, timeout=30, trust_env=False)
+            reply = httpx.post(url, content=body, headers=headers, timeout=30, trust_env=False)
             if reply.status_code == 200:
                 return time.perf_counter() - started_s
         except httpx.TransportError:
@@ -77,15 +82,26 @@ def _no_log(_: str, __: str) -> None:
     """What the processes print is of no interest here."""
 
 
-@contextmanager
-def splitway(models: Path, picture: Path, **settings: str) -> Iterator[Running]:
+def splitway(models: Path, picture: Path, **settings: str) -> AbstractContextManager[Running]:
     """The pipeline as `splitway up` runs it, with everything switched on."""
+    return _splitway(LaunchPlan(models, port=0, run_file=None, environment=settings), picture, None)
+
+
+def closed_splitway(
+    models: Path, picture: Path, settings: Mapping[str, str], key: str, certs: Path | None = None
+) -> AbstractContextManager[Running]:
+    """The same where callers show a key, and where services show certificates if there is a folder for them."""
+    return _splitway(LaunchPlan(models, port=0, run_file=None, environment=settings, certs=certs), picture, key)
+
+
+@contextmanager
+def _splitway(plan: LaunchPlan, picture: Path, key: str | None) -> Iterator[Running]:
     started_s = time.perf_counter()
-    plan = LaunchPlan(models, port=0, run_file=None, environment=settings)
     with LocalPipeline(plan, _no_log) as pipeline:
         url = f"{pipeline.gateway.url}/v1/classify"
-        ready_s = wait_for_answer(url, picture, started_s)
-        yield Running(url, {process.stage: process.popen.pid for process in pipeline.processes}, ready_s)
+        ready_s = wait_for_answer(url, picture, started_s, key=key)
+        pids = {process.stage: process.popen.pid for process in pipeline.processes}
+        yield Running(url, pids, ready_s, key=key)
 
 
 @contextmanager

@@ -33,10 +33,11 @@ BENTOML, RAY_SERVE = "BentoML", "Ray Serve"
 BATCHED, UNBATCHED = "batches of 8", "one by one"
 CLIENTS = (1, 4, 16, 64)
 Table = Callable[[Plan], dict[str, Any]]
+Start = Callable[[Path, Path], AbstractContextManager[Running]]
 
 
 def _main_table(plan: Plan) -> dict[str, Any]:
-    rivals = {SPLITWAY: contestants.splitway, HANDWRITTEN: contestants.handwritten}
+    rivals: dict[str, Start] = {SPLITWAY: contestants.splitway, HANDWRITTEN: contestants.handwritten}
     if plan.peers:
         rivals |= {BENTOML: contestants.bentoml, RAY_SERVE: contestants.ray_serve}
     with in_turns({name: start(MODELS, JPEG.path) for name, start in rivals.items()}) as running:

@@ -12,8 +12,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import contestants
-from benchmarks.contestants import Running, wait_for_answer
+from benchmarks.earlier import earlier
 from benchmarks.machine import about
 from benchmarks.prepare import TRIVIAL
 from benchmarks.rows import Rows, median, names, spread
 from benchmarks.turns import JPEG, MODELS, ROOT, TINY, Picture, Plan, alternate, in_turns, served
-from splitway.cli.places import RUN_FILE
 from tests.support import free_port
 
 OFF, SOME, ALL, BEFORE = "no traces", "1 % traced", "all traced", "before"
@@ -63,26 +60,6 @@ def _collect(port: int) -> None:
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
-@contextmanager
-def _earlier(revision: str, models: Path, picture: Path) -> Iterator[Running]:
-    """The pipeline of an earlier commit, from a work tree of its own."""
-    with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
-        tree = Path(folder) / "tree"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, revision], cwd=ROOT, check=True)
-        port, started_s = free_port(), time.perf_counter()
-        command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(models), "--port", str(port)]
-        process = subprocess.Popen(command, cwd=tree, stdout=subprocess.DEVNULL)
-        try:
-            ready_s = wait_for_answer(f"http://127.0.0.1:{port}/v1/classify", picture, started_s)
-            ran = json.loads((tree / RUN_FILE).read_text())
-            pids = {name: (each[0] if isinstance(each, list) else each)["pid"] for name, each in ran.items()}
-            yield Running(f"http://127.0.0.1:{port}/v1/classify", pids, ready_s)
-        finally:
-            process.terminate()
-            process.wait(60)
-            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
-
-
 def _measure(models: Path, picture: Picture, plan: Plan, collector: str, before: str | None) -> Rows:
     traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
     some = {**traced, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
@@ -92,7 +69,7 @@ def _measure(models: Path, picture: Picture, plan: Plan, collector: str, before:
         ALL: contestants.splitway(models, picture.path, **traced),
     }
     if before is not None:
-        rivals[BEFORE] = _earlier(before, models, picture.path)
+        rivals[BEFORE] = earlier(before, models, picture.path)
     with in_turns(rivals) as running:
         measures = {name: served(each, picture, plan.seconds) for name, each in running.items()}
         return alternate(measures, (CLIENTS,), plan.pairs)

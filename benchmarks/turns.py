@@ -67,7 +67,9 @@ def in_turns(rivals: Mapping[str, AbstractContextManager[Running]]) -> Iterator[
 
 def load(running: Running, picture: Picture, clients: int, seconds: float) -> Figures:
     """Load one contestant as it is."""
-    return wrk(running.url, picture.path, clients=clients, seconds=seconds, media_type=picture.media_type)
+    return wrk(
+        running.url, picture.path, clients=clients, seconds=seconds, media_type=picture.media_type, key=running.key
+    )
 
 
 def served(running: Running, picture: Picture, seconds: float) -> Measure:

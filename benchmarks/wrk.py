@@ -11,6 +11,7 @@ from pathlib import Path
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["content-type"] = "{media_type}"
+{authorization}
 local file = io.open("{picture}", "rb")
 wrk.body = file:read("*all")
 file:close()
@@ -28,10 +29,19 @@ def available() -> bool:
     return shutil.which("wrk") is not None
 
 
-def wrk(url: str, picture: Path, *, clients: int, seconds: float, media_type: str = "image/jpeg") -> dict[str, float]:
+def wrk(
+    url: str,
+    picture: Path,
+    *,
+    clients: int,
+    seconds: float,
+    media_type: str = "image/jpeg",
+    key: str | None = None,
+) -> dict[str, float]:
     """Load one URL; return rate per second, p50 and p99 in milliseconds and the count of errors."""
+    authorization = "" if key is None else f'wrk.headers["authorization"] = "Bearer {key}"'
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT.format(picture=picture.resolve(), media_type=media_type))
+        script.write(_SCRIPT.format(picture=picture.resolve(), media_type=media_type, authorization=authorization))
         script.flush()
         command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "10s", "-s", script.name, url]
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)

@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from gateway.identity_provider import TokenVerifier, token_policy
 from gateway.settings import GatewaySettings
-from splitway.errors import Forbidden, SetupError, SplitwayError, Unauthorized
+from splitway.errors import SetupError, SplitwayError
 from splitway.security.bearer import bearer
 from splitway.security.key_ring import KeyRing
+from splitway.security.keys import KEY_PREFIX
 from splitway.security.principal import Principal, Scope, set_principal
 from splitway.telemetry.metrics import PATH as METRICS
 from splitway.telemetry.metrics import may_read
@@ -43,13 +45,17 @@ def needed_scope(path: str) -> Scope | None:
 
 @dataclass(frozen=True)
 class Means:
-    """How callers show who they are: API keys."""
+    """How callers show who they are: by API keys, by tokens of an identity provider, or by both."""
 
-    keys: KeyRing
+    keys: KeyRing | None
+    tokens: TokenVerifier | None
 
     async def principal(self, credential: str) -> Principal:
-        """Return who holds this key or token. Raises Unauthorized."""
-        return self.keys.verify(credential)
+        """Return who holds this key or token. Raises Unauthorized, or Unavailable where that cannot be found out."""
+        if self.keys is not None and (self.tokens is None or credential.startswith(KEY_PREFIX)):
+            return self.keys.verify(credential)
+        assert self.tokens is not None
+        return await self.tokens.verify(credential)
 
 
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
@@ -63,9 +69,10 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
         SetupError: it is reached from elsewhere and nobody would be asked, without that having been said; or the
             settings contradict each other; or the keys cannot be read.
     """
+    policy = token_policy(settings)
     keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
     is_open = settings.auth == "open-to-everyone"
-    if keys is None:
+    if keys is None and policy is None:
         if exposed and not is_open:
             raise SetupError(
                 "the gateway would be reached from beyond this machine, and nobody asked who he is: set "
@@ -75,7 +82,7 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
         return None
     if is_open:
         raise SetupError("SPLITWAY_AUTH=open-to-everyone, but keys or tokens are set as well: unset one of the two")
-    return Means(keys)
+    return Means(keys, None if policy is None else TokenVerifier(policy, time.monotonic))
 
 
 class Access:
@@ -108,7 +115,7 @@ class Access:
         if needed is not None and not self._is_known_reader(scope):
             try:
                 set_principal(scope, await self._admitted(scope, needed))
-            except (Unauthorized, Forbidden) as error:
+            except SplitwayError as error:
                 request = Request(scope, receive)
                 self._on_refusal(request, error)
                 await self._render(request, error)(scope, receive, send)

@@ -7,16 +7,19 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from gateway.access import Access, Means, means_of
+from gateway.access import Access, Means, means_of, needed_scope
+from gateway.allowance import Allowance, allowance_policy, make_windows
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
 from gateway.edge import Edge, edge_router
+from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
 from gateway.live_metrics import LiveMetrics
 from gateway.page.routes import Page, page_router
@@ -24,8 +27,7 @@ from gateway.pipeline import CLASSIFY, Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
 from gateway.prober import ProbedStage, Prober
-from gateway.problems import render
-from gateway.rate import ClientRate
+from gateway.problems import refuse, render
 from gateway.request_id import RequestId
 from gateway.resilience.admission import Admission, AdmissionPolicy
 from gateway.resilience.breaker import BreakerState, BreakerTransition
@@ -119,8 +121,9 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     settings = settings or read_environment(GatewaySettings)
     means = means_of(settings, exposed=exposed)
     transport = transport_for(settings)
-    telemetry = GatewayTelemetry(settings)
+    telemetry = GatewayTelemetry(settings, exposed=exposed)
     metrics = telemetry.metrics
+    limits, windows = replace(settings.limits, takes_packed=not exposed), make_windows(settings)
     stages = [
         _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
         for position, stage in enumerate(settings.chain)
@@ -149,6 +152,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
             transport.close()
             if pipeline.cache is not None:
                 await pipeline.cache.close()
+            await windows.close()
             telemetry.settle()
             await asyncio.to_thread(telemetry.tracer.close)
 
@@ -161,26 +165,30 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     )
     app.state.lifecycle = lifecycle
     app.state.pipeline = pipeline
-    app.state.render = render
+    app.state.render, app.state.refuse = render, refuse
+    app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
-    rate = ClientRate(settings.rate_per_second, telemetry.refused)
     edge = Edge(pipeline, settings, telemetry, lifecycle)
-    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle)
-    app.include_router(edge_router(edge), dependencies=[Depends(rate)])
-    app.include_router(v2_router(plane, settings.limits), dependencies=[Depends(rate)])
-    short = {CLASSIFY: edge.classify, INFER: infer_endpoint(plane, settings.limits)}
-    routes = {("POST", path): rate.before(endpoint) for path, endpoint in short.items()}
-    app.front = _front(ShortWay(app.layers, routes, render), means, settings, telemetry)
+    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, settings.max_picture_pixels)
+    app.include_router(edge_router(edge))
+    app.include_router(v2_router(plane, limits))
+    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits)}
+    policy = allowance_policy(settings, asks_who=means is not None)
+    allowance = Allowance(ShortWay(app.layers, routes, render), policy, windows, render, telemetry.refused)
+    app.front = _front(allowance, means, settings, telemetry, lifecycle)
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
-    app.include_router(page_router(Page(settings)))
+    app.include_router(page_router(Page(settings, described=not exposed)))
     return app
 
 
-def _front(app: ASGIApp, means: Means | None, settings: GatewaySettings, telemetry: GatewayTelemetry) -> ASGIApp:
+def _front(
+    app: ASGIApp, means: Means | None, settings: GatewaySettings, telemetry: GatewayTelemetry, lifecycle: Lifecycle
+) -> ASGIApp:
     """What a request meets before anything that knows its route."""
     if means is not None:
         app = Access(app, means, settings.metrics_networks, render, telemetry.refused)
     app = RequestId(app)
     if settings.metrics_port:
-        app = MetricsPort(app, settings.metrics_port, telemetry.metrics.registry)
+        registry = telemetry.metrics.registry
+        app = MetricsPort(app, settings.metrics_port, registry, lambda: lifecycle.not_ready_because)
     return app

@@ -14,7 +14,7 @@ from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
 from gateway.timeline import ATTEMPT
 from gateway.transport import Transport
 from gateway.verdict import Blame, Verdict, judge_error, judge_reply
-from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, Unreachable
+from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
 from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
@@ -96,7 +96,8 @@ class AttemptMaker:
         outcome, received_bytes = CANCELLED, 0
         span = call.span.child(ATTEMPT, "client")
         if span.recorded:
-            span.attributes |= {"stage": self._stage, "replica": replica.url, "model": attempt.model.name}
+            span.attributes |= {"stage": self._stage, "model": attempt.model.name}
+            span.attributes |= {"replica": replica.url, "replica_number": replica.number}
             span.attributes |= {"number": attempt.number, "is_hedge": attempt.is_hedge, "because": attempt.because}
         replica.in_flight += 1
         try:
@@ -142,7 +143,7 @@ class AttemptMaker:
         if isinstance(verdict.error, DeadlineExceeded) and not on_trial:
             replica.takes_at_least(seconds)
         if isinstance(verdict.error, Unreachable):
-            replica.is_not(ReplicaState.UNREACHABLE, verdict.error.detail)
+            replica.is_not(ReplicaState.UNREACHABLE, verdict.error.in_full)
 
     async def _call(self, replica: Replica, call: Call, attempt: Attempt, span: Span) -> Success | Verdict:
         timeout_s = min(call.deadline.remaining_s, self._timeout_s)
@@ -154,14 +155,15 @@ class AttemptMaker:
         url = f"{replica.url}/v2/models/{model.name}/versions/{model.version}/infer"
         try:
             reply = await self._transport.call(
-                model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body
+                model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body, service=self._stage
             )
             if reply.status != 200:
                 return judge_reply(model.name, reply, takes_callers_input=self._takes_callers_input)
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
             call.check(model, response)
-        except InvalidInput as error:
-            nonsense = BadStageAnswer(f"{model.name} sent an answer that cannot be read: {error}", stage=model.name)
+        except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent
+            what = f"{model.name} sent an answer that cannot be read"
+            nonsense = BadStageAnswer(what, stage=model.name, private=error.detail)
             return self._judge(nonsense, call, timeout_s)
         except SplitwayError as error:
             return self._judge(error, call, timeout_s)

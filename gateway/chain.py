@@ -275,15 +275,17 @@ def _check_answer(model: ServedModel, rows: int, response: InferResponse) -> Non
     """Raise BadStageAnswer unless it is the called version's, of as many rows as were sent, and of the right space."""
     name, tensors = model.name, response.outputs
     if response.model_version != model.version:
-        said = response.model_version[:40]
-        raise BadStageAnswer(f"{name} was called at version {model.version} and answered as {said!r}", stage=name)
+        said = f"as {response.model_version!r:.80}"
+        what = f"{name} was called at version {model.version} and answered as another"
+        raise BadStageAnswer(what, stage=name, private=said)
     if not tensors or any(tensor.rows != rows for tensor in tensors):
         got = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors) or "nothing"
-        raise BadStageAnswer(f"{name} was given {rows} rows and gave {got}", stage=name)
+        raise BadStageAnswer(f"{name} was given {rows} rows and gave another number", stage=name, private=got)
     if model.gives is None:
         spaces, expected = {response.parameters.get(FEATURE_SPACE, model.takes)}, model.takes
     else:
         spaces, expected = {tensor.parameters.get(FEATURE_SPACE) for tensor in tensors}, model.gives
     if spaces != {expected}:
-        said = ", ".join("no feature space" if space is None else str(space)[:40] for space in spaces)
-        raise BadStageAnswer(f"{name} {model.version} is of {expected} and answered with {said}", stage=name)
+        said = ", ".join("no feature space" if space is None else repr(space)[:80] for space in spaces)
+        what = f"{name} {model.version} is of {expected} and answered with another feature space, or none"
+        raise BadStageAnswer(what, stage=name, private=said)

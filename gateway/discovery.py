@@ -19,7 +19,7 @@ async def resolve(urls: Sequence[str]) -> list[str]:
 
 async def _resolve_one(url: str) -> list[str]:
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if host == "localhost" or _is_address(host):
         return [url]
     try:
@@ -27,7 +27,7 @@ async def _resolve_one(url: str) -> list[str]:
         infos = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
     except OSError:
         return [url]
-    return sorted({f"http://{info[4][0]}:{port}" for info in infos})
+    return sorted({f"{parts.scheme}://{info[4][0]}:{port}" for info in infos})
 
 
 def _is_address(host: str) -> bool:

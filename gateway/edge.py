@@ -10,8 +10,9 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway import edge_docs
 from gateway.chain import ChainAnswer
-from gateway.edge_docs import CLASSIFY_DOCS, CLASSIFY_REPLIES
+from gateway.cost import picture_cost
 from gateway.intake import asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
 from gateway.pipeline import CLASSIFY, Pipeline
 from gateway.problems import STATUSES, problem_details, request_id
@@ -70,9 +71,10 @@ class Edge:
             on_body=watched.received,
         )
         id_ = request_id(request)
-        context = CallContext(deadline, headers, watched.span)
+        context = CallContext(deadline, headers, watched.span, request.scope)
+        cost = picture_cost(picture, settings.max_picture_pixels)
         async with while_connected(request):
-            seen = await self._pipeline.classify(picture, heads, top_k, id_, context)
+            seen = await self._pipeline.classify(picture, heads, top_k, id_, context, cost)
         watched.facts = seen.answer
         timings_ms = {name: hop.in_ms() for name, hop in seen.answer.timings.items()}
         content = _one_head(seen, id_, timings_ms) if not heads else _heads(seen, id_, timings_ms)
@@ -129,14 +131,20 @@ def edge_router(edge: Edge) -> APIRouter:
         CLASSIFY,
         edge.classify,
         methods=["POST"],
-        tags=["classify"],
+        tags=[edge_docs.CLASSIFY_TAG],
         response_class=Response,
-        responses=CLASSIFY_REPLIES,
-        openapi_extra=CLASSIFY_DOCS,
+        responses=edge_docs.REPLIES,
+        openapi_extra=edge_docs.CLASSIFY,
     )
-    get = {"/v1/pipeline": edge.pipeline, "/livez": edge.livez, "/readyz": edge.readyz}
-    for path, endpoint in get.items():
-        router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=["health"])
+    get = (
+        ("/v1/pipeline", edge.pipeline, edge_docs.PIPELINE),
+        ("/livez", edge.livez, edge_docs.LIVEZ),
+        ("/readyz", edge.readyz, edge_docs.READYZ),
+    )
+    for path, endpoint, docs in get:
+        router.add_api_route(
+            path, endpoint, methods=["GET"], response_class=Response, tags=[edge_docs.HEALTH_TAG], **docs
+        )
     return router
 
 

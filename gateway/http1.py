@@ -1,7 +1,8 @@
 """HTTP/1.1 to the stages over kept-alive connections: bytes in, bytes out, and nothing that the gateway does not need.
 
 No redirects, cookies, proxies, compression or pipelining. httptools (llhttp) reads the replies; a connection whose
-reply is cut short, too long or followed by more than was asked for is closed and never used again.
+reply is cut short, too long or followed by more than was asked for is closed and never used again. Over TLS nothing is
+sent before it is known who is at the other end.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
-from urllib.parse import urlsplit
 
 import httptools
 
-Address = tuple[str, int]
+from gateway.request_head import Address, request_head
+from splitway.security.tls import Identity, peer_service
+
+_MAX_HEAD_BYTES = 64 * 1024
+_MAX_HEADERS = 256
 
 
 class ConnectError(Exception):
     """No connection was made: the request provably did not arrive."""
+
+
+class WrongPeer(ConnectError):
+    """Somebody else answers than is asked for."""
 
 
 class BrokenConnection(Exception):
@@ -50,9 +57,17 @@ class _Connection(asyncio.Protocol):
         self._reply: asyncio.Future[Reply] | None = None
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
-        self._size = 0
+        self._size = self._received = self._header_count = 0
+        self._has_head = False
         self.idle_since_s = 0.0
+        self.generation = 0
+        """Of the identity that it was made with."""
         self.reusable = False
+
+    @property
+    def peer(self) -> str | None:
+        """Which service is at the other end; None without TLS."""
+        return peer_service(self._transport.get_extra_info("ssl_object")) if self._transport is not None else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
@@ -63,7 +78,9 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         self.reusable = False
         self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._chunks, self._size = {}, [], 0
+        self._headers, self._chunks = {}, []
+        self._size = self._received = self._header_count = 0
+        self._has_head = False
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.writelines((request, body)) if body else self._transport.write(request)
         return self._reply
@@ -84,8 +101,15 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(BrokenReply(f"is no HTTP: {error}"))
-        if self._size > self._max_reply_bytes:
+        self._received += len(data)
+        if self._is_too_long():
             self._fail(BrokenReply(f"is longer than {self._max_reply_bytes} bytes"))
+        elif self._header_count > _MAX_HEADERS or (not self._has_head and self._received > _MAX_HEAD_BYTES):
+            self._fail(BrokenReply("has endless headers"))
+
+    def _is_too_long(self) -> bool:
+        """Of its body, or of all that is around it: trailers, and what frames chunks."""
+        return self._size > self._max_reply_bytes or self._received > 2 * self._max_reply_bytes + _MAX_HEAD_BYTES
 
     def connection_lost(self, exc: Exception | None) -> None:
         begun = self._reply is not None and bool(self._headers)
@@ -98,8 +122,19 @@ class _Connection(asyncio.Protocol):
 
     # What httptools calls while it reads.
 
+    def on_message_begin(self) -> None:
+        """A second reply behind the first must not change what the first has said."""
+        if self._reply is not None and self._reply.done():
+            self._headers = {}
+            self.close()
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._header_count += 1
+        if self._header_count <= _MAX_HEADERS:
+            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -127,12 +162,16 @@ class HttpPool:
         max_reply_bytes: of one reply's body.
         keepalive_s: how long an idle connection is kept; shorter than the server keeps it.
         connect_timeout_s: how long making a connection may take.
+        identity: the gateway's own, for https. When it is another, connections made before are used no more.
     """
 
-    def __init__(self, max_reply_bytes: int, *, keepalive_s: float, connect_timeout_s: float) -> None:
+    def __init__(
+        self, max_reply_bytes: int, *, keepalive_s: float, connect_timeout_s: float, identity: Identity | None = None
+    ) -> None:
         self._max_reply_bytes = max_reply_bytes
         self._keepalive_s = keepalive_s
         self._connect_timeout_s = connect_timeout_s
+        self._identity = identity
         self._idle: dict[Address, list[_Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -152,14 +191,16 @@ class HttpPool:
                 connection.close()
         self._idle.clear()
 
-    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
-        """Send one request and wait for its whole reply.
+    async def call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, *, peer: str = ""
+    ) -> Reply:
+        """Send one request and wait for its whole reply. Over https it goes to the service `peer` or to nobody.
 
         Raises:
             ConnectError, BrokenConnection, BrokenReply: see there.
             TimeoutError: no whole reply within `timeout_s`.
         """
-        address, request = _request(method, url, headers, len(body))
+        address, request = request_head(method, url, headers, len(body), peer)
         ends_s = time.monotonic() + timeout_s
         connection = self._take(address) or await self._connect(address, timeout_s)
         answer = connection.ask(request, body)
@@ -179,30 +220,57 @@ class HttpPool:
 
     def _take(self, address: Address) -> _Connection | None:
         connections = self._idle.get(address, [])
+        oldest_s = time.monotonic() - self._keepalive_s
         while connections:
             connection = connections.pop()
-            if connection.reusable and time.monotonic() - connection.idle_since_s < self._keepalive_s:
+            if self._is_fresh(connection, oldest_s):
                 return connection
             connection.close()
         return None
 
+    @property
+    def _generation(self) -> int:
+        if self._identity is None:
+            return 0
+        self._identity.look()
+        return self._identity.generation
+
+    def _is_fresh(self, connection: _Connection, oldest_s: float) -> bool:
+        is_of_now = connection.idle_since_s > oldest_s and connection.generation == self._generation
+        return connection.reusable and is_of_now
+
     async def _connect(self, address: Address, timeout_s: float) -> _Connection:
         if self._closed:
             raise ConnectError("the pool is closed")
-        loop = asyncio.get_running_loop()
+        generation = self._generation
         try:
             async with asyncio.timeout(min(timeout_s, self._connect_timeout_s)):
-                _, connection = await loop.create_connection(lambda: _Connection(self._max_reply_bytes), *address)
+                connection = await self._made(address)
         except TimeoutError as error:
             if timeout_s < self._connect_timeout_s:
                 raise
             raise ConnectError("no answer") from error
         except OSError as error:
             raise ConnectError(str(error)) from error
+        connection.generation = generation
+        return connection
+
+    async def _made(self, address: Address) -> _Connection:
+        """Raises OSError, and WrongPeer before a byte of the request is sent."""
+        host, port, peer = address
+        if peer is not None and self._identity is None:
+            raise ConnectError("https needs an identity")
+        context = self._identity.client_context if self._identity is not None and peer is not None else None
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self._max_reply_bytes), host, port, ssl=context, server_hostname=peer
+        )
+        if connection.peer != peer:
+            connection.close()
+            raise WrongPeer(f"{connection.peer or 'somebody'} answers in place of {peer}")
         return connection
 
     def _put_back(self, address: Address, connection: _Connection) -> None:
-        if self._closed:
+        if self._closed or connection.generation != self._generation:
             connection.close()
             return
         connection.idle_since_s = time.monotonic()
@@ -212,10 +280,10 @@ class HttpPool:
 
     def _sweep(self) -> None:
         """Close what has been idle for too long; go on while anything is idle."""
-        expired_s = time.monotonic() - self._keepalive_s
+        oldest_s = time.monotonic() - self._keepalive_s
         for address, connections in list(self._idle.items()):
             for connection in connections:
-                if connection.idle_since_s <= expired_s or not connection.reusable:
+                if not self._is_fresh(connection, oldest_s):
                     connection.close()
             kept = [connection for connection in connections if connection.reusable]
             if kept:
@@ -224,22 +292,3 @@ class HttpPool:
                 del self._idle[address]
         again = asyncio.get_running_loop().call_later(self._keepalive_s / 4, self._sweep) if self._idle else None
         self._sweeper = again
-
-
-def _request(method: str, url: str, headers: Mapping[str, str], length: int) -> tuple[Address, bytes]:
-    address, netloc, path = _where(url)
-    lines = [f"{method} {path} HTTP/1.1", f"host: {netloc}"]
-    for name, value in headers.items():
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"header {name} has a line break in it")
-        lines.append(f"{name}: {value}")
-    if length or method == "POST":
-        lines.append(f"content-length: {length}")
-    return address, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-@lru_cache(maxsize=1024)
-def _where(url: str) -> tuple[Address, str, str]:
-    """Address, Host header and path of a URL; the same few come again and again."""
-    parts = urlsplit(url)
-    return (parts.hostname or "", parts.port or 80), parts.netloc, parts.path or "/"

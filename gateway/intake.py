@@ -34,7 +34,7 @@ async def read_picture(
     """Return the encoded picture; `on_body` is told the size of the body as soon as it has been read.
 
     Raises:
-        UnsupportedMediaType: none of the three forms.
+        UnsupportedMediaType: none of the three forms, or a packed body.
         InvalidInput: the form does not hold a picture.
         TooLarge: the body or the picture is over its limit.
         SlowBody: the body did not arrive in time.
@@ -45,7 +45,7 @@ async def read_picture(
             f"content-type {media_type[:60] or 'missing'} is not taken; send image/jpeg, image/png or image/webp, "
             'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
         )
-    body = await read_body(request, headers, max_body_bytes, deadline)
+    body = await read_body(request, headers, max_body_bytes, deadline, takes_packed=False)
     on_body(len(body))
     if media_type == _MULTIPART:
         picture = await _from_multipart(request, body)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from splitway.wire.tensor import BYTES, TensorSpec
+from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
 
 IMAGE = TensorSpec("image", BYTES, (-1,))
 PROBABILITIES = "probabilities"
@@ -21,6 +21,18 @@ _CALLABLE = ("ready", "retiring")
 """States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
 _Name = Annotated[str, Field(pattern=NAME)]
 _Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
+
+_MAX_SIZE = (1 << 31) - 1
+
+
+def _can_be_shapes(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    for spec in specs:
+        if len(spec.shape) > MAX_RANK or not all(-1 <= size <= _MAX_SIZE for size in spec.shape):
+            raise ValueError(f"tensor {spec.name[:80]!r} has a shape that can be none")
+    return specs
+
+
+_Specs = Annotated[tuple[TensorSpec, ...], AfterValidator(_can_be_shapes)]
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,8 @@ class _Entry(_Part):
     role: Literal["extractor", "body", "head"]
     feature_space: str | None = None
     gives_space: str | None = None
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
+    inputs: _Specs = ()
+    outputs: _Specs = ()
 
     def model_served(self) -> ServedModel:
         """Raises ValueError where the role leaves no sense in the spaces."""

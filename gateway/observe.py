@@ -9,7 +9,7 @@ from gateway.chain import ChainAnswer
 from gateway.events import BreakerMoved, Event, HopEnded
 from gateway.resilience.breaker import BreakerState
 from gateway.timings import HopTimings
-from splitway.errors import DeadlineExceeded, NotFound
+from splitway.errors import DeadlineExceeded, NotFound, RateLimited
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES
@@ -61,7 +61,7 @@ class GatewayMetrics:
             "hedges_total", "Calls beside an earlier one that took long, by how they ended.", "stage", "outcome"
         )
         self._misses = make.counter("deadline_misses_total", "Requests whose time was up, and where.", "stage")
-        self._rate_limited = make.counter("rate_limited_total", "Requests over their client's rate.")
+        self._rate_limited = make.counter("rate_limited_total", "Requests over what their caller may take.")
         self._moves = make.counter(
             "breaker_transitions_total", "Changes of a breaker's state.", "stage", "replica", "state"
         )
@@ -114,6 +114,8 @@ class GatewayMetrics:
         self._received[route].inc(ended.received_bytes)
         if isinstance(ended.error, DeadlineExceeded) and ended.error.stage is None:
             self._misses[SERVICE,].inc()
+        if isinstance(ended.error, RateLimited):
+            self._rate_limited[()].inc()
         if answer is None:
             return
         self._sent[route].inc(ended.sent_bytes)
@@ -155,10 +157,6 @@ class GatewayMetrics:
     def waited(self, seconds: float) -> None:
         """Count a request's wait at the door."""
         self._waits[()].observe(seconds)
-
-    def rate_limited(self) -> None:
-        """Count one request that was over its client's rate."""
-        self._rate_limited[()].inc()
 
 
 def _at_the_stage(hop: HopTimings) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.attempt import CheckAnswer
 from gateway.cache import FeatureCache
+from gateway.caller import caller_of
 from gateway.chain import Chain, ChainAnswer, Job
 from gateway.inventory import EXTRACTOR, IMAGE, PROBABILITIES, ServedModel
 from gateway.predictions import Prediction, read_predictions
@@ -18,6 +19,7 @@ from gateway.rollout.background import Classified, Comparer, counts_as_failure
 from gateway.rollout.rollout import Choice, Part, Rollout
 from gateway.routes import Pins, Router, Want
 from gateway.stage_client import StageClient
+from gateway.tab import charge
 from gateway.timings import spent
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, RequestError, SplitwayError, Unavailable
 from splitway.wire.deadline import Deadline
@@ -42,6 +44,7 @@ class Task:
         check: judges each head's answer.
         classes: whether classes are asked for, so that other heads cannot serve.
         check_fit: raises RequestError where a release's versions of the heads, or of what leads there, do not suit.
+        cost: what the caller is charged when the work is about to begin.
     """
 
     inputs: tuple[Tensor, ...]
@@ -52,6 +55,7 @@ class Task:
     check: CheckAnswer = lambda *_: None
     classes: bool = False
     check_fit: Callable[[tuple[str, ...], Pins | None], None] = lambda *_: None
+    cost: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,14 @@ class Pipeline:
 
         Raises:
             Overloaded: at once, before any stage is called, if too many requests are under way.
+            RateLimited, TooLarge: the caller may not have so much.
             SplitwayError: the stage that failed is named in it.
         """
         with task.context.span.child("admission"):  # first, for a refusal must cost next to nothing
-            await self.admission.enter(task.context.deadline)
+            await self.admission.enter(task.context.deadline, caller_of(task.context.scope))
         try:
             order = self._order(task)
+            await charge(task.context.scope, task.cost)
             return await (self._run(order) if order.instead is None else self._try(order, order.instead))
         finally:
             self.admission.leave()
@@ -229,14 +235,20 @@ class Pipeline:
         )
 
     async def classify(
-        self, picture: bytes, heads: tuple[str, ...], top_k: int, request_id: str, context: CallContext
+        self,
+        picture: bytes,
+        heads: tuple[str, ...],
+        top_k: int,
+        request_id: str,
+        context: CallContext,
+        cost: int = 1,
     ) -> Classified:
         """Return the best `top_k` classes of one encoded picture, best first, as each head sees them."""
 
         def check(head: ServedModel, response: InferResponse) -> None:
             read_predictions(head.name, response.outputs[0], top_k)
 
-        answer, choice = await self.run(_classification(picture, heads, top_k, request_id, context, check))
+        answer, choice = await self.run(_classification(picture, heads, top_k, request_id, context, check, cost))
         return Classified(_read_all(answer, top_k), answer, choice)
 
     def compare(
@@ -303,11 +315,17 @@ class Pipeline:
 
 
 def _classification(
-    picture: bytes, heads: tuple[str, ...], top_k: int, request_id: str, context: CallContext, check: CheckAnswer
+    picture: bytes,
+    heads: tuple[str, ...],
+    top_k: int,
+    request_id: str,
+    context: CallContext,
+    check: CheckAnswer,
+    cost: int = 1,
 ) -> Task:
     wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
     image = Tensor.of_bytes(IMAGE.name, [picture])
-    return Task((image,), heads, context, request_id, (wanted,), check, classes=True)
+    return Task((image,), heads, context, request_id, (wanted,), check, classes=True, cost=cost)
 
 
 def _read_all(answer: ChainAnswer, top_k: int) -> dict[str, list[Prediction]]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from gateway.chain import ChainAnswer
+from gateway.cost import inputs_cost
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.pipeline import INFER, Pipeline, Task
 from gateway.routes import DEFAULT_HEAD, Pins, Want
@@ -29,16 +30,19 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 class PipelinePlane:
     """Serves the protocol's routes of the gateway."""
 
-    def __init__(self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle, max_picture_pixels: int
+    ) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
+        self._max_picture_pixels = max_picture_pixels
 
     def check_model(self, model: str, version: str | None) -> None:
         if model != MODEL:
             raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
         if version not in (None, VERSION):
-            raise NotFound(f"model {MODEL!r} has no version {version!r} here, only {VERSION!r}")
+            raise NotFound(f"model {MODEL!r} has no version {version[:20]!r} here, only {VERSION!r}")
 
     def metadata(self) -> dict[str, Any]:
         router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
@@ -66,8 +70,9 @@ class PipelinePlane:
         heads = () if head is None else (head,)
         for output in request.outputs:
             output.check_top_k()
+        cost = inputs_cost(request.inputs, self._max_picture_pixels)
         fit = partial(self._check, request)
-        task = Task(request.inputs, heads, context, request.id, request.outputs, check_fit=fit)
+        task = Task(request.inputs, heads, context, request.id, request.outputs, check_fit=fit, cost=cost)
         answer, _ = await self._pipeline.run(task)
         (hop,) = answer.heads.values()
         parameters = {FEATURE_SPACE: answer.feature_space}

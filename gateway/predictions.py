@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from splitway.errors import BadStageAnswer, InvalidInput
 from splitway.wire.tensor import Tensor
 
+_MAX_CLASSES = 1 << 31
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -23,7 +25,13 @@ def read_predictions(head: str, tensor: Tensor, top_k: int) -> list[Prediction]:
         found = [bytes(element).decode().split(":", 2) for element in tensor.elements]
         predictions = [Prediction(label, int(index), float(confidence)) for confidence, index, label in found]
     except (InvalidInput, ValueError) as error:
-        raise BadStageAnswer(f"{head} gave classes that cannot be read: {error}", stage=head) from error
-    if not 1 <= len(predictions) <= top_k or not all(0 <= p.confidence <= 1 for p in predictions):
-        raise BadStageAnswer(f"{head} gave {len(predictions)} classes, or confidences outside 0 to 1", stage=head)
+        raise BadStageAnswer(f"{head} gave classes that cannot be read", stage=head, private=str(error)) from error
+    if not 1 <= len(predictions) <= top_k or not all(map(_makes_sense, predictions)):
+        raise BadStageAnswer(
+            f"{head} gave {len(predictions)} classes, or indices or confidences that can be none", stage=head
+        )
     return predictions
+
+
+def _makes_sense(prediction: Prediction) -> bool:
+    return 0 <= prediction.index < _MAX_CLASSES and 0 <= prediction.confidence <= 1

@@ -87,7 +87,7 @@ class Prober:
         try:
             _learn(stage, replica, await self._get(stage.name, f"{replica.url}/v1/stage"))
         except SplitwayError as error:
-            replica.is_not(ReplicaState.UNREACHABLE, error.detail)
+            replica.is_not(ReplicaState.UNREACHABLE, error.in_full)
         except Exception:  # one replica's oddity must not end the probing of all
             _log.exception("probing %s", replica.url)
             replica.is_not(ReplicaState.UNREACHABLE, "could not be probed; the gateway's log says more")

@@ -45,10 +45,15 @@ def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> R
 
 def render(request: Request, error: SplitwayError) -> Response:
     """Answer in the form that the route's callers read."""
-    path: str = request.scope["path"]  # as `request.url` has it, a Host header could change it
+    path: str = request.scope["path"]  # `request.url` cannot be had of every query string
     if path == "/v2" or path.startswith("/v2/"):
         return v2_error(error)
     return problem(error, request_id(request), getattr(request.state, "timeline", None))
+
+
+def refuse(error: SplitwayError, status: int) -> tuple[str, bytes]:
+    """The media type and the body of an answer to what never became a request."""
+    return MEDIA_TYPE, orjson.dumps(problem_details(error, secrets.token_hex(16)) | {"status": status})
 
 
 def request_id(request: Request) -> str:

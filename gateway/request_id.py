@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitway.telemetry.watch import REQUEST_ID, usable_id
 
 _NAME = REQUEST_ID.encode()
+_KEPT = b"cache-control"
+_NOT_KEPT = ((_KEPT, b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""No cache keeps what was said of somebody's picture, and no browser takes it for anything but what it says it is."""
 
 
 def came_in_s(request: Request) -> float:
@@ -20,7 +22,10 @@ def came_in_s(request: Request) -> float:
 
 
 class RequestId:
-    """ASGI middleware that sets `x-request-id` on the request, its state and the answer, and notes when it came in."""
+    """ASGI middleware that sets `x-request-id` on the request, its state and the answer, and notes when it came in.
+
+    An answer of which the app does not say how it may be kept is not to be kept.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,7 +44,9 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = id_
+                said = [header for header in message["headers"] if header[0] != _NAME]
+                is_kept = any(name == _KEPT for name, _ in said)  # the page's parts say themselves how
+                message["headers"] = [*said, (_NAME, id_.encode()), *(() if is_kept else _NOT_KEPT)]
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -153,15 +153,16 @@ class Router:
         """Return, for each link that keeps every head from being reached, the reason; nothing if one can be."""
         if self.coverage(Want(frozenset(self.heads(pins)), pins)):
             return {}
-        reasons = {name: reason for name, replicas in self._links if (reason := replicas.why_not_ready())}
+        found = {name: replicas.why_not_ready() for name, replicas in self._links}
+        reasons = {name: f"no replica of {name} is ready: {why}" for name, why in found.items() if why}
         if reasons:
             return reasons
         for name, replicas in self._links:
             if not self._spaces(replicas, pins):
                 missing = "none" if pins is None else f"none of release {pins.release!r}"
                 return {name: f"of the versions that {name} offers, {missing} can be called"}
-        found = "; ".join(f"{name} has {', '.join(self._spaces(each, pins))}" for name, each in self._links)
-        return {self._links[-1][0]: f"the stages are of different feature spaces: {found}"}
+        spaces = "; ".join(f"{name} has {', '.join(self._spaces(each, pins))}" for name, each in self._links)
+        return {self._links[-1][0]: f"the stages are of different feature spaces: {spaces}"}
 
     def given_to_heads(self, pins: Pins | None) -> list[str]:
         """The feature spaces that the heads could be given; none where a link has nothing that can be called."""

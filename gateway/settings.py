@@ -81,8 +81,29 @@ class GatewaySettings(SecuritySettings):
     """Bytes of memory that kept features may take."""
     cache_keep_s: Annotated[int, Field(ge=1)] = 3600
     """How long Redis keeps features, in seconds."""
+    max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
+    """Pixels of one picture, width times height."""
+    max_rows: Annotated[int, Field(ge=1)] = 64
+    """Rows of one request."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
-    """Requests that one client address may make per second; 0 for no limit."""
+    """Requests that one caller may make per second; 0 for no limit. A caller is a key or a token's subject, and where
+    nobody is asked for one, an address."""
+    cost_per_minute: Annotated[int, Field(ge=0)] = 0
+    """What one caller may spend per minute, at one for each row and each megapixel begun of a picture; 0 for no limit.
+    A key may have its own."""
+    concurrency_per_key: Annotated[int, Field(ge=0)] | None = None
+    """Requests that one caller may have under way at once; 0 for no limit. If not set, 64 where callers show who they
+    are, and no limit elsewhere. A key may have its own."""
+    rate_store: Annotated[str, Field(pattern=r"^(memory|rediss?://.+)$")] = "memory"
+    """Where rates and costs are counted: `memory`, or Redis by its address, for several gateways together."""
+    jwt_issuer: str = ""
+    """Who issues the tokens (JWT) that are taken beside keys: exactly their `iss`; empty for no tokens."""
+    jwt_audience: str = ""
+    """For whom they must be issued: one of their `aud`."""
+    jwt_keys: str = ""
+    """The issuer's public keys, a JWK set: a file, or an https address."""
+    jwt_algorithms: str = "RS256,ES256,EdDSA"
+    """By which they may be signed, of RS256, PS256, ES256 and EdDSA."""
     samples: str = ""
     """Folder of pictures that the page at / offers; if not set, those of Splitway's sources, where it runs in them."""
 
@@ -105,16 +126,20 @@ class GatewaySettings(SecuritySettings):
     @property
     def limits(self) -> Limits:
         return Limits(
-            self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3
+            self.max_body_bytes,
+            self.max_body_bytes,
+            self.default_timeout_ms / 1e3,
+            self.max_timeout_ms / 1e3,
+            max_rows=self.max_rows,
         )
 
     @property
     def chain(self) -> tuple[StageConfig, ...]:
         """The stages in the order in which a request meets them. Raises SetupError for an address that is none."""
         return (
-            StageConfig(EXTRACTOR, "extractor", _urls(EXTRACTOR, self.feature_extractor)),
-            *(StageConfig(name, "body", _urls(f"bodies.{name}", urls)) for name, urls in self.bodies.items()),
-            StageConfig(HEADS, "head", _urls(HEADS, self.classifier)),
+            StageConfig(EXTRACTOR, "extractor", self._urls(EXTRACTOR, self.feature_extractor)),
+            *(StageConfig(name, "body", self._urls(f"bodies.{name}", urls)) for name, urls in self.bodies.items()),
+            StageConfig(HEADS, "head", self._urls(HEADS, self.classifier)),
         )
 
     @property
@@ -124,20 +149,24 @@ class GatewaySettings(SecuritySettings):
             self.rollback_window_s, self.rollback_min_requests, self.rollback_error_share, self.rollback_disagreement
         )
 
-
-def _urls(name: str, text: str) -> tuple[str, ...]:
-    urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    for url in urls:
-        if not _is_address(url):
-            raise SetupError(f"SPLITWAY_{name.upper()}: {url!r} is not an address such as http://127.0.0.1:8081")
-    if not urls:
-        raise SetupError(f"SPLITWAY_{name.upper()} names no address")
-    return urls
+    def _urls(self, name: str, text: str) -> tuple[str, ...]:
+        variable = f"SPLITWAY_{name.upper()}"
+        urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+        for url in urls:
+            if not _is_address(url):
+                raise SetupError(f"{variable}: {url!r} is not an address such as http://127.0.0.1:8081")
+            if urlsplit(url).scheme == "https" and self.identity is None:
+                raise SetupError(f"{variable}: {url} takes a certificate: set SPLITWAY_IDENTITY")
+            if urlsplit(url).scheme == "http" and self.identity is not None:
+                raise SetupError(f"{variable}: {url} is not secured, but SPLITWAY_IDENTITY is set: use https://")
+        if not urls:
+            raise SetupError(f"{variable} names no address")
+        return urls
 
 
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 80) > 0
     except ValueError:  # brackets that do not close, a port that is none
         return False

@@ -245,6 +245,7 @@ def _described(replica: Replica) -> dict[str, Any]:
     first = max(replica.models.values(), key=lambda model: (model.preference, model.name), default=None)
     return {
         "url": replica.url,
+        "number": replica.number,
         "state": replica.state,
         "reason": replica.reason or None,
         "version": None if first is None else first.version,

@@ -12,7 +12,7 @@ from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
 from gateway.pipeline import CLASSIFY, INFER
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
-from splitway.errors import RateLimited, SplitwayError
+from splitway.errors import SplitwayError
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.tracer import make_tracer
@@ -21,12 +21,17 @@ from splitway.wire.body import plain_headers
 
 
 class GatewayTelemetry:
-    """All that the gateway says of its work."""
+    """All that the gateway says of its work.
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    Args:
+        settings: the gateway's.
+        exposed: whether others than this machine reach it; they do not decide on which traces are kept.
+    """
+
+    def __init__(self, settings: GatewaySettings, *, exposed: bool = False) -> None:
         stages = tuple(stage.name for stage in settings.chain)
         self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
-        self.tracer = make_tracer(SERVICE)
+        self.tracer = make_tracer(SERVICE, callers_decide=not exposed)
         self.traffic = Traffic(time.monotonic, stages)
         log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, answer_in_log)
         subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
@@ -37,11 +42,9 @@ class GatewayTelemetry:
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""
-        path = request.url.path
+        path: str = request.scope["path"]  # `request.url` cannot be had of every query string
         if request.method != "POST" or not (path == CLASSIFY or path.endswith("/infer")):
             return
-        if isinstance(error, RateLimited):
-            self.metrics.rate_limited()
         self.watch.refused(CLASSIFY if path == CLASSIFY else INFER, plain_headers(request), error)
 
     def settle(self) -> None:

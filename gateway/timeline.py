@@ -24,8 +24,9 @@ def timeline(request: Span) -> list[dict[str, Any]]:
 
 
 def _attempt(span: Span, request: Span) -> dict[str, Any]:
-    told = {name: span.attributes[name] for name in ("number", "replica", "is_hedge")}
-    return {**told, **_times(span, request)}
+    """Its replica by number: where that is, `/v1/pipeline` says to those who may know."""
+    told = {"number": "number", "replica": "replica_number", "is_hedge": "is_hedge"}
+    return {name: span.attributes[attribute] for name, attribute in told.items()} | _times(span, request)
 
 
 def _times(span: Span, request: Span) -> dict[str, Any]:

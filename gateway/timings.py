@@ -34,14 +34,17 @@ class HopTimings:
 
 
 def read_timings(server_timing: str, total_s: float) -> HopTimings:
-    """Read a stage's Server-Timing; what is missing or malformed counts as time on the network."""
+    """Read a stage's Server-Timing; what is missing, malformed or longer than the whole hop counts as time on the
+    network."""
     parts: dict[str, float] = {}
     for entry in server_timing.split(","):
         name, _, duration = entry.strip().partition(";dur=")
         try:
-            parts[name] = float(duration) / 1000
+            seconds = float(duration) / 1000
         except ValueError:
             continue
+        if 0 <= seconds <= total_s:  # neither NaN nor infinite: it is counted, and shown as JSON
+            parts[name] = seconds
     queue, decode, compute = (parts.get(name, 0.0) for name in ("queue", "decode", "compute"))
     return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
 

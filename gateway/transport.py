@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
-from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable
+from gateway.settings import GatewaySettings
+from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable, in_one_line
+from splitway.security.authority import GATEWAY
+from splitway.security.service_token import HEADER, read_tokens
+from splitway.security.tls import Identity
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
 _CONNECT_TIMEOUT_S = 1.0
 
 
 class Transport:
-    """Connections to the stages, kept alive."""
+    """Connections to the stages, kept alive.
 
-    def __init__(self, max_reply_bytes: int) -> None:
-        self._pool = HttpPool(max_reply_bytes, keepalive_s=_KEEPALIVE_S, connect_timeout_s=_CONNECT_TIMEOUT_S)
+    Args:
+        max_reply_bytes: of one reply's body.
+        token: shows the stages that it is the gateway who asks; sent with every call.
+        identity: shows it too, and is asked for in return: the gateway's own, for stages whose addresses are https.
+    """
+
+    def __init__(self, max_reply_bytes: int, *, token: str | None = None, identity: Identity | None = None) -> None:
+        self._headers = {HEADER: token} if token else {}
+        self._pool = HttpPool(
+            max_reply_bytes, keepalive_s=_KEEPALIVE_S, connect_timeout_s=_CONNECT_TIMEOUT_S, identity=identity
+        )
 
     def close(self) -> None:
         self._pool.close()
@@ -29,8 +42,15 @@ class Transport:
         timeout_s: float,
         headers: Mapping[str, str],
         body: bytes = b"",
+        service: str = "",
     ) -> Reply:
         """Send one request and read its whole reply.
+
+        Args:
+            stage: what is called, as errors name it.
+            method, url, headers, body: the request.
+            timeout_s: how long all of it may take.
+            service: who must answer, over https, where that is not `stage`.
 
         Raises:
             Unreachable: no connection was made.
@@ -41,18 +61,27 @@ class Transport:
         if timeout_s <= 0:
             raise DeadlineExceeded(f"the time was up before {stage} was called", stage=stage)
         try:
-            return await self._pool.call(method, url, headers, body, timeout_s)
+            sent = {**headers, **self._headers}
+            return await self._pool.call(method, url, sent, body, timeout_s, peer=service or stage)
         except (ConnectError, BrokenConnection, BrokenReply, TimeoutError) as error:
             raise _translated(error, stage, url) from error
 
 
+def transport_for(settings: GatewaySettings) -> Transport:
+    """What these settings ask for. Raises SetupError for a token or an identity that is none."""
+    tokens = read_tokens(settings.service_token)
+    identity = None if settings.identity is None else Identity(settings.identity, GATEWAY)
+    return Transport(settings.max_reply_bytes, token=tokens[0] if tokens else None, identity=identity)
+
+
 def _translated(error: Exception, stage: str, url: str) -> SplitwayError:
     """The client's errors as ours, here and nowhere else."""
-    where = f"{stage} at {url.split('/')[2]}"
+    where = url.split("/")[2]
     if isinstance(error, ConnectError):
-        return Unreachable(f"{where} cannot be reached", stage=stage, retry_after_s=1)
+        why = "" if isinstance(error.__cause__, ConnectionRefusedError) else f": {in_one_line(error)}"
+        return Unreachable(f"{stage} cannot be reached", stage=stage, retry_after_s=1, private=f"{where}{why}")
     if isinstance(error, BrokenConnection):
-        return Unavailable(f"{where} broke off the connection", stage=stage, retry_after_s=1)
+        return Unavailable(f"{stage} broke off the connection", stage=stage, retry_after_s=1, private=where)
     if isinstance(error, BrokenReply):
-        return BadStageAnswer(f"the reply of {where} {error}", stage=stage)
-    return DeadlineExceeded(f"{where} did not answer in time", stage=stage)
+        return BadStageAnswer(f"{stage} sent a broken reply", stage=stage, private=f"{where}: the reply {error}")
+    return DeadlineExceeded(f"{stage} did not answer in time", stage=stage, private=where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -20,6 +21,7 @@ from splitway.errors import (
     TooLarge,
     Unavailable,
     UnsupportedMediaType,
+    printable,
 )
 
 _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
@@ -36,6 +38,15 @@ _ERRORS: dict[int, type[SplitwayError]] = {
     504: DeadlineExceeded,
 }
 _RETRIED_STATUSES = (429, 502, 503, 504)
+_MOST_QUOTED = 300
+_OF_THE_STAGE: dict[type[SplitwayError], str] = {
+    EngineFailed: "could not run its model",
+    BadStageAnswer: "got an answer that makes no sense",
+    Unavailable: "is not ready",
+    Overloaded: "has more work than it can take",
+    DeadlineExceeded: "was not done in time",
+}
+"""What callers are told of a stage's own trouble; its own words for it are not for them."""
 
 
 class Blame(Enum):
@@ -64,24 +75,31 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool) -> Verdi
     """Judge a status other than 200. A stage's refusal keeps its own words; what is unforeseen is nonsense."""
     kind = _ERRORS.get(reply.status)
     try:
-        detail = str(orjson.loads(reply.body)["error"])[:500]
+        said = printable(str(orjson.loads(reply.body)["error"])[:_MOST_QUOTED])
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        kind, detail = None, "with a body that is no error message"
+        kind, said = None, "with a body that is no error message"
     may_retry = reply.status in _RETRIED_STATUSES
     if kind is NotFound:
-        gone = Unavailable(f"{stage} no longer serves what it was asked for: {detail}", stage=stage, retry_after_s=1)
+        what = f"{stage} no longer serves what it was asked for"
+        gone = Unavailable(what, stage=stage, retry_after_s=1, private=said)
         return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
     if kind is None or (kind in _CALLERS_FAULT and not takes_callers_input):
-        error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}: {detail}", stage=stage)
+        error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}", stage=stage, private=said)
         return Verdict(error, may_retry, Blame.FAILED)
-    after = reply.headers.get("retry-after", "")
-    error = kind(detail, stage=stage, retry_after_s=float(after) if after.isdigit() else None)
+    detail = f"{stage} {_OF_THE_STAGE[kind]}" if kind in _OF_THE_STAGE else said
+    wait_s = _retry_after(reply.headers.get("retry-after", ""))
+    error = kind(detail, stage=stage, retry_after_s=wait_s, private=said)
     if reply.status < 500 and reply.status != 429:
         foreign = kind is FeatureSpaceMismatch and not takes_callers_input
         return Verdict(error, may_retry, Blame.NONE, has_moved_on=foreign)
     not_before_s = error.retry_after_s or 0.0
     shed = reply.status in (429, 504) or (reply.status == 503 and error.retry_after_s is not None)
     return Verdict(error, may_retry, Blame.SLOW if shed else Blame.FAILED, not_before_s)
+
+
+def _retry_after(text: str) -> float | None:
+    """How many seconds a stage asks to be left alone; None for what is no such number, or of no use."""
+    return float(text) if re.fullmatch("[0-9]{1,4}", text) else None
 
 
 def judge_error(error: SplitwayError, *, time_is_up: bool, was_given_time: bool) -> Verdict:

@@ -34,25 +34,38 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+_MOST_PRIVATE = 500
+
 
 class SplitwayError(Exception):
     """A failure with a sentence for people and a code for programs.
 
     Args:
-        detail: what was wrong, where, and what to do about it.
+        detail: what was wrong and what to do about it. Of all but offline errors it is what callers are told: it names
+            stages, never machines, paths or what a library had to say.
         stage: the stage it happened in, where one is known.
         retry_after_s: seconds after which another try is worthwhile, where that is known.
+        private: more for whoever runs Splitway, such as a replica's address: in logs, in `/v1/pipeline` and on the
+            command line, never in an answer to a caller.
     """
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str, *, stage: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, detail: str, *, stage: str | None = None, retry_after_s: float | None = None, private: str = ""
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.stage = stage
         self.retry_after_s = retry_after_s
+        self.private = private[:_MOST_PRIVATE]
+
+    @property
+    def in_full(self) -> str:
+        """The detail with what callers are not told."""
+        return f"{self.detail} ({self.private})" if self.private else self.detail
 
 
 class RequestError(SplitwayError):
@@ -130,7 +143,7 @@ class DeadlineExceeded(ServingError):
 
 
 class OfflineError(SplitwayError):
-    """Met while building, checking or starting; printed as one line."""
+    """Met while building, checking or starting; printed as one line, with paths."""
 
     title = "The command cannot go on"
 

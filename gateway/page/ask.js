@@ -1,6 +1,7 @@
 /** Taking a picture, sending it, and showing what comes back. */
 
 import { byId, make } from "./dom.js";
+import { askGateway, focusKey, onKeyChange } from "./key.js";
 import { failure, megabytes, ms, percent } from "./words.js";
 
 const TIMEOUT_MS = 35_000;
@@ -12,6 +13,8 @@ let underWay = null;
 let shownUrl = "";
 /** @type {(reply: object) => void} */
 let onReply = () => {};
+/** The picture that was refused for the key's sake; sent again with another. @type {File|null} */
+let waiting = null;
 
 /**
  * Make the page take pictures.
@@ -38,6 +41,7 @@ export function takePictures(whenReplied) {
     fromTransfer(event.dataTransfer, "What was dropped is no file.");
   });
   document.addEventListener("paste", (event) => fromTransfer(event.clipboardData, "What was pasted is no picture."));
+  onKeyChange((hasKey) => hasKey && waiting && ask(waiting));
   learn();
 }
 
@@ -66,6 +70,7 @@ async function learn() {
     }),
   );
   byId("samples").hidden = about.samples.length === 0;
+  byId("description").hidden = !about.described;
 }
 
 /** @param {string} name @param {string} url */
@@ -95,13 +100,15 @@ async function ask(file) {
   byId("answer").setAttribute("aria-busy", "true");
   const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   try {
-    const response = await fetch("/v1/classify?top_k=5&timeline=true", {
+    const { status, reply, isRefused } = await askGateway("infer", "/v1/classify?top_k=5&timeline=true", {
       method: "POST", body: file, headers: { "content-type": file.type }, signal,
     });
-    const reply = await response.json().catch(() => ({})); // what stands between may answer in another form
     if (mine.signal.aborted) return;
     if (reply.predictions) succeed(reply);
-    else fail({ ...reply, status: response.status }, () => ask(file));
+    else if (isRefused) fail({ code: "unauthorized", ...reply, detail: "" }, () => ask(file)); // the field's words say it
+    else fail({ ...reply, status }, () => ask(file));
+    if (isRefused) focusKey();
+    waiting = isRefused ? file : null;
     onReply(reply);
   } catch (error) {
     if (!mine.signal.aborted) fail({ code: "network", detail: `${error.message}` }, () => ask(file));

@@ -1,6 +1,7 @@
 /** The pipeline as it is now: asked for twice a second, drawn as gateway, stages and replicas. */
 
 import { byId, make, morph } from "./dom.js";
+import { askGateway, onKeyChange } from "./key.js";
 import { address, count, ms, rate } from "./words.js";
 
 const EVERY_MS = 500;
@@ -13,6 +14,7 @@ let seen = null;
 let answeredAt = 0;
 let isSilent = false;
 let timer = 0;
+let turn = 0;
 
 /** Ask again and again, but not while nobody looks. */
 export function watchPipeline() {
@@ -21,21 +23,41 @@ export function watchPipeline() {
     if (document.hidden) byId("fresh").textContent = "Paused while this tab is hidden.";
     else poll();
   });
+  onKeyChange(poll);
   if (!document.hidden) poll();
 }
 
+/** Ask once and draw what comes of it, unless it was asked again meanwhile or nobody looks any more. */
 async function poll() {
   const startedAt = performance.now();
-  try {
-    const response = await fetch("/v1/pipeline", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    const pipeline = await response.json();
-    if (!document.hidden) draw(pipeline);
-  } catch {
-    if (!document.hidden) silent();
-  }
+  const mine = ++turn;
+  const isOver = () => mine !== turn || document.hidden;
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(poll, Math.max(50, EVERY_MS - (performance.now() - startedAt)));
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const { status, reply, isRefused } = await askGateway("metrics", "/v1/pipeline", { cache: "no-store", signal });
+    if (isOver()) return;
+    if (isRefused) return closed(status); // the same would come of every further look
+    if (status !== 200) throw new Error(`status ${status}`);
+    draw(reply);
+  } catch {
+    if (isOver()) return;
+    silent();
+  }
+  timer = setTimeout(poll, Math.max(50, EVERY_MS - (performance.now() - startedAt)));
+}
+
+/** The gateway shows it to others alone: what was drawn goes, until there is another key. @param {number} status */
+function closed(status) {
+  const [state, words] = status === 401
+    ? ["The gateway asks for a key", "The pipeline is shown to whoever gives a key."]
+    : ["Not shown to this key", "To see the pipeline, a key needs the scope metrics."];
+  isSilent = false;
+  seen = null;
+  showState("closed", state);
+  byId("fresh").textContent = words;
+  byId("flow").classList.remove("old");
+  byId("flow").replaceChildren();
 }
 
 /** The gateway does not answer: what is drawn is old, and says so. */

@@ -66,11 +66,13 @@ class Page:
 
     Args:
         settings: where the samples are, and how large a picture may be.
+        described: whether the gateway answers with a description of its interface.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, *, described: bool = True) -> None:
         self._assets = {**dict(_own_files()), **dict(_samples(settings))}
-        self._assets[_ABOUT] = Asset(orjson.dumps(self._about(settings)), _TYPES[".json"])
+        about = self._about(settings) | {"described": described}
+        self._assets[_ABOUT] = Asset(orjson.dumps(about), _TYPES[".json"])
         self._etags = {name: asset.etag for name, asset in self._assets.items()}
 
     def _about(self, settings: GatewaySettings) -> dict[str, object]:

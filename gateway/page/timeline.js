@@ -1,7 +1,7 @@
 /** The last request: its time line by stage and attempt, and its numbers. */
 
 import { breakable, byId, make, spoken } from "./dom.js";
-import { address, end, ms } from "./words.js";
+import { end, ms } from "./words.js";
 
 const PARTS = ["queue", "decode", "compute", "network", "total"];
 
@@ -44,7 +44,7 @@ function hopRow(hop, at, width) {
 /** @param {any} attempt @param {number} at @param {number} width */
 function attemptRow(attempt, at, width) {
   const kind = attempt.is_hedge ? "hedge" : attempt.number > 1 ? "retry" : "call";
-  const name = [make("b", {}, kind), ` ${attempt.number} `, make("code", {}, address(attempt.replica))];
+  const name = [make("b", {}, kind), ` ${attempt.number} `, make("code", {}, `#${attempt.replica}`)];
   return row(`attempt ${kind}`, at, attempt, width, name, `${end(attempt.outcome)}, ${ms(attempt.ms)}`);
 }
 

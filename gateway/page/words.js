@@ -40,6 +40,8 @@ export const end = (outcome) => ENDS[outcome] ?? outcome.replaceAll("_", " ");
  * @type {Object<string, (stage: string, limit: string) => [string, string]>}
  */
 const FAILURES = {
+  unauthorized: () => ["The gateway asks who you are.", "Give your API key above: the picture is then sent again."],
+  forbidden: () => ["Your key does not allow this.", "Give one above that has the scope infer."],
   invalid_input: () => [
     "This picture cannot be read.",
     "Choose another one, or open it in a picture program and save it again as JPEG or PNG.",
@@ -98,4 +100,23 @@ export function failure(problem, limit) {
   ];
   const [what, next] = (FAILURES[problem.code ?? ""] ?? otherwise)(stage, limit);
   return { what, next, detail: problem.detail ?? "" };
+}
+
+/** What a key does not do without a scope. */
+const WITHOUT = { infer: "classify pictures", metrics: "show the pipeline" };
+
+/**
+ * How it stands with the API key.
+ * @param {boolean} hasKey
+ * @param {string|null} wrong what was said of the last key, where it was not taken
+ * @param {string[]} lacking the scopes that the key in use has not
+ * @returns {string}
+ */
+export function keyWords(hasKey, wrong, lacking) {
+  if (hasKey && !lacking.length) return "Your key is in use. This page forgets it when it is closed or loaded again.";
+  if (hasKey) {
+    return lacking.map((scope) => `Your key does not ${WITHOUT[scope]}: it lacks the scope ${scope}.`).join(" ");
+  }
+  if (wrong !== null) return `The gateway does not take this key${wrong ? `: ${wrong}` : ""}.`;
+  return "This gateway asks for a key. Whoever runs it gives you one.";
 }

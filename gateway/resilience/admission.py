@@ -1,13 +1,17 @@
-"""Who may come in: as many as the bottleneck bears, a few who wait a moment, and the rest are turned away at once."""
+"""Who may come in: as many as the bottleneck bears, a few who wait a moment, and the rest are turned away at once.
+
+Callers take turns at the door, so that nobody waits for another's many requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.resilience.fair_queue import FairQueue
 from gateway.resilience.limiter import AdaptiveLimit
 from splitway.errors import Overloaded
 from splitway.wire.deadline import Clock, Deadline
@@ -18,7 +22,8 @@ class AdmissionPolicy:
     """How long the queue at the door may be, and how long anyone stands in it."""
 
     queue_places: int = 128
-    """Enough for a burst; once it is full, the next is turned away at once."""
+    """Enough for a burst; once it is full, the next is turned away at once, or in their stead the last of whoever has
+    most in it."""
     expected_wait_s: float = 1.0
     """Who would wait longer, as fast as the queue moves now, is turned away at once and not after the wait."""
     longest_wait_s: float = 2.0
@@ -62,7 +67,7 @@ class Admission:
         self._policy = policy
         self._clock = clock
         self._on_wait = on_wait
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
         self._interval_s = 0.0
         self._intervals = 0
         self._measured_s = 0.0
@@ -72,45 +77,58 @@ class Admission:
     def queued(self) -> int:
         return len(self._queue)
 
-    async def enter(self, deadline: Deadline) -> None:
+    async def enter(self, deadline: Deadline, caller: str = "") -> None:
         """Take one of the places inside; whoever has one gives it back by `leave`.
+
+        Args:
+            deadline: how long it may take.
+            caller: who takes turns with the others.
 
         Raises:
             Overloaded: inside and queue are full, or no place became free soon enough.
         """
         if self._queue or self.in_flight >= self.limit.limit:
             came_s = self._clock()
-            await self._stand_in_queue(deadline)
+            await self._stand_in_queue(deadline, caller)
             self._on_wait(self._clock() - came_s)
         else:
             self.in_flight += 1
             self._on_wait(0.0)
 
-    async def _stand_in_queue(self, deadline: Deadline) -> None:
+    async def _stand_in_queue(self, deadline: Deadline, caller: str) -> None:
         """Wait until somebody who leaves hands on the place."""
-        if len(self._queue) >= self._policy.queue_places:
-            raise self._turn_away(Turned.FULL)
         left_s = max(0.0, deadline.remaining_s)
         is_known = self._measured_s >= self._policy.known_after_s
-        if is_known and self._interval_s * len(self._queue) > min(self._policy.expected_wait_s, left_s):
+        if is_known and self._interval_s * self._queue.ahead(caller) > min(self._policy.expected_wait_s, left_s):
             raise self._turn_away(Turned.TOO_LONG)
+        if len(self._queue) >= self._policy.queue_places:
+            self._make_room(caller)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(place)
+        self._queue.put(caller, place)
         try:
             async with asyncio.timeout(min(self._policy.longest_wait_s, left_s)):
                 await place
         except BaseException as error:
-            self._give_up(place)
+            self._give_up(caller, place)
             if isinstance(error, TimeoutError):
                 raise self._turn_away(Turned.WAITED) from None
             raise
 
-    def _give_up(self, place: asyncio.Future[None]) -> None:
+    def _make_room(self, caller: str) -> None:
+        """Turn away the last of whoever has most in the queue. Raises Overloaded where that is this caller."""
+        last = self._queue.pop_last_of_longest(than=caller)
+        if last is None:
+            raise self._turn_away(Turned.FULL)
+        if not last.done():
+            last.set_exception(self._turn_away(Turned.FULL))
+
+    def _give_up(self, caller: str, place: asyncio.Future[None]) -> None:
         """Leave the queue; a place that was handed over in the same moment goes to the next."""
         if place.done() and not place.cancelled():
-            self.leave()
-        elif place in self._queue:
-            self._queue.remove(place)
+            if place.exception() is None:
+                self.leave()
+        else:
+            self._queue.discard(caller, place)
 
     def _turn_away(self, why: Turned) -> Overloaded:
         self.turned_away[why] += 1
@@ -124,7 +142,7 @@ class Admission:
         self.in_flight -= 1
         self._measure_interval()
         while self._queue and self.in_flight < self.limit.limit:
-            place = self._queue.popleft()
+            place = self._queue.pop()
             if not place.done():
                 self.in_flight += 1
                 place.set_result(None)

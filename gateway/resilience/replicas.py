@@ -30,6 +30,13 @@ class ReplicaState(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+_IN_WORDS = {
+    ReplicaState.UNKNOWN: "not asked yet",
+    ReplicaState.NOT_READY: "not ready",
+    ReplicaState.UNREACHABLE: "cannot be reached",
+}
+
+
 @dataclass(frozen=True)
 class BalancePolicy:
     """How replicas are weighed."""
@@ -55,6 +62,7 @@ class Replica:
 
     Args:
         url: where it is.
+        number: from 1, in the order in which the stage's replicas were found; callers are told this, not where it is.
         breaker: what keeps calls from it.
         policy: how it is weighed.
         clock: monotonic seconds.
@@ -62,12 +70,20 @@ class Replica:
     """
 
     def __init__(
-        self, url: str, breaker: CircuitBreaker, policy: BalancePolicy, clock: Clock, on_change: Callable[[], None]
+        self,
+        url: str,
+        number: int,
+        breaker: CircuitBreaker,
+        policy: BalancePolicy,
+        clock: Clock,
+        on_change: Callable[[], None],
     ) -> None:
         self.url = url
+        self.number = number
         self.breaker = breaker
         self.state = ReplicaState.UNKNOWN
         self.reason = "has not been asked yet"
+        """Why it is not ready, with addresses and in its own words: for whoever runs Splitway."""
         self.models: Mapping[Offer, ServedModel] = {}
         """What it can be asked for, as it said last."""
         self.in_flight = 0
@@ -185,6 +201,7 @@ class ReplicaSet:
         self._on_gone = on_gone
         self._forced = forced
         self._replicas: dict[str, Replica] = {}
+        self._found = 0
         self.changes = 0
         """How often there was a change in who is ready or in what is served."""
         self.update(urls)
@@ -212,7 +229,8 @@ class ReplicaSet:
         )
         if self._forced is not None:
             breaker.force(self._forced)
-        return Replica(url, breaker, self._policy, self._clock, self._changed)
+        self._found += 1
+        return Replica(url, self._found, breaker, self._policy, self._clock, self._changed)
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -266,10 +284,12 @@ class ReplicaSet:
         return bool(others) and seconds > max(self._policy.slow_floor_s, self._policy.slow_factor * min(others))
 
     def why_not_ready(self) -> str | None:
-        """Return None if a replica is ready, else what is wrong with each."""
+        """Return None if a replica is ready, else how many there are in which state, as callers may know it."""
         if self.ready:
             return None
-        return "; ".join(f"{r.url} {r.reason}" for r in self._replicas.values()) or "there is no replica"
+        states = Counter(replica.state for replica in self._replicas.values())
+        found = [f"{states[state]} {words}" for state, words in _IN_WORDS.items() if states[state]]
+        return ", ".join(found) or "there is none"
 
     def retry_after_s(self) -> float:
         """When a refused call may be worth repeating: the soonest that a breaker tries again, or a second."""

@@ -162,8 +162,11 @@ class Rollout:
                 current one gets none.
 
         Raises:
-            InvalidInput: the request names a release that there is not, or no head where it must.
+            InvalidInput: the request names a release or a side that there is not, or no head where it must.
         """
+        side = headers.get(CANARY_HEADER)
+        if side not in (None, "always", "never"):
+            raise InvalidInput(f"{CANARY_HEADER} must be always or never, not {side[:40]!r}")
         current = self.current
         named = headers.get(RELEASE_HEADER)
         if named is not None:
@@ -172,7 +175,7 @@ class Rollout:
                 raise InvalidInput(f"there is no release {named[:80]!r}; the releases are: {known}")
             pins = self._pins[named]
             return Choice(Part.NAMED, pins, on_trial=pins is not current.pins, counts=False)
-        canary, counts = self.canary, CANARY_HEADER not in headers
+        canary, counts = self.canary, side is None
         if canary is not None and self._is_on_its_side(canary, headers):
             pins = self._pins[canary.release]
             if pins is not current.pins and self._serves(pins, wanted(current.pins)):
@@ -180,11 +183,9 @@ class Rollout:
         return replace(current, counts=counts)
 
     def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
-        forced = headers.get(CANARY_HEADER)
-        if forced not in (None, "always", "never"):
-            raise InvalidInput(f"{CANARY_HEADER} must be always or never, not {forced[:40]!r}")
-        if forced is not None:
-            return forced == "always"
+        side = headers.get(CANARY_HEADER)
+        if side is not None:
+            return side == "always"
         return in_share(canary.percent, canary.release, headers.get(KEY_HEADER), self._chance)
 
     def shadow_of(self, choice: Choice, heads: Iterable[str]) -> Choice | None:

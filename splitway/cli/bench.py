@@ -15,6 +15,7 @@ import httpx
 
 from splitway.cli.classify import classify_files, headers_for
 from splitway.cli.console import Steps
+from splitway.cli.credentials import gateway_headers
 from splitway.cli.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
 
@@ -102,8 +103,8 @@ def _try(files: Sequence[Path], url: str) -> None:
 
 
 def client_of(url: str) -> httpx.Client:
-    """Return a client of the gateway there."""
-    return httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+    """Return a client of the gateway there, which shows it our key. Raises SetupError for a key that cannot be sent."""
+    return httpx.Client(base_url=url, timeout=_TIMEOUT_S, headers=gateway_headers(), trust_env=False)
 
 
 def ask(client: httpx.Client, picture: Picture) -> tuple[httpx.Response, float]:

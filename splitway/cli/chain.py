@@ -6,10 +6,14 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest, version_folders
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR, HEAD, Manifest
+
+if TYPE_CHECKING:
+    from splitway.security.signing import TrustedKeys
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,12 @@ class Chain:
             raise SetupError(f"there are several heads, {', '.join(self.heads)}: name those that are to answer")
         return next(iter(self.heads))
 
-    def load(self, heads: Iterable[str]) -> tuple[Bundle, list[Bundle], list[Bundle]]:
-        """Read extractor, bodies and these heads, and check every hash. Raises BundleError."""
+    def load(self, heads: Iterable[str], keys: TrustedKeys | None = None) -> tuple[Bundle, list[Bundle], list[Bundle]]:
+        """Read extractor, bodies and these heads; check every hash, and signature for keys. Raises BundleError."""
         return (
-            load_bundle(self.extractor.folder, role="extractor"),
-            [load_bundle(body.folder, role="body") for body in self.bodies],
-            [load_bundle(self.heads[name].folder, role="head") for name in heads],
+            load_bundle(self.extractor.folder, role="extractor", keys=keys),
+            [load_bundle(body.folder, role="body", keys=keys) for body in self.bodies],
+            [load_bundle(self.heads[name].folder, role="head", keys=keys) for name in heads],
         )
 
 

@@ -13,6 +13,7 @@ import httpx
 from rich.table import Table
 
 from splitway.cli.console import ERR, OUT
+from splitway.cli.credentials import gateway_headers, refusal
 from splitway.errors import SetupError
 
 ALL_HEADS = "*"
@@ -50,9 +51,13 @@ def parse_heads(option: str | None) -> list[str]:
 
 
 def classify_files(files: list[Path], url: str, top_k: int, heads: Sequence[str] = ()) -> list[Result]:
-    """Send each file in turn, for the gateway's one head or for these. Raises SetupError if nobody answers at all."""
+    """Send each file in turn, for the gateway's one head or for these.
+
+    Raises:
+        SetupError: nobody answers at all, or nobody answers this caller.
+    """
     asked = {"top_k": str(top_k), **({"heads": ",".join(heads)} if heads else {})}
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=_TIMEOUT_S, headers=gateway_headers(), trust_env=False) as client:
         return [_classify(client, file, asked) for file in files]
 
 
@@ -67,6 +72,8 @@ def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str]) -> Res
         raise SetupError(f"no gateway answers at {client.base_url}; start one with: splitway up") from error
     except httpx.TransportError as error:
         return Result(file, error=f"no answer: {error}")
+    if (refused := refusal(reply, str(client.base_url).rstrip("/"), "infer")) is not None:
+        raise SetupError(str(refused))
     return _read(file, reply)
 
 

@@ -18,6 +18,7 @@ from splitway.runtime.classes import best_classes
 from splitway.runtime.engine import Arrays
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
+from splitway.runtime.trust import trusted_keys
 from splitway.wire.environment import read_environment
 
 
@@ -35,9 +36,10 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
     """
     chain = find_chain(models)
     chosen = _chosen(chain, heads)
-    extractor, bodies, tops = chain.load(chosen)
+    settings = read_environment(StageSettings)
+    extractor, bodies, tops = chain.load(chosen, trusted_keys(settings))
     with tensorflow_hushed():
-        loaded = InProcessChain(extractor, bodies, tops, read_environment(StageSettings))
+        loaded = InProcessChain(extractor, bodies, tops, settings)
     speaker = _Speaker(loaded, {top.manifest.name: top for top in tops}, top_k, by_head=bool(heads))
     return [_classify(speaker, file) for file in files]
 
@@ -68,7 +70,7 @@ def _classify(speaker: _Speaker, file: Path) -> Result:
     try:
         return Result(file, reply=speaker.reply(picture))
     except (RequestError, ServingError) as error:
-        return Result(file, error=error.detail)
+        return Result(file, error=error.in_full)
 
 
 class _Speaker:

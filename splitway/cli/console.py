@@ -25,7 +25,7 @@ BAR_WIDTH = 20
 
 def fail(error: SplitwayError) -> typer.Exit:
     """Print the error as one line and return the exit that ends the command."""
-    ERR.print(f"splitway: {error.detail}", style="red", markup=False)
+    ERR.print(f"splitway: {error.in_full}", style="red", markup=False)
     return typer.Exit(1)
 
 

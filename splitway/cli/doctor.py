@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 from rich.text import Text
 
 from splitway import __version__
-from splitway.cli.checks import bundles, docker, engines, machine, packages, ports, running, variables
+from splitway.cli.checks import access, bundles, docker, engines, machine, packages, ports, running, variables
 from splitway.cli.checks.facts import Facts
 from splitway.cli.checks.result import LEVELS, Level, Result, many, problem
 from splitway.cli.console import ERR, OUT
@@ -77,6 +79,10 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         "replicas": lambda: running.replicas(facts.heard),
         "versions": lambda: running.versions(facts.heard, __version__),
         "clocks": lambda: running.clocks(facts.heard),
+        "access": lambda: access.access(facts.heard),
+        "API key": lambda: access.api_key(facts.heard.look.url, os.environ),
+        "keys": lambda: access.keys(os.environ, datetime.now(UTC)),
+        "identity": lambda: access.identity(os.environ, datetime.now(UTC)),
         "settings": lambda: _settings(options),
         "traces": lambda: packages.tracing(os.environ, _installed),
         "Docker": docker.docker,
@@ -126,7 +132,8 @@ def _memory(facts: Facts) -> Result | None:
 
 
 def _port(facts: Facts, number: int, stage: str) -> Result:
-    return ports.port(ports.read_port(number, stage), pipeline_runs=facts.is_up)
+    is_ours = number in {urlsplit(place.url).port for place in facts.alive}
+    return ports.port(ports.read_port(number, stage, is_ours=is_ours), pipeline_runs=facts.is_up)
 
 
 def _settings(options: Sequence[str]) -> Iterator[Result]:

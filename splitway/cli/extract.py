@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 
 from splitway.cli.console import Steps
+from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.manifest import IMAGE
 from splitway.runtime.engine import Arrays
@@ -90,7 +91,7 @@ def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extract
     """
     batches = [files[start : start + _ROWS] for start in range(0, len(files), _ROWS)]
     found: list[_Batch] = []
-    with httpx.Client(timeout=_TIMEOUT_S + 5, trust_env=False) as client:
+    with stage_client(_TIMEOUT_S + 5) as client:
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             for batch in pool.map(partial(_features, client, hops), batches):
@@ -160,28 +161,41 @@ def _through(client: httpx.Client, hops: Sequence[Hop], image: Tensor) -> tuple[
 
 
 def _infer(client: httpx.Client, hop: Hop, tensors: tuple[Tensor, ...]) -> InferResponse:
-    """Ask one stage, again where it is overloaded. Raises InvalidInput if it refuses these tensors, SetupError."""
+    """Ask one stage. Raises InvalidInput if it refuses these tensors, SetupError."""
     body, length = build_request(InferRequest(tensors, parameters={"binary_data_output": True}))
     headers = {HEADER_LENGTH: length, TIMEOUT_HEADER: f"{_TIMEOUT_S * 1000:.0f}"}
-    url = f"{hop.url.rstrip('/')}/v2/models/{hop.model}/infer"
     try:
-        reply = client.post(url, content=body, headers=headers)
-        for _ in range(_TRIES - 1):
-            if reply.status_code not in _LATER:
-                break
-            time.sleep(_PAUSE_S)
-            reply = client.post(url, content=body, headers=headers)
-    except httpx.ConnectError as error:
-        raise SetupError(
-            f"no {hop.model} answers at {hop.url}; start one with: splitway up, or name another address"
-        ) from error
+        reply = _sent(client, hop, body, headers)
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise SetupError(f"{hop.model} at {hop.url} does not answer: {error or type(error).__name__}") from error
+        raise _no_answer(hop, error) from error
     if reply.status_code == 200:
         return parse_response(reply.content, reply.headers.get(HEADER_LENGTH))
     if reply.status_code in (400, 413, 415, 422):
         raise InvalidInput(_reason(reply))
-    raise SetupError(f"{hop.model} at {hop.url} answered {reply.status_code}: {_reason(reply)}")
+    do = f"; {advice}" if (advice := refused(reply)) else ""
+    raise SetupError(f"{hop.model} at {hop.url} answered {reply.status_code}: {_reason(reply)}{do}")
+
+
+def _sent(client: httpx.Client, hop: Hop, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    """Ask, and again where the stage is overloaded."""
+    url = f"{hop.url.rstrip('/')}/v2/models/{hop.model}/infer"
+    request = partial(client.post, url, content=body, headers=headers, extensions=only_to(hop.model, hop.url))
+    reply = request()
+    for _ in range(_TRIES - 1):
+        if reply.status_code not in _LATER:
+            break
+        time.sleep(_PAUSE_S)
+        reply = request()
+    return reply
+
+
+def _no_answer(hop: Hop, error: httpx.TransportError | httpx.InvalidURL) -> SetupError:
+    if hop.url.startswith("https:"):
+        do = f"if it answers its gateway alone, {IDENTITY} must name the folder of the gateway's certificate"
+        return SetupError(f"{hop.model} at {hop.url} does not answer: {error or type(error).__name__}; {do}")
+    if isinstance(error, httpx.ConnectError):
+        return SetupError(f"no {hop.model} answers at {hop.url}; start one with: splitway up, or name another address")
+    return SetupError(f"{hop.model} at {hop.url} does not answer: {error or type(error).__name__}")
 
 
 def _reason(reply: httpx.Response) -> str:

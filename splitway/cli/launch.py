@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from splitway.cli.certs import certificates_in
 from splitway.cli.chain import bodies_of
 from splitway.cli.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE
 from splitway.cli.serve import bind
@@ -64,6 +65,8 @@ class LaunchPlan:
     environment: Mapping[str, str] | None = None
     """Added to every process's environment."""
     run_file: Path | None = RUN_FILE
+    certs: Path | None = None
+    """Folder of the services' certificates, which are made or renewed as needed; None for plain HTTP between them."""
 
 
 class LocalPipeline:
@@ -104,6 +107,7 @@ class LocalPipeline:
             raise SetupError(
                 f"there is no stage {', '.join(unknown)} to start; {plan.models} makes {', '.join(self.stages)}"
             )
+        self.renew_certificates()
         listeners = {GATEWAY: [bind(plan.host, plan.port)]}
         try:
             for stage in self.stages:
@@ -128,6 +132,9 @@ class LocalPipeline:
         own = {"SPLITWAY_RELEASES": str(models / FILE), **os.environ, **(self._plan.environment or {})}
         own["SPLITWAY_MODELS"] = str(models)
         own.pop("SPLITWAY_METRICS_PORT", None)  # one port for all of them; here each answers on its own
+        own.pop("SPLITWAY_IDENTITY", None)  # each has one of its own, or none has
+        if self._plan.certs is not None:
+            own["SPLITWAY_IDENTITY"] = str(self._plan.certs / stage)
         if stage == GATEWAY:
             urls = {each: ",".join(process.url for process in self.of(each)) for each in self.stages}
             own |= {f"SPLITWAY_{end.upper()}": urls.pop(end) for end in (EXTRACTOR, HEADS)}
@@ -153,7 +160,14 @@ class LocalPipeline:
         pump.start()
         host, port = listener.getsockname()[:2]
         reachable = "127.0.0.1" if host == _EVERYWHERE else f"[{host}]" if ":" in host else host
-        return Process(stage, name, f"http://{reachable}:{port}", popen, pump)
+        scheme = "http" if self._plan.certs is None or stage == GATEWAY else "https"
+        return Process(stage, name, f"{scheme}://{reachable}:{port}", popen, pump)
+
+    def renew_certificates(self) -> list[str]:
+        """Make the services' certificates, or renew what is due; return whose. Does nothing without certificates."""
+        if self._plan.certs is None:
+            return []
+        return certificates_in(self._plan.certs).renew([GATEWAY, *self.stages])
 
     def _pump(self, name: str, popen: subprocess.Popen[str]) -> None:
         assert popen.stdout is not None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitway import __version__
-from splitway.cli import keys_app, observe_app, release_app, train_head_app
+from splitway.cli import certs_app, keys_app, observe_app, release_app, sign_app, train_head_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(release_app.app)
 app.add_typer(keys_app.app)
+app.add_typer(certs_app.app)
 app.command()(train_head_app.train_head)
 app.command()(observe_app.top)
 app.command()(observe_app.doctor)
@@ -155,24 +156,8 @@ def split(
         command.split(model, options, force=force, say=steps.say)
 
 
-@app.command()
-def verify(
-    models: Annotated[Path, typer.Argument(help="Folder of the bundles.")] = Path("models"),
-    samples: Samples = None,
-    version: Annotated[str | None, typer.Option(help="Version to verify; the highest if not given.")] = None,
-    allow_legacy: AllowLegacy = False,
-    custom_objects: CustomObjects = None,
-) -> None:
-    """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
-
-    Writes the largest differences into both manifests; fails, and changes nothing, if they are over the tolerance.
-    """
-    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli import build as command
-        from splitway.cli.source import SourceOptions
-
-        allowed = SourceOptions(allow_legacy, custom_objects)
-        command.verify(models, _default_samples(samples), version, allowed, say=steps.say)
+app.command()(sign_app.verify)
+app.command()(sign_app.sign)
 
 
 @app.command()
@@ -199,16 +184,22 @@ def up(
     host: Annotated[str, typer.Option(help="Address of the gateway.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 8080,
     replicas: Annotated[list[str] | None, typer.Option(help="STAGE=N processes of a stage; may be repeated.")] = None,
+    mtls: Annotated[
+        bool, typer.Option("--mtls", help="TLS between gateway and stages, each with a certificate of its own.")
+    ] = False,
+    certs: Annotated[
+        Path, typer.Option(help="With --mtls: folder of the certificates, made and renewed as needed.")
+    ] = Path(".splitway/certs"),
 ) -> None:
     """Start the whole pipeline as local processes and stay until Ctrl-C.
 
-    Example: splitway up --replicas feature_extractor=2
+    Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
     """
     with one_line_errors():
         from splitway.cli import launch
         from splitway.cli.up import up as command
 
-        command(models, host, port, launch.parse_replicas(replicas or []))
+        command(models, host, port, launch.parse_replicas(replicas or []), certs=certs if mtls else None)
 
 
 @app.command()
@@ -240,6 +231,9 @@ def classify(
     """Send pictures to a running gateway and print their labels. Ends with 1 if any could not be classified.
 
     With --in-process the same bundles give the same predictions, bit for bit, in this process.
+
+    A gateway that asks for a key is shown SPLITWAY_API_KEY, or what stands in the file SPLITWAY_API_KEY_FILE; there is
+    no option for it, as everybody on a machine can read its command lines.
 
     Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
@@ -290,6 +284,8 @@ def bench(
     Examples: splitway bench --clients 4; splitway bench --explain cat.jpg; splitway bench --explain --json | jq .says
 
     Each request costs its client a millisecond of the same processors: to find limits take wrk, make load or bench.
+
+    A gateway that asks for a key is shown SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE, as by splitway classify.
     """
     with one_line_errors():
         from splitway.cli import bench_report as report

@@ -30,6 +30,9 @@ def top(
     The counts are the gateway's own since its start. Where nobody answers it says so and goes on trying. In a pipe it
     prints a line per look; with --json it prints what the gateway says at /v1/pipeline, with the time and the address.
 
+    A gateway that asks for a key is shown SPLITWAY_API_KEY, or what stands in the file SPLITWAY_API_KEY_FILE; there is
+    no option for it, as everybody on a machine can read its command lines.
+
     Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log
 
     More: splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
@@ -51,7 +54,8 @@ def doctor(
 
     Looks at Python and the packages, the bundles (hashes, feature spaces, releases) and whether their engines run them,
     ports, memory, cores, disk, the SPLITWAY_* variables as they are set here, and the pipeline that runs: who answers,
-    in which version, by which clock. Changes nothing. Ends with 1 if something is broken, with 0 if there are warnings.
+    in which version, by which clock, and whether strangers are asked for a key. Changes nothing. Ends with 1 if
+    something is broken, with 0 if there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
 
     Examples: splitway doctor; splitway doctor --models /srv/models; splitway doctor --url http://gateway:8080
 

@@ -21,12 +21,16 @@ from types import FrameType
 import uvicorn
 
 from splitway.errors import SetupError
+from splitway.security.authority import GATEWAY
 from splitway.security.settings import SecuritySettings
+from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
 from splitway.wire.environment import read_environment
+from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from splitway.wire.hosts import HostCheck, IsTaken, host_rule
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.short_way import FrontedApp
+from splitway.wire.tls_server import TlsServer
 
 APPS = {
     "gateway": "gateway.app:create_app",
@@ -71,6 +75,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     listeners = [listener, *_metrics_listener(name[0], settings.metrics_port)]
     config = uvicorn.Config(
         app,
+        http=guarded_protocol(_connection_limits(settings), app.state.refuse),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -82,14 +87,31 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
-    print(f"{stage} listens on http://{name[0]}:{name[1]}", flush=True)
+    identity = _own_identity(stage, settings)
+    print(f"{stage} listens on {'http' if identity is None else 'https'}://{name[0]}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
-    server = _Server(config, lifecycle, drain_s)
+    server = _Server(config, lifecycle, drain_s, identity)
     server.run(sockets=listeners)
     if lifecycle.failure is not None:
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _connection_limits(settings: SecuritySettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        header_timeout_s=settings.header_timeout_ms / 1000,
+        body_timeout_s=settings.body_timeout_ms / 1000,
+        answer_timeout_s=settings.answer_timeout_ms / 1000,
+        max_header_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        per_address=settings.connections_per_address,
+    )
+
+
+def _own_identity(stage: str, settings: SecuritySettings) -> Identity | None:
+    """What a stage listens with; the gateway, whom everybody calls, has its own to call stages with."""
+    return None if settings.identity is None or stage == GATEWAY else Identity(settings.identity, stage)
 
 
 def _metrics_listener(host: str, port: int) -> list[socket.socket]:
@@ -140,11 +162,11 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-class _Server(uvicorn.Server):
+class _Server(TlsServer):
     """uvicorn, draining in two steps and ending with 0 where it was asked to end."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float, identity: Identity | None) -> None:
+        super().__init__(config, identity)
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._drain_until_s: float | None = None

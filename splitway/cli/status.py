@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from splitway.cli.credentials import Refusal, refusal
 from splitway.errors import first_line, printable
 from splitway.telemetry.outcome import CALLERS, CANCELLED, OK
 
@@ -113,6 +114,7 @@ class Look:
         answer: what was said, word for word.
         status: the same, read.
         trouble: a sentence instead of the two.
+        refused: the same, where it is about who asks.
     """
 
     url: str
@@ -121,6 +123,7 @@ class Look:
     answer: Mapping[str, Any]
     status: PipelineStatus | None = None
     trouble: str | None = None
+    refused: Refusal | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -135,6 +138,8 @@ class Look:
 
 def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Look:
     """Make a look of an answer, whatever it holds."""
+    if (refused := refusal(reply, url, "metrics")) is not None:
+        return Look(url, at, at_s, {}, trouble=f"{refused}", refused=refused)
     try:
         answer = _readable(reply.raise_for_status().json())
         return Look(url, at, at_s, answer, PipelineStatus.model_validate(answer))

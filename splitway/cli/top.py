@@ -14,6 +14,7 @@ import httpx
 from rich.console import Console
 
 from splitway.cli.console import OUT
+from splitway.cli.credentials import gateway_headers
 from splitway.cli.places import local_url, named_url
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_screen import Screen
@@ -47,7 +48,7 @@ def top(options: TopOptions) -> int:
     """Show the pipeline until told to stop; return the exit code.
 
     Raises:
-        SetupError: the address is none.
+        SetupError: the address is none, or the key cannot be sent.
     """
     url = named_url(options.url)
     if options.once:
@@ -98,7 +99,7 @@ async def _watch(url: str | None, interval_s: float, show: Show) -> None:
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+    return httpx.AsyncClient(timeout=TIMEOUT_S, headers=gateway_headers(), trust_env=False)
 
 
 async def _look(client: httpx.AsyncClient, url: str | None) -> Look:

@@ -67,7 +67,7 @@ def latencies(recent: Recent) -> str:
 
 def address(url: str) -> str:
     """A replica's address without what all of them begin with."""
-    return url.removeprefix("http://")
+    return url.removeprefix("http://").removeprefix("https://")
 
 
 def state(replica: Replica) -> str:

@@ -37,6 +37,9 @@ def train_head(
     comes out. Prints the accuracy on pictures that were held out, proves the head in LiteRT, and writes its bundle; a
     pipeline that runs takes it up by itself.
 
+    Stages that answer their gateway alone are shown the token in SPLITWAY_SERVICE_TOKEN (or its _FILE), and the
+    gateway's certificate where SPLITWAY_IDENTITY names its folder: .splitway/certs/gateway after splitway up --mtls.
+
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:

@@ -25,6 +25,7 @@ from splitway.telemetry.lines import Lines
 _COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
 _BODY_COLOUR = "yellow"
 _WATCH_S = 0.2
+_RENEW_S = 600.0
 
 
 class _Output:
@@ -74,15 +75,21 @@ class _StopSignal:
         return self._asked.wait(timeout_s)
 
 
-def up(models: Path, host: str, port: int, replicas: Mapping[str, int]) -> None:
+def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs: Path | None = None) -> None:
     """Start everything, stay until told to stop, stop everything.
+
+    Args:
+        models: folder of the bundles.
+        host, port: where the gateway listens.
+        replicas: processes of a stage.
+        certs: folder of certificates with which gateway and stages know each other; None for plain HTTP between them.
 
     Raises:
         SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
     """
     stop, output = _StopSignal(), _Output()
     readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
-    plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ)
+    plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ, certs=certs)
     try:
         with LocalPipeline(plan, output.of_process) as pipeline:
             seconds = _wait_ready(pipeline, stop)
@@ -112,15 +119,30 @@ def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
 
 
 def _watch(pipeline: LocalPipeline, stop: _StopSignal, output: _Output) -> None:
-    """Say when a replica ends; go on while the gateway lives."""
+    """Say when a replica ends, renew certificates; go on while the gateway lives."""
     ended: set[str] = set()
+    renew_at_s = time.monotonic() + _RENEW_S
     while not stop.wait(_WATCH_S):
+        if time.monotonic() >= renew_at_s:
+            renew_at_s += _RENEW_S
+            _renew(pipeline, output)
         for process in pipeline.processes:
             if process.exit_code is not None and process.name not in ended:
                 ended.add(process.name)
                 output.of_process(process.name, f"ended with {process.exit_code}")
         if pipeline.gateway.exit_code is not None:
             raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
+
+
+def _renew(pipeline: LocalPipeline, output: _Output) -> None:
+    """Renew what is due. What stands in the way of that ends nothing that runs."""
+    try:
+        renewed = pipeline.renew_certificates()
+    except SetupError as error:
+        output.say(f"certificates are not renewed: {escape(error.detail)}", style="yellow")
+    else:
+        if renewed:
+            output.say(f"new certificates: {', '.join(renewed)}")
 
 
 @contextmanager

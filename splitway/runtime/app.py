@@ -13,6 +13,7 @@ from starlette.responses import Response
 from splitway import __version__
 from splitway.errors import SetupError, SplitwayError
 from splitway.manifest import Role
+from splitway.runtime import stage_docs
 from splitway.runtime.administrators import Administrators
 from splitway.runtime.catalog import Scope
 from splitway.runtime.inventory import inventory_router
@@ -27,6 +28,12 @@ from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.short_way import OPENAPI, FrontedApp, ShortWay
 from splitway.wire.v2_json import EXTENSIONS
 from splitway.wire.v2_rest import json_response, models_router, v2_error
+
+
+def _refuse(error: SplitwayError, _: int) -> tuple[str, bytes]:
+    """The media type and the body of an answer to what never became a request."""
+    answer = v2_error(error)
+    return str(answer.media_type), bytes(answer.body)
 
 
 def _render(_: Request, error: SplitwayError) -> Response:
@@ -76,7 +83,8 @@ def create_stage_app(
         openapi_url=None if exposed else OPENAPI,
     )
     app.state.lifecycle = repository.lifecycle
-    app.state.render = _render
+    app.state.render, app.state.refuse = _render, _refuse
+    app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
     registry = repository.telemetry.metrics.registry
     install_error_handlers(app, _render)
     app.front = ShortWay(app.layers, repository.routes, _render)
@@ -87,7 +95,8 @@ def create_stage_app(
     if tokens := read_tokens(settings.service_token):
         app.front = ServiceToken(app.front, tokens, _render)
     if settings.metrics_port:
-        app.front = MetricsPort(app.front, settings.metrics_port, registry, repository.lifecycle.why_not_ready)
+        lifecycle = repository.lifecycle
+        app.front = MetricsPort(app.front, settings.metrics_port, registry, lambda: lifecycle.not_ready_because)
     return app
 
 
@@ -116,5 +125,5 @@ def _add_health(app: FastAPI, repository: Repository) -> None:
         reason = repository.lifecycle.not_ready_because
         return json_response({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
-    for path, endpoint in (("/livez", livez), ("/readyz", readyz)):
-        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=["health"])
+    for path, endpoint, docs in (("/livez", livez, stage_docs.LIVEZ), ("/readyz", readyz, stage_docs.READYZ)):
+        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=[stage_docs.HEALTH], **docs)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.errors import EngineFailed, SplitwayError
+from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.runtime.engine import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
@@ -136,7 +136,7 @@ def _ours(error: Exception) -> SplitwayError:
     if isinstance(error, SplitwayError):
         return error
     _log.error("the model failed", exc_info=error)
-    return EngineFailed(f"the model failed: {error}")
+    return EngineFailed("the model failed", private=f"{type(error).__name__}: {first_line(error)}")
 
 
 def _join(parts: list[Arrays]) -> Arrays:

@@ -8,13 +8,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from splitway.bundle import MANIFEST, read_manifest, version_folders
+from splitway.bundle import read_manifest, read_manifest_bytes, version_folders
 from splitway.errors import BundleError
-from splitway.manifest import EXTRACTOR, NAME, Role
+from splitway.manifest import BODY, EXTRACTOR, NAME, Role
 from splitway.releases import read_releases
 
+if TYPE_CHECKING:
+    from splitway.security.signing import TrustedKeys
+
 _NAME = re.compile(NAME)
+_OTHER_ROLES = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+")
 Versions = Mapping[str, "Found"]
 """By number."""
 
@@ -26,6 +31,8 @@ class Scope:
     name: str
     role: Role
     every_name: bool = False
+    keys: TrustedKeys | None = None
+    """One of them must have signed a bundle; None where bundles need no signature."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def look(models: Path, scope: Scope, known: Iterable[str] = ()) -> dict[str, dic
     """
     names = {scope.name, *known}
     if scope.every_name:
-        names |= {path.name for path in models.iterdir() if _NAME.fullmatch(path.name) and _has_role(path, scope.role)}
+        names |= {path.name for path in models.iterdir() if _NAME.fullmatch(path.name) and _is_in(path, scope)}
     else:
         models.stat()  # or a volume that is away for a moment looks like one without bundles
     return {name: _versions(models / name) for name in names}
@@ -84,19 +91,25 @@ def _versions(folder: Path) -> dict[str, Found]:
     return {path.name: Found(path, _digest(path), _files(path)) for path in version_folders(folder)}
 
 
-def _has_role(folder: Path, role: Role) -> bool:
-    """Whether the newest bundle whose manifest can be read has this role."""
+def _is_in(folder: Path, scope: Scope) -> bool:
+    """Whether the newest bundle whose manifest can be read has the scope's role.
+
+    Where keys are set and none of them has signed any, what role they have is not looked up: they are taken for heads,
+    so that somebody is told why they are not served, unless their name says that they are something else.
+    """
+    read = False
     with contextlib.suppress(OSError):
         for version in version_folders(folder):
+            read = True
             with contextlib.suppress(BundleError):
-                return read_manifest(version).role == role
-    return False
+                return read_manifest(version, scope.keys).role == scope.role
+    return read and scope.keys is not None and _OTHER_ROLES.fullmatch(folder.name) is None
 
 
 def _digest(folder: Path) -> str:
     try:
-        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(read_manifest_bytes(folder)).hexdigest()
+    except BundleError:
         return ""
 
 

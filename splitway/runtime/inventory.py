@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from splitway.errors import InvalidInput, NotFound
 from splitway.manifest import describe
+from splitway.runtime import stage_docs
 from splitway.runtime.administrators import Administrators
 from splitway.runtime.repository import Repository
 from splitway.runtime.settings import StageSettings
@@ -68,7 +69,7 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
         settings: the stage's.
         administrators: who may use the repository's routes.
     """
-    router = APIRouter(tags=["Models"])
+    router = APIRouter(tags=[stage_docs.MODELS])
 
     async def stage() -> Response:
         return json_response(inventory(repository))
@@ -79,7 +80,7 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
             content = await _content(request, settings)
             if name is not None and name not in repository.models:
                 raise NotFound(f"there is no model {name[:80]!r} here")
-            return json_response(_index(repository, name, ready_only=content.get("ready") is True))
+            return json_response(_index(repository, name, ready_only=_ready_only(content)))
 
     async def load(request: Request) -> Response:
         name = request.path_params["model"]
@@ -95,15 +96,15 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
             await repository.unload(name, version)
         return Response()
 
-    routes: list[tuple[str, str, Callable[..., Awaitable[Response]]]] = [
-        ("GET", "/v1/stage", stage),
-        ("POST", "/v2/repository/index", index),
-        ("POST", "/v2/repository/models/{model}/index", index),
-        ("POST", "/v2/repository/models/{model}/load", load),
-        ("POST", "/v2/repository/models/{model}/unload", unload),
+    routes: list[tuple[str, str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
+        ("GET", "/v1/stage", stage, stage_docs.STAGE),
+        ("POST", "/v2/repository/index", index, stage_docs.INDEX),
+        ("POST", "/v2/repository/models/{model}/index", index, stage_docs.INDEX_OF_MODEL),
+        ("POST", "/v2/repository/models/{model}/load", load, stage_docs.LOAD),
+        ("POST", "/v2/repository/models/{model}/unload", unload, stage_docs.UNLOAD),
     ]
-    for method, path, endpoint in routes:
-        router.add_api_route(path, endpoint, methods=[method], response_class=Response)
+    for method, path, endpoint, docs in routes:
+        router.add_api_route(path, endpoint, methods=[method], response_class=Response, **docs)
     return router
 
 
@@ -119,10 +120,19 @@ async def _content(request: Request, settings: StageSettings) -> dict[str, Any]:
 
 def _version(content: dict[str, Any]) -> str | None:
     parameters = content.get("parameters", {})
-    version = parameters.get("version") if isinstance(parameters, dict) else parameters
+    if not isinstance(parameters, dict):
+        raise InvalidInput("parameters must be an object")
+    version = parameters.get("version")
     if version is not None and not isinstance(version, str):
         raise InvalidInput("parameters.version must be a string")
     return version
+
+
+def _ready_only(content: dict[str, Any]) -> bool:
+    ready = content.get("ready", False)
+    if not isinstance(ready, bool):
+        raise InvalidInput("ready must be true or false")
+    return ready
 
 
 def _index(repository: Repository, name: str | None, *, ready_only: bool) -> list[dict[str, Any]]:

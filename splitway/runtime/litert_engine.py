@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.errors import BundleError, EngineFailed
+from splitway.errors import BundleError, EngineFailed, in_one_line
 from splitway.manifest import ENDPOINT
 from splitway.runtime.engine import Arrays
 
@@ -25,7 +25,10 @@ class LiteRTEngine:
     name = "litert"
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        ((path, where),) = bundle.engine_files(self.name).items()
+        files = bundle.engine_files(self.name)
+        if len(files) > 1:
+            raise BundleError(f"{bundle.folder} has {len(files)} files for LiteRT, which reads one")
+        ((path, where),) = files.items()
         try:
             self._interpreter = Interpreter(model_content=bundle.content(path), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -44,7 +47,7 @@ class LiteRTEngine:
         try:
             answers = [self._row({name: array[i : i + 1] for name, array in inputs.items()}) for i in range(rows)]
         except (ValueError, RuntimeError) as error:
-            raise EngineFailed(f"LiteRT could not run the model: {error}") from error
+            raise EngineFailed("LiteRT could not run the model", private=in_one_line(error)) from error
         if rows == 1:
             return answers[0]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in self._outputs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from splitway.bundle import Bundle, find_bundle
@@ -15,6 +16,7 @@ from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.priority import give_way
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
+from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.short_way import Endpoint
@@ -36,7 +38,7 @@ class Repository:
     """
 
     def __init__(self, scope: Scope, make_stage: MakeStage, settings: StageSettings) -> None:
-        self.scope = scope
+        self.scope = replace(scope, keys=trusted_keys(settings))
         self.telemetry = StageTelemetry(scope.name, settings)
         self.lifecycle = Lifecycle(self._not_ready_because)
         self.telemetry.metrics.show(lambda: self.lifecycle.not_ready_because is None)
@@ -123,7 +125,8 @@ class Repository:
             self._tell(name)
             loaded = model.versions[number]
             if loaded.could_not is not None:
-                raise EngineFailed(loaded.reason or "the model could not be loaded", stage=name)
+                why = loaded.reason or "the model could not be loaded"
+                raise EngineFailed(why, stage=name, private=loaded.in_full or "")
 
     async def unload(self, name: str, version: str | None) -> None:
         """Take no new request for a version, or for every version, until it is loaded explicitly.

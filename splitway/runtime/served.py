@@ -52,8 +52,8 @@ class Card:
 
 
 def open_bundle(found: Found, name: str, scope: Scope) -> Bundle:
-    """Read and check a bundle. Raises BundleError if it is damaged, or is not what its place says."""
-    bundle = load_bundle(found.folder, role=scope.role)
+    """Read and check a bundle. Raises BundleError if it is damaged, not signed, or is not what its place says."""
+    bundle = load_bundle(found.folder, role=scope.role, keys=scope.keys)
     manifest = bundle.manifest
     if (manifest.name, manifest.version) != (name, found.folder.name):
         raise BundleError(f"{found.folder} holds version {manifest.version} of {manifest.name!r}, by its manifest")

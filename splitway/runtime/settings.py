@@ -21,6 +21,8 @@ class StageSettings(SecuritySettings):
     """Folder of bundles: `<stage>/<version>/`."""
     model_version: str | None = None
     """Version of the stage's own model to serve; if not set the highest, and a higher one as soon as it appears."""
+    bundle_key: Path | None = None
+    """PEM file of one public key or several; if set, a bundle is served only if one of them has signed it."""
     engine: Literal["auto", "litert", "tensorflow"] = "auto"
     """What executes a bundle; `auto` is what it was proved in."""
     rescan_ms: Annotated[float, Field(ge=0)] = 2000.0
@@ -68,5 +70,9 @@ class StageSettings(SecuritySettings):
     @property
     def limits(self) -> Limits:
         return Limits(
-            self.max_body_bytes, self.max_body_bytes, self.default_timeout_ms / 1e3, self.max_timeout_ms / 1e3
+            self.max_body_bytes,
+            self.max_body_bytes,
+            self.default_timeout_ms / 1e3,
+            self.max_timeout_ms / 1e3,
+            max_rows=self.max_rows,
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog import Found, Versions, newest_first
 from splitway.runtime.served import Card, ServedModel
 
+UNSAID = "it cannot be loaded; the stage's log says why"
 State = Literal["loading", "ready", "retiring", "failed"]
 OpenModel = Callable[[str, Found], Awaitable[ServedModel]]
 """Makes a model of a name's bundle, without its engines. Raises BundleError."""
@@ -24,6 +26,9 @@ class Version:
 
     state: State
     reason: str | None = None
+    """Why it could not be loaded, as callers may know it."""
+    in_full: str | None = None
+    """The same with paths and in an engine's words, for whoever runs Splitway."""
     card: Card | None = None
     model: ServedModel | None = None
     """What answers, where something does."""
@@ -83,9 +88,9 @@ class ModelVersions:
 
     @property
     def failure(self) -> str | None:
-        """Why the newest of those that could not be loaded could not."""
+        """Why the newest of those that could not be loaded could not, in full."""
         failed = [n for n, version in self.versions.items() if version.state == "failed"]
-        return self.versions[newest_first(failed)[0]].reason if failed else None
+        return self.versions[newest_first(failed)[0]].in_full if failed else None
 
     @property
     def callable(self) -> dict[str, ServedModel]:
@@ -151,34 +156,34 @@ class ModelVersions:
         """Make a version, or keep what there is of it and remember why there is no more."""
         version = self.versions.setdefault(number, Version("loading"))
         if version.model is None:
-            version.state, version.reason = "loading", None
+            version.state, version.reason, version.in_full = "loading", None, None
         try:
             model = await self._open(self.name, found)
             version.card = model.card if version.model is None else version.card
             await self._load(model, found)
         except SplitwayError as error:
-            self._failed(version, found, error.detail)
+            self._failed(version, found, error.in_full, without_paths(error.detail, found.folder))
         except Exception as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
-            self._failed(version, found, f"{found.folder} cannot be loaded: {reason}")
+            self._failed(version, found, f"{found.folder} cannot be loaded: {reason}", UNSAID)
         else:
             self._succeeded(version, model, found)
 
-    def _failed(self, version: Version, found: Found, reason: str) -> None:
+    def _failed(self, version: Version, found: Found, in_full: str, reason: str) -> None:
         version.could_not = found
         if version.model is None:
             version.state = "failed"
-        if version.reason != reason:
-            version.reason = reason
+        if version.in_full != in_full:
+            version.in_full, version.reason = in_full, reason
             what = "is not served" if version.model is None else "goes on as it was before it was rewritten"
-            self.news.append(f"{self.name} version {found.folder.name} {what}: {reason}")
+            self.news.append(f"{self.name} version {found.folder.name} {what}: {in_full}")
 
     def _succeeded(self, version: Version, model: ServedModel, found: Found) -> None:
         model.start()
         if version.model is not None:
             self._in_background(_close(version.model))
         version.model, version.card, version.digest = model, model.card, found.digest
-        version.reason = version.could_not = None
+        version.reason = version.in_full = version.could_not = None
         version.stay()
 
     async def _leave(self, number: str, version: Version) -> None:
@@ -211,6 +216,13 @@ class ModelVersions:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         return task
+
+
+def without_paths(detail: str, folder: Path) -> str:
+    """What is wrong with a bundle as callers may know it: files are called what they are called in its folder, and of
+    a line that still names a path nothing is said."""
+    said = detail.replace(f"{folder}/", "").replace(str(folder), "the bundle")
+    return UNSAID if "/" in said else said
 
 
 async def _close(model: ServedModel) -> None:

@@ -12,7 +12,10 @@ from structlog.typing import EventDict, Processor
 
 from splitway.errors import printable
 from splitway.telemetry.lines import Lines
+from splitway.telemetry.repeats import OURS, Repeats
 from splitway.telemetry.settings import TelemetrySettings
+
+_INDENT = "  "
 
 
 class LineHandler(logging.Handler):
@@ -54,7 +57,11 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _named(service),
     ]
-    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    last: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,  # without local variables, which hold pictures and keys
+        _printable,
+    ]
     if as_text:
         text = structlog.dev.ConsoleRenderer(
             colors=stream.isatty(),
@@ -62,17 +69,20 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
             sort_keys=False,
             pad_event_to=0,
             pad_level=False,
-            exception_formatter=structlog.dev.plain_traceback,  # others show local variables: pictures, keys
         )
-        last += [_readable, _printable, text]
+        last += [_readable, text]
     else:
-        last += [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps)]
+        last += [_in_order, structlog.processors.JSONRenderer(_dumps)]
     formatter = structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=first)
     handler = LineHandler(stream)
     handler.setFormatter(formatter)
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    root.setLevel(max(level, logging.INFO))  # below that, libraries quote what they read: headers, a picture's EXIF
+    for package in OURS:
+        logging.getLogger(package).setLevel(level)
     return handler
 
 
@@ -101,8 +111,14 @@ def _readable(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _printable(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Nothing that comes from outside may move a terminal's cursor."""
-    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+    """Nothing that comes from outside may move a terminal's cursor, or begin a line that looks like one of ours."""
+    trace = event.pop("exception", None)
+    shown: EventDict = {key: _in_one_line(each) if isinstance(each, str) else each for key, each in event.items()}
+    return shown if trace is None else {**shown, "exception": _INDENT + printable(trace).replace("\n", "\n" + _INDENT)}
+
+
+def _in_one_line(text: str) -> str:
+    return text if text.isprintable() else printable(text).replace("\n", "\\n")
 
 
 def _dumps(event: Any, **options: Any) -> str:

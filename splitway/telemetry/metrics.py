@@ -29,6 +29,11 @@ from splitway.telemetry.settings import Network, TelemetrySettings
 
 PATH = "/metrics"
 
+_DOCS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "In Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    403: {},
+}
+
 
 class Registry(CollectorRegistry):
     """prometheus-client's, that first lets in what has happened and has not been counted."""
@@ -71,7 +76,15 @@ def add_metrics_route(
             )
         return exposition(registry)
 
-    app.add_api_route(PATH, metrics, methods=["GET"], response_class=Response, tags=["health"])
+    app.add_api_route(
+        PATH,
+        metrics,
+        methods=["GET"],
+        response_class=Response,
+        tags=["health"],
+        summary="Give metrics",
+        responses=_DOCS,
+    )
 
 
 def may_read(host: str | None, networks: Iterable[Network], *, loopback: bool = True) -> bool:

@@ -22,7 +22,15 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from splitway import __version__
 from splitway.telemetry.outcome import OURS
-from splitway.telemetry.trace import TRACEPARENT, Span, TraceContext, Unrecorded, begun_here, read_traceparent
+from splitway.telemetry.trace import (
+    TRACEPARENT,
+    Span,
+    TraceContext,
+    Unrecorded,
+    begun_here,
+    read_traceparent,
+    taken_over,
+)
 
 _log = logging.getLogger(__name__)
 _TALKATIVE = ("opentelemetry.exporter", "opentelemetry.util.re")
@@ -51,24 +59,27 @@ class OtelTracer:
 
     Args:
         service: `service.name`, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another.
+        callers_decide: whether a trace that its caller has marked as kept is kept; if not, the sampler decides as of
+            one that begins here.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, callers_decide: bool = True) -> None:
+        self._callers_decide = callers_decide
         own = {"service.name": service, "service.namespace": "splitway", "service.version": __version__}
         said = Resource.create().attributes
         resource = Resource.create({**own, **{k: v for k, v in said.items() if k != "service.name" or _is_said(v)}})
         self._resource = resource
         self._scope = InstrumentationScope("splitway", __version__)
         self._sampler = sdk.TracerProvider(shutdown_on_exit=False).sampler
-        self._follows_parents = isinstance(self._sampler, ParentBased)  # as OTEL_TRACES_SAMPLER makes it
+        self._follows = callers_decide and isinstance(self._sampler, ParentBased)  # as OTEL_TRACES_SAMPLER makes it
         for library in _TALKATIVE:
             logging.getLogger(library).setLevel(logging.CRITICAL)
         self._processor = BatchSpanProcessor(_Exporter())
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
-        given = headers.get(TRACEPARENT)
+        given = taken_over(headers, callers_decide=self._callers_decide)
         parent = read_traceparent(given)
-        if parent is not None and given is not None and self._follows_parents and not (parent.sampled or remember):
+        if parent is not None and given is not None and self._follows and not (parent.sampled or remember):
             return Unrecorded(given)
         context = TraceContext.new() if parent is None else parent.below()
         sampled = self._keeps(name, context, parent)
@@ -97,8 +108,10 @@ class OtelTracer:
         last.join(_CLOSING_S)
 
     def _keeps(self, name: str, context: TraceContext, parent: TraceContext | None) -> bool:
-        if parent is not None and self._follows_parents:
+        if parent is not None and self._follows:
             return parent.sampled
+        if not self._callers_decide:
+            parent, context = None, TraceContext.new()  # a sampler may go by the id, which the caller has chosen
         above = None if parent is None else api.set_span_in_context(api.NonRecordingSpan(self._theirs(parent)))
         decided = self._sampler.should_sample(above, int(context.trace_id, 16), name, api.SpanKind.SERVER)
         return decided.decision is Decision.RECORD_AND_SAMPLE

@@ -112,4 +112,4 @@ def _blame(error: BaseException | None) -> dict[str, Any]:
     if not isinstance(error, SplitwayError) or isinstance(error, NotFound):  # its stage may be a name he made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
-    return blamed | ({"detail": error.detail} if isinstance(error, ServingError) else {})
+    return blamed | ({"detail": error.in_full} if isinstance(error, ServingError) else {})

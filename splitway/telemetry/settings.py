@@ -21,11 +21,16 @@ class TelemetrySettings(BaseSettings):
     """Read once, when the process starts; the apps' settings go on from here."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+        env_prefix="SPLITWAY_",
+        env_ignore_empty=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # among the inputs are keys
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged; a line for each request is `info`, for one that failed by our fault `warning`."""
+    """The least that is logged, of libraries never less than `info`; a line for each request is `info`, for one that
+    failed by our fault `warning`."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """One JSON object a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     request_log_per_second: Annotated[int, Field(ge=0)] = 10

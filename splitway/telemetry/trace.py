@@ -23,6 +23,11 @@ _FORM = re.compile(  # version 00 ends with the flags; of a later one, more may 
     r"(?!ff|00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII
 )
 
+_LENGTH = 55
+_MOST_OF_STATE = 512
+_MEMBER = r"[ \t]*[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{1,256}"
+_STATE = re.compile(f"{_MEMBER}(?:,{_MEMBER})*")
+
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
@@ -58,9 +63,25 @@ def read_traceparent(text: str | None) -> TraceContext | None:
     return None if found is None else TraceContext(found[1], found[2], bool(int(found[3], 16) & 1))
 
 
-def can_be_read(traceparent: str) -> bool:
-    """Whether a `traceparent` header says what it should."""
-    return _FORM.fullmatch(traceparent) is not None
+def taken_over(headers: MutableMapping[str, str], *, callers_decide: bool) -> str | None:
+    """Return the `traceparent` with which a request came; None where there is none that can be read.
+
+    Afterwards `headers` hold what is to travel on: no member of a later version, no `tracestate` that is none or is
+    longer than W3C asks to be passed on.
+
+    Args:
+        headers: the request's, by lower-case name.
+        callers_decide: whether it stays marked as kept where its caller marked it so.
+    """
+    given = headers.get(TRACEPARENT)
+    if given is None or _FORM.fullmatch(given) is None:
+        return None
+    if len(given) > _LENGTH or not callers_decide:
+        given = headers[TRACEPARENT] = f"00-{given[3:52]}-{given[53:55] if callers_decide else '00'}"
+    state = headers.get(TRACESTATE)
+    if state is not None and not (len(state) <= _MOST_OF_STATE and _STATE.fullmatch(state)):
+        del headers[TRACESTATE]
+    return given
 
 
 class Span:
@@ -181,11 +202,18 @@ class Tracer(Protocol):
 
 
 class NoTracer:
-    """Traces travel on, and begin here where none came; nothing is exported. A Tracer."""
+    """Traces travel on, and begin here where none came; nothing is exported. A Tracer.
+
+    Args:
+        callers_decide: whether a caller may mark a trace as one that is kept.
+    """
+
+    def __init__(self, *, callers_decide: bool = True) -> None:
+        self._callers_decide = callers_decide
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
-        given = headers.get(TRACEPARENT)
-        if not remember and given is not None and can_be_read(given):
+        given = taken_over(headers, callers_decide=self._callers_decide)
+        if given is not None and not remember:
             return Unrecorded(given)
         parent = read_traceparent(given)
         if parent is None:

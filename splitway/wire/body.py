@@ -19,8 +19,10 @@ def plain_headers(request: Request) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
 
 
-async def read_body(request: Request, headers: Mapping[str, str], max_bytes: int, deadline: Deadline) -> bytes:
-    """Return the body, unpacked if `Content-Encoding` says gzip or deflate.
+async def read_body(
+    request: Request, headers: Mapping[str, str], max_bytes: int, deadline: Deadline, *, takes_packed: bool = True
+) -> bytes:
+    """Return the body, unpacked if `Content-Encoding` says gzip or deflate and that is taken.
 
     Raises:
         TooLarge: the body, as sent or as unpacked, is over `max_bytes`.
@@ -30,6 +32,8 @@ async def read_body(request: Request, headers: Mapping[str, str], max_bytes: int
         SlowBody: the body did not arrive in time.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
+    if not takes_packed and encoding != "identity":
+        raise UnsupportedMediaType(f"content-encoding {encoding[:40]!r} is not taken here; send the body as it is")
     if encoding not in (*_WINDOW_BITS, "identity"):
         raise UnsupportedMediaType(f"content-encoding {encoding[:40]!r} is not taken; use gzip, deflate or none")
     declared = headers.get("content-length", "0")

@@ -56,7 +56,7 @@ def read_deadline(headers: Mapping[str, str], *, default_s: float, max_s: float)
     Raises:
         InvalidInput: the header is not a positive number of milliseconds.
     """
-    text = headers.get(TIMEOUT_HEADER) or headers.get(ENVOY_TIMEOUT_HEADER)
+    text = headers.get(TIMEOUT_HEADER, headers.get(ENVOY_TIMEOUT_HEADER))
     if text is None:
         return Deadline.after(min(default_s, max_s))
     try:

@@ -1,6 +1,7 @@
 """Settings from the environment, with one clear line where they contradict themselves.
 
-A secret `SPLITWAY_X` may stand in a file named by `SPLITWAY_X_FILE` instead, as Docker and Kubernetes hand them over.
+A secret may stand in a file instead, which the same variable with `_FILE` behind it names, as Docker and Kubernetes
+hand them over.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsError
 
 from splitway.errors import SetupError
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 _MAX_SECRET_BYTES = 64 * 1024
-_CREDENTIALS = re.compile(r"://[^@/]*@")
-"""In an address, before its host."""
+_CREDENTIALS = re.compile(r".*@")
+"""In an address, however it is mistyped, before its host."""
 
 
 def read_environment(kind: type[Settings]) -> Settings:
@@ -29,8 +30,11 @@ def read_environment(kind: type[Settings]) -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         name = _prefix(kind) + "_".join(str(part) for part in first["loc"]).upper()
-        given = "" if field in secret_fields(kind) else "=" + _CREDENTIALS.sub("://***@", str(first.get("input")))
+        given = "" if field in secret_fields(kind) else "=" + _CREDENTIALS.sub("***@", str(first.get("input")))
         raise SetupError(f"{name}{given}: {first['msg']}") from None  # what it came from may print a secret
+    except SettingsError as error:
+        field = str(error).partition('"')[2].partition('"')[0]  # the library says which in its text alone
+        raise SetupError(f"{_prefix(kind)}{field.upper()} cannot be read: it must be JSON") from None
 
 
 def secret_fields(kind: type[BaseSettings]) -> list[str]:

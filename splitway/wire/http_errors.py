@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from splitway.errors import InvalidInput, MethodNotAllowed, NotFound, RequestError, SplitwayError, TooLarge
+from splitway.errors import (
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    OfflineError,
+    RequestError,
+    SplitwayError,
+    TooLarge,
+)
 
 Render = Callable[[Request, SplitwayError], Response]
+_MOST_OF_A_METHOD, _MOST_OF_A_PATH = 20, 80
 _FRAMEWORK_ERRORS: dict[int, type[RequestError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 
 
+def is_for_callers(error: Exception) -> TypeGuard[SplitwayError]:
+    """Whether an error's detail may be told: an offline error's names paths."""
+    return isinstance(error, SplitwayError) and not isinstance(error, OfflineError)
+
+
 def as_ours(error: Exception) -> SplitwayError:
-    """What a failure is called towards the caller; one that nobody thought of gives nothing away."""
-    if isinstance(error, SplitwayError):
+    """What a failure is called towards the caller; one that was not meant for callers gives nothing away."""
+    if is_for_callers(error):
         return error
     if isinstance(error, ClientDisconnect):  # nobody reads it; it ends the request in an orderly way
         return InvalidInput("the caller hung up before the answer was ready")
@@ -32,9 +47,12 @@ def install_error_handlers(app: FastAPI, render: Render) -> None:
 
     async def frameworks(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        detail = f"{error.detail}: {request.method} {request.url.path}"
+        method, path = request.method[:_MOST_OF_A_METHOD], request.scope["path"][:_MOST_OF_A_PATH]
+        detail = f"{error.detail}: {method} {path}"
         response = render(request, _FRAMEWORK_ERRORS.get(error.status_code, InvalidInput)(detail))
         response.headers.update(error.headers or {})
+        if response.headers.get("allow") == "GET":
+            response.headers["allow"] = "GET, HEAD"
         return response
 
     app.add_exception_handler(HTTPException, frameworks)

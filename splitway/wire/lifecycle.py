@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+_FAILED = "nothing can be served; the last line of its log says why"
+"""The reason itself may name paths."""
+
 
 class Lifecycle:
     """Ready when nothing stands against it.
@@ -24,11 +27,11 @@ class Lifecycle:
         self._draining = True
 
     def fail(self, reason: str) -> None:
-        """The process can never become ready; whoever runs it should end it."""
+        """The process can never become ready; whoever runs it should end it, and is told the reason."""
         self.failure = reason
 
     @property
     def not_ready_because(self) -> str | None:
         if self.failure is not None:
-            return self.failure
+            return _FAILED
         return "draining" if self._draining else self._check()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.wire.http_errors import Render, as_ours, is_for_callers
+from splitway.wire.openapi import Description
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -56,6 +58,8 @@ class FrontedApp(FastAPI):
     """A FastAPI app with one ASGI app in front of all its layers, such as a ShortWay."""
 
     front: ASGIApp | None = None
+    documentation: Description | None = None
+    """Completes what the app says of itself in OpenAPI."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.front is None or scope["type"] != "http":
@@ -63,6 +67,14 @@ class FrontedApp(FastAPI):
         else:
             await self.front(scope, receive, send)
 
+    def openapi(self) -> dict[str, Any]:
+        """The app's description of itself; made once, when somebody asks for it."""
+        if self.openapi_schema is None and self.documentation is not None:
+            self.documentation.complete(super().openapi())
+        return super().openapi()
+
     async def layers(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The framework's own way in."""
+        """The framework's own way in. HEAD is GET, of which the server sends no body."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
         await super().__call__(scope, receive, send)

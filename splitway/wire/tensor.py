@@ -107,10 +107,10 @@ def element_count(name: str, shape: object, max_elements: int) -> tuple[tuple[in
     Raises:
         InvalidInput: not a list of non-negative integers, of too high a rank, or over `max_elements`.
     """
+    if isinstance(shape, list) and len(shape) > MAX_RANK:
+        raise InvalidInput(f"tensor {name!r} has {len(shape)} dimensions; at most {MAX_RANK} are taken")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise InvalidInput(f"the shape of tensor {name!r} must be a list of integers from 0 up")
-    if len(shape) > MAX_RANK:
-        raise InvalidInput(f"tensor {name!r} has {len(shape)} dimensions; at most {MAX_RANK} are taken")
     count = math.prod(shape)
     if math.prod(n or 1 for n in shape) > max_elements:  # a zero must not hide what numpy cannot shape either
         raise InvalidInput(f"tensor {name!r} of shape {shape} has {count} elements; at most {max_elements} are taken")

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from splitway.errors import InvalidInput
+from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.json_data import decode_json, encode_json, loads_bounded
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
 
@@ -24,6 +24,9 @@ EXTENSIONS = ["binary_tensor_data", "classification"]
 DEFAULT_MAX_ELEMENTS = 1 << 26
 MAX_BYTES_ELEMENTS = 1 << 17  # each costs a Python object, however short it is
 MAX_HEADER_BYTES = 1 << 20
+MAX_ID = 1024
+MAX_NAME = 128
+"""Characters of a tensor's name."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,18 @@ class InferResponse:
         raise InvalidInput(f"the answer of {self.model_name!r} has no output {name!r}")
 
 
-def parse_request(body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS) -> InferRequest:
-    """Read an inference request. Raises InvalidInput with what is wrong and where."""
+def parse_request(
+    body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS, max_rows: int | None = None
+) -> InferRequest:
+    """Read an inference request.
+
+    Raises:
+        InvalidInput: with what is wrong and where.
+        TooLarge: more rows, or JSON with more values, than are taken; before any tensor is read.
+    """
     header, tail = _split(body, header_length)
+    if max_rows is not None:
+        _check_rows(header, max_rows)
     outputs = tuple(_requested_output(entry) for entry in _objects(header, "outputs"))
     inputs = _tensors(header, "inputs", tail, max_elements)
     if not inputs:
@@ -171,7 +183,8 @@ def _split(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], mem
         if length > view.nbytes:
             raise InvalidInput(f"{HEADER_LENGTH} says {length} bytes, but the body has {view.nbytes}")
     max_json = length if header_length is None else MAX_HEADER_BYTES
-    header = loads_bounded(bytes(view[:length]), max_json)
+    text = body if isinstance(body, bytes) and length == len(body) else bytes(view[:length])  # a copy less of all
+    header = loads_bounded(text, max_json)
     if not isinstance(header, dict):
         raise InvalidInput("the JSON must be an object")
     return header, view[length:]
@@ -186,8 +199,8 @@ def _objects(header: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 def _id(header: Mapping[str, Any]) -> str | None:
     value = header.get("id")
-    if value is not None and not isinstance(value, str):
-        raise InvalidInput("'id' must be a string")
+    if value is not None and not (isinstance(value, str) and len(value) <= MAX_ID):
+        raise InvalidInput(f"'id' must be a string of at most {MAX_ID} characters")
     return value
 
 
@@ -202,14 +215,23 @@ def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 def _name(entry: Mapping[str, Any]) -> str:
     name = entry.get("name")
-    if not isinstance(name, str) or not name:
-        raise InvalidInput("a tensor has no name")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:  # errors quote it
+        raise InvalidInput(f"a tensor has no name, or one of more than {MAX_NAME} characters")
     return name
 
 
 def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:
     name = _name(entry)
     return RequestedOutput(name, _parameters(entry, f"output {name!r}"))
+
+
+def _check_rows(header: Mapping[str, Any], max_rows: int) -> None:
+    """Raise TooLarge if an input says that it has more rows; one that says nothing sensible is judged later."""
+    for entry in _objects(header, "inputs"):
+        shape = entry.get("shape")
+        rows = shape[0] if isinstance(shape, list) and shape else None
+        if type(rows) is int and rows > max_rows:
+            raise TooLarge(f"tensor {_name(entry)!r} has {rows} rows; at most {max_rows} are taken at once")
 
 
 def _tensors(header: Mapping[str, Any], key: str, tail: memoryview, max_elements: int) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ from splitway import __version__
 from splitway.errors import SplitwayError, Unauthorized, printable
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
+from splitway.wire import v2_docs
 from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
@@ -53,6 +54,8 @@ class CallContext:
     deadline: Deadline
     headers: Mapping[str, str]
     span: Span = UNRECORDED
+    scope: Mapping[str, Any] = field(default_factory=dict)
+    """The request's ASGI scope, in whose state stands what was found out before."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ class Limits:
     max_elements: int
     default_timeout_s: float
     max_timeout_s: float
+    max_rows: int | None = None
+    """None where whoever runs the model looks at it."""
+    takes_packed: bool = True
+    """Whether bodies may be packed; what a small one unpacks to costs whoever unpacks it."""
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -151,10 +158,11 @@ async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
     with plane.watch(headers) as watched:
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
-        body = await read_body(request, headers, limits.max_body_bytes, deadline)
+        body = await read_body(request, headers, limits.max_body_bytes, deadline, takes_packed=limits.takes_packed)
         watched.received(len(body))
-        parsed = parse_request(body, headers.get(HEADER_LENGTH), max_elements=limits.max_elements)
-        context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span)
+        length = headers.get(HEADER_LENGTH)
+        parsed = parse_request(body, length, max_elements=limits.max_elements, max_rows=limits.max_rows)
+        context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
         async with while_connected(request):
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts
@@ -210,7 +218,7 @@ def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:
 
 def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     """The protocol's routes over any number of models."""
-    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
+    router = APIRouter(prefix="/v2", tags=[v2_docs.TAG])
 
     async def server_metadata() -> Response:
         return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
@@ -230,17 +238,20 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     async def infer(request: Request) -> Response:
         return await models.endpoint(*_asked(request))(request)
 
-    get: list[tuple[str, Callable[..., Awaitable[Response]]]] = [
-        ("", server_metadata),
-        ("/", server_metadata),
-        ("/health/live", live),
-        ("/health/ready", ready),
+    get: list[tuple[str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
+        ("", server_metadata, v2_docs.SERVER_METADATA),
+        ("/", server_metadata, v2_docs.SERVER_METADATA),
+        ("/health/live", live, v2_docs.LIVE),
+        ("/health/ready", ready, v2_docs.READY),
     ]
     for model in ("/models/{model}", "/models/{model}/versions/{version}"):
-        get += [(model, model_metadata), (f"{model}/ready", model_ready)]
-        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response)
-    for path, endpoint in get:
-        router.add_api_route(path, endpoint, methods=["GET"], response_class=Response)
+        by_version = "{version}" in model
+        get.append((model, model_metadata, v2_docs.model_metadata(by_version=by_version)))
+        get.append((f"{model}/ready", model_ready, v2_docs.model_ready(by_version=by_version)))
+        docs = v2_docs.infer(by_version=by_version)
+        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **docs)
+    for path, endpoint, docs in get:
+        router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **docs)
     return router
 
 

@@ -83,7 +83,7 @@ def test_top_counts_exactly_what_a_client_counted_and_says_when_a_replica_is_kil
     assert view.returncode == 0
     address = killed.url.removeprefix("http://")
     assert "22 since start: 20 ok · 2 invalid_input" in view.stdout
-    assert f"✗ feature_extractor at {address} cannot be reached" in view.stdout
+    assert f"✗ feature_extractor cannot be reached ({address})" in view.stdout
 
     code, found = _results(workplace, models)
     assert code == 1, "a part of what splitway up started here has ended"

@@ -99,8 +99,21 @@ async def test_a_chunked_reply_is_read(pool: HttpPool) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + bytes(2000),
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % number for number in range(300)) + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\nx: " + b"y" * 200_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * 300,
     ],
-    ids=["no http", "too long", "bad length", "two lengths"],
+    ids=[
+        "no http",
+        "too long",
+        "bad length",
+        "two lengths",
+        "too many headers",
+        "an endless header",
+        "an endless trailer",
+        "endless hints",
+    ],
 )
 async def test_a_reply_that_is_none_is_refused_and_its_connection_never_used_again(
     pool: HttpPool, reply: bytes

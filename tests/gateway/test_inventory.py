@@ -65,22 +65,26 @@ def test_nonsense_is_refused_with_a_reason(body: bytes) -> None:
         read_inventory(body)
 
 
-async def _ready(client: httpx.AsyncClient) -> tuple[int, str]:
-    reply = await client.get("/readyz")
-    return reply.status_code, str(reply.json()["reason"])
+async def _ready(client: httpx.AsyncClient, stage: int) -> tuple[int, str]:
+    """Whether the gateway is ready, and what it says of a stage's only replica to whoever runs it."""
+    ready = await client.get("/readyz")
+    (replica,) = (await client.get("/v1/pipeline")).json()["stages"][stage]["replicas"]
+    return ready.status_code, str(replica["reason"])
 
 
 async def test_a_replica_that_makes_no_sense_is_not_ready_and_the_reason_is_shown() -> None:
     odd = Stage("classifier", [head_entry(role="queen")])
     async with pipeline(extractors("1"), odd) as client:
-        status, reason = await _ready(client)
+        status, reason = await _ready(client, 1)
+        told = (await client.get("/readyz")).json()
     assert status == 503
     assert "describes itself in a way that makes no sense: role" in reason
+    assert told["reason"] == told["stages"]["classifier"] == "no replica of classifier is ready: 1 not ready"
 
 
 async def test_a_replica_without_the_model_of_its_stage_is_not_ready() -> None:
     async with pipeline(Stage("feature_extractor", [head_entry()]), heads(classifier=("1",))) as client:
-        status, reason = await _ready(client)
+        status, reason = await _ready(client, 0)
     assert (status, "serves no extractor" in reason) == (503, True)
 
 
@@ -90,7 +94,7 @@ async def test_a_replica_that_is_no_stage_is_not_ready(unused_tcp_port: int) -> 
     await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
     url = f"http://127.0.0.1:{unused_tcp_port}"
     async with pipeline(extractors("1"), classifier=url) as client:
-        status, reason = await _ready(client)
+        status, reason = await _ready(client, 1)
         reply = await classify(client)
     await runner.cleanup()
     assert (status, reply.status_code) == (503, 503)

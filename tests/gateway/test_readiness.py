@@ -33,8 +33,8 @@ def test_nothing_is_missing_when_all_are_ready(pipeline: Pipeline) -> None:
 
 
 def test_the_stage_that_is_missing_is_named(pipeline: Pipeline) -> None:
-    pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.UNREACHABLE, "cannot be reached")
-    assert pipeline.why_not_ready() == {"classifier": "http://classifier cannot be reached"}
+    pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.UNREACHABLE, "http://classifier cannot be reached")
+    assert pipeline.why_not_ready() == {"classifier": "no replica of classifier is ready: 1 cannot be reached"}
 
 
 def test_stages_of_different_feature_spaces_are_not_ready(pipeline: Pipeline) -> None:

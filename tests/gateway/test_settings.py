@@ -51,3 +51,27 @@ def test_only_stages_of_the_chain_are_hedged(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SPLITWAY_HEDGE", '{"body_1": 0.9}')
     with pytest.raises(SetupError, match="no stage body_1"):
         read_environment(GatewaySettings)
+
+
+@pytest.mark.parametrize(
+    ("identity", "url", "says"),
+    [
+        (None, "https://a:1", "set SPLITWAY_IDENTITY"),
+        (None, "HTTPS://a:1", "set SPLITWAY_IDENTITY"),
+        ("certs/gateway", "http://a:1", "use https"),
+        ("certs/gateway", "https://a:1,HTTP://b:2", "use https"),
+    ],
+)
+def test_stages_are_called_over_tls_by_a_gateway_with_an_identity_and_by_no_other(
+    identity: str | None, url: str, says: str
+) -> None:
+    settings = GatewaySettings.model_validate({"classifier": url, "feature_extractor": url, "identity": identity})
+    with pytest.raises(SetupError, match=says):
+        _ = settings.chain
+
+
+def test_with_an_identity_addresses_are_https() -> None:
+    settings = GatewaySettings.model_validate(
+        {"classifier": "https://a:1,https://b", "feature_extractor": "https://c", "identity": "certs/gateway"}
+    )
+    assert settings.chain[-1].urls == ("https://a:1", "https://b")

@@ -101,6 +101,26 @@ async def test_a_later_stage_that_refuses_what_the_first_gave_is_not_the_callers
     assert (problem["status"], problem["code"], problem["stage"]) == (502, "bad_stage_answer", "classifier")
 
 
+@pytest.mark.parametrize("trouble", ["400", "409", "413", "415"])
+async def test_what_the_caller_can_mend_is_said_in_the_stages_words(gateway_before: Gateway, trouble: str) -> None:
+    async with gateway_before(extractor=TROUBLE[trouble][0]) as client:
+        assert (await classify(client)).json()["detail"] == "the stage says no"
+
+
+@pytest.mark.parametrize("trouble", ["404", "500", "503", "504", "302"])
+async def test_what_the_stage_says_of_its_own_trouble_is_for_the_log(
+    gateway_before: Gateway, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "splitway"):
+        async with gateway_before(extractor=TROUBLE[trouble][0]) as client:
+            detail = (await classify(client)).json()["detail"]
+    assert detail.startswith(("feature_extractor ", "no replica of feature_extractor "))
+    assert "the stage says no" not in detail
+    if trouble in ("500", "503", "504", "302"):  # of a 404, the last word is that nobody is left to ask
+        (line,) = (record for record in caplog.records if record.name == "splitway.request")
+        assert vars(line)["detail"] == f"{detail} (the stage says no)"
+
+
 @pytest.mark.parametrize(
     "given",
     [(), (b"nan:1:dog",), (b"1.5:1:dog",), (b"0.5:1:dog", b"0.5:1:dog")],

@@ -25,8 +25,7 @@ async def test_an_answer_says_when_each_stage_had_its_turn(gateway_before: Gatew
     assert 0 <= first["start_ms"] < first["start_ms"] + first["ms"] <= second["start_ms"]
     assert second["start_ms"] + second["ms"] <= reply["timings_ms"]["total"]
     (attempt,) = second["attempts"]
-    assert attempt["number"] == 1
-    assert attempt["replica"].startswith("http://127.0.0.1:")
+    assert (attempt["number"], attempt["replica"]) == (1, 1)
     assert second["start_ms"] <= attempt["start_ms"]
     assert attempt["ms"] <= second["ms"]
 

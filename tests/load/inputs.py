@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import orjson
 
+from splitway.cli.credentials import gateway_headers
+from splitway.cli.stage_client import stage_headers
 from splitway.errors import InvalidInput, SetupError
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, HEADER_LENGTH, InferRequest, build_request, parse_response
@@ -26,7 +28,8 @@ class Question:
 
     path: str
     body: bytes
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    """What shows who asks among them, where SPLITWAY_API_KEY or SPLITWAY_SERVICE_TOKEN is set."""
     read: Callable[[bytes, str | None], None]
     """Takes an answer's body and its header-length header; raises InvalidInput unless it has the right shape."""
 
@@ -51,7 +54,7 @@ def _said(body: bytes) -> str:
 
 def gateway(_url: str) -> Question:
     """A JPEG picture for the whole chain."""
-    headers = {"content-type": "image/jpeg"}
+    headers = {"content-type": "image/jpeg", **gateway_headers()}
     return Question(f"/v1/classify?top_k={TOP_K}", PICTURE.read_bytes(), headers, _read_classes)
 
 
@@ -98,7 +101,7 @@ def question(service: str, url: str) -> Question:
 
 def _metadata(url: str, model: str) -> tuple[dict[str, Any], TensorSpec]:
     """A model's metadata, and what it gives."""
-    reply = httpx.get(f"{url}/v2/models/{model}", timeout=_FIRST_ANSWER_S, trust_env=False)
+    reply = httpx.get(f"{url}/v2/models/{model}", headers=stage_headers(), timeout=_FIRST_ANSWER_S, trust_env=False)
     reply.raise_for_status()
     metadata: dict[str, Any] = reply.json()
     output = metadata["outputs"][0]
@@ -114,7 +117,7 @@ def _inference(model: str, tensor: Tensor, output: TensorSpec) -> Question:
         if given.rows != 1:
             raise InvalidInput(f"one row was asked for, {given.rows} came")
 
-    headers = {"content-type": "application/octet-stream", HEADER_LENGTH: length}
+    headers = {"content-type": "application/octet-stream", HEADER_LENGTH: length, **stage_headers()}
     return Question(f"/v2/models/{model}/infer", body, headers, read)
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.launch import LocalPipeline
+from splitway.errors import SetupError
 from tests.load.arrivals import ROOT
 from tests.load.inputs import SERVICES, question
 from tests.load.knee import find_knee
 from tests.load.step import Step
+from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 
 _ANY_TIME_MS = "60000"
 
@@ -156,3 +158,14 @@ def test_a_failure_misses_every_mark() -> None:
     assert not step.keeps(math.inf)
     assert (step.requests, step.failures, step.told) == (10, 1, "503 busy")
     assert not Step.of("open", 10.0, 1.0, [], ["503 busy"]).keeps(1e9)
+
+
+def test_a_gateway_that_asks_for_a_key_is_shown_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = [{"label": f"class {n}", "confidence": 0.1} for n in range(5)]
+    with fake_gateway(of=key_asked_for("the-key", Answer(content={"predictions": classes}))) as url:
+        with pytest.raises(SetupError, match="does not answer as a gateway should: 401 unauthorized"):
+            question("gateway", url)
+        monkeypatch.setenv("SPLITWAY_API_KEY", "the-key")
+        made = question("gateway", url)
+    assert made.headers["authorization"] == "Bearer the-key"
+    assert "the-key" not in repr(made)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from splitway.bundle import find_bundle, load_bundle, read_manifest, staged
+from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest, staged, write_signatures
 from splitway.errors import BundleError
+from splitway.security.signing import make_key_pair
 
 
 @pytest.fixture
@@ -51,6 +55,143 @@ def test_a_manifest_cannot_reach_outside_its_bundle(head: Path) -> None:
     (head / "stage.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="outside the bundle"):
         load_bundle(head, role="head")
+
+
+def rewrite(head: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((head / "stage.json").read_text())
+    edit(manifest)
+    (head / "stage.json").write_text(json.dumps(manifest))
+
+
+PATHS = ("/etc/passwd", "../../secret", "..", "", ".", "saved_model//x", "a\\b", "a\u0000b", "a\nb", "x" * 300)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=map(repr, PATHS))
+def test_no_file_is_named_that_might_lie_outside(head: Path, path: str) -> None:
+    rewrite(head, lambda m: m["engine_files"][0].update(path=path))
+    with pytest.raises(BundleError, match=r"engine_files\.0\.path: .* outside the bundle"):
+        load_bundle(head)
+    rewrite(head, lambda m: m["engine_files"][0].update(path="model.tflite") or m.update(labels=path))
+    with pytest.raises(BundleError, match=r"labels: .* outside the bundle"):
+        load_bundle(head)
+
+
+ABSURD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a file twice": (lambda m: m["engine_files"].append(m["engine_files"][0]), "named twice"),
+    "a tensor twice": (lambda m: m["inputs"].append(m["inputs"][0]), "named twice"),
+    "a size of exabytes": (lambda m: m["engine_files"][0].update(size=10**18), r"engine_files\.0\.size"),
+    "a size of 5,000 digits": (lambda m: m["engine_files"][0].update(size=10**4000), "size"),
+    "a size below 0": (lambda m: m["engine_files"][0].update(size=-1), r"engine_files\.0\.size"),
+    "2,000 files": (lambda m: m.update(engine_files=m["engine_files"] * 500), "engine_files"),
+    "a tensor of terabytes": (lambda m: m["inputs"][0].update(shape=[-1, 10**6, 10**6]), "elements"),
+    "a tensor without rows": (lambda m: m["inputs"][0].update(shape=[]), "shape"),
+    "a tensor of any width": (lambda m: m["inputs"][0].update(shape=[-1, -1]), "shape"),
+    "an unknown type": (lambda m: m["inputs"][0].update(datatype="FP128"), "no such type of tensor"),
+    "labels without a hash": (lambda m: m.pop("labels_sha256"), "labels_sha256"),
+    "a name that leads away": (lambda m: m.update(name="../classifier"), "name"),
+    "a field that moves the cursor": (lambda m: m.update({"\x1b[2Jx" * 1000: 1}), r"\\x1b"),
+}
+
+
+@pytest.mark.parametrize("name", ABSURD)
+def test_a_manifest_that_asks_for_the_absurd_is_one_line(head: Path, name: str) -> None:
+    edit, says = ABSURD[name]
+    rewrite(head, edit)
+    with pytest.raises(BundleError, match=says) as caught:
+        load_bundle(head)
+    assert len(caught.value.detail) < 500
+    assert caught.value.detail.isprintable()
+
+
+GARBAGE = {
+    "nothing": b"",
+    "bytes": bytes(range(256)) * 10,
+    "a list": b"[]",
+    "a million brackets": b"[" * 1_000_000,
+    "half a manifest": b'{"name": "classifier", "engine_files": [',
+    "not a number": b'{"cut": {"layer": "x", "bytes_per_row": NaN}}',
+    "too much": b" " * (1024 * 1024 + 1),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_in_place_of_a_manifest_is_one_line(head: Path, name: str) -> None:
+    (head / "stage.json").write_bytes(GARBAGE[name])
+    with pytest.raises(BundleError, match=r"stage\.json"):
+        load_bundle(head)
+
+
+@pytest.mark.parametrize("name", ["stage.json", "model.tflite", "labels.txt", "saved_model/saved_model.pb"])
+def test_links_and_pipes_in_a_bundle_are_refused_at_once(head: Path, name: str) -> None:
+    """Whoever opens a named pipe waits for its other end, and whoever follows a link reads what its maker chose."""
+    file = head / name
+    (head.parent / "same").write_bytes(file.read_bytes())
+    file.unlink()
+    file.symlink_to(head.parent / "same")
+    with pytest.raises(BundleError, match="links are not followed"):
+        load_bundle(head)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BundleError, match="no regular file"):
+        load_bundle(head)
+
+
+@pytest.mark.parametrize("extra", ["variables/variables.data-00001-of-00002", "saved_model.pbtxt", "assets/x", "link"])
+def test_what_tensorflow_might_read_unlisted_is_refused(head: Path, extra: str) -> None:
+    path = head / "saved_model" / extra
+    path.parent.mkdir(exist_ok=True)
+    if extra == "link":
+        path.symlink_to("/etc")
+    else:
+        path.write_text("x")
+    with pytest.raises(BundleError, match=f"its manifest does not name: saved_model/{extra}"):
+        load_bundle(head)
+
+
+def test_what_an_engine_is_given_is_what_was_hashed(head: Path) -> None:
+    """A file that is changed after the check, before it is used, is not used."""
+    bundle = load_bundle(head)
+    before = bundle.content("model.tflite")
+    _flip_byte(head / "model.tflite")
+    assert bundle.content("model.tflite") is before
+    later = Bundle(bundle.folder, bundle.manifest, bundle.labels)
+    with pytest.raises(BundleError, match="is corrupted"):
+        later.content("model.tflite")
+    (head / "model.tflite").write_bytes(before + b"x")
+    with pytest.raises(BundleError, match="are allowed"):
+        later.content("model.tflite")
+
+
+def test_labels_that_are_no_text_are_one_line(head: Path) -> None:
+    (head / "labels.txt").write_bytes(b"\xff" * 100)
+    rewrite(head, lambda m: m.update(labels_sha256=hashlib.sha256(b"\xff" * 100).hexdigest()))
+    with pytest.raises(BundleError, match="not text in UTF-8"):
+        load_bundle(head)
+
+
+def test_the_signature_is_checked_before_the_manifest_is_parsed(head: Path, tmp_path: Path) -> None:
+    key = make_key_pair(tmp_path / "key.pem")
+    with pytest.raises(BundleError, match="is not signed"):
+        load_bundle(head, keys=key.public)
+    write_signatures(head, key.sign((head / "stage.json").read_bytes()).to_json())
+    assert load_bundle(head, keys=key.public).labels
+    (head / "stage.json").write_bytes(GARBAGE["bytes"])
+    with pytest.raises(BundleError, match="does not fit its manifest"):
+        load_bundle(head, keys=key.public)
+    with pytest.raises(BundleError, match="is not a manifest"):
+        load_bundle(head)
+
+
+def test_a_signature_is_no_link_and_no_pipe(head: Path, tmp_path: Path) -> None:
+    key = make_key_pair(tmp_path / "key.pem")
+    (tmp_path / "sig").write_text(key.sign((head / "stage.json").read_bytes()).to_json())
+    (head / "stage.json.sig").symlink_to(tmp_path / "sig")
+    with pytest.raises(BundleError, match="links are not followed"):
+        load_bundle(head, keys=key.public)
+    (head / "stage.json.sig").unlink()
+    os.mkfifo(head / "stage.json.sig")
+    with pytest.raises(BundleError, match="no regular file"):
+        load_bundle(head, keys=key.public)
 
 
 EDITS: dict[str, Callable[[dict[str, object]], object]] = {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 import gateway.problems
 from gateway.routes import NoChain
 from gateway.stage_client import NotCalled
 from splitway import errors
 from splitway.wire import v2_rest
+from splitway.wire.http_errors import as_ours
 
 
 def _all_below(cls: type[errors.SplitwayError]) -> list[type[errors.SplitwayError]]:
@@ -38,6 +41,44 @@ def test_codes_are_not_shared() -> None:
     own = [cls for cls in ONLINE if "code" in vars(cls)]
     assert len({cls.code for cls in own}) == len(own)
     assert {cls for cls in ONLINE if cls not in own} == {errors.Unreachable, NoChain, NotCalled}
+
+
+PLACE = "http://10.1.2.3:8081/home/somebody/models"
+
+
+def _rendered(path: str, error: errors.SplitwayError) -> list[Response]:
+    request = Request(
+        {"type": "http", "path": path, "headers": [], "query_string": b"\xff", "state": {"request_id": "mine"}}
+    )
+    return [v2_rest.v2_error(error), gateway.problems.render(request, error)]
+
+
+@pytest.mark.parametrize("cls", ONLINE, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("path", ["/v1/classify", "/v2/models/pipeline/infer"])
+def test_no_answer_says_what_is_private(cls: type[errors.SplitwayError], path: str) -> None:
+    error = cls("told", stage="classifier", retry_after_s=1, private=PLACE)
+    assert error.in_full == f"told ({PLACE})"
+    answers = _rendered(path, as_ours(error))
+    for answer in answers:
+        assert b"told" in answer.body
+        assert PLACE not in repr((answer.body, answer.raw_headers))
+
+
+@pytest.mark.parametrize("cls", _all_below(errors.OfflineError), ids=lambda cls: cls.__name__)
+def test_what_is_for_the_command_line_never_gets_into_an_answer(cls: type[errors.SplitwayError]) -> None:
+    for answer in _rendered("/v1/classify", as_ours(cls(PLACE))):
+        assert answer.status_code == 500
+        assert PLACE not in repr((answer.body, answer.raw_headers))
+
+
+@pytest.mark.parametrize("path", ["/v1/classify", "/v2/models/pipeline/infer"])
+def test_nothing_in_an_answer_moves_a_terminals_cursor(path: str) -> None:
+    for answer in _rendered(path, errors.NotFound("\x1b[2J\x9b2J")):
+        assert b"\\\\x1b[2J\\\\x9b2J" in answer.body
+
+
+def test_what_is_private_is_bounded() -> None:
+    assert len(errors.EngineFailed("told", private="x" * 10_000).in_full) < 600
 
 
 def test_the_callers_mistakes_are_4xx_and_ours_are_5xx() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from splitway.cli.chain import Chain, find_chain
 from splitway.cli.checks import bundles, running
 from splitway.cli.checks.result import Result
+from splitway.cli.credentials import gateway_headers
 from splitway.cli.places import GATEWAY, Place, local_url, read_run_file
 from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Releases
@@ -40,11 +41,20 @@ class Facts:
     @cached_property
     def heard(self) -> running.Running:
         expected = self.url is not None or any(place.stage == GATEWAY for place in self.alive)
-        return running.listen(self.url or local_url(), self.alive, is_expected=expected)
+        return running.listen(self.url or local_url(), self.alive, is_expected=expected, key=self.key)
+
+    @cached_property
+    def key(self) -> dict[str, str]:
+        """The headers that show a gateway who asks."""
+        try:
+            return gateway_headers()
+        except SetupError:  # its own check says so
+            return {}
 
     @property
     def is_up(self) -> bool:
-        return self.heard.look.status is not None
+        look = self.heard.look
+        return look.status is not None or look.refused is not None
 
     @cached_property
     def nothing_to_look_at(self) -> Result | None:

@@ -15,6 +15,8 @@ from splitway.cli.checks.result import Result, ok, problem, warning
 from splitway.cli.places import GATEWAY
 
 _LISTENS = "0A"
+_LOOPBACK = re.compile("(0{16}F{4}0{4})?[0-9A-F]{6}7F|0{24}01000000")
+"""127.0.0.0/8, the same within IPv6, and ::1, as /proc writes them: each word of four bytes turned round."""
 _TIMEOUT_S = 1.0
 
 
@@ -37,15 +39,16 @@ class Port:
     holder: str = ""
 
 
-def read_port(number: int, stage: str) -> Port:
-    """Try to bind a port of loopback; if that fails, ask who is there."""
+def read_port(number: int, stage: str, *, is_ours: bool = False) -> Port:
+    """Try to bind a port of loopback; if that fails, ask who is there, unless it is known to be one of ours."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind(("127.0.0.1", number))
             return Port(number, stage, is_free=True)
         except OSError:
-            return Port(number, stage, is_free=False, is_splitway=_is_splitway(number), holder=_holder(number))
+            is_splitway = is_ours or _is_splitway(number)
+            return Port(number, stage, is_free=False, is_splitway=is_splitway, holder=_holder(number))
 
 
 def port(found: Port, *, pipeline_runs: bool) -> Result:
@@ -64,8 +67,11 @@ def port(found: Port, *, pipeline_runs: bool) -> Result:
 
 
 def _is_splitway(number: int) -> bool:
+    url = f"http://127.0.0.1:{number}"
     try:
-        reply = httpx.get(f"http://127.0.0.1:{number}/v2", timeout=_TIMEOUT_S, trust_env=False)
+        reply = httpx.get(f"{url}/v2", timeout=_TIMEOUT_S, trust_env=False)
+        if reply.status_code == 401:  # it says who it is to those alone who say who they are
+            return bool(httpx.get(f"{url}/livez", timeout=_TIMEOUT_S, trust_env=False).json() == {"live": True})
         return bool(reply.json()["name"] == "splitway")
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
@@ -91,6 +97,16 @@ def _descriptors(process: Path) -> Iterable[str]:
 
 def _listening(number: int) -> Iterable[str]:
     """Inodes of the sockets that listen on this port."""
+    return (inode for _, inode in _listeners(number))
+
+
+def is_reached_from_elsewhere(number: int) -> bool:
+    """Whether something listens on this port beyond loopback, as far as /proc says."""
+    return any(not _LOOPBACK.fullmatch(address) for address, _ in _listeners(number))
+
+
+def _listeners(number: int) -> Iterable[tuple[str, str]]:
+    """Address and inode of each socket that listens on this port."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
@@ -98,5 +114,6 @@ def _listening(number: int) -> Iterable[str]:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == _LISTENS and re.search(rf":{number:04X}$", fields[1]):
-                yield fields[9]
+            address, _, port_ = fields[1].partition(":")
+            if fields[3] == _LISTENS and port_ == f"{number:04X}":
+                yield address, fields[9]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import httpx
 
 from splitway.cli.checks.result import Result, many, ok, problem, warning
 from splitway.cli.places import GATEWAY, Place
+from splitway.cli.stage_client import stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_words import address, span, troubles
+from splitway.errors import SetupError
 
 _CLOCKS_APART_S = 2.0
 _AT_ONCE = 8
@@ -53,39 +56,60 @@ class Running:
         look: what its gateway says.
         is_expected: whether somebody said that it runs: the user by an address, or a run file whose gateway lives.
         heard: its processes, as they answer from here; the gateway first.
+        asks_for_key: whether the gateway answers nobody who shows none.
     """
 
     look: Look
     is_expected: bool
     heard: Sequence[Heard]
+    asks_for_key: bool = False
 
 
-def listen(url: str, places: Sequence[Place], *, is_expected: bool) -> Running:
-    """Ask the gateway, then everybody whom it or the run file names."""
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-        look = _look(client, url)
+def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
+    """Ask the gateway, then everybody whom it or the run file names.
+
+    Args:
+        url: the gateway.
+        places: what runs from this folder. Nobody else is shown what stages ask for.
+        is_expected: whether somebody said that it runs.
+        key: the headers that show the gateway who asks. It gets them if it asks for them, and nobody else does.
+    """
+    are_ours = any(place.url == url for place in places)
+    ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, _stage_client() as inside:
+        look = _look(client, url, {})
+        asks_for_key = look.refused is not None
+        shown = key or {} if asks_for_key else {}
+        if shown:
+            look = _look(client, url, shown)
         stages = look.status.stages if look.status else ()
-        named = {replica.url: stage.name for stage in stages for replica in stage.replicas}
-        if any(place.url == url for place in places):
-            named |= {place.url: place.stage for place in places if place.stage != GATEWAY}
+        named = {replica.url: stage.name for stage in stages for replica in stage.replicas} | ours
+        others = [partial(_hear, inside if each in ours else client, stage, each) for each, stage in named.items()]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            everyone = [(GATEWAY, url), *((stage, each) for each, stage in named.items())]
-            heard = list(pool.map(lambda who: _hear(client, *who), everyone))
-    return Running(look, is_expected, heard)
+            heard = list(pool.map(lambda hear: hear(), [partial(_hear, client, GATEWAY, url, shown), *others]))
+    return Running(look, is_expected, heard, asks_for_key)
 
 
-def _look(client: httpx.Client, url: str) -> Look:
+def _stage_client() -> httpx.Client:
+    """A client that stages take; where what it would show them is wrong, which another check says, one that asks."""
     try:
-        reply = client.get(f"{url}{PATH}")
+        return stage_client(TIMEOUT_S)
+    except SetupError:
+        return httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+
+
+def _look(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Look:
+    try:
+        reply = client.get(f"{url}{PATH}", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return no_answer(url, error, datetime.now().astimezone(), time.monotonic())
     return read_reply(url, reply, datetime.now().astimezone(), time.monotonic())
 
 
-def _hear(client: httpx.Client, stage: str, url: str) -> Heard:
+def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str] | None = None) -> Heard:
     before_s = time.time()
     try:
-        reply = client.get(f"{url}/v2")
+        reply = client.get(f"{url}/v2", headers=headers)
         said: Any = reply.json()
         version = said.get("version")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
@@ -121,6 +145,8 @@ def run_file(places: Sequence[Place] | None, path: Path) -> Result:
 def gateway(running: Running) -> Result:
     """Whether the gateway answers, and is ready."""
     look = running.look
+    if look.refused is not None:
+        return problem("gateway", look.refused.says, look.refused.do)
     if look.status is None and running.is_expected:
         return problem("gateway", f"{look.trouble}", "start it, or name another address with --url")
     if look.status is None:

@@ -11,15 +11,18 @@ from pydantic_settings import BaseSettings
 
 from splitway.cli.checks.result import Result, ok, problem, warning
 from splitway.errors import SetupError
-from splitway.wire.environment import read_environment
+from splitway.wire.environment import read_environment, secret_fields
 
 PREFIX = "SPLITWAY_"
 SETTINGS = {"the gateway": "gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
 """Where each app's settings are; by name, as `splitway serve` finds the apps, which this package must not import."""
 _ELSEWHERE = (
+    "SPLITWAY_API_KEY",  # the commands that ask a gateway
+    "SPLITWAY_API_KEY_FILE",
     "SPLITWAY_CACHE_DIR",  # splitway build
     "SPLITWAY_REQUIRE_DOCKER",  # make test-compose
     "SPLITWAY_PORT",  # compose.yaml, as the next
+    "SPLITWAY_PUBLISH",
     "SPLITWAY_PROMETHEUS_PORT",
     "SPLITWAY_GRAFANA_PORT",
 )
@@ -45,8 +48,10 @@ def find_settings(app: str) -> type[BaseSettings] | None:
 
 def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
     """Every variable that somebody reads: the apps by their settings, the commands by their options."""
+    kinds = tuple(kinds)
     fields = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields}
-    return fields | set(options) | set(_ELSEWHERE)
+    files = {f"{PREFIX}{name.upper()}_FILE" for kind in kinds for name in secret_fields(kind)}
+    return fields | files | set(options) | set(_ELSEWHERE)
 
 
 def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:

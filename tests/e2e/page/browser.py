@@ -59,6 +59,18 @@ class View:
         self.page.locator(".sample").first.wait_for()
         return self
 
+    def open_closed(self) -> View:
+        """Load the page of a gateway that asks for a key, and wait until it has said so."""
+        self.page.goto("/")
+        self.key_field.wait_for()
+        self.page.locator(".sample").first.wait_for()
+        return self
+
+    def give_key(self, key: str) -> None:
+        """Type an API key and use it."""
+        self.key_field.fill(key)
+        self.page.get_by_role("button", name="Use the key").click()
+
     def ask(self, sample: str = "cat") -> None:
         """Send a sample and wait until it is answered, well or badly."""
         with self.page.expect_response("**/v1/classify*"):
@@ -73,6 +85,10 @@ class View:
     @property
     def error(self) -> Locator:
         return self.page.get_by_role("alert")
+
+    @property
+    def key_field(self) -> Locator:
+        return self.page.get_by_label("API key", exact=True)
 
     @property
     def replicas(self) -> Locator:

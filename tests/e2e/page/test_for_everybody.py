@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Route, expect
 
 from splitway.cli.launch import LocalPipeline
+from tests.e2e.page.accessibility import PHONE, findings
 from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open
 
-PHONE = {"width": 360, "height": 740}
-SERIOUS = ("serious", "critical")
 PAINTED_WITHIN_MS = 1000
-
-
-def findings(view: View) -> list[str]:
-    """What axe-core finds that keeps somebody from using the page."""
-    violations: list[dict[str, Any]] = Axe().run(view.page).response["violations"]
-    return [f"{v['id']}: {[n['html'] for n in v['nodes']]}" for v in violations if v["impact"] in SERIOUS]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -130,3 +130,49 @@ async def test_who_would_wait_too_long_is_turned_away_before_the_wait(door: Admi
     stay.set()
     await asyncio.gather(*waiting)
     assert door.in_flight == 0
+
+
+async def _stand(door: Admission, caller: str, times: int, stay: asyncio.Event) -> list[asyncio.Task[None]]:
+    async def stand() -> None:
+        await door.enter(FOREVER, caller)
+        try:
+            await stay.wait()
+        finally:
+            door.leave()
+
+    tasks = [asyncio.create_task(stand(), name=caller) for _ in range(times)]
+    await _let_run()
+    return tasks
+
+
+async def test_whoever_asks_for_little_does_not_wait_for_whoever_asks_for_much(door: Admission) -> None:
+    inside, stay = await _enter(door, 4), asyncio.Event()
+    greedy = await _stand(door, "greedy", 4, stay)
+    modest = await _stand(door, "modest", 1, stay)  # the queue was full: the greedy caller's last is turned away
+    assert (door.queued, door.turned_away) == (4, {Turned.FULL: 1})
+    assert isinstance(greedy[-1].exception(), Overloaded)
+    with pytest.raises(Overloaded):
+        await door.enter(FOREVER, "greedy")
+    door.limit._limit = 2.0
+    await inside.aclose()  # two of the four places come free
+    await _let_run()
+    assert door.in_flight == 2
+    assert door.queued == 2
+    stay.set()
+    await asyncio.gather(*greedy, *modest, return_exceptions=True)
+    assert modest[0].exception() is None
+    assert (door.in_flight, door.queued) == (0, 0)
+
+
+async def test_who_is_turned_away_for_another_and_gives_up_in_the_same_moment_leaves_no_gap(door: Admission) -> None:
+    inside, stay = await _enter(door, 4), asyncio.Event()
+    greedy = await _stand(door, "greedy", 4, stay)
+    modest = asyncio.create_task(door.enter(FOREVER, "modest"))
+    await asyncio.sleep(0)
+    greedy[-1].cancel()
+    await _let_run()
+    await inside.aclose()
+    stay.set()
+    await asyncio.gather(*greedy, modest, return_exceptions=True)
+    door.leave()
+    assert (door.in_flight, door.queued) == (0, 0)

@@ -194,4 +194,10 @@ def test_what_is_known_of_a_replica_survives_an_update(clock: Clock) -> None:
     assert [r.url for r in chosen.ready] == [URLS[0]]
     chosen.update([])
     assert chosen.choose() is None
-    assert chosen.why_not_ready() == "there is no replica"
+    assert chosen.why_not_ready() == "there is none"
+    chosen.update(URLS[:2])
+    again, second = chosen.replicas
+    assert [first.number, again.number] == [1, 4], "a number is given once"
+    again.is_not(ReplicaState.UNREACHABLE, "http://one cannot be reached")
+    second.is_not(ReplicaState.NOT_READY, "lies in /etc/secret")
+    assert chosen.why_not_ready() == "1 not ready, 1 cannot be reached"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,9 +24,36 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    path: str
+    headers: Mapping[str, str]
+
+
+def key_asked_for(key: str, otherwise: Answer) -> Callable[[Asked], Answer]:
+    """Answers of a gateway that takes this key alone."""
+    refusal = Answer(401, {"code": "unauthorized", "detail": "this key is not known here"})
+    return lambda asked: otherwise if asked.headers.get("authorization") == f"Bearer {key}" else refusal
+
+
 @contextmanager
-def fake_gateway(answer: Callable[[int], Answer], port: int = 0) -> Iterator[str]:
-    """The address of a server whose n-th request, from 0, gets `answer(n)`; on a free port if none is named."""
+def fake_gateway(
+    answer: Callable[[int], Answer] | None = None,
+    port: int = 0,
+    *,
+    of: Callable[[Asked], Answer] = lambda _: Answer(),
+    seen: list[Asked] | None = None,
+) -> Iterator[str]:
+    """The address of a server.
+
+    Args:
+        answer: what its n-th request, from 0, gets.
+        port: its own, or a free one.
+        of: what a request gets, where that does not depend on its number.
+        seen: gets every request.
+    """
     turn = iter(range(1_000_000))
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,7 +65,10 @@ def fake_gateway(answer: Callable[[int], Answer], port: int = 0) -> Iterator[str
             self.do_GET()
 
         def do_GET(self) -> None:
-            given = answer(next(turn))
+            asked = Asked(self.path, {name.lower(): value for name, value in self.headers.items()})
+            if seen is not None:
+                seen.append(asked)
+            given = of(asked) if answer is None else answer(next(turn))
             body = json.dumps(given.content).encode()
             self.send_response_only(given.status)
             for name, value in {**given.headers, "content-length": str(len(body))}.items():

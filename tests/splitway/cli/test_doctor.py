@@ -22,7 +22,7 @@ from splitway.cli.doctor import checks, examine, print_json, print_list
 from splitway.cli.main import app
 from splitway.cli.observe_app import variables_of
 from tests.bundles import make_bundle
-from tests.splitway.cli.fake_gateway import Answer, fake_gateway
+from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
 from tests.support import free_port, one_line, splitway
 
@@ -98,6 +98,30 @@ def test_without_bundles_and_pipeline_it_says_how_to_begin(bench: Path) -> None:
 @pytest.mark.usefixtures("bench")
 def test_a_gateway_that_is_named_and_silent_is_a_problem() -> None:
     assert _wrong(_found(f"http://127.0.0.1:{free_port()}")) == [("gateway", "problem")]
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_gateway_that_asks_for_a_key_is_looked_into_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Answer(content=pipeline() | {"name": "splitway", "version": "0.1.0"})
+    with fake_gateway(of=key_asked_for("the-key", answer)) as url:
+        assert _wrong(_found(url)) == [("gateway", "problem")]
+        monkeypatch.setenv("SPLITWAY_API_KEY", "the-key")
+        found = _found(url)
+        monkeypatch.setenv("SPLITWAY_API_KEY", "the key")
+        spoilt = _found(url)
+    assert _wrong(found) == []
+    assert {"access", "API key", "replicas"} <= {result.name for result in found}
+    assert _wrong(spoilt) == [("gateway", "problem"), ("API key", "problem")]
+    assert "the-key" not in str(found)
+
+
+@pytest.mark.usefixtures("bench")
+def test_keys_and_certificates_that_are_no_good_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_KEYS_FILE", "none.json")
+    monkeypatch.setenv("SPLITWAY_IDENTITY", "nowhere")
+    monkeypatch.setenv("SPLITWAY_FEATURE_EXTRACTOR", "https://a:1")
+    monkeypatch.setenv("SPLITWAY_CLASSIFIER", "https://b:1")
+    assert _wrong(_found()) == [("keys", "problem"), ("identity", "problem")]
 
 
 def _crashes() -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -12,7 +13,11 @@ import pytest
 
 from splitway.cli.console import Steps
 from splitway.cli.extract import Hop, extract
+from splitway.cli.stage_client import TOKEN_HEADER
 from splitway.errors import SetupError
+from splitway.security.certificates import Certificates
+from splitway.security.service_token import HEADER
+from splitway.security.tls import Identity
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, build_response, parse_request
 
@@ -21,17 +26,28 @@ class _Extractor(ThreadingHTTPServer):
     """Gives each picture's size as its features; refuses empty ones, and is another version after `swap_after`."""
 
     daemon_threads = True
+    scheme = "http"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.swap_after = 1 << 30
         self.overloaded = 0
         self.answered = 0
+        self.token: str | None = None
+        """Without which nothing is done."""
         self.lock = Lock()
 
     @property
     def hop(self) -> Hop:
-        return Hop("feature_extractor", f"http://127.0.0.1:{self.server_port}")
+        return Hop("feature_extractor", f"{self.scheme}://127.0.0.1:{self.server_port}")
+
+    def speak_tls(self, folder: Path, service: str) -> None:
+        """Answer the gateway alone, as this service."""
+        self.scheme = "https"
+        self.socket = Identity(folder / service, service).server_context().wrap_socket(self.socket, server_side=True)
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a handshake that failed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -39,6 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
+        if self.server.token is not None and self.headers[HEADER] != self.server.token:
+            self._send(401, b'{"error": "no token"}')
+            return
         request = parse_request(body, self.headers[HEADER_LENGTH])
         sizes = [len(element) for element in request.inputs[0].elements]
         with self.server.lock:
@@ -124,3 +143,83 @@ def test_pictures_none_of_which_can_be_read_are_told(extractor: _Extractor, file
         file.write_bytes(b"")
     with Steps() as steps, pytest.raises(SetupError, match="not one of the 30 pictures"):
         extract([extractor.hop], files, steps)
+
+
+TOKEN = "token-of-all-the-services"  # noqa: S105 - of this test
+
+
+def test_the_header_of_the_token_is_the_one_that_stages_read() -> None:
+    assert TOKEN_HEADER == HEADER
+
+
+def test_a_stage_that_answers_its_gateway_alone_is_shown_the_token(
+    extractor: _Extractor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor.token = TOKEN
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", f"{TOKEN}, the-one-before-it")
+    with Steps() as steps:
+        assert len(extract([extractor.hop], files, steps).files) == 30
+
+
+@pytest.mark.parametrize("token", ["", "another-token-of-services"])
+def test_without_its_token_a_stage_says_no_and_the_command_what_to_do(
+    extractor: _Extractor, files: list[Path], token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor.token = TOKEN
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", token)
+    with Steps() as steps, pytest.raises(SetupError, match="answered 401: no token; set SPLITWAY_SERVICE_TOKEN to"):
+        extract([extractor.hop], files, steps)
+
+
+def test_a_token_that_no_header_can_carry_is_not_printed(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", "half of\na token")
+    with Steps() as steps, pytest.raises(SetupError, match="SPLITWAY_SERVICE_TOKEN must be one word") as caught:
+        extract([Hop("feature_extractor", "http://127.0.0.1:1")], files, steps)
+    assert "half" not in caught.value.detail
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A folder with the certificates of the three services."""
+    folder = tmp_path / "certs"
+    Certificates(folder, lambda: datetime.now(UTC), lambda: None).create(["gateway", "feature_extractor", "classifier"])
+    return folder
+
+
+@pytest.fixture
+def secret_extractor(certificates: Path) -> Iterator[_Extractor]:
+    """An extractor that speaks TLS with the gateway."""
+    with _Extractor() as server:
+        server.speak_tls(certificates, "feature_extractor")
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_stages_that_speak_tls_are_shown_the_gateways_certificate(
+    secret_extractor: _Extractor, certificates: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWAY_IDENTITY", str(certificates / "gateway"))
+    with Steps() as steps:
+        assert len(extract([secret_extractor.hop], files, steps).files) == 30
+
+
+def test_another_stage_than_was_asked_for_is_told_by_its_certificate(
+    secret_extractor: _Extractor, certificates: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWAY_IDENTITY", str(certificates / "gateway"))
+    asked = Hop("body_1", secret_extractor.hop.url)
+    with (
+        Steps() as steps,
+        pytest.raises(SetupError, match="is feature_extractor, as its certificate says, and not body_1"),
+    ):
+        extract([asked], files, steps)
+
+
+def test_without_a_certificate_the_command_says_which_is_needed(
+    secret_extractor: _Extractor, files: list[Path]
+) -> None:
+    with Steps() as steps, pytest.raises(SetupError, match="SPLITWAY_IDENTITY must name the folder of the gateway"):
+        extract([secret_extractor.hop], files, steps)

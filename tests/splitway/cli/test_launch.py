@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.launch import LaunchPlan, LocalPipeline, parse_replicas
+from splitway.cli.places import read_run_file
 from splitway.errors import BundleError, SetupError
 from tests.bundles import make_bundle
 
@@ -31,3 +32,18 @@ def test_a_chain_with_a_gap_is_not_started(tmp_path: Path) -> None:
     make_bundle(tmp_path, "classifier", 1, "head", "c")
     with pytest.raises(BundleError, match="the bundle between them is missing"):
         _start(tmp_path)
+
+
+def test_with_certificates_the_stages_are_named_with_https(models: Path, tmp_path: Path) -> None:
+    run_file, certs = tmp_path / "run.json", tmp_path / "certs"
+    plan = LaunchPlan(models, port=0, run_file=run_file, certs=certs)
+    with LocalPipeline(plan, lambda *_: None) as running:
+        running.wait_ready()
+        places = read_run_file(run_file) or []
+        assert running.renew_certificates() == []
+    assert {place.stage: place.url.partition(":")[0] for place in places} == {
+        "gateway": "http",
+        "feature_extractor": "https",
+        "classifier": "https",
+    }
+    assert {path.parent.name for path in certs.glob("*/identity.pem")} == {place.stage for place in places}

@@ -53,8 +53,9 @@ async def test_a_model_error_fails_this_batch_and_not_the_loop() -> None:
         return {"y": inputs["x"]}
 
     async with running(model, BatchPolicy()) as batcher:
-        with pytest.raises(EngineFailed, match="negative"):
+        with pytest.raises(EngineFailed, match="the model failed") as failed:
             await submit(batcher, rows(-1), FOREVER)
+        assert failed.value.private == "RuntimeError: negative"
         assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].tolist() == [1]
         assert batcher.alive
 
@@ -234,6 +235,6 @@ async def test_what_fails_at_once_fails_as_it_would_have_in_a_thread() -> None:
 
     async with running(infer, BatchPolicy()) as batcher:
         batcher._row_s = 0.0001
-        with pytest.raises(EngineFailed, match="the model failed: broken"):
+        with pytest.raises(EngineFailed, match="the model failed"):
             batcher.at_once(lambda: rows(7), 1, FOREVER)
         assert batcher.alive

@@ -67,7 +67,8 @@ async def test_a_damaged_version_leaves_the_old_one_serving_and_is_logged_once(
             await asyncio.sleep(0.1)
         assert [record.message.count("is corrupted") for record in caplog.records] == [1]
         failed = (await stage.stage())["models"][1]
-        assert "model.tflite is corrupted" in failed["reason"]
+        assert failed["reason"].startswith("model.tflite is corrupted")
+        assert f"{models}/classifier/2/model.tflite is corrupted" in caplog.text
         answer = await stage.infer("classifier")
         assert answer.output("probabilities").array.tobytes() == _answer(good)
         assert (await stage.post("classifier/versions/2")).status_code == 404

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from splitway.telemetry.logs import configure_logs
+from splitway.telemetry.repeats import OURS
 from splitway.telemetry.settings import TelemetrySettings
 
 
@@ -20,10 +21,12 @@ class _Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    loggers = [logging.getLogger(), *map(logging.getLogger, OURS)]
+    handlers, levels = list(loggers[0].handlers), [each.level for each in loggers]
     yield
-    root.handlers[:], root.level = handlers, level
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def test_json_where_no_terminal_is() -> None:
@@ -40,10 +43,10 @@ def test_json_where_no_terminal_is() -> None:
     assert (second["level"], second["event"]) == ("warning", "this is odd")
 
 
-def _log_a_defect() -> None:
+def _log_a_defect(text: str = "a defect") -> None:
     payload = "a " + "secret"
     try:
-        int("a defect", len(payload))
+        int(text, len(payload))
     except ValueError:
         logging.getLogger("gateway").exception("POST %s", "/v1/classify")
 
@@ -91,8 +94,27 @@ def test_the_level_is_a_setting() -> None:
 def test_nothing_that_is_logged_moves_a_terminals_cursor(format_: str) -> None:
     stream = io.StringIO()
     handler = configure_logs("gateway", TelemetrySettings.model_validate({"log_format": format_}), stream)
-    logging.getLogger("splitway.request").info("request", extra={"blamed": "\x1b[2J\x1b]0;pwned\x07\r"})
-    logging.getLogger("splitway.request").info("a head called \x1b[31m")
+    logging.getLogger("splitway.request").info("request", extra={"blamed": "\x1b[2J\x1b]0;pwned\x07\r\x9b2J"})
+    logging.getLogger("splitway.request").info("a head called \x1b[31m\n12:00:00 [info] all is well")
     handler.flush()
     assert len(stream.getvalue().splitlines()) == 2
-    assert not {"\x1b", "\x07", "\r"} & set(stream.getvalue())
+    assert not {"\x1b", "\x07", "\r", "\x9b"} & set(stream.getvalue())
+
+
+@pytest.mark.parametrize("format_", ["json", "text"])
+def test_nor_what_is_in_a_traceback_and_none_of_its_lines_looks_like_one_of_ours(format_: str) -> None:
+    stream = io.StringIO()
+    handler = configure_logs("gateway", TelemetrySettings.model_validate({"log_format": format_}), stream)
+    _log_a_defect("\x1b[2J\n12:00:00 [info] all is well")
+    handler.flush()
+    assert "\x1b" not in stream.getvalue()
+    assert all(line.startswith("  ") for line in stream.getvalue().splitlines()[1:])
+
+
+def test_libraries_do_not_quote_what_they_read_however_much_is_logged() -> None:
+    stream = io.StringIO()
+    handler = configure_logs("gateway", TelemetrySettings(log_level="debug"), stream)
+    logging.getLogger("PIL.TiffImagePlugin").debug("tag: GPS, value: 52.5200 N")
+    logging.getLogger("splitway.wire").debug("ours")
+    handler.flush()
+    assert [orjson.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["ours"]

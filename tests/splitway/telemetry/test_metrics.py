@@ -70,6 +70,17 @@ async def test_the_port_for_metrics_answers_nothing_else() -> None:
     assert (await _get(app, "/metrics", port=8080)).text == "the service"
 
 
+async def test_the_port_for_metrics_says_whether_the_process_is_ready() -> None:
+    """For health checks, where every other port asks for a certificate."""
+    reason: str | None = "draining"
+    app = MetricsPort(Response("the service"), 9464, new_registry("classifier"), lambda: reason)
+    reply = await _get(app, "/readyz", port=9464)
+    assert (reply.status_code, reply.text) == (503, "draining\n")
+    reason = None
+    statuses = [(await _get(app, path, port=9464)).status_code for path in ("/livez", "/readyz")]
+    assert statuses == [200, 200]
+
+
 def test_a_wrong_network_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"10\.0\.0\.0/99"):
         TelemetrySettings(metrics_from="10.0.0.0/99")

@@ -50,6 +50,39 @@ def test_what_cannot_be_read_begins_a_new_trace(text: str | None) -> None:
     assert "tracestate" not in headers
 
 
+STATES = {
+    "one": ("vendor=1", True),
+    "two": ("vendor=opaque/value, tenant@vendor=x y", True),
+    "512 characters": ("a=" + "x" * 255 + ",b=" + "x" * 252, True),
+    "more": ("a=" + "x" * 255 + ",b=" + "x" * 253, False),
+    "no value": ("vendor", False),
+    "nothing": ("", False),
+    "capitals": ("Vendor=1", False),
+    "not ascii": ("vendor=\xe4", False),
+    "a control character": ("vendor=\x1b[2J", False),
+    "what a careless pattern takes for ever with": ("a=b," * 127 + "a=\xe4", False),
+}
+
+
+@pytest.mark.parametrize(("state", "travels"), STATES.values(), ids=STATES.keys())
+def test_a_tracestate_travels_on_if_it_is_one(state: str, *, travels: bool) -> None:
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": state}
+    NoTracer().begin("request", headers)
+    assert headers.get("tracestate") == (state if travels else None)
+
+
+def test_of_a_later_version_only_what_is_known_travels_on() -> None:
+    headers = {"traceparent": f"cc-{TRACE}-{PARENT}-01-" + "x" * 10_000}
+    assert NoTracer().begin("request", headers).trace_id == TRACE
+    assert headers == {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+
+
+def test_a_trace_that_a_stranger_marks_as_kept_goes_on_unmarked() -> None:
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+    assert NoTracer(callers_decide=False).begin("request", headers).trace_id == TRACE
+    assert headers == {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+
+
 def test_what_came_travels_on_unchanged() -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=b"}
     span = NoTracer().begin("request", dict(headers))

@@ -136,6 +136,27 @@ def test_the_sampler_decides(
         assert span.trace_id == parent.trace_id
 
 
+@pytest.mark.parametrize("sampler", ["parentbased_traceidratio", "traceidratio"])
+def test_strangers_do_not_have_more_traces_kept_than_the_share(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by marking them, nor by choosing an id that the sampler would keep."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.1")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.01")
+    open_, closed = (make_tracer("gateway", callers_decide=decide) for decide in (True, False))
+    flags: dict[Tracer, list[str]] = {open_: [], closed: []}
+    for tracer, seen in flags.items():
+        for _ in range(1000):
+            headers = {"traceparent": f"00-{'1' * 16}{'0' * 15}1-{'1' * 16}-01"}
+            span = tracer.begin("/v1/classify", headers)
+            assert span.trace_id == headers["traceparent"][3:35] == f"{'1' * 16}{'0' * 15}1"
+            assert span.recorded is (headers["traceparent"][-2:] == "01")
+            seen.append(headers["traceparent"][-2:])
+        tracer.close()
+    assert flags[open_].count("01") == 1000
+    assert 50 < flags[closed].count("01") < 160
+
+
 def test_a_share_is_kept_and_the_rest_says_so_to_the_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     with collecting() as collector:
         tracer = _tracer(

@@ -21,6 +21,7 @@ class _Keeping(NoTracer):
     """Keeps the spans that are over."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.spans: list[Span] = []
 
     def ended(self, span: Span) -> None:

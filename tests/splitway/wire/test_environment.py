@@ -45,11 +45,20 @@ def test_twice_is_a_contradiction(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert CANARY not in caught.value.detail
 
 
-def test_an_error_does_not_tell_what_stands_in_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["ftp://", "redis//", "redis:"])
+def test_an_error_does_not_tell_what_stands_in_an_address(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     from gateway.settings import GatewaySettings
 
-    monkeypatch.setenv("SPLITWAY_CACHE", f"ftp://user:{CANARY}@host")
+    monkeypatch.setenv("SPLITWAY_CACHE", f"{scheme}user:{CANARY}@host")
     with pytest.raises(SetupError, match="SPLITWAY_CACHE") as caught:
         read_environment(GatewaySettings)
     assert CANARY not in caught.value.detail
     assert caught.value.__cause__ is None
+
+
+def test_what_is_no_json_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.settings import GatewaySettings
+
+    monkeypatch.setenv("SPLITWAY_HEDGE", "many")
+    with pytest.raises(SetupError, match="SPLITWAY_HEDGE cannot be read: it must be JSON"):
+        read_environment(GatewaySettings)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from splitway.cli.checks.ports import Port, port, read_port
-from tests.splitway.cli.fake_gateway import Answer, fake_gateway
+from splitway.cli.checks.ports import Port, is_reached_from_elsewhere, port, read_port
+from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway
 from tests.support import free_port
 
 
@@ -57,3 +57,34 @@ def test_a_stranger_is_a_problem_only_where_it_keeps_the_gateway_from_starting(
 
 def test_a_holder_that_this_user_may_not_see_is_said() -> None:
     assert "may not see" in port(Port(8080, "gateway", is_free=False), pipeline_runs=False).says
+
+
+def test_a_service_that_says_who_it_is_to_holders_of_a_key_alone_is_splitway_too() -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(content={"live": True}) if asked.path == "/livez" else Answer(401, {"error": "a key"})
+
+    with fake_gateway(of=answer) as url:
+        assert read_port(int(url.rsplit(":", 1)[1]), "gateway").is_splitway
+    with fake_gateway(of=lambda _: Answer(401, {"error": "a key"})) as url:
+        assert not read_port(int(url.rsplit(":", 1)[1]), "gateway").is_splitway
+
+
+def test_what_is_known_to_be_ours_need_not_say_so(stranger: int) -> None:
+    assert read_port(stranger, "classifier", is_ours=True).is_splitway
+
+
+@pytest.mark.parametrize(
+    ("address", "elsewhere"),
+    [
+        ("127.0.0.1", False),
+        ("127.8.4.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("0.0.0.0", True),  # noqa: S104 - for the moment of the test, and nobody is answered
+        ("::", True),
+    ],
+)
+def test_who_listens_beyond_loopback_is_told_by_its_address(address: str, elsewhere: bool) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family, dualstack_ipv6=":" in address) as listener:
+        assert is_reached_from_elsewhere(listener.getsockname()[1]) is elsewhere

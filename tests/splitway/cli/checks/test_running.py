@@ -15,7 +15,7 @@ import pytest
 from splitway.cli.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
 from splitway.cli.places import Place
 from splitway.cli.status import no_answer
-from tests.splitway.cli.fake_gateway import Answer, fake_gateway
+from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 from tests.support import free_port
 
@@ -136,3 +136,60 @@ def test_where_nobody_listens_that_is_heard() -> None:
     running = listen(f"http://127.0.0.1:{free_port()}", [], is_expected=False)
     assert running.look.status is None
     assert [each.answers for each in running.heard] == [False]
+
+
+KEY = {"authorization": "Bearer the-key"}
+
+
+def test_the_key_goes_to_a_gateway_that_asks_for_one_and_to_nobody_else() -> None:
+    asked_gateway: list[Asked] = []
+    asked_stage: list[Asked] = []
+    said = {"name": "splitway", "version": "0.1.0"}
+    with fake_gateway(lambda _: Answer(content=said), seen=asked_stage) as named:
+        answer = Answer(content=pipeline(stage("classifier", replica(int(named.rsplit(":", 1)[1])))) | said)
+        with fake_gateway(of=key_asked_for("the-key", answer), seen=asked_gateway) as url:
+            running = listen(url, [], is_expected=True, key=KEY)
+    assert running.asks_for_key
+    assert [each.version for each in running.heard] == ["0.1.0"] * 2
+    shown = [asked.headers.get("authorization") for asked in asked_gateway]
+    assert shown == [None, "Bearer the-key", "Bearer the-key"]
+    assert [asked.headers.get("authorization") for asked in asked_stage] == [None]
+
+
+def test_a_gateway_that_asks_for_none_is_shown_none() -> None:
+    seen: list[Asked] = []
+    with fake_gateway(lambda _: Answer(content=pipeline()), seen=seen) as url:
+        running = listen(url, [], is_expected=True, key=KEY)
+    assert not running.asks_for_key
+    assert [asked.headers.get("authorization") for asked in seen] == [None, None]
+
+
+@pytest.mark.parametrize(("key", "says"), [(None, "asks for a key"), ({"authorization": "Bearer x"}, "does not take")])
+def test_a_gateway_that_refuses_is_there_and_the_key_is_what_is_missing(key: dict[str, str] | None, says: str) -> None:
+    with fake_gateway(of=key_asked_for("the-key", Answer())) as url:
+        running = listen(url, [], is_expected=False, key=key)
+    result = gateway(running)
+    assert result.level == "problem"
+    assert f"{url} {says}" in result.says
+    assert result.do.startswith("set SPLITWAY_API_KEY to a key with the scope metrics")
+    assert running.heard[0].answers
+
+
+def test_the_token_goes_to_what_runs_from_here_and_not_to_whom_a_gateway_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", "token-of-all-the-services")
+    ours: list[Asked] = []
+    theirs: list[Asked] = []
+    with fake_gateway(seen=ours) as here, fake_gateway(seen=theirs) as there:
+        answer = Answer(content=pipeline(stage("classifier", replica(int(there.rsplit(":", 1)[1])))))
+        with fake_gateway(lambda _: answer) as url:
+            listen(url, [Place("gateway", url, 1), Place("classifier", here, 2)], is_expected=True)
+    assert [asked.headers.get("x-service-token") for asked in ours] == ["token-of-all-the-services"]
+    assert [asked.headers.get("x-service-token") for asked in theirs] == [None]
+
+
+def test_a_token_that_cannot_be_sent_keeps_nobody_from_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", "two words")
+    with fake_gateway(lambda _: Answer(content=pipeline())) as url:
+        assert listen(url, [], is_expected=True).look.is_ready

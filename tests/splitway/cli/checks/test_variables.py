@@ -102,6 +102,27 @@ def test_settings_that_do_not_agree_are_a_warning(
     assert any(f"{name}={value}: {then}" in result.says for result in found)
 
 
+def test_a_secret_may_stand_in_a_file(known: set[str]) -> None:
+    named = {f"SPLITWAY_{name}_FILE" for name in ("API_KEY", "SERVICE_TOKEN", "ADMIN_KEY")}
+    assert named <= known
+    assert "SPLITWAY_THREADS_FILE" not in known
+
+
+@pytest.mark.parametrize("app_", SETTINGS)
+@pytest.mark.parametrize("name", ["SPLITWAY_SERVICE_TOKEN", "SPLITWAY_ADMIN_KEY"])
+def test_what_is_said_of_a_secret_is_not_the_secret(
+    app_: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWAY_THREADS", "many")
+    monkeypatch.setenv("SPLITWAY_MAX_BODY_BYTES", "many")
+    monkeypatch.setenv(name, "hush-hush-hush-hush")
+    said = str(readable(app_, find_settings(app_)))
+    (tmp_path / "secret").write_text("hush-hush\nhush-hush")
+    monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    assert "hush" not in said + str(readable(app_, find_settings(app_)))
+
+
 def test_an_app_that_is_not_installed_is_not_judged() -> None:
     (result,) = readable("the gateway", None)
     assert result.level == "ok"

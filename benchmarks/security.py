@@ -1,0 +1,72 @@
+"""What it costs that everything is closed: `make bench-security` (8 minutes).
+
+The same pipeline in turn: as it is on loopback, where nobody is asked for anything; with API keys, limits on each key
+and a token between the services; with TLS between them as well; and with `--before REV` as it was at an earlier
+commit. With the default model, and with trivial stages, where nothing but the framework counts. Prints the ratios of
+the rates, and writes benchmarks/results/security-DATE.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import contestants
+from benchmarks.earlier import earlier
+from benchmarks.machine import about
+from benchmarks.prepare import TRIVIAL
+from benchmarks.rows import Rows, median, names, spread
+from benchmarks.turns import JPEG, MODELS, ROOT, TINY, Picture, Plan, alternate, in_turns, served
+from splitway.cli.keys import create
+
+OPEN, CLOSED, TLS, BEFORE = "on loopback", "keys, limits, token", "and mTLS", "before"
+CLIENTS = 16
+KINDS = {"default model": (MODELS, JPEG), "trivial stages": (TRIVIAL, TINY)}
+
+
+def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: str | None) -> Rows:
+    key, _ = create(folder / "keys.json", "bench", ["infer"], "1d")
+    limits = {"SPLITWAY_COST_PER_MINUTE": "1000000000", "SPLITWAY_CONCURRENCY_PER_KEY": "1024"}
+    closed = {"SPLITWAY_KEYS_FILE": str(folder / "keys.json"), "SPLITWAY_SERVICE_TOKEN": "bench" * 8, **limits}
+    rivals = {
+        OPEN: contestants.splitway(models, picture.path),
+        CLOSED: contestants.closed_splitway(models, picture.path, closed, key),
+        TLS: contestants.closed_splitway(models, picture.path, closed, key, folder / "certs"),
+    }
+    if before is not None:
+        rivals[BEFORE] = earlier(before, models, picture.path)
+    with in_turns(rivals) as running:
+        measures = {name: served(each, picture, plan.seconds) for name, each in running.items()}
+        return alternate(measures, (CLIENTS,), plan.pairs)
+
+
+def _tell(kind: str, rows: Rows) -> None:
+    base = BEFORE if BEFORE in names(rows) else OPEN
+    for name in names(rows):
+        against = "" if name == base else f", {spread(rows, name, base, CLIENTS)} of {base}"
+        print(f"{kind}, {name}: {median(rows, name, CLIENTS, 'rate'):.1f}/s{against}")
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--before", help="an earlier commit to compare with")
+    options = parser.parse_args()
+    plan = Plan(options.pairs, options.seconds)
+    report: dict[str, Any] = {"about": about(), "before": options.before}
+    for kind, (models, picture) in KINDS.items():
+        with tempfile.TemporaryDirectory(prefix="bench-keys-") as folder:
+            report[kind] = _measure(models, picture, plan, Path(folder), options.before)
+    out = ROOT / "benchmarks" / "results" / f"security-{report['about']['date']}.json"
+    out.write_text(json.dumps(report, indent=1) + "\n")
+    for kind in KINDS:
+        _tell(kind, report[kind])
+
+
+if __name__ == "__main__":
+    main()

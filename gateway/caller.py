@@ -1,0 +1,36 @@
+"""Whose request this is, where callers are kept apart: the key's or token's, or else the address it came from."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from splitway.security.principal import principal_of
+
+_IPV6_PREFIX = 64
+"""One subscriber has at least so many addresses."""
+
+
+def caller_of(scope: Mapping[str, Any]) -> str:
+    """Return who makes the request of this ASGI scope; empty where nothing is known."""
+    principal = principal_of(scope)
+    if principal is not None:
+        return principal.id
+    client = scope.get("client")
+    return "" if client is None else _network(client[0])
+
+
+@lru_cache(maxsize=1024)
+def _network(address: str) -> str:
+    """An IPv4 address as it is; of IPv6 the part that says which subscriber's it is."""
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address.split("%", 1)[0])
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((ip, _IPV6_PREFIX), strict=False))

@@ -1,0 +1,181 @@
+"""Tokens of an identity provider (JWT, RFC 7519; OpenID Connect), checked after the best current practice of RFC 8725.
+
+What is taken is fixed by the settings, never by the token: the algorithms, of which all are asymmetric; where the keys
+come from; who issued it and for whom.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gateway.settings import GatewaySettings
+from splitway.errors import SetupError, Unauthorized
+from splitway.security.exposure import is_exposed
+from splitway.security.principal import SCOPES, Principal, Scope
+from splitway.wire.deadline import Clock
+
+if TYPE_CHECKING:
+    from gateway.signing_keys import SigningKeys
+
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+MAX_TOKEN_BYTES = 8 * 1024
+_MAX_KNOWN_TOKENS = 4096
+_LEEWAY_S = 30.0
+"""By which the provider's clock may be ahead."""
+_PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,96}")
+
+
+@dataclass(frozen=True)
+class TokenPolicy:
+    """Which tokens are taken.
+
+    Args:
+        issuer: who must have issued them (`iss`).
+        audience: for whom (`aud`).
+        keys: path or https address of the issuer's public keys, a JWK set.
+        algorithms: by which they may be signed.
+    """
+
+    issuer: str
+    audience: str
+    keys: str
+    algorithms: tuple[str, ...]
+
+
+def token_policy(settings: GatewaySettings) -> TokenPolicy | None:
+    """Return which tokens the settings take; None for none. Raises SetupError where they contradict each other."""
+    given = {
+        "SPLITWAY_JWT_ISSUER": settings.jwt_issuer,
+        "SPLITWAY_JWT_AUDIENCE": settings.jwt_audience,
+        "SPLITWAY_JWT_KEYS": settings.jwt_keys,
+    }
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise SetupError(f"{', '.join(sorted(given.keys() - missing))} needs {' and '.join(missing)} beside it")
+    algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(",") if name.strip())
+    if not algorithms or not set(algorithms) <= set(ALGORITHMS):
+        raise SetupError(f"SPLITWAY_JWT_ALGORITHMS must be some of {', '.join(ALGORITHMS)}, separated by commas")
+    _check_place(settings.jwt_keys)
+    return TokenPolicy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, algorithms)
+
+
+def is_address(place: str) -> bool:
+    """Whether keys are fetched from there; from a file otherwise."""
+    return "://" in place
+
+
+def _check_place(place: str) -> None:
+    if not is_address(place):
+        if not Path(place).is_file():
+            raise SetupError(f"SPLITWAY_JWT_KEYS: there is no file {place}")
+        return
+    try:
+        parts = urlsplit(place)
+        is_one = bool(parts.hostname) and (parts.port or 443) > 0
+    except ValueError:
+        is_one = False
+    is_safe = is_one and (parts.scheme == "https" or (parts.scheme == "http" and not is_exposed(parts.hostname or "")))
+    if not is_safe:
+        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is taken on this machine alone")
+
+
+class TokenVerifier:
+    """Says whose a token is; one that has been seen is found again without any arithmetic.
+
+    Args:
+        policy: which tokens are taken.
+        clock: monotonic seconds.
+        now: seconds since 1970, by which tokens expire.
+
+    Raises:
+        SetupError: the library that checks tokens is not installed.
+    """
+
+    def __init__(self, policy: TokenPolicy, clock: Clock, now: Callable[[], float] = time.time) -> None:
+        try:
+            from gateway.signing_keys import SigningKeys  # noqa: PLC0415 - cryptography costs 20 MB
+        except ModuleNotFoundError as error:
+            raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
+        self._policy = policy
+        self._now = now
+        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock)
+        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._known_with = self._keys.generation
+
+    async def verify(self, token: str) -> Principal:
+        """Return whose token this is.
+
+        Raises:
+            Unauthorized: it is not to be believed, is not for us, or not valid now.
+            Unavailable: the provider's keys have not been had for too long; that is nobody's fault who asks.
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+        await self._keys.look()
+        if self._known_with != self._keys.generation:  # whose key has been withdrawn, is believed no more
+            self._known.clear()
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None:
+            principal, expires_s = known
+            if self._now() >= expires_s:
+                del self._known[digest]
+                raise Unauthorized("the token has expired")
+            self._known.move_to_end(digest)
+            return principal
+        claims = await self._keys.verified(token, issuer=self._policy.issuer, audience=self._policy.audience)
+        expires_s = self._check_times(claims)
+        principal = Principal(_id(claims), _scopes(claims))
+        self._known_with = self._keys.generation
+        self._known[digest] = (principal, expires_s)
+        if len(self._known) > _MAX_KNOWN_TOKENS:
+            self._known.popitem(last=False)
+        return principal
+
+    def _check_times(self, claims: Mapping[str, Any]) -> float:
+        """Return when the token expires. Raises Unauthorized if it is not valid now."""
+        now_s = self._now()
+        expires_s = _seconds(claims, "exp")
+        if now_s >= expires_s:
+            raise Unauthorized("the token has expired")
+        if "nbf" in claims and now_s + _LEEWAY_S < _seconds(claims, "nbf"):
+            raise Unauthorized("the token is not valid yet")
+        return expires_s
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float:
+    value = claims[name]
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise Unauthorized(f"the token's {name} is no time")
+    return float(value)
+
+
+def _id(claims: Mapping[str, Any]) -> str:
+    """The caller's name in logs and counts: the subject, or its hash where that could not stand there."""
+    subject = claims["sub"]
+    if _PLAIN_SUBJECT.fullmatch(subject):
+        return f"jwt:{subject}"
+    return f"jwt:sha256:{hashlib.sha256(subject.encode(errors='surrogatepass')).hexdigest()[:32]}"
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[Scope]:
+    """Those of ours that the token names; providers write them as one string or a list, in `scope` or `scp`."""
+    named: set[str] = set()
+    for claim in ("scope", "scp"):
+        value = claims.get(claim)
+        if isinstance(value, str):
+            named.update(value.split())
+        elif isinstance(value, list):
+            named.update(each for each in value if isinstance(each, str))
+    return frozenset(scope for scope in SCOPES if scope in named)

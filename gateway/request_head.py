@@ -1,0 +1,38 @@
+"""What is sent of a request before its body, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+
+class Address(NamedTuple):
+    """Where a connection goes to, and who must be there; None where nobody is asked."""
+
+    host: str
+    port: int
+    peer: str | None
+
+
+def request_head(method: str, url: str, headers: Mapping[str, str], length: int, peer: str) -> tuple[Address, bytes]:
+    """Where a request goes to, and its line and headers. Raises ValueError for a header with a line break in it."""
+    address, netloc, path = _where(url, peer)
+    lines = [f"{method} {path} HTTP/1.1", f"host: {netloc}"]
+    for name, value in headers.items():
+        if "\r" in value or "\n" in value:
+            raise ValueError(f"header {name} has a line break in it")
+        lines.append(f"{name}: {value}")
+    if length or method == "POST":
+        lines.append(f"content-length: {length}")
+    return address, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _where(url: str, peer: str) -> tuple[Address, str, str]:
+    """Address, Host header and path of a URL; the same few come again and again."""
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
+    address = Address(parts.hostname or "", parts.port or (443 if is_tls else 80), peer if is_tls else None)
+    return address, parts.netloc, parts.path or "/"

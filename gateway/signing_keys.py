@@ -1,0 +1,263 @@
+"""The public keys of an identity provider: fetched now and then, and what is signed with them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import jwt
+import orjson
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from gateway.identity_provider import is_address
+from splitway.errors import Unauthorized, Unavailable
+from splitway.wire.deadline import Clock
+
+_KEPT_S = 3600.0
+"""How long keys are believed while no newer ones can be had."""
+_UNKNOWN_AGAIN_S = 30.0
+"""How often a key that is not there may cause another look: anybody can make one up."""
+_FAILED_AGAIN_S = 5.0
+_MAX_BYTES = 256 * 1024
+_MAX_KEYS = 64
+_TIMEOUT_S = 3.0
+_MIN_RSA_BITS = 2048
+_TYPES = (None, "JWT", "AT+JWT", "APPLICATION/AT+JWT")
+_REQUIRED = ["exp", "iss", "aud", "sub"]
+_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "RSA": (RSAAlgorithm, ("RS256", "PS256")),
+    "EC P-256": (ECAlgorithm, ("ES256",)),
+    "OKP Ed25519": (OKPAlgorithm, ("EdDSA",)),
+}
+"""Kinds of keys, and by what each can sign."""
+_log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where a JWK set comes from."""
+
+    every_s: float
+    """How often it is worth a look."""
+
+    async def fetch(self) -> bytes:
+        """Return the set as it is now. Raises any Exception if it cannot be had."""
+
+
+class FileSource:
+    """A file."""
+
+    every_s = 1.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def fetch(self) -> bytes:
+        return await asyncio.to_thread(self._read)
+
+    def _read(self) -> bytes:
+        with self._path.open("rb") as file:
+            return file.read(_MAX_BYTES + 1)
+
+
+class AddressSource:
+    """An address, asked without proxies, redirects or credentials."""
+
+    every_s = 300.0
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def fetch(self) -> bytes:
+        import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
+
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S, headers=headers)
+        text = b""
+        async with asyncio.timeout(_TIMEOUT_S), client, client.stream("GET", self._url) as reply:
+            if reply.status_code != 200:
+                raise ValueError(f"status {reply.status_code}")
+            async for chunk in reply.aiter_raw():
+                text += chunk
+                if len(text) > _MAX_BYTES:
+                    break
+        return text
+
+
+@dataclass(frozen=True)
+class _Key:
+    id: str | None
+    algorithms: frozenset[str]
+    key: Any
+
+
+class SigningKeys:
+    """The keys as they were fetched last.
+
+    Args:
+        place: a path, or an address.
+        algorithms: by which may be signed.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock) -> None:
+        self._source: Source = AddressSource(place) if is_address(place) else FileSource(Path(place))
+        self._algorithms = algorithms
+        self._clock = clock
+        self._keys: tuple[_Key, ...] = ()
+        self._text = b""
+        self._confirmed_s: float | None = None
+        self._tried_s: float | None = None
+        self._looked_for_unknown_s: float | None = None
+        self._under_way: asyncio.Task[None] | None = None
+        self._failed = False
+        self.generation = 0
+        """Counts up when the keys have changed."""
+
+    async def look(self) -> None:
+        """See to it that there are keys: the first are waited for, later ones fetched beside the work.
+
+        Raises:
+            Unavailable: there are none, or none that can still be believed.
+        """
+        now_s = self._clock()
+        age_s = None if self._confirmed_s is None else now_s - self._confirmed_s
+        if age_s is not None and age_s < self._source.every_s:
+            return
+        usable = age_s is not None and age_s < _KEPT_S
+        if self._under_way is None and self._may_try(now_s):
+            self._begin()
+        if usable:
+            return
+        if self._under_way is not None:
+            await asyncio.shield(self._under_way)
+        if self._confirmed_s is None or self._clock() - self._confirmed_s >= _KEPT_S:
+            raise Unavailable("the identity provider's keys cannot be had now", retry_after_s=_FAILED_AGAIN_S)
+
+    def _may_try(self, now_s: float) -> bool:
+        return self._tried_s is None or now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._source.every_s)
+
+    def _begin(self) -> None:
+        self._tried_s = self._clock()
+        self._under_way = asyncio.create_task(self._refresh(), name="fetch signing keys")
+
+    async def _refresh(self) -> None:
+        try:
+            text = await self._source.fetch()
+            if text != self._text:
+                self._keys = _read_set(text, self._algorithms)
+                self._text = text
+                self.generation += 1
+            self._confirmed_s, self._failed = self._clock(), False
+        except Exception as error:  # whatever is wrong there, the last keys stay in force for a while
+            if not self._failed:
+                why = error if isinstance(error, ValueError) else type(error).__name__
+                _log.warning("the identity provider's keys cannot be had: %s", why)
+            self._failed = True
+        finally:
+            self._under_way = None
+
+    async def verified(self, token: str, *, issuer: str, audience: str) -> Mapping[str, Any]:
+        """Return what a token says, which one of the keys has signed. Whether it is valid now, is not looked at.
+
+        Raises:
+            Unauthorized: another has signed it, or it is from or for somebody else.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            algorithm = self._checked(header)
+            key = await self._find(header.get("kid"), algorithm)
+            return jwt.decode(
+                token,
+                key.key,
+                algorithms=[algorithm],
+                issuer=issuer,
+                audience=audience,
+                options={"require": _REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise Unauthorized(_in_words(error)) from None
+
+    def _checked(self, header: Mapping[str, Any]) -> str:
+        """The algorithm of a token whose header asks nothing of us that we do not do. Raises Unauthorized."""
+        algorithm, kind = header.get("alg"), header.get("typ")
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
+            raise Unauthorized(f"the token is signed by none of {', '.join(self._algorithms)}")
+        if (kind.upper() if isinstance(kind, str) else kind) not in _TYPES or "crit" in header:
+            raise Unauthorized("the token is of a kind that is not taken here")
+        return algorithm
+
+    async def _find(self, id_: str | None, algorithm: str) -> _Key:
+        key = self._match(id_, algorithm)
+        if key is None and id_ is not None:
+            await self._look_for_unknown()
+            key = self._match(id_, algorithm)
+        if key is None:
+            raise Unauthorized("the token is signed by a key that is not known here")
+        return key
+
+    def _match(self, id_: str | None, algorithm: str) -> _Key | None:
+        if id_ is None:  # there must be no choice
+            only = self._keys[0] if len(self._keys) == 1 else None
+            return only if only is not None and algorithm in only.algorithms else None
+        return next((key for key in self._keys if key.id == id_ and algorithm in key.algorithms), None)
+
+    async def _look_for_unknown(self) -> None:
+        """Fetch the keys again: the provider may have a new one."""
+        now_s = self._clock()
+        if self._under_way is None:
+            if self._looked_for_unknown_s is not None and now_s - self._looked_for_unknown_s < _UNKNOWN_AGAIN_S:
+                return
+            self._looked_for_unknown_s = now_s
+            self._begin()
+        if self._under_way is not None:
+            await asyncio.shield(self._under_way)
+
+
+def _read_set(text: bytes, algorithms: tuple[str, ...]) -> tuple[_Key, ...]:
+    """The keys of a JWK set that can be used. Raises ValueError if there is none."""
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"more than {_MAX_BYTES} bytes")
+    content = orjson.loads(text)
+    entries = content.get("keys") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
+        raise ValueError(f"this is no JWK set of at most {_MAX_KEYS} keys")
+    found = [_read_key(entry, algorithms) for entry in entries if isinstance(entry, dict)]
+    keys = tuple(key for key in found if key is not None)
+    if not keys:
+        raise ValueError(f"there is no key for {', '.join(algorithms)} among them")
+    return keys
+
+
+def _read_key(entry: dict[str, Any], algorithms: tuple[str, ...]) -> _Key | None:
+    """One key; None if it is for something else, or is no public key."""
+    kind, fits = _KINDS.get(f"{entry.get('kty')} {entry.get('crv', '')}".strip(), (None, ()))
+    said, id_ = entry.get("alg"), entry.get("kid")
+    usable = frozenset(name for name in fits if name in algorithms and said in (None, name))
+    is_for_this = entry.get("use", "sig") == "sig" and "verify" in entry.get("key_ops", ["verify"])
+    if kind is None or not usable or not is_for_this or "d" in entry:
+        return None
+    try:
+        key = kind.from_jwk(entry)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if isinstance(key, RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
+        return None
+    return _Key(id_ if isinstance(id_, str) else None, usable, key)
+
+
+def _in_words(error: Exception) -> str:
+    """What is wrong with a token, for whoever sent it; nothing of what it holds."""
+    for kind, words in {
+        jwt.InvalidSignatureError: "the token's signature does not fit",
+        jwt.InvalidIssuerError: "the token is from another issuer",
+        jwt.InvalidAudienceError: "the token is for somebody else",
+        jwt.MissingRequiredClaimError: f"the token must have {', '.join(_REQUIRED)}",
+    }.items():
+        if isinstance(error, kind):
+            return words
+    return "this is no token"

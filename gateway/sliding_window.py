@@ -1,0 +1,124 @@
+"""How much of something each caller has had lately, in two numbers per caller however much it was.
+
+A sliding window out of two fixed ones: what was counted in the last window still counts as far as the last `window_s`
+seconds reach back into it. Against a fixed window nobody has twice his share around the change of windows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import floor
+from typing import NamedTuple, Protocol
+
+from splitway.wire.deadline import Clock
+
+_MAX_CALLERS = 50_000
+"""Beyond them, those who have not been seen for longest are forgotten."""
+
+
+class Limit(NamedTuple):
+    """How much of something a caller may have in a window."""
+
+    name: str
+    amount: int
+    window_s: int
+
+
+class Counts(NamedTuple):
+    """What a caller has had: in the window before, in this one, and how long this one still goes on."""
+
+    previous: int
+    current: int
+    left_s: float
+
+    def weighted(self, window_s: int) -> float:
+        return self.previous * self.left_s / window_s + self.current
+
+    def wait_s(self, amount: int, limit: Limit) -> float:
+        """Seconds until there is room for so much, if nobody takes any meanwhile. Of more than the limit there never
+        is."""
+        free, window_s = limit.amount - amount, limit.window_s
+        if self.weighted(window_s) <= free:
+            return 0.0
+        if self.current <= free:  # the previous window must fade
+            return self.left_s - (free - self.current) * window_s / self.previous
+        return self.left_s + window_s * (1 - max(0, free) / max(1, self.current))
+
+
+class Standing(NamedTuple):
+    """How a caller stands after having asked for some."""
+
+    limit: Limit
+    taken: bool
+    remaining: int
+    reset_s: float
+    """Until the window ends that this was counted in."""
+    wait_s: float
+    """Until asking again is worthwhile; 0 where it was given."""
+
+
+def standing(limit: Limit, counts: Counts, amount: int, *, taken: bool) -> Standing:
+    """How a caller stands who has had this."""
+    remaining = max(0, floor(limit.amount - counts.weighted(limit.window_s)))
+    return Standing(limit, taken, remaining, counts.left_s, 0.0 if taken else counts.wait_s(amount, limit))
+
+
+class Windows(Protocol):
+    """Where it is counted."""
+
+    async def take(self, caller: str, limit: Limit, amount: int) -> Standing:
+        """Take so much, or nothing if there is less. Never fails."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+@dataclass(slots=True)
+class _Window:
+    began_s: float
+    previous: int = 0
+    current: int = 0
+
+    def move_to(self, now_s: float, window_s: int) -> None:
+        passed = int((now_s - self.began_s) / window_s)
+        if passed:
+            self.previous, self.current = self.current if passed == 1 else 0, 0
+            self.began_s += passed * window_s
+
+
+class MemoryWindows:
+    """Counts in this process.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock, max_callers: int = _MAX_CALLERS) -> None:
+        self._clock = clock
+        self._max_callers = max_callers
+        self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    async def take(self, caller: str, limit: Limit, amount: int) -> Standing:
+        now_s, key = self._clock(), (limit.name, caller)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = _Window(now_s)
+            if len(self._windows) > self._max_callers:
+                self._windows.popitem(last=False)
+        else:
+            self._windows.move_to_end(key)
+            window.move_to(now_s, limit.window_s)
+        left_s = window.began_s + limit.window_s - now_s
+        counts = Counts(window.previous, window.current, left_s)
+        taken = counts.weighted(limit.window_s) + amount <= limit.amount
+        if taken:
+            window.current += amount
+            counts = Counts(window.previous, window.current, left_s)
+        return standing(limit, counts, amount, taken=taken)
+
+    async def close(self) -> None:
+        self._windows.clear()

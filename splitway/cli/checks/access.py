@@ -1,0 +1,117 @@
+"""Who may call: the user's key, the gateway's keys, the certificates, and whether strangers are asked who they are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from splitway.cli.checks.ports import is_reached_from_elsewhere
+from splitway.cli.checks.result import Result, many, ok, problem, warning
+from splitway.cli.checks.running import Running
+from splitway.cli.credentials import API_KEY, gateway_headers
+from splitway.errors import SetupError
+from splitway.security.certificates import IDENTITY, certified, read_certificates
+from splitway.security.exposure import is_exposed
+from splitway.security.keys import KeyRecord, read_keys
+
+_SOON = timedelta(days=14)
+"""How long before a key expires its holder is told."""
+_HTTP_PORT = 80
+
+
+def api_key(url: str, environment: Mapping[str, str]) -> Iterator[Result]:
+    """Whether the user's key can be sent, and who could read it on its way or where it is kept."""
+    try:
+        is_set = bool(gateway_headers())
+    except SetupError as error:
+        yield problem("API key", error.detail, f"set it, or the file that {API_KEY}_FILE names, to the key alone")
+        return
+    if not is_set:
+        return
+    file = environment.get(f"{API_KEY}_FILE", "")
+    if file and _is_own(Path(file), stat.S_IROTH):
+        yield warning("API key", f"everybody on this machine can read {file}", f"chmod 600 {file}")
+    parts = urlsplit(url)
+    if parts.scheme == "http" and is_exposed(parts.hostname or ""):
+        do = "put a proxy that speaks TLS before the gateway and name it by https://, or trust that network"
+        yield warning("API key", f"it goes to {url} as it is: whoever is on the way can read it", do)
+    yield ok("API key", f"{API_KEY} is set")
+
+
+def keys(environment: Mapping[str, str], now: datetime) -> list[Result]:
+    """Whether the gateway's keys can be read, which of them no longer open anything, and which soon will not."""
+    if not (name := environment.get("SPLITWAY_KEYS_FILE", "")):
+        return []
+    try:
+        records = read_keys(Path(name)).keys
+    except SetupError as error:
+        return [problem("keys", error.detail, "put that right, or unset SPLITWAY_KEYS_FILE")]
+    found = list(_about_to_end(records, now))
+    if _is_own(Path(name), stat.S_IWGRP | stat.S_IWOTH):
+        says = f"others can write {name}, and whoever can lets in whom he likes"
+        found.append(warning("keys", says, f"chmod 600 {name}"))
+    good = sum(not record.has_expired(now) for record in records)
+    if not good:
+        says = f"no key in {name} is good: nobody is answered"
+        return [*found, warning("keys", says, f"splitway keys create NAME --file {name}")]
+    return [*found, ok("keys", f"{many(good, 'key')} in {name} {'is' if good == 1 else 'are'} good")]
+
+
+def _about_to_end(records: Sequence[KeyRecord], now: datetime) -> Iterator[Result]:
+    expired = [record for record in records if record.has_expired(now)]
+    soon = [record for record in records if not record.has_expired(now) and record.has_expired(now + _SOON)]
+    if expired:
+        says = f"{_named(expired)} {'has' if len(expired) == 1 else 'have'} expired"
+        yield warning("keys", says, "splitway keys revoke ID, after whoever uses it has a new one")
+    if soon:
+        says = f"{_named(soon)} will expire within {_SOON.days} days"
+        yield warning("keys", says, "splitway keys create makes a new one; both are good until then")
+
+
+def _named(records: Iterable[KeyRecord]) -> str:
+    return ", ".join(f"{record.id} ({record.name})" for record in records)
+
+
+def identity(environment: Mapping[str, str], now: datetime) -> Result | None:
+    """Whether the certificate that a service here shows the others is good, and will be."""
+    if not (name := environment.get("SPLITWAY_IDENTITY", "")):
+        return None
+    path = Path(name) / IDENTITY
+    renew = "splitway certs create renews it; services that run take it by themselves"
+    try:
+        own = certified(read_certificates(path)[0], path)
+    except SetupError as error:
+        return problem("identity", error.detail, renew)
+    until = f"{own.ends:%Y-%m-%d %H:%M} UTC"
+    if own.has_expired(now):
+        return problem("identity", f"the certificate of {own.service} has expired, {until}", renew)
+    if own.is_due(now):
+        return warning("identity", f"the certificate of {own.service} is good until {until} only", renew)
+    return ok("identity", f"the certificate of {own.service} is good until {until}")
+
+
+def access(running: Running) -> Result | None:
+    """Whether strangers who can reach the gateway are asked who they are."""
+    url = running.look.url
+    if running.asks_for_key:
+        return ok("access", f"{url} answers those alone who show a key")
+    if running.look.status is None:
+        return None
+    parts = urlsplit(url)
+    if is_exposed(parts.hostname or "") or is_reached_from_elsewhere(parts.port or _HTTP_PORT):
+        says = f"{url} is reached from other machines, and whoever reaches it may use it"
+        return warning("access", says, "splitway keys create NAME, and SPLITWAY_KEYS_FILE at the gateway")
+    return ok("access", f"{url} asks nobody for a key, and is reached from this machine alone")
+
+
+def _is_own(path: Path, mode: int) -> bool:
+    """Whether this user could take these rights of a file away, and has not."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and bool(found.st_mode & mode)

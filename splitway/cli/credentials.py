@@ -1,0 +1,84 @@
+"""The key that the commands show a gateway which asks for one.
+
+It comes from a variable or from a file that a variable names, never from an option: everybody on a machine sees its
+command lines. It goes to the gateway that is asked, and to nobody whom it points to: httpx follows no redirects.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import httpx
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from splitway.errors import Forbidden, SetupError, printable
+from splitway.security.principal import Scope
+from splitway.wire.environment import read_environment
+
+API_KEY = "SPLITWAY_API_KEY"
+_AUTHORIZATION = "authorization"
+_ONE_WORD = re.compile(r"[!-~]+")
+"""What a header can carry of a secret."""
+
+
+class _Caller(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True)
+
+    api_key: SecretStr | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a gateway does not answer this caller, and what to do about it."""
+
+    says: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.says}; {self.do}"
+
+
+def gateway_headers() -> dict[str, str]:
+    """The header that says who asks; none where no key is set. Raises SetupError for one that cannot be sent."""
+    key = read_environment(_Caller).api_key
+    return {} if key is None else {_AUTHORIZATION: f"Bearer {one_word(API_KEY, key)}"}
+
+
+def one_word(name: str, secret: SecretStr) -> str:
+    """A secret without what stands around it. Raises SetupError, without the secret, for what no header can carry."""
+    word = secret.get_secret_value().strip()
+    if not _ONE_WORD.fullmatch(word):
+        raise SetupError(f"{name} must be one word: there is a space, a line break or a foreign letter in it")
+    return word
+
+
+def refusal(reply: httpx.Response, url: str, scope: Scope) -> Refusal | None:
+    """Why the caller was not answered; None where the answer is about something else than who asks.
+
+    Args:
+        reply: the answer.
+        url: the gateway's.
+        scope: what the caller's key has to allow.
+    """
+    said = _problem(reply)
+    if reply.status_code != 401 and (reply.status_code, said.get("code")) != (403, Forbidden.code):
+        return None
+    detail = f" ({printable(str(said['detail']))})" if "detail" in said else ""
+    if _AUTHORIZATION not in reply.request.headers:
+        says = f"{url} asks for a key"
+    elif reply.status_code == 401:
+        says = f"{url} does not take the key in {API_KEY}{detail}"
+    else:
+        says = f"{url} does not allow this to the key in {API_KEY}{detail}"
+    makes = f"splitway keys create NAME --scope {scope}"
+    return Refusal(says, f"set {API_KEY} to a key with the scope {scope}; {makes} makes one")
+
+
+def _problem(reply: httpx.Response) -> dict[str, object]:
+    try:
+        said = reply.json()
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

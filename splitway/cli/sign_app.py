@@ -1,0 +1,85 @@
+"""`splitway sign` and `splitway verify`: their options and their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+from splitway.errors import SetupError
+
+Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
+_MODELS = Path("models")
+
+
+def sign(
+    key: Annotated[Path, typer.Option(help="PEM file of an Ed25519 private key.")],
+    models: Models = _MODELS,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[/VERSION]", help="Sign this one, the newest version if none is named; may be repeated."
+        ),
+    ] = None,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make the key first, and the public one beside it; never over another.")
+    ] = False,
+) -> None:
+    """Sign bundles, so that stages can tell yours from any other's: every bundle in the folder, or those named.
+
+    Each is checked first. The signature covers the manifest, and through its hashes every file that is served; it lies
+    beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve nothing else.
+
+    Examples: splitway sign --key release.pem --new-key; splitway sign models --key release.pem --bundle classifier/2
+    """
+    with one_line_errors():
+        from splitway.cli import sign as command
+
+        command.sign(models, key, bundle or [], new_key=new_key)
+
+
+def verify(
+    models: Models = _MODELS,
+    samples: Annotated[
+        Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version to verify; if not given the highest, and with --key every one.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of public keys: check who signed every bundle, and every hash, and prove nothing."),
+    ] = None,
+    allow_legacy: Annotated[
+        bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")
+    ] = False,
+    custom_objects: Annotated[
+        str | None,
+        typer.Option(help="Module (name or file.py) with the model's own classes; it is imported, so it runs."),
+    ] = None,
+) -> None:
+    """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
+
+    Writes the largest differences into both manifests; fails, and changes nothing, if they are over the tolerance. With
+    --key it changes nothing, needs no TensorFlow, and fails if a bundle is not signed or not as it was signed.
+
+    Examples: splitway verify; splitway verify models --key release.pub.pem
+    """
+    if key is not None:
+        with one_line_errors():
+            from splitway.cli.sign import verify_signatures
+
+            if samples is not None or allow_legacy or custom_objects is not None:
+                raise SetupError("--key checks signatures and proves nothing: leave the options of the proof out")
+            verify_signatures(models, key, version)
+        return
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.cli import build as command
+        from splitway.cli.sign import sign_again_if_changed
+        from splitway.cli.source import SourceOptions
+
+        shown = samples or (Path("samples") if Path("samples").is_dir() else None)
+        with sign_again_if_changed(models):
+            command.verify(models, shown, version, SourceOptions(allow_legacy, custom_objects), say=steps.say)

@@ -1,0 +1,254 @@
+"""An HTTP connection whose every step has its time, and that ends so that the caller gets to read why.
+
+uvicorn's protocol with one clock for all connections in place of its timer for each request. What is read, and what of
+it is refused, is `guarded_http`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
+from typing import Any, ClassVar, cast
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from splitway.errors import RateLimited, SlowBody, SplitwayError
+from splitway.wire.connections import Connections
+from splitway.wire.request_head import Refusal
+
+_LINGER_S = 2.0
+"""How long a caller who has been answered may go on sending, so that he comes to read the answer."""
+LINGER_BYTES = 8 * 1024 * 1024
+"""How much of it is taken, to be thrown away."""
+Refuse = Callable[[SplitwayError, int], tuple[str, bytes]]
+"""Makes the media type and the body of an answer with this status, for a refusal made before there is a request."""
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one caller may take."""
+
+    header_timeout_s: float = 10.0
+    """For a request's headers: the first one's from connecting, every other one's from its first byte."""
+    body_timeout_s: float = 60.0
+    answer_timeout_s: float = 30.0
+    """For reading an answer, or as much of it as the kernel does not hold."""
+    max_header_bytes: int = 16 * 1024
+    max_headers: int = 100
+    per_address: int = 512
+    """Connections; 0 for any number."""
+    max_url_bytes: int = 8 * 1024
+    max_pipelined: int = 16
+    """Requests that wait behind the one that is being answered."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What all connections of one process share."""
+
+    limits: ConnectionLimits
+    refuse: Refuse
+    connections: Connections
+
+
+class Reads(Enum):
+    """What a connection reads next."""
+
+    FIRST = "the first request"
+    HEAD = "the headers"
+    BODY = "the body"
+    NOTHING = "nothing: the whole request is here and is being answered"
+    REST = "the rest of a body whose request has been answered already"
+    NEXT = "another request"
+    END = "nothing any more: what still comes is thrown away"
+
+
+FIRST, HEAD, BODY, NOTHING, REST, NEXT, END = Reads  # looked up for every request; as attributes they cost more
+
+
+class _Answers:
+    """What an answer may do with the transport: to end it is the connection's business."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
+
+
+def _forget_unsent(transport: asyncio.Transport) -> None:
+    """Have the kernel reset a connection that is closed; else it keeps megabytes for somebody who reads nothing."""
+    with suppress(OSError), socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class TimedHttp(HttpToolsProtocol):
+    """One connection."""
+
+    guard: ClassVar[Guard]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        limits = self.guard.limits
+        self._header_timeout_s, self._body_timeout_s = limits.header_timeout_s, limits.body_timeout_s
+        self.address: str | None = None
+        self._reads = FIRST
+        self._due_s = math.inf
+        """When that must be here."""
+        self._unread_since_s = math.inf
+        self._running: RequestResponseCycle | None = None
+        """The request that is being answered; uvicorn's `cycle` is the one read last."""
+        self._refusal: Refusal | None = None
+        """Said when all that was asked before is answered."""
+        self._discarded_bytes = 0
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._answers = cast("asyncio.Transport", _Answers(transport, self._close_behind_answer))
+        self._due_s = monotonic() + self._header_timeout_s
+        connections = self.guard.connections
+        if connections.admit(self, self.client[0] if self.client else None):
+            return
+        if connections.may_be_told(self):
+            self._refuse(Refusal(429, RateLimited("this address has too many connections open", retry_after_s=1)))
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.guard.connections.release(self)
+        if self._running is not None and not self._running.response_complete:
+            self._disconnect(self._running)
+
+    def _discard(self, size: int) -> None:
+        self._discarded_bytes += size
+        if self._discarded_bytes > LINGER_BYTES:
+            self.flow.pause_reading()
+
+    # How an answer begins and ends.
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._unread_since_s = math.inf
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            self._read_on()
+        elif self._refusal is not None:
+            self._say(self._refusal)
+        elif self._reads is NOTHING:
+            self._wait_for_next()
+        elif self._reads is BODY:
+            self._reads = REST
+            self._due_s, self._discarded_bytes = monotonic() + _LINGER_S, 0
+
+    def _read_on(self) -> None:
+        """Nothing was read while requests waited, which was none of the caller's time."""
+        if self._reads is BODY:
+            self._due_s = monotonic() + self._body_timeout_s
+        elif self._reads is HEAD:
+            self._due_s = monotonic() + self._header_timeout_s
+
+    def _wait_for_next(self) -> None:
+        self._reads = NEXT
+        self._due_s = monotonic() + self.timeout_keep_alive
+
+    def _close_behind_answer(self) -> None:
+        if self._reads is BODY:
+            self._end()
+        else:
+            self.transport.close()
+
+    # What the clock calls.
+
+    def look(self, now_s: float) -> None:
+        """Close the connection if the caller has had the time for what he does."""
+        if now_s >= self._due_s and not self.pipeline:
+            self._expire()
+        if not self.transport.get_write_buffer_size():
+            self._unread_since_s = math.inf
+        elif self._unread_since_s == math.inf:
+            self._unread_since_s = now_s
+        elif now_s - self._unread_since_s >= self.guard.limits.answer_timeout_s:
+            self.guard.connections.refused("answer not read")
+            _forget_unsent(self.transport)
+            self.transport.abort()
+
+    def _expire(self) -> None:
+        self._due_s = math.inf
+        if self._reads in {HEAD, BODY}:
+            self._refuse(Refusal(408, SlowBody(f"{self._reads.value} did not arrive in time")))
+        else:
+            self.transport.close()
+
+    # How a caller is refused.
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Read nothing any more, and say why when it is this request's turn."""
+        self.guard.connections.refused(refusal.error.code)
+        read, self._reads = self._reads, END
+        self._due_s = math.inf
+        if read is REST or (read is BODY and self._gives_up_answer()):
+            self._end()
+        elif self._running is None or self._running.response_complete or self._running.disconnected:
+            self._say(refusal)
+        else:
+            self._refusal = refusal
+
+    def _gives_up_answer(self) -> bool:
+        """Give up the request whose body is broken; True if its answer has begun, so that nothing else can be said."""
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+            return False
+        self._disconnect(self.cycle)
+        return self.cycle.response_started
+
+    @staticmethod
+    def _disconnect(cycle: RequestResponseCycle) -> None:
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _say(self, refusal: Refusal) -> None:
+        media_type, body = self.guard.refuse(refusal.error, refusal.status)
+        headers = {"content-type": media_type, "content-length": str(len(body)), "connection": "close"}
+        if refusal.error.retry_after_s is not None:
+            headers["retry-after"] = str(math.ceil(refusal.error.retry_after_s))
+        lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+        lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in headers.items()]
+        self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"\r\n", body]))
+        self._end()
+
+    def _end(self) -> None:
+        """Send no more, and let the caller read what was sent: to close at once would tear it from his hands."""
+        self._reads, self._refusal = END, None
+        self.pipeline.clear()
+        self._due_s, self._discarded_bytes = monotonic() + _LINGER_S, 0
+        self.flow.resume_reading()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()

@@ -1,0 +1,83 @@
+"""uvicorn with TLS on its first socket alone, a certificate that is read again while it serves, and one caller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import cast
+
+import uvicorn
+
+from splitway.security.authority import GATEWAY
+from splitway.security.tls import Identity, peer_service
+
+_log = logging.getLogger(__name__)
+_HANDSHAKE_S = 10.0
+_SAY_AGAIN_S = 60.0
+
+
+class TlsServer(uvicorn.Server):
+    """Serves plain HTTP; or, with an identity, TLS on the first socket to the gateway alone, and plain HTTP on others.
+
+    Args:
+        config: uvicorn's.
+        identity: the service's own; None for no TLS.
+        handshake_s: how long a caller may take to show who it is.
+    """
+
+    def __init__(self, config: uvicorn.Config, identity: Identity | None, handshake_s: float = _HANDSHAKE_S) -> None:
+        super().__init__(config)
+        self._identity = identity
+        self._handshake_s = handshake_s
+        self._said_s = -_SAY_AGAIN_S
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, then listen."""
+        if self._identity is None or not sockets:
+            await super().startup(sockets)
+            return
+        await super().startup(sockets[1:])
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: _Gate(self),
+            sock=sockets[0],
+            ssl=self._identity.server_context(),
+            ssl_handshake_timeout=self._handshake_s,
+            backlog=self.config.backlog,
+        )
+        self.servers.append(listener)
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second."""
+        if self._identity is not None:
+            self._identity.look()
+        return await super().on_tick(counter)
+
+    def admit(self, transport: asyncio.Transport) -> None:
+        """Hand a connection that was made to uvicorn if it is the gateway's, and end it if not."""
+        peer = peer_service(transport.get_extra_info("ssl_object"))
+        if peer != GATEWAY:
+            transport.abort()
+            self._say_refused(peer)
+            return
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _say_refused(self, peer: str | None) -> None:
+        if time.monotonic() - self._said_s >= _SAY_AGAIN_S:
+            self._said_s = time.monotonic()
+            _log.warning("a connection of %s is refused: it is not the %s", peer or "nobody we know", GATEWAY)
+
+
+class _Gate(asyncio.Protocol):
+    """What a connection meets first, when its certificate is known and before anything of it is read."""
+
+    def __init__(self, server: TlsServer) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._server.admit(cast("asyncio.Transport", transport))  # uvloop's is one in all but name

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caller import caller_of
-from gateway.pipeline import CLASSIFY
+from gateway.paths import CLASSIFY
 from gateway.settings import GatewaySettings
 from gateway.sliding_window import MemoryWindows, Windows
 from gateway.tab import Share, Tab, keep

@@ -23,7 +23,8 @@ from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
 from gateway.live_metrics import LiveMetrics
 from gateway.page.routes import Page, page_router
-from gateway.pipeline import CLASSIFY, Pipeline, TrialPolicy
+from gateway.paths import CLASSIFY
+from gateway.pipeline import Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
 from gateway.prober import ProbedStage, Prober

@@ -14,7 +14,8 @@ from gateway import edge_docs
 from gateway.chain import ChainAnswer
 from gateway.cost import picture_cost
 from gateway.intake import asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
-from gateway.pipeline import CLASSIFY, Pipeline
+from gateway.paths import CLASSIFY
+from gateway.pipeline import Pipeline
 from gateway.problems import STATUSES, problem_details, request_id
 from gateway.request_id import came_in_s
 from gateway.rollout.background import Classified

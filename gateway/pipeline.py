@@ -11,51 +11,25 @@ from gateway.attempt import CheckAnswer
 from gateway.cache import FeatureCache
 from gateway.caller import caller_of
 from gateway.chain import Chain, ChainAnswer, Job
-from gateway.inventory import EXTRACTOR, IMAGE, PROBABILITIES, ServedModel
+from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
+from gateway.order import Order, Orders, Task
 from gateway.predictions import Prediction, read_predictions
 from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
 from gateway.rollout.background import Classified, Comparer, counts_as_failure
 from gateway.rollout.rollout import Choice, Part, Rollout
-from gateway.routes import Pins, Router, Want
+from gateway.routes import Router, Want
 from gateway.stage_client import StageClient
 from gateway.tab import charge
 from gateway.timings import spent
-from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, RequestError, SplitwayError, Unavailable
+from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext
 
-CLASSIFY = "/v1/classify"
-INFER = "/v2/models/pipeline/infer"
 _COMPARISON_S = 5.0
 """The most that a comparison in the background may take."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a caller asks of the pipeline.
-
-    Args:
-        inputs: for the extractor.
-        heads: by name; none means the default, `*` all that give classes.
-        outputs: what is asked of each head.
-        check: judges each head's answer.
-        classes: whether classes are asked for, so that other heads cannot serve.
-        check_fit: raises RequestError where a release's versions of the heads, or of what leads there, do not suit.
-        cost: what the caller is charged when the work is about to begin.
-    """
-
-    inputs: tuple[Tensor, ...]
-    heads: tuple[str, ...]
-    context: CallContext
-    request_id: str | None = None
-    outputs: tuple[RequestedOutput, ...] = ()
-    check: CheckAnswer = lambda *_: None
-    classes: bool = False
-    check_fit: Callable[[tuple[str, ...], Pins | None], None] = lambda *_: None
-    cost: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,18 +40,6 @@ class TrialPolicy:
     """Time below which it is the caller's own hurry that ends an attempt."""
     second_chances: RetryBudget
     """Pays for the current release's answers to whom a canary has failed."""
-
-
-@dataclass(frozen=True)
-class _Order:
-    """A request as one release is to answer it."""
-
-    choice: Choice
-    job: Job
-    refused: Mapping[str, SplitwayError]
-    """Heads that need not be asked."""
-    instead: _Order | None = None
-    """The same as the current release, where this one is a canary's."""
 
 
 class Pipeline:
@@ -110,6 +72,7 @@ class Pipeline:
         self.cache = cache
         self.router = router
         self._trials = trials
+        self._orders = Orders(router)
         self._chain = Chain(stages, router, cache)
 
     async def run(self, task: Task) -> tuple[ChainAnswer, Choice]:
@@ -129,16 +92,18 @@ class Pipeline:
         finally:
             self.admission.leave()
 
-    def _order(self, task: Task) -> _Order:
+    def _order(self, task: Task) -> Order:
         """Decide on a request's release. A canary that does not take what the current release takes has failed it."""
         choice = self.rollout.choose(task.context.headers, partial(self.router.named, task.heads))
         if choice.part is not Part.CANARY:
-            return self._order_as(choice, task)
-        usual = self._order_as(replace(self.rollout.current, counts=choice.counts), task)
+            return self._orders.order(choice, task)
+        usual = self._orders.order(replace(self.rollout.current, counts=choice.counts), task)
         heads = (*usual.job.heads, *usual.refused)
         half = Deadline.after(task.context.deadline.remaining_s / 2)
         try:
-            canary = self._order_as(choice, replace(task, heads=heads, context=replace(task.context, deadline=half)))
+            canary = self._orders.order(
+                choice, replace(task, heads=heads, context=replace(task.context, deadline=half))
+            )
         except RequestError:
             canary = None
         if canary is None or canary.refused.keys() != usual.refused.keys():
@@ -146,7 +111,7 @@ class Pipeline:
             return usual
         return replace(canary, instead=usual)
 
-    async def _run(self, order: _Order) -> tuple[ChainAnswer, Choice]:
+    async def _run(self, order: Order) -> tuple[ChainAnswer, Choice]:
         door, choice = self.admission, order.choice
         patient = order.job.context.deadline.remaining_s >= self._trials.attempt_timeout_s
         try:
@@ -171,7 +136,7 @@ class Pipeline:
         if failed or not errors:
             self.rollout.ended(choice, failed=failed)
 
-    async def _try(self, canary: _Order, usual: _Order) -> tuple[ChainAnswer, Choice]:
+    async def _try(self, canary: Order, usual: Order) -> tuple[ChainAnswer, Choice]:
         """Run a canary; a caller whom it fails is answered by the current release, unless he asked for the canary."""
         failures: Mapping[str, SplitwayError]
         tried: tuple[ChainAnswer, Choice] | SplitwayError
@@ -192,47 +157,6 @@ class Pipeline:
         if isinstance(tried, SplitwayError):
             raise tried
         return tried
-
-    def _order_as(self, choice: Choice, task: Task) -> _Order:
-        """Return what the chain is to do for a request of a release. Raises RequestError if it asks what cannot be."""
-        heads = self.router.named(task.heads, choice.pins)
-        refused: dict[str, SplitwayError] = {}
-        if task.classes:
-            self._check_takes_pictures(heads, choice.pins)
-            refused = {name: error for name in heads if (error := self._gives_no_classes(name, choice.pins))}
-            if refused and len(refused) == len(heads):
-                raise refused[heads[0]]
-        if not heads:
-            missing = "; ".join(self.router.why_not_ready(choice.pins).values()) or "there is none"
-            raise Unavailable(f"no head that gives classes is ready: {missing}", retry_after_s=1)
-        task.check_fit(heads, choice.pins)
-        left = tuple(name for name in heads if name not in refused)
-        job = Job(
-            task.inputs,
-            left,
-            task.context,
-            task.outputs,
-            task.request_id,
-            task.check,
-            choice.pins,
-            on_trial=choice.on_trial,
-        )
-        return _Order(choice, job, refused)
-
-    def _check_takes_pictures(self, heads: tuple[str, ...], pins: Pins | None) -> None:
-        extractor = self.router.served_extractor(Want(frozenset(heads), pins))
-        if extractor is not None and not extractor.takes_pictures:
-            takes = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in extractor.inputs)
-            raise InvalidInput(f"this pipeline takes no picture but {takes}: send them to {INFER}", stage=EXTRACTOR)
-
-    def _gives_no_classes(self, head: str, pins: Pins | None) -> SplitwayError | None:
-        model = self.router.served_head(head, pins)
-        if model is None or model.gives_classes:
-            return None
-        gives = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in model.outputs)
-        return InvalidInput(
-            f"head {head!r} gives no {PROBABILITIES} but {gives}: ask {INFER} with parameter head", stage=head
-        )
 
     async def classify(
         self,

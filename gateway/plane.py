@@ -10,7 +10,9 @@ from typing import Any
 from gateway.chain import ChainAnswer
 from gateway.cost import inputs_cost
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
-from gateway.pipeline import INFER, Pipeline, Task
+from gateway.order import Task
+from gateway.paths import INFER
+from gateway.pipeline import Pipeline
 from gateway.routes import DEFAULT_HEAD, Pins, Want
 from splitway.errors import InvalidInput, NotFound
 from splitway.telemetry.watch import Watch, Watched

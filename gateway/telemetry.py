@@ -9,7 +9,7 @@ from starlette.requests import Request
 from gateway.chain import ChainAnswer
 from gateway.events import Event, Subscriber
 from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
-from gateway.pipeline import CLASSIFY, INFER
+from gateway.paths import CLASSIFY, INFER
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
 from splitway.errors import SplitwayError

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -192,7 +193,7 @@ def test_a_container_that_is_published_on_loopback_alone_is_not_reached_from_bey
 
 def test_open_to_everyone_and_keys_contradict_each_other(tmp_path: Path) -> None:
     create(tmp_path / "keys.json", "first", ["infer"], "1d")
-    told = {"SPLITWAY_AUTH": "open-to-everyone", "SPLITWAY_KEYS_FILE": str(tmp_path / "keys.json")}
+    told: dict[str, Any] = {"SPLITWAY_AUTH": "open-to-everyone", "SPLITWAY_KEYS_FILE": str(tmp_path / "keys.json")}
     assert "unset one of the two" in one_line(splitway("serve", "gateway", "--port", str(free_port()), **told))
 
 

@@ -97,7 +97,7 @@ _DOOR = Row(
         ),
         Panel(
             "Over their rate",
-            "Requests of callers who send more than SPLITWAY_RATE_PER_SECOND.",
+            "Requests of callers over their rate, their cost or their number at once.",
             (Query(per_second(f"{_GATEWAY}_rate_limited_total"), "refused"),),
             "reqps",
             width=6,

@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-compose load bench bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-chaos test-siege test-compose load bench bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -36,11 +36,14 @@ demo: setup models ## Start the pipeline, classify the samples, train a second h
 up: setup models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
-test: setup models ## Run all tests but the long ones (test-chaos); those that need Docker only where an engine answers
-	$(BIN)/pytest --ignore tests/chaos
+test: setup models ## Run all tests but the long ones (test-chaos, test-siege); those that need Docker only where an engine answers
+	$(BIN)/pytest --ignore tests/chaos --ignore tests/security/long
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)
 	$(BIN)/pytest tests/chaos
+
+test-siege: setup models ## Serve beside 200 slow connections for minutes (3 minutes)
+	$(BIN)/pytest -s tests/security/long
 
 bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (17 minutes; PEERS=1: BentoML and Ray Serve too, 23)
 	$(BIN)/python -m benchmarks.prepare

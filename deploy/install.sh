@@ -18,3 +18,4 @@ $uv venv --quiet --python python3 /opt/venv
 $uv export --quiet --frozen --no-dev $extras --no-emit-project --output-file /tmp/requirements.txt
 $uv pip install --quiet --python /opt/venv --compile-bytecode --require-hashes --requirement /tmp/requirements.txt
 $uv pip install --quiet --python /opt/venv --compile-bytecode --no-deps /tmp/dist/splitway-*.whl
+rm -f /opt/venv/.lock # anybody could write to it

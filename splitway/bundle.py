@@ -1,7 +1,8 @@
 """The contract at rest: a stage in a folder `models/<stage>/<version>/`, described by its `stage.json`.
 
-Hashes are checked before any byte of an engine file is parsed. A bundle is written beside its place and moved into it
-whole, so that a half-made one is never seen.
+Nothing in a bundle is parsed before it has been checked: the manifest's signature, where keys are given, then every
+file's size and hash; what an engine is given are the very bytes that were hashed. A bundle is written beside its place
+and moved into it whole, so that a half-made one is never seen.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from splitway.errors import BundleError
-from splitway.manifest import PROBABILITIES, VERSION, EngineFile, EngineName, Manifest, Role
+from splitway.errors import BundleError, printable
+from splitway.manifest import PROBABILITIES, SAVED_MODEL, VERSION, EngineFile, EngineName, Manifest, Role
+from splitway.security.untrusted_files import hash_inside, read_inside, walk_inside
+
+if TYPE_CHECKING:
+    from splitway.security.signing import TrustedKeys
 
 MANIFEST = "stage.json"
+SIGNATURES = f"{MANIFEST}.sig"
+MAX_MANIFEST_BYTES = 1024 * 1024
+MAX_SIGNATURES_BYTES = 64 * 1024
+MAX_LABELS_BYTES = 16 * 1024 * 1024
+_MAX_NAMED = 120
 
 
 class Bundle:
@@ -32,9 +43,18 @@ class Bundle:
         self._contents: dict[str, bytes] = {}
 
     def content(self, path: str) -> bytes:
-        """A file's bytes, read once however many engines are made of them. Raises BundleError, OSError."""
+        """An engine file's bytes, read and hashed once however many engines are made of them.
+
+        Raises:
+            BundleError: they are not those that the manifest names.
+            OSError: they cannot be read.
+        """
         if path not in self._contents:
-            self._contents[path] = (self.folder / path).read_bytes()
+            entry = next(each for each in self.manifest.engine_files if each.path == path)
+            content = read_inside(self.folder, path, entry.size)
+            if hashlib.sha256(content).hexdigest() != entry.sha256:
+                raise _corrupted(self.folder / path)
+            self._contents[path] = content
         return self._contents[path]
 
     def engine_files(self, engine: str) -> dict[str, Path]:
@@ -58,51 +78,102 @@ def engine_file_entry(folder: Path, path: Path, engine: EngineName) -> EngineFil
     )
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read a bundle's manifest. Raises BundleError naming the file and the field."""
-    path = folder / MANIFEST
+def read_manifest_bytes(folder: Path, keys: TrustedKeys | None = None) -> bytes:
+    """Read a bundle's manifest and check its signature, where keys are given; parse nothing. Raises BundleError."""
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        content = read_inside(folder, MANIFEST, MAX_MANIFEST_BYTES)
+        if keys is not None:
+            keys.check(content, read_signatures(folder))
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error.detail}") from error
     except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+        raise BundleError(f"cannot read {folder / MANIFEST}: {error.strerror}") from error
+    return content
+
+
+def read_signatures(folder: Path) -> bytes | None:
+    """The bytes of a bundle's signatures; None where there is no file. Raises BundleError, OSError."""
+    try:
+        (folder / SIGNATURES).lstat()
+    except FileNotFoundError:
+        return None
+    return read_inside(folder, SIGNATURES, MAX_SIGNATURES_BYTES)
+
+
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """Parse a manifest. Raises BundleError naming the file and the field."""
+    try:
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = printable(".".join(str(part) for part in first["loc"])[:_MAX_NAMED]) or "the whole file"
         raise BundleError(f"{path} is not a manifest: {where}: {first['msg']}") from error
 
 
-def load_bundle(folder: Path, *, role: Role | None = None) -> Bundle:
-    """Read and check a bundle: manifest, role if one is asked for, and size and SHA-256 of every file it names.
+def read_manifest(folder: Path, keys: TrustedKeys | None = None) -> Manifest:
+    """Read a bundle's manifest, and check its signature first where keys are given. Raises BundleError."""
+    return parse_manifest(read_manifest_bytes(folder, keys), folder / MANIFEST)
+
+
+def load_bundle(folder: Path, *, role: Role | None = None, keys: TrustedKeys | None = None) -> Bundle:
+    """Read and check a bundle: signature, manifest, role if one is asked for, size and SHA-256 of every file it names.
+
+    Args:
+        folder: the bundle's.
+        role: the one that it must have.
+        keys: one of them must have signed it; without any it may be unsigned.
 
     Raises:
         BundleError: with the name of the file that is missing, damaged or in contradiction.
     """
-    manifest = read_manifest(folder)
+    return check_bundle(folder, read_manifest(folder, keys), role=role)
+
+
+def check_bundle(folder: Path, manifest: Manifest, *, role: Role | None = None) -> Bundle:
+    """Check a bundle against its manifest. Raises BundleError as load_bundle does."""
     if role is not None and manifest.role != role:
         raise BundleError(f"{folder} holds a bundle of role {manifest.role}, where {role} is needed")
-    for entry in manifest.engine_files:
-        _check_file(folder, entry.path, entry.sha256, entry.size)
-    return Bundle(folder, manifest, _read_labels(folder, manifest))
+    try:
+        for entry in manifest.engine_files:
+            _check_file(folder, entry)
+        _refuse_unlisted(folder, manifest)
+        return Bundle(folder, manifest, _read_labels(folder, manifest))
+    except OSError as error:
+        raise BundleError(f"{folder} cannot be read: {error.strerror}") from error
 
 
-def _check_file(folder: Path, name: str, sha256: str, size: int | None = None) -> Path:
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
-    if not path.is_file():
-        raise BundleError(f"{path} is missing; build the bundle again")
-    if size is not None and path.stat().st_size != size:
-        raise BundleError(f"{path} has {path.stat().st_size} bytes, its manifest says {size}; build the bundle again")
-    if sha256_file(path) != sha256:
-        raise BundleError(f"{path} is corrupted: its SHA-256 is not the one in its manifest; build the bundle again")
-    return path
+def _check_file(folder: Path, entry: EngineFile) -> None:
+    path = folder / entry.path
+    size, sha256 = hash_inside(folder, entry.path, entry.size)
+    if size != entry.size:
+        raise BundleError(f"{path} has {size} bytes, its manifest says {entry.size}; build the bundle again")
+    if sha256 != entry.sha256:
+        raise _corrupted(path)
+
+
+def _corrupted(path: Path) -> BundleError:
+    return BundleError(f"{path} is corrupted: its SHA-256 is not the one in its manifest; build the bundle again")
+
+
+def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:
+    """TensorFlow reads what it finds in a SavedModel's folder, so nothing may lie there that was not hashed."""
+    listed = {entry.path for entry in manifest.engine_files if entry.engine == "tensorflow"}
+    for path in walk_inside(folder, SAVED_MODEL) if listed else ():
+        if path not in listed:
+            raise BundleError(f"{folder} has a file that its manifest does not name: {printable(path[:_MAX_NAMED])}")
 
 
 def _read_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     if manifest.labels is None or manifest.labels_sha256 is None:
         return ()
-    path = _check_file(folder, manifest.labels, manifest.labels_sha256)
-    labels = tuple(path.read_text(encoding="utf-8").splitlines())
+    path = folder / manifest.labels
+    content = read_inside(folder, manifest.labels, MAX_LABELS_BYTES)
+    if hashlib.sha256(content).hexdigest() != manifest.labels_sha256:
+        raise _corrupted(path)
+    try:
+        labels = tuple(content.decode("utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} is not text in UTF-8") from error
     entries = {entry.name: entry for entry in manifest.outputs}
     if PROBABILITIES not in entries:
         raise BundleError(f"{folder / MANIFEST} names labels, but no output {PROBABILITIES!r}")
@@ -139,10 +210,19 @@ def version_folders(stage: Path) -> list[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace a bundle's manifest in one step."""
-    temporary = folder / f".{MANIFEST}.{secrets.token_hex(4)}"
+    _replace(folder / MANIFEST, manifest.to_json())
+
+
+def write_signatures(folder: Path, content: str) -> None:
+    """Replace a bundle's signatures in one step."""
+    _replace(folder / SIGNATURES, content)
+
+
+def _replace(path: Path, content: str) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        temporary.write_text(manifest.to_json(), encoding="utf-8")
-        temporary.replace(folder / MANIFEST)
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

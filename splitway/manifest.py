@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from splitway.wire.tensor import TensorSpec
+from splitway.security.untrusted_files import stays_inside
+from splitway.wire.tensor import NUMPY_DTYPES, TensorSpec
 
 SAVED_MODEL = "saved_model"
 """The folder in a bundle that the TensorFlow engine reads."""
@@ -27,6 +29,35 @@ PROBABILITIES = "probabilities"
 Role = Literal["extractor", "body", "head"]
 EngineName = Literal["litert", "tensorflow"]
 FeatureSpace = Annotated[str, Field(pattern=r"^fs:[0-9a-f]{16}$")]
+MAX_FILE_BYTES = 4 * 1024**3
+MAX_ROW_ELEMENTS = 2**28
+"""Of one tensor; a manifest that asks for more is not believed."""
+
+
+def _inside(path: str) -> str:
+    if not stays_inside(path):
+        raise ValueError("the path is absolute, written oddly, or leads outside the bundle")
+    return path
+
+
+def _known(datatype: str) -> str:
+    if datatype not in NUMPY_DTYPES:
+        raise ValueError(f"no such type of tensor; there are {', '.join(NUMPY_DTYPES)}")
+    return datatype
+
+
+def _modest(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if shape[0] != -1 or min(shape[1:], default=0) < 0:
+        raise ValueError("a shape begins with -1, for any number of rows, and has no other such place")
+    if math.prod(n or 1 for n in shape[1:]) > MAX_ROW_ELEMENTS:  # a zero hides nothing
+        raise ValueError(f"a row has more than {MAX_ROW_ELEMENTS} elements")
+    return shape
+
+
+PathInside = Annotated[str, AfterValidator(_inside)]
+Shape = Annotated[tuple[int, ...], Field(min_length=1, max_length=32), AfterValidator(_modest)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
@@ -36,9 +67,9 @@ class _Part(BaseModel):
 class TensorEntry(_Part):
     """A tensor that a stage takes or gives; -1 stands for any number of rows."""
 
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
+    name: Annotated[str, Field(min_length=1, max_length=1024)]
+    datatype: Annotated[str, AfterValidator(_known)]
+    shape: Shape
 
     @property
     def spec(self) -> TensorSpec:
@@ -49,9 +80,9 @@ class EngineFile(_Part):
     """One file that an engine reads. The path is relative to the bundle and stays inside it."""
 
     engine: EngineName
-    path: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    path: PathInside
+    sha256: Sha256
+    size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
 class Preprocessing(_Part):
@@ -62,7 +93,7 @@ class Preprocessing(_Part):
     crop: float = Field(gt=0, le=1)
     """Share of the largest centred window of the target's aspect ratio that is kept."""
     resample: Literal["bilinear", "bicubic", "box"]
-    range: tuple[float, float]
+    range: tuple[Finite, Finite]
     """What pixel values 0 and 255 become before the model sees them."""
     datatype: Literal["UINT8", "FP32"]
     """What the model itself takes."""
@@ -119,7 +150,7 @@ class Manifest(_Part):
     role: Role
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
-    engine_files: tuple[EngineFile, ...]
+    engine_files: tuple[EngineFile, ...] = Field(max_length=1000)
     engine: EngineName = "litert"
     """What it was proved in, and is served by unless a stage is told otherwise."""
     feature_space: FeatureSpace
@@ -127,14 +158,27 @@ class Manifest(_Part):
     gives_space: FeatureSpace | None = None
     """What a body's own features are in."""
     preprocessing: Preprocessing | None = None
-    labels: str | None = None
+    labels: PathInside | None = None
     """The labels' file, one per line."""
-    labels_sha256: str | None = None
+    labels_sha256: Sha256 | None = None
     source_model: SourceModel
     cut: Cut
     proof: Proof | None = None
     created: str
     tools: dict[str, str]
+
+    @model_validator(mode="after")
+    def _every_name_is_there_once(self) -> Manifest:
+        for names in (
+            [each.path for each in self.engine_files],
+            [each.name for each in self.inputs],
+            [each.name for each in self.outputs],
+        ):
+            if len(set(names)) < len(names):
+                raise ValueError("a file or a tensor is named twice")
+        if (self.labels is None) != (self.labels_sha256 is None):
+            raise ValueError("labels need their labels_sha256")
+        return self
 
     @model_validator(mode="after")
     def _only_a_body_gives_another_space(self) -> Manifest:

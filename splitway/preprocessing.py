@@ -1,7 +1,7 @@
 """From an encoded picture to the backbone's pixels.
 
-Everything here is part of the feature space: another crop or filter gives other features. Untrusted bytes are met by
-Pillow alone, restricted to three decoders, with every limit checked before pixels are decoded.
+Everything here is part of the feature space: another crop or filter gives other features. Untrusted bytes are counted
+first, and then met by Pillow alone, restricted to three decoders, with every limit checked before pixels are decoded.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from splitway.errors import InvalidInput, SplitwayError, TooLarge
+from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
 from splitway.manifest import Preprocessing
+from splitway.picture_structure import check_side, check_structure, is_modest
 from splitway.wire.tensor import Buffer
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -28,6 +29,8 @@ _RESAMPLE = {
 _MARGIN = 2  # a large picture may be decoded or shrunk while this many times the target's size remains
 _LARGE_PIXELS = 4_000_000
 _ORIENTATION = 0x0112
+_EXIF_AS_TEXT, _LONGEST_EXIF_AS_TEXT = "Raw profile type exif", 128 * 1024  # as ImageMagick puts it into a PNG
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * 1024 * 1024  # characters of all texts in a PNG; each may take four bytes
 _TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -76,33 +79,37 @@ class PictureDecoder:
         if len(data) > self._limits.max_bytes:
             raise TooLarge(f"the picture has {len(data)} bytes; at most {self._limits.max_bytes} are taken")
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            whole = bytes(data)
+            check_structure(whole)
+            with Image.open(io.BytesIO(whole), formats=FORMATS) as image:
                 return self._decode(image)
         except SplitwayError:
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
-            raise TooLarge(f"the picture is too large to decode: {error}") from error
+            raise TooLarge("the picture is too large to decode", private=in_one_line(error)) from error
         except UnidentifiedImageError:
             raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture") from None
         except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they stumble over
-            raise InvalidInput(f"the picture is damaged or cut short: {error}") from error
+            raise InvalidInput("the picture is damaged or cut short", private=in_one_line(error)) from error
 
     def _decode(self, image: Image.Image) -> NDArray[np.uint8]:
         if image.width * image.height > self._limits.max_pixels:
             size = f"{image.width} x {image.height}"
             raise TooLarge(f"the picture has {size} pixels; at most {self._limits.max_pixels} in all are taken")
-        turn = _TURNS.get(_orientation(image))
-        upright = (self._target.width, self._target.height)
-        width, height = reversed(upright) if turn in _SIDEWAYS else upright
-        image.draft(None, (width * _MARGIN, height * _MARGIN))
+        check_side(image.width, image.height)
+        if image.format != "PNG":  # whose orientation may stand after its pixels
+            width, height = self._size(_turn(image))
+            image.draft(None, (width * _MARGIN, height * _MARGIN))
         if image.width * image.height < _LARGE_PIXELS:
-            return self._to_pixels(image, turn, (width, height))
+            return self._to_pixels(image)
         with self._one_large_at_a_time:
-            return self._to_pixels(image, turn, (width, height))
+            return self._to_pixels(image)
 
-    def _to_pixels(self, image: Image.Image, turn: Image.Transpose | None, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _to_pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         image.load()
-        rgb = to_rgb(_shrunk(image, min(image.width // size[0], image.height // size[1]) // _MARGIN))
+        turn = _turn(image)
+        width, height = self._size(turn)
+        rgb = to_rgb(_shrunk(image, min(image.width // width, image.height // height) // _MARGIN))
         if turn is not None:
             rgb = rgb.transpose(turn)
         target = self._target
@@ -110,10 +117,22 @@ class PictureDecoder:
         resized = rgb.resize((target.width, target.height), _RESAMPLE[target.resample], box=box)
         return np.asarray(resized, dtype=np.uint8)
 
+    def _size(self, turn: Image.Transpose | None) -> tuple[int, int]:
+        """Width and height of the target before the picture is turned upright."""
+        upright = (self._target.width, self._target.height)
+        return (upright[1], upright[0]) if turn in _SIDEWAYS else upright
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes the picture upright."""
+    return _TURNS.get(_orientation(image))
+
 
 def _orientation(image: Image.Image) -> object:
     """The EXIF orientation; upright where the picture's EXIF cannot be read."""
     try:
+        if not is_modest(image.info.get("exif", b"")) or len(image.info.get(_EXIF_AS_TEXT, "")) > _LONGEST_EXIF_AS_TEXT:
+            return 1
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF is a format of its own, with as many ways to be damaged
         return 1

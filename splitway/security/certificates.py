@@ -78,8 +78,8 @@ class Certificates:
         for service in services:
             check_name(service)
         check_life(life)
-        _make_folder(self.folder)
-        with locked(self.folder / _CA):
+        _make_folder(self.folder / _CA)
+        with locked(self.folder / _CA / _AUTHORITY):
             known = self.services()
             authority = self._replace_authority(known) if new_authority else self._authority()
             if authority is None and known:
@@ -110,7 +110,9 @@ class Certificates:
         Raises:
             SetupError: a service shows a certificate of that one still, or there is none.
         """
-        with locked(self.folder / _CA):
+        if not (self.folder / _CA).is_dir():
+            raise SetupError(f"{self.folder} has no authority; make one with: splitway certs create")
+        with locked(self.folder / _CA / _AUTHORITY):
             authority = self._authority()
             if authority is None or not self._previous():
                 raise SetupError(f"{self.folder / _CA} has no authority before the present one")

@@ -15,7 +15,7 @@ from splitway.errors import SetupError, SplitwayError, Unauthorized
 
 HEADER = "x-service-token"
 _HEADER = HEADER.encode()
-_OPEN = frozenset(("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
+OPEN = frozenset(("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
 """For whoever starts and watches stages."""
 _SHORTEST, _LONGEST = 16, 1024
 
@@ -55,7 +55,7 @@ class ServiceToken:
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN or self._is_taken(scope):
+        if scope["type"] != "http" or scope["path"] in OPEN or self._is_taken(scope):
             await self._app(scope, receive, send)
             return
         error = Unauthorized(f"this stage answers those alone who send its token in the header {HEADER}")

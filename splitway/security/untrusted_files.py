@@ -1,4 +1,4 @@
-"""Files in a folder that somebody else may have written: read without following links, hanging or filling the memory."""
+"""Files in a folder that somebody else may have written: read without following links, waiting or filling memory."""
 
 from __future__ import annotations
 
@@ -38,35 +38,41 @@ def read_inside(folder: Path, path: str, max_bytes: int) -> bytes:
         BundleError: it is missing, a link, no regular file, larger, or lies outside the folder.
         OSError: it cannot be read.
     """
-    with _open_inside(folder, path, max_bytes) as file:
+    with _open_inside(folder, path) as (file, size):
+        if size > max_bytes:
+            raise BundleError(f"{folder / path} has {size} bytes; {max_bytes} are allowed")
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
-        raise BundleError(f"{folder / path} has more than the {max_bytes} bytes that are read of it")
+        raise BundleError(f"{folder / path} grows while it is read")
     return content
 
 
-def hash_inside(folder: Path, path: str, max_bytes: int) -> tuple[int, str]:
-    """Return a regular file's size and its SHA-256, a block at a time. Raises as read_inside does."""
-    digest, size = hashlib.sha256(), 0
-    with _open_inside(folder, path, max_bytes) as file:
-        while block := file.read(_BLOCK):
-            size += len(block)
-            if size > max_bytes:
-                raise BundleError(f"{folder / path} grows while it is read")
+def hash_inside(folder: Path, path: str, size: int) -> tuple[int, str]:
+    """Return how large a regular file is and, where that is `size`, its SHA-256. Raises as read_inside does."""
+    digest, left = hashlib.sha256(), size
+    with _open_inside(folder, path) as (file, found):
+        if found != size:
+            return found, ""
+        while block := file.read(min(_BLOCK, left)):
             digest.update(block)
-    return size, digest.hexdigest()
+            left -= len(block)
+    return size - left, digest.hexdigest()
 
 
 def walk_inside(folder: Path, below: str) -> Iterator[str]:
     """Every path below a folder's folder that is no folder itself, links included. Raises OSError."""
+    if (folder / below).is_symlink():
+        yield below
+        return
     for place, folders, files in os.walk(folder / below):
         for name in [*files, *(each for each in folders if (Path(place) / each).is_symlink())]:
             yield (Path(place) / name).relative_to(folder).as_posix()
 
 
 @contextmanager
-def _open_inside(folder: Path, path: str, max_bytes: int) -> Iterator[BinaryIO]:
-    """Open each part of the path relative to the one before it, so that none can become a link in between."""
+def _open_inside(folder: Path, path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file, and say its size: each part of the path relative to the one before it, so that none can become a
+    link in between."""
     if not stays_inside(path):
         raise BundleError(f"{path[:MAX_PATH]!r} is outside {folder}")
     *folders, name = path.split("/")
@@ -86,13 +92,14 @@ def _open_inside(folder: Path, path: str, max_bytes: int) -> Iterator[BinaryIO]:
         if _is_link(folder, path):
             raise BundleError(f"{where} is a link, or lies behind one: links are not followed") from None
         raise BundleError(f"{where} cannot be read: {error.strerror}") from error
-    with os.fdopen(number, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
             raise BundleError(f"{where} is no regular file")
-        if status.st_size > max_bytes:
-            raise BundleError(f"{where} has {status.st_size} bytes; {max_bytes} are allowed")
-        yield file
+        with os.fdopen(number, "rb", closefd=False) as file:
+            yield file, status.st_size
+    finally:
+        os.close(number)
 
 
 def _step(at: int, part: str) -> int:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from splitway.errors import ModelError, first_line
+from splitway.saved_model_check import refuse_unsafe
 from splitway.split.graph import Graph, Step, Wire
 from splitway.split.loaded import KEPT, LoadedModel
 from splitway.split.names import unique_names
 from splitway.split.prove import Answers
-from splitway.split.saved_model_check import refuse_unsafe
 from splitway.split.saved_model_identity import Described
 
 _SIGNATURES = ("serving_default", "serve")

@@ -19,11 +19,24 @@ import h5py
 import keras
 
 from splitway.bundle import sha256_file
-from splitway.errors import ModelError, first_line
+from splitway.errors import ModelError, first_line, printable
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
 from splitway.split.saved_model import load_saved_model
 
 _KERAS, _H5 = ".keras", (".h5", ".hdf5")
+_DESCRIPTION = "config.json"
+_MAX_DESCRIPTION_BYTES = 64 * 1024 * 1024
+_MAX_RATIO = 200
+"""How much smaller a file of an archive may be than what it unpacks to."""
+_CODE = {
+    "Lambda": "layer {!r} is a Lambda",
+    "__lambda__": "there is a {!r} among its functions",
+    "TFSMLayer": "layer {!r} is a TFSMLayer, which loads another model",
+    "TorchModuleWrapper": "layer {!r} is a TorchModuleWrapper, which is pickled",
+    "JaxLayer": "layer {!r} is a JaxLayer",
+    "FlaxLayer": "layer {!r} is a FlaxLayer",
+}
+"""Classes in a description that carry code or bring it in, and how to say so."""
 
 
 def load_model(
@@ -79,14 +92,14 @@ def fingerprint(path: Path) -> str:
 
 
 def _refuse_code(path: Path) -> None:
-    """Raise ModelError, before anything is built from it, if a model's description holds a Lambda or is unreadable."""
+    """Raise ModelError, before anything is built from it, if a model's description holds code or is unreadable."""
     try:
-        name = _lambda_in(_config(path))
+        code = _code_in(_config(path))
     except Exception as error:  # whatever zipfile, zlib, json and h5py stumble over, nesting too deep for them included
         raise ModelError(f"{path} cannot be loaded: it is damaged or no Keras model ({first_line(error)})") from error
-    if name is not None:
+    if code is not None:
         raise ModelError(
-            f"{path}: layer {name!r} is a Lambda: it carries code, and code is not taken from a model file; "
+            f"{path}: {code}: it carries code, and code is not taken from a model file; "
             "replace it by a layer of a class, or by keras.ops"
         )
 
@@ -94,20 +107,35 @@ def _refuse_code(path: Path) -> None:
 def _config(path: Path) -> Any:
     if path.suffix == _KERAS:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
+            _refuse_bomb(archive)
+            return json.loads(archive.read(_DESCRIPTION))
     with h5py.File(path) as file:
         return json.loads(file.attrs["model_config"])
 
 
-def _lambda_in(config: Any) -> str | None:
-    """The name of the first Lambda layer that a description holds, however deep."""
+def _refuse_bomb(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for an archive that unpacks to far more than any model does, or says one thing twice."""
+    members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("a file in it is there twice")
+    for member in members:
+        if member.filename == _DESCRIPTION and member.file_size > _MAX_DESCRIPTION_BYTES:
+            raise ValueError(f"its description has {member.file_size} bytes")
+        if member.file_size > max(_MAX_DESCRIPTION_BYTES, _MAX_RATIO * member.compress_size):
+            raise ValueError(f"{printable(member.filename[:80])} unpacks to {member.file_size} bytes")
+
+
+def _code_in(config: Any) -> str | None:
+    """What carries code, the first that a description holds, however deep."""
     if isinstance(config, Mapping):
-        if config.get("class_name") == "Lambda":
+        kind = config.get("class_name")
+        if kind in _CODE:
             inner = config.get("config")
-            return str(inner.get("name", "lambda")) if isinstance(inner, Mapping) else "lambda"
+            name = inner.get("name") if isinstance(inner, Mapping) else None
+            return _CODE[kind].format(printable(str(name or kind.strip("_").lower())[:80]))
         config = list(config.values())
     if isinstance(config, list):
-        return next((name for each in config if (name := _lambda_in(each)) is not None), None)
+        return next((code for each in config if (code := _code_in(each)) is not None), None)
     return None
 
 

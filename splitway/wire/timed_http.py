@@ -7,10 +7,13 @@ it is refused, is `guarded_http`'s.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
 import os
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -191,7 +194,7 @@ class TimedHttp(HttpToolsProtocol):
         """Close the connection if the caller has had the time for what he does."""
         if now_s >= self._due_s and not self.pipeline:
             self._expire()
-        if not self.transport.get_write_buffer_size():
+        if not self._unsent():
             self._unread_since_s = math.inf
         elif self._unread_since_s == math.inf:
             self._unread_since_s = now_s
@@ -199,6 +202,16 @@ class TimedHttp(HttpToolsProtocol):
             self.guard.connections.refused("answer not read")
             _forget_unsent(self.transport)
             self.transport.abort()
+
+    def _unsent(self) -> int:
+        """How many bytes the caller has not taken; over TLS, of which uvloop does not tell, of those in the kernel."""
+        if self.scheme == "http":
+            return self.transport.get_write_buffer_size()
+        try:
+            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return 0
+        return int.from_bytes(queued, sys.byteorder)
 
     def _expire(self) -> None:
         self._due_s = math.inf

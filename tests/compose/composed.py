@@ -15,6 +15,8 @@ from tests.support import free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "splitway-test"
+MTLS = ("--file", "compose.yaml", "--file", "deploy/compose/mtls.yaml")
+KEYS = ("--file", "compose.yaml", "--file", "deploy/compose/keys.yaml")
 _JPEG = {"content-type": "image/jpeg"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compose.composed import PROJECT, Compose, run
+from tests.compose.composed import MTLS, PROJECT, Compose, run
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,6 @@ def compose() -> Iterator[Compose]:
         running("up", "--detach", "--wait")
         yield running
     finally:
-        running("--profile", "observe", "down", "--volumes", "--remove-orphans", "--timeout", "40")
+        running(*MTLS, "--profile", "observe", "down", "--volumes", "--remove-orphans", "--timeout", "40")
     left = run("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
     assert left == ""

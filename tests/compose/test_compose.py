@@ -46,7 +46,7 @@ def test_serving_images_are_small_and_carry_no_tensorflow(compose: Compose) -> N
 
 
 def test_containers_are_hardened(compose: Compose) -> None:
-    for service in ("gateway", "feature-extractor", "classifier", "models"):
+    for service in ("gateway", "feature-extractor", "classifier", "models", "secrets"):
         (container,) = compose.containers(service)
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"], service
@@ -57,7 +57,8 @@ def test_containers_are_hardened(compose: Compose) -> None:
         assert container["Config"]["User"] == "10001:10001", service
     for service in ("feature-extractor", "classifier"):
         mounts = compose.containers(service)[0]["Mounts"]
-        assert {mount["Destination"]: mount["RW"] for mount in mounts} == {"/models": False, "/releases": False}
+        read_only = {"/models": False, "/releases": False, "/run/splitway/shared": False}
+        assert {mount["Destination"]: mount["RW"] for mount in mounts} == read_only
 
 
 def test_only_the_gateway_is_published_and_only_on_loopback(compose: Compose) -> None:
@@ -166,6 +167,8 @@ def test_a_container_paused_under_load_costs_next_to_nothing(compose: Compose, c
     until(lambda: _all_ready(compose), 30)
 
 
-def test_a_stopped_container_was_drained(compose: Compose) -> None:
+def test_a_stopped_container_was_drained_and_can_be_started_again(compose: Compose) -> None:
     compose("stop", "classifier")
     assert {container["State"]["ExitCode"] for container in compose.containers("classifier")} == {0}
+    compose("up", "--detach", "--wait", "--no-deps", "--no-recreate", "classifier")
+    until(lambda: compose.containers("gateway")[0]["State"]["Health"]["Status"] == "healthy", 30)

@@ -64,9 +64,9 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(folder: Path) -> None
 def test_no_more_is_read_than_is_allowed(folder: Path) -> None:
     with (folder / "sparse").open("wb") as file:
         file.truncate(1 << 40)
-    for read in (read_inside, hash_inside):
-        with pytest.raises(BundleError, match="1099511627776 bytes; 100 are allowed"):
-            read(folder, "sparse", 100)
+    with pytest.raises(BundleError, match="1099511627776 bytes; 100 are allowed"):
+        read_inside(folder, "sparse", 100)
+    assert hash_inside(folder, "sparse", 100) == (1 << 40, "")
 
 
 def test_everything_below_a_folder_is_found(folder: Path) -> None:

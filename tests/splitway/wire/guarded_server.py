@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -139,7 +140,9 @@ class _Log(logging.Handler):
 
 
 @contextmanager
-def serving(limits: ConnectionLimits, *, keepalive_s: float = 30, guarded: bool = True) -> Iterator[GuardedServer]:
+def serving(
+    limits: ConnectionLimits, *, keepalive_s: float = 30, tls: ssl.SSLContext | None = None, guarded: bool = True
+) -> Iterator[GuardedServer]:
     """Serve the app on a free port."""
     served = GuardedServer()
     protocol: type[HttpToolsProtocol] = HttpToolsProtocol
@@ -159,6 +162,8 @@ def serving(limits: ConnectionLimits, *, keepalive_s: float = 30, guarded: bool 
         timeout_keep_alive=keepalive_s,  # type: ignore[arg-type]  # it takes fractions
         timeout_graceful_shutdown=2,
     )
+    config.load()
+    config.ssl = tls
     server = uvicorn.Server(config)
     handler = _Log(served.log)
     loggers = [logging.getLogger("uvicorn.error"), logging.getLogger("splitway")]

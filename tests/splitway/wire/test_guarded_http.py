@@ -4,12 +4,17 @@ import json
 import random
 import select
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from splitway.security.certificates import Certificates
+from splitway.security.tls import Identity
 from splitway.wire.guarded_http import ConnectionLimits
 from tests.security.malformed import CUT_SHORT, KINDS
 from tests.splitway.wire.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
@@ -317,6 +322,44 @@ def test_time_does_not_run_while_requests_wait() -> None:
         time.sleep(0.5)
         client.sendall(b"abc")
         assert statuses(read_all(client)) == [200, 200]
+
+
+# TLS, which knows no half-closed connections and does not tell what it has not sent.
+
+
+@pytest.fixture
+def identities(tmp_path: Path) -> Path:
+    Certificates(tmp_path, lambda: datetime.now(UTC), lambda: None).create(("gateway", "classifier"))
+    return tmp_path
+
+
+@pytest.fixture
+def callers_context(identities: Path) -> ssl.SSLContext:
+    return Identity(identities / "gateway", "gateway").client_context
+
+
+@pytest.fixture
+def behind_tls(identities: Path) -> Iterator[GuardedServer]:
+    context = Identity(identities / "classifier", "classifier").server_context()
+    with serving(HURRIED, tls=context) as served:
+        yield served
+
+
+def test_over_tls_refusals_are_read(behind_tls: GuardedServer, callers_context: ssl.SSLContext) -> None:
+    for request, status in ((b"GARBAGE\r\n\r\n", 400), (GET[:-2], 408), (post("/early", 9), 413)):
+        with callers_context.wrap_socket(behind_tls.connect(), server_hostname="classifier") as client:
+            client.sendall(request)
+            assert statuses(read_all(client)) == [status]
+
+
+def test_over_tls_an_answer_that_is_not_read_is_given_up(
+    behind_tls: GuardedServer, callers_context: ssl.SSLContext
+) -> None:
+    with callers_context.wrap_socket(behind_tls.connect(4096), server_hostname="classifier") as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        poll = select.poll()
+        poll.register(client, select.POLLERR)
+        assert poll.poll(5_000)
 
 
 # Addresses.

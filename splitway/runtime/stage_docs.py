@@ -10,6 +10,7 @@ from splitway.wire.openapi import (
     BOOLEAN,
     REQUEST_ID,
     STRING,
+    TIMEOUT,
     Description,
     Docs,
     answer,
@@ -102,7 +103,7 @@ def _administration(summary: str, body: str, done: Docs, *statuses: int, of_mode
             "summary": summary,
             "description": "For administrators: the bearer token is the administrator's key, or an API key with the "
             "scope `admin`. Closed where neither is set.",
-            "parameters": [*([model] if of_model else []), REQUEST_ID],
+            "parameters": [*([model] if of_model else []), TIMEOUT, REQUEST_ID],
             "requestBody": {"content": {"application/json": {"schema": reference(body)}}},
             "security": [{BEARER: []}],
         },

@@ -56,8 +56,9 @@ class Provoked:
 
 def _spoil(models: Path) -> None:
     """Beside the good version of the classifier: one that is damaged, one without a manifest, and one of no model."""
-    good = models / "classifier" / "1"
-    damaged, empty, none = (models / "classifier" / version for version in ("2", "3", "4"))
+    good, aside = models / "classifier" / "1", models.parent / "spoilt"
+    aside.mkdir()
+    damaged, empty, none = (aside / version for version in ("2", "3", "4"))
     for folder in (damaged, none):
         shutil.copytree(good, folder)
         write_manifest(folder, read_manifest(good).model_copy(update={"version": folder.name}))
@@ -72,6 +73,8 @@ def _spoil(models: Path) -> None:
         for each in manifest.engine_files
     ]
     write_manifest(none, manifest.model_copy(update={"engine_files": tuple(files)}))
+    for folder in (damaged, empty, none):  # whole, or a stage might read it before it is spoilt
+        folder.rename(good.with_name(folder.name))
 
 
 @pytest.fixture(scope="module")

@@ -75,9 +75,9 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     if keys is None and policy is None:
         if exposed and not is_open:
             raise SetupError(
-                "the gateway would be reached from beyond this machine, and nobody asked who he is: set "
-                "SPLITWAY_KEYS_FILE (splitway keys create makes it) or SPLITWAY_JWT_ISSUER; if whoever reaches it may "
-                "use it, say so: SPLITWAY_AUTH=open-to-everyone"
+                "the gateway would be reached from beyond this machine, and would ask nobody for a key: set "
+                "SPLITWAY_KEYS_FILE (splitway keys create makes it; with compose add -f deploy/compose/keys.yaml) or "
+                "SPLITWAY_JWT_ISSUER; if whoever reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
             )
         return None
     if is_open:
@@ -114,7 +114,7 @@ class Access:
         needed = needed_scope(scope["path"]) if scope["type"] == "http" else None
         if needed is not None and not self._is_known_reader(scope):
             try:
-                set_principal(scope, await self._admitted(scope, needed))
+                await self._admit(scope, needed)
             except SplitwayError as error:
                 request = Request(scope, receive)
                 self._on_refusal(request, error)
@@ -122,10 +122,10 @@ class Access:
                 return
         await self._app(scope, receive, send)
 
-    async def _admitted(self, scope: AsgiScope, needed: Scope) -> Principal:
+    async def _admit(self, scope: AsgiScope, needed: Scope) -> None:
         principal = await self._means.principal(_credential(scope))
+        set_principal(scope, principal)  # before the rest, for a refusal says whose it is
         principal.require(needed)
-        return principal
 
     def _is_known_reader(self, scope: AsgiScope) -> bool:
         """Whether /metrics is asked for from a network that is named; this machine is none: a proxy may run on it."""

@@ -23,6 +23,7 @@ from gateway.settings import GatewaySettings
 from gateway.telemetry import GatewayTelemetry
 from gateway.timeline import timeline
 from splitway import __version__
+from splitway.security.principal import known_caller
 from splitway.telemetry.watch import Watched
 from splitway.wire.body import plain_headers
 from splitway.wire.deadline import read_deadline
@@ -52,6 +53,7 @@ class Edge:
         """Answer one picture, and tell whoever follows requests how it ended."""
         headers = plain_headers(request)
         with self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched:
+            watched.caller = known_caller(request.scope)
             reply = await self._classify(request, headers, watched)
             watched.sent_bytes = len(reply.body)
             return reply

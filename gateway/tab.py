@@ -77,7 +77,8 @@ class Tab:
             words = f"you may make {limit.amount} requests a second"
         else:
             words = f"you may spend {limit.amount} a minute, at one for each row and megapixel"
-        raise RateLimited(f"{words}; {standing.remaining} are left", retry_after_s=standing.wait_s)
+        again = f"{standing.remaining} are left, and there is room for this in {math.ceil(standing.wait_s)} s"
+        raise RateLimited(f"{words}; {again}", retry_after_s=standing.wait_s)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """How the caller stands, as drafts 3 to 6 of the IETF's RateLimit fields have it."""
@@ -87,7 +88,7 @@ class Tab:
         values = {
             b"ratelimit-limit": str(self._last.limit.amount),
             b"ratelimit-remaining": str(self._last.remaining),
-            b"ratelimit-reset": str(math.ceil(self._last.reset_s)),
+            b"ratelimit-reset": str(math.ceil(max(self._last.reset_s, self._last.wait_s))),
             b"ratelimit-policy": ", ".join(f"{each.amount};w={each.window_s}" for each in limits),
         }
         return [(name, value.encode()) for name, value in values.items()]

@@ -13,6 +13,7 @@ from gateway.paths import CLASSIFY, INFER
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
 from splitway.errors import SplitwayError
+from splitway.security.principal import known_caller
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.tracer import make_tracer
@@ -45,7 +46,8 @@ class GatewayTelemetry:
         path: str = request.scope["path"]  # `request.url` cannot be had of every query string
         if request.method != "POST" or not (path == CLASSIFY or path.endswith("/infer")):
             return
-        self.watch.refused(CLASSIFY if path == CLASSIFY else INFER, plain_headers(request), error)
+        route = CLASSIFY if path == CLASSIFY else INFER
+        self.watch.refused(route, plain_headers(request), error, known_caller(request.scope))
 
     def settle(self) -> None:
         """Count everything that has happened."""

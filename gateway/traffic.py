@@ -51,7 +51,7 @@ class Flow:
         latencies: Counter[int] = Counter()
         for second in whole:
             latencies.update(second.latencies)
-        ended = latencies.total()
+        ended = sum(second.ended for second in whole)
         return {
             "window_s": round(window_s, 3),
             "ended": ended,
@@ -69,16 +69,19 @@ class Flow:
 class _Second:
     """What ended within one second."""
 
-    __slots__ = ("at", "failed", "latencies")
+    __slots__ = ("at", "ended", "failed", "latencies")
 
     def __init__(self, at: int) -> None:
         self.at = at
+        self.ended = 0
         self.failed = 0
         self.latencies: Counter[int] = Counter()
 
     def add(self, seconds: float, *, failed: bool) -> None:
+        self.ended += 1
         self.failed += failed
-        self.latencies[math.ceil(math.log(max(seconds, _SHORTEST_S)) / _GROWTH)] += 1
+        if seconds:  # else it was refused before its body was read, and says nothing of how long answers take
+            self.latencies[math.ceil(math.log(max(seconds, _SHORTEST_S)) / _GROWTH)] += 1
 
 
 def _quantile_ms(latencies: Counter[int], share: float) -> float | None:

@@ -119,7 +119,7 @@ class Cut(_Part):
 class Difference(_Part):
     """The largest differences between two sets of answers."""
 
-    max_abs: float
+    max_abs: Finite
     max_ulp: int
     top1_equal: bool | None = None
     """Whether the same class was first each time; None for outputs that are no probabilities."""
@@ -134,7 +134,7 @@ class Proof(_Part):
     inputs: int
     """How many different inputs were tried."""
     batch_sizes: tuple[int, ...]
-    tolerance: float
+    tolerance: Finite
     """The largest difference from the uncut model that was allowed."""
     against_uncut: Difference
     """Against the uncut Keras model in TensorFlow: the cut and the engine together."""

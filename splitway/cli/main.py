@@ -181,15 +181,18 @@ def serve(
 @app.command()
 def up(
     models: Models = Path("models"),
-    host: Annotated[str, typer.Option(help="Address of the gateway.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address of the gateway; beyond 127.0.0.1 it needs SPLITWAY_KEYS_FILE.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 8080,
     replicas: Annotated[list[str] | None, typer.Option(help="STAGE=N processes of a stage; may be repeated.")] = None,
     mtls: Annotated[
         bool, typer.Option("--mtls", help="TLS between gateway and stages, each with a certificate of its own.")
     ] = False,
     certs: Annotated[
-        Path, typer.Option(help="With --mtls: folder of the certificates, made and renewed as needed.")
-    ] = Path(".splitway/certs"),
+        Path | None,
+        typer.Option(help="With --mtls: folder of the certificates, made and renewed as needed; .splitway/certs."),
+    ] = None,
 ) -> None:
     """Start the whole pipeline as local processes and stay until Ctrl-C.
 
@@ -199,7 +202,10 @@ def up(
         from splitway.cli import launch
         from splitway.cli.up import up as command
 
-        command(models, host, port, launch.parse_replicas(replicas or []), certs=certs if mtls else None)
+        if certs is not None and not mtls:
+            raise SetupError("--certs is for --mtls: add that, or nothing between the services is secured")
+        certs = certs or Path(".splitway/certs") if mtls else None
+        command(models, host, port, launch.parse_replicas(replicas or []), certs=certs)
 
 
 @app.command()

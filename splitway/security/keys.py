@@ -101,8 +101,13 @@ def read_keys(path: Path) -> KeyFile:
     """Read a file of keys. Raises SetupError naming the file and what is wrong."""
     try:
         return KeyFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise SetupError(f"there is no file {path}; splitway keys create makes it") from error
+    except PermissionError as error:
+        open_it = "let its user read the file and its folder, which hold hashes alone (chmod a+rX)"
+        raise SetupError(f"the service may not read {path}: {open_it}") from error
     except OSError as error:
-        raise SetupError(f"cannot read {path}: {error.strerror}; splitway keys create makes it") from error
+        raise SetupError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         raise SetupError(f"{path} is no file of keys: {_first(error)}") from error
 

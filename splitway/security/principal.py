@@ -42,6 +42,12 @@ def principal_of(scope: Mapping[str, Any]) -> Principal | None:
     return found if isinstance(found, Principal) else None
 
 
+def known_caller(scope: Mapping[str, Any]) -> str:
+    """The id of who makes the request of this ASGI scope; empty where nobody is asked."""
+    principal = principal_of(scope)
+    return "" if principal is None else principal.id
+
+
 def set_principal(scope: Mapping[str, Any], principal: Principal) -> None:
     """Note who makes the request of this ASGI scope, which has a `state`."""
     scope["state"][_STATE] = principal

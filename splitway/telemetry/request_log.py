@@ -97,6 +97,7 @@ class RequestLog:
             "request_id": ended.request_id,
             "trace_id": ended.trace_id,
             "outcome": ended.outcome,
+            **({"caller": ended.caller} if ended.caller else {}),
             "ms": round(ended.seconds * 1000, 3),
             "received_bytes": ended.received_bytes,
             "sent_bytes": ended.sent_bytes,

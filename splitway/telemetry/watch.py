@@ -43,6 +43,8 @@ class RequestEnded(NamedTuple, Generic[Facts]):
     error: BaseException | None
     facts: Facts | None
     """What the app knows of it, where it came so far."""
+    caller: str = ""
+    """The id of whoever made it, where callers show who they are."""
 
 
 Subscriber = Callable[[RequestEnded[Facts]], None]
@@ -59,6 +61,7 @@ class Watched(Generic[Facts]):
         "_name",
         "_received_s",
         "_watch",
+        "caller",
         "facts",
         "received_bytes",
         "request_id",
@@ -76,6 +79,7 @@ class Watched(Generic[Facts]):
         self.received_bytes = 0
         self.sent_bytes = 0
         self.facts: Facts | None = None
+        self.caller = ""
 
     def allowed(self, seconds: float) -> None:
         """Note how long the caller waits at most."""
@@ -100,7 +104,8 @@ class Watched(Generic[Facts]):
             outcome = HURRIED
         received, sent = self.received_bytes, self.sent_bytes
         seconds = 0.0 if self._received_s is None else time.perf_counter() - self._received_s
-        ended = RequestEnded(name, outcome, seconds, self.request_id, span.trace_id, received, sent, error, self.facts)
+        ids = self.request_id, span.trace_id
+        ended = RequestEnded(name, outcome, seconds, *ids, received, sent, error, self.facts, self.caller)
         self._watch.ended.put(ended)
 
 
@@ -128,7 +133,8 @@ class Watch(Generic[Facts]):
         """
         return Watched(self, name, headers, remember=remember)
 
-    def refused(self, name: str, headers: Mapping[str, str], error: SplitwayError) -> None:
+    def refused(self, name: str, headers: Mapping[str, str], error: SplitwayError, caller: str = "") -> None:
         """Tell of a request that ended before anything was done for it."""
-        with suppress(SplitwayError), self.request(name, dict(headers)):
+        with suppress(SplitwayError), self.request(name, dict(headers)) as watched:
+            watched.caller = caller
             raise error

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from splitway import __version__
 from splitway.errors import SplitwayError, Unauthorized, printable
+from splitway.security.principal import known_caller
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
 from splitway.wire import v2_docs
@@ -156,6 +157,7 @@ def _ready(reason: str | None) -> Response:
 async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
     headers = plain_headers(request)
     with plane.watch(headers) as watched:
+        watched.caller = known_caller(request.scope)
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
         body = await read_body(request, headers, limits.max_body_bytes, deadline, takes_packed=limits.takes_packed)

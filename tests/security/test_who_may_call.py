@@ -132,7 +132,8 @@ def test_neither_the_log_nor_an_answer_has_a_key_in_it(closed: Closed, cat: byte
     for secret in (key, wrong, key.split("_", 2)[2], "canary-admin"):
         assert not any(secret in answer for answer in answers)
         assert secret not in closed.log.text
-    assert '"outcome":"unauthorized"' in closed.log.text  # refusals are in it all the same
+    assert '"outcome":"unauthorized"' in closed.log.text  # refusals are in it all the same,
+    assert f'"outcome":"ok","caller":"{key.split("_")[1]}"' in closed.log.text  # and whose a request was
 
 
 def test_an_administrator_leaves_a_line_for_every_action(models: Path, tmp_path: Path) -> None:

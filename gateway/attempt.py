@@ -158,7 +158,9 @@ class AttemptMaker:
                 model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body, service=self._stage
             )
             if reply.status != 200:
-                return judge_reply(model.name, reply, takes_callers_input=self._takes_callers_input)
+                had_time = timeout_s >= self._timeout_s
+                fresh = self._takes_callers_input
+                return judge_reply(model.name, reply, takes_callers_input=fresh, was_given_time=had_time)
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
             call.check(model, response)
         except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent

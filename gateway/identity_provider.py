@@ -123,8 +123,7 @@ class TokenVerifier:
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
         await self._keys.look()
-        if self._known_with != self._keys.generation:  # whose key has been withdrawn, is believed no more
-            self._known.clear()
+        self._forget_withdrawn()
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
         if known is not None:
@@ -135,13 +134,19 @@ class TokenVerifier:
             self._known.move_to_end(digest)
             return principal
         claims = await self._keys.verified(token, issuer=self._policy.issuer, audience=self._policy.audience)
+        self._forget_withdrawn()  # a key that was not known may have had all of them fetched again
         expires_s = self._check_times(claims)
         principal = Principal(_id(claims), _scopes(claims))
-        self._known_with = self._keys.generation
         self._known[digest] = (principal, expires_s)
         if len(self._known) > _MAX_KNOWN_TOKENS:
             self._known.popitem(last=False)
         return principal
+
+    def _forget_withdrawn(self) -> None:
+        """Whose key may have been withdrawn, is looked at again."""
+        if self._known_with != self._keys.generation:
+            self._known.clear()
+            self._known_with = self._keys.generation
 
     def _check_times(self, claims: Mapping[str, Any]) -> float:
         """Return when the token expires. Raises Unauthorized if it is not valid now."""

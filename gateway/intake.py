@@ -50,7 +50,7 @@ async def read_picture(
     if media_type == _MULTIPART:
         picture = await _from_multipart(request, body)
     else:
-        picture = _from_json(body) if media_type == _JSON else body
+        picture = _from_json(body, max_picture_bytes) if media_type == _JSON else body
     if not picture:
         raise InvalidInput("the picture is empty")
     if len(picture) > max_picture_bytes:
@@ -80,11 +80,13 @@ async def _from_multipart(request: Request, body: bytes) -> bytes:
     return picture
 
 
-def _from_json(body: bytes) -> bytes:
+def _from_json(body: bytes, max_picture_bytes: int) -> bytes:
     content = loads_bounded(body, len(body))
     text = content.get(FIELD) if isinstance(content, dict) else None
     if not isinstance(text, str):
         raise InvalidInput('the JSON must be {"image": "<base64>"}')
+    if len(text) * 3 // 4 > max_picture_bytes + 2:  # before all of it is unpacked
+        raise TooLarge(f"the picture has more than {max_picture_bytes} bytes, which is the most that are taken")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

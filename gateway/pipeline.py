@@ -117,7 +117,8 @@ class Pipeline:
         try:
             answer = await self._chain.run(order.job)
         except Exception as error:
-            if isinstance(error, Overloaded | DeadlineExceeded) and not choice.on_trial:
+            sheds = isinstance(error, Overloaded) or (patient and isinstance(error, DeadlineExceeded))
+            if sheds and not choice.on_trial:
                 door.limit.refused()
             self._count(choice, [error], patient=patient)
             raise

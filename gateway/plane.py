@@ -18,7 +18,7 @@ from splitway.errors import InvalidInput, NotFound
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import Tensor, TensorSpec
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
+from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import Answer, CallContext
 
 MODEL = "pipeline"
@@ -74,7 +74,8 @@ class PipelinePlane:
             output.check_top_k()
         cost = inputs_cost(request.inputs, self._max_picture_pixels)
         fit = partial(self._check, request)
-        task = Task(request.inputs, heads, context, request.id, request.outputs, check_fit=fit, cost=cost)
+        outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
+        task = Task(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
         answer, _ = await self._pipeline.run(task)
         (hop,) = answer.heads.values()
         parameters = {FEATURE_SPACE: answer.feature_space}

@@ -15,6 +15,8 @@ from splitway.errors import SetupError
 from splitway.security.settings import SecuritySettings
 from splitway.wire.v2_rest import Limits
 
+_MAX_JSON_VALUES = 1 << 17
+"""Of one request: at the gateway all requests wait while one is read."""
 HEADS = "classifier"
 """The last stage, which serves all heads."""
 
@@ -131,6 +133,7 @@ class GatewaySettings(SecuritySettings):
             self.default_timeout_ms / 1e3,
             self.max_timeout_ms / 1e3,
             max_rows=self.max_rows,
+            max_json_values=_MAX_JSON_VALUES,
         )
 
     @property

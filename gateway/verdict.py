@@ -71,8 +71,15 @@ class Verdict:
     """It no longer serves what it was asked for; nothing was done."""
 
 
-def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool) -> Verdict:
-    """Judge a status other than 200. A stage's refusal keeps its own words; what is unforeseen is nonsense."""
+def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_given_time: bool = True) -> Verdict:
+    """Judge a status other than 200. A stage's refusal keeps its own words; what is unforeseen is nonsense.
+
+    Args:
+        stage: who was asked.
+        reply: what came.
+        takes_callers_input: whether what it was sent is the caller's own.
+        was_given_time: whether it had as long as an attempt may take; if not, being late is not its fault.
+    """
     kind = _ERRORS.get(reply.status)
     try:
         said = printable(str(orjson.loads(reply.body)["error"])[:_MOST_QUOTED])
@@ -92,6 +99,8 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool) -> Verdi
     if reply.status < 500 and reply.status != 429:
         foreign = kind is FeatureSpaceMismatch and not takes_callers_input
         return Verdict(error, may_retry, Blame.NONE, has_moved_on=foreign)
+    if kind is DeadlineExceeded and not was_given_time:
+        return Verdict(error, may_retry=False, blame=Blame.NONE)
     not_before_s = error.retry_after_s or 0.0
     shed = reply.status in (429, 504) or (reply.status == 503 and error.retry_after_s is not None)
     return Verdict(error, may_retry, Blame.SLOW if shed else Blame.FAILED, not_before_s)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from splitway.errors import SetupError
@@ -24,14 +25,16 @@ def signature(path: Path) -> Signature:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a file in one step, so that whoever reads it sees one state or the next.
+    """Replace a file in one step, so that whoever reads it sees one state or the next; who may read it stays.
 
     Raises:
         SetupError: it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -51,7 +54,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     beside = path.with_name(f"{path.name}.lock")
     try:
-        lock = beside.open("w")
+        lock = os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "w")
     except OSError as error:
         raise SetupError(f"cannot write {beside}: {error.strerror}") from error
     with lock:

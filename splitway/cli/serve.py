@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import importlib
 import re
@@ -88,7 +89,8 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         backlog=_BACKLOG,
     )
     identity = _own_identity(stage, settings)
-    print(f"{stage} listens on {'http' if identity is None else 'https'}://{name[0]}:{name[1]}", flush=True)
+    place = f"[{name[0]}]" if ":" in name[0] else name[0]
+    print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
     server = _Server(config, lifecycle, drain_s, identity)
     server.run(sockets=listeners)
@@ -143,17 +145,25 @@ def _made_by(factory: str, *arguments: str, exposed: bool) -> FrontedApp:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket. Raises SetupError if the port is taken."""
+    """Return a listening TCP socket. Raises SetupError if the port is taken, or the host is none of this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
-        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no name"
+        raise SetupError(f"cannot listen on {host}:{port}: {why}; {_instead(error)}") from error
     return listener
+
+
+def _instead(error: OSError | UnicodeError) -> str:
+    """What to choose where a socket cannot be bound: a name without an address, or another machine's, is no port's."""
+    if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
+        return "--host takes a name or an address of this machine"
+    return "choose another with --port"
 
 
 def _end_with_parent() -> None:

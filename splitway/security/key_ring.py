@@ -40,7 +40,7 @@ class KeyRing:
         self._clock = clock
         self._now = now
         self._keys = {key.id: key for key in read_keys(path).keys}
-        self._seen: Signature | None = signature(path)
+        self._seen: Signature | None = None  # the first look reads it again: it may have changed meanwhile
         self._looked_s = clock()
         self._problem: str | None = None
 
@@ -75,6 +75,8 @@ class KeyRing:
         self._problem = problem
 
     def _take_in(self, keys: dict[str, KeyRecord]) -> None:
-        added, gone = sorted(keys.keys() - self._keys.keys()), sorted(self._keys.keys() - keys.keys())
-        self._keys = keys
-        audit("keys.changed", "whoever writes the file", "ok", added=added, gone=gone)
+        before, self._keys = self._keys, keys
+        added, gone = sorted(keys.keys() - before.keys()), sorted(before.keys() - keys.keys())
+        changed = sorted(id_ for id_ in keys.keys() & before.keys() if keys[id_] != before[id_])
+        if added or gone or changed:
+            audit("keys.changed", "whoever writes the file", "ok", added=added, gone=gone, changed=changed)

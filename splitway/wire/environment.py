@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsError
 
 from splitway.errors import SetupError
@@ -20,6 +21,18 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 _MAX_SECRET_BYTES = 64 * 1024
 _CREDENTIALS = re.compile(r".*@")
 """In an address, however it is mistyped, before its host."""
+_WORDS = {
+    "int_parsing": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_parsing": "it must be a number",
+    "bool_parsing": "it must be true or false",
+    "literal_error": "it must be {expected}",
+    "greater_than_equal": "it must be {ge} or more",
+    "greater_than": "it must be more than {gt}",
+    "less_than_equal": "it must be {le} or less",
+    "less_than": "it must be less than {lt}",
+}
+"""What is wrong, by the library's name for it."""
 
 
 def read_environment(kind: type[Settings]) -> Settings:
@@ -31,10 +44,25 @@ def read_environment(kind: type[Settings]) -> Settings:
         field = str(first["loc"][0]) if first["loc"] else ""
         name = _prefix(kind) + "_".join(str(part) for part in first["loc"]).upper()
         given = "" if field in secret_fields(kind) else "=" + _CREDENTIALS.sub("***@", str(first.get("input")))
-        raise SetupError(f"{name}{given}: {first['msg']}") from None  # what it came from may print a secret
+        raise SetupError(f"{name}{given}: {_what_is_wrong(kind, field, first)}") from None  # the cause prints secrets
     except SettingsError as error:
         field = str(error).partition('"')[2].partition('"')[0]  # the library says which in its text alone
         raise SetupError(f"{_prefix(kind)}{field.upper()} cannot be read: it must be JSON") from None
+
+
+def _what_is_wrong(kind: type[BaseSettings], field: str, error: ErrorDetails) -> str:
+    """In plain words where there are some. Where a pattern does not fit, it is the setting's own first sentence."""
+    if words := _WORDS.get(error["type"]):
+        return words.format(**{name: _plain(value) for name, value in error.get("ctx", {}).items()})
+    about = kind.model_fields[field].description if field in kind.model_fields else None
+    if error["type"] == "string_pattern_mismatch" and about:
+        return f"that is none of its values. {' '.join(about.split()).partition('. ')[0].rstrip('.')}"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _plain(value: object) -> object:
+    """A bound as it is written into a variable."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def secret_fields(kind: type[BaseSettings]) -> list[str]:

@@ -96,7 +96,7 @@ class _GuardedHttp(TimedHttp):
         if isinstance(cause, Refusal):
             self._refuse(cause)
             return
-        if cause is not None:
+        if cause is not None and not isinstance(cause, httptools.HttpParserUpgrade):
             _log.error("a request could not be read", exc_info=cause)
         self._refuse(malformed(f"this is no valid HTTP/1.1: {error}"))
 

@@ -18,7 +18,7 @@ MAX_JSON_VALUES = 1 << 20
 _TAKEN_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
 
 
-def loads_bounded(text: bytes, max_bytes: int) -> Any:
+def loads_bounded(text: bytes, max_bytes: int, max_values: int = MAX_JSON_VALUES) -> Any:
     """Read JSON that came from outside.
 
     Raises:
@@ -27,8 +27,8 @@ def loads_bounded(text: bytes, max_bytes: int) -> Any:
     """
     if len(text) > max_bytes:
         raise TooLarge(f"the JSON has {len(text)} bytes; at most {max_bytes} are taken")
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_JSON_VALUES:
-        raise TooLarge(f"the JSON has more than {MAX_JSON_VALUES} values; send tensors as binary")
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > max_values:
+        raise TooLarge(f"the JSON has more than {max_values} values; send tensors as binary")
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

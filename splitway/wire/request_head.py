@@ -44,6 +44,8 @@ _FOR_THE_LAST_HOP = frozenset(
 """They speak of the connection, or of proxies that nobody here trusts: the app never sees them."""
 _PREFIXES = (b"proxy-", b"x-forwarded-")
 _UPGRADE = frozenset({b"connection", b"http2-settings", b"upgrade"})
+_FOR_EVERY_HOP = frozenset({b"content-length", b"host", b"transfer-encoding"})
+"""Whatever Connection says of them: without them a request ends elsewhere, or is for somebody else."""
 
 
 class Refusal(Exception):
@@ -185,7 +187,7 @@ def _check_transfer_encoding(given: dict[bytes, bytes], version: str) -> None:
 def _listed(headers: list[Header]) -> set[bytes]:
     """What the Connection headers name: those headers are for this hop alone."""
     lists = [value for name, value in headers if name == b"connection"]
-    return {token.strip(b" \t").lower() for value in lists for token in value.split(b",")}
+    return {token.strip(b" \t").lower() for value in lists for token in value.split(b",")} - _FOR_EVERY_HOP
 
 
 def _keep_what_is_for_the_app(headers: list[Header]) -> None:
@@ -207,7 +209,7 @@ def headers_too_large(max_bytes: int) -> Refusal:
 def without_upgrade(method: bytes, url: bytes, version: str, headers: list[Header]) -> bytes:
     """The head of the same request that asks for no other protocol, which a server may leave unanswered."""
     listed = _listed(headers)
-    kept = [each for each in headers if each[0] not in _UPGRADE | (listed - {b"host"})]
+    kept = [each for each in headers if each[0] not in _UPGRADE | listed]
     stays = [each for each in (b"close", b"keep-alive") if each in listed]
     if stays:
         kept.append((b"connection", b", ".join(stays)))

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.wire.json_data import decode_json, encode_json, loads_bounded
+from splitway.wire.json_data import MAX_JSON_VALUES, decode_json, encode_json, loads_bounded
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -25,6 +25,11 @@ DEFAULT_MAX_ELEMENTS = 1 << 26
 MAX_BYTES_ELEMENTS = 1 << 17  # each costs a Python object, however short it is
 MAX_HEADER_BYTES = 1 << 20
 MAX_ID = 1024
+MAX_OUTPUTS = 256
+MAX_PARAMETERS = 64
+"""Of the request, or of one tensor."""
+MAX_PARAMETER_TEXT = 1024
+"""Characters of a parameter's name or of its text."""
 MAX_NAME = 128
 """Characters of a tensor's name."""
 
@@ -93,7 +98,12 @@ class InferResponse:
 
 
 def parse_request(
-    body: Buffer, header_length: str | None, *, max_elements: int = DEFAULT_MAX_ELEMENTS, max_rows: int | None = None
+    body: Buffer,
+    header_length: str | None,
+    *,
+    max_elements: int = DEFAULT_MAX_ELEMENTS,
+    max_rows: int | None = None,
+    max_json_values: int = MAX_JSON_VALUES,
 ) -> InferRequest:
     """Read an inference request.
 
@@ -101,10 +111,10 @@ def parse_request(
         InvalidInput: with what is wrong and where.
         TooLarge: more rows, or JSON with more values, than are taken; before any tensor is read.
     """
-    header, tail = _split(body, header_length)
+    header, tail = _split(body, header_length, max_json_values)
     if max_rows is not None:
         _check_rows(header, max_rows)
-    outputs = tuple(_requested_output(entry) for entry in _objects(header, "outputs"))
+    outputs = _requested_outputs(header)
     inputs = _tensors(header, "inputs", tail, max_elements)
     if not inputs:
         raise InvalidInput("the request has no inputs")
@@ -173,7 +183,9 @@ def _join(header: Mapping[str, Any], buffers: Sequence[Buffer]) -> tuple[bytes, 
     return (b"".join((head, *buffers)), str(len(head))) if buffers else (head, None)
 
 
-def _split(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
+def _split(
+    body: Buffer, header_length: str | None, max_values: int = MAX_JSON_VALUES
+) -> tuple[dict[str, Any], memoryview]:
     view = memoryview(body)
     length = view.nbytes
     if header_length is not None:
@@ -184,7 +196,7 @@ def _split(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], mem
             raise InvalidInput(f"{HEADER_LENGTH} says {length} bytes, but the body has {view.nbytes}")
     max_json = length if header_length is None else MAX_HEADER_BYTES
     text = body if isinstance(body, bytes) and length == len(body) else bytes(view[:length])  # a copy less of all
-    header = loads_bounded(text, max_json)
+    header = loads_bounded(text, max_json, max_values)
     if not isinstance(header, dict):
         raise InvalidInput("the JSON must be an object")
     return header, view[length:]
@@ -208,6 +220,10 @@ def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
     value = owner.get("parameters", {})
     if not isinstance(value, dict):
         raise InvalidInput(f"the parameters of {what} must be an object")
+    if len(value) > MAX_PARAMETERS or any(len(k) > MAX_PARAMETER_TEXT for k in value):
+        raise TooLarge(f"{what} has more than {MAX_PARAMETERS} parameters, or a name of one that is too long")
+    if any(isinstance(each, str) and len(each) > MAX_PARAMETER_TEXT for each in value.values()):
+        raise TooLarge(f"{what} has a parameter of more than {MAX_PARAMETER_TEXT} characters")
     if not all(isinstance(each, str | int | float) for each in value.values()):
         raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
     return value
@@ -218,6 +234,16 @@ def _name(entry: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:  # errors quote it
         raise InvalidInput(f"a tensor has no name, or one of more than {MAX_NAME} characters")
     return name
+
+
+def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]:
+    entries = _objects(header, "outputs")
+    if len(entries) > MAX_OUTPUTS:
+        raise TooLarge(f"{len(entries)} outputs are asked for; at most {MAX_OUTPUTS} are taken")
+    outputs = tuple(map(_requested_output, entries))
+    if len({output.name for output in outputs}) != len(outputs):
+        raise InvalidInput("an output is asked for twice")
+    return outputs
 
 
 def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:

@@ -22,6 +22,7 @@ from splitway.wire import v2_docs
 from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
+from splitway.wire.json_data import MAX_JSON_VALUES
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.short_way import Endpoint
 from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_request
@@ -121,6 +122,8 @@ class Limits:
     max_timeout_s: float
     max_rows: int | None = None
     """None where whoever runs the model looks at it."""
+    max_json_values: int = MAX_JSON_VALUES
+    """Each of which keeps the event loop for about a microsecond."""
     takes_packed: bool = True
     """Whether bodies may be packed; what a small one unpacks to costs whoever unpacks it."""
 
@@ -163,7 +166,13 @@ async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
         body = await read_body(request, headers, limits.max_body_bytes, deadline, takes_packed=limits.takes_packed)
         watched.received(len(body))
         length = headers.get(HEADER_LENGTH)
-        parsed = parse_request(body, length, max_elements=limits.max_elements, max_rows=limits.max_rows)
+        parsed = parse_request(
+            body,
+            length,
+            max_elements=limits.max_elements,
+            max_rows=limits.max_rows,
+            max_json_values=limits.max_json_values,
+        )
         context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
         async with while_connected(request):
             answer = await plane.infer(parsed, context)

@@ -307,6 +307,18 @@ async def test_a_new_key_is_found_at_once(provider: Provider, fetching: tuple[To
     assert (await verifier.verify(token(OTHER_KEY, header={"kid": "n"}))).id == "jwt:ada"
 
 
+async def test_a_token_seen_before_goes_with_its_key_when_a_new_one_has_all_fetched_again(
+    provider: Provider, fetching: tuple[TokenVerifier, Clock]
+) -> None:
+    verifier, _ = fetching
+    old = token()
+    await verifier.verify(old)
+    provider.keys = [jwk(OTHER_KEY, "n")]
+    assert await verifier.verify(token(OTHER_KEY, header={"kid": "n"}))
+    with pytest.raises(Unauthorized):
+        await verifier.verify(old)
+
+
 async def test_a_provider_that_is_down_stops_nobody_for_an_hour(
     provider: Provider, fetching: tuple[TokenVerifier, Clock]
 ) -> None:

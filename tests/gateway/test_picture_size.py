@@ -131,3 +131,11 @@ def test_a_megapixel_costs_one_and_a_row_at_least_one() -> None:
     assert inputs_cost([Tensor.of_array("pixels", np.zeros((3, 1200, 1000, 3), np.uint8))], 1) == 6
     assert inputs_cost([Tensor.of_array("a", np.zeros((5, 2), np.float32)), Tensor.of_array("b", np.zeros(5))], 1) == 5
     assert inputs_cost([], 1) == 1
+
+
+def test_pictures_may_not_be_too_much_together() -> None:
+    bombs = Tensor.of_bytes("image", [picture(size=(1000, 1000))] * 5)
+    with pytest.raises(TooLarge, match="5000000 pixels together; at most 4000000"):
+        inputs_cost([bombs], 1_000_000)
+    many_small = Tensor.of_bytes("image", [picture(size=(10, 10))] * 64)
+    assert inputs_cost([many_small], 1_000_000) == 64

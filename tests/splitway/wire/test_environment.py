@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.errors import SetupError
 from splitway.runtime.settings import StageSettings
@@ -62,3 +63,45 @@ def test_what_is_no_json_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SPLITWAY_HEDGE", "many")
     with pytest.raises(SetupError, match="SPLITWAY_HEDGE cannot be read: it must be JSON"):
         read_environment(GatewaySettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("COST_PER_MINUTE", "abc", "it must be a whole number"),
+        ("COST_PER_MINUTE", "-1", "it must be 0 or more"),
+        ("ROLLBACK_WINDOW_S", "soon", "it must be a number"),
+        ("ROLLBACK_ERROR_SHARE", "2", "it must be 1 or less"),
+        ("BODY_TIMEOUT_MS", "0", "it must be more than 0"),
+        ("AUTH", "open", "it must be 'auto' or 'open-to-everyone'"),
+        (
+            "RATE_STORE",
+            "foo",
+            "that is none of its values. Where rates and costs are counted: `memory`, or Redis by its address, "
+            "for several gateways together",
+        ),
+        ("METRICS_FROM", "here", "'here' does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateway.settings import GatewaySettings
+
+    monkeypatch.setenv(f"SPLITWAY_{name}", value)
+    with pytest.raises(SetupError) as caught:
+        read_environment(GatewaySettings)
+    assert caught.value.detail == f"SPLITWAY_{name}={value}: {says}"
+
+
+class _Kept(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", hide_input_in_errors=True)
+
+    pin: SecretStr = Field(min_length=40)
+
+
+def test_nor_is_a_secret_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITWAY_PIN", CANARY)
+    with pytest.raises(SetupError, match="^SPLITWAY_PIN: ") as caught:
+        read_environment(_Kept)
+    assert CANARY not in caught.value.detail

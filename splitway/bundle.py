@@ -31,6 +31,7 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_SIGNATURES_BYTES = 64 * 1024
 MAX_LABELS_BYTES = 16 * 1024 * 1024
 _MAX_NAMED = 120
+_MEND = "it is not what the bundle was made with; bring it back from where that was, or build the bundle again"
 
 
 class Bundle:
@@ -146,13 +147,13 @@ def _check_file(folder: Path, entry: EngineFile) -> None:
     path = folder / entry.path
     size, sha256 = hash_inside(folder, entry.path, entry.size)
     if size != entry.size:
-        raise BundleError(f"{path} has {size} bytes, its manifest says {entry.size}; build the bundle again")
+        raise BundleError(f"{path} has {size} bytes, its manifest says {entry.size}: {_MEND}")
     if sha256 != entry.sha256:
         raise _corrupted(path)
 
 
 def _corrupted(path: Path) -> BundleError:
-    return BundleError(f"{path} is corrupted: its SHA-256 is not the one in its manifest; build the bundle again")
+    return BundleError(f"{path} is corrupted: its SHA-256 is not the one in its manifest: {_MEND}")
 
 
 def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:

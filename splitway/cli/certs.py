@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +22,8 @@ _SERVICES = (GATEWAY, EXTRACTOR, HEADS)
 _SETTLE_S = 5.0
 """Longer than whoever runs takes to read its files again."""
 _LOOK_S = 60.0
-_STYLES = {"good": None, "renew it": "yellow", "expired": "red"}
+_BROKEN = "broken"
+_STYLES = {"good": None, "renew it": "yellow", "expired": "red", _BROKEN: "red"}
 
 
 def utc_now() -> datetime:
@@ -72,25 +73,33 @@ def print_made(folder: Path, made: Sequence[Certified]) -> None:
 
 
 def print_table(folder: Path) -> None:
-    """Print the services' certificates, for people."""
-    found = _listed(folder)
+    """Print the services' certificates, for people. Raises SetupError, at the end, if there are broken ones."""
+    found = _looked_through(folder)
     table = Table("service", "good until", "left", "state", box=None)
     table.header_style = "bold"
-    for each in found:
+    for service, each in found.items():
+        if isinstance(each, SetupError):
+            table.add_row(service, "", "", _BROKEN, style=_STYLES[_BROKEN])
+            continue
         left = _length(each.ends - utc_now())
         note = "; of the old authority" if each.is_of_old_authority else ""
-        table.add_row(each.service, _moment(each.ends), left, _state(each) + note, style=_STYLES[_state(each)])
+        table.add_row(service, _moment(each.ends), left, _state(each) + note, style=_STYLES[_state(each)])
     OUT.print(table)
-    late = [each.service for each in found if _state(each) != "good"]
+    late = [name for name, each in found.items() if isinstance(each, Certified) and _state(each) != "good"]
     if late:
         ERR.print(f"{', '.join(late)}: renew with splitway certs create --out {folder}", style="yellow", markup=False)
+    _raise_if_broken(found)
 
 
 def print_json(folder: Path) -> None:
-    """Print the services' certificates, for programs."""
-    for each in _listed(folder):
+    """Print the services' certificates, for programs. Raises SetupError, at the end, if there are broken ones."""
+    found = _looked_through(folder)
+    for service, each in found.items():
+        if isinstance(each, SetupError):
+            print(json.dumps({"service": service, "state": _BROKEN, "reason": each.detail}))
+            continue
         content = {
-            "service": each.service,
+            "service": service,
             "starts": each.starts.isoformat(),
             "ends": each.ends.isoformat(),
             "seconds_left": round((each.ends - utc_now()).total_seconds()),
@@ -98,13 +107,19 @@ def print_json(folder: Path) -> None:
             "of_old_authority": each.is_of_old_authority,
         }
         print(json.dumps(content))
+    _raise_if_broken(found)
 
 
-def _listed(folder: Path) -> list[Certified]:
-    found = certificates_in(folder).listed()
+def _looked_through(folder: Path) -> Mapping[str, Certified | SetupError]:
+    found = certificates_in(folder).looked_through()
     if not found:
         raise SetupError(f"{folder} has no certificates; make them with: splitway certs create")
     return found
+
+
+def _raise_if_broken(found: Mapping[str, Certified | SetupError]) -> None:
+    if broken := [each.detail for each in found.values() if isinstance(each, SetupError)]:
+        raise SetupError("; ".join(broken))
 
 
 def _state(certified: Certified) -> str:

@@ -6,6 +6,7 @@ command lines. It goes to the gateway that is asked, and to nobody whom it point
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ class _Caller(BaseSettings):
     api_key: SecretStr | None = None
 
 
+def _put(key: str) -> str:
+    """What to do with a key, in words."""
+    return f"set {API_KEY} to {key}" if _variable() == API_KEY else f"write {key} into the file of {_variable()}"
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why a gateway does not answer this caller, and what to do about it."""
@@ -43,7 +49,12 @@ class Refusal:
 def gateway_headers() -> dict[str, str]:
     """The header that says who asks; none where no key is set. Raises SetupError for one that cannot be sent."""
     key = read_environment(_Caller).api_key
-    return {} if key is None else {_AUTHORIZATION: f"Bearer {one_word(API_KEY, key)}"}
+    return {} if key is None else {_AUTHORIZATION: f"Bearer {one_word(_variable(), key)}"}
+
+
+def _variable() -> str:
+    """The variable that the key comes from, or is to come from."""
+    return f"{API_KEY}_FILE" if os.environ.get(f"{API_KEY}_FILE") else API_KEY
 
 
 def one_word(name: str, secret: SecretStr) -> str:
@@ -66,14 +77,17 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> Refusal | None:
     if reply.status_code != 401 and (reply.status_code, said.get("code")) != (403, Forbidden.code):
         return None
     detail = f" ({printable(str(said['detail']))})" if "detail" in said else ""
+    variable = _variable()
     if _AUTHORIZATION not in reply.request.headers:
         says = f"{url} asks for a key"
     elif reply.status_code == 401:
-        says = f"{url} does not take the key in {API_KEY}{detail}"
+        says = f"{url} does not take the key in {variable}{detail}"
     else:
-        says = f"{url} does not allow this to the key in {API_KEY}{detail}"
+        says = f"{url} does not allow this to the key in {variable}{detail}"
     makes = f"splitway keys create NAME --scope {scope}"
-    return Refusal(says, f"set {API_KEY} to a key with the scope {scope}; {makes} makes one")
+    if reply.status_code == 401 and "expired" in detail and "token" not in detail:  # tokens are made by others
+        return Refusal(says, f"make a new one, {makes}, and {_put('that')}")
+    return Refusal(says, f"{_put(f'a key with the scope {scope}')}; {makes} makes one")
 
 
 def _problem(reply: httpx.Response) -> dict[str, object]:

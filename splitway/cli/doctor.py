@@ -62,6 +62,7 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         "Python": lambda: packages.python(sys.version_info[:3], _metadata("Requires-Python")),
         "packages": lambda: packages.packages(importlib.metadata.requires("splitway") or (), _installed),
         "bundles": lambda: facts.nothing_to_look_at or bundles.whole(facts.models, facts.hashed),
+        "bundle key": lambda: facts.trust[1],
         "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
         "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
         "engines": lambda: _engines(facts),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from splitway.cli.console import OUT
@@ -18,6 +19,9 @@ from splitway.security.principal import SCOPES, Scope
 
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1)}
 _LONGEST_DAYS = 3660
+_LIMITS = ("cost/min", "at once")
+_WIDEST = 1000
+"""Characters of a line: none is broken."""
 
 
 def create(
@@ -71,8 +75,7 @@ def revoke(file: Path, id_: str) -> KeyRecord:
     def without(keys: KeyFile) -> KeyFile:
         gone.extend(key for key in keys.keys if key.id == id_)
         if not gone:
-            whole = "; that is a key itself: give the id within it" if key_id(id_) else ""
-            raise SetupError(f"{file} has no key of that id{whole}; splitway keys list prints them")
+            raise SetupError(f"{file} has no key of that id; {_instead(keys, id_)}")
         return keys.model_copy(update={"keys": tuple(key for key in keys.keys if key.id != id_)})
 
     if not file.exists():
@@ -81,19 +84,33 @@ def revoke(file: Path, id_: str) -> KeyRecord:
     return gone[0]
 
 
+def _instead(keys: KeyFile, given: str) -> str:
+    """What to give for an id, where something else was given."""
+    if key_id(given):
+        return "that is a key itself: give the id within it"
+    if ids := ids_of(given, keys.keys):
+        return f"of that name there {'is' if len(ids) == 1 else 'are'} {', '.join(ids)}: give the id"
+    return "splitway keys list prints them"
+
+
+def ids_of(name: str, keys: Iterable[KeyRecord]) -> list[str]:
+    """The keys of this name, which several may have."""
+    return [key.id for key in keys if key.name == name]
+
+
 def print_table(records: Sequence[KeyRecord]) -> None:
-    """Print what is known of the keys, for people."""
-    table = Table(box=None)
-    for heading in ("id", "for", "opens", "made", "good until", "cost a minute", "at once"):
-        table.add_column(heading)
+    """Print what is known of the keys, for people: a line for each, however narrow the terminal."""
+    has_limits = any(record.cost_per_minute or record.concurrency for record in records)
+    table = Table("id", "for", "opens", "made", "good until", *(_LIMITS if has_limits else ()), box=None)
     now = datetime.now(UTC)
     for record in records:
-        until = "for ever" if record.expires is None else f"{record.expires:%Y-%m-%d %H:%M}"
+        until = "for ever" if record.expires is None else f"{record.expires:%Y-%m-%d}"
         style = "dim" if record.has_expired(now) else None
-        until += " (expired)" if record.has_expired(now) else ""
+        until += " expired" if record.has_expired(now) else ""
         limits = ["" if n is None else str(n) for n in (record.cost_per_minute, record.concurrency)]
-        made = f"{record.created:%Y-%m-%d %H:%M}"
-        table.add_row(record.id, escape(record.name), ", ".join(record.scopes), made, until, *limits, style=style)
+        cells = record.id, escape(record.name), ",".join(record.scopes), f"{record.created:%Y-%m-%d}", until
+        table.add_row(*cells, *(limits if has_limits else ()), style=style)
+    table.width = Measurement.get(OUT, OUT.options.update(width=_WIDEST), table).maximum
     OUT.print(table)
 
 

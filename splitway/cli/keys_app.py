@@ -52,11 +52,16 @@ def create(
     Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
     """
     with one_line_errors():
-        from splitway.cli.keys import create as command
+        from splitway.cli import keys as command
 
-        key, record = command(file, name, scope or ["infer"], expires, cost_per_minute, concurrency)
+        key, record = command.create(file, name, scope or ["infer"], expires, cost_per_minute, concurrency)
         until = "for ever" if record.expires is None else f"until {record.expires:%Y-%m-%d %H:%M} UTC"
         said = f"key {record.id} for {record.name}: {', '.join(record.scopes)}; good {until}; in {file}. Keep it now:"
+        others = [id_ for id_ in command.ids_of(name, command.listed(file)) if id_ != record.id]
+        if others:
+            ERR.print(
+                f"there is more than one key for {name} now: {', '.join(others)} too", style="yellow", markup=False
+            )
         ERR.print(said, markup=False)
         OUT.print(key, markup=False)
 

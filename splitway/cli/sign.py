@@ -55,7 +55,7 @@ def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> No
     """
     folders = _folders(models, chosen)
     checked = {folder: _check(folder, None) for folder in folders}
-    signing_key = _new_key(key, models) if new_key else read_signing_key(key)
+    signing_key = _new_key(key, models) if new_key else _known_key(key)
     for folder, bundle in checked.items():
         write_signatures(folder, signing_key.sign(bundle.content, _others(folder, signing_key)).to_json())
         OUT.print(f"{folder}  signed by {signing_key.id}", markup=False)
@@ -124,7 +124,15 @@ def _check(folder: Path, keys: TrustedKeys | None) -> _Checked:
     return _Checked(content, manifest)
 
 
+def _known_key(path: Path) -> SigningKey:
+    if not path.exists():
+        raise SetupError(f"there is no key {path}; name another, or add --new-key, which makes it")
+    return read_signing_key(path)
+
+
 def _new_key(path: Path, models: Path) -> SigningKey:
+    if path.exists():
+        raise SetupError(f"{path} is there already: a key is never overwritten; to sign with it, leave --new-key out")
     if path.resolve().is_relative_to(models.resolve()):
         raise SetupError(f"{path} would lie among the bundles, where every stage can read it: put it elsewhere")
     key = make_key_pair(path)

@@ -37,13 +37,17 @@ def stage_headers() -> dict[str, str]:
     return {TOKEN_HEADER: one_word(SERVICE_TOKEN, SecretStr(sent))}
 
 
-def stage_client(timeout_s: float) -> httpx.Client:
+def stage_client(timeout_s: float, identity: Path | None = None) -> httpx.Client:
     """Return a client that shows the service token and the gateway's certificate, where the variables name them.
+
+    Args:
+        timeout_s: for each step of a request.
+        identity: the folder of the gateway's certificate, where the variable names none.
 
     Raises:
         SetupError: what they name cannot be used.
     """
-    folder = read_environment(_Peer).identity
+    folder = read_environment(_Peer).identity or identity
     verify = True if folder is None else Identity(folder, GATEWAY).client_context
     return httpx.Client(timeout=timeout_s, headers=stage_headers(), verify=verify, trust_env=False)
 

@@ -129,12 +129,24 @@ class Certificates:
     def listed(self) -> list[Certified]:
         """Every service's certificate. Raises SetupError for one that cannot be read."""
         authority = self._authority()
-        found = []
+        return [self._certified(service, authority) for service in self.services()]
+
+    def looked_through(self) -> dict[str, Certified | SetupError]:
+        """Every service's certificate, or what is wrong with it. Raises SetupError if the authority cannot be read."""
+        authority = self._authority()
+        found: dict[str, Certified | SetupError] = {}
         for service in self.services():
-            certificate = read_certificates(self.folder / service / IDENTITY)[0]
-            of_old = authority is not None and not has_issued(authority.certificate, certificate)
-            found.append(certified(certificate, self.folder / service / IDENTITY, of_old_authority=of_old))
+            try:
+                found[service] = self._certified(service, authority)
+            except SetupError as error:
+                found[service] = error
         return found
+
+    def _certified(self, service: str, authority: Authority | None) -> Certified:
+        path = self.folder / service / IDENTITY
+        certificate = read_certificates(path)[0]
+        of_old = authority is not None and not has_issued(authority.certificate, certificate)
+        return certified(certificate, path, of_old_authority=of_old)
 
     def _authority(self) -> Authority | None:
         path = self.folder / _CA / _AUTHORITY

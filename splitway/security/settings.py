@@ -21,8 +21,8 @@ class SecuritySettings(TelemetrySettings):
     """Address on which others reach this process, where that is not the one it listens on: in a container whose port is
     published on 127.0.0.1 alone, that."""
     hosts: str = ""
-    """Names by which callers may address this process, separated by commas, or `*`: on loopback `localhost` and
-    addresses of numbers are taken besides them, beyond it any if none is named."""
+    """Names by which callers may address this process, separated by commas, or `*`: on loopback names without a
+    dot and addresses of numbers are taken besides them, beyond it any if none is named."""
     keys_file: Path | None = None
     """API keys, as `splitway keys` writes them; read again when the file changes."""
     service_token: SecretStr | None = None

@@ -95,9 +95,12 @@ class Identity:
         try:
             seen = self._signature()
             if seen != self._seen:
-                self._loaded, self._seen = self._load(), seen
+                before, self._loaded, self._seen = self._seen, self._load(), seen
                 self.generation += 1
-                _log.info("a new certificate, good until %s", _date(self.certificate.ends))
+                if seen[0] != before[0]:
+                    _log.info("a new certificate, good until %s", _date(self.certificate.ends))
+                else:
+                    _log.info("whom this service trusts has changed; its own certificate is the one before")
             self._complaint = ""
         except SetupError as error:
             if error.detail != self._complaint:

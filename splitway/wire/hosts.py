@@ -13,7 +13,6 @@ from splitway.errors import InvalidInput
 from splitway.wire.http_errors import Render
 
 _ANY = "*"
-_LOCAL = "localhost"
 IsTaken = Callable[[str], bool]
 
 
@@ -32,7 +31,7 @@ def host_rule(named: str, *, exposed: bool) -> IsTaken | None:
     @lru_cache(maxsize=1024)
     def is_taken(header: str) -> bool:
         host = _without_port(header.lower())
-        return host in names or host == _LOCAL or _is_number(host)
+        return host in names or _is_of_this_network(host)
 
     return is_taken
 
@@ -67,7 +66,10 @@ def _without_port(header: str) -> str:
     return header.partition(":")[0]
 
 
-def _is_number(host: str) -> bool:
+def _is_of_this_network(host: str) -> bool:
+    """Whether a name can be nobody's: `localhost`, a container's, an address. Names that are sold have a dot."""
+    if "." not in host and ":" not in host:
+        return host.replace("-", "").replace("_", "").isalnum()
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from splitway.cli.checks.result import Result, many, ok, problem, warning
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import Release, Releases, read_releases
+from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
+
+BUNDLE_KEY = "SPLITWAY_BUNDLE_KEY"
 
 
 def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
@@ -32,31 +35,60 @@ def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
     return problem("bundles", says, f"splitway build --out {models}, or name another folder with --models")
 
 
+def read_trust(environment: Mapping[str, str]) -> tuple[TrustedKeys | None, Result | None]:
+    """The keys of which one must have signed a bundle, as stages take them; or what is wrong with their file."""
+    if not (name := environment.get(BUNDLE_KEY, "")):
+        return None, None
+    try:
+        return read_trusted_keys(Path(name)), None
+    except SetupError as error:
+        do = f"name the file of the public key, {PUBLIC_SUFFIX}, that splitway sign --new-key makes, or unset it"
+        return None, problem("bundle key", f"{BUNDLE_KEY}: no stage starts: {error.detail}", do)
+
+
 @dataclass(frozen=True)
 class Wholeness:
-    """The bundles whose files all have the size and SHA-256 that their manifest says, and what others lack."""
+    """The bundles whose files all have the size and SHA-256 that their manifest says, and what others lack.
+
+    Args:
+        sound: where keys are trusted, those alone that one of them has signed.
+        wrong: what the others lack.
+        are_signed: whether keys are trusted.
+    """
 
     sound: frozenset[Path]
     wrong: tuple[Result, ...]
+    are_signed: bool = False
 
 
-def hash_all(models: Path) -> Wholeness:
-    """Read every bundle in the folder."""
+def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
+    """Read every bundle in the folder, and check its signature where keys are given."""
     sound, wrong = set(), []
     for version in (version for name in _names(models) for version in version_folders(name)):
         try:
-            load_bundle(version)
+            load_bundle(version, keys=keys)
             sound.add(version)
         except BundleError as error:
-            wrong.append(problem("bundles", error.detail, f"make {version} again with --force, or copy it again"))
+            wrong.append(problem("bundles", error.detail, _mended(models, version)))
         except OSError as error:
             wrong.append(problem("bundles", f"{error.filename}: {error.strerror}", "let this user read it"))
-    return Wholeness(frozenset(sound), tuple(wrong))
+    return Wholeness(frozenset(sound), tuple(wrong), keys is not None)
+
+
+def _mended(models: Path, version: Path) -> str:
+    """What to do about a bundle that is not sound: damaged, or signed by nobody who is trusted."""
+    try:
+        load_bundle(version)
+    except (BundleError, OSError):
+        return f"make {version} again with --force, or copy it again"
+    name = f"{version.parent.name}/{version.name}"
+    return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if nobody knows it, remove it"
 
 
 def whole(models: Path, found: Wholeness) -> list[Result]:
     """Whether the bundles are whole."""
-    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash is the one in its manifest"
+    signed = f", and a key in {BUNDLE_KEY} has signed it" if found.are_signed else ""
+    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash is the one in its manifest{signed}"
     return [*found.wrong, *([ok("bundles", says)] if found.sound else [])]
 
 

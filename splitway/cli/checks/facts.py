@@ -13,6 +13,7 @@ from splitway.cli.credentials import gateway_headers
 from splitway.cli.places import GATEWAY, Place, local_url, read_run_file
 from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Releases
+from splitway.security.signing import TrustedKeys
 
 
 class Facts:
@@ -62,7 +63,11 @@ class Facts:
 
     @cached_property
     def hashed(self) -> bundles.Wholeness:
-        return bundles.hash_all(self.models)
+        return bundles.hash_all(self.models, self.trust[0])
+
+    @cached_property
+    def trust(self) -> tuple[TrustedKeys | None, Result | None]:
+        return bundles.read_trust(os.environ)
 
     @cached_property
     def releases(self) -> tuple[Releases | None, Result | None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -15,14 +17,16 @@ from typing import Any
 import httpx
 
 from splitway.cli.checks.result import Result, many, ok, problem, warning
-from splitway.cli.places import GATEWAY, Place
-from splitway.cli.stage_client import stage_client
+from splitway.cli.places import GATEWAY, RUN_FILE, Place
+from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_words import address, span, troubles
 from splitway.errors import SetupError
 
 _CLOCKS_APART_S = 2.0
 _AT_ONCE = 8
+_OWN_IDENTITY = RUN_FILE.parent / "certs" / GATEWAY
+"""Where `splitway up --mtls` keeps the gateway's certificate."""
 _WHO_IS_MISSING = "splitway top shows who is missing; docs/operations.md says what each reason asks for"
 
 
@@ -35,6 +39,7 @@ class Heard:
         answers: whether it did.
         version: of Splitway.
         clock_ahead_s: by how much its clock is ahead of this machine's; None where it sends no date.
+        asks_for_certificate: whether it does not answer because it was not shown one that it takes.
     """
 
     stage: str
@@ -42,6 +47,7 @@ class Heard:
     answers: bool
     version: str | None = None
     clock_ahead_s: float | None = None
+    asks_for_certificate: bool = False
 
     @property
     def name(self) -> str:
@@ -76,7 +82,7 @@ def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, _stage_client() as inside:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, _stage_client(ours) as inside:
         look = _look(client, url, {})
         asks_for_key = look.refused is not None
         shown = key or {} if asks_for_key else {}
@@ -90,12 +96,13 @@ def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping
     return Running(look, is_expected, heard, asks_for_key)
 
 
-def _stage_client() -> httpx.Client:
+def _stage_client(urls: Iterable[str]) -> httpx.Client:
     """A client that stages take; where what it would show them is wrong, which another check says, one that asks."""
-    try:
-        return stage_client(TIMEOUT_S)
-    except SetupError:
-        return httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+    speak_tls = any(url.startswith("https:") for url in urls)
+    for identity in (_OWN_IDENTITY, None) if speak_tls else (None,):
+        with suppress(SetupError):
+            return stage_client(TIMEOUT_S, identity)
+    return httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
 
 def _look(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Look:
@@ -112,10 +119,16 @@ def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str]
         reply = client.get(f"{url}/v2", headers=headers)
         said: Any = reply.json()
         version = said.get("version")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
-        return Heard(stage, url, answers=False)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
+        return Heard(stage, url, answers=False, asks_for_certificate=_is_of_tls(error))
     here_s = (before_s + time.time()) / 2
     return Heard(stage, url, answers=True, version=version, clock_ahead_s=_ahead_s(reply.headers.get("date"), here_s))
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """Whether a connection failed for want of a certificate: theirs is not trusted here, or ours not there."""
+    cause = error.__cause__ or error.__context__
+    return isinstance(error, ssl.SSLError) or (cause is not None and _is_of_tls(cause))
 
 
 def _ahead_s(date: str | None, here_s: float) -> float | None:
@@ -170,9 +183,12 @@ def replicas(running: Running) -> list[Result]:
     found = [level("replicas", sentence, _WHO_IS_MISSING) for sentence in wrong]
     ready = sum(stage.ready_replicas for stage in status.stages)
     if ready:
-        apart = sum(not each.answers for each in running.heard if each.stage != GATEWAY) - len(wrong)
+        asking = sum(each.asks_for_certificate for each in running.heard)
+        apart = sum(not each.answers for each in running.heard if each.stage != GATEWAY) - asking - len(wrong)
         beyond = f"; {apart} of them out of reach from here, as in a network of their own" if apart > 0 else ""
-        found.append(ok("replicas", f"{many(ready, 'replica')} ready{beyond}"))
+        closed = f"; not looked into from here, for want of the gateway's certificate: {asking}" if asking else ""
+        do = f"set {IDENTITY} to the gateway's folder, to have them looked into too" if asking else ""
+        found.append(ok("replicas", f"{many(ready, 'replica')} ready{beyond}{closed}", do))
     return found
 
 

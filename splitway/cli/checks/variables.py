@@ -11,17 +11,23 @@ from pydantic_settings import BaseSettings
 
 from splitway.cli.checks.result import Result, ok, problem, warning
 from splitway.errors import SetupError
+from splitway.security.keys import read_keys
 from splitway.wire.environment import read_environment, secret_fields
 
 PREFIX = "SPLITWAY_"
-SETTINGS = {"the gateway": "gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
+_GATEWAY = "the gateway"
+SETTINGS = {_GATEWAY: "gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
 """Where each app's settings are; by name, as `splitway serve` finds the apps, which this package must not import."""
+_MEANS = "gateway.access:means_of"
+_TOKENS = "splitway.security.service_token:read_tokens"
+"""What the apps ask at their start whether callers are to be let in, and by what they know each other."""
 _ELSEWHERE = (
     "SPLITWAY_API_KEY",  # the commands that ask a gateway
     "SPLITWAY_API_KEY_FILE",
     "SPLITWAY_CACHE_DIR",  # splitway build
     "SPLITWAY_REQUIRE_DOCKER",  # make test-compose
-    "SPLITWAY_PORT",  # compose.yaml, as the next
+    "SPLITWAY_PORT",  # compose.yaml and what lies over it, as the next
+    "SPLITWAY_KEYS_FOLDER",
     "SPLITWAY_PUBLISH",
     "SPLITWAY_PROMETHEUS_PORT",
     "SPLITWAY_GRAFANA_PORT",
@@ -38,12 +44,16 @@ _ORDERED = (
 
 def find_settings(app: str) -> type[BaseSettings] | None:
     """The class of an app's settings; None where what it needs is not installed."""
-    module, _, name = SETTINGS[app].partition(":")
     try:
-        kind: type[BaseSettings] = getattr(importlib.import_module(module), name)
+        kind: type[BaseSettings] = _named(SETTINGS[app])
     except ImportError:
         return None
     return kind
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
@@ -75,9 +85,27 @@ def readable(app: str, kind: type[BaseSettings] | None) -> list[Result]:
     try:
         settings: Any = read_environment(kind)
         getattr(settings, "chain", None)  # the gateway reads its addresses when it asks for them
+        _check_access(app, settings)
     except SetupError as error:
         return [problem("settings", f"{app} does not start: {error.detail}", "set that variable right, or unset it")]
     return list(_contradictions(settings))
+
+
+def _check_access(app: str, settings: Any) -> None:
+    """Raise SetupError where an app does not start for what is set of who may call it."""
+    _named(_TOKENS)(settings.service_token)
+    if app == _GATEWAY:
+        _named(_MEANS)(_without_broken_keys(settings), exposed=False)
+
+
+def _without_broken_keys(settings: Any) -> Any:
+    """Of a file that cannot be read a check of its own says so."""
+    try:
+        if settings.keys_file is not None:
+            read_keys(settings.keys_file)
+    except SetupError:
+        return settings.model_copy(update={"keys_file": None})
+    return settings
 
 
 def _contradictions(settings: Any) -> Iterable[Result]:

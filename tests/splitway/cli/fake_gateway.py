@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ def fake_gateway(
     *,
     of: Callable[[Asked], Answer] = lambda _: Answer(),
     seen: list[Asked] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[str]:
     """The address of a server.
 
@@ -53,6 +55,7 @@ def fake_gateway(
         port: its own, or a free one.
         of: what a request gets, where that does not depend on its number.
         seen: gets every request.
+        tls: what it speaks; plain HTTP if none is given.
     """
     turn = iter(range(1_000_000))
 
@@ -81,10 +84,12 @@ def fake_gateway(
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -125,6 +125,7 @@ def _reply(status: int, content: object, *, key: bool) -> httpx.Response:
     return httpx.Response(status, request=request, json=content)
 
 
+EXPIRED = {"code": "unauthorized", "detail": "key 0123456789 has expired; ask for a new one"}
 FORBIDDEN = {"code": "forbidden", "detail": "this needs the scope 'infer'"}
 
 
@@ -133,7 +134,7 @@ FORBIDDEN = {"code": "forbidden", "detail": "this needs the scope 'infer'"}
     [
         (_reply(401, {}, key=False), f"{URL} asks for a key"),
         (_reply(401, ["a proxy's own"], key=False), f"{URL} asks for a key"),
-        (_reply(401, {"detail": "it has\x1b[2J expired"}, key=True), r"SPLITWAY_API_KEY (it has\x1b[2J expired)"),
+        (_reply(401, {"detail": "it is\x1b[2J unknown"}, key=True), r"SPLITWAY_API_KEY (it is\x1b[2J unknown)"),
         (_reply(403, FORBIDDEN, key=True), "does not allow this to the key in SPLITWAY_API_KEY (this needs the scope"),
     ],
     ids=["no-key", "proxy", "wrong-key", "scope"],
@@ -157,3 +158,38 @@ def test_help_says_where_the_key_goes_and_there_is_no_option_for_it(command: str
     told = splitway(command, "--help", COLUMNS="200").stdout
     assert "SPLITWAY_API_KEY" in told
     assert "--api-key" not in told
+
+
+NEW = "splitway keys create NAME --scope infer"
+
+
+@pytest.mark.parametrize(
+    ("content", "in_file", "do"),
+    [
+        (EXPIRED, False, f"make a new one, {NEW}, and set SPLITWAY_API_KEY to that"),
+        (EXPIRED, True, f"make a new one, {NEW}, and write that into the file of SPLITWAY_API_KEY_FILE"),
+        (
+            {"detail": "the token has expired"},
+            False,
+            f"set SPLITWAY_API_KEY to a key with the scope infer; {NEW} makes",
+        ),
+        ({}, True, "write a key with the scope infer into the file of SPLITWAY_API_KEY_FILE; "),
+    ],
+    ids=["expired", "expired-in-a-file", "token", "in-a-file"],
+)
+def test_the_advice_is_about_the_key_and_where_it_comes_from(
+    content: dict[str, str], in_file: bool, do: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = "SPLITWAY_API_KEY_FILE" if in_file else "SPLITWAY_API_KEY"
+    monkeypatch.setenv(variable, "anything")
+    refused = refusal(_reply(401, content, key=True), URL, "infer")
+    assert refused is not None
+    assert refused.says.partition(" (")[0].endswith(f" does not take the key in {variable}")
+    assert refused.do.startswith(do)
+
+
+def test_a_key_of_a_file_that_is_none_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("two words")
+    monkeypatch.setenv("SPLITWAY_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SetupError, match=r"^SPLITWAY_API_KEY_FILE must be one word"):
+        gateway_headers()

@@ -19,8 +19,10 @@ from splitway.cli import doctor as command
 from splitway.cli.checks.facts import Facts
 from splitway.cli.checks.result import Result, ok, problem, warning
 from splitway.cli.doctor import checks, examine, print_json, print_list
+from splitway.cli.keys import create
 from splitway.cli.main import app
 from splitway.cli.observe_app import variables_of
+from splitway.security.signing import make_key_pair
 from tests.bundles import make_bundle
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
@@ -122,6 +124,22 @@ def test_keys_and_certificates_that_are_no_good_are_found(monkeypatch: pytest.Mo
     monkeypatch.setenv("SPLITWAY_FEATURE_EXTRACTOR", "https://a:1")
     monkeypatch.setenv("SPLITWAY_CLASSIFIER", "https://b:1")
     assert _wrong(_found()) == [("keys", "problem"), ("identity", "problem")]
+
+
+def test_set_ups_that_do_not_start_are_problems(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_key_pair(bench / "release.pem")
+    create(bench / "keys.json", "shop", ["infer"], "1d")
+    monkeypatch.setenv("SPLITWAY_BUNDLE_KEY", "release.pub.pem")
+    monkeypatch.setenv("SPLITWAY_AUTH", "open-to-everyone")
+    monkeypatch.setenv("SPLITWAY_KEYS_FILE", "keys.json")
+    found = _found()
+    assert [pair for pair in _wrong(found) if pair[1] == "problem"] == [
+        *[("bundles", "problem")] * 2,
+        ("settings", "problem"),
+    ]
+    assert not any(result.name == "engine litert" for result in found), "what nobody trusts was run"
+    monkeypatch.setenv("SPLITWAY_BUNDLE_KEY", "keys.json")
+    assert ("bundle key", "problem") in _wrong(_found())
 
 
 def _crashes() -> Result:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from splitway.cli.serve import bind
+from splitway.errors import SetupError
 from tests.splitway.runtime.stage_process import serve_process
 from tests.support import one_line, splitway
 from tests.tiny_bundles import write_bundle
@@ -21,6 +25,18 @@ def test_what_is_no_stage_is_one_line() -> None:
         line = one_line(splitway("serve", name))
         assert f"nothing called '{name}' to serve; choose from gateway, feature_extractor" in line
         assert "body_<number>" in line
+
+
+@pytest.mark.parametrize("host", ["nosuch.host.invalid", "192.0.2.1", "a..b"])
+def test_a_host_that_is_none_of_this_machine_is_not_blamed_on_the_port(host: str) -> None:
+    with pytest.raises(SetupError, match="; --host takes a name or an address of this machine") as caught:
+        bind(host, 0)
+    assert caught.value.detail.startswith(f"cannot listen on {host}:0: ")
+
+
+def test_a_port_that_is_taken_is_not_blamed_on_the_host() -> None:
+    with bind("127.0.0.1", 0) as first, pytest.raises(SetupError, match="choose another with --port"):
+        bind("127.0.0.1", first.getsockname()[1])
 
 
 def test_an_engine_that_is_not_installed_is_one_line(tmp_path: Path) -> None:

@@ -103,9 +103,21 @@ def test_nothing_is_signed_where_something_is_wrong(run: Command, models: Path, 
 
 def test_keys_are_not_made_over_others_nor_among_the_bundles(run: Command, models: Path, private: Path) -> None:
     run("sign", "--key", private, "--new-key")
-    assert "never overwritten" in run("sign", "--key", private, "--new-key", exit_code=1).stderr
+    again = run("sign", "--key", private, "--new-key", exit_code=1).stderr
+    assert f"{private} is there already: a key is never overwritten; to sign with it, leave --new-key out" in again
     assert "among the bundles" in run("sign", "--key", models / "key.pem", "--new-key", exit_code=1).stderr
-    assert "cannot read the key" in run("sign", "--key", models / "none.pem", exit_code=1).stderr
+    assert "add --new-key, which makes it" in run("sign", "--key", models / "none.pem", exit_code=1).stderr
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"classifier 2", "its SHA-256"), (b"", "has 0 bytes, its manifest")])
+def test_a_file_that_was_changed_is_not_what_was_signed(
+    content: bytes, says: str, run: Command, models: Path, private: Path, public: Path
+) -> None:
+    run("sign", "--key", private, "--new-key")
+    (models / "classifier" / "1" / "model.tflite").write_bytes(content)
+    said = run("verify", "--key", public, exit_code=1).stdout
+    assert says in said
+    assert "it is not what the bundle was made with; bring it back from where that was, or build" in said
 
 
 def test_damaged_signatures_are_replaced_and_said_to_be(

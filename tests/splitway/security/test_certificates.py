@@ -253,3 +253,14 @@ def test_show_says_plainly_what_is_late(tmp_path: Path, calendar: Calendar, caps
     assert "classifier, gateway: renew with splitway certs create" in said.err
     certs.print_json(tmp_path)
     assert '"state": "expired"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_show_goes_on_where_one_is_broken(tmp_path: Path, as_json: bool) -> None:
+    Certificates(tmp_path, certs.utc_now, lambda: None).create(["classifier", "gateway"])
+    (tmp_path / "classifier" / IDENTITY).write_text("half of a certi")
+    done = splitway("certs", "show", "--out", tmp_path, *(["--json"] if as_json else []))
+    assert f"{tmp_path / 'classifier' / IDENTITY} holds no certificate" in one_line(done)
+    broken, right = (line for line in done.stdout.splitlines() if "classifier" in line or "gateway" in line)
+    assert "broken" in broken
+    assert "good" in right

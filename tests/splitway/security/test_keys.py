@@ -13,7 +13,8 @@ import pytest
 from splitway.cli.keys import create, listed, revoke
 from splitway.errors import SetupError, Unauthorized
 from splitway.security.key_ring import KeyRing
-from splitway.security.keys import key_hash, key_id, make_key, read_keys
+from splitway.security.keys import change_keys, key_hash, key_id, make_key, read_keys
+from tests.support import splitway
 
 
 class Hands:
@@ -110,6 +111,22 @@ def test_a_running_ring_follows_its_file(tmp_path: Path) -> None:
         ring.verify(first)
 
 
+def test_what_has_become_of_the_keys_is_audited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, hands = tmp_path / "keys.json", Hands()
+    kept, gone, other = (create(file, name, ["infer"], "90d")[1].id for name in ("kept", "gone", "other"))
+    ring = ring_of(file, hands)
+    added = create(file, "added", ["infer"], "90d")[0]
+    revoke(file, gone)
+    longer = datetime(2100, 1, 1, tzinfo=UTC)
+    keys = tuple(k.model_copy(update={"expires": longer}) if k.id == kept else k for k in listed(file))
+    change_keys(file, lambda content: content.model_copy(update={"keys": keys}))
+    hands.seconds = 1.0
+    assert ring.verify(added)
+    (line,) = (record.__dict__ for record in caplog.records if record.name == "splitway.audit")
+    assert (line["added"], line["gone"], line["changed"]) == ([key_id(added)], [gone], [kept])
+    assert other not in str(line)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"keys": [1]}', None], ids=["empty", "half", "nonsense", "gone"])
 def test_a_broken_file_changes_nothing_and_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
@@ -183,6 +200,9 @@ def test_revoking_nobody_is_said_and_changes_nothing(tmp_path: Path) -> None:
         revoke(file, key)
     with pytest.raises(SetupError, match="no key of that id"):
         revoke(file, "0" * 10)
+    id_ = key_id(key)
+    with pytest.raises(SetupError, match=f"no key of that id; of that name there is {id_}: give the id"):
+        revoke(file, "shop")
     with pytest.raises(SetupError, match="there is no file"):
         revoke(tmp_path / "other.json", "0" * 10)
     assert file.read_bytes() == before
@@ -192,3 +212,28 @@ def test_errors_never_show_a_hash() -> None:
     with pytest.raises(SetupError) as caught:
         make_key("x" * 81, ("infer",))
     assert "xxx" not in caught.value.detail
+
+
+def test_each_key_is_a_line_of_a_narrow_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    create(file, "web-shop", ["infer", "metrics", "admin"], "90d")
+    create(file, "a name that is longer than others are", ["infer", "metrics", "admin"], "never")
+    for width in ("80", "20"):
+        lines = splitway("keys", "list", "--file", file, COLUMNS=width).stdout.splitlines()
+        assert [line.split()[0] for line in lines] == ["id", *(record.id for record in listed(file))]
+    short = tmp_path / "short.json"
+    _, record = create(short, "web-shop", ["infer", "metrics", "admin"], "90d", cost_per_minute=6000, concurrency=16)
+    heading, line = splitway("keys", "list", "--file", short).stdout.splitlines()
+    assert heading.rstrip().endswith("at once")
+    assert len(line.rstrip()) <= 80
+    assert f"{record.expires:%Y-%m-%d}" in line
+    assert ":" not in line
+
+
+def test_a_second_key_of_a_name_is_remarked_on(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    first = splitway("keys", "create", "shop", "--file", file)
+    second = splitway("keys", "create", "shop", "--file", file)
+    assert "more than one" not in first.stderr
+    assert f"there is more than one key for shop now: {listed(file)[0].id} too" in second.stderr
+    assert second.stdout.strip().startswith("splitway_")

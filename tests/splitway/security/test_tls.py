@@ -272,8 +272,9 @@ async def test_new_certificates_are_used_by_new_connections(
 
 
 async def test_an_authority_that_is_forgotten_is_trusted_no_more_at_once(
-    certificates: Certificates, time: Time, tmp_path: Path
+    certificates: Certificates, time: Time, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "splitway.security")
     stolen = tmp_path / "stolen"
     stolen.mkdir()
     (stolen / IDENTITY).write_bytes((certificates.folder / "gateway" / IDENTITY).read_bytes())
@@ -281,9 +282,11 @@ async def test_an_authority_that_is_forgotten_is_trusted_no_more_at_once(
         certificates.create([], new_authority=True)
         time.seconds += 2.5
         assert await _ask_raw(stage.port, _caller(stolen)) != b""
+        assert caplog.records[-1].getMessage().startswith("a new certificate, good until")
         certificates.forget_previous()
         time.seconds += 2.5
         assert await _ask_raw(stage.port, _caller(stolen)) == b""
+        assert caplog.records[-1].getMessage().startswith("whom this service trusts has changed")
         assert await _ask_raw(stage.port, _caller(certificates.folder / "gateway")) != b""
 
 

@@ -102,6 +102,6 @@ class _Kept(BaseSettings):
 
 def test_nor_is_a_secret_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPLITWAY_PIN", CANARY)
-    with pytest.raises(SetupError, match="^SPLITWAY_PIN: ") as caught:
+    with pytest.raises(SetupError, match=r"^SPLITWAY_PIN: ") as caught:
         read_environment(_Kept)
     assert CANARY not in caught.value.detail

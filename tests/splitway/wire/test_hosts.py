@@ -8,18 +8,29 @@ from splitway.wire.hosts import host_rule
 
 
 @pytest.mark.parametrize(
-    "header", ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "10.0.0.7", "[fe80::1]"]
+    "header",
+    [
+        "localhost",
+        "LOCALHOST:8080",
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "10.0.0.7",
+        "[fe80::1]",
+        "gateway",
+        "feature-extractor:8081",
+    ],
 )
-def test_on_loopback_localhost_and_numbers_are_taken(header: str) -> None:
+def test_on_loopback_names_without_a_dot_and_numbers_are_taken(header: str) -> None:
     rule = host_rule("", exposed=False)
     assert rule is not None
     assert rule(header)
 
 
 @pytest.mark.parametrize(
-    "header", ["evil.example", "localhost.evil.example:8080", "127.0.0.1.evil.example", "[evil]", ":80", "a@127.0.0.1"]
+    "header",
+    ["evil.example", "localhost.evil.example:8080", "127.0.0.1.evil.example", "evil.local", ":80", "a@127.0.0.1"],
 )
-def test_on_loopback_a_name_is_not(header: str) -> None:
+def test_on_loopback_a_name_that_somebody_may_own_is_not(header: str) -> None:
     rule = host_rule("", exposed=False)
     assert rule is not None
     assert not rule(header)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.checks.bundles import chain, folder, hash_all, read_file, releases, whole
+from splitway.bundle import read_manifest_bytes, write_signatures
+from splitway.cli.checks.bundles import chain, folder, hash_all, read_file, read_trust, releases, whole
 from splitway.cli.checks.result import Result
 from splitway.releases import Release, Releases
+from splitway.security.signing import make_key_pair
 from tests.bundles import SPACES, make_bundle
 
 
@@ -67,6 +69,36 @@ def test_a_damaged_bundle_is_named_with_what_to_do(file: str, content: bytes, sa
     assert (wrong.level, right.level) == ("problem", "ok")
     assert says in wrong.says
     assert str(models / "pets" / "1") in wrong.says + wrong.do
+
+
+def test_where_a_key_is_trusted_bundles_must_be_signed_by_it(models: Path) -> None:
+    ours, theirs = (make_key_pair(models / name) for name in ("ours.pem", "theirs.pem"))
+    for name, key in (("feature_extractor", ours), ("classifier", theirs)):
+        bundle = models / name / "1"
+        write_signatures(bundle, key.sign(read_manifest_bytes(bundle)).to_json())
+    trusted, wrong = read_trust({"SPLITWAY_BUNDLE_KEY": str(models / "ours.pub.pem")})
+    assert wrong is None
+    found = hash_all(models, trusted)
+    assert found.sound == {models / "feature_extractor" / "1"}
+    forged, unsigned, right = whole(models, found)
+    assert (forged.level, unsigned.level, right.level) == ("problem", "problem", "ok")
+    assert f"{models / 'classifier' / '1'}: it is signed by none of the keys that are trusted here" in forged.says
+    assert unsigned.says == f"{models / 'pets' / '1'}: it is not signed"
+    assert unsigned.do.startswith(f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle pets/1;")
+    assert right.says.endswith("and a key in SPLITWAY_BUNDLE_KEY has signed it")
+
+
+@pytest.mark.parametrize("content", [None, "no PEM", "-----BEGIN PRIVATE KEY-----"])
+def test_a_bundle_key_that_is_none_is_a_problem(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    if content is not None:
+        file.write_text(content)
+    trusted, wrong = read_trust({"SPLITWAY_BUNDLE_KEY": str(file)})
+    assert trusted is None
+    assert wrong is not None
+    assert wrong.level == "problem"
+    assert str(file) in wrong.says
+    assert read_trust({}) == (None, None)
 
 
 def test_a_missing_file_is_named(models: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from splitway.cli.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
 from splitway.cli.places import Place
 from splitway.cli.status import no_answer
+from splitway.security.certificates import Certificates
+from splitway.security.tls import Identity
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 from tests.support import free_port
@@ -193,3 +196,44 @@ def test_a_token_that_cannot_be_sent_keeps_nobody_from_being_asked(monkeypatch: 
     monkeypatch.setenv("SPLITWAY_SERVICE_TOKEN", "two words")
     with fake_gateway(lambda _: Answer(content=pipeline())) as url:
         assert listen(url, [], is_expected=True).look.is_ready
+
+
+@contextmanager
+def _stage_with_certificate(certs: Path) -> Iterator[str]:
+    """The address of a stage that answers its gateway alone."""
+    Certificates(certs, lambda: datetime.now(UTC), lambda: None).create(["gateway", "classifier"])
+    context = Identity(certs / "classifier", "classifier").server_context()
+    with fake_gateway(lambda _: Answer(content={"name": "splitway", "version": "0.1.0"}), tls=context) as url:
+        yield url
+
+
+def _of_a_pipeline_with(stage_url: str) -> Running:
+    mine = replica(8091, url=stage_url)
+    with fake_gateway(lambda _: Answer(content=pipeline(stage("classifier", mine)))) as url:
+        return listen(url, [Place("gateway", url, 1), Place("classifier", stage_url, 2)], is_expected=True)
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_stages_that_ask_for_a_certificate_are_shown_the_gateways(
+    by_variable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    certs = tmp_path / ("elsewhere" if by_variable else ".splitway/certs")
+    if by_variable:
+        monkeypatch.setenv("SPLITWAY_IDENTITY", str(certs / "gateway"))
+    with _stage_with_certificate(certs) as stage_url:
+        running = _of_a_pipeline_with(stage_url)
+    assert [each.answers for each in running.heard] == [True, True]
+    assert replicas(running)[0].says == "1 replica ready"
+
+
+def test_where_there_is_none_to_show_they_are_said_to_ask_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with _stage_with_certificate(tmp_path / "elsewhere") as stage_url:
+        running = _of_a_pipeline_with(stage_url)
+    (result,) = replicas(running)
+    assert result.level == "ok"
+    assert result.says == "1 replica ready; not looked into from here, for want of the gateway's certificate: 1"
+    assert result.do.startswith("set SPLITWAY_IDENTITY to the gateway's folder")

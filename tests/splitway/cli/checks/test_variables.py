@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from splitway.cli.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
+from splitway.cli.keys import create
 from splitway.cli.main import app
 from splitway.cli.observe_app import variables_of
 
@@ -32,7 +33,12 @@ def _none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_variable_that_documents_compose_and_sources_name_is_known(known: set[str]) -> None:
-    files = [ROOT / "README.md", ROOT / "compose.yaml", *(ROOT / "docs").rglob("*.md")]
+    files = [
+        ROOT / "README.md",
+        ROOT / "compose.yaml",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.yaml"),
+    ]
     files += [
         file for folder in ("splitway", "gateway", "services", "deploy") for file in (ROOT / folder).rglob("*.py")
     ]
@@ -75,6 +81,9 @@ def test_defaults_are_right(app_: str) -> None:
         ("the gateway", "SPLITWAY_FEATURE_EXTRACTOR", "extractor:8081"),
         ("a stage", "SPLITWAY_ENGINE", "onnx"),
         ("a stage", "SPLITWAY_THREADS", "-1"),
+        ("the gateway", "SPLITWAY_SERVICE_TOKEN", "short"),
+        ("a stage", "SPLITWAY_SERVICE_TOKEN", "short"),
+        ("the gateway", "SPLITWAY_JWT_ISSUER", "https://id.example"),
     ],
 )
 def test_a_value_that_keeps_an_app_from_starting_is_a_problem(
@@ -84,6 +93,18 @@ def test_a_value_that_keeps_an_app_from_starting_is_a_problem(
     (result,) = readable(app_, find_settings(app_))
     assert result.level == "problem"
     assert f"{app_} does not start: {name}" in result.says
+
+
+def test_doors_that_are_open_and_closed_at_once_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.json"
+    monkeypatch.setenv("SPLITWAY_KEYS_FILE", str(file))
+    monkeypatch.setenv("SPLITWAY_AUTH", "open-to-everyone")
+    kind = find_settings("the gateway")
+    assert readable("the gateway", kind) == []  # of a file that cannot be read another check says so
+    create(file, "shop", ["infer"], "1d")
+    (result,) = readable("the gateway", kind)
+    assert result.level == "problem"
+    assert result.says.startswith("the gateway does not start: SPLITWAY_AUTH=open-to-everyone, but keys or tokens")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ bench-telemetry: setup models ## Measure what traces cost (8 minutes; BEFORE=REV
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.telemetry $(if $(BEFORE),--before $(BEFORE))
 
-bench-security: setup models ## Measure what closing everything costs (8 minutes; BEFORE=REV compares with an earlier commit too)
+bench-security: setup models ## Measure what closing everything costs (13 minutes; BEFORE=REV compares with an earlier commit too)
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
 

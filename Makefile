@@ -37,7 +37,7 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
 test: setup models ## Run all tests but the long ones (test-chaos, test-siege); those that need Docker only where an engine answers
-	$(BIN)/pytest --ignore tests/chaos --ignore tests/security/long
+	$(BIN)/pytest --ignore tests/chaos --ignore tests/security/long $(if $(LEAVE_OUT),--ignore $(LEAVE_OUT))
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)
 	$(BIN)/pytest tests/chaos

@@ -20,13 +20,14 @@ from splitway.security.bearer import bearer
 from splitway.security.key_ring import KeyRing
 from splitway.security.keys import KEY_PREFIX
 from splitway.security.principal import Principal, Scope, set_principal
+from splitway.security.service_token import OPEN as HEALTH
 from splitway.telemetry.metrics import PATH as METRICS
 from splitway.telemetry.metrics import may_read
 from splitway.telemetry.settings import Network
 from splitway.wire.http_errors import Render
 
 OnRefusal = Callable[[Request, SplitwayError], None]
-_OPEN = frozenset(("/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
+_OPEN = HEALTH | {"/"}
 """Health, for whoever starts and balances gateways; and the page, which holds nothing and asks for a key itself."""
 _OPEN_BELOW = "/page/"
 _SCOPES: dict[str, Scope] = {METRICS: "metrics", "/v1/pipeline": "metrics"}

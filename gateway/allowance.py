@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caller import caller_of
-from gateway.paths import CLASSIFY
+from gateway.paths import work_asked_for
 from gateway.settings import GatewaySettings
 from gateway.sliding_window import MemoryWindows, Windows
 from gateway.tab import Share, Tab, keep
@@ -85,7 +85,8 @@ class Allowance:
         """Of each caller who has any."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        share = self._share_of(scope) if _asks_for_work(scope) else _UNLIMITED
+        for_work = scope["type"] == "http" and work_asked_for(scope["method"], scope["path"]) is not None
+        share = self._share_of(scope) if for_work else _UNLIMITED
         if share == _UNLIMITED:
             await self._app(scope, receive, send)
             return
@@ -161,10 +162,3 @@ class _Place:
         self._taken[self._caller] -= 1
         if not self._taken[self._caller]:
             del self._taken[self._caller]
-
-
-def _asks_for_work(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return False
-    path = scope["path"]
-    return bool(path == CLASSIFY or path.endswith("/infer"))

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from gateway.chain import ChainAnswer
 from gateway.events import Event, Subscriber
 from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
-from gateway.paths import CLASSIFY, INFER
+from gateway.paths import CLASSIFY, INFER, work_asked_for
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
 from splitway.errors import SplitwayError
@@ -43,10 +43,10 @@ class GatewayTelemetry:
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""
-        path: str = request.scope["path"]  # `request.url` cannot be had of every query string
-        if request.method != "POST" or not (path == CLASSIFY or path.endswith("/infer")):
+        # not `request.url`, which cannot be had of every query string
+        route = work_asked_for(request.method, request.scope["path"])
+        if route is None:
             return
-        route = CLASSIFY if path == CLASSIFY else INFER
         self.watch.refused(route, plain_headers(request), error, known_caller(request.scope))
 
     def settle(self) -> None:

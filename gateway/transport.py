@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
 from gateway.settings import GatewaySettings
 from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable, in_one_line
-from splitway.security.authority import GATEWAY
+from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import HEADER, read_tokens
 from splitway.security.tls import Identity
 

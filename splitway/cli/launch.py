@@ -19,7 +19,6 @@ from typing import Any
 
 import httpx
 
-from splitway.cli.certs import certificates_in
 from splitway.cli.chain import bodies_of
 from splitway.cli.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE
 from splitway.cli.serve import bind
@@ -167,6 +166,8 @@ class LocalPipeline:
         """Make the services' certificates, or renew what is due; return whose. Does nothing without certificates."""
         if self._plan.certs is None:
             return []
+        from splitway.cli.certs import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
+
         return certificates_in(self._plan.certs).renew([GATEWAY, *self.stages])
 
     def _pump(self, name: str, popen: subprocess.Popen[str]) -> None:

@@ -22,7 +22,7 @@ from types import FrameType
 import uvicorn
 
 from splitway.errors import SetupError
-from splitway.security.authority import GATEWAY
+from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.cli.credentials import one_word
 from splitway.errors import SetupError
-from splitway.security.authority import GATEWAY
+from splitway.security.service_names import GATEWAY
 from splitway.security.tls import Identity, peer_service
 from splitway.wire.environment import read_environment
 

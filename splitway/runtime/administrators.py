@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from splitway.errors import Forbidden, Unauthorized
 from splitway.security.audit import audit
-from splitway.security.bearer import bearer, same_secret
+from splitway.security.bearer import KnownSecrets, bearer
 from splitway.security.key_ring import KeyRing
 from splitway.security.principal import Principal
 from splitway.telemetry.ending import outcome_name
@@ -29,7 +29,7 @@ class Administrators:
     """
 
     def __init__(self, key: str | None, keys: KeyRing | None) -> None:
-        self._key = key
+        self._key = None if key is None else KnownSecrets([key])
         self._keys = keys
 
     @asynccontextmanager
@@ -55,7 +55,7 @@ class Administrators:
         if self._key is None and self._keys is None:
             raise Forbidden("the repository's routes are closed here: neither SPLITWAY_ADMIN_KEY nor _KEYS_FILE is set")
         given = bearer(header)
-        if self._key is not None and same_secret(given, self._key):
+        if self._key is not None and self._key.have(given.encode("latin-1")):  # as headers are read
             return _KEY_HOLDER
         if self._keys is None:
             raise Unauthorized("this is not the administrator's key")

@@ -15,14 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from splitway.errors import SetupError
+from splitway.security.service_names import GATEWAY, uri_of
 
-GATEWAY = "gateway"
-"""The service that calls the others."""
 _SERVERS = re.compile(r"feature_extractor|classifier|body_[1-9][0-9]*")
 """Services that are called and call nobody. One of any other name may do both."""
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_URI = "spiffe://splitway/"
 _LIFE = timedelta(days=5 * 365)
 _CLOCKS_DIFFER_BY = timedelta(minutes=5)
 _USAGES = (
@@ -36,23 +32,6 @@ _USAGES = (
     "encipher_only",
     "decipher_only",
 )
-
-
-def uri_of(service: str) -> str:
-    """What stands for a service in its certificate."""
-    return _URI + service
-
-
-def service_of(uri: str) -> str | None:
-    """The service that a certificate's URI names; None if it names none of ours."""
-    name = uri.removeprefix(_URI)
-    return name if uri.startswith(_URI) and _NAME.fullmatch(name) else None
-
-
-def check_name(service: str) -> None:
-    """Raise SetupError for what is no name of a service."""
-    if not _NAME.fullmatch(service) or service == "ca":
-        raise SetupError(f"{service[:80]!r} is no name of a service; use one such as gateway, classifier or body_1")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The Authorization header, read as RFC 6750 writes it."""
+"""What a caller shows in a header: read as RFC 6750 writes it, and compared with what is kept."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from hashlib import sha256
 
 from splitway.errors import Unauthorized
@@ -19,7 +20,17 @@ def bearer(header: str | None) -> str:
     return header[len(_SCHEME) :].strip()
 
 
-def same_secret(given: str, kept: str) -> bool:
-    """Whether a secret out of a header is the one that is kept, in a time that says nothing of where they differ."""
-    sent = given.encode("latin-1")  # as headers are read: these are the bytes that were sent
-    return hmac.compare_digest(sha256(sent).digest(), sha256(kept.encode()).digest())
+class KnownSecrets:
+    """Secrets, any of which is taken.
+
+    Args:
+        secrets: as they are set.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._digests = [sha256(secret.encode()).digest() for secret in secrets]
+
+    def have(self, sent: bytes) -> bool:
+        """Whether one of them was sent, in a time that says nothing of where they differ."""
+        digest = sha256(sent).digest()
+        return any(hmac.compare_digest(digest, each) for each in self._digests)

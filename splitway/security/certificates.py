@@ -20,10 +20,10 @@ from pathlib import Path
 from cryptography import x509
 
 from splitway.errors import SetupError
-from splitway.security.authority import Authority, certificate_pem, check_name, has_issued, service_of
+from splitway.security.authority import Authority, certificate_pem, has_issued
+from splitway.security.service_names import IDENTITY, TRUST, check_name, service_of
 from splitway.state_file import locked
 
-IDENTITY, TRUST = "identity.pem", "trust.pem"
 LIFE = timedelta(days=7)
 _LONGEST_DAYS = 397
 _CA, _AUTHORITY, _PREVIOUS = "ca", "authority.pem", "previous.pem"

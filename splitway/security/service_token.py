@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -12,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.errors import SetupError, SplitwayError, Unauthorized
+from splitway.security.bearer import KnownSecrets
 
 HEADER = "x-service-token"
 _HEADER = HEADER.encode()
@@ -51,7 +50,7 @@ class ServiceToken:
         self, app: ASGIApp, tokens: Sequence[str], render: Callable[[Request, SplitwayError], Response]
     ) -> None:
         self._app = app
-        self._digests = [sha256(token.encode()).digest() for token in tokens]
+        self._tokens = KnownSecrets(tokens)
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +62,4 @@ class ServiceToken:
 
     def _is_taken(self, scope: Scope) -> bool:
         sent = [value for name, value in scope["headers"] if name == _HEADER]
-        if len(sent) != 1:
-            return False
-        digest = sha256(sent[0]).digest()
-        return any(hmac.compare_digest(digest, each) for each in self._digests)
+        return len(sent) == 1 and self._tokens.have(sent[0])

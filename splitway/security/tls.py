@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from splitway.errors import SetupError
-from splitway.security.authority import service_of
-from splitway.security.certificates import IDENTITY, TRUST, Certified, certified, read_certificates
+from splitway.security.service_names import IDENTITY, TRUST, service_of
 from splitway.state_file import signature
+
+if TYPE_CHECKING:
+    from splitway.security.certificates import Certified
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 2.0
@@ -128,6 +131,8 @@ class Identity:
             ) from error
 
     def _load(self) -> _Loaded:
+        from splitway.security.certificates import certified, read_certificates  # noqa: PLC0415 - loads cryptography
+
         path = self._folder / IDENTITY
         own = certified(read_certificates(path)[0], path)
         if own.service != self._service:

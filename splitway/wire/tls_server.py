@@ -10,7 +10,7 @@ from typing import cast
 
 import uvicorn
 
-from splitway.security.authority import GATEWAY
+from splitway.security.service_names import GATEWAY
 from splitway.security.tls import Identity, peer_service
 
 _log = logging.getLogger(__name__)

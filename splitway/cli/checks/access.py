@@ -14,9 +14,10 @@ from splitway.cli.checks.result import Result, many, ok, problem, warning
 from splitway.cli.checks.running import Running
 from splitway.cli.credentials import API_KEY, gateway_headers
 from splitway.errors import SetupError
-from splitway.security.certificates import IDENTITY, certified, read_certificates
+from splitway.security.certificates import certified, read_certificates
 from splitway.security.exposure import is_exposed
 from splitway.security.keys import KeyRecord, read_keys
+from splitway.security.service_names import IDENTITY
 
 _SOON = timedelta(days=14)
 """How long before a key expires its holder is told."""

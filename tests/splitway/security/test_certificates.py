@@ -15,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from splitway.cli import certs
 from splitway.errors import SetupError
-from splitway.security.certificates import IDENTITY, TRUST, Certificates, read_certificates
+from splitway.security.certificates import Certificates, read_certificates
+from splitway.security.service_names import IDENTITY, TRUST
 from tests.support import one_line, splitway
 
 START = datetime(2026, 5, 1, tzinfo=UTC)

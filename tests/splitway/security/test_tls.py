@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.http1 import ConnectError, HttpPool, Reply, WrongPeer
 from splitway.errors import SetupError
-from splitway.security.certificates import IDENTITY, TRUST, Certificates
+from splitway.security.certificates import Certificates
+from splitway.security.service_names import IDENTITY, TRUST
 from splitway.security.tls import Identity
 from splitway.wire.tls_server import TlsServer
 

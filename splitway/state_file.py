@@ -24,18 +24,25 @@ def signature(path: Path) -> Signature:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file in one step, so that whoever reads it sees one state or the next; who may read it stays.
+def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> None:
+    """Replace a file in one step, so that whoever reads it sees one state or the next.
+
+    Args:
+        path: the file.
+        content: text goes as UTF-8.
+        mode: who may read it, from before there is anything in it; if not given, that stays as it was.
 
     Raises:
         SetupError: it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
-            with suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
-            file.write(text)
+        made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else mode)
+        with os.fdopen(made, "wb") as file:
+            if mode is None:
+                with suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

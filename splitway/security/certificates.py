@@ -10,8 +10,6 @@ A service is given its own folder and no other. Every file is replaced in one st
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +20,7 @@ from cryptography import x509
 from splitway.errors import SetupError
 from splitway.security.authority import Authority, certificate_pem, has_issued
 from splitway.security.service_names import IDENTITY, TRUST, check_name, service_of
-from splitway.state_file import locked
+from splitway.state_file import locked, replace_file
 
 LIFE = timedelta(days=7)
 _LONGEST_DAYS = 397
@@ -221,19 +219,8 @@ def _pem_of(certificates: Sequence[x509.Certificate]) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file in one step; nobody can open it before it has its mode."""
     _make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise SetupError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, content, mode)
 
 
 def _make_folder(path: Path) -> None:

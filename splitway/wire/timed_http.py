@@ -142,6 +142,14 @@ class TimedHttp(HttpToolsProtocol):
         self.guard.connections.release(self)
         if self._running is not None and not self._running.response_complete:
             self._disconnect(self._running)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold nothing that holds this connection: it is freed at once then, and does not wait for the collector."""
+        self._answers = self.transport
+        self._running, self._refusal = None, None
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
+        self.pipeline.clear()
 
     def _discard(self, size: int) -> None:
         self._discarded_bytes += size

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from gateway.attempt import CheckAnswer
@@ -51,7 +51,7 @@ class Job:
     on_trial: bool = False
     in_background: bool = False
 
-    @property
+    @cached_property
     def want(self) -> Want:
         return Want(frozenset(self.heads), self.pins)
 

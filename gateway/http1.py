@@ -20,6 +20,8 @@ from splitway.security.tls import Identity, peer_service
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 256
+_MAX_HEADS = 16
+"""Of a reply and of the interim ones (100, 103) before it."""
 
 
 class ConnectError(Exception):
@@ -55,10 +57,11 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._reply: asyncio.Future[Reply] | None = None
-        self._headers: dict[str, str] = {}
+        self._raw_headers: dict[bytes, bytes] = {}
+        self._headers: Mapping[str, str] = {}
         self._chunks: list[bytes] = []
-        self._size = self._received = self._header_count = 0
-        self._has_head = False
+        self._size = self._received = 0
+        self._heads = 0
         self.idle_since_s = 0.0
         self.generation = 0
         """Of the identity that it was made with."""
@@ -77,10 +80,11 @@ class _Connection(asyncio.Protocol):
         """Send one request; the future ends with its reply or with one of the errors above."""
         assert self._transport is not None
         self.reusable = False
+        self._raw_headers, self._headers, self._chunks = {}, {}, []
+        self.on_header = self._raw_headers.__setitem__  # called for every header: without a step of Python
         self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._chunks = {}, []
-        self._size = self._received = self._header_count = 0
-        self._has_head = False
+        self._size = self._received = 0
+        self._heads = 0
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.writelines((request, body)) if body else self._transport.write(request)
         return self._reply
@@ -104,15 +108,20 @@ class _Connection(asyncio.Protocol):
         self._received += len(data)
         if self._is_too_long():
             self._fail(BrokenReply(f"is longer than {self._max_reply_bytes} bytes"))
-        elif self._header_count > _MAX_HEADERS or (not self._has_head and self._received > _MAX_HEAD_BYTES):
+        elif self._is_all_head():
             self._fail(BrokenReply("has endless headers"))
+
+    def _is_all_head(self) -> bool:
+        if self._heads == 0:
+            return self._received > _MAX_HEAD_BYTES
+        return self._heads > _MAX_HEADS or len(self._raw_headers) > _MAX_HEADERS
 
     def _is_too_long(self) -> bool:
         """Of its body, or of all that is around it: trailers, and what frames chunks."""
         return self._size > self._max_reply_bytes or self._received > 2 * self._max_reply_bytes + _MAX_HEAD_BYTES
 
     def connection_lost(self, exc: Exception | None) -> None:
-        begun = self._reply is not None and bool(self._headers)
+        begun = self._reply is not None and bool(self._raw_headers)
         self._fail(BrokenReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
 
     def _fail(self, error: Exception) -> None:
@@ -123,18 +132,15 @@ class _Connection(asyncio.Protocol):
     # What httptools calls while it reads.
 
     def on_message_begin(self) -> None:
-        """A second reply behind the first must not change what the first has said."""
+        """A second reply behind the first is one that nobody asked for."""
         if self._reply is not None and self._reply.done():
-            self._headers = {}
             self.close()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_count += 1
-        if self._header_count <= _MAX_HEADERS:
-            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
     def on_headers_complete(self) -> None:
-        self._has_head = True
+        self._heads += 1
+        names = b"\n".join(self._raw_headers).decode("latin-1").lower()
+        values = b"\n".join(self._raw_headers.values()).decode("latin-1")
+        self._headers = dict(zip(names.split("\n"), values.split("\n"), strict=True))  # all at once: half the time
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)

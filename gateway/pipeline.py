@@ -170,11 +170,10 @@ class Pipeline:
     ) -> Classified:
         """Return the best `top_k` classes of one encoded picture, best first, as each head sees them."""
 
-        def check(head: ServedModel, response: InferResponse) -> None:
-            read_predictions(head.name, response.outputs[0], top_k)
-
-        answer, choice = await self.run(_classification(picture, heads, top_k, request_id, context, check, cost))
-        return Classified(_read_all(answer, top_k), answer, choice)
+        reading = _Reading(top_k)
+        task = _classification(picture, heads, top_k, request_id, context, reading.check, cost)
+        answer, choice = await self.run(task)
+        return Classified(reading.of(answer), answer, choice)
 
     def compare(
         self, seen: Classified, picture: bytes, request_id: str, context: CallContext
@@ -184,19 +183,21 @@ class Pipeline:
 
         async def again(choice: Choice) -> Classified:
             later = CallContext(Deadline.after(_COMPARISON_S), context.headers)
-            task = _classification(picture, heads, 1, request_id, later, lambda *_: None)
+            reading = _Reading(1)
+            task = _classification(picture, heads, 1, request_id, later, reading.check)
             job = Job(
                 task.inputs,
                 heads,
                 later,
                 task.outputs,
                 request_id,
-                pins=choice.pins,
+                task.check,
+                choice.pins,
                 on_trial=True,
                 in_background=True,
             )
             answer = await self._chain.run(job)
-            return Classified(_read_all(answer, 1), answer, choice)
+            return Classified(reading.of(answer), answer, choice)
 
         return self.comparer.plan(seen, again)
 
@@ -253,5 +254,22 @@ def _classification(
     return Task((image,), heads, context, request_id, (wanted,), check, classes=True, cost=cost)
 
 
-def _read_all(answer: ChainAnswer, top_k: int) -> dict[str, list[Prediction]]:
-    return {name: read_predictions(name, hop.response.outputs[0], top_k) for name, hop in answer.heads.items()}
+class _Reading:
+    """What the heads' answers say, read once: when they come, so that one that makes no sense is asked for again.
+
+    Args:
+        top_k: the most classes of each.
+    """
+
+    def __init__(self, top_k: int) -> None:
+        self._top_k = top_k
+        self._read: dict[int, list[Prediction]] = {}
+        """By the answer's identity: a head may have been asked twice."""
+
+    def check(self, head: ServedModel, response: InferResponse) -> None:
+        """Raise BadStageAnswer for classes that can be none."""
+        self._read[id(response)] = read_predictions(head.name, response.outputs[0], self._top_k)
+
+    def of(self, answer: ChainAnswer) -> dict[str, list[Prediction]]:
+        """What the answers that counted say, by head."""
+        return {name: self._read[id(hop.response)] for name, hop in answer.heads.items()}

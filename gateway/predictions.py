@@ -26,12 +26,12 @@ def read_predictions(head: str, tensor: Tensor, top_k: int) -> list[Prediction]:
         predictions = [Prediction(label, int(index), float(confidence)) for confidence, index, label in found]
     except (InvalidInput, ValueError) as error:
         raise BadStageAnswer(f"{head} gave classes that cannot be read", stage=head, private=str(error)) from error
-    if not 1 <= len(predictions) <= top_k or not all(map(_makes_sense, predictions)):
+    if not 1 <= len(predictions) <= top_k or not _make_sense(predictions):
         raise BadStageAnswer(
             f"{head} gave {len(predictions)} classes, or indices or confidences that can be none", stage=head
         )
     return predictions
 
 
-def _makes_sense(prediction: Prediction) -> bool:
-    return 0 <= prediction.index < _MAX_CLASSES and 0 <= prediction.confidence <= 1
+def _make_sense(predictions: list[Prediction]) -> bool:
+    return all(0 <= each.index < _MAX_CLASSES and 0 <= each.confidence <= 1 for each in predictions)

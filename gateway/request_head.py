@@ -19,14 +19,14 @@ class Address(NamedTuple):
 def request_head(method: str, url: str, headers: Mapping[str, str], length: int, peer: str) -> tuple[Address, bytes]:
     """Where a request goes to, and its line and headers. Raises ValueError for a header with a line break in it."""
     address, netloc, path = _where(url, peer)
-    lines = [f"{method} {path} HTTP/1.1", f"host: {netloc}"]
-    for name, value in headers.items():
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"header {name} has a line break in it")
-        lines.append(f"{name}: {value}")
+    lines = [f"{method} {path} HTTP/1.1", f"host: {netloc}", *map(": ".join, headers.items())]
     if length or method == "POST":
         lines.append(f"content-length: {length}")
-    return address, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    head = "\r\n".join((*lines, "", ""))
+    if not head.count("\r") == head.count("\n") == len(lines) + 1:
+        names = ", ".join(name for name, value in headers.items() if "\r" in value or "\n" in value)
+        raise ValueError(f"header {names} has a line break in it")
+    return address, head.encode("latin-1")
 
 
 @lru_cache(maxsize=1024)

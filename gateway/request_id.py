@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitway.telemetry.watch import REQUEST_ID, usable_id
+from splitway.wire.request_head import Header
 
 _NAME = REQUEST_ID.encode()
 _KEPT = b"cache-control"
-_NOT_KEPT = ((_KEPT, b"no-store"), (b"x-content-type-options", b"nosniff"))
+_NOT_KEPT = [(_KEPT, b"no-store"), (b"x-content-type-options", b"nosniff")]
 """No cache keeps what was said of somebody's picture, and no browser takes it for anything but what it says it is."""
 
 
@@ -35,18 +37,22 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         came_s = time.perf_counter()
-        given = next((value for name, value in scope["headers"] if name == _NAME), b"")
-        id_ = usable_id(given.decode("latin-1")) or secrets.token_hex(16)
-        others = [header for header in scope["headers"] if header[0] != _NAME]
-        scope["headers"] = [*others, (_NAME, id_.encode())]
+        given = dict(scope["headers"]).get(_NAME)
+        id_ = (None if given is None else usable_id(given.decode("latin-1"))) or secrets.token_hex(16)
+        scope["headers"] = _with_id(scope["headers"], id_, has_one=given is not None)
         state = scope.setdefault("state", {})
         state["request_id"], state["came_s"] = id_, came_s
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = [header for header in message["headers"] if header[0] != _NAME]
-                is_kept = any(name == _KEPT for name, _ in said)  # the page's parts say themselves how
-                message["headers"] = [*said, (_NAME, id_.encode()), *(() if is_kept else _NOT_KEPT)]
+                said = dict(message["headers"])
+                headers = _with_id(message["headers"], id_, has_one=_NAME in said)
+                message["headers"] = headers if _KEPT in said else headers + _NOT_KEPT  # the page's parts say how
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+def _with_id(headers: Iterable[Header], id_: str, *, has_one: bool) -> list[Header]:
+    others = (header for header in headers if header[0] != _NAME) if has_one else headers
+    return [*others, (_NAME, id_.encode())]

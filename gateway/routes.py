@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.inventory import ServedModel
 from gateway.resilience.replicas import ReplicaSet
@@ -20,6 +20,7 @@ RELEASE_HEADER = "x-splitway-release"
 Target = Mapping[str, ServedModel]
 """The replicas that can do what is asked, by address, and the version that is to be called on each."""
 _MEMO_ENTRIES = 1024
+_UNKNOWN: Any = object()
 Found = TypeVar("Found")
 
 
@@ -46,8 +47,7 @@ class Pins:
         return self.heads.get(model.name) == model.version
 
 
-@dataclass(frozen=True)
-class Want:
+class Want(NamedTuple):
     """Heads that one extraction is to serve, and the release that they are to be of."""
 
     heads: frozenset[str]
@@ -65,28 +65,36 @@ class Router:
         self._links = links
         self._heads = links[-1][1]
         self._memo: dict[Hashable, Any] = {}
-        self._changes = -1
-
-    @property
-    def changes(self) -> int:
+        """What was found since a replica last changed."""
+        self.changes = 0
         """Grows whenever what is known of a replica changes."""
-        changes = 0
-        for _, replicas in self._links:  # asked a dozen times a request: a generator would cost twice as much
-            changes += replicas.changes
-        return changes
+        for _, replicas in links:
+            replicas.on_change(self._forget)
+
+    def _forget(self) -> None:
+        self.changes += 1
+        self._memo.clear()
 
     def first(self, want: Want) -> Target:
         """Where the extractor is called: on each replica the version that leads to most of the wanted heads."""
-        known = self._known(want)
-        return self._remembered(("first", known), lambda: self._towards(0, None, known))
+        return self._way_on(0, None, want)
 
     def body(self, number: int, space: str, want: Want) -> Target:
         """Where the `number`th body, from 1, is called with features of this space."""
+        return self._way_on(number, space, want)
+
+    def _way_on(self, position: int, space: str | None, want: Want) -> Target:
+        found: Target | None = self._memo.get((position, space, want))
+        if found is not None:
+            return found
         known = self._known(want)
-        return self._remembered((number, space, known), lambda: self._towards(number, space, known))
+        return self._remembered((position, space, known), lambda: self._towards(position, space, known))
 
     def head(self, name: str, space: str, pins: Pins | None) -> Target:
         """Where a head is called with features of this space."""
+        found: Target | None = self._memo.get((name, space, pins))
+        if found is not None:
+            return found
 
         def find() -> Target:
             fitting = (m for m in self._offered(self._heads, pins) if m[1].name == name and m[1].takes == space)
@@ -218,13 +226,12 @@ class Router:
 
     def _remembered(self, key: Hashable, find: Callable[[], Found]) -> Found:
         """What was found for this key since the replicas last changed."""
-        changes = self.changes
-        if changes != self._changes or len(self._memo) > _MEMO_ENTRIES:
-            self._memo.clear()
-            self._changes = changes
-        if key not in self._memo:
-            self._memo[key] = find()
-        found: Found = self._memo[key]
+        found: Found = self._memo.get(key, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = find()
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            self._memo[key] = found
         return found
 
 

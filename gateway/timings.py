@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+_ENTRY = re.compile(r"(?:^|,)\s*(queue|decode|compute);dur=([^,]*)")
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,15 @@ def read_timings(server_timing: str, total_s: float) -> HopTimings:
     """Read a stage's Server-Timing; what is missing, malformed or longer than the whole hop counts as time on the
     network."""
     parts: dict[str, float] = {}
-    for entry in server_timing.split(","):
-        name, _, duration = entry.strip().partition(";dur=")
+    for name, duration in _ENTRY.findall(server_timing):
         try:
             seconds = float(duration) / 1000
         except ValueError:
             continue
         if 0 <= seconds <= total_s:  # neither NaN nor infinite: it is counted, and shown as JSON
             parts[name] = seconds
-    queue, decode, compute = (parts.get(name, 0.0) for name in ("queue", "decode", "compute"))
+    said = parts.get
+    queue, decode, compute = said("queue", 0.0), said("decode", 0.0), said("compute", 0.0)
     return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
 
 

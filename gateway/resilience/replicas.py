@@ -202,9 +202,12 @@ class ReplicaSet:
         self._forced = forced
         self._replicas: dict[str, Replica] = {}
         self._found = 0
-        self.changes = 0
-        """How often there was a change in who is ready or in what is served."""
+        self._on_change: list[Callable[[], None]] = []
         self.update(urls)
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have somebody told of every change in who is ready or in what is served."""
+        self._on_change.append(tell)
 
     def update(self, urls: Collection[str]) -> None:
         """Replicas come and go; those that stay keep what is known of them."""
@@ -216,7 +219,8 @@ class ReplicaSet:
             self._on_gone(url)
 
     def _changed(self) -> None:
-        self.changes += 1
+        for tell in self._on_change:
+            tell()
 
     def _make(self, url: str) -> Replica:
         self._on_new(url)

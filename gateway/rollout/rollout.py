@@ -180,7 +180,7 @@ class Rollout:
             pins = self._pins[canary.release]
             if pins is not current.pins and self._serves(pins, wanted(current.pins)):
                 return Choice(Part.CANARY, pins, on_trial=True, counts=counts)
-        return replace(current, counts=counts)
+        return current if counts else replace(current, counts=False)
 
     def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
         side = headers.get(CANARY_HEADER)

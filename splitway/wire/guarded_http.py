@@ -122,8 +122,6 @@ class _GuardedHttp(TimedHttp):
             raise Refusal(414, TooLarge(f"the target is over the limit of {self._max_url_bytes} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reads is not HEAD:
-            return  # a trailer must not become a header of what the app is reading
         headers = self.headers
         headers.append((name.lower(), value))
         if len(headers) > self._max_headers:
@@ -150,6 +148,7 @@ class _GuardedHttp(TimedHttp):
         scope["raw_path"] = self.root_path.encode("ascii") + target.raw_path
         scope["query_string"] = target.query
         self._idle_bytes = 0
+        self.headers = []  # a trailer must not become a header of what the app is reading
         self._begin(keep_alive=version != "1.0" and parser.should_keep_alive(), expects=expects)
 
     def _begin(self, *, keep_alive: bool, expects: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from starlette.requests import Request
@@ -52,12 +52,19 @@ class HostCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+            host = _host(scope["headers"])
             if host and not self._is_taken(host):  # an older client than HTTP/1.1 sends none
                 error = InvalidInput(f"{host[:80]!r} is no name of this service; SPLITWAY_HOSTS lists those it has")
                 await self._render(Request(scope, receive), error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"host":
+            return value.decode("latin-1")
+    return ""
 
 
 def _without_port(header: str) -> str:

@@ -117,17 +117,19 @@ def element_count(name: str, shape: object, max_elements: int) -> tuple[tuple[in
     return tuple(shape), count
 
 
-def decode_binary(name: str, datatype: str, shape: tuple[int, ...], count: int, raw: memoryview) -> Tensor:
+def decode_binary(
+    name: str, datatype: str, shape: tuple[int, ...], count: int, raw: memoryview, parameters: Parameters | None = None
+) -> Tensor:
     """Read one tensor's raw bytes; numbers become a read-only view of them, not a copy."""
     if datatype == BYTES:
-        return Tensor(name, BYTES, shape, _split_elements(name, count, raw))
+        return Tensor(name, BYTES, shape, _split_elements(name, count, raw), parameters or {})
     dtype = numpy_dtype(name, datatype)
     if raw.nbytes != count * dtype.itemsize:
         raise InvalidInput(
             f"tensor {name!r}, {datatype} of shape {list(shape)}, takes {count * dtype.itemsize} bytes, "
             f"but {raw.nbytes} were sent"
         )
-    return Tensor(name, datatype, shape, np.frombuffer(raw, dtype).reshape(shape))
+    return Tensor(name, datatype, shape, np.frombuffer(raw, dtype).reshape(shape), parameters or {})
 
 
 def numpy_dtype(name: str, datatype: object) -> np.dtype[Any]:

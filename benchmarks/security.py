@@ -28,7 +28,7 @@ CLIENTS = 16
 KINDS = {"default model": (MODELS, JPEG), "trivial stages": (TRIVIAL, TINY)}
 
 
-def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: str | None) -> Rows:
+def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: str | None, start: int) -> Rows:
     key, _ = create(folder / "keys.json", "bench", ["infer"], "1d")
     limits = {"SPLITWAY_COST_PER_MINUTE": "1000000000", "SPLITWAY_CONCURRENCY_PER_KEY": "1024"}
     closed = {"SPLITWAY_KEYS_FILE": str(folder / "keys.json"), "SPLITWAY_SERVICE_TOKEN": "bench" * 8, **limits}
@@ -39,7 +39,8 @@ def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: s
     }
     if before is not None:
         rivals[BEFORE] = earlier(before, models, picture.path)
-    with in_turns(rivals) as running:
+    first = start % len(rivals)  # or whoever comes last would do so every time
+    with in_turns(dict([*rivals.items()][first:] + [*rivals.items()][:first])) as running:
         measures = {name: served(each, picture, plan.seconds) for name, each in running.items()}
         return alternate(measures, (CLIENTS,), plan.pairs)
 
@@ -49,7 +50,7 @@ def _started_again(kind: str, starts: int, plan: Plan, before: str | None) -> Ro
     rows: Rows = []
     for start in range(starts):
         with tempfile.TemporaryDirectory(prefix="bench-keys-") as folder:
-            measured = _measure(models, picture, plan, Path(folder), before)
+            measured = _measure(models, picture, plan, Path(folder), before, start)
         rows += [row | {"pair": row["pair"] + start * plan.pairs} for row in measured]
     return rows
 

@@ -82,14 +82,16 @@ def _check_png(data: bytes) -> None:
     at, pixels, packed, others = len(_PNG), 0, 0, 0
     while at + _CHUNK.size <= len(data):
         length, kind = _CHUNK.unpack_from(data, at)
-        at += 12 + length
-        pixels += kind in _DATA
-        packed += kind in _PACKED
-        others += kind not in _DATA
         if kind == b"IEND":
             return
-        if pixels > MAX_DATA_CHUNKS:
-            raise _refuse("chunks of pixels", MAX_DATA_CHUNKS)
+        at += 12 + length
+        if kind in _DATA:
+            pixels += 1
+            if pixels > MAX_DATA_CHUNKS:
+                raise _refuse("chunks of pixels", MAX_DATA_CHUNKS)
+            continue
+        packed += kind in _PACKED
+        others += 1
         if packed > MAX_PACKED:
             raise _refuse("packed texts and profiles", MAX_PACKED)
         if others > MAX_SEGMENTS:

@@ -240,6 +240,8 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]:
+    if "outputs" not in header:
+        return ()
     entries = _objects(header, "outputs")
     if len(entries) > MAX_OUTPUTS:
         raise TooLarge(f"{len(entries)} outputs are asked for; at most {MAX_OUTPUTS} are taken")

@@ -1,0 +1,106 @@
+"""How many bytecode instructions a request takes, in each process and function: `make bench-bytecode BEFORE=REV`.
+
+On a noisy machine a few percent of a rate cannot be told from chance; a count can be repeated to within one percent. It
+says what Python does and not how long that takes (C, the kernel and the model are not counted), so it finds what has
+been added or can be saved, and no ratio of it stands for a rate. Both sides are commits: what is not committed is not
+counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.contestants import Running
+from benchmarks.earlier import earlier
+from benchmarks.prepare import TRIVIAL
+from benchmarks.turns import TINY
+from tests.support import until
+
+TRACER = Path(__file__).parent / "tracer"
+NOW = "HEAD"
+_WARM_UP = 50
+_PATIENCE_S = 30
+Counted = Mapping[str, "Cost"]
+"""By function."""
+
+
+@dataclass
+class Cost:
+    """Of one function, for one request."""
+
+    instructions: float = 0.0
+    calls: float = 0.0
+
+
+def _ask(url: str, times: int) -> None:
+    picture = TINY.path.read_bytes()
+    with httpx.Client(trust_env=False, timeout=_PATIENCE_S) as client:
+        for _ in range(times):
+            client.post(url, content=picture, headers={"content-type": TINY.media_type}).raise_for_status()
+
+
+def _count(running: Running, name: str, requests: int, folder: Path) -> Counted:
+    pid, written = running.pids[name], folder / f"{running.pids[name]}.json"
+    os.kill(pid, signal.SIGUSR1)
+    _ask(running.url, requests)
+    os.kill(pid, signal.SIGUSR1)
+    until(written.exists, _PATIENCE_S)
+    costs: dict[str, Cost] = {}
+    for file, function, instructions, calls in json.loads(written.read_text()):
+        cost = costs.setdefault(f"{Path(file).name} {function}", Cost())
+        cost.instructions += instructions / requests
+        cost.calls += calls / requests
+    return costs
+
+
+def count(revision: str, requests: int) -> dict[str, Counted]:
+    """Count what each process of the pipeline at a commit does, one after the other."""
+    with tempfile.TemporaryDirectory(prefix="counted-") as folder:
+        variables = {"PYTHONPATH": str(TRACER), "COUNTED_TO": folder}
+        with earlier(revision, TRIVIAL, TINY.path, variables) as running:
+            _ask(running.url, _WARM_UP)
+            return {name: _count(running, name, requests, Path(folder)) for name in running.pids}
+
+
+def _total(counted: Counted) -> float:
+    return sum(cost.instructions for cost in counted.values())
+
+
+def _tell(name: str, now: Counted, before: Counted, most: int) -> None:
+    nothing = Cost()
+    against = f", {_total(now) / _total(before):.3f} of {_total(before):,.0f}" if before else ""
+    print(f"{name}: {_total(now):,.0f}{against}")
+    grown = {
+        each: now.get(each, nothing).instructions - before.get(each, nothing).instructions for each in {*now, *before}
+    }
+    for each in sorted(grown, key=lambda function: -abs(grown[function]))[:most]:
+        print(f"  {grown[each]:+8.1f} {now.get(each, nothing).calls:7.2f} calls  {each}")
+
+
+def main() -> None:
+    """Count and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--before", help="an earlier commit to compare with")
+    parser.add_argument("--requests", type=int, default=200, help="that are counted, of each process")
+    parser.add_argument("--functions", type=int, default=20, help="of each process that are listed")
+    options = parser.parse_args()
+    now = count(NOW, options.requests)
+    before = {} if options.before is None else count(options.before, options.requests)
+    for name, counted in now.items():
+        _tell(name, counted, before.get(name, {}), options.functions)
+    together = sum(map(_total, now.values()))
+    against = f", {together / sum(map(_total, before.values())):.3f} of before" if before else ""
+    print(f"together: {together:,.0f}{against}")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 """Markers that no segment follows."""
 _START_OF_SCAN = 0xDA
+_SEGMENT = struct.Struct(">BBH")
 
 
 def is_picture(data: Buffer) -> bool:
@@ -59,8 +60,8 @@ def _jpeg_sizes(data: memoryview) -> Iterator[Size | None]:
     for _ in range(_MAX_PARTS):
         if at + 4 > end:
             return
-        marker = data[at + 1]
-        if data[at] != 0xFF or marker == 0xFF:  # junk between segments, and padding, byte by byte
+        mark, marker, length = _SEGMENT.unpack_from(data, at)
+        if mark != 0xFF or marker == 0xFF:  # junk between segments, and padding, byte by byte
             at += 1
         elif marker == 0 or marker in _ALONE:
             at += 2
@@ -70,7 +71,7 @@ def _jpeg_sizes(data: memoryview) -> Iterator[Size | None]:
             if marker in _FRAME_HEADERS and at + 9 <= end:
                 height, width = struct.unpack_from(">HH", data, at + 5)
                 yield width, height
-            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+            at += 2 + max(2, length)
     yield None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
@@ -197,7 +198,7 @@ def _keep_what_is_for_the_app(headers: list[Header]) -> None:
 
 def check_size(url: bytes, headers: list[Header], max_bytes: int) -> None:
     """Raises Refusal if line and headers together are longer than they may be."""
-    if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > max_bytes:
+    if len(url) + sum(map(len, chain.from_iterable(headers))) + 4 * len(headers) > max_bytes:
         raise headers_too_large(max_bytes)
 
 

@@ -123,6 +123,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         begun = self._reply is not None and bool(self._raw_headers)
         self._fail(BrokenReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
+        self._parser = self._reply = self._transport = None  # each of them holds this connection
 
     def _fail(self, error: Exception) -> None:
         self.close()
@@ -218,6 +219,7 @@ class HttpPool:
             raise
         finally:
             timer.cancel()
+            del answer  # which holds its error, whose traceback holds this call
         if connection.reusable:
             self._put_back(address, connection)
         else:

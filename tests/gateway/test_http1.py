@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -158,6 +159,21 @@ async def test_a_connection_the_server_closed_while_idle_is_not_used(pool: HttpP
         assert (await post(pool, url)).status == 200
         pool.close()
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("reply", [OK, OK[:-2], b"", b"garbage\r\n\r\n"], ids=["whole", "cut short", "none", "no http"])
+async def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(pool: HttpPool, reply: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(Server(reply, then_close=True)) as url:
+            with suppress(BrokenConnection, BrokenReply):
+                await post(pool, url)
+            await asyncio.sleep(0.05)
+        pool.close()
+        assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "_Connection"]
+    finally:
+        gc.enable()
 
 
 async def test_a_server_that_asks_to_close_is_not_asked_again(pool: HttpPool) -> None:

@@ -70,7 +70,7 @@ bench-security: setup models ## Measure what closing everything costs (13 minute
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
 
-bench-bytecode: setup models ## Count what Python does for a request, by function (1 minute; BEFORE=REV: what has changed)
+bench-bytecode: setup models ## Count what Python does for a request, by function (half a minute; BEFORE=REV: what has changed)
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.bytecode $(if $(BEFORE),--before $(BEFORE))
 

@@ -42,7 +42,7 @@ class BrokenReply(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply with its body complete. Header names are in lower case; of several equal ones the last counts."""
+    """A reply with its body complete. Header names are in lower case; of several spelt alike the last counts."""
 
     status: int
     headers: Mapping[str, str]
@@ -104,17 +104,13 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(BrokenReply(f"is no HTTP: {error}"))
+            cause = error.__context__
+            self._fail(cause if isinstance(cause, BrokenReply) else BrokenReply(f"is no HTTP: {error}"))
         self._received += len(data)
         if self._is_too_long():
             self._fail(BrokenReply(f"is longer than {self._max_reply_bytes} bytes"))
-        elif self._is_all_head():
+        elif (self._heads == 0 and self._received > _MAX_HEAD_BYTES) or len(self._raw_headers) > _MAX_HEADERS:
             self._fail(BrokenReply("has endless headers"))
-
-    def _is_all_head(self) -> bool:
-        if self._heads == 0:
-            return self._received > _MAX_HEAD_BYTES
-        return self._heads > _MAX_HEADS or len(self._raw_headers) > _MAX_HEADERS
 
     def _is_too_long(self) -> bool:
         """Of its body, or of all that is around it: trailers, and what frames chunks."""
@@ -130,18 +126,23 @@ class _Connection(asyncio.Protocol):
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(error)
 
-    # What httptools calls while it reads.
+    # What httptools calls while it reads. An exception is the only way to stop it.
 
     def on_message_begin(self) -> None:
-        """A second reply behind the first is one that nobody asked for."""
-        if self._reply is not None and self._reply.done():
-            self.close()
+        if self._reply is None or self._reply.done():
+            raise BrokenReply("is followed by one that nobody asked for")
 
     def on_headers_complete(self) -> None:
         self._heads += 1
-        names = b"\n".join(self._raw_headers).decode("latin-1").lower()
-        values = b"\n".join(self._raw_headers.values()).decode("latin-1")
-        self._headers = dict(zip(names.split("\n"), values.split("\n"), strict=True))  # all at once: half the time
+        raw = self._raw_headers
+        if self._heads > _MAX_HEADS or len(raw) > _MAX_HEADERS:
+            raise BrokenReply("has endless headers")
+        assert self._parser is not None
+        if self._parser.get_status_code() < 200:
+            raw.clear()  # what an interim reply says is not said by the one behind it
+        elif raw:
+            names, values = b"\n".join(raw).decode("latin-1"), b"\n".join(raw.values()).decode("latin-1")
+            self._headers = dict(zip(names.lower().split("\n"), values.split("\n"), strict=True))
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -151,9 +152,6 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         assert self._parser is not None
         assert self._reply is not None
-        if self._reply.done():
-            self.close()
-            return
         status = self._parser.get_status_code()
         if status < 200 or self._size > self._max_reply_bytes:
             return

@@ -24,8 +24,8 @@ def request_head(method: str, url: str, headers: Mapping[str, str], length: int,
         lines.append(f"content-length: {length}")
     head = "\r\n".join((*lines, "", ""))
     if not head.count("\r") == head.count("\n") == len(lines) + 1:
-        names = ", ".join(name for name, value in headers.items() if "\r" in value or "\n" in value)
-        raise ValueError(f"header {names} has a line break in it")
+        names = ", ".join(repr(name) for name, value in headers.items() if not f"{name}{value}".isprintable())
+        raise ValueError(f"there is a line break in {names or 'the line'}")
     return address, head.encode("latin-1")
 
 

@@ -26,7 +26,8 @@ def came_in_s(request: Request) -> float:
 class RequestId:
     """ASGI middleware that sets `x-request-id` on the request, its state and the answer, and notes when it came in.
 
-    An answer of which the app does not say how it may be kept is not to be kept.
+    Of several that a caller sends the last counts. An answer of which the app does not say how it may be kept is not
+    to be kept.
     """
 
     def __init__(self, app: ASGIApp) -> None:

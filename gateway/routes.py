@@ -92,7 +92,8 @@ class Router:
 
     def head(self, name: str, space: str, pins: Pins | None) -> Target:
         """Where a head is called with features of this space."""
-        found: Target | None = self._memo.get((name, space, pins))
+        key = ("head", name, space, pins)
+        found: Target | None = self._memo.get(key)
         if found is not None:
             return found
 
@@ -100,7 +101,7 @@ class Router:
             fitting = (m for m in self._offered(self._heads, pins) if m[1].name == name and m[1].takes == space)
             return _best_of_each(fitting)
 
-        return self._remembered((name, space, pins), find) if name in self.heads(pins) else {}
+        return self._remembered(key, find) if name in self.heads(pins) else {}
 
     def coverage(self, want: Want) -> frozenset[str]:
         """The wanted heads that one extraction can serve."""

@@ -42,7 +42,7 @@ def _begin_or_end(*_: object) -> None:
         _counting.set()
         return
     _counting.clear()
-    rows = [(code.co_filename, code.co_qualname, count, _CALLS[code]) for code, count in _INSTRUCTIONS.items()]
+    rows = [(code.co_filename, code.co_qualname, count, _CALLS[code]) for code, count in [*_INSTRUCTIONS.items()]]
     unfinished = Path(os.environ["COUNTED_TO"], f"{os.getpid()}.part")
     unfinished.write_text(json.dumps(rows))
     unfinished.rename(unfinished.with_suffix(".json"))

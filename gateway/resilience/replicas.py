@@ -100,16 +100,18 @@ class Replica:
 
     def is_ready(self) -> None:
         """A probe found it ready."""
-        if self.state is not ReplicaState.READY:
+        was_ready = self.state is ReplicaState.READY
+        self.state, self.reason = ReplicaState.READY, ""
+        if not was_ready:
             self._ready_since_s = self._clock()
             self._on_change()
-        self.state, self.reason = ReplicaState.READY, ""
 
     def is_not(self, state: ReplicaState, reason: str) -> None:
         """A probe, or a call, found it not ready."""
-        if self.state is ReplicaState.READY:
-            self._on_change()
+        was_ready = self.state is ReplicaState.READY
         self.state, self.reason = state, reason
+        if was_ready:
+            self._on_change()
 
     def serves(self, models: Mapping[Offer, ServedModel]) -> None:
         """A probe found out what it can be asked for."""
@@ -211,10 +213,10 @@ class ReplicaSet:
 
     def update(self, urls: Collection[str]) -> None:
         """Replicas come and go; those that stay keep what is known of them."""
-        if set(urls) != set(self._replicas):
-            self._changed()
         before = self._replicas
         self._replicas = {url: before.get(url) or self._make(url) for url in urls}
+        if self._replicas.keys() != before.keys():
+            self._changed()
         for url in before.keys() - self._replicas.keys():
             self._on_gone(url)
 

@@ -61,5 +61,5 @@ class ServiceToken:
         await self._render(Request(scope, receive), error)(scope, receive, send)
 
     def _is_taken(self, scope: Scope) -> bool:
-        sent = dict(scope["headers"]).get(_HEADER)  # the server has refused who sends several
-        return sent is not None and self._tokens.have(sent)
+        sent = [value for name, value in scope["headers"] if name == _HEADER]
+        return len(sent) == 1 and self._tokens.have(sent[0])

@@ -6,10 +6,11 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from unittest.mock import Mock
 
 import pytest
 
-from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
+from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply, _Connection
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing: yes\r\n\r\nhello"
@@ -128,6 +129,42 @@ async def test_a_reply_that_is_none_is_refused_and_its_connection_never_used_aga
     assert server.connections == 2
 
 
+async def test_a_reply_without_headers_has_none(pool: HttpPool) -> None:
+    async with serving(Server(b"HTTP/1.1 204 No Content\r\n\r\n")) as url:
+        reply = await post(pool, url)
+        pool.close()
+    assert (reply.status, reply.headers, reply.body) == (204, {}, b"")
+
+
+async def test_what_interim_replies_and_trailers_say_is_not_said_by_the_reply(pool: HttpPool) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Thing: 1\r\nX-Thing: 2\r\n\r\n5\r\nhello\r\n0\r\n"
+    async with serving(Server(hint + chunked + b"X-Thing: 3\r\nX-Other: 4\r\n\r\n")) as url:
+        reply = await post(pool, url)
+        pool.close()
+    assert (reply.headers, reply.body) == ({"transfer-encoding": "chunked", "x-thing": "2"}, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("received", "heads"),
+    [
+        (b"HTTP/1.1 100 C\r\n\r\n" * 5000, 17),
+        (b"HTTP/1.1 100 C\r\n" + b"".join(b"x-%d: y\r\n" % n for n in range(5000)) + b"\r\n" + OK, 1),
+        (OK * 5000, 1),
+    ],
+    ids=["interim replies", "headers", "replies that nobody asked for"],
+)
+async def test_no_more_heads_are_read_than_a_reply_can_have(received: bytes, heads: int) -> None:
+    """All that comes at once is read at once, and nobody else is served meanwhile."""
+    connection = _Connection(1000)
+    connection.connection_made(Mock(spec=asyncio.Transport))
+    reply = connection.ask(b"GET / HTTP/1.1\r\n\r\n", b"")
+    connection.data_received(received)
+    assert connection._heads == heads
+    assert not connection.reusable
+    assert isinstance(reply.exception(), BrokenReply) or reply.result().body == b"hello"
+
+
 async def test_a_reply_that_breaks_off(pool: HttpPool) -> None:
     async with serving(Server(OK[:-2], then_close=True)) as url:
         with pytest.raises(BrokenReply, match="ends early"):
@@ -171,7 +208,7 @@ async def test_a_connection_that_has_ended_is_freed_without_the_garbage_collecto
                 await post(pool, url)
             await asyncio.sleep(0.05)
         pool.close()
-        assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "_Connection"]
+        assert not [thing for thing in gc.get_objects() if type(thing) is _Connection]
     finally:
         gc.enable()
 

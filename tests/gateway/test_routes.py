@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.inventory import ServedModel
-from gateway.resilience.replicas import ReplicaSet
+from gateway.resilience.replicas import ReplicaSet, ReplicaState
 from gateway.routes import Pins, Router, Want
 from tests.gateway.resilience.support import Clock
 
@@ -53,6 +53,10 @@ PINS = st.one_of(
 
 
 def _router(offers: Offers) -> Router:
+    return Router(_links(offers))
+
+
+def _links(offers: Offers) -> list[tuple[str, ReplicaSet]]:
     links = []
     for (name, _), replicas in zip(LINKS, offers, strict=True):
         made = ReplicaSet([f"http://{name}-{n}" for n in range(len(replicas))], Clock(), random.Random(1).random)
@@ -60,7 +64,7 @@ def _router(offers: Offers) -> Router:
             replica.serves({model.offer: model for model in models})
             replica.is_ready()
         links.append((name, made))
-    return Router(links)
+    return links
 
 
 def _ways(offers: Offers, head: str, pins: Pins | None) -> list[tuple[ServedModel, ...]]:
@@ -100,6 +104,44 @@ def test_a_head_is_reached_where_any_way_leads_to_it_and_only_on_such_a_way(offe
                 assert _offered(offers, 2, last)
                 assert all((extractor, body, model) in ways for model in last.values())
     assert bool(router.why_not_ready(pins)) == (not any(_ways(offers, head, pins) for head in router.heads(pins)))
+
+
+@given(OFFERS, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 4)), max_size=12), st.data())
+@settings(max_examples=200, deadline=None)
+def test_what_is_remembered_is_what_would_be_found_anew(
+    offers: Offers, changes: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    links = _links(offers)
+    router = Router(links)
+    for link, replica, change in changes:
+        _change(links[link][1], replica, change, data.draw(_models(link)))
+        assert _found(router) == _found(Router(links))
+
+
+def _change(replicas: ReplicaSet, number: int, change: int, models: list[ServedModel]) -> None:
+    """One of the things that happen to replicas."""
+    if change == 0:
+        urls = [replica.url for replica in replicas.replicas]
+        replicas.update(urls[1:] if len(urls) > 1 else [*urls, f"{urls[0]}-new"])
+        return
+    replica = replicas.replicas[number % len(replicas.replicas)]
+    if change == 1:
+        replica.serves({model.offer: model for model in models})
+    elif change == 2 and replica.models:
+        replica.no_longer_serves(next(iter(replica.models)))
+    elif change == 3:
+        replica.is_not(ReplicaState.UNREACHABLE, "gone")
+    else:
+        replica.is_ready()
+
+
+def _found(router: Router) -> list[object]:
+    """All that is asked of a router."""
+    both = Want(frozenset(HEADS))
+    found: list[object] = [router.first(both), router.coverage(both), router.heads(None)]
+    found += [router.body(1, space, both) for space in SPACES]
+    found += [router.head(head, space, None) for head in HEADS for space in SPACES]
+    return [*found, *(router.served_head(head, None) for head in HEADS), router.why_not_ready(None)]
 
 
 @given(OFFERS)

@@ -10,9 +10,11 @@ import gc
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from splitway.security.tls import Identity
 from splitway.wire.guarded_http import ConnectionLimits
 from splitway.wire.timed_http import TimedHttp
 from tests.splitway.wire.guarded_server import GuardedServer, read_all, serving, statuses
@@ -76,6 +78,19 @@ def test_so_is_one_whose_caller_hangs_up_while_he_is_answered(served: GuardedSer
             begun = len(served.begun)
             client.sendall(WATCH + behind)
             until(lambda: len(served.begun) > begun, 5)
+        until(lambda: _kept() == 0, 5)
+
+
+@pytest.mark.parametrize("request_", [GET, GET * 3, BROKEN, POST + b"123", b""])
+def test_so_is_one_over_tls(identities: Path, request_: bytes) -> None:
+    context = Identity(identities / "classifier", "classifier").server_context()
+    callers = Identity(identities / "gateway", "gateway").client_context
+    with serving(FEW, tls=context) as served, _uncollected():
+        for _ in range(3):
+            with callers.wrap_socket(served.connect(), server_hostname="classifier") as client:
+                client.sendall(request_)
+                client.settimeout(0.3)
+                read_all(client)
         until(lambda: _kept() == 0, 5)
 
 

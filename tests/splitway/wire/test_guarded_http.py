@@ -8,12 +8,10 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from splitway.security.certificates import Certificates
 from splitway.security.tls import Identity
 from splitway.wire.guarded_http import ConnectionLimits
 from tests.security.malformed import CUT_SHORT, KINDS
@@ -349,12 +347,6 @@ def test_time_does_not_run_while_requests_wait() -> None:
 
 
 # TLS, which knows no half-closed connections and does not tell what it has not sent.
-
-
-@pytest.fixture
-def identities(tmp_path: Path) -> Path:
-    Certificates(tmp_path, lambda: datetime.now(UTC), lambda: None).create(("gateway", "classifier"))
-    return tmp_path
 
 
 @pytest.fixture

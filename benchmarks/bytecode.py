@@ -1,4 +1,5 @@
-"""How many bytecode instructions a request takes, in each process and function: `make bench-bytecode BEFORE=REV`.
+"""How many bytecode instructions a request takes, in each process and function: `make bench-bytecode BEFORE=REV`, or
+what keys, limits and the service token add: `python -m benchmarks.bytecode --closed`.
 
 On a noisy machine a few percent of a rate cannot be told from chance; a count can be repeated to within two percent, if
 nothing else keeps the machine busy: what a process does once a second counts for more the fewer requests it has in that
@@ -23,6 +24,7 @@ import httpx
 from benchmarks.contestants import Running
 from benchmarks.earlier import earlier
 from benchmarks.prepare import TRIVIAL
+from benchmarks.security import closed_settings
 from benchmarks.turns import TINY
 from tests.support import until
 
@@ -42,17 +44,19 @@ class Cost:
     calls: float = 0.0
 
 
-def _ask(url: str, times: int) -> None:
-    picture = TINY.path.read_bytes()
+def _ask(running: Running, times: int) -> None:
+    picture, headers = TINY.path.read_bytes(), {"content-type": TINY.media_type}
+    if running.key is not None:
+        headers["authorization"] = f"Bearer {running.key}"
     with httpx.Client(trust_env=False, timeout=_PATIENCE_S) as client:
         for _ in range(times):
-            client.post(url, content=picture, headers={"content-type": TINY.media_type}).raise_for_status()
+            client.post(running.url, content=picture, headers=headers).raise_for_status()
 
 
 def _count(running: Running, name: str, requests: int, folder: Path) -> Counted:
     pid, written = running.pids[name], folder / f"{running.pids[name]}.json"
     os.kill(pid, signal.SIGUSR1)
-    _ask(running.url, requests)
+    _ask(running, requests)
     os.kill(pid, signal.SIGUSR1)
     until(written.exists, _PATIENCE_S)
     costs: dict[str, Cost] = {}
@@ -63,12 +67,15 @@ def _count(running: Running, name: str, requests: int, folder: Path) -> Counted:
     return costs
 
 
-def count(revision: str, requests: int) -> dict[str, Counted]:
+def count(revision: str, requests: int, *, closed: bool = False) -> dict[str, Counted]:
     """Count what each process of the pipeline at a commit does, one after the other."""
     with tempfile.TemporaryDirectory(prefix="counted-") as folder:
-        variables = {"PYTHONPATH": str(TRACER), "COUNTED_TO": folder}
-        with earlier(revision, TRIVIAL, TINY.path, variables) as running:
-            _ask(running.url, _WARM_UP)
+        variables, key = {"PYTHONPATH": str(TRACER), "COUNTED_TO": folder}, None
+        if closed:
+            more, key = closed_settings(Path(folder))
+            variables |= more
+        with earlier(revision, TRIVIAL, TINY.path, variables, key) as running:
+            _ask(running, _WARM_UP)
             return {name: _count(running, name, requests, Path(folder)) for name in running.pids}
 
 
@@ -90,17 +97,20 @@ def _tell(name: str, now: Counted, before: Counted, most: int) -> None:
 def main() -> None:
     """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--before", help="an earlier commit to compare with")
+    against = parser.add_mutually_exclusive_group()
+    against.add_argument("--before", help="an earlier commit to compare with")
+    against.add_argument("--closed", action="store_true", help="compare keys, limits and token with nobody being asked")
     parser.add_argument("--requests", type=int, default=200, help="that are counted, of each process")
     parser.add_argument("--functions", type=int, default=20, help="of each process that are listed")
     options = parser.parse_args()
-    now = count(NOW, options.requests)
-    before = {} if options.before is None else count(options.before, options.requests)
+    now = count(NOW, options.requests, closed=options.closed)
+    revision = NOW if options.closed else options.before
+    before = {} if revision is None else count(revision, options.requests)
     for name, counted in now.items():
         _tell(name, counted, before.get(name, {}), options.functions)
     together = sum(map(_total, now.values()))
-    against = f", {together / sum(map(_total, before.values())):.3f} of before" if before else ""
-    print(f"together: {together:,.0f}{against}")
+    share = f", {together / sum(map(_total, before.values())):.3f} of before" if before else ""
+    print(f"together: {together:,.0f}{share}")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,17 @@ from tests.support import free_port
 
 @contextmanager
 def earlier(
-    revision: str, models: Path, picture: Path, environment: Mapping[str, str] | None = None
+    revision: str, models: Path, picture: Path, environment: Mapping[str, str] | None = None, key: str | None = None
 ) -> Iterator[Running]:
-    """The pipeline of an earlier commit, from a work tree of its own, with variables added to every process's."""
+    """The pipeline of an earlier commit, from a work tree of its own.
+
+    Args:
+        revision: the commit.
+        models: its bundles.
+        picture: what it is warmed with.
+        environment: added to every process's.
+        key: what its callers have to show.
+    """
     with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
         tree = Path(folder) / "tree"
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, revision], cwd=ROOT, check=True)
@@ -31,10 +39,10 @@ def earlier(
         variables = {**os.environ, **(environment or {})}
         process = subprocess.Popen(command, cwd=tree, env=variables, stdout=subprocess.DEVNULL)
         try:
-            ready_s = wait_for_answer(f"http://127.0.0.1:{port}/v1/classify", picture, started_s)
+            ready_s = wait_for_answer(f"http://127.0.0.1:{port}/v1/classify", picture, started_s, key=key)
             ran = json.loads((tree / RUN_FILE).read_text())
             pids = {name: (each[0] if isinstance(each, list) else each)["pid"] for name, each in ran.items()}
-            yield Running(f"http://127.0.0.1:{port}/v1/classify", pids, ready_s)
+            yield Running(f"http://127.0.0.1:{port}/v1/classify", pids, ready_s, key=key)
         finally:
             process.terminate()
             process.wait(60)

@@ -28,10 +28,16 @@ CLIENTS = 16
 KINDS = {"default model": (MODELS, JPEG), "trivial stages": (TRIVIAL, TINY)}
 
 
-def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: str | None, start: int) -> Rows:
+def closed_settings(folder: Path) -> tuple[dict[str, str], str]:
+    """The settings with which callers need a key and stages a token, and such a key; its file is in `folder`."""
     key, _ = create(folder / "keys.json", "bench", ["infer"], "1d")
     limits = {"SPLITWAY_COST_PER_MINUTE": "1000000000", "SPLITWAY_CONCURRENCY_PER_KEY": "1024"}
-    closed = {"SPLITWAY_KEYS_FILE": str(folder / "keys.json"), "SPLITWAY_SERVICE_TOKEN": "bench" * 8, **limits}
+    secrets = {"SPLITWAY_KEYS_FILE": str(folder / "keys.json"), "SPLITWAY_SERVICE_TOKEN": "bench" * 8}
+    return {**secrets, **limits}, key
+
+
+def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: str | None, start: int) -> Rows:
+    closed, key = closed_settings(folder)
     rivals = {
         OPEN: contestants.splitway(models, picture.path),
         CLOSED: contestants.closed_splitway(models, picture.path, closed, key),

@@ -1,9 +1,9 @@
 """How many bytecode instructions a request takes, in each process and function: `make bench-bytecode BEFORE=REV`, or
 what keys, limits and the service token add: `python -m benchmarks.bytecode --closed`.
 
-On a noisy machine a few percent of a rate cannot be told from chance; a count can be repeated to within two percent, if
-nothing else keeps the machine busy: what a process does once a second counts for more the fewer requests it has in that
-time. It says what Python does and not how long that takes (C, the kernel and the model are not counted), so it finds
+On a noisy machine ten percent of a rate cannot be told from chance; a count can be repeated to within five, if nothing
+else keeps the machine busy: what a process does once a second counts for more the fewer requests it has in that time.
+It says what Python does and not how long that takes (C, the kernel and the model are not counted), so it finds
 what has been added or can be saved, and no ratio of it stands for a rate. Both sides are commits: what is not committed
 is not counted.
 """

@@ -46,7 +46,8 @@ def _measure(models: Path, picture: Picture, plan: Plan, folder: Path, before: s
     if before is not None:
         rivals[BEFORE] = earlier(before, models, picture.path)
     first = start % len(rivals)  # or whoever comes last would do so every time
-    with in_turns(dict([*rivals.items()][first:] + [*rivals.items()][:first])) as running:
+    turns = [*rivals][first:] + [*rivals][:first]
+    with in_turns({name: rivals[name] for name in turns}) as running:
         measures = {name: served(each, picture, plan.seconds) for name, each in running.items()}
         return alternate(measures, (CLIENTS,), plan.pairs)
 

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from splitway.errors import InvalidInput, SlowBody, TooLarge, UnsupportedMediaType
 from splitway.wire.deadline import Deadline
 
-_LINE = b"\n"
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
@@ -21,7 +20,7 @@ def plain_headers(request: Request) -> dict[str, str]:
 
     None of them has a line break in it, as no header that the server lets through has: all are decoded at once.
     """
-    texts = iter(_LINE.join(chain.from_iterable(request.scope["headers"])).decode("latin-1").split("\n"))
+    texts = iter(b"\n".join(chain.from_iterable(request.scope["headers"])).decode("latin-1").split("\n"))
     return dict(zip(texts, texts, strict=False))
 
 

@@ -158,7 +158,8 @@ def check_headers(headers: list[Header], version: str) -> tuple[bytes | None, bo
     """
     if version not in _VERSIONS:
         raise malformed("only HTTP/1.1 and HTTP/1.0 are spoken here")
-    shape = _shape(b"\n".join(next(zip(*headers, strict=False), ())))
+    names, _ = zip(*headers, strict=True) if headers else ((), ())
+    shape = _shape(b"\n".join(names))
     if shape.repeated is not None:
         raise malformed(f"there are several headers called {shape.repeated}")
     host = None if shape.host is None else headers[shape.host][1]

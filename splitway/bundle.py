@@ -16,11 +16,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from splitway.errors import BundleError, printable
 from splitway.manifest import PROBABILITIES, SAVED_MODEL, VERSION, EngineFile, EngineName, Manifest, Role
 from splitway.security.untrusted_files import hash_inside, read_inside, walk_inside
+from splitway.stored import read_stored
 
 if TYPE_CHECKING:
     from splitway.security.signing import TrustedKeys
@@ -104,11 +103,9 @@ def read_signatures(folder: Path) -> bytes | None:
 def parse_manifest(content: bytes, path: Path) -> Manifest:
     """Parse a manifest. Raises BundleError naming the file and the field."""
     try:
-        return Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = printable(".".join(str(part) for part in first["loc"])[:_MAX_NAMED]) or "the whole file"
-        raise BundleError(f"{path} is not a manifest: {where}: {first['msg']}") from error
+        return read_stored(Manifest, content, path, "a manifest")
+    except ValueError as error:
+        raise BundleError(str(error)) from error
 
 
 def read_manifest(folder: Path, keys: TrustedKeys | None = None) -> Manifest:

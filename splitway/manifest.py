@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from splitway.security.untrusted_files import stays_inside
+from splitway.stored import FORMAT, Format, Part
 from splitway.wire.tensor import NUMPY_DTYPES, TensorSpec
 
 SAVED_MODEL = "saved_model"
@@ -60,11 +61,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TensorEntry(_Part):
+class TensorEntry(Part):
     """A tensor that a stage takes or gives; -1 stands for any number of rows."""
 
     name: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -76,7 +73,7 @@ class TensorEntry(_Part):
         return TensorSpec(self.name, self.datatype, self.shape)
 
 
-class EngineFile(_Part):
+class EngineFile(Part):
     """One file that an engine reads. The path is relative to the bundle and stays inside it."""
 
     engine: EngineName
@@ -85,7 +82,7 @@ class EngineFile(_Part):
     size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
-class Preprocessing(_Part):
+class Preprocessing(Part):
     """How a picture becomes the backbone's pixels: a centred crop of the short side, then one resize."""
 
     height: int = Field(gt=0, le=4096)
@@ -99,7 +96,7 @@ class Preprocessing(_Part):
     """What the model itself takes."""
 
 
-class SourceModel(_Part):
+class SourceModel(Part):
     """The uncut model, and where a copy of it lies (relative to the models folder)."""
 
     name: str
@@ -107,7 +104,7 @@ class SourceModel(_Part):
     path: str
 
 
-class Cut(_Part):
+class Cut(Part):
     """Where the model was split, and what crosses."""
 
     layer: str
@@ -116,7 +113,7 @@ class Cut(_Part):
     """The layers whose outputs cross, in the order of the tensors; empty where it is the layer's alone."""
 
 
-class Difference(_Part):
+class Difference(Part):
     """The largest differences between two sets of answers."""
 
     max_abs: Finite
@@ -127,7 +124,7 @@ class Difference(_Part):
     """How many numbers differ by how many units in the last place: `0`, `1`, `2-3`, `4-7`, ..."""
 
 
-class Proof(_Part):
+class Proof(Part):
     """head(backbone(x)) against the uncut model, through the serving engine and the bytes that travel."""
 
     engine: str
@@ -142,9 +139,10 @@ class Proof(_Part):
     """Against the uncut model in the serving engine: the cut alone."""
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """`stage.json`."""
 
+    format: Format = FORMAT
     name: str = Field(pattern=NAME)
     version: str = Field(pattern=VERSION)
     role: Role

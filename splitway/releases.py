@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from splitway.errors import SetupError
 from splitway.state_file import locked, replace_file
+from splitway.stored import FORMAT, Format, Part, read_stored
 
 FILE = "releases.json"
 _HISTORY = 200
@@ -22,11 +23,7 @@ Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Release(_Part):
+class Release(Part):
     """Versions that move together."""
 
     extractor: Version
@@ -38,7 +35,7 @@ class Release(_Part):
     created: str
 
 
-class Trial(_Part):
+class Trial(Part):
     """A release that gets a share of the requests: as answers (canary), or beside them, unseen (shadow)."""
 
     release: ReleaseName
@@ -46,7 +43,7 @@ class Trial(_Part):
     since: str
 
 
-class Event(_Part):
+class Event(Part):
     """What was done, and why."""
 
     at: str
@@ -55,10 +52,10 @@ class Event(_Part):
     reason: str = ""
 
 
-class Releases(_Part):
+class Releases(Part):
     """The whole file."""
 
-    format: Literal[1] = 1
+    format: Format = FORMAT
     releases: dict[ReleaseName, Release] = {}
     current: ReleaseName | None = None
     previous: ReleaseName | None = None
@@ -88,15 +85,13 @@ class Releases(_Part):
 def read_releases(path: Path) -> Releases | None:
     """Return what the file holds; None if there is no file. Raises SetupError for one that cannot be read."""
     try:
-        return Releases.model_validate_json(path.read_bytes())
+        return read_stored(Releases, path.read_bytes(), path, "a file of releases")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SetupError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise SetupError(f"{path} is no file of releases: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise SetupError(str(error)) from error
 
 
 def write_releases(path: Path, releases: Releases) -> None:

@@ -49,7 +49,8 @@ def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
     try:
         run = json.loads(path.read_bytes())
         gateway = run.pop(GATEWAY)
-        entries = [(GATEWAY, gateway), *((stage, entry) for stage, several in run.items() for entry in several)]
+        stages = {stage: several for stage, several in run.items() if isinstance(several, list)}  # else of a newer one
+        entries = [(GATEWAY, gateway), *((stage, entry) for stage, several in stages.items() for entry in several)]
         return [Place(stage, str(entry["url"]), int(entry["pid"])) for stage, entry in entries]
     except FileNotFoundError:
         return None

@@ -29,6 +29,8 @@ MAX_KEYS = 10_000
 
 
 class _Part(BaseModel):
+    """Unlike other kept files: a field that says what a key may not do must not be ignored by a version without it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

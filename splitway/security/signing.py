@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from splitway.errors import BundleError, SetupError
+from splitway.stored import Part
 
 DOMAIN = b"splitway bundle v1\n"
 """Stands before what is signed."""
@@ -37,11 +38,7 @@ _PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", 
 KeyId = Annotated[str, Field(pattern=r"^ed25519:[0-9a-f]{16}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Signature(_Part):
+class Signature(Part):
     """One key's."""
 
     key: KeyId
@@ -50,7 +47,7 @@ class Signature(_Part):
     """In base64."""
 
 
-class Signatures(_Part):
+class Signatures(Part):
     """What lies beside a manifest: one signature for each key."""
 
     signatures: tuple[Signature, ...] = Field(max_length=16)

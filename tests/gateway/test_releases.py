@@ -135,7 +135,7 @@ async def test_the_file_is_followed_and_a_broken_one_changes_nothing(path: Path)
         found = await until(client, lambda found: found["problem"] is not None)
         reply = await classify(client)
     assert (found["current"], reply.headers["x-splitway-release"]) == ("two", "two")
-    assert "is no file of releases" in found["problem"]
+    assert "is not a file of releases" in found["problem"]
 
 
 async def test_a_shadow_is_compared_and_its_failures_are_seen_by_nobody(path: Path) -> None:

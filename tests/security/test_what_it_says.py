@@ -111,7 +111,7 @@ def _provoke(seen: Provoked) -> None:
         until(lambda: stage.get("/v1/stage").text.count('"failed"') == 3, 20)
         seen.ask("bundles are broken", stage)
         seen.models.joinpath("releases.json").write_text('{"canary-releases": 1')
-        until(lambda: "is no file of releases" in seen.log.text, 10)
+        until(lambda: "is not a file of releases" in seen.log.text, 10)
         seen.ask("releases are broken")
     (lost,) = seen.running.of("classifier")
     lost.popen.kill()

@@ -1,0 +1,92 @@
+"""What files that are kept have in common: a newer Splitway may have written them.
+
+A field that this version does not know is ignored, named once in the log, and still there when the file is written
+again. Only a file of another format is refused. So an older process goes on serving while newer ones are rolled out.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from splitway.errors import printable
+
+FORMAT = 1
+"""The one format of manifests and releases that this version reads and writes."""
+_log = logging.getLogger(__name__)
+_MAX_NAMED = 200
+"""Characters of a name in a file that are shown."""
+_MOST_NAMED = 20
+"""Unknown fields of a file that are named."""
+
+
+def _check_format(found: object) -> object:
+    if found != FORMAT or isinstance(found, bool):
+        said = printable(repr(found)[:20])
+        raise ValueError(f"it is of format {said}, and this version reads format {FORMAT}: use a newer Splitway")
+    return found
+
+
+Format = Annotated[int, BeforeValidator(_check_format)]
+"""The field `format` of a whole file; files from before there were formats have none, and are of the first."""
+
+
+class Part(BaseModel):
+    """A file, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+Stored = TypeVar("Stored", bound=Part)
+
+
+def read_stored(kind: type[Stored], content: bytes, path: Path, what: str) -> Stored:
+    """Parse a file's content.
+
+    Args:
+        kind: what it is to be.
+        content: JSON.
+        path: where it lies, for the log and the error.
+        what: what it should be, with its article, for the error.
+
+    Raises:
+        ValueError: in one line, with the first field that is wrong, or that the file is of another format.
+    """
+    try:
+        found = kind.model_validate_json(content)
+    except ValidationError as error:
+        raise ValueError(f"{path} is not {what}: {_first_fault(error)}") from error
+    if names := tuple(islice(_unknown_fields(found), _MOST_NAMED)):
+        _say_once(str(path), names)
+    return found
+
+
+def _first_fault(error: ValidationError) -> str:
+    """The format, where it is wrong: nothing else in the file can be judged then."""
+    faults = error.errors(include_input=False, include_url=False)
+    fault = next((each for each in faults if each["loc"] == ("format",)), faults[0])
+    where = printable(".".join(str(part) for part in fault["loc"])[:_MAX_NAMED]) or "the whole file"
+    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _unknown_fields(part: Part, where: str = "") -> Iterator[str]:
+    """The names of fields that this version does not know, with where they stand; one for all parts of a kind."""
+    yield from (f"{where}{name}" for name in part.model_extra or ())
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+        found = (_unknown_fields(each, f"{where}{name}.") for each in inside if isinstance(each, Part))
+        yield from dict.fromkeys(field for fields in found for field in fields)
+
+
+@functools.lru_cache(maxsize=1024)
+def _say_once(path: str, names: tuple[str, ...]) -> None:
+    """Log it; the cache keeps it from being logged again."""
+    listed = printable(", ".join(names)[:_MAX_NAMED])
+    _log.warning("%s has fields that this version of Splitway does not know, and ignores: %s", path, listed)

@@ -1,0 +1,123 @@
+"""Files of another version: what it says more is ignored and kept, another format is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from splitway.bundle import load_bundle, read_manifest, write_manifest
+from splitway.cli.chain import find_chain
+from splitway.cli.places import Place, read_run_file
+from splitway.errors import BundleError, SetupError
+from splitway.releases import Releases, change_releases, read_releases
+from splitway.runtime.inprocess import InProcessStage, in_turn
+
+OLD_BUNDLES = Path(__file__).parents[1] / "data" / "bundles_e969378"
+"""Written by the commit before manifests had a format: a table's four numbers to three classes."""
+
+
+def _edit(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def _say_more(manifest: dict[str, Any]) -> None:
+    manifest["takes"] = [{"space": "in:tensors", "tensors": []}]
+    manifest["cut"]["flops"] = 7
+    for entry in (*manifest["inputs"], *manifest["engine_files"]):
+        entry["more"] = {"deep": [1, None]}
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(OLD_BUNDLES, tmp_path / "models"))
+
+
+def _answer(models: Path) -> dict[str, Any]:
+    chain = find_chain(models)
+    stages = [InProcessStage(load_bundle(each.folder)) for each in (chain.extractor, *chain.heads.values())]
+    return in_turn(stages, {"x": np.ones((1, 4), np.float32)})
+
+
+def test_bundles_from_before_there_were_formats_are_served(bundles: Path) -> None:
+    assert "format" not in json.loads((bundles / "classifier" / "1" / "stage.json").read_text())
+    answer = _answer(bundles)["probabilities"]
+    assert answer.shape == (1, 3)
+    assert abs(answer.sum() - 1) < 1e-5
+
+
+def test_bundles_that_say_more_are_served_alike(bundles: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = _answer(bundles)
+    for path in bundles.glob("*/1/stage.json"):
+        _edit(path, _say_more)
+    np.testing.assert_array_equal(_answer(bundles)["probabilities"], before["probabilities"])
+    _answer(bundles)
+    about_head = [line.getMessage() for line in caplog.records if "classifier/1/stage.json" in line.getMessage()]
+    assert len(about_head) == 1
+    assert about_head[0].endswith("ignores: takes, inputs.more, engine_files.more, cut.flops")
+
+
+def test_what_a_newer_version_said_is_not_lost_when_the_file_is_written_again(bundles: Path, tmp_path: Path) -> None:
+    folder = bundles / "classifier" / "1"
+    _edit(folder / "stage.json", _say_more)
+    write_manifest(folder, read_manifest(folder).model_copy(update={"version": "1"}))
+    assert json.loads((folder / "stage.json").read_text())["cut"]["flops"] == 7
+    path = tmp_path / "releases.json"
+    path.write_text(json.dumps({"format": 1, "policy": {"soak_s": 60}}))
+    change_releases(path, lambda releases: releases)
+    assert json.loads(path.read_text())["policy"] == {"soak_s": 60}
+
+
+@pytest.mark.parametrize("found", [2, 0, "1.0", True, None], ids=repr)
+def test_another_format_is_refused_before_anything_else_is_looked_at(
+    bundles: Path, tmp_path: Path, found: object
+) -> None:
+    def of_the_future(manifest: dict[str, Any]) -> None:
+        manifest.clear()
+        manifest.update(format=found, stages=[])
+
+    folder = bundles / "classifier" / "1"
+    _edit(folder / "stage.json", of_the_future)
+    said = f"format: it is of format {found!r}, and this version reads format 1: use a newer Splitway"
+    with pytest.raises(BundleError) as bundle:
+        read_manifest(folder)
+    assert str(bundle.value) == f"{folder / 'stage.json'} is not a manifest: {said}"
+    path = tmp_path / "releases.json"
+    path.write_text(json.dumps({"format": found, "history": "elsewhere"}))
+    with pytest.raises(SetupError) as releases:
+        read_releases(path)
+    assert str(releases.value) == f"{path} is not a file of releases: {said}"
+
+
+def test_what_is_written_says_its_format(bundles: Path) -> None:
+    folder = bundles / "classifier" / "1"
+    write_manifest(folder, read_manifest(folder))
+    assert json.loads((folder / "stage.json").read_text())["format"] == 1
+    assert json.loads(Releases().model_dump_json())["format"] == 1
+
+
+def test_a_run_file_that_says_more_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    gateway, stage = {"url": "http://127.0.0.1:1", "pid": 7}, {"url": "http://127.0.0.1:2", "pid": 8, "more": [1]}
+    path.write_text(json.dumps({"started": "now", "by": {"user": 1}, "gateway": gateway, "classifier": [stage]}))
+    assert read_run_file(path) == [
+        Place("gateway", "http://127.0.0.1:1", 7),
+        Place("classifier", "http://127.0.0.1:2", 8),
+    ]
+
+
+def test_an_unknown_field_cannot_move_the_cursor_of_a_terminal(bundles: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = bundles / "classifier" / "1"
+    _edit(folder / "stage.json", lambda manifest: manifest.update({"\x1b[2Jx" * 1000: 1}))
+    read_manifest(folder)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert "\\x1b" in line
+    assert line.isprintable()
+    assert len(line) < 1000

@@ -67,6 +67,8 @@ class TensorEntry(Part):
     name: Annotated[str, Field(min_length=1, max_length=1024)]
     datatype: Annotated[str, AfterValidator(_known)]
     shape: Shape
+    range: tuple[int, int] | None = None
+    """The lowest and the highest number that the model knows, where its layers say so, as of words in a vocabulary."""
 
     @property
     def spec(self) -> TensorSpec:

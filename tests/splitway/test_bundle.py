@@ -196,7 +196,6 @@ def test_a_signature_is_no_link_and_no_pipe(head: Path, tmp_path: Path) -> None:
 EDITS: dict[str, Callable[[dict[str, object]], object]] = {
     "feature_space": lambda m: m.update(feature_space="fs:1"),
     "engine_files": lambda m: m.pop("engine_files"),
-    "surprise": lambda m: m.update(surprise=1),
 }
 
 

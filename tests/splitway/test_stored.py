@@ -43,7 +43,7 @@ def bundles(tmp_path: Path) -> Path:
 def _answer(models: Path) -> dict[str, Any]:
     chain = find_chain(models)
     stages = [InProcessStage(load_bundle(each.folder)) for each in (chain.extractor, *chain.heads.values())]
-    return in_turn(stages, {"x": np.ones((1, 4), np.float32)})
+    return dict(in_turn(stages, {"x": np.ones((1, 4), np.float32)}))
 
 
 def test_bundles_from_before_there_were_formats_are_served(bundles: Path) -> None:

@@ -28,7 +28,7 @@ def run(data: bytes) -> None:
     except BundleError as error:
         check_brief(error)
         return
-    assert Manifest.model_validate_json(manifest.to_json()) == manifest
+    assert Manifest.model_validate_json(manifest.to_json()).to_json() == manifest.to_json()
     describe(manifest)
     with suppress(BundleError):
         load_bundle(folder)

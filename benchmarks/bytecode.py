@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,16 +102,21 @@ def main() -> None:
     against.add_argument("--before", help="an earlier commit to compare with")
     against.add_argument("--closed", action="store_true", help="compare keys, limits and token with nobody being asked")
     parser.add_argument("--requests", type=int, default=200, help="that are counted, of each process")
+    parser.add_argument("--runs", type=int, default=1, help="of both, in turn; prints the median of their ratios")
     parser.add_argument("--functions", type=int, default=20, help="of each process that are listed")
     options = parser.parse_args()
-    now = count(NOW, options.requests, closed=options.closed)
     revision = NOW if options.closed else options.before
-    before = {} if revision is None else count(revision, options.requests)
-    for name, counted in now.items():
-        _tell(name, counted, before.get(name, {}), options.functions)
-    together = sum(map(_total, now.values()))
-    share = f", {together / sum(map(_total, before.values())):.3f} of before" if before else ""
-    print(f"together: {together:,.0f}{share}")
+    shares = []
+    for run in range(options.runs):
+        now = count(NOW, options.requests, closed=options.closed)
+        before = {} if revision is None else count(revision, options.requests)
+        for name, counted in now.items():
+            _tell(name, counted, before.get(name, {}), 0 if run else options.functions)
+        together = sum(map(_total, now.values()))
+        shares += [together / sum(map(_total, before.values()))] if before else []
+        print(f"together: {together:,.0f}" + (f", {shares[-1]:.3f} of before" if shares else ""), flush=True)
+    if len(shares) > 1:
+        print(f"median of {len(shares)} runs: {statistics.median(shares):.3f} of before")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The pipeline as it was at an earlier commit, as one of those who are measured in turn."""
+"""The pipeline as it was at a commit, with that commit's own code and bundles, as one of those measured in turn."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,29 +14,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.contestants import Running, wait_for_answer
+from benchmarks.prepare import PEERS, TRIVIAL
 from benchmarks.turns import ROOT
 from splitway.cli.places import RUN_FILE
 from tests.support import free_port
+
+_MADE = PEERS / "made"
+"""Bundles by commit: `<commit>/trivial` and `<commit>/models`."""
+_MAKE_TRIVIAL = "from benchmarks import prepare; prepare.PEERS.mkdir(exist_ok=True); prepare.trivial()"
 
 
 @contextmanager
 def earlier(
     revision: str, models: Path, picture: Path, environment: Mapping[str, str] | None = None, key: str | None = None
 ) -> Iterator[Running]:
-    """The pipeline of an earlier commit, from a work tree of its own.
+    """The pipeline of a commit, from a work tree of its own.
 
     Args:
         revision: the commit.
-        models: its bundles.
+        models: TRIVIAL or the default bundles; their like is made at that commit and by its code.
         picture: what it is warmed with.
         environment: added to every process's.
         key: what its callers have to show.
     """
-    with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
-        tree = Path(folder) / "tree"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, revision], cwd=ROOT, check=True)
+    with _tree_of(revision) as tree:
+        made = _bundles(tree, models)
         port, started_s = free_port(), time.perf_counter()
-        command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(models), "--port", str(port)]
+        command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(made), "--port", str(port)]
         variables = {**os.environ, **(environment or {})}
         process = subprocess.Popen(command, cwd=tree, env=variables, stdout=subprocess.DEVNULL)
         try:
@@ -46,4 +51,32 @@ def earlier(
         finally:
             process.terminate()
             process.wait(60)
+
+
+@contextmanager
+def _tree_of(revision: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
+        tree = Path(folder) / "tree"
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, revision], cwd=ROOT, check=True)
+        try:
+            yield tree
+        finally:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+
+
+def _bundles(tree: Path, models: Path) -> Path:
+    """The bundles that the code in a work tree makes; made once for a commit."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tree, check=True, capture_output=True, text=True)
+    kept = _MADE / head.stdout.strip() / models.name
+    if kept.is_dir():
+        return kept
+    if models == TRIVIAL:
+        command, made = [sys.executable, "-c", _MAKE_TRIVIAL], tree / TRIVIAL.relative_to(ROOT)
+    else:
+        made = tree / "models"
+        command = [sys.executable, "-m", "splitway.cli.main", "build", "--out", str(made)]
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(command, cwd=tree, env=variables, check=True, capture_output=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(made, kept)
+    return kept

@@ -25,6 +25,11 @@ pytestmark = pytest.mark.docker
 LARGE_BODY_BYTES = 10 * 1024 * 1024
 CALLERS = 60
 GATEWAY_MAX_MIB = 250
+ENCODING: dict[str, dict[str, Any]] = {
+    "WEBP": {"method": 0},
+    "PNG": {"compress_level": 1},
+    "JPEG": {"progressive": True},
+}
 
 
 def _large(format_: str, side: int, **options: Any) -> bytes:
@@ -53,8 +58,7 @@ def two_extractors(compose: Compose) -> Iterator[None]:
 def test_no_picture_has_a_replica_killed(compose: Compose, cat: bytes, picture: str) -> None:
     """Eight at once to two replicas, beside a caller with small ones who is always answered."""
     format_ = picture.partition(" ")[0]
-    options: dict[str, Any] = {"WEBP": {"method": 0}, "PNG": {"compress_level": 1}, "JPEG": {"progressive": True}}[format_]
-    data, before = _large(format_, 5000, **options), _ended(compose)
+    data, before = _large(format_, 5000, **ENCODING[format_]), _ended(compose)
     done, small = threading.Event(), Counter[int]()
 
     def ask_for_small_ones() -> None:

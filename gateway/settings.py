@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 
 from gateway.inventory import EXTRACTOR, NAME
+from gateway.redis_address import check_redis_address
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
 from splitway.security.settings import SecuritySettings
@@ -124,6 +125,13 @@ class GatewaySettings(SecuritySettings):
         if unknown := sorted(set(hedge) - set(stages)):
             raise ValueError(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(stages)}")
         return hedge
+
+    @field_validator("cache", "rate_store")
+    @classmethod
+    def _redis_has_an_address(cls, place: str) -> str:
+        if "://" in place:
+            check_redis_address(place)
+        return place
 
     @property
     def limits(self) -> Limits:

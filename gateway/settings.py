@@ -66,6 +66,9 @@ class GatewaySettings(SecuritySettings):
     """Longest time limit a request may ask for, in milliseconds."""
     probe_interval_ms: Annotated[float, Field(ge=50)] = 1_000.0
     """How often each replica is asked whether it is ready, in milliseconds."""
+    probe_failures: Annotated[int, Field(ge=1)] = 3
+    """Probes and calls in a row that must fail to reach a ready replica before it is left alone. Where no other can be
+    asked, it is tried all the same."""
     attempt_timeout_ms: Annotated[float, Field(gt=0)] = 2_000.0
     """The most that one call to one replica may take, in milliseconds; another replica may have a try after it."""
     max_in_flight: Annotated[int, Field(ge=4)] = 512

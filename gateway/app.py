@@ -35,6 +35,7 @@ from gateway.resilience.breaker import BreakerState, BreakerTransition
 from gateway.resilience.budget import BudgetPolicy, RetryBudget
 from gateway.resilience.hedge import HedgeDelay
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from gateway.resilience.replica import BalancePolicy
 from gateway.resilience.replicas import ReplicaSet
 from gateway.rollout.background import Comparer
 from gateway.rollout.file import ReleaseFile
@@ -69,6 +70,7 @@ def _stage_client(
         stage.urls,
         time.monotonic,
         random.random,
+        policy=BalancePolicy(unreachable_after=settings.probe_failures),
         on_transition=on_transition,
         on_new=partial(telemetry.metrics.expect, stage.name),
         on_gone=partial(telemetry.metrics.forget, stage.name),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from gateway.events import AttemptEnded, Subscriber
 from gateway.inventory import ServedModel
 from gateway.resilience.breaker import Permit
-from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
+from gateway.resilience.replica import Replica
+from gateway.resilience.replicas import ReplicaSet
 from gateway.timeline import ATTEMPT
 from gateway.transport import Transport
 from gateway.verdict import Blame, Verdict, judge_error, judge_reply
@@ -124,6 +125,8 @@ class AttemptMaker:
             self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, *told))
 
     def _settle_success(self, replica: Replica, permit: Permit, seconds: float, *, on_trial: bool) -> None:
+        if replica.misses:
+            replica.got_through()
         if on_trial:
             permit.released()
             return
@@ -143,7 +146,7 @@ class AttemptMaker:
         if isinstance(verdict.error, DeadlineExceeded) and not on_trial:
             replica.takes_at_least(seconds)
         if isinstance(verdict.error, Unreachable):
-            replica.is_not(ReplicaState.UNREACHABLE, verdict.error.in_full)
+            replica.missed(verdict.error.in_full)
 
     async def _call(self, replica: Replica, call: Call, attempt: Attempt, span: Span) -> Success | Verdict:
         timeout_s = min(call.deadline.remaining_s, self._timeout_s)

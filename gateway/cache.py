@@ -12,14 +12,26 @@ import hashlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from typing import Protocol
 
-from splitway.errors import DeadlineExceeded, InvalidInput, RequestError
+from splitway.errors import (
+    BadStageAnswer,
+    DeadlineExceeded,
+    InvalidInput,
+    SplitwayError,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, build_response, parse_response
 
 _BINARY = InferRequest((), parameters={"binary_data_output": True})
+_OF_THE_PICTURE = (InvalidInput, TooLarge, UnsupportedMediaType)
+"""Errors that an equal picture gets too."""
+Extract = Callable[[], Awaitable[InferResponse]]
+CheckKept = Callable[[InferResponse], None]
 _log = logging.getLogger(__name__)
 _OVERHEAD_BYTES = 200
 """Of one entry in memory, beside its key and value."""
@@ -128,10 +140,14 @@ class FeatureCache:
         picture: bytes | memoryview,
         feature_space: str,
         version: str,
-        extract: Callable[[], Awaitable[InferResponse]],
+        extract: Extract,
         deadline: Deadline,
+        check: CheckKept = lambda _: None,
     ) -> tuple[InferResponse, CacheResult]:
         """Return a picture's features in this feature space, as this version of the extractor gives them.
+
+        A request that meets an equal one under way waits for its end. If that fails, all who waited ask at once, each
+        for itself; if its caller only leaves, or allowed it less time, one of them takes over, and that once.
 
         Args:
             picture: as it was encoded.
@@ -139,50 +155,72 @@ class FeatureCache:
             version: theirs; another one of the same space may round otherwise, and a canary must be run.
             extract: asks an extractor; called at most once.
             deadline: how long the caller waits for another request's extraction.
+            check: raises SplitwayError for kept features that this version cannot have given.
 
         Raises:
             DeadlineExceeded: another request's extraction took too long.
             SplitwayError: of `extract`; of another's, if the picture itself is at fault.
         """
-        key = f"splitway:{feature_space}:{version}:{hashlib.sha256(picture).hexdigest()}"
-        while (leader := self._under_way.get(key)) is not None:
-            response = await _another(leader, deadline)
-            if response is not None:
-                return response, self._count(CacheResult.COLLAPSED)
-        return await self._lead(key, feature_space, extract)
+        wanted = _Wanted(_key(picture, feature_space, version), feature_space, version, extract)
+        takes_over = True
+        while (flight := self._under_way.get(wanted.key)) is not None:
+            end = await _another(flight, deadline)
+            if isinstance(end, InferResponse):
+                return end, self._count(CacheResult.COLLAPSED)
+            if end is _Fruitless.FAILED or not takes_over:
+                response = await extract()
+                return response, self._count(await self._keep(wanted, response))
+            takes_over = False
+        return await self._lead(wanted, deadline, check)
 
-    async def _lead(
-        self, key: str, feature_space: str, extract: Callable[[], Awaitable[InferResponse]]
+    async def features_anew(
+        self, picture: bytes | memoryview, feature_space: str, version: str, extract: Extract
     ) -> tuple[InferResponse, CacheResult]:
-        """Look into the store, then extract; whoever comes meanwhile waits for the same."""
+        """The same, extracted now: what was kept did not serve, and is replaced."""
+        wanted = _Wanted(_key(picture, feature_space, version), feature_space, version, extract)
+        response = await extract()
+        await self._keep(wanted, response)
+        return response, self.bypassed()
+
+    async def _lead(self, wanted: _Wanted, deadline: Deadline, check: CheckKept) -> tuple[InferResponse, CacheResult]:
+        """Look into the store, then extract; equal requests that arrive meanwhile wait for the same."""
         flight: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-        self._under_way[key] = flight
+        self._under_way[wanted.key] = flight
         try:
-            kept = await self._kept(key)
-            response = await extract() if kept is None else kept
-            flight.set_result(response)
-        except RequestError as error:
-            flight.set_exception(error)
-            flight.exception()  # looked at, whether anybody else waits or not
+            kept = await self._kept(wanted.key, check)
+            response = await wanted.extract() if kept is None else kept
+            if wanted.is_given_by(response):
+                flight.set_result(response)
+            else:
+                flight.set_exception(BadStageAnswer("the extractors have moved on"))
+        except SplitwayError as error:
+            if not (isinstance(error, DeadlineExceeded) and deadline.expired):  # else it is this caller's time alone
+                flight.set_exception(error)
             raise
         finally:
-            del self._under_way[key]
-            flight.cancel()  # nothing, if it has ended; else whoever waits takes over
+            del self._under_way[wanted.key]
+            if not flight.cancel() and not flight.cancelled():
+                flight.exception()  # looked at, whether another request waits or not
         if kept is not None:
             return response, self._count(CacheResult.HIT)
-        foreign = any(t.parameters.get(FEATURE_SPACE) != feature_space for t in response.outputs)
-        stored = not foreign and await self._store.put(key, _packed(response))  # foreign: replicas have moved on
-        return response, self._count(CacheResult.STORED if stored else CacheResult.MISS)
+        return response, self._count(await self._keep(wanted, response))
 
-    async def _kept(self, key: str) -> InferResponse | None:
-        """What the store has; what cannot be read counts as nothing, and is replaced."""
+    async def _keep(self, wanted: _Wanted, response: InferResponse) -> CacheResult:
+        """Store what is what the key says; extractors may have moved on since it was made."""
+        stored = wanted.is_given_by(response) and await self._store.put(wanted.key, _packed(response))
+        return CacheResult.STORED if stored else CacheResult.MISS
+
+    async def _kept(self, key: str, check: CheckKept) -> InferResponse | None:
+        """What the store has; what cannot be read, or cannot be right, counts as nothing, and is replaced."""
         kept = await self._store.get(key)
         if kept is None:
             return None
         try:
-            return _unpacked(kept)
-        except (InvalidInput, UnicodeDecodeError) as error:
-            _log.warning("what the feature cache kept under %s cannot be read: %s", key, error)
+            response = _unpacked(kept)
+            check(response)
+            return response
+        except (SplitwayError, UnicodeDecodeError) as error:
+            _log.warning("what the feature cache kept under %s is of no use: %s", key, error)
             return None
 
     def bypassed(self) -> CacheResult:
@@ -194,12 +232,43 @@ class FeatureCache:
         return result
 
 
-async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) -> InferResponse | None:
-    """Wait for another request's extraction; None if it came to nothing."""
+@dataclass(frozen=True)
+class _Wanted:
+    """Features that a request wants: the key, what it stands for, and who gives them."""
+
+    key: str
+    feature_space: str
+    version: str
+    extract: Extract
+
+    def is_given_by(self, response: InferResponse) -> bool:
+        """Whether an answer is of the version and the feature space that the key names."""
+        spaces = {tensor.parameters.get(FEATURE_SPACE) for tensor in response.outputs}
+        return response.model_version == self.version and spaces == {self.feature_space}
+
+
+class _Fruitless(Enum):
+    """How another request's extraction came to nothing."""
+
+    FAILED = auto()
+    LEFT = auto()
+
+
+def _key(picture: bytes | memoryview, feature_space: str, version: str) -> str:
+    return f"splitway:{feature_space}:{version}:{hashlib.sha256(picture).hexdigest()}"
+
+
+async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) -> InferResponse | _Fruitless:
+    """Wait for another request's extraction. Raises its error where the picture itself is at fault."""
     done, _ = await asyncio.wait({flight}, timeout=max(0.0, deadline.remaining_s))
     if not done:
         raise DeadlineExceeded("the time was up before an equal picture's features were there")
-    return None if flight.cancelled() else flight.result()
+    if flight.cancelled():
+        return _Fruitless.LEFT
+    error = flight.exception()
+    if isinstance(error, _OF_THE_PICTURE):
+        raise error
+    return flight.result() if error is None else _Fruitless.FAILED
 
 
 def _packed(response: InferResponse) -> bytes:

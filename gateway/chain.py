@@ -10,18 +10,28 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
+from gateway.answer_check import check_answer, check_kept
 from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.routes import RELEASE_HEADER, NoChain, Pins, Router, Target, Want
 from gateway.stage_client import Errand, HopAnswer, StageClient
 from gateway.timings import HopTimings
-from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
+from splitway.errors import (
+    BadStageAnswer,
+    EngineFailed,
+    FeatureSpaceMismatch,
+    InvalidInput,
+    NotFound,
+    SplitwayError,
+)
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
+from splitway.wire.v2_json import InferRequest, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import ATTEMPT_HEADER, CallContext
 
 _BINARY = {"binary_data_output": True}
+_UNFIT = (NoChain, FeatureSpaceMismatch, InvalidInput, BadStageAnswer, EngineFailed)
+"""How a later stage may end on features that it should not have been given."""
 _Where = Callable[[], Target]
 _Turn = Coroutine[Any, Any, HopAnswer]
 
@@ -145,13 +155,19 @@ class Chain:
             if error.stage == EXTRACTOR or not self._may_end_otherwise(job, changes):
                 raise
             return _told(job, await self._run(job, may_be_kept=False))
-        lost = any(isinstance(error, NoChain | FeatureSpaceMismatch) for error in answer.failures.values())
-        was_kept = answer.features.cache is CacheResult.HIT
-        if lost and (was_kept or self._may_end_otherwise(job, changes)):
+        if self._is_worth_another(job, answer, changes):
             with contextlib.suppress(SplitwayError):
                 again = await self._run(job, may_be_kept=False)
                 answer = again if len(again.heads) > len(answer.heads) else answer
         return _told(job, answer)
+
+    def _is_worth_another(self, job: Job, answer: ChainAnswer, changes: int) -> bool:
+        """Whether heads have failed that may answer to features that are extracted now."""
+        failures = answer.failures.values()
+        if answer.features.cache is CacheResult.HIT and any(isinstance(error, _UNFIT) for error in failures):
+            return True
+        lost = any(isinstance(error, NoChain | FeatureSpaceMismatch) for error in failures)
+        return lost and self._may_end_otherwise(job, changes)
 
     def _may_end_otherwise(self, job: Job, changes: int) -> bool:
         """Whether something has changed since then, and there is a way to a head now."""
@@ -161,7 +177,13 @@ class Chain:
         if not self._router.first(job.want):
             raise self._why_not(job, job.heads[0])
         extracted, cache = await self._extract(job, may_be_kept=may_be_kept)
-        features = await self._through_bodies(job, extracted, cache)
+        try:
+            features = await self._through_bodies(job, extracted, cache)
+        except _UNFIT:
+            if cache is not CacheResult.HIT:
+                raise
+            extracted, cache = await self._extract(job, may_be_kept=False)
+            features = await self._through_bodies(job, extracted, cache)
         ends = await self._at_once([self._head(job, name, features) for name in job.heads])
         heads = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, HopAnswer)}
         failures = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, SplitwayError)}
@@ -178,7 +200,7 @@ class Chain:
         if self._cache is None or job.in_background:
             return await ask(), None
         models = {(model.gives, model.version): model for model in self._router.first(job.want).values()}
-        if not may_be_kept or not _is_one_picture(job) or len(models) != 1:
+        if not _is_one_picture(job) or len(models) != 1:
             return await ask(), self._cache.bypassed()
         hop: HopAnswer | None = None
 
@@ -189,10 +211,11 @@ class Chain:
 
         started_s = time.perf_counter()
         (((space, version), model),) = models.items()
-        picture, deadline = job.inputs[0].elements[0], job.context.deadline
-        response, result = await self._cache.features(picture, str(space), version, extract, deadline)
-        if hop is None and {tensor.parameters.get(FEATURE_SPACE) for tensor in response.outputs} != {space}:
-            return await ask(), self._cache.bypassed()  # whoever was waited for met an extractor that had moved on
+        picture, deadline, check = job.inputs[0].elements[0], job.context.deadline, partial(check_kept, model)
+        if may_be_kept:
+            response, result = await self._cache.features(picture, str(space), version, extract, deadline, check)
+        else:
+            response, result = await self._cache.features_anew(picture, str(space), version, extract)
         kept = HopAnswer(model, response, HopTimings.of_cache(time.perf_counter() - started_s), 0)
         return hop or kept, result
 
@@ -229,7 +252,7 @@ class Chain:
 
     def _errand(self, job: Job, model: str, target: _Where, check: CheckAnswer = lambda *_: None) -> Errand:
         def makes_sense(called: ServedModel, response: InferResponse) -> None:
-            _check_answer(called, job.rows, response)
+            check_answer(called, job.rows, response)
             check(called, response)
 
         return Errand(model, target, makes_sense, job.on_trial)
@@ -269,23 +292,3 @@ def _is_one_picture(job: Job) -> bool:
 def _space(answer: HopAnswer) -> str:
     """The space of features that have been checked."""
     return str(answer.model.gives)
-
-
-def _check_answer(model: ServedModel, rows: int, response: InferResponse) -> None:
-    """Raise BadStageAnswer unless it is the called version's, of as many rows as were sent, and of the right space."""
-    name, tensors = model.name, response.outputs
-    if response.model_version != model.version:
-        said = f"as {response.model_version!r:.80}"
-        what = f"{name} was called at version {model.version} and answered as another"
-        raise BadStageAnswer(what, stage=name, private=said)
-    if not tensors or any(tensor.rows != rows for tensor in tensors):
-        got = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors) or "nothing"
-        raise BadStageAnswer(f"{name} was given {rows} rows and gave another number", stage=name, private=got)
-    if model.gives is None:
-        spaces, expected = {response.parameters.get(FEATURE_SPACE, model.takes)}, model.takes
-    else:
-        spaces, expected = {tensor.parameters.get(FEATURE_SPACE) for tensor in tensors}, model.gives
-    if spaces != {expected}:
-        said = ", ".join("no feature space" if space is None else repr(space)[:80] for space in spaces)
-        what = f"{name} {model.version} is of {expected} and answered with another feature space, or none"
-        raise BadStageAnswer(what, stage=name, private=said)

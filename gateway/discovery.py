@@ -1,33 +1,152 @@
-"""From a stage's addresses to its replicas: a name stands for every machine that it resolves to."""
+"""From a stage's addresses to its replicas: a name stands for every machine that it resolves to.
+
+What is known of a name outlasts look-ups that fail, for as long as they do: a resolver in trouble takes no replica
+away. Look-ups run in threads of their own, so that one that hangs holds up nothing else.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import logging
 import socket
-from collections.abc import Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+LookUp = Callable[[str, int], list[str]]
+"""Returns the addresses of a host, whose port is given too. May take long, and may raise anything."""
+LOOK_UP_LIMIT_S = 2.0
+"""After so long a look-up counts as failed. Its answer is still taken, if it comes."""
+_MISSING_ANSWERS = 3
+"""An address is dropped after so many answers in a row that lack it: resolvers may give a part of them at a time."""
+_GIVEN_UP_AFTER_S = 30.0
+"""After so long another look-up is started beside one that hangs,"""
+_MOST_THREADS = 4
+"""but no more than so many for one name."""
+_log = logging.getLogger(__name__)
 
-async def resolve(urls: Sequence[str]) -> list[str]:
-    """Return one URL per address. A name that cannot be resolved stands for itself, so that probes say so."""
-    found: list[str] = []
-    for url in urls:
-        found += await _resolve_one(url)
-    return list(dict.fromkeys(found))
+
+def look_up(host: str, port: int) -> list[str]:
+    """Return the IPv4 addresses of a host, or, where it has none, the IPv6 ones.
+
+    Of a machine that has both, one is enough: it would count as two replicas. Raises OSError, and UnicodeError for a
+    host that can be none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    old = [str(info[4][0]) for info in found if info[0] is socket.AF_INET]
+    return old or [_with_zone(str(info[4][0]), *info[4][3:]) for info in found if info[0] is socket.AF_INET6]
 
 
-async def _resolve_one(url: str) -> list[str]:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if host == "localhost" or _is_address(host):
-        return [url]
-    try:
+def _with_zone(address: str, zone: int | str = 0) -> str:
+    """An address that is valid on one link alone says which."""
+    return f"{address}%{zone}" if zone and "%" not in address else address
+
+
+class Name:
+    """One of a stage's addresses, and the URLs that it stands for.
+
+    Args:
+        url: as it was set; an address, or `localhost`, stands for itself.
+        look_up: asks the resolver; called in a thread.
+    """
+
+    def __init__(self, url: str, look_up: LookUp = look_up) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        self._scheme = parts.scheme
+        self._look_up = look_up
+        self._known: list[str] = []
+        self._lacking: Counter[str] = Counter()
+        self._under_way: asyncio.Future[list[str] | Exception] | None = None
+        self._began_s = 0.0
+        self._threads = 0
+        self.trouble = ""
+        """Why the last look-up failed; empty if it did not."""
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it stands for itself."""
+        return self.host == "localhost" or _is_address(self.host)
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether it could not be looked up since the start, so that it stands for itself for want of a better."""
+        return not self.is_address and not self._known
+
+    @property
+    def urls(self) -> list[str]:
+        """One URL for each address that is known."""
+        if self.is_address or not self._known:
+            return [self.url]
+        hosts = (f"[{address}]" if ":" in address else address for address in self._known)
+        return [f"{self._scheme}://{host}:{self._port}" for host in hosts]
+
+    async def look(self) -> None:
+        """Look the name up, for at most 2 seconds; what is known stays where that fails."""
+        try:
+            flight = self._flight()
+        except RuntimeError as error:  # no thread can be started
+            self._failed(error)
+            return
+        done, _ = await asyncio.wait({flight}, timeout=LOOK_UP_LIMIT_S)
+        if not done:
+            self._failed(TimeoutError(f"no answer within {LOOK_UP_LIMIT_S:.0f} s"))
+            return
+        self._under_way = None
+        end = flight.result()
+        if isinstance(end, Exception) or not end:
+            self._failed(end if isinstance(end, Exception) else OSError("it has no address"))
+        else:
+            self._learn(end)
+
+    def _flight(self) -> asyncio.Future[list[str] | Exception]:
+        """The look-up that is under way, or a new one. Raises RuntimeError if no thread can be started."""
         loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
-    except OSError:
-        return [url]
-    return sorted({f"{parts.scheme}://{info[4][0]}:{port}" for info in infos})
+        if self._under_way is not None:
+            hangs = loop.time() - self._began_s >= _GIVEN_UP_AFTER_S and not self._under_way.done()
+            if not hangs or self._threads >= _MOST_THREADS:
+                return self._under_way
+        flight: asyncio.Future[list[str] | Exception] = loop.create_future()
+
+        def end(result: list[str] | Exception) -> None:
+            self._threads -= 1
+            if not flight.done():
+                flight.set_result(result)
+
+        def run() -> None:
+            try:
+                result: list[str] | Exception = self._look_up(self.host, self._port)
+            except Exception as error:
+                result = error
+            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+                loop.call_soon_threadsafe(end, result)
+
+        threading.Thread(target=run, name=f"look up {self.host}", daemon=True).start()
+        self._threads += 1
+        self._under_way, self._began_s = flight, loop.time()
+        return flight
+
+    def _failed(self, error: Exception) -> None:
+        if not self.trouble:
+            what = f"{len(self._known)} known addresses of it stay" if self._known else "none of its addresses is known"
+            _log.warning("%s cannot be looked up (%s); %s", self.host, error, what)
+        self.trouble = str(error) or type(error).__name__
+
+    def _learn(self, found: Iterable[str]) -> None:
+        """Take in an answer: new addresses at once, and those that it lacks out after the third like it."""
+        if self.trouble:
+            _log.warning("%s can be looked up again", self.host)
+        self.trouble = ""
+        answer = set(found)
+        for address in self._known:
+            self._lacking[address] = 0 if address in answer else self._lacking[address] + 1
+        kept = {address for address in self._known if self._lacking[address] < _MISSING_ANSWERS}
+        self._known = sorted(kept | answer)
+        self._lacking = Counter({address: self._lacking[address] for address in self._known})
 
 
 def _is_address(host: str) -> bool:

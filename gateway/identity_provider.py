@@ -161,9 +161,13 @@ class TokenVerifier:
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:
     value = claims[name]
-    if type(value) not in (int, float) or not math.isfinite(value):
+    try:
+        seconds = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:  # a whole number of hundreds of digits
+        seconds = math.inf
+    if not math.isfinite(seconds):
         raise Unauthorized(f"the token's {name} is no time")
-    return float(value)
+    return seconds
 
 
 def _id(claims: Mapping[str, Any]) -> str:

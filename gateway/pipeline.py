@@ -223,7 +223,7 @@ class Pipeline:
         return [
             {
                 "name": name,
-                "ready": bool(self.router.coverage(Want(frozenset({name}), pins))),
+                "ready": bool(self.router.covered(Want(frozenset({name}), pins))),
                 "version": None if model is None else model.version,
                 "outputs": [] if model is None else [spec.metadata() for spec in model.outputs],
             }

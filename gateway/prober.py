@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 
-from gateway.discovery import resolve
+from gateway.discovery import LookUp, Name, look_up
 from gateway.http1 import Reply
 from gateway.inventory import read_inventory
-from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
+from gateway.lateness import LoopLateness
+from gateway.resilience.replica import Replica, ReplicaState
+from gateway.resilience.replicas import ReplicaSet
 from gateway.transport import Transport
-from splitway.errors import SplitwayError
+from splitway.errors import DeadlineExceeded, SplitwayError
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
+_START_S = 2.0
+"""The longest that the start waits for what is to be found out first."""
+_SOONER = 0.25
+"""Of the interval, after which a replica is asked again that did not answer but was ready before."""
+_OWN_SHARE = 0.25
+"""Of a question's time: was the gateway's own loop late for longer, then the silence is not the replica's."""
 _HEADERS = {"accept-encoding": "identity"}
 
 
@@ -36,11 +45,14 @@ class ProbedStage:
 class Prober:
     """Keeps the replicas, and what is known of them, true.
 
+    Each name is looked up and each replica asked by itself: none waits for another.
+
     Args:
         stages: whom to ask.
         transport: carries the questions.
         interval_s: seconds between two rounds.
         each_round: called in each round, before the replicas are asked.
+        look_up: asks the resolver.
     """
 
     def __init__(
@@ -49,48 +61,96 @@ class Prober:
         transport: Transport,
         interval_s: float,
         each_round: Callable[[], Awaitable[None]],
+        look_up: LookUp = look_up,
     ) -> None:
         self._stages = stages
+        self._names = {stage.name: [Name(url, look_up) for url in stage.urls] for stage in stages}
         self._transport = transport
         self._interval_s = interval_s
         self._each_round = each_round
+        self._lateness = LoopLateness()
+        self._under_way: dict[tuple[str, ...], asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Ask once, then go on asking in the background."""
-        await self.look_around()
+        """Ask once, then go on asking in the background. What takes longer than a few seconds is not waited for."""
+        self._lateness.start()
+        await self._begin_round()
+        await asyncio.wait(self._under_way.values(), timeout=_START_S)
         self._task = asyncio.create_task(self._run(), name="prober")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._lateness.stop()
+        tasks = [*self._under_way.values(), *(() if self._task is None else (self._task,))]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self.look_around()
+            await self._begin_round()
 
-    async def look_around(self) -> None:
-        """Resolve every address again and ask every replica."""
+    async def _begin_round(self) -> None:
+        """Begin to look up every name and to ask every replica, but for those where that is still under way."""
         try:
             await self._each_round()
         except Exception:  # what else is done in a round must not end the probing
             _log.exception("a round of the prober")
-        await asyncio.gather(*(self._look_at(stage) for stage in self._stages))
+        for stage in self._stages:
+            for name in self._names[stage.name]:
+                if not name.is_address:
+                    self._begin((stage.name, name.url, "look-up"), partial(self._look_up, stage, name))
+            self._begin_probes(stage)
 
-    async def _look_at(self, stage: ProbedStage) -> None:
-        stage.replicas.update(await resolve(stage.urls))
-        await asyncio.gather(*(self._probe(stage, replica) for replica in stage.replicas.replicas))
+    def _begin_probes(self, stage: ProbedStage) -> list[asyncio.Task[None]]:
+        """Begin to ask each replica whose address is known: what is connected to a name would be looked up once more,
+        in threads that are meant for other work."""
+        names = {name.url for name in self._names[stage.name] if name.is_unresolved}
+        asked = [replica for replica in stage.replicas.replicas if replica.url not in names]
+        return [self._begin((stage.name, each.url), partial(self._probe, stage, each)) for each in asked]
+
+    def _begin(self, key: tuple[str, ...], work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Do some work in the background; the task that does it already, if there is one."""
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(work(), name=" ".join(("probe", *key)))
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return task
+
+    async def _look_up(self, stage: ProbedStage, name: Name) -> None:
+        await name.look()
+        known = {replica.url for replica in stage.replicas.replicas}
+        urls = dict.fromkeys(url for each in self._names[stage.name] for url in each.urls)
+        if urls.keys() != known:
+            stage.replicas.update(list(urls))
+            await asyncio.gather(*self._begin_probes(stage))
+        if name.is_unresolved:
+            for replica in stage.replicas.replicas:
+                if replica.url == name.url:
+                    replica.is_not(ReplicaState.UNREACHABLE, f"{name.host} cannot be looked up: {name.trouble}")
 
     async def _probe(self, stage: ProbedStage, replica: Replica) -> None:
+        """Ask a replica; one that does not answer is asked again soon, until it is clear whether it can be reached."""
+        while True:
+            try:
+                await self._ask(stage, replica)
+            except Exception:  # one replica's oddity must not end the probing of all
+                _log.exception("probing %s", replica.url)
+                replica.missed("could not be probed; the gateway's log says more")
+            if not replica.is_in_doubt or replica not in stage.replicas.replicas:
+                return
+            await asyncio.sleep(self._interval_s * _SOONER)
+
+    async def _ask(self, stage: ProbedStage, replica: Replica) -> None:
+        late_s = self._lateness.total_s
         try:
             _learn(stage, replica, await self._get(stage.name, f"{replica.url}/v1/stage"))
+        except DeadlineExceeded as error:
+            late_s = self._lateness.total_s - late_s
+            replica.missed(error.in_full, excused=late_s >= _OWN_SHARE * _TIMEOUT_S)
         except SplitwayError as error:
-            replica.is_not(ReplicaState.UNREACHABLE, error.in_full)
-        except Exception:  # one replica's oddity must not end the probing of all
-            _log.exception("probing %s", replica.url)
-            replica.is_not(ReplicaState.UNREACHABLE, "could not be probed; the gateway's log says more")
+            replica.missed(error.in_full)
 
     async def _get(self, stage: str, url: str) -> Reply:
         return await self._transport.call(stage, "GET", url, timeout_s=_TIMEOUT_S, headers=_HEADERS)

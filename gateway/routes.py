@@ -1,6 +1,8 @@
 """Which version of which model a request may be sent to, and where: features never meet a stage of another space.
 
-All of it follows from what the replicas say that they serve, and is worked out anew only when that changes.
+All of it follows from what the replicas say that they serve, and is worked out anew only when that changes. Where no
+way leads over replicas that are ready, those count too that merely cannot be reached as far as is known, with what they
+served last.
 """
 
 from __future__ import annotations
@@ -88,7 +90,11 @@ class Router:
         if found is not None:
             return found
         known = self._known(want)
-        return self._remembered((position, space, known), lambda: self._towards(position, space, known))
+
+        def find() -> Target:
+            return self._towards(position, space, known) or self._towards(position, space, known, tried=True)
+
+        return self._remembered((position, space, known), find)
 
     def head(self, name: str, space: str, pins: Pins | None) -> Target:
         """Where a head is called with features of this space."""
@@ -98,15 +104,24 @@ class Router:
             return found
 
         def find() -> Target:
-            fitting = (m for m in self._offered(self._heads, pins) if m[1].name == name and m[1].takes == space)
-            return _best_of_each(fitting)
+            ways = (self._offered(self._heads, pins, tried=tried) for tried in (False, True))
+            fitting = ([m for m in way if m[1].name == name and m[1].takes == space] for way in ways)
+            return _best_of_each(next(filter(None, fitting), ()))
 
         return self._remembered(key, find) if name in self.heads(pins) else {}
 
     def coverage(self, want: Want) -> frozenset[str]:
-        """The wanted heads that one extraction can serve."""
-        models = self.first(want).values()
-        return max((self._reached(1, m.gives, want.pins) & want.heads for m in models), key=len, default=frozenset())
+        """The wanted heads that one extraction can serve, over replicas that are tried if there is no other way."""
+        return self.covered(want) or self._covered(want, tried=True)
+
+    def covered(self, want: Want) -> frozenset[str]:
+        """The same, over replicas that are ready."""
+        return self._covered(want, tried=False)
+
+    def _covered(self, want: Want, *, tried: bool) -> frozenset[str]:
+        spaces = {model.gives for model in self._towards(0, None, self._known(want), tried=tried).values()}
+        reached = (self._reached(1, space, want.pins, tried=tried) & want.heads for space in spaces)
+        return max(reached, key=len, default=frozenset())
 
     def heads(self, pins: Pins | None) -> list[str]:
         """The heads that there are, whether they can be reached now or not."""
@@ -148,7 +163,9 @@ class Router:
         """A version of a head that may be called now; one that can be reached, if one can."""
 
         def find() -> ServedModel | None:
-            models = [model for _, model in self._offered(self._heads, pins) if model.name == name]
+            ways = (self._offered(self._heads, pins, tried=tried) for tried in (False, True))
+            of_name = ([model for _, model in way if model.name == name] for way in ways)
+            models = next(filter(None, of_name), ())
             given = self._given_on_the_way(pins)
             return max(models, key=lambda model: (model.takes in given, *model.preference), default=None)
 
@@ -159,8 +176,11 @@ class Router:
         return max(self.first(want).values(), key=lambda model: model.preference, default=None)
 
     def why_not_ready(self, pins: Pins | None) -> dict[str, str]:
-        """Return, for each link that keeps every head from being reached, the reason; nothing if one can be."""
-        if self.coverage(Want(frozenset(self.heads(pins)), pins)):
+        """Return, for each link that keeps every head from being reached, the reason; nothing if one can be.
+
+        Replicas that are tried for want of a ready one do not make a link ready: the reason says that they are.
+        """
+        if self.covered(Want(frozenset(self.heads(pins)), pins)):
             return {}
         found = {name: replicas.why_not_ready() for name, replicas in self._links}
         reasons = {name: f"no replica of {name} is ready: {why}" for name, why in found.items() if why}
@@ -198,29 +218,35 @@ class Router:
         """What a link gives, or of heads, what they take."""
         return sorted({str(m.takes if m.role == "head" else m.gives) for _, m in self._offered(replicas, pins)})
 
-    def _towards(self, position: int, space: str | None, want: Want) -> Target:
+    def _towards(self, position: int, space: str | None, want: Want, *, tried: bool = False) -> Target:
         """On each replica of a link the version that leads to most of the wanted heads; only where that is the most."""
         name, replicas = self._links[position]
-        fitting = [m for m in self._offered(replicas, want.pins) if m[1].name == name and m[1].takes == space]
-        covers = {m.gives: len(self._reached(position + 1, m.gives, want.pins) & want.heads) for _, m in fitting}
+        offered = self._offered(replicas, want.pins, tried=tried)
+        fitting = [m for m in offered if m[1].name == name and m[1].takes == space]
+        reached = {m.gives: self._reached(position + 1, m.gives, want.pins, tried=tried) for _, m in fitting}
+        covers = {space: len(heads & want.heads) for space, heads in reached.items()}
         most = max(covers.values(), default=0)
         return _best_of_each((url, model) for url, model in fitting if most and covers[model.gives] == most)
 
-    def _reached(self, position: int, space: str | None, pins: Pins | None) -> frozenset[str]:
+    def _reached(self, position: int, space: str | None, pins: Pins | None, *, tried: bool = False) -> frozenset[str]:
         """The heads to which features of this space lead from here on."""
 
         def find() -> frozenset[str]:
             name, replicas = self._links[position]
-            fitting = [model for _, model in self._offered(replicas, pins) if model.takes == space]
+            fitting = [model for _, model in self._offered(replicas, pins, tried=tried) if model.takes == space]
             if position == len(self._links) - 1:
                 return frozenset(model.name for model in fitting)
-            further = (self._reached(position + 1, model.gives, pins) for model in fitting if model.name == name)
+            onwards = {model.gives for model in fitting if model.name == name}
+            further = (self._reached(position + 1, gives, pins, tried=tried) for gives in onwards)
             return frozenset().union(*further)
 
-        return self._remembered(("reached", position, space, pins), find)
+        return self._remembered(("reached", position, space, pins, tried), find)
 
-    def _offered(self, replicas: ReplicaSet, pins: Pins | None) -> Iterator[tuple[str, ServedModel]]:
-        for replica in replicas.ready:
+    def _offered(
+        self, replicas: ReplicaSet, pins: Pins | None, *, tried: bool = False
+    ) -> Iterator[tuple[str, ServedModel]]:
+        """What can be called, by address: of replicas that are ready, and of those that are tried too, if so told."""
+        for replica in (*replicas.ready, *(replicas.lost if tried else ())):
             for model in replica.models.values():
                 if pins is None or pins.allow(model):
                     yield replica.url, model

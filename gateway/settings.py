@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 
 from gateway.inventory import EXTRACTOR, NAME
+from gateway.redis_address import check_redis_address
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
 from splitway.security.settings import SecuritySettings
@@ -65,6 +66,9 @@ class GatewaySettings(SecuritySettings):
     """Longest time limit a request may ask for, in milliseconds."""
     probe_interval_ms: Annotated[float, Field(ge=50)] = 1_000.0
     """How often each replica is asked whether it is ready, in milliseconds."""
+    probe_failures: Annotated[int, Field(ge=1)] = 3
+    """Probes and calls in a row that must fail to reach a ready replica before it is left alone. Where no other can be
+    asked, it is tried all the same."""
     attempt_timeout_ms: Annotated[float, Field(gt=0)] = 2_000.0
     """The most that one call to one replica may take, in milliseconds; another replica may have a try after it."""
     max_in_flight: Annotated[int, Field(ge=4)] = 512
@@ -124,6 +128,13 @@ class GatewaySettings(SecuritySettings):
         if unknown := sorted(set(hedge) - set(stages)):
             raise ValueError(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(stages)}")
         return hedge
+
+    @field_validator("cache", "rate_store")
+    @classmethod
+    def _redis_has_an_address(cls, place: str) -> str:
+        if "://" in place:
+            check_redis_address(place)
+        return place
 
     @property
     def limits(self) -> Limits:

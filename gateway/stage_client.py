@@ -18,7 +18,8 @@ from gateway.events import HopEnded, Subscriber
 from gateway.inventory import ServedModel
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.hedge import HedgeDelay, hedged
-from gateway.resilience.replicas import Replica, ReplicaSet
+from gateway.resilience.replica import Replica
+from gateway.resilience.replicas import ReplicaSet
 from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.routes import NoChain, Target
 from gateway.timings import HopTimings, read_timings
@@ -234,9 +235,10 @@ class StageClient:
 
     def _nobody_there(self, model: str, target: Target) -> Unavailable:
         kind = NotCalled if target else NoChain
-        reasons = self.replicas.why_not_ready() or (
-            "the breakers of all its replicas are open" if target else f"none serves a version of {model} that fits"
-        )
+        if target:
+            reasons = "the breakers of all its replicas are open"
+        else:
+            reasons = self.replicas.why_not_ready() or f"none serves a version of {model} that fits"
         detail = f"no replica of {self.name} takes calls: {reasons}"
         return kind(detail, stage=model, retry_after_s=self.replicas.retry_after_s())
 

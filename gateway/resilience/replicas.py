@@ -1,33 +1,21 @@
 """The replicas of one stage, and which of them gets the next attempt.
 
 The choice is the power of two (M. Mitzenmacher, 2001): of two replicas taken at random, the one with the smaller load,
-which is attempts in flight times latency. Latency is a peak-sensitive moving average as in Finagle: a slower answer
-counts at once, a faster one little by little.
+which is attempts in flight times latency. Where none that can do what is asked is ready, those are tried that merely
+cannot be reached as far as is known (Envoy's panic mode): what is known may be wrong, and there is nothing to lose.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Collection, Container, Sequence
 
-from gateway.inventory import Offer, ServedModel
 from gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
 from gateway.resilience.chance import Chance
+from gateway.resilience.replica import BalancePolicy, Replica, ReplicaState
 from splitway.wire.deadline import Clock
 
 OnTransition = Callable[[str, BreakerTransition], None]
-
-
-class ReplicaState(StrEnum):
-    """What probes know of a replica."""
-
-    UNKNOWN = "unknown"
-    READY = "ready"
-    NOT_READY = "not_ready"
-    UNREACHABLE = "unreachable"
 
 
 _IN_WORDS = {
@@ -35,138 +23,6 @@ _IN_WORDS = {
     ReplicaState.NOT_READY: "not ready",
     ReplicaState.UNREACHABLE: "cannot be reached",
 }
-
-
-@dataclass(frozen=True)
-class BalancePolicy:
-    """How replicas are weighed."""
-
-    latency_decay_s: float = 5.0
-    """Time in which two thirds of an old latency are forgotten."""
-    ease_in_s: float = 5.0
-    """Time in which a replica that has become ready takes on its full share."""
-    ease_in_penalty: float = 4.0
-    """How many times heavier a replica weighs when it has just become ready."""
-    failure_penalty: float = 30.0
-    """How many times heavier a replica weighs that fails every call; half of that if it fails every other."""
-    failure_weight: float = 0.2
-    """How much one call's end counts in the share of failures."""
-    slow_factor: float = 5.0
-    """An answer this many times slower than the stage's fastest replica is slow."""
-    slow_floor_s: float = 0.1
-    """No answer faster than this is slow."""
-
-
-class Replica:
-    """One running process of a stage.
-
-    Args:
-        url: where it is.
-        number: from 1, in the order in which the stage's replicas were found; callers are told this, not where it is.
-        breaker: what keeps calls from it.
-        policy: how it is weighed.
-        clock: monotonic seconds.
-        on_change: told when it begins or ceases to be ready, or to serve a model.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        number: int,
-        breaker: CircuitBreaker,
-        policy: BalancePolicy,
-        clock: Clock,
-        on_change: Callable[[], None],
-    ) -> None:
-        self.url = url
-        self.number = number
-        self.breaker = breaker
-        self.state = ReplicaState.UNKNOWN
-        self.reason = "has not been asked yet"
-        """Why it is not ready, with addresses and in its own words: for whoever runs Splitway."""
-        self.models: Mapping[Offer, ServedModel] = {}
-        """What it can be asked for, as it said last."""
-        self.in_flight = 0
-        self.outcomes: Counter[str] = Counter()
-        """How its calls have ended: `ok`, an error's code, or `cancelled`."""
-        self._policy = policy
-        self._clock = clock
-        self._on_change = on_change
-        self._ready_since_s = clock()
-        self._latency_s: float | None = None
-        self._measured_at_s = clock()
-        self._failed_share = 0.0
-        self._judged_at_s = clock()
-
-    def is_ready(self) -> None:
-        """A probe found it ready."""
-        was_ready = self.state is ReplicaState.READY
-        self.state, self.reason = ReplicaState.READY, ""
-        if not was_ready:
-            self._ready_since_s = self._clock()
-            self._on_change()
-
-    def is_not(self, state: ReplicaState, reason: str) -> None:
-        """A probe, or a call, found it not ready."""
-        was_ready = self.state is ReplicaState.READY
-        self.state, self.reason = state, reason
-        if was_ready:
-            self._on_change()
-
-    def serves(self, models: Mapping[Offer, ServedModel]) -> None:
-        """A probe found out what it can be asked for."""
-        if models != self.models:
-            self.models = models
-            self._on_change()
-
-    def no_longer_serves(self, offer: Offer) -> None:
-        """A call found that it has moved on; the next probe says what it serves instead."""
-        if offer in self.models:
-            self.models = {other: model for other, model in self.models.items() if other != offer}
-            self._on_change()
-
-    @property
-    def latency_s(self) -> float | None:
-        """Moving average of its answers' time, in seconds; None before the first."""
-        return self._latency_s
-
-    def answered_in(self, seconds: float) -> None:
-        """Add one answer's time: a rise counts at once, a fall over time."""
-        old = self._latency_s
-        if old is None or seconds >= old:
-            self._latency_s = seconds
-        else:
-            keep = self._faded_since(self._measured_at_s)
-            self._latency_s = old * keep + seconds * (1 - keep)
-        self._measured_at_s = self._clock()
-
-    def takes_at_least(self, seconds: float) -> None:
-        """Note that an answer would have taken longer than `seconds`, had somebody waited for it."""
-        if self._latency_s is None or seconds > self._latency_s:
-            self.answered_in(seconds)
-
-    def ended(self, *, failed: bool) -> None:
-        """Count one call's end into the share of calls that lately failed."""
-        share = self._failed_share * self._faded_since(self._judged_at_s)
-        self._failed_share = share + self._policy.failure_weight * (failed - share)
-        self._judged_at_s = self._clock()
-
-    def _faded_since(self, at_s: float) -> float:
-        return math.exp(-(self._clock() - at_s) / self._policy.latency_decay_s)
-
-    def load(self, typical_s: float) -> float:
-        """How heavily the next attempt would weigh here.
-
-        `typical_s` stands in for a latency that is not known; a bad one that is old fades towards it, and so do old
-        failures, so that a replica that has recovered is found out.
-        """
-        latency_s = typical_s if self._latency_s is None else self._latency_s
-        if latency_s > typical_s:
-            latency_s = typical_s + (latency_s - typical_s) * self._faded_since(self._measured_at_s)
-        age_s = self._clock() - self._ready_since_s
-        easing = max(0.0, 1 - age_s / self._policy.ease_in_s) * (self._policy.ease_in_penalty - 1)
-        failing = self._policy.failure_penalty * self._failed_share * self._faded_since(self._judged_at_s)
-        return (self.in_flight + 1) * latency_s * (1 + easing) * (1 + failing)
 
 
 class ReplicaSet:
@@ -246,10 +102,15 @@ class ReplicaSet:
     def ready(self) -> list[Replica]:
         return [replica for replica in self._replicas.values() if replica.state is ReplicaState.READY]
 
+    @property
+    def lost(self) -> list[Replica]:
+        """Those that were ready when they were heard of last, and cannot be reached."""
+        return [replica for replica in self._replicas.values() if replica.may_be_tried]
+
     def choose(
         self, exclude: Collection[str] = (), able: Container[str] | None = None
     ) -> tuple[Replica, Permit] | None:
-        """Return a replica and leave to call it, or None: none is ready, or all ready ones' breakers refuse.
+        """Return a replica and leave to call it, or None: there is none to be asked, or their breakers refuse.
 
         Args:
             exclude: replicas that have failed this request already; they are taken only if there is no other.
@@ -277,7 +138,9 @@ class ReplicaSet:
         return any(r.url not in tried and r.breaker.lets_through for r in self._able(able))
 
     def _able(self, able: Container[str] | None) -> list[Replica]:
-        return self.ready if able is None else [replica for replica in self.ready if replica.url in able]
+        """Those that can do what is asked: the ready ones, or where none is, those that are lost."""
+        ready = self.ready if able is None else [replica for replica in self.ready if replica.url in able]
+        return ready or [replica for replica in self.lost if able is None or replica.url in able]
 
     @property
     def fastest_s(self) -> float | None:
@@ -295,9 +158,11 @@ class ReplicaSet:
             return None
         states = Counter(replica.state for replica in self._replicas.values())
         found = [f"{states[state]} {words}" for state, words in _IN_WORDS.items() if states[state]]
-        return ", ".join(found) or "there is none"
+        tried = len(self.lost)
+        tail = f"; {tried} of them {'is' if tried == 1 else 'are'} tried all the same" if tried else ""
+        return (", ".join(found) or "there is none") + tail
 
     def retry_after_s(self) -> float:
         """When a refused call may be worth repeating: the soonest that a breaker tries again, or a second."""
-        waits = [r.breaker.retry_in_s for r in self.ready if r.breaker.retry_in_s > 0]
+        waits = [r.breaker.retry_in_s for r in self.ready or self.lost if r.breaker.retry_in_s > 0]
         return min(waits, default=1.0)

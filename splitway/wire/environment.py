@@ -19,8 +19,8 @@ from splitway.errors import SetupError
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 _MAX_SECRET_BYTES = 64 * 1024
-_CREDENTIALS = re.compile(r".*@")
-"""In an address, however it is mistyped, before its host."""
+_CREDENTIALS = re.compile(r".*@|(?<=password=)[^&]*")
+"""In an address, however it is mistyped, before its host, and among its options."""
 _WORDS = {
     "int_parsing": "it must be a whole number",
     "int_from_float": "it must be a whole number",
@@ -43,11 +43,15 @@ def read_environment(kind: type[Settings]) -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         name = _prefix(kind) + "_".join(str(part) for part in first["loc"]).upper()
-        given = "" if field in secret_fields(kind) else "=" + _CREDENTIALS.sub("***@", str(first.get("input")))
+        given = "" if field in secret_fields(kind) else "=" + _without_credentials(str(first.get("input")))
         raise SetupError(f"{name}{given}: {_what_is_wrong(kind, field, first)}") from None  # the cause prints secrets
     except SettingsError as error:
         field = str(error).partition('"')[2].partition('"')[0]  # the library says which in its text alone
         raise SetupError(f"{_prefix(kind)}{field.upper()} cannot be read: it must be JSON") from None
+
+
+def _without_credentials(address: str) -> str:
+    return _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", address)
 
 
 def _what_is_wrong(kind: type[BaseSettings], field: str, error: ErrorDetails) -> str:

@@ -90,11 +90,23 @@ async def good_classifier(_: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serving(stage: str, handler: Handler, models: Sequence[Entry] | None = None) -> AsyncIterator[str]:
-    """Run a stage whose inferences are answered by `handler`; its inventory says `models`, as they are when asked."""
+async def serving(
+    stage: str,
+    handler: Handler,
+    models: Sequence[Entry] | None = None,
+    *,
+    port: int = 0,
+    on_probe: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncIterator[str]:
+    """Run a stage whose inferences are answered by `handler`; its inventory says `models`, as they are when asked.
+
+    `on_probe` is waited for before a probe is answered.
+    """
     entries = default_entries(stage) if models is None else models
 
     async def inventory(_: web.Request) -> web.Response:
+        if on_probe is not None:
+            await on_probe()
         content = {"stage": stage, "ready": True, "reason": None, "models": list(entries)}
         return web.Response(body=orjson.dumps(content), content_type="application/json")
 
@@ -103,7 +115,7 @@ async def serving(stage: str, handler: Handler, models: Sequence[Entry] | None =
     app.router.add_post("/v2/models/{model}/versions/{version}/infer", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"

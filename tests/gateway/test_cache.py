@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -10,11 +12,19 @@ import pytest
 from aiohttp import web
 
 from gateway.cache import CacheResult, FeatureCache, MemoryStore
-from splitway.errors import EngineFailed, InvalidInput, SplitwayError
+from splitway.errors import (
+    DeadlineExceeded,
+    EngineFailed,
+    InvalidInput,
+    SplitwayError,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import InferResponse
 from tests.gateway.conftest import SPACE, Gateway, good_classifier, good_extractor
+from tests.gateway.resilience.support import in_virtual_time, now
 from tests.gateway.test_stage_client import refusing
 from tests.gateway.test_two_replicas import Counting
 
@@ -80,15 +90,116 @@ async def test_another_feature_space_or_version_is_another_key() -> None:
     assert result is CacheResult.MISS, "features that came from another space than was asked for must not be kept"
 
 
-async def test_a_failure_is_nobody_elses_unless_the_picture_is_at_fault() -> None:
+async def test_a_failure_is_of_one_request_unless_the_picture_is_at_fault() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor(EngineFailed("no"))
     got = await _sixteen(cache, extract)
-    assert extract.calls == 2
+    assert extract.calls == 16, "those who waited for it ask at once, each for itself"
     assert sum(isinstance(each, EngineFailed) for each in got) == 1
-    cache, extract = FeatureCache(MemoryStore(10_000)), Extractor(InvalidInput("no picture"))
-    got = await _sixteen(cache, extract)
-    assert extract.calls == 1
-    assert all(isinstance(each, InvalidInput) for each in got)
+    for error in (InvalidInput("no picture"), TooLarge("too many pixels"), UnsupportedMediaType("no picture")):
+        cache, extract = FeatureCache(MemoryStore(10_000)), Extractor(error)
+        got = await _sixteen(cache, extract)
+        assert extract.calls == 1
+        assert all(each is error for each in got)
+
+
+SECONDS = 1.0
+"""That each extraction takes below."""
+
+
+def _ends(*leaves_after_s: float, requests: int, time_s: float, fails: bool) -> tuple[list[tuple[float, str]], int]:
+    """When and how equal requests end, and how many extractions there were; the first of them are cancelled."""
+    calls = 0
+
+    async def extract() -> InferResponse:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(SECONDS)
+        if fails:
+            raise EngineFailed("no")
+        return response()
+
+    async def one(cache: FeatureCache) -> tuple[float, str]:
+        began_s = now()
+        try:
+            deadline = Deadline.after(time_s, now)
+            how = str((await cache.features(b"picture", SPACE, "1", extract, deadline))[1])
+        except SplitwayError as error:
+            how = error.code
+        return round(now() - began_s, 3), how
+
+    async def main() -> list[tuple[float, str]]:
+        cache = FeatureCache(MemoryStore(10_000))
+        tasks = [asyncio.create_task(one(cache)) for _ in range(requests)]
+        for task, after_s in zip(tasks, leaves_after_s, strict=False):
+            asyncio.get_running_loop().call_later(after_s, task.cancel)
+        await asyncio.wait(tasks)
+        return [task.result() for task in tasks[len(leaves_after_s) :]]
+
+    return in_virtual_time(main()), calls
+
+
+def test_a_leader_that_fails_does_not_make_its_waiters_fail_one_after_the_other() -> None:
+    ends, calls = _ends(requests=20, time_s=10.0, fails=True)
+    assert ends == [(SECONDS, "engine_failed")] + [(2 * SECONDS, "engine_failed")] * 19
+    assert calls == 20
+
+
+def test_when_a_leader_leaves_one_takes_over_and_when_that_leaves_too_nobody_waits_again() -> None:
+    ends, calls = _ends(0.5, requests=20, time_s=10.0, fails=False)
+    assert ends == [(0.5 + SECONDS, "stored")] + [(0.5 + SECONDS, "collapsed")] * 18
+    assert calls == 2
+    ends, calls = _ends(0.5, 1.0, requests=20, time_s=10.0, fails=False)
+    assert {seconds for seconds, _ in ends} == {1.0 + SECONDS}
+    assert calls == 2 + 18
+
+
+def test_a_leader_with_less_time_than_its_waiters_is_no_failure_of_theirs() -> None:
+    async def main() -> tuple[list[object], int]:
+        calls = 0
+
+        def extract(time_s: float) -> Callable[[], Awaitable[InferResponse]]:
+            async def run() -> InferResponse:
+                nonlocal calls
+                calls += 1
+                await asyncio.sleep(min(SECONDS, time_s))
+                if time_s < SECONDS:
+                    raise DeadlineExceeded("time is up")
+                return response()
+
+            return run
+
+        cache = FeatureCache(MemoryStore(10_000))
+        tasks = [
+            asyncio.create_task(cache.features(b"picture", SPACE, "1", extract(s), Deadline.after(s, now)))
+            for s in (0.25, 5.0, 5.0, 5.0)
+        ]
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        return [each if isinstance(each, BaseException) else each[1] for each in ends], calls
+
+    ends, calls = in_virtual_time(main())
+    assert isinstance(ends[0], DeadlineExceeded)
+    assert ends[1:] == [CacheResult.STORED, CacheResult.COLLAPSED, CacheResult.COLLAPSED]
+    assert calls == 2
+
+
+async def test_features_of_another_version_are_neither_kept_nor_shared() -> None:
+    """The extractor has moved on from version 1 to 2 of one space between the choice of the key and its answer."""
+    cache, calls, gate = FeatureCache(MemoryStore(10_000)), 0, asyncio.Event()
+
+    async def extract() -> InferResponse:
+        nonlocal calls
+        calls += 1
+        await gate.wait()
+        return replace(response(calls), model_version="2")
+
+    tasks = [asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER)) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    ends = await asyncio.gather(*tasks)
+    assert calls == 3
+    assert [result for _, result in ends] == [CacheResult.MISS] * 3
+    _, result = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    assert result is CacheResult.MISS, "nothing was kept under version 1"
 
 
 async def test_who_leads_and_leaves_hands_over() -> None:
@@ -172,6 +283,21 @@ async def test_kept_features_that_the_head_no_longer_takes_are_extracted_anew(ga
     assert [reply.status_code for reply in replies] == [200, 200]
     assert len(backbone.calls) == 2
     assert replies[1].headers["cache-status"] == "splitway; fwd=bypass"
+
+
+@pytest.mark.parametrize("status", [400, 409, 500])
+async def test_kept_features_that_a_head_cannot_use_are_replaced(gateway_before: Gateway, status: int) -> None:
+    """Whatever is wrong with them: the next request is answered from what was extracted instead."""
+    backbone, refuse = Counting(good_extractor), iter([False, True, False, False])
+
+    async def head(request: web.Request) -> web.StreamResponse:
+        return await (refusing(status) if next(refuse) else good_classifier)(request)
+
+    async with gateway_before(backbone.handle, head, cache="memory") as client:
+        replies = [await _classify(client) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200] * 3
+    assert [reply.headers["cache-status"].partition("; ")[2] for reply in replies[1:]] == ["fwd=bypass", "hit"]
+    assert len(backbone.calls) == 2
 
 
 async def test_without_a_cache_nothing_is_said_of_one(gateway_before: Gateway) -> None:

@@ -8,7 +8,7 @@ import pytest
 from gateway.app import create_app
 from gateway.inventory import Offer, ServedModel, read_inventory
 from gateway.pipeline import Pipeline
-from gateway.resilience.replicas import ReplicaState
+from gateway.resilience.replica import ReplicaState
 from gateway.settings import GatewaySettings
 from tests.gateway.conftest import Entry, default_entries, extractor_entry
 
@@ -34,7 +34,11 @@ def test_nothing_is_missing_when_all_are_ready(pipeline: Pipeline) -> None:
 
 def test_the_stage_that_is_missing_is_named(pipeline: Pipeline) -> None:
     pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.UNREACHABLE, "http://classifier cannot be reached")
-    assert pipeline.why_not_ready() == {"classifier": "no replica of classifier is ready: 1 cannot be reached"}
+    said = "no replica of classifier is ready: 1 cannot be reached; 1 of them is tried all the same"
+    assert pipeline.why_not_ready() == {"classifier": said}
+    pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.NOT_READY, "http://classifier drains")
+    assert pipeline.why_not_ready() == {"classifier": "no replica of classifier is ready: 1 not ready"}
+    assert pipeline.describe_heads()[0]["ready"] is False
 
 
 def test_stages_of_different_feature_spaces_are_not_ready(pipeline: Pipeline) -> None:

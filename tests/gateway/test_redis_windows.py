@@ -53,6 +53,19 @@ async def test_when_it_dies_each_gateway_counts_alone(redis: Redis, caplog: pyte
     await windows.close()
 
 
+@needs_redis
+@pytest.mark.usefixtures("patient")
+async def test_counts_that_are_none_stop_no_request(redis: Redis) -> None:
+    windows = RedisWindows(redis.url, time.monotonic)
+    await windows.take("a", TEN, 1)
+    for key in await redis.tell("KEYS", "*"):
+        await redis.tell("SET", key, "no number")
+    assert (await windows.take("a", TEN, 1)).taken
+    await redis.tell("CONFIG", "SET", "maxmemory", "1")
+    assert (await windows.take("b", TEN, 1)).taken
+    await windows.close()
+
+
 @pytest.fixture
 def deaf() -> Iterator[str]:
     """A Redis that takes connections and says nothing."""

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.inventory import ServedModel
-from gateway.resilience.replicas import ReplicaSet, ReplicaState
+from gateway.resilience.replica import ReplicaState
+from gateway.resilience.replicas import ReplicaSet
 from gateway.routes import Pins, Router, Want
 from tests.gateway.resilience.support import Clock
 
@@ -170,3 +171,64 @@ def test_what_a_replica_no_longer_serves_is_not_asked_of_it() -> None:
     assert router.coverage(Want(frozenset({"one"}))) == set()
     replica.serves({head.offer: head})
     assert router.coverage(Want(frozenset({"one"}))) == {"one"}
+
+
+def _chain_of_one(space: str = "fs:a") -> tuple[Router, list[tuple[str, ReplicaSet]]]:
+    """An extractor, a body and a head, each on two replicas."""
+    one = [
+        _model(0, "feature_extractor", "1", "", space),
+        _model(1, "body_1", "1", space, "fs:b"),
+        _model(2, "one", "1", "fs:b", ""),
+    ]
+    links = _links([[[model], [model]] for model in one])
+    return Router(links), links
+
+
+def test_where_no_ready_replica_leads_on_those_are_tried_that_cannot_be_reached() -> None:
+    router, links = _chain_of_one()
+    want = Want(frozenset({"one"}))
+    for link, (name, replicas) in enumerate(links):
+        both = {replica.url for replica in replicas.replicas}
+        first, second = replicas.replicas
+        first.is_not(ReplicaState.UNREACHABLE, "gone")
+        targets = [router.first(want), router.body(1, "fs:a", want), router.head("one", "fs:b", None)]
+        assert set(targets[link]) == {second.url}
+        assert router.why_not_ready(None) == {}
+        second.is_not(ReplicaState.UNREACHABLE, "gone")
+        targets = [router.first(want), router.body(1, "fs:a", want), router.head("one", "fs:b", None)]
+        assert all(targets)
+        assert set(targets[link]) == both
+        assert router.coverage(want) == {"one"}
+        assert router.covered(want) == set()
+        assert list(router.why_not_ready(None)) == [name]
+        assert router.served_head("one", None) is not None
+        second.is_not(ReplicaState.NOT_READY, "says no")
+        first.is_not(ReplicaState.NOT_READY, "says no")
+        assert router.coverage(want) == set()
+        first.is_ready()
+        second.is_ready()
+
+
+def test_one_of_another_feature_space_is_not_tried() -> None:
+    router, links = _chain_of_one()
+    want = Want(frozenset({"one"}))
+    foreign = _model(1, "body_1", "1", "fs:c", "fs:b")
+    for replica in links[1][1].replicas:
+        replica.serves({foreign.offer: foreign})
+        replica.is_not(ReplicaState.UNREACHABLE, "gone")
+    assert router.first(want) == router.body(1, "fs:a", want) == {}
+    assert router.coverage(want) == set()
+
+
+def test_a_release_whose_versions_only_a_lost_replica_has_is_tried_there() -> None:
+    offers = [
+        [[_model(0, "feature_extractor", v, "", "fs:a")] for v in ("1", "2")],
+        [[_model(1, "body_1", "1", "fs:a", "fs:b")]],
+        [[_model(2, "one", "1", "fs:b", "")]],
+    ]
+    links = _links(offers)
+    router, pins = Router(links), Pins("r", "1", {"one": "1"}, "fs:a", {"body_1": "1"})
+    lost = links[0][1].replicas[0]
+    lost.is_not(ReplicaState.UNREACHABLE, "gone")
+    assert set(router.first(Want(frozenset({"one"})))) == {links[0][1].replicas[1].url}
+    assert set(router.first(Want(frozenset({"one"}), pins))) == {lost.url}

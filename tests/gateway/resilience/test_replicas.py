@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.resilience.breaker import BreakerState, Permit
-from gateway.resilience.replicas import Replica, ReplicaSet, ReplicaState
+from gateway.resilience.replica import Replica, ReplicaState
+from gateway.resilience.replicas import ReplicaSet
 from tests.gateway.resilience.support import Clock
 
 URLS = [f"http://{name}" for name in "abcd"]
@@ -186,6 +187,36 @@ def test_slow_is_judged_by_the_other_replicas(clock: Clock) -> None:
     assert not chosen.is_slow(first, 0.05), "below the floor nothing is slow"
 
 
+def test_where_none_is_ready_those_that_merely_cannot_be_reached_are_tried(clock: Clock) -> None:
+    chosen = _ready_set(clock, 4)
+    ready, lost, draining, new = chosen.replicas
+    lost.is_not(ReplicaState.UNREACHABLE, "no answer")
+    draining.is_not(ReplicaState.NOT_READY, "drains")
+    draining.is_not(ReplicaState.UNREACHABLE, "is gone")
+    chosen.update([*URLS[:3], "http://new"])
+    chosen.replicas[3].missed("was never there")
+    assert set(_shares(chosen, 100)) == {ready.url}, "as long as one is ready no other is tried"
+    ready.is_not(ReplicaState.NOT_READY, "restarts")
+    assert set(_shares(chosen, 100)) == {lost.url}
+    assert chosen.choose(able={draining.url, new.url}) is None
+    assert chosen.why_not_ready() == "1 not ready, 3 cannot be reached; 1 of them is tried all the same"
+    lost.got_through()
+    assert chosen.why_not_ready() is None
+    draining.got_through()
+    assert [replica.url for replica in chosen.ready] == [lost.url], "its own word counts for more than a late answer"
+
+
+def test_one_that_no_ready_replica_can_stand_in_for_is_tried(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    first, _ = chosen.replicas
+    first.is_not(ReplicaState.UNREACHABLE, "no answer")
+    choice = chosen.choose(able={first.url})
+    assert choice is not None
+    assert choice[0] is first
+    assert chosen.has_other((), {first.url})
+    assert not chosen.has_other({first.url}, {first.url})
+
+
 def test_what_is_known_of_a_replica_survives_an_update(clock: Clock) -> None:
     chosen = _ready_set(clock)
     first = chosen.replicas[0]
@@ -200,4 +231,4 @@ def test_what_is_known_of_a_replica_survives_an_update(clock: Clock) -> None:
     assert [first.number, again.number] == [1, 4], "a number is given once"
     again.is_not(ReplicaState.UNREACHABLE, "http://one cannot be reached")
     second.is_not(ReplicaState.NOT_READY, "lies in /etc/secret")
-    assert chosen.why_not_ready() == "1 not ready, 1 cannot be reached"
+    assert chosen.why_not_ready() == "1 not ready, 1 cannot be reached", "none of them was ever ready"

@@ -85,12 +85,17 @@ def headers_for(file: Path) -> dict[str, str]:
 
 def _read(file: Path, reply: httpx.Response) -> Result:
     try:
-        content = reply.json()
+        content = reply.json(parse_constant=_no_number)
         if reply.status_code in (200, 207):
             return Result(file, reply=content)
         return Result(file, error=str(content["detail"]))
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Result(file, error=f"the gateway answered {reply.status_code} in a form that is not its own")
+
+
+def _no_number(name: str) -> float:
+    """Refuse what Python takes for JSON, and nothing else does: NaN and infinity."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def print_table(results: list[Result]) -> None:
@@ -122,4 +127,4 @@ def print_json(results: list[Result]) -> None:
     """Print one JSON object per line."""
     for result in results:
         content = result.reply if result.reply is not None else {"error": result.error}
-        print(json.dumps({"file": str(result.file), **content}))
+        print(json.dumps({"file": str(result.file), **content}, allow_nan=False))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from splitway.errors import InvalidInput, TooLarge
+
+_Refusal = InvalidInput | TooLarge
 _LOOKED_AT = 64 * 1024
 """Bytes of a body that are looked at: the JSON before binary tensors is shorter."""
 _INSTEAD = (
@@ -19,13 +22,25 @@ _OTHERS = {
 }
 
 
-def what_it_is(body: bytes, header: str) -> str | None:
-    """Say what a body is that cannot be read as JSON, and what to do about it; None where that is not known.
+def unread(error: _Refusal, body: bytes | memoryview, header: str, length: str | None) -> _Refusal:
+    """The refusal of a body whose JSON cannot be read.
 
     Args:
+        error: what the parser met.
         body: as it was sent.
         header: the name of the header that says where the JSON ends.
+        length: what it says; None where it is not there.
     """
+    if length is None:
+        said = _what_it_is(bytes(body), header)
+        return error if said is None else InvalidInput(said)
+    if "JSON" not in error.detail:  # it is about the header
+        return error
+    return type(error)(f"of the {length} bytes that {header} says are JSON: {error.detail}")
+
+
+def _what_it_is(body: bytes, header: str) -> str | None:
+    """What the body is, and what to do about it; None where that is not known."""
     if not body.strip():
         return "the body is empty, where the protocol's JSON is needed"
     if (picture := _picture(body)) is not None:

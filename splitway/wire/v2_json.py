@@ -15,7 +15,7 @@ import orjson
 
 from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.json_data import MAX_JSON_VALUES, as_json, decode_json, encode_json, loads_bounded
-from splitway.wire.misread import what_it_is
+from splitway.wire.misread import unread
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -119,7 +119,7 @@ def parse_request(
     try:
         header, tail = _split(body, header_length, max_json_values)
     except (InvalidInput, TooLarge) as error:
-        raise _unread(error, body, header_length) from error
+        raise unread(error, body, HEADER_LENGTH, header_length) from error
     if max_rows is not None:
         _check_rows(header, max_rows)
     outputs = _requested_outputs(header)
@@ -210,16 +210,6 @@ def _split(
     if not isinstance(header, dict):
         raise InvalidInput("the JSON must be an object")
     return header, view[length:]
-
-
-def _unread(error: InvalidInput | TooLarge, body: Buffer, header_length: str | None) -> InvalidInput | TooLarge:
-    """The refusal of a body whose JSON could not be read: what it is, where that can be seen, or what the parser met."""
-    if header_length is None:
-        said = what_it_is(bytes(body), HEADER_LENGTH)
-        return error if said is None else InvalidInput(said)
-    if "JSON" not in error.detail:
-        return error
-    return type(error)(f"of the {header_length} bytes that {HEADER_LENGTH} says are JSON: {error.detail}")
 
 
 def _objects(header: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

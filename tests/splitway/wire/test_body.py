@@ -52,7 +52,7 @@ def test_the_limit_holds_over_all_members() -> None:
     ids=["a letter", "zeros", "half a member", "deflate has no members"],
 )
 def test_what_follows_the_last_member_is_refused(body: bytes, encoding: str) -> None:
-    with pytest.raises(InvalidInput, match="behind its end|cut short"):
+    with pytest.raises(InvalidInput, match=r"behind its end|cut short"):
         unpack(body, encoding, 1000)
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 from rich.table import Table
+from rich.text import Text
 
 from splitway.cli.console import ERR, OUT
 from splitway.cli.credentials import gateway_headers, refusal
-from splitway.errors import SetupError
+from splitway.cli.pictures import read_picture
+from splitway.errors import SetupError, printable
 
 ALL_HEADS = "*"
 """Stands for every head that gives classes."""
@@ -63,7 +65,7 @@ def classify_files(files: list[Path], url: str, top_k: int, heads: Sequence[str]
 
 def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str]) -> Result:
     try:
-        picture = file.read_bytes()
+        picture = read_picture(file)
     except OSError as error:
         return Result(file, error=f"cannot be read: {error.strerror}")
     try:
@@ -105,16 +107,23 @@ def print_table(results: list[Result]) -> None:
     table = Table(*columns, box=None, header_style="bold")
     for result in results:
         if result.reply is None:
-            ERR.print(f"{result.file}: {result.error}", style="red", markup=False)
+            ERR.print(_shown(f"{result.file}: {result.error}"), style="red", markup=False)
             continue
         total_ms = f"{result.reply['timings_ms']['total']:.1f}"
         for head, answer in result.answers.items() if by_head else [(None, result.reply)]:
             if "error" in answer:
-                ERR.print(f"{result.file}: {head}: {answer['error']['detail']}", style="red", markup=False)
+                detail = answer["error"]["detail"]
+                ERR.print(_shown(f"{result.file}: {head}: {detail}"), style="red", markup=False)
             else:
-                table.add_row(str(result.file), *(() if head is None else (head,)), *_cells(answer), total_ms)
+                said = (str(result.file), *(() if head is None else (head,)), *_cells(answer), total_ms)
+                table.add_row(*(Text(_shown(cell)) for cell in said))
     if table.row_count:
         OUT.print(table)
+
+
+def _shown(text: str) -> str:
+    """Names, labels and details in one line, whoever chose them."""
+    return printable(text, keep="")
 
 
 def _cells(answer: Mapping[str, Any]) -> tuple[str, str, str]:

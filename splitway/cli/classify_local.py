@@ -13,6 +13,7 @@ from splitway.bundle import Bundle
 from splitway.cli.chain import Chain, find_chain
 from splitway.cli.classify import ALL_HEADS, Result
 from splitway.cli.console import tensorflow_hushed
+from splitway.cli.pictures import read_picture
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.manifest import PROBABILITIES
 from splitway.runtime.classes import best_classes
@@ -71,7 +72,7 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
 
 def _classify(speaker: _Speaker, file: Path) -> Result:
     try:
-        picture = file.read_bytes()
+        picture = read_picture(file)
     except OSError as error:
         return Result(file, error=f"cannot be read: {error.strerror}")
     try:

@@ -13,7 +13,6 @@ from gateway.caller import caller_of
 from gateway.chain import Chain, ChainAnswer, Job
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.order import Order, Orders, Task
-from gateway.predictions import Prediction, read_predictions
 from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
 from gateway.rollout.background import Classified, Comparer, counts_as_failure
@@ -24,6 +23,7 @@ from gateway.tab import charge
 from gateway.timings import spent
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.wire.deadline import Deadline
+from splitway.wire.predictions import Prediction, read_predictions
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext

@@ -45,14 +45,20 @@ def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> R
 
 def render(request: Request, error: SplitwayError) -> Response:
     """Answer in the form that the route's callers read."""
-    path: str = request.scope["path"]  # `request.url` cannot be had of every query string
-    if path == "/v2" or path.startswith("/v2/"):
+    if _speaks_v2(request.scope["path"]):  # `request.url` cannot be had of every query string
         return v2_error(error)
     return problem(error, request_id(request), getattr(request.state, "timeline", None))
 
 
-def refuse(error: SplitwayError, status: int) -> tuple[str, bytes]:
-    """The media type and the body of an answer to what never became a request."""
+def _speaks_v2(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def refuse(error: SplitwayError, status: int, path: str) -> tuple[str, bytes]:
+    """The media type and the body of an answer to what never became a request; its path may be unknown, or broken."""
+    if _speaks_v2(path):
+        answer = v2_error(error)
+        return str(answer.media_type), bytes(answer.body)
     return MEDIA_TYPE, orjson.dumps(problem_details(error, secrets.token_hex(16)) | {"status": status})
 
 

@@ -179,8 +179,9 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def printable(text: str) -> str:
-    """Text from elsewhere as a terminal may show it: what would move its cursor or change its colours is spelt out."""
+def printable(text: str, keep: str = "\n") -> str:
+    """Text from elsewhere as a terminal may show it: what would move its cursor or change its colours is spelt out, but
+    for what is to be kept."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)

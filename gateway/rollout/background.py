@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.chain import ChainAnswer
-from gateway.predictions import Prediction
 from gateway.resilience.chance import Chance
 from gateway.rollout.rollout import Choice, Part, Rollout
 from gateway.routes import NoChain
 from gateway.stage_client import NotCalled
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
+from splitway.wire.predictions import Prediction
 
 _log = logging.getLogger(__name__)
 ENDS = ("ok", "failed", "dropped")

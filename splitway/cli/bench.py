@@ -16,6 +16,7 @@ import httpx
 from splitway.cli.classify import classify_files, headers_for
 from splitway.cli.console import Steps
 from splitway.cli.credentials import gateway_headers
+from splitway.cli.pictures import read_picture
 from splitway.cli.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
 
@@ -73,7 +74,7 @@ def read_pictures(target: Target) -> list[Picture]:
     """Read the files. Raises SetupError if there is none, OSError if one cannot be read."""
     if not target.files:
         raise SetupError("name a picture to send: there is no samples/*.jpg here")
-    return [Picture(file.read_bytes(), headers_for(file)) for file in target.files]
+    return [Picture(read_picture(file), headers_for(file)) for file in target.files]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
+from splitway.cli.pictures import read_picture
 from splitway.cli.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, in_one_line
 from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof
@@ -239,4 +240,4 @@ def _sample_pixels(samples: Path | None, preprocessing: Preprocessing | None) ->
         raise BundleError(f"there is no folder of samples at {samples}")
     files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
     decode = PictureDecoder(preprocessing, PictureLimits())
-    return [decode(path.read_bytes()) for path in files]
+    return [decode(read_picture(path)) for path in files]

@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 from rich.table import Table
+from rich.text import Text
 
 from splitway.cli.console import ERR, OUT
 from splitway.cli.credentials import gateway_headers, refusal
-from splitway.errors import SetupError
+from splitway.cli.pictures import read_picture
+from splitway.errors import SetupError, printable
 
 ALL_HEADS = "*"
 """Stands for every head that gives classes."""
@@ -63,7 +65,7 @@ def classify_files(files: list[Path], url: str, top_k: int, heads: Sequence[str]
 
 def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str]) -> Result:
     try:
-        picture = file.read_bytes()
+        picture = read_picture(file)
     except OSError as error:
         return Result(file, error=f"cannot be read: {error.strerror}")
     try:
@@ -85,12 +87,17 @@ def headers_for(file: Path) -> dict[str, str]:
 
 def _read(file: Path, reply: httpx.Response) -> Result:
     try:
-        content = reply.json()
+        content = reply.json(parse_constant=_no_number)
         if reply.status_code in (200, 207):
             return Result(file, reply=content)
         return Result(file, error=str(content["detail"]))
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Result(file, error=f"the gateway answered {reply.status_code} in a form that is not its own")
+
+
+def _no_number(name: str) -> float:
+    """Refuse what Python takes for JSON, and nothing else does: NaN and infinity."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def print_table(results: list[Result]) -> None:
@@ -100,16 +107,23 @@ def print_table(results: list[Result]) -> None:
     table = Table(*columns, box=None, header_style="bold")
     for result in results:
         if result.reply is None:
-            ERR.print(f"{result.file}: {result.error}", style="red", markup=False)
+            ERR.print(_shown(f"{result.file}: {result.error}"), style="red", markup=False)
             continue
         total_ms = f"{result.reply['timings_ms']['total']:.1f}"
         for head, answer in result.answers.items() if by_head else [(None, result.reply)]:
             if "error" in answer:
-                ERR.print(f"{result.file}: {head}: {answer['error']['detail']}", style="red", markup=False)
+                detail = answer["error"]["detail"]
+                ERR.print(_shown(f"{result.file}: {head}: {detail}"), style="red", markup=False)
             else:
-                table.add_row(str(result.file), *(() if head is None else (head,)), *_cells(answer), total_ms)
+                said = (str(result.file), *(() if head is None else (head,)), *_cells(answer), total_ms)
+                table.add_row(*(Text(_shown(cell)) for cell in said))
     if table.row_count:
         OUT.print(table)
+
+
+def _shown(text: str) -> str:
+    """Names, labels and details in one line, whoever chose them."""
+    return printable(text, keep="")
 
 
 def _cells(answer: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -122,4 +136,4 @@ def print_json(results: list[Result]) -> None:
     """Print one JSON object per line."""
     for result in results:
         content = result.reply if result.reply is not None else {"error": result.error}
-        print(json.dumps({"file": str(result.file), **content}))
+        print(json.dumps({"file": str(result.file), **content}, allow_nan=False))

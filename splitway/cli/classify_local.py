@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from splitway.bundle import Bundle
 from splitway.cli.chain import Chain, find_chain
 from splitway.cli.classify import ALL_HEADS, Result
 from splitway.cli.console import tensorflow_hushed
-from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
+from splitway.cli.pictures import read_picture
+from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.manifest import PROBABILITIES
 from splitway.runtime.classes import best_classes
 from splitway.runtime.engine import Arrays
@@ -20,6 +22,12 @@ from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.trust import trusted_keys
 from splitway.wire.environment import read_environment
+from splitway.wire.predictions import read_predictions
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_rest import STATUSES
+
+_STATUSES = STATUSES | {EngineFailed.code: 502}
+"""As the gateway has them."""
 
 
 def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[Result]:
@@ -64,7 +72,7 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
 
 def _classify(speaker: _Speaker, file: Path) -> Result:
     try:
-        picture = file.read_bytes()
+        picture = read_picture(file)
     except OSError as error:
         return Result(file, error=f"cannot be read: {error.strerror}")
     try:
@@ -89,21 +97,27 @@ class _Speaker:
         if not picture:
             raise InvalidInput("the file is empty")
         started_s = time.perf_counter()
-        outputs = self._chain(picture)
-        answers = {name: self._answer(head, outputs[name]) for name, head in self._heads.items()}
+        features = self._chain.features(picture)
+        if self._by_head:
+            said = {"heads": {name: self._entry(head, features) for name, head in self._heads.items()}}
+        else:
+            (head,) = self._heads.values()
+            said = self._answer(head, features)
         total_ms = round((time.perf_counter() - started_s) * 1000, 3)
-        more = {"model": self._model, "timings_ms": {"total": total_ms}}
-        if not self._by_head:
-            (answer,) = answers.values()
-            return {**answer, **more}
-        versions = {name: head.manifest.version for name, head in self._heads.items()}
-        return {"heads": {n: {"status": 200, **a, "version": versions[n]} for n, a in answers.items()}, **more}
+        return {**said, "model": self._model, "timings_ms": {"total": total_ms}}
 
-    def _answer(self, head: Bundle, outputs: Arrays) -> dict[str, Any]:
+    def _entry(self, head: Bundle, features: Arrays) -> dict[str, Any]:
+        """What one of several heads says; a failure is its own."""
+        try:
+            return {"status": 200, **self._answer(head, features), "version": head.manifest.version}
+        except (RequestError, ServingError) as error:
+            told = {"code": error.code, "title": error.title, "detail": error.in_full}
+            return {"status": _STATUSES[error.code], "error": told}
+
+    def _answer(self, head: Bundle, features: Arrays) -> dict[str, Any]:
+        outputs = self._chain.head(head.manifest.name, features)
         classes = best_classes(outputs[PROBABILITIES][0], self._top_k, head.labels)
-        predictions = [{"label": c.label, "index": c.index, "confidence": float(c.probability)} for c in classes]
-        return {
-            "label": predictions[0]["label"],
-            "confidence": predictions[0]["confidence"],
-            "predictions": predictions,
-        }
+        said = Tensor.of_bytes(PROBABILITIES, [str(each).encode() for each in classes])  # as a stage says it
+        first, *others = read_predictions(head.manifest.name, said, self._top_k)
+        predictions = [asdict(each) for each in (first, *others)]
+        return {"label": first.label, "confidence": first.confidence, "predictions": predictions}

@@ -9,17 +9,32 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
-from splitway.errors import SetupError, SplitwayError
+from splitway.errors import SetupError, SplitwayError, printable
 
-OUT = Console(soft_wrap=True, highlight=False)
-ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+
+class Terminal(Console):
+    """A console that shows text from elsewhere, such as labels and answers, and is moved by none of it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Give the segments of what is drawn; what is not printable in their text is spelt out."""
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if segment.control or text.isprintable() or text == "\n":
+                yield segment
+            else:
+                yield Segment(printable(text), segment.style)
+
+
+OUT = Terminal(soft_wrap=True, highlight=False)
+ERR = Terminal(stderr=True, soft_wrap=True, highlight=False)
 BAR_WIDTH = 20
 
 
@@ -78,7 +93,7 @@ class Steps:
         if self._status:
             self._status.update(f"{self._elapsed}  {step}")
         else:
-            print(f"{self._elapsed}  {step}", file=sys.stderr, flush=True)
+            print(f"{self._elapsed}  {printable(step)}", file=sys.stderr, flush=True)
 
     def progress(self, step: str, done: float) -> None:
         """Show on a terminal how much of the step is done, from 0 to 1."""

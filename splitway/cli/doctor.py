@@ -24,7 +24,8 @@ from splitway.cli.checks import access, bundles, docker, engines, machine, packa
 from splitway.cli.checks.facts import Facts
 from splitway.cli.checks.result import LEVELS, Level, Result, many, problem
 from splitway.cli.console import ERR, OUT
-from splitway.cli.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url, read_run_file
+from splitway.cli.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
+from splitway.cli.run_file import read_run
 from splitway.errors import SetupError, in_one_line
 from splitway.manifest import EngineName
 from splitway.runtime.cores import available_cores
@@ -97,7 +98,7 @@ def _if_there(facts: Facts, check: Check) -> Check:
 
 def _run_file() -> Result:
     try:
-        return running.run_file(read_run_file(), RUN_FILE)
+        return running.run_file(read_run(), RUN_FILE)
     except SetupError as error:
         return problem("run file", error.detail, f"rm {RUN_FILE}")
 

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 
 from splitway.cli.console import Steps
+from splitway.cli.pictures import read_picture
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.manifest import IMAGE
@@ -124,7 +125,7 @@ def _joined(found: Sequence[_Batch]) -> Extracted:
 def _features(client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]) -> list[_Batch]:
     """Ask for a few pictures together; for one by one where they are large, or where one of them is refused."""
     try:
-        pictures = [file.read_bytes() for file in files]
+        pictures = [read_picture(file) for file in files]
     except OSError:
         return _one_by_one(client, hops, files)
     if len(files) > 1 and sum(map(len, pictures)) > _BYTES:
@@ -140,7 +141,7 @@ def _one_by_one(client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]
     if len(files) > 1:
         return [batch for file in files for batch in _features(client, hops, [file])]
     try:
-        files[0].read_bytes()
+        read_picture(files[0])
     except OSError as error:
         return [_Batch(unread=((files[0], f"cannot be read: {error.strerror}"),))]
     return _features(client, hops, files)

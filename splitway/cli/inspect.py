@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from splitway.cli.chart import Line, drawing
-from splitway.cli.console import ERR, OUT
+from splitway.cli.console import ERR, OUT, Terminal
 from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
 from splitway.split.cuts import CutOption, find_cuts, ranked
@@ -61,7 +60,7 @@ def print_table(found: Inspection, *, every: bool) -> None:
     for place, cut in found.ranks() if every else list(enumerate(found.best, start=1))[:_SHOWN]:
         style = "bold" if place == 1 else "dim" if place is None else None
         table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or "", style=style)
-    (OUT if OUT.is_terminal else Console(width=_WIDE, highlight=False)).print(table)
+    (OUT if OUT.is_terminal else Terminal(width=_WIDE, highlight=False)).print(table)
     OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
 
 

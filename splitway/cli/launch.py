@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from splitway.cli.chain import bodies_of
-from splitway.cli.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE
+from splitway.cli.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
+from splitway.cli.run_file import make_run_folder, write_run_file
 from splitway.cli.serve import bind
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
@@ -106,6 +106,8 @@ class LocalPipeline:
             raise SetupError(
                 f"there is no stage {', '.join(unknown)} to start; {plan.models} makes {', '.join(self.stages)}"
             )
+        if plan.run_file is not None:
+            make_run_folder(plan.run_file.parent)
         self.renew_certificates()
         listeners = {GATEWAY: [bind(plan.host, plan.port)]}
         try:
@@ -177,14 +179,8 @@ class LocalPipeline:
                 self._log(name, line.rstrip("\n"))
 
     def _write_run_file(self, path: Path) -> None:
-        def entry(process: Process) -> dict[str, Any]:
-            return {"url": process.url, "pid": process.popen.pid}
-
-        stages = {stage: [entry(process) for process in self.of(stage)] for stage in self.stages}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({GATEWAY: entry(self.gateway), **stages}, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        processes = [process for stage in (GATEWAY, *self.stages) for process in self.of(stage)]
+        write_run_file(path, [Place(each.stage, each.url, each.popen.pid) for each in processes])
         self._wrote_run_file = True
 
     def wait_ready(self, timeout_s: float = 60.0) -> float:

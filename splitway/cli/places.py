@@ -1,13 +1,13 @@
-"""Where a local pipeline is: the ports it takes, the file it leaves while it runs, the address that is asked."""
+"""Where a local pipeline is: the ports it takes, its processes, the address that is asked."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from splitway.cli.processes import PROC, can_be_told, listens_at, users_of
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 
@@ -33,29 +33,22 @@ class Place:
         """Whether that process runs and is still one of Splitway's: numbers are given again."""
         try:
             os.kill(self.pid, 0)
-            return b"splitway" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+            return b"splitway" in (PROC / str(self.pid) / "cmdline").read_bytes()
         except ProcessLookupError:
             return False
         except OSError:  # it is another user's, or this system has no /proc: there is something of that number
             return True
 
-
-def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
-    """The processes of the pipeline that `splitway up` started here; None if there is no such file.
-
-    Raises:
-        SetupError: the file is there and cannot be read.
-    """
-    try:
-        run = json.loads(path.read_bytes())
-        gateway = run.pop(GATEWAY)
-        stages = {stage: several for stage, several in run.items() if isinstance(several, list)}  # else of a newer one
-        entries = [(GATEWAY, gateway), *((stage, entry) for stage, several in stages.items() for entry in several)]
-        return [Place(stage, str(entry["url"]), int(entry["pid"])) for stage, entry in entries]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SetupError(f"{path} cannot be read as what splitway up writes: remove it") from error
+    @property
+    def doubt(self) -> str | None:
+        """Why that process is not what `splitway up` started there; None where it is, or this system does not tell."""
+        if not self.is_alive:
+            return f"process {self.pid}, which it names, is no Splitway that runs"
+        if not can_be_told():
+            return None
+        if users_of(self.pid) - {os.geteuid(), 0}:
+            return f"process {self.pid}, which it names, is another user's"
+        return None if listens_at(self.pid, self.url) else f"process {self.pid} does not listen at {self.url}"
 
 
 def named_url(url: str | None) -> str | None:
@@ -63,16 +56,6 @@ def named_url(url: str | None) -> str | None:
     if url and not _is_address(url):
         raise SetupError(f"--url takes an address such as http://127.0.0.1:{GATEWAY_PORT}, not {url!r}")
     return url.rstrip("/") if url else None
-
-
-def local_url(run_file: Path = RUN_FILE) -> str:
-    """The address of the gateway that runs from this folder; the default one if none does."""
-    try:
-        places = read_run_file(run_file) or []
-    except SetupError:
-        places = []
-    alive = [place.url for place in places if place.stage == GATEWAY and place.is_alive]
-    return alive[0] if alive else f"http://127.0.0.1:{GATEWAY_PORT}"
 
 
 def _is_address(url: str) -> bool:

@@ -177,5 +177,5 @@ def no_answer(url: str, error: httpx.HTTPError | httpx.InvalidURL, at: datetime,
     elif isinstance(error, httpx.TimeoutException):
         trouble = f"the gateway at {url} has not answered within {TIMEOUT_S:g} s; its log says more"
     else:
-        trouble = f"the gateway at {url} gives no answer: {first_line(error)}"
+        trouble = f"the gateway at {url} gives no answer: {printable(first_line(error))}"
     return Look(url, at, at_s, {}, trouble=trouble)

@@ -7,15 +7,15 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import httpx
-from rich.console import Console
 
-from splitway.cli.console import OUT
-from splitway.cli.credentials import gateway_headers
-from splitway.cli.places import local_url, named_url
+from splitway.cli.console import ERR, OUT, Terminal
+from splitway.cli.credentials import API_KEY, gateway_headers
+from splitway.cli.places import named_url
+from splitway.cli.run_file import LocalGateway, local_gateway
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_screen import Screen
 from splitway.cli.top_view import view
@@ -51,6 +51,7 @@ def top(options: TopOptions) -> int:
         SetupError: the address is none, or the key cannot be sent.
     """
     url = named_url(options.url)
+    _say_what_is_kept_back(url)
     if options.once:
         return _once(url, as_json=options.as_json)
     if OUT.is_terminal and not OUT.is_dumb_terminal and not options.as_json:
@@ -70,7 +71,7 @@ def _once(url: str | None, *, as_json: bool) -> int:
     if as_json:
         _print_json(look, trends)
     else:
-        paper = Console(highlight=False, width=None if OUT.is_terminal else _PAPER_COLUMNS)
+        paper = Terminal(highlight=False, width=None if OUT.is_terminal else _PAPER_COLUMNS)
         paper.print(view(look, trends, paper.width))
     return 0 if look.is_ready else 1
 
@@ -78,7 +79,7 @@ def _once(url: str | None, *, as_json: bool) -> int:
 async def _on_screen(url: str | None, interval_s: float) -> None:
     watching = asyncio.current_task()
     assert watching is not None
-    with Screen(Console(highlight=False), quit_=watching.cancel) as screen:
+    with Screen(Terminal(highlight=False), quit_=watching.cancel) as screen:
         await _watch(url, interval_s, lambda look, trends: screen.draw(lambda w, h: view(look, trends, w, h)))
 
 
@@ -99,17 +100,37 @@ async def _watch(url: str | None, interval_s: float, show: Show) -> None:
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=TIMEOUT_S, headers=gateway_headers(), trust_env=False)
+    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+
+
+def _say_what_is_kept_back(url: str | None) -> None:
+    """Say why a key that is set is not sent. Raises SetupError for one that cannot be."""
+    local = _asked(url)
+    if gateway_headers() and local.doubt is not None:
+        ERR.print(f"splitway: {_kept_back(local)}", style="yellow", markup=False)
+
+
+def _asked(url: str | None) -> LocalGateway:
+    """The gateway that is named, which is believed in, or that of this folder."""
+    return local_gateway() if url is None else LocalGateway(url)
+
+
+def _kept_back(local: LocalGateway) -> str:
+    return f"{API_KEY} is not sent to {local.url}, for {local.doubt}; --url {local.url} says that it may be"
 
 
 async def _look(client: httpx.AsyncClient, url: str | None) -> Look:
     """Ask the gateway once; whatever comes of it is a look."""
-    asked, at_s = url or local_url(), time.monotonic()
+    local, at_s = _asked(url), time.monotonic()
+    key = gateway_headers()
     try:
-        reply = await client.get(f"{asked}{PATH}")
+        reply = await client.get(f"{local.url}{PATH}", headers=key if local.doubt is None else {})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return no_answer(asked, error, datetime.now().astimezone(), at_s)
-    return read_reply(asked, reply, datetime.now().astimezone(), at_s)
+        return no_answer(local.url, error, datetime.now().astimezone(), at_s)
+    look = read_reply(local.url, reply, datetime.now().astimezone(), at_s)
+    if look.refused is not None and key and local.doubt is not None:
+        return replace(look, trouble=_kept_back(local))
+    return look
 
 
 def _print_json(look: Look, _: Trends) -> None:

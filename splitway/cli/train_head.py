@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mimetypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from splitway.cli.console import Steps
 from splitway.cli.extract import Extracted, Hop, extract
 from splitway.cli.names import check_head_name, check_version
 from splitway.cli.places import GATEWAY, RUN_FILE
+from splitway.cli.run_file import read_run
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR, HEAD
 
@@ -120,14 +120,22 @@ def find_hops(job: HeadJob) -> list[Hop]:
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
     if job.bodies:
         raise SetupError("--body goes with --extractor")
-    try:
-        run = json.loads(RUN_FILE.read_bytes())
-        return [Hop(name, run[name][0]["url"]) for name in run if name not in (GATEWAY, HEAD)]
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    run = read_run()
+    if run is None:
         raise SetupError(
             f"no pipeline runs from this folder ({RUN_FILE} says of none): start one with splitway up, or name an "
             "extractor with --extractor"
-        ) from error
+        )
+    hops: dict[str, Hop] = {}
+    for place in run.places:
+        if place.stage in (GATEWAY, HEAD) or place.stage in hops:
+            continue
+        if (doubt := run.why_not(place)) is not None:
+            raise SetupError(
+                f"{place.stage} at {place.url} is not asked, for {doubt}; start splitway up, or name --extractor"
+            )
+        hops[place.stage] = Hop(place.stage, place.url)
+    return list(hops.values())
 
 
 def _check_url(url: str, otherwise: str) -> None:

@@ -19,7 +19,7 @@ from splitway.cli.chain import find_chain
 from splitway.cli.classify import ALL_HEADS, classify_files, print_table
 from splitway.cli.console import ERR, OUT
 from splitway.cli.launch import LaunchPlan, LocalPipeline
-from splitway.errors import SetupError
+from splitway.errors import SetupError, printable
 from splitway.telemetry.lines import Lines
 
 _COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
@@ -165,7 +165,7 @@ def passing_pipeline(models: Path, environment: Mapping[str, str] | None = None)
             yield pipeline
             pipeline.raise_if_ended()
     except SetupError:
-        print("\n".join(tail), file=sys.stderr)
+        print(printable("\n".join(tail)), file=sys.stderr)
         raise
 
 

@@ -30,7 +30,7 @@ from splitway.wire.v2_json import EXTENSIONS
 from splitway.wire.v2_rest import json_response, models_router, v2_error
 
 
-def _refuse(error: SplitwayError, _: int) -> tuple[str, bytes]:
+def _refuse(error: SplitwayError, _status: int, _path: str) -> tuple[str, bytes]:
     """The media type and the body of an answer to what never became a request."""
     answer = v2_error(error)
     return str(answer.media_type), bytes(answer.body)

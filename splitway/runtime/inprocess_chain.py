@@ -9,6 +9,7 @@ from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
 from splitway.runtime.engine import Arrays, Engine, load_engine, warm_up
 from splitway.runtime.settings import StageSettings
+from splitway.runtime.stage import check_finite
 from splitway.wire.tensor import Buffer
 
 
@@ -54,12 +55,27 @@ class InProcessChain:
 
         Raises:
             InvalidInput, TooLarge: the picture cannot be decoded.
-            EngineFailed: a model cannot be run.
+            EngineFailed: a model cannot be run, or gives NaN or infinity, which a stage refuses to send on.
         """
+        features = self.features(picture)
+        return {name: self.head(name, features) for name in (self._heads if heads is None else heads)}
+
+    def features(self, picture: Buffer) -> Arrays:
+        """Return what the heads are given of one picture. Raises as a call does."""
         arrays: Arrays = {self._input: to_model_input(self._decode(picture)[None], self._preprocessing)}
         for engine in self._trunk:
-            arrays = engine.infer(arrays)
-        return {name: self._heads[name].infer(arrays) for name in (self._heads if heads is None else heads)}
+            arrays = _run(engine, arrays)
+        return arrays
+
+    def head(self, name: str, features: Arrays) -> Arrays:
+        """Return what one head gives for features. Raises EngineFailed as a call does."""
+        return _run(self._heads[name], features)
+
+
+def _run(engine: Engine, inputs: Arrays) -> Arrays:
+    outputs = engine.infer(inputs)
+    check_finite(outputs)
+    return outputs
 
 
 def _check_follows(before: Bundle, after: Bundle) -> None:

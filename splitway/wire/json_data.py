@@ -12,9 +12,12 @@ import orjson
 from numpy.typing import NDArray
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, numpy_dtype
+from splitway.wire.tensor import BYTES, NUMPY_DTYPES, Buffer, Parameters, Tensor, numpy_dtype
 
 MAX_JSON_VALUES = 1 << 20
+_MOST_QUOTED = 40
+_NO_INTEGER = 1 << 63
+"""What is written as an integer beyond 64 bits is read as a fraction."""
 _TAKEN_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
 
 
@@ -50,7 +53,7 @@ def decode_json(
         raise InvalidInput(f"tensor {name!r} of shape {list(shape)} takes {count} elements, but data has {len(leaves)}")
     if datatype == BYTES:
         return Tensor(name, BYTES, shape, _texts(name, leaves, parameters.get("content_type") == "base64"), parameters)
-    return Tensor(name, datatype, shape, _numbers(name, datatype, leaves).reshape(shape), parameters)
+    return Tensor(name, datatype, shape, _numbers(name, datatype, shape, leaves).reshape(shape), parameters)
 
 
 def _leaves(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
@@ -66,19 +69,50 @@ def _leaves(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
     return data
 
 
-def _numbers(name: str, datatype: str, leaves: list[Any]) -> NDArray[Any]:
+def _numbers(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any]) -> NDArray[Any]:
     dtype = numpy_dtype(name, datatype)
     if not set(map(type, leaves)) <= _TAKEN_TYPES[dtype.kind]:
-        raise InvalidInput(f"the data of tensor {name!r} holds values that are not {datatype}")
+        raise _misfit(name, datatype, shape, leaves)
     if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
         if min(leaves) < limits.min or max(leaves) > limits.max:
-            raise InvalidInput(f"the data of tensor {name!r} has numbers outside {limits.min} to {limits.max}")
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such by the data plane
-        try:
+            raise _misfit(name, datatype, shape, leaves)
+    try:
+        with np.errstate(over="raise"):
             return np.array(leaves, dtype)
-        except OverflowError as error:
-            raise InvalidInput(f"the data of tensor {name!r} has numbers too large for {datatype}") from error
+    except (OverflowError, FloatingPointError):
+        raise _misfit(name, datatype, shape, leaves) from None
+
+
+def _misfit(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any]) -> InvalidInput:
+    """The refusal of the first value that the datatype cannot hold, with where it stands."""
+    dtype = NUMPY_DTYPES[datatype]
+    reasons = ((place, _reason(dtype, value)) for place, value in enumerate(leaves))
+    place, reason = next((place, reason) for place, reason in reasons if reason)
+    where = [int(index) for index in np.unravel_index(place, shape)]
+    return InvalidInput(f"tensor {name!r} at {where}: {as_json(leaves[place])} is {reason.format(datatype)}")
+
+
+def _reason(dtype: np.dtype[Any], value: Any) -> str:
+    """What is wrong with a value for this type; nothing where it fits."""
+    if dtype.kind in "iu" and type(value) in (int, float):
+        limits, beyond = np.iinfo(dtype), type(value) is float and abs(value) >= _NO_INTEGER
+        if beyond or not limits.min <= value <= limits.max:
+            which = "large" if value > 0 else "small"
+            return f"too {which} for {{}}, which holds {limits.min} to {limits.max}"
+    if type(value) not in _TAKEN_TYPES[dtype.kind]:
+        return "no {}"
+    with np.errstate(over="ignore"):
+        overflows = dtype.kind == "f" and not np.isfinite(np.array(value, dtype))
+    return f"too large for {{}}, which holds up to {np.finfo(dtype).max:g}" if overflows else ""
+
+
+def as_json(value: object) -> str:
+    """A value of a request as a refusal quotes it: as it was written, shortened."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = orjson.dumps(value[:_MOST_QUOTED] if isinstance(value, str) else value).decode()
+    return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}..."
 
 
 def _texts(name: str, leaves: list[Any], is_base64: bool) -> list[Buffer]:

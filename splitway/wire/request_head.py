@@ -17,6 +17,8 @@ from splitway.errors import InvalidInput, SplitwayError, TooLarge
 Header = tuple[bytes, bytes]
 _KNOWN = 64
 """Targets, and sets of headers, that are remembered: a service is asked for the same few."""
+_ENOUGH = 256
+"""Bytes of a target that tell which interface it is for."""
 _VERSIONS = ("1.1", "1.0")
 _AUTHORITY = rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 _HOST = re.compile(_AUTHORITY)
@@ -93,6 +95,15 @@ def read_target(target: bytes) -> Target:
     if authority is not None and scheme is not None:
         authority = _without_port(authority.lower(), scheme.lower())
     return Target(path, raw_path, query or b"", authority)
+
+
+def path_of(target: bytes) -> str:
+    """The path of a target that may be broken or cut short; what cannot be decoded stays as it is."""
+    raw = target[:_ENOUGH].partition(b"?")[0]
+    try:
+        return read_target(raw).path
+    except Refusal:
+        return raw.decode("latin-1")
 
 
 def _decoded(raw_path: bytes) -> str:

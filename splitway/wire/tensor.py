@@ -56,7 +56,14 @@ class TensorSpec:
             want in (-1, got) for want, got in zip(self.shape, tensor.shape, strict=True)
         )
         if not fits:
-            raise InvalidInput(f"tensor {self.name!r} must have shape {list(self.shape)}, not {list(tensor.shape)}")
+            said = f"tensor {self.name!r} must have shape {list(self.shape)}, not {list(tensor.shape)}"
+            raise InvalidInput(f"{said}{self._advice(tensor.shape)}")
+
+    def _advice(self, shape: tuple[int, ...]) -> str:
+        """What to do about a shape that does not fit."""
+        if self.shape[:1] == (-1,) and shape == self.shape[1:]:
+            return f": its batch is missing, send {[1, *shape]} for one row"
+        return "; -1 stands for any number" if -1 in self.shape else ""
 
     def metadata(self) -> dict[str, Any]:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
@@ -135,7 +142,10 @@ def decode_binary(
 def numpy_dtype(name: str, datatype: object) -> np.dtype[Any]:
     """The numpy type of a numeric datatype. Raises InvalidInput for one that is not known."""
     if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
-        raise InvalidInput(f"tensor {name!r} has no datatype that is known here: {str(datatype)[:40]!r}")
+        known = ", ".join((*NUMPY_DTYPES, BYTES))
+        raise InvalidInput(
+            f"tensor {name!r} has datatype {str(datatype)[:40]!r}, which is not known: there are {known}"
+        )
     return NUMPY_DTYPES[datatype]
 
 

@@ -28,14 +28,15 @@ from uvicorn.server import ServerState
 
 from splitway.errors import RateLimited, SlowBody, SplitwayError
 from splitway.wire.connections import Connections
-from splitway.wire.request_head import Refusal
+from splitway.wire.request_head import Refusal, path_of
 
 _LINGER_S = 2.0
 """How long a caller who has been answered may go on sending, so that he comes to read the answer."""
 LINGER_BYTES = 8 * 1024 * 1024
 """How much of it is taken, to be thrown away."""
-Refuse = Callable[[SplitwayError, int], tuple[str, bytes]]
-"""Makes the media type and the body of an answer with this status, for a refusal made before there is a request."""
+Refuse = Callable[[SplitwayError, int, str], tuple[str, bytes]]
+"""Makes the media type and the body of an answer with this status, for a refusal made before there is a request; its
+path is empty where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class TimedHttp(HttpToolsProtocol):
         limits = self.guard.limits
         self._header_timeout_s, self._body_timeout_s = limits.header_timeout_s, limits.body_timeout_s
         self.address: str | None = None
+        self.url = b""
         self._reads = FIRST
         self._due_s = math.inf
         """When that must be here."""
@@ -256,7 +258,7 @@ class TimedHttp(HttpToolsProtocol):
         cycle.message_event.set()
 
     def _say(self, refusal: Refusal) -> None:
-        media_type, body = self.guard.refuse(refusal.error, refusal.status)
+        media_type, body = self.guard.refuse(refusal.error, refusal.status, path_of(self.url))
         headers = {"content-type": media_type, "content-length": str(len(body)), "connection": "close"}
         if refusal.error.retry_after_s is not None:
             headers["retry-after"] = str(math.ceil(refusal.error.retry_after_s))

@@ -14,12 +14,15 @@ from typing import Any
 import orjson
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.wire.json_data import MAX_JSON_VALUES, decode_json, encode_json, loads_bounded
+from splitway.wire.json_data import MAX_JSON_VALUES, as_json, decode_json, encode_json, loads_bounded
+from splitway.wire.misread import unread
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
 
 HEADER_LENGTH = "inference-header-content-length"
 FEATURE_SPACE = "feature_space"
 CLASSIFICATION = "classification"
+BINARY_OUTPUT, BINARY_DATA = "binary_data_output", "binary_data"
+"""Flags: of the request for every output, and of one output."""
 EXTENSIONS = ["binary_tensor_data", "classification"]
 DEFAULT_MAX_ELEMENTS = 1 << 26
 MAX_BYTES_ELEMENTS = 1 << 17  # each costs a Python object, however short it is
@@ -67,8 +70,8 @@ class InferRequest:
 
     def wants_binary(self, output: str) -> bool:
         """Whether the caller wants this output as binary; what is said per output wins."""
-        asked = next((o.parameters.get("binary_data") for o in self.outputs if o.name == output), None)
-        return bool(self.parameters.get("binary_data_output", False) if asked is None else asked)
+        asked = next((o.parameters.get(BINARY_DATA) for o in self.outputs if o.name == output), None)
+        return bool(self.parameters.get(BINARY_OUTPUT, False) if asked is None else asked)
 
     @property
     def timeout_s(self) -> float | None:
@@ -113,14 +116,19 @@ def parse_request(
         InvalidInput: with what is wrong and where.
         TooLarge: more rows, or JSON with more values, than are taken; before any tensor is read.
     """
-    header, tail = _split(body, header_length, max_json_values)
+    try:
+        header, tail = _split(body, header_length, max_json_values)
+    except (InvalidInput, TooLarge) as error:
+        raise unread(error, body, HEADER_LENGTH, header_length) from error
     if max_rows is not None:
         _check_rows(header, max_rows)
     outputs = _requested_outputs(header)
     inputs = _tensors(header, "inputs", tail, max_elements)
     if not inputs:
         raise InvalidInput("the request has no inputs")
-    return InferRequest(inputs, outputs, _id(header), _parameters(header, "the request"))
+    parameters = _parameters(header, "the request")
+    _check_flag(parameters, BINARY_OUTPUT, "the request")
+    return InferRequest(inputs, outputs, _id(header), parameters)
 
 
 def parse_response(
@@ -205,7 +213,9 @@ def _split(
 
 
 def _objects(header: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    entries = header.get(key, [])
+    entries = header.get(key)
+    if entries is None:
+        return []
     if not isinstance(entries, list) or not set(map(type, entries)) <= _OBJECT:
         raise InvalidInput(f"{key!r} must be a list of objects")
     return entries
@@ -219,17 +229,28 @@ def _id(header: Mapping[str, Any]) -> str | None:
 
 
 def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
-    value = owner.get("parameters", {})
+    value = owner.get("parameters")
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise InvalidInput(f"the parameters of {what} must be an object")
     if len(value) > MAX_PARAMETERS:
         raise TooLarge(f"{what} has more than {MAX_PARAMETERS} parameters")
+    nulls = False
     for name, each in value.items():
         if len(name) > MAX_PARAMETER_TEXT or (type(each) is str and len(each) > MAX_PARAMETER_TEXT):
             raise TooLarge(f"{what} has a parameter of more than {MAX_PARAMETER_TEXT} characters")
         if not isinstance(each, _SCALARS):
-            raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
-    return value
+            if each is not None:
+                raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
+            nulls = True
+    return {name: each for name, each in value.items() if each is not None} if nulls else value
+
+
+def _check_flag(parameters: Parameters, name: str, what: str) -> None:
+    flag = parameters.get(name)
+    if flag is not None and type(flag) is not bool:
+        raise InvalidInput(f"parameter {name} of {what} must be true or false, not {as_json(flag)}")
 
 
 def _name(entry: Mapping[str, Any]) -> str:
@@ -240,9 +261,9 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]:
-    if "outputs" not in header:
-        return ()
     entries = _objects(header, "outputs")
+    if not entries:
+        return ()
     if len(entries) > MAX_OUTPUTS:
         raise TooLarge(f"{len(entries)} outputs are asked for; at most {MAX_OUTPUTS} are taken")
     outputs = tuple(map(_requested_output, entries))
@@ -253,16 +274,26 @@ def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]
 
 def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:
     name = _name(entry)
-    return RequestedOutput(name, _parameters(entry, f"output {name!r}"))
+    what = f"output {name!r}"
+    parameters = _parameters(entry, what)
+    _check_flag(parameters, BINARY_DATA, what)
+    return RequestedOutput(name, parameters)
 
 
 def _check_rows(header: Mapping[str, Any], max_rows: int) -> None:
-    """Raise TooLarge if an input says that it has more rows; one that says nothing sensible is judged later."""
+    """Raise TooLarge if an input says that it has more rows; one that says nothing sensible is judged later.
+
+    So are numbers of one dimension: they may be one row without its batch, which only the model's shape can tell.
+    """
     for entry in _objects(header, "inputs"):
         shape = entry.get("shape")
-        rows = shape[0] if isinstance(shape, list) and shape else None
-        if type(rows) is int and rows > max_rows:
-            raise TooLarge(f"tensor {_name(entry)!r} has {rows} rows; at most {max_rows} are taken at once")
+        if not isinstance(shape, list) or not shape or type(rows := shape[0]) is not int or rows <= max_rows:
+            continue
+        if len(shape) > 1 or entry.get("datatype") == BYTES:
+            raise TooLarge(
+                f"tensor {_name(entry)!r} has {rows} rows, the first number of its shape; at most {max_rows} are taken "
+                "at once, and a single one has a 1 there"
+            )
 
 
 def _tensors(header: Mapping[str, Any], key: str, tail: memoryview, max_elements: int) -> tuple[Tensor, ...]:
@@ -291,10 +322,11 @@ def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements:
     shape, count = element_count(name, entry.get("shape"), most)
     parameters = _parameters(entry, f"tensor {name!r}")
     size = parameters.get("binary_data_size")
-    if ("data" in entry) == (size is not None):
+    data = entry.get("data")
+    if (data is None) == (size is None):
         raise InvalidInput(f"tensor {name!r} must have exactly one of data and binary_data_size")
     if size is None:
-        return decode_json(name, datatype, shape, count, entry["data"], parameters), 0
+        return decode_json(name, datatype, shape, count, data, parameters), 0
     if type(size) is not int or size < 0:
         raise InvalidInput(f"binary_data_size of tensor {name!r} must be a whole number from 0 up")
     if size > tail.nbytes:

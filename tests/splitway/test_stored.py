@@ -13,7 +13,8 @@ import pytest
 
 from splitway.bundle import load_bundle, read_manifest, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.cli.places import Place, read_run_file
+from splitway.cli.places import Place
+from splitway.cli.run_file import read_run_file
 from splitway.errors import BundleError, SetupError
 from splitway.releases import Releases, change_releases, read_releases
 from splitway.runtime.inprocess import InProcessStage, in_turn

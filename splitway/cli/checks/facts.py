@@ -10,7 +10,8 @@ from splitway.cli.chain import Chain, find_chain
 from splitway.cli.checks import bundles, running
 from splitway.cli.checks.result import Result
 from splitway.cli.credentials import gateway_headers
-from splitway.cli.places import GATEWAY, Place, local_url, read_run_file
+from splitway.cli.places import GATEWAY, Place
+from splitway.cli.run_file import LocalGateway, RunFile, local_gateway, read_run
 from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Releases
 from splitway.security.signing import TrustedKeys
@@ -29,20 +30,31 @@ class Facts:
         self.models = models
 
     @cached_property
-    def places(self) -> list[Place] | None:
+    def run(self) -> RunFile | None:
         try:
-            return read_run_file()
+            return read_run()
         except SetupError:  # its own check says so
             return None
 
     @cached_property
     def alive(self) -> list[Place]:
-        return [place for place in self.places or [] if place.is_alive]
+        return [place for place in (self.run.places if self.run else ()) if place.is_alive]
+
+    @cached_property
+    def believed(self) -> list[Place]:
+        """What may be sent the secrets that stages ask for."""
+        return [place for place in self.alive if self.run is not None and self.run.why_not(place) is None]
+
+    @cached_property
+    def gateway(self) -> LocalGateway:
+        """As the user names it, or that of this folder."""
+        return local_gateway() if self.url is None else LocalGateway(self.url)
 
     @cached_property
     def heard(self) -> running.Running:
         expected = self.url is not None or any(place.stage == GATEWAY for place in self.alive)
-        return running.listen(self.url or local_url(), self.alive, is_expected=expected, key=self.key)
+        key = self.key if self.gateway.doubt is None else {}
+        return running.listen(self.gateway.url, self.believed, is_expected=expected, key=key)
 
     @cached_property
     def key(self) -> dict[str, str]:

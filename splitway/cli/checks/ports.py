@@ -7,14 +7,13 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 
 from splitway.cli.checks.result import Result, ok, problem, warning
 from splitway.cli.places import GATEWAY
+from splitway.cli.processes import PROC, descriptors, listeners
 
-_LISTENS = "0A"
 _LOOPBACK = re.compile("(0{16}F{4}0{4})?[0-9A-F]{6}7F|0{24}01000000")
 """127.0.0.0/8, the same within IPv6, and ::1, as /proc writes them: each word of four bytes turned round."""
 _TIMEOUT_S = 1.0
@@ -80,40 +79,18 @@ def _is_splitway(number: int) -> bool:
 def _holder(number: int) -> str:
     """Name and id of the process that listens on this port, from /proc; empty where that cannot be seen."""
     sockets = {f"socket:[{inode}]" for inode in _listening(number)}
-    for process in Path("/proc").glob("[0-9]*"):
-        if sockets.intersection(_descriptors(process)):
+    for process in PROC.glob("[0-9]*"):
+        if sockets.intersection(descriptors(process)):
             with contextlib.suppress(OSError):
                 return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (process {process.name})"
     return ""
 
 
-def _descriptors(process: Path) -> Iterable[str]:
-    """What a process has open; nothing of another user's, or of one that has ended."""
-    with contextlib.suppress(OSError):
-        for descriptor in (process / "fd").iterdir():
-            with contextlib.suppress(OSError):  # closed meanwhile
-                yield str(descriptor.readlink())
-
-
 def _listening(number: int) -> Iterable[str]:
     """Inodes of the sockets that listen on this port."""
-    return (inode for _, inode in _listeners(number))
+    return (inode for _, inode in listeners(number))
 
 
 def is_reached_from_elsewhere(number: int) -> bool:
     """Whether something listens on this port beyond loopback, as far as /proc says."""
-    return any(not _LOOPBACK.fullmatch(address) for address, _ in _listeners(number))
-
-
-def _listeners(number: int) -> Iterable[tuple[str, str]]:
-    """Address and inode of each socket that listens on this port."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            address, _, port_ = fields[1].partition(":")
-            if fields[3] == _LISTENS and port_ == f"{number:04X}":
-                yield address, fields[9]
+    return any(not _LOOPBACK.fullmatch(address) for address, _ in listeners(number))

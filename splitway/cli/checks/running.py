@@ -18,13 +18,15 @@ import httpx
 
 from splitway.cli.checks.result import Result, many, ok, problem, warning
 from splitway.cli.places import GATEWAY, RUN_FILE, Place
+from splitway.cli.run_file import RunFile
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_words import address, span, troubles
-from splitway.errors import SetupError
+from splitway.errors import SetupError, printable
 
 _CLOCKS_APART_S = 2.0
 _AT_ONCE = 8
+_MOST_OF_A_VERSION = 40
 _OWN_IDENTITY = RUN_FILE.parent / "certs" / GATEWAY
 """Where `splitway up --mtls` keeps the gateway's certificate."""
 _WHO_IS_MISSING = "splitway top shows who is missing; docs/operations.md says what each reason asks for"
@@ -118,7 +120,7 @@ def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str]
     try:
         reply = client.get(f"{url}/v2", headers=headers)
         said: Any = reply.json()
-        version = said.get("version")
+        version = None if said.get("version") is None else printable(str(said["version"])[:_MOST_OF_A_VERSION], keep="")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
         return Heard(stage, url, answers=False, asks_for_certificate=_is_of_tls(error))
     here_s = (before_s + time.time()) / 2
@@ -139,10 +141,11 @@ def _ahead_s(date: str | None, here_s: float) -> float | None:
         return None
 
 
-def run_file(places: Sequence[Place] | None, path: Path) -> Result:
-    """Whether the pipeline that `splitway up` started here still runs."""
-    if places is None:
+def run_file(run: RunFile | None, path: Path) -> Result:
+    """Whether the pipeline that `splitway up` started here still runs, and may be sent secrets."""
+    if run is None:
         return ok("run file", f"there is no {path}: splitway up has not been started from this folder")
+    places = run.places
     dead = [place for place in places if not place.is_alive]
     if len(dead) == len(places):
         says = f"{path} is left over: no process that it names runs"
@@ -152,6 +155,9 @@ def run_file(places: Sequence[Place] | None, path: Path) -> Result:
         return problem(
             "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
         )
+    if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
+        says = f"neither key nor token is sent to what {path} names: {doubt}"
+        return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
     return ok("run file", f"all {len(places)} processes that {path} names run")
 
 

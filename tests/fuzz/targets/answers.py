@@ -9,10 +9,10 @@ from functools import partial
 import orjson
 
 from gateway.http1 import Reply
-from gateway.predictions import read_predictions
 from gateway.timings import read_timings
 from gateway.verdict import judge_reply
 from splitway.errors import SplitwayError
+from splitway.wire.predictions import read_predictions
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_response
 from splitway.wire.v2_rest import v2_error
 from tests.fuzz.frames import TOKENS, json_of, split_frame, whole_frames

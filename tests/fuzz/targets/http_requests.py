@@ -77,7 +77,7 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _refuse(error: SplitwayError, status: int) -> tuple[str, bytes]:
+def _refuse(error: SplitwayError, status: int, _path: str) -> tuple[str, bytes]:
     assert 400 <= status < 500
     return "text/plain", error.detail.encode()
 

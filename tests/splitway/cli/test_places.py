@@ -1,25 +1,17 @@
-"""Where a pipeline runs is read from what `splitway up` left."""
+"""Which processes are those that `splitway up` started, and what is an address."""
 
 from __future__ import annotations
 
-import json
 import os
+import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from splitway.cli.places import Place, local_url, named_url, read_run_file
+from splitway.cli.places import Place, named_url
 from splitway.errors import SetupError
 from tests.support import until
-
-
-def _write(folder: Path, gateway_pid: int) -> Path:
-    file = folder / "run.json"
-    stages = {"feature_extractor": [{"url": "http://127.0.0.1:8081", "pid": 1}]}
-    file.write_text(json.dumps({"gateway": {"url": "http://127.0.0.1:4711", "pid": gateway_pid}, **stages}))
-    return file
 
 
 @pytest.fixture
@@ -28,25 +20,6 @@ def dead_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
-
-
-def test_a_run_file_is_read_as_places(tmp_path: Path) -> None:
-    places = read_run_file(_write(tmp_path, 7))
-    assert places == [
-        Place("gateway", "http://127.0.0.1:4711", 7),
-        Place("feature_extractor", "http://127.0.0.1:8081", 1),
-    ]
-
-
-def test_without_a_run_file_there_are_no_places(tmp_path: Path) -> None:
-    assert read_run_file(tmp_path / "run.json") is None
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"gateway": {"url": "http://x"}}', '{"gateway": 1}'])
-def test_a_run_file_that_is_none_is_one_line(content: str, tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(content)
-    with pytest.raises(SetupError, match="cannot be read as what splitway up writes"):
-        read_run_file(tmp_path / "run.json")
 
 
 def test_a_process_that_has_ended_or_is_another_program_is_not_alive(dead_pid: int) -> None:
@@ -61,13 +34,34 @@ def test_a_process_that_has_ended_or_is_another_program_is_not_alive(dead_pid: i
             process.communicate()
 
 
-def test_the_gateway_that_runs_here_is_asked_if_no_other_is_named(
-    tmp_path: Path, dead_pid: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Place, "is_alive", property(lambda place: place.pid == os.getpid()))
-    assert local_url(_write(tmp_path, os.getpid())) == "http://127.0.0.1:4711"
-    assert local_url(_write(tmp_path, dead_pid)) == "http://127.0.0.1:8080"
-    assert local_url(tmp_path / "none.json") == "http://127.0.0.1:8080"
+def _listens_at(port: int) -> Place:
+    return Place("gateway", f"http://127.0.0.1:{port}", os.getpid())
+
+
+def test_a_process_is_believed_where_it_listens_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "is_alive", True)
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        port = mine.getsockname()[1]
+        assert _listens_at(port).doubt is None
+        assert "does not listen at" in (Place("gateway", f"http://127.0.0.2:{port}", os.getpid()).doubt or "")
+        assert "does not listen at" in (Place("gateway", f"http://other.example:{port}", os.getpid()).doubt or "")
+        assert "does not listen at" in (Place("gateway", f"http://127.0.0.1:{port}", os.getppid()).doubt or "")
+    assert "does not listen at" in (_listens_at(port).doubt or "")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what others must not reach is closed at once
+def test_one_that_listens_everywhere_is_believed_on_loopback(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "is_alive", True)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as mine:
+        assert _listens_at(mine.getsockname()[1]).doubt is None
+
+
+def test_another_users_process_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "is_alive", True)
+    monkeypatch.setattr("splitway.cli.places.users_of", lambda _: {os.geteuid(), 4711})
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        assert "is another user's" in (_listens_at(mine.getsockname()[1]).doubt or "")
 
 
 def test_an_address_is_taken_without_its_last_slash() -> None:

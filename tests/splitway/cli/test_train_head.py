@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from splitway.cli.extract import Hop
+from splitway.cli.places import Place
+from splitway.cli.run_file import write_run_file
 from splitway.cli.train_head import HeadJob, find_hops
 from splitway.errors import SetupError
 
@@ -22,9 +23,22 @@ def test_a_pipeline_that_runs_here_is_followed_up_to_its_heads(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     Path(".splitway").mkdir()
     stages = ("gateway", "feature_extractor", "body_1", "body_2", "classifier")
-    run = {stage: [{"url": f"http://{stage}", "pid": 1}] for stage in stages}
-    Path(".splitway/run.json").write_text(json.dumps(run))
+    write_run_file(Path(".splitway/run.json"), [Place(stage, f"http://{stage}", 1) for stage in (*stages, "body_2")])
+    monkeypatch.setattr(Place, "doubt", None)
     assert [hop.model for hop in find_hops(_job())] == ["feature_extractor", "body_1", "body_2"]
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+def test_a_pipeline_that_is_not_believed_is_sent_no_picture(
+    of_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".splitway").mkdir()
+    write_run_file(Path(".splitway/run.json"), [Place(stage, URL, 1) for stage in ("gateway", "feature_extractor")])
+    monkeypatch.setattr(Place, "doubt", None if of_file else "process 1 is another user's")
+    Path(".splitway").chmod(0o777 if of_file else 0o700)
+    with pytest.raises(SetupError, match=r"is not asked, for .*name --extractor"):
+        find_hops(_job())
 
 
 def test_named_addresses_come_in_the_order_in_which_they_are_named() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.errors import BundleError, TooLarge
+from splitway.errors import BundleError, EngineFailed, InvalidInput, TooLarge
 from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.runtime import inprocess_chain
+from splitway.runtime.engine import Arrays, Engine
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
@@ -35,3 +38,25 @@ def test_bundles_of_different_feature_spaces_are_no_chain(extractor_bundle: Bund
     foreign = Bundle(head_bundle.folder, manifest, head_bundle.labels)
     with pytest.raises(BundleError, match="takes fs:0123456789abcdef"):
         InProcessChain(extractor_bundle, [], [foreign], StageSettings())
+
+
+class _Overflowing:
+    """An engine that gives infinity, as models do on inputs that they cannot bear."""
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        return {"features": np.full((1, 1280), np.inf, np.float32), "probabilities": np.full((1, 1000), np.nan, "f4")}
+
+
+@pytest.mark.parametrize("role", ["extractor", "head"])
+def test_no_part_of_the_chain_gives_nonsense_on(
+    extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = inprocess_chain._load
+
+    def load(bundle: Bundle, settings: StageSettings) -> Engine:
+        return _Overflowing() if bundle.manifest.role == role else real(bundle, settings)  # type: ignore[return-value]
+
+    monkeypatch.setattr(inprocess_chain, "_load", load)
+    chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings())
+    with pytest.raises((EngineFailed, InvalidInput), match="NaN or infinity"):
+        chain(cat)

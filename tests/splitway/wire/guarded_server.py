@@ -126,8 +126,8 @@ def is_closed(client: socket.socket) -> bool:
     return True
 
 
-def _refuse(error: SplitwayError, status: int) -> tuple[str, bytes]:
-    return "application/problem+json", json.dumps({"status": status, "detail": error.detail}).encode()
+def _refuse(error: SplitwayError, status: int, path: str) -> tuple[str, bytes]:
+    return "application/problem+json", json.dumps({"status": status, "detail": error.detail, "path": path}).encode()
 
 
 class _Log(logging.Handler):

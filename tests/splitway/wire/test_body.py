@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from splitway.errors import InvalidInput, TooLarge
@@ -23,6 +25,35 @@ def test_a_bomb_is_stopped_at_the_limit(encoding: str) -> None:
 def test_broken_packing_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput):
         unpack(body, "gzip", 1000)
+
+
+def test_several_members_of_gzip_are_one_body() -> None:
+    members = [pack(b"abc" * 10, "gzip"), pack(b"", "gzip"), pack(bytes(100_000), "gzip"), gzip.compress(b"end")]
+    assert unpack(b"".join(members), "gzip", 200_000) == b"abc" * 10 + bytes(100_000) + b"end"
+
+
+def test_the_limit_holds_over_all_members() -> None:
+    member = pack(bytes(400), "gzip")
+    assert len(unpack(member * 2, "gzip", 800)) == 800
+    with pytest.raises(TooLarge, match="limit of 799 bytes"):
+        unpack(member * 2, "gzip", 799)
+    with pytest.raises(TooLarge, match="more than 1024 members"):
+        unpack(pack(b"", "gzip") * 1025, "gzip", 799)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (pack(b"abc", "gzip") * 2 + b"x", "gzip"),
+        (pack(b"abc", "gzip") + bytes(8), "gzip"),
+        (pack(b"abc", "gzip") * 2 + b"\x1f\x8b", "gzip"),
+        (pack(b"abc", "deflate") * 2, "deflate"),
+    ],
+    ids=["a letter", "zeros", "half a member", "deflate has no members"],
+)
+def test_what_follows_the_last_member_is_refused(body: bytes, encoding: str) -> None:
+    with pytest.raises(InvalidInput, match=r"behind its end|cut short"):
+        unpack(body, encoding, 1000)
 
 
 def test_only_a_caller_who_names_one_encoding_gets_it() -> None:

@@ -63,6 +63,28 @@ def test_malformed_requests_are_refused_in_the_service_s_own_form(patient: Guard
         assert b"connection: close" in head
 
 
+@pytest.mark.parametrize(
+    ("request_", "path"),
+    [
+        (b"GET /v2/a?b HTTP/1.1\r\n\r\n", "/v2/a"),
+        (b"GET http://a/v2/a HTTP/1.1\r\nHost: b\r\n\r\n", "/v2/a"),
+        (b"GET /v%32/a HTTP/1.1\r\nHost: a\r\n" + b"x: y\r\n" * 101 + b"\r\n", "/v2/a"),
+        (b"GET /v2/%zz HTTP/1.1\r\nHost: a\r\n\r\n", "/v2/%zz"),
+        (b"POST /v2/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "/v2/a"),
+        (b"GARBAGE\r\n\r\n", ""),
+    ],
+    ids=["no host", "another host", "many headers", "broken path", "broken body", "no target"],
+)
+def test_a_refusal_is_told_the_path_that_it_is_about(patient: GuardedServer, request_: bytes, path: str) -> None:
+    assert told(patient.ask(request_))["path"] == path
+
+
+def test_a_target_that_is_too_long_tells_its_path_too(patient: GuardedServer) -> None:
+    reply = patient.ask(b"GET /v2/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert statuses(reply) == [414]
+    assert str(told(reply)["path"]).startswith("/v2/aaa")
+
+
 @pytest.mark.parametrize("kind", CUT_SHORT)
 def test_who_hangs_up_in_the_middle_is_not_answered(patient: GuardedServer, kind: str) -> None:
     with patient.connect() as client:

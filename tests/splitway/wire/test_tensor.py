@@ -94,3 +94,19 @@ def test_numbers_are_not_taken_for_bytes_nor_bytes_for_numbers() -> None:
         _ = Tensor.of_bytes("x", [b"1"]).array
     with pytest.raises(InvalidInput):
         _ = Tensor.of_array("x", np.zeros(1, np.float32)).elements
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "says"),
+    [
+        ((-1, 4), (4,), r"its batch is missing, send \[1, 4\] for one row"),
+        ((-1,), (), r"its batch is missing, send \[1\] for one row"),
+        ((-1, 2, 2), (2, 2), r"send \[1, 2, 2\] for one row"),
+        ((-1, 4), (1, 5), "-1 stands for any number"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_told_what_to_send(
+    spec: tuple[int, ...], shape: tuple[int, ...], says: str
+) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        TensorSpec("x", "FP32", spec).check(Tensor.of_array("x", np.zeros(shape, np.float32)))

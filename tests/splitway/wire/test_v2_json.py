@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -163,3 +164,113 @@ def test_a_header_over_its_limit_is_refused() -> None:
 
 def test_nested_data_of_no_elements() -> None:
     assert parse_request(_request(shape=[2, 0], data=[[], []]), None).inputs[0].array.shape == (2, 0)
+
+
+def _with(**top: Any) -> bytes:
+    return json.dumps(json.loads(_request()) | top).encode()
+
+
+@pytest.mark.parametrize("flag", ["false", "true", 0, 1, 0.0, ""], ids=repr)
+def test_a_flag_that_is_no_boolean_is_refused_and_not_guessed(flag: Any) -> None:
+    with pytest.raises(InvalidInput, match="binary_data_output of the request must be true or false"):
+        parse_request(_with(parameters={"binary_data_output": flag}), None)
+    with pytest.raises(InvalidInput, match="binary_data of output 'y' must be true or false"):
+        parse_request(_with(outputs=[{"name": "y", "parameters": {"binary_data": flag}}]), None)
+
+
+def test_what_is_null_is_absent() -> None:
+    whole = parse_request(_with(id=None, parameters=None, outputs=None), None)
+    assert (whole.id, whole.parameters, whole.outputs) == (None, {}, ())
+    assert parse_request(_request(parameters=None), None).inputs[0].parameters == {}
+    inner = parse_request(
+        _with(
+            parameters={"binary_data_output": None, "head": "pets"},
+            outputs=[{"name": "y", "parameters": None}, {"name": "z", "parameters": {"binary_data": None}}],
+        ),
+        None,
+    )
+    assert inner.parameters == {"head": "pets"}
+    assert [dict(output.parameters) for output in inner.outputs] == [{}, {}]
+    sized = _request(data=None, parameters={"binary_data_size": 16})
+    assert parse_request(sized + bytes(16), str(len(sized))).inputs[0].array.tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value", "says"),
+    [
+        ("FP32", 1e39, "1e+39 is too large for FP32"),
+        ("FP32", -1e39, "-1e+39 is too large for FP32"),
+        ("FP32", 10**300, "too large for FP32"),
+        ("FP16", 70000, "70000 is too large for FP16, which holds up to 65504"),
+        ("UINT8", 256, "256 is too large for UINT8, which holds 0 to 255"),
+        ("UINT8", -1, "-1 is too small for UINT8"),
+        ("INT64", 2**63, "too large for INT64"),
+        ("INT64", -(2**63) - 1, "too small for INT64"),
+        ("UINT64", 2**64, "too large for UINT64"),
+        ("INT32", 2.0, "2.0 is no INT32"),
+        ("FP32", True, "true is no FP32"),
+        ("FP32", None, "null is no FP32"),
+        ("FP32", "1", '"1" is no FP32'),
+    ],
+)
+def test_a_number_that_does_not_fit_is_named_with_its_place(datatype: str, value: Any, says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_request(_request(datatype=datatype, data=[1, 2, value, 4]), None)
+    assert caught.value.detail.startswith("tensor 'x' at [1, 0]: ")
+    assert says in caught.value.detail
+
+
+def test_the_largest_number_of_a_type_is_taken() -> None:
+    most = float(np.finfo(np.float32).max)
+    assert parse_request(_request(data=[most, -most, 0, 0]), None).inputs[0].array[0].tolist() == [most, -most]
+
+
+@pytest.mark.parametrize("datatype", ["BF16", "float32", "fp32", "STRING"])
+def test_an_unknown_datatype_names_the_known_ones(datatype: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"'{datatype}', which is not known: there are BOOL, .*FP32, FP64, BYTES"):
+        parse_request(_request(datatype=datatype), None)
+
+
+def _binary() -> tuple[bytes, bytes]:
+    return _request(data=..., parameters={"binary_data_size": 16}), np.ones(4, "<f4").tobytes()
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 16, b"," * (1 << 21)], ids=["numbers", "commas"])
+def test_binary_tensors_without_the_header_of_their_beginning_say_which_it_is(tail: bytes) -> None:
+    with pytest.raises(InvalidInput, match="inference-header-content-length must say how many bytes the JSON has"):
+        parse_request(_binary()[0] + tail, None)
+
+
+@pytest.mark.parametrize("off_by", [-1, 1])
+def test_a_wrong_header_length_is_named(off_by: int) -> None:
+    header, tail = _binary()
+    length = len(header) + off_by
+    with pytest.raises(InvalidInput, match=f"of the {length} bytes that inference-header-content-length says are JSON"):
+        parse_request(header + tail, str(length))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"\xff\xd8\xff\xe0" + b"," * (1 << 21), "a JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture"),
+        (b"\0\0\0\x18ftypheic", "a HEIC or AVIF picture"),
+        (b"--abc\r\nContent-Disposition: form-data", "a multipart form"),
+        (gzip.compress(b"{}"), "the header content-encoding"),
+        (b"", "the body is empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+    ],
+    ids=["jpeg", "png", "webp", "heic", "form", "gzip", "nothing", "bom"],
+)
+def test_what_is_no_json_is_told_what_it_is_and_where_it_goes(body: bytes, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        parse_request(body, None)
+
+
+def test_rows_are_counted_before_anything_is_read_but_not_of_what_may_lack_its_batch() -> None:
+    with pytest.raises(TooLarge, match="has 65 rows, the first number of its shape; at most 64"):
+        parse_request(_request(shape=[65, 1], data="unread"), None, max_rows=64)
+    with pytest.raises(TooLarge, match="has 65 rows"):
+        parse_request(_request(datatype="BYTES", shape=[65], data="unread"), None, max_rows=64)
+    assert parse_request(_request(shape=[65], data=[0] * 65), None, max_rows=64).inputs[0].shape == (65,)

@@ -15,6 +15,7 @@ import pytest
 
 from splitway.cli.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
 from splitway.cli.places import Place
+from splitway.cli.run_file import RunFile
 from splitway.cli.status import no_answer
 from splitway.security.certificates import Certificates
 from splitway.security.tls import Identity
@@ -33,20 +34,33 @@ def test_a_run_file_whose_processes_live_is_right_and_so_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Place, "is_alive", True)
-    places = [Place("gateway", URL, os.getpid())]
-    assert [run_file(each, tmp_path).level for each in (None, places)] == ["ok", "ok"]
+    monkeypatch.setattr(Place, "doubt", None)
+    run = RunFile([Place("gateway", URL, os.getpid())])
+    assert [run_file(each, tmp_path).level for each in (None, run)] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+def test_a_run_file_that_is_not_believed_is_a_warning(
+    of_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "is_alive", True)
+    monkeypatch.setattr(Place, "doubt", None if of_file else "it is another's")
+    result = run_file(RunFile([Place("gateway", URL, 1)], "it is another's" if of_file else None), tmp_path)
+    assert (result.level, "neither key nor token is sent" in result.says) == ("warning", True)
+    assert "it is another's" in result.says
 
 
 def test_a_run_file_that_a_dead_pipeline_left_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "is_alive", False)
-    result = run_file([Place("gateway", URL, 1)], tmp_path / "run.json")
+    result = run_file(RunFile([Place("gateway", URL, 1)]), tmp_path / "run.json")
     assert result.level == "warning"
     assert result.do.startswith(f"rm {tmp_path / 'run.json'}")
 
 
 def test_a_pipeline_of_which_a_part_has_ended_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "is_alive", property(lambda place: place.pid == 1))
-    result = run_file([Place("gateway", URL, 1), Place("classifier", "http://127.0.0.1:8091", 2)], tmp_path)
+    places = [Place("gateway", URL, 1), Place("classifier", "http://127.0.0.1:8091", 2)]
+    result = run_file(RunFile(places), tmp_path)
     assert result.level == "problem"
     assert "classifier 127.0.0.1:8091 (process 2)" in result.says
 

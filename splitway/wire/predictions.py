@@ -1,4 +1,4 @@
-"""What a head that classifies says: the best classes of a picture."""
+"""What a head that classifies says: the best classes of a picture. Gateway and in-process run read it here alike."""
 
 from __future__ import annotations
 

@@ -1,0 +1,173 @@
+"""The file that `splitway up` leaves while it runs, and whether what it says may be believed.
+
+Whoever can write it can name any address. So secrets go to nobody but the processes that a file names which is the
+user's own, in a folder that nobody else can write (`why_not`), and only while they are what the file says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from splitway.cli.places import GATEWAY, GATEWAY_PORT, RUN_FILE, Place
+from splitway.errors import SetupError, printable
+from splitway.state_file import replace_file
+
+_MOST_BYTES = 1 << 20
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """What a run file says.
+
+    Args:
+        places: the processes that it names.
+        doubt: why that is not believed; None where it is.
+    """
+
+    places: Sequence[Place]
+    doubt: str | None = None
+
+    def why_not(self, place: Place) -> str | None:
+        """Why a place must be sent no secret; None where it may."""
+        return self.doubt or place.doubt
+
+
+@dataclass(frozen=True)
+class LocalGateway:
+    """The gateway that is asked where none is named.
+
+    Args:
+        url: its address.
+        doubt: why it must be sent no secret; None where it may.
+    """
+
+    url: str
+    doubt: str | None = None
+
+
+def read_run(path: Path = RUN_FILE) -> RunFile | None:
+    """What `splitway up` left here; None if there is no such file.
+
+    Raises:
+        SetupError: the file is there and cannot be read.
+    """
+    try:
+        content, doubt = _read(path)
+        return RunFile(_places(json.loads(content)), doubt)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SetupError(f"{path} cannot be read as what splitway up writes: remove it") from error
+
+
+def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
+    """The processes of the pipeline that `splitway up` started here, believed or not; raises as read_run does."""
+    run = read_run(path)
+    return None if run is None else list(run.places)
+
+
+def local_gateway(path: Path = RUN_FILE) -> LocalGateway:
+    """The gateway that runs from this folder; the one at the default address if none does."""
+    run = None
+    with suppress(SetupError):
+        run = read_run(path)
+    for place in run.places if run else ():
+        if place.stage == GATEWAY and place.is_alive:
+            assert run is not None
+            return LocalGateway(place.url, run.why_not(place))
+    return LocalGateway(f"http://127.0.0.1:{GATEWAY_PORT}")
+
+
+def write_run_file(path: Path, places: Sequence[Place]) -> None:
+    """Say where a pipeline runs. The gateway stands alone, every other stage's processes in a list.
+
+    Raises:
+        SetupError: it cannot be written.
+    """
+    entries: dict[str, object] = {}
+    for place in places:
+        entry = {"url": place.url, "pid": place.pid}
+        if place.stage == GATEWAY:
+            entries[GATEWAY] = entry
+        else:
+            several = entries.setdefault(place.stage, [])
+            assert isinstance(several, list)
+            several.append(entry)
+    replace_file(path, json.dumps(entries, indent=2) + "\n", _FILE_MODE)
+
+
+def make_run_folder(folder: Path) -> None:
+    """Make the folder of a run file; if it is there and the user's own, let nobody else write it.
+
+    Raises:
+        SetupError: it is another user's link, or cannot be made.
+    """
+    try:
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        if (doubt := _doubt_of_link(folder)) is not None:
+            raise SetupError(f"{folder} {doubt}: remove it, or start splitway up in another folder")
+        found = folder.stat()
+        if found.st_uid == os.geteuid() and found.st_mode & _OTHERS_WRITE:
+            folder.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
+    except OSError as error:
+        raise SetupError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _read(path: Path) -> tuple[bytes, str | None]:
+    """The file's bytes, and why they are not to be believed. All is asked of what was opened, and nothing of names,
+    which may mean something else by then."""
+    doubts = [_named(path.parent, _doubt_of_link(path.parent))]
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        doubts.append(_named(path.parent, _doubt_of(os.fstat(folder))))
+        number = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
+    with os.fdopen(number, "rb") as file:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            raise ValueError
+        doubts.append(_named(path, _doubt_of(found)))
+        return file.read(_MOST_BYTES), next((doubt for doubt in doubts if doubt), None)
+
+
+def _named(path: Path, doubt: str | None) -> str | None:
+    return None if doubt is None else f"{path} {doubt}"
+
+
+def _doubt_of_link(folder: Path) -> str | None:
+    """Why a folder is not where its name says that it is. Raises OSError."""
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode) and not _is_trusted(found.st_uid):
+        return f"is a link that user {found.st_uid} made"
+    return None
+
+
+def _doubt_of(found: os.stat_result) -> str | None:
+    if not _is_trusted(found.st_uid):
+        return f"belongs to user {found.st_uid}"
+    return "can be written by others: chmod go-w it" if found.st_mode & _OTHERS_WRITE else None
+
+
+def _is_trusted(user: int) -> bool:
+    """The user and the superuser, who can do anything here anyway."""
+    return user in (os.geteuid(), 0)
+
+
+def _places(run: dict[str, object]) -> list[Place]:
+    """Raises ValueError, KeyError, TypeError, AttributeError for what `splitway up` does not write."""
+    gateway = run.pop(GATEWAY)
+    stages = {stage: several for stage, several in run.items() if isinstance(several, list)}  # else of a newer one
+    entries = [(GATEWAY, gateway), *((stage, entry) for stage, several in stages.items() for entry in several)]
+    places = [Place(stage, str(entry["url"]), int(entry["pid"])) for stage, entry in entries]
+    if any(printable(f"{place.stage}{place.url}") != f"{place.stage}{place.url}" or place.pid < 1 for place in places):
+        raise ValueError
+    return places

@@ -1,0 +1,55 @@
+"""What an answer may be is decided for `classify --in-process` as it is for the gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from splitway.cli.classify import print_json
+from splitway.cli.classify_local import classify_in_process
+from splitway.runtime.engine import Arrays
+
+NONSENSE = {
+    "no number": np.full((1, 1000), np.nan, np.float32),
+    "more than all": np.full((1, 1000), 1.5, np.float32),
+    "less than nothing": np.full((1, 1000), -0.5, np.float32),
+}
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What every engine gives, in place of its own."""
+    given: dict[str, Any] = {}
+
+    class Engine:
+        def infer(self, inputs: Arrays) -> Arrays:
+            return {"features": np.ones((1, 1280), np.float32), **given}
+
+    monkeypatch.setattr("splitway.runtime.inprocess_chain._load", lambda *_: Engine())
+    return given
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
+def test_an_answer_that_can_be_none_fails_its_file(
+    models: Path, samples: Path, says: dict[str, Any], answer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says["probabilities"] = answer
+    results = classify_in_process([samples / "cat.jpg"], models, [], top_k=3)
+    assert [result.failed for result in results] == [True]
+    print_json(results)
+    said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert "NaN" in said["error"] or "can be none" in said["error"]
+
+
+def test_of_several_heads_each_fails_for_itself(models: Path, samples: Path, says: dict[str, Any]) -> None:
+    says["probabilities"] = np.full((1, 1000), 1e-3, np.float32)
+    good = classify_in_process([samples / "cat.jpg"], models, ["classifier"], top_k=1)[0]
+    assert (good.failed, good.answers["classifier"]["status"]) == (False, 200)
+    says["probabilities"] = NONSENSE["more than all"]
+    bad = classify_in_process([samples / "cat.jpg"], models, ["classifier"], top_k=1)[0]
+    assert (bad.failed, bad.error, bad.answers["classifier"]["status"]) == (True, None, 502)
+    assert bad.answers["classifier"]["error"]["code"] == "bad_stage_answer"

@@ -16,7 +16,7 @@ from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.routes import RELEASE_HEADER, NoChain, Pins, Router, Target, Want
 from gateway.stage_client import Errand, HopAnswer, StageClient
 from gateway.timings import HopTimings
-from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError
+from splitway.errors import BadStageAnswer, FeatureSpaceMismatch, NotFound, SplitwayError, TooLarge
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import ATTEMPT_HEADER, CallContext
@@ -160,12 +160,20 @@ class Chain:
     async def _run(self, job: Job, *, may_be_kept: bool = True) -> ChainAnswer:
         if not self._router.first(job.want):
             raise self._why_not(job, job.heads[0])
+        if job.rows > 1:
+            self._check_rows(job)
         extracted, cache = await self._extract(job, may_be_kept=may_be_kept)
         features = await self._through_bodies(job, extracted, cache)
         ends = await self._at_once([self._head(job, name, features) for name in job.heads])
         heads = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, HopAnswer)}
         failures = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, SplitwayError)}
         return ChainAnswer(features, heads, failures, None if job.pins is None else job.pins.release)
+
+    def _check_rows(self, job: Job) -> None:
+        """Raise TooLarge for more rows than a stage on the way takes, before any has begun."""
+        most = self._router.most_rows(job.want)
+        if most is not None and job.rows > most[0]:
+            raise TooLarge(f"the request has {job.rows} rows; {most[1]} takes at most {most[0]} at once", stage=most[1])
 
     async def _extract(self, job: Job, *, may_be_kept: bool) -> tuple[HopAnswer, CacheResult | None]:
         """Run the extractor, or take what it gave for the same picture before."""

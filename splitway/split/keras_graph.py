@@ -17,7 +17,16 @@ from splitway.split.graph import Graph, Step, Wire
 from splitway.split.identity import identity_of
 from splitway.split.names import unique_names
 
-_FREE = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+_FREE = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.ActivityRegularization,
+)
 """Layers that compute nothing when they serve."""
 _NOT_FUNCTIONAL = "the model is not functional: build it from keras.Input to be able to cut it"
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from splitway.bundle import engine_file_entry
 from splitway.errors import ModelError, SetupError, first_line
 from splitway.manifest import ENDPOINT, SAVED_MODEL, EngineFile, EngineName, TensorEntry
+from splitway.split.foreign import tried
 from splitway.split.graph import Part, Wire
 from splitway.wire.tensor import DATATYPES
 
@@ -56,7 +57,7 @@ class _Served(tf.Module):
 
 def _tables(owner: Any) -> list[Any]:
     """The lookup tables of a preprocessing layer."""
-    table = getattr(owner, "lookup_table", None)
+    table = tried(lambda: owner.lookup_table)
     return [] if table is None else [table]
 
 

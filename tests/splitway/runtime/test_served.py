@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.classifier import app as classifier
 from splitway.bundle import load_bundle
@@ -19,7 +21,7 @@ HEAD = 16 * 1024
 """What is kept free of a message for its JSON."""
 
 
-def rows(count: int) -> dict[str, np.ndarray]:
+def rows(count: int) -> dict[str, NDArray[Any]]:
     return {"features": np.ones((count, WIDTH), np.float32)}
 
 
@@ -49,6 +51,6 @@ def test_a_model_of_which_no_row_fits_is_not_served_and_the_setting_is_named(tmp
 
 
 @pytest.mark.parametrize(("given", "found"), [({}, 64), ({"max_rows": 5}, 5), ({"max_body_bytes": HEAD}, 1)])
-def test_the_setting_holds_where_more_rows_fit(tmp_path: Path, given: dict[str, int], found: int) -> None:
+def test_the_setting_holds_where_more_rows_fit(tmp_path: Path, given: dict[str, Any], found: int) -> None:
     manifest = load_bundle(write_bundle(tmp_path, "classifier", 1)).manifest
     assert StageSettings(models=tmp_path, **given).rows_for(manifest) == found

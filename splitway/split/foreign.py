@@ -1,4 +1,4 @@
-"""Layers that others wrote, looked at with care: whatever one does then ends in one sentence with its name and class."""
+"""Layers that others wrote, looked at with care: whatever one does ends in one sentence with its name and class."""
 
 from __future__ import annotations
 

@@ -192,7 +192,8 @@ def _with_all_inside(layer: Any) -> list[Any]:
         if isinstance(each, keras.layers.Layer):
             with looking_at(each):
                 below = each._flatten_layers(include_self=False, recursive=False)
-                found += [inner for inner in below if not any(inner is known for known in found)]
+                new = [inner for inner in below if not any(inner is known for known in found)]
+                found += [inner for inner in new if isinstance(inner, keras.layers.Layer)]
     return found
 
 

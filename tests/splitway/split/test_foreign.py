@@ -1,4 +1,4 @@
-"""Layers of other people's classes, whatever they do while they are looked at: split, or one sentence that names them."""
+"""Layers of other people's classes, whatever they do while they are looked at: split, or named in one sentence."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def split_all(model: keras.Model, folder: Path | None = None) -> None:
         export_saved_model(cut.parts[0], folder)
 
 
-def test_a_layer_whose_every_attribute_raises_is_one_sentence(tmp_path: Path) -> None:
+def test_a_layer_whose_every_attribute_raises_is_one_sentence() -> None:
     model = around(Hostile(name="hostile"))
     Hostile.armed = "*"
     for answer in ANSWERS.values():

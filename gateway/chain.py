@@ -24,6 +24,7 @@ from splitway.errors import (
     InvalidInput,
     NotFound,
     SplitwayError,
+    TooLarge,
 )
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import InferRequest, InferResponse, RequestedOutput
@@ -176,6 +177,8 @@ class Chain:
     async def _run(self, job: Job, *, may_be_kept: bool = True) -> ChainAnswer:
         if not self._router.first(job.want):
             raise self._why_not(job, job.heads[0])
+        if job.rows > 1:
+            self._check_rows(job)
         extracted, cache = await self._extract(job, may_be_kept=may_be_kept)
         try:
             features = await self._through_bodies(job, extracted, cache)
@@ -188,6 +191,12 @@ class Chain:
         heads = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, HopAnswer)}
         failures = {name: end for name, end in zip(job.heads, ends, strict=True) if isinstance(end, SplitwayError)}
         return ChainAnswer(features, heads, failures, None if job.pins is None else job.pins.release)
+
+    def _check_rows(self, job: Job) -> None:
+        """Raise TooLarge for more rows than a stage on the way takes, before any has begun."""
+        most = self._router.most_rows(job.want)
+        if most is not None and job.rows > most[0]:
+            raise TooLarge(f"the request has {job.rows} rows; {most[1]} takes at most {most[0]} at once", stage=most[1])
 
     async def _extract(self, job: Job, *, may_be_kept: bool) -> tuple[HopAnswer, CacheResult | None]:
         """Run the extractor, or take what it gave for the same picture before."""

@@ -50,6 +50,8 @@ class ServedModel:
     """The feature space of what goes out; None for a head."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    max_rows: int | None = None
+    """Rows that one request may have; None where an older stage does not say."""
 
     @property
     def offer(self) -> Offer:
@@ -97,6 +99,7 @@ class _Entry(_Part):
     gives_space: str | None = None
     inputs: _Specs = ()
     outputs: _Specs = ()
+    max_rows: Annotated[int, Field(ge=1)] | None = None
 
     def model_served(self) -> ServedModel:
         """Raises ValueError where the role leaves no sense in the spaces."""
@@ -106,7 +109,7 @@ class _Entry(_Part):
         if (takes is None) != is_extractor or (gives is None) != (self.role == "head"):
             raise ValueError(f"{self.role} {self.name} {self.version} does not say its feature spaces")
         known = (self.name, self.version, self.role, self.is_default, self.state)
-        return ServedModel(*known, takes, gives, self.inputs, self.outputs)
+        return ServedModel(*known, takes, gives, self.inputs, self.outputs, self.max_rows)
 
 
 class _Inventory(_Part):

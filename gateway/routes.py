@@ -175,6 +175,19 @@ class Router:
         """A version of the extractor that may be called now."""
         return max(self.first(want).values(), key=lambda model: model.preference, default=None)
 
+    def most_rows(self, want: Want) -> tuple[int, str] | None:
+        """How many rows all stages on the way take at once, and the model that takes the fewest; None if none says."""
+
+        def find() -> tuple[int, str] | None:
+            models = list(self.first(want).values())
+            for name, replicas in self._links[1:]:
+                names = want.heads if replicas is self._heads else {name}
+                models += [model for _, model in self._offered(replicas, want.pins) if model.name in names]
+            said = [(model.max_rows, model.name) for model in models if model.max_rows is not None]
+            return min(said, default=None)
+
+        return self._remembered(("rows", self._known(want)), find)
+
     def why_not_ready(self, pins: Pins | None) -> dict[str, str]:
         """Return, for each link that keeps every head from being reached, the reason; nothing if one can be.
 

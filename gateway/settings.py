@@ -14,6 +14,7 @@ from gateway.redis_address import check_redis_address
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
 from splitway.security.settings import SecuritySettings
+from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 from splitway.wire.v2_rest import Limits
 
 _MAX_JSON_VALUES = 1 << 17
@@ -58,7 +59,7 @@ class GatewaySettings(SecuritySettings):
     """Bytes of one request body, as sent and as unpacked."""
     max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
     """Bytes of one encoded picture."""
-    max_reply_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    max_reply_bytes: Annotated[int, Field(ge=1)] = MAX_REPLY_BYTES
     """Bytes of one stage's reply; a longer one is refused as nonsense."""
     default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
     """Time limit of a request that names none, in milliseconds."""
@@ -89,7 +90,7 @@ class GatewaySettings(SecuritySettings):
     """How long Redis keeps features, in seconds."""
     max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
     """Pixels of one picture, width times height."""
-    max_rows: Annotated[int, Field(ge=1)] = 64
+    max_rows: Annotated[int, Field(ge=1)] = MAX_ROWS
     """Rows of one request."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
     """Requests that one caller may make per second; 0 for no limit. A caller is a key or a token's subject, and where

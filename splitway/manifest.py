@@ -74,6 +74,11 @@ class TensorEntry(Part):
     def spec(self) -> TensorSpec:
         return TensorSpec(self.name, self.datatype, self.shape)
 
+    @property
+    def row_bytes(self) -> int:
+        """What one row takes on the wire, in bytes."""
+        return math.prod(self.shape[1:]) * NUMPY_DTYPES[self.datatype].itemsize
+
 
 class EngineFile(Part):
     """One file that an engine reads. The path is relative to the bundle and stays inside it."""
@@ -113,6 +118,16 @@ class Cut(Part):
     bytes_per_row: int
     tensors: tuple[str, ...] = ()
     """The layers whose outputs cross, in the order of the tensors; empty where it is the layer's alone."""
+
+
+class Rows(Part):
+    """What one row takes on the wire, in bytes, and how many a request has room for."""
+
+    input_bytes: int
+    """Of all inputs; of pictures as pixels."""
+    output_bytes: int
+    per_request: int | None
+    """With the limits that the model was split under; None for any number."""
 
 
 class Difference(Part):
@@ -163,6 +178,7 @@ class Manifest(Part):
     labels_sha256: Sha256 | None = None
     source_model: SourceModel
     cut: Cut
+    rows: Rows | None = None
     proof: Proof | None = None
     created: str
     tools: dict[str, str]
@@ -195,6 +211,18 @@ class Manifest(Part):
     def gives(self) -> str | None:
         """The feature space of what goes out; None for a head, which gives answers."""
         return self.feature_space if self.role == "extractor" else self.gives_space
+
+    @property
+    def input_row_bytes(self) -> int:
+        """What a row of all inputs takes on the wire; of pictures as pixels, which are one byte a colour."""
+        if self.preprocessing is not None:
+            return self.preprocessing.height * self.preprocessing.width * 3
+        return sum(entry.row_bytes for entry in self.inputs)
+
+    @property
+    def output_row_bytes(self) -> int:
+        """What a row of all outputs takes on the wire."""
+        return sum(entry.row_bytes for entry in self.outputs)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"

@@ -12,6 +12,7 @@ from splitway.bundle import load_bundle
 from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
 from splitway.cli.names import check_head_name, check_version
+from splitway.cli.room import room_from
 from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import BundleError, ModelError, SetupError
 from splitway.manifest import EXTRACTOR, HEAD, PROBABILITIES, Manifest, Preprocessing
@@ -21,6 +22,7 @@ from splitway.split.cuts import best_cut, find_cuts
 from splitway.split.fetch import cache_folder
 from splitway.split.graph import Graph
 from splitway.split.loaded import of_keras
+from splitway.wire.room import MAX_ROWS, Room
 
 Say = Callable[[str], None]
 
@@ -83,7 +85,8 @@ def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
     check_head_name(options.head)
     labels = _read_labels(options.labels)
     model = load_and_show(path, options.source, say)
-    at = tuple(name.strip() for name in options.at.split(",")) if options.at else _best_cut(model.graph, say)
+    room = room_from()
+    at = tuple(name.strip() for name in options.at.split(",")) if options.at else _best_cut(model.graph, room, say)
     job = bundles.SplitJob(
         model=model,
         at=at,
@@ -94,14 +97,16 @@ def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
         version=options.version,
         force=force,
         head=options.head,
+        room=room,
     )
     report(options.out, bundles.split(job, say))
 
 
-def _best_cut(graph: Graph, say: Say) -> tuple[str, ...]:
+def _best_cut(graph: Graph, room: Room, say: Say) -> tuple[str, ...]:
     say("looking for the best cut")
-    best = best_cut(find_cuts(graph))
-    ERR.print(f"cutting after {best.layer}, the best of its layers; --at chooses another", markup=False)
+    best = best_cut(find_cuts(graph, room))
+    but = "" if best.has_a_backbone else ", though next to nothing comes before it: no other cut can be made"
+    ERR.print(f"cutting after {best.layer}, the best of its layers{but}; --at chooses another", markup=False)
     return (best.layer,)
 
 
@@ -121,6 +126,9 @@ def report(models: Path, stages: list[Manifest]) -> None:
         tensors = f" in {len(cut.tensors)} tensors" if len(cut.tensors) > 1 else ""
         OUT.print(f"  feature space  {stage.gives}")
         OUT.print(f"  cut            after {cut.layer}, {cut.bytes_per_row} bytes per row{tensors}", markup=False)
+    fits = min((s.rows.per_request for s in stages if s.rows and s.rows.per_request is not None), default=None)
+    if fits is not None and fits < MAX_ROWS:
+        OUT.print(f"  rows           {fits} fit into one request, by the largest of its tensors")
     OUT.print(
         f"  proof          {proof.inputs} inputs in batches of {', '.join(map(str, proof.batch_sizes))}: at most "
         f"{found.max_abs:.2g} from the uncut model ({proof.tolerance:.2g} allowed)"

@@ -20,6 +20,7 @@ from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest,
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import CutModel, cut_model
+from splitway.split.cuts import ROOM
 from splitway.split.export import export_engines
 from splitway.split.graph import Part
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
@@ -37,6 +38,7 @@ from splitway.split.prove import (
     prove,
 )
 from splitway.split.source import fingerprint
+from splitway.wire.room import Room
 
 Say = Callable[[str], None]
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -59,6 +61,8 @@ class SplitJob:
     version: str
     force: bool
     head: str = HEAD
+    room: Room = ROOM
+    """What a request may carry where the bundles are served."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
         SetupError: the files cannot be written.
     """
     say(f"cutting {job.model.name} at {', '.join(job.at)}")
-    cut = cut_model(job.model.graph, job.at)
+    cut = cut_model(job.model.graph, job.at, job.room)
     targets = [job.out / name / job.version for name in stage_names(len(cut.parts), job.head)]
     for target in targets:
         if target.exists() and not job.force:
@@ -90,7 +94,7 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
     source_folder = job.out / SOURCE / f"{job.model.name}-{job.version}"
     with staged(*targets, source_folder) as (*folders, kept):
         source = keep_source(job.model, kept, source_folder, job.out)
-        pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version, job.head), folders, say)
+        pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version, job.head, job.room), folders, say)
         return _prove_folders(cut.whole, folders, question, say)
 
 

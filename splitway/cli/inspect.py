@@ -12,6 +12,7 @@ from rich.table import Table
 
 from splitway.cli.chart import Line, drawing
 from splitway.cli.console import ERR, OUT, Terminal
+from splitway.cli.room import room_from
 from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
 from splitway.split.cuts import CutOption, find_cuts, ranked
@@ -43,7 +44,7 @@ def inspect(path: Path, options: SourceOptions, *, say: Callable[[str], None]) -
     """Read a model and find its cuts. Raises ModelError."""
     model = load_and_show(path, options, say)
     say("looking for cuts")
-    cuts = find_cuts(model.graph)
+    cuts = find_cuts(model.graph, room_from())
     if not cuts:
         raise ModelError(f"{path} has no layers to cut between")
     return Inspection(model.name, cuts, ranked(cuts))
@@ -59,9 +60,13 @@ def print_table(found: Inspection, *, every: bool) -> None:
     table.add_column("")
     for place, cut in found.ranks() if every else list(enumerate(found.best, start=1))[:_SHOWN]:
         style = "bold" if place == 1 else "dim" if place is None else None
-        table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or "", style=style)
+        table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or _remark(cut), style=style)
     (OUT if OUT.is_terminal else Terminal(width=_WIDE, highlight=False)).print(table)
     OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
+
+
+def _remark(cut: CutOption) -> str:
+    return "" if cut.has_a_backbone else "next to nothing comes before it"
 
 
 def _cells(cut: CutOption) -> list[str]:
@@ -88,6 +93,7 @@ def _figures(cut: CutOption) -> dict[str, Any]:
         "parameters_before": cut.parameters_before,
         "wire_ms": cut.wire_ms,
         "head_ms": cut.head_ms,
+        "has_a_backbone": cut.has_a_backbone,
         "why_not": cut.why_not,
     }
 

@@ -50,12 +50,13 @@ def _entry(model: ModelVersions, number: str, version: Version) -> dict[str, Any
     }
     card = version.card
     if card is None:  # its manifest has not been read, or cannot be
-        names = ("role", "feature_space", "gives_space", "engine", "source_model", "cut")
+        names = ("role", "feature_space", "gives_space", "engine", "source_model", "cut", "max_rows")
         return entry | dict.fromkeys(names) | {"inputs": [], "outputs": []}
     return {
         **entry,
         **describe(card.manifest),
         "engine": card.engine,
+        "max_rows": card.max_rows,
         "inputs": [spec.metadata() for spec in card.inputs],
         "outputs": [spec.metadata() for spec in card.outputs],
     }

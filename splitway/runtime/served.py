@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.bundle import Bundle, load_bundle
-from splitway.errors import BundleError, Unavailable
+from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.manifest import Manifest
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
@@ -34,6 +34,7 @@ from splitway.runtime.priority import give_way
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
 from splitway.telemetry.watch import Watch
+from splitway.wire.room import rows_that_fit
 from splitway.wire.tensor import TensorSpec
 from splitway.wire.v2_rest import infer_endpoint
 
@@ -49,6 +50,8 @@ class Card:
     """What may be sent, every alternative."""
     outputs: Sequence[TensorSpec]
     engine: str
+    max_rows: int
+    """Rows that one request may have."""
 
 
 def open_bundle(found: Found, name: str, scope: Scope) -> Bundle:
@@ -80,7 +83,9 @@ class ServedModel:
         self._threads = settings.engine_threads(manifest.role)
         self._stage = make_stage(bundle, settings)
         inputs = [spec for alternative in self._stage.accepts for spec in alternative]
-        self.card = Card(manifest, inputs, self._stage.gives, engine)
+        rows = _most_rows(bundle, settings)
+        self.card = Card(manifest, inputs, self._stage.gives, engine, rows)
+        self._max_body_bytes = settings.max_body_bytes
         self._engines: EnginePool | None = None
         self._requests = 0
         self._request_ended = asyncio.Event()
@@ -94,8 +99,8 @@ class ServedModel:
             if batch_rows > 1
             else None
         )
-        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=settings.max_rows)
-        self._infer_over_http = infer_endpoint(plane, settings.limits)
+        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=rows)
+        self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows))
 
     @property
     def alive(self) -> bool:
@@ -135,9 +140,19 @@ class ServedModel:
         self._requests += 1
         try:
             return await self._infer_over_http(request)
+        except TooLarge as error:
+            raise self._with_rows(error, request) from None
         finally:
             self._requests -= 1
             self._request_ended.set()
+
+    def _with_rows(self, error: TooLarge, request: Request) -> TooLarge:
+        """Say with a refusal of a body's bytes how many rows fit into one."""
+        size, declared = self.card.manifest.input_row_bytes, request.headers.get("content-length", "")
+        rows = rows_that_fit(size, self._max_body_bytes)
+        if rows is None or not declared.isdigit() or int(declared) <= self._max_body_bytes:
+            return error
+        return TooLarge(f"{error.detail}, in which {min(rows, self.card.max_rows)} rows of {size} bytes fit")
 
     async def drained(self) -> None:
         """Wait until no request is being answered."""
@@ -158,3 +173,15 @@ class ServedModel:
         if self._engines is None:
             raise Unavailable("the model is being closed", stage=self.card.manifest.name, retry_after_s=1)
         return self._engines.infer(inputs, alone)
+
+
+def _most_rows(bundle: Bundle, settings: StageSettings) -> int:
+    """Rows that one request may have. Raises BundleError where the settings leave no room for a single one."""
+    rows, manifest = settings.rows_for(bundle.manifest), bundle.manifest
+    if rows == 0:
+        raise BundleError(
+            f"{bundle.folder}: a row takes {manifest.input_row_bytes} bytes and gives {manifest.output_row_bytes}, "
+            f"and a request has at most {settings.max_body_bytes}, a reply {settings.max_reply_bytes}: set "
+            "SPLITWAY_MAX_BODY_BYTES or SPLITWAY_MAX_REPLY_BYTES higher, for the gateway too, or split elsewhere"
+        )
+    return rows

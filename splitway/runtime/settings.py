@@ -11,6 +11,7 @@ from splitway.manifest import EngineName, Manifest, Role
 from splitway.releases import FILE
 from splitway.runtime.cores import available_cores
 from splitway.security.settings import SecuritySettings
+from splitway.wire.room import MAX_BODY_BYTES, MAX_REPLY_BYTES, MAX_ROWS, Room
 from splitway.wire.v2_rest import Limits
 
 
@@ -42,10 +43,12 @@ class StageSettings(SecuritySettings):
     """How long the first of a batch waits for others, in milliseconds."""
     queue_rows: Annotated[int, Field(ge=1)] = 1024
     """Rows that may wait for the engine; beyond it a request is answered 503."""
-    max_rows: Annotated[int, Field(ge=1)] = 64
-    """Rows of one request."""
-    max_body_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
+    max_rows: Annotated[int, Field(ge=1)] = MAX_ROWS
+    """Rows of one request; fewer where so many of the model's do not fit into one."""
+    max_body_bytes: Annotated[int, Field(ge=1)] = MAX_BODY_BYTES
     """Bytes of one request body, as sent and as unpacked."""
+    max_reply_bytes: Annotated[int, Field(ge=1)] = MAX_REPLY_BYTES
+    """Bytes of one reply that the gateway takes: a request has no more rows than fit into it."""
     max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
     """Bytes of one encoded picture."""
     max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
@@ -66,6 +69,16 @@ class StageSettings(SecuritySettings):
     @property
     def releases_file(self) -> Path:
         return self.releases or self.models / FILE
+
+    def rows_for(self, manifest: Manifest) -> int:
+        """How many rows of this model one request may have; 0 where not even one fits.
+
+        Encoded pictures are as large as they are, so that of pictures only what they become is counted.
+        """
+        room = Room(self.max_body_bytes, self.max_reply_bytes)
+        input_bytes = manifest.input_row_bytes if manifest.preprocessing is None else 0
+        fits = room.rows(input_bytes, manifest.output_row_bytes)
+        return self.max_rows if fits is None else min(self.max_rows, fits)
 
     @property
     def limits(self) -> Limits:

@@ -8,6 +8,7 @@ from splitway.wire import v2_docs
 from splitway.wire.openapi import (
     BEARER,
     BOOLEAN,
+    INTEGER,
     REQUEST_ID,
     STRING,
     TIMEOUT,
@@ -50,6 +51,7 @@ _SCHEMAS: dict[str, Docs] = {
             "is_default": BOOLEAN,
             "role": {"enum": ["extractor", "body", "head", None]},
             **{name: or_null(STRING) for name in ("feature_space", "gives_space", "source_model", "cut", "engine")},
+            "max_rows": or_null(INTEGER),
             "inputs": list_of(reference("ModelTensor")),
             "outputs": list_of(reference("ModelTensor")),
         }

@@ -12,9 +12,10 @@ import numpy as np
 
 from splitway.errors import ModelError
 from splitway.manifest import FEATURES, PIXELS, Preprocessing
-from splitway.split.cuts import CARRIED, why_never, why_not
+from splitway.split.cuts import CARRIED, ROOM, why_never, why_not
 from splitway.split.graph import Graph, Part, Step, Wire
 from splitway.split.names import features_names
+from splitway.wire.room import Room
 
 _PICTURE_TYPES = ("uint8", "float32")
 
@@ -50,15 +51,15 @@ def takes_pictures(graph: Graph) -> bool:
     return len(shape) == 3 and shape[-1] == 3 and None not in shape
 
 
-def cut_model(graph: Graph, at: Sequence[str]) -> CutModel:
-    """Cut after each of the layers `at`, in whatever order they are named.
+def cut_model(graph: Graph, at: Sequence[str], room: Room = ROOM) -> CutModel:
+    """Cut after each of the layers `at`, in whatever order they are named; `room` is what may cross.
 
     Raises:
         ModelError: there is no such layer, the model cannot be cut there, or not served at all; says why.
     """
     if reason := why_never(graph):
         raise ModelError(reason)
-    befores = _befores(graph, at)
+    befores = _befores(graph, at, room)
     _check_ends(graph)
     bounds = [frozenset[int](), *(before for before, _ in befores), frozenset(range(len(graph.steps)))]
     inputs = dict(graph.inputs)
@@ -77,7 +78,7 @@ def cut_model(graph: Graph, at: Sequence[str]) -> CutModel:
     return CutModel(graph, parts, tuple(name for _, name in befores), crossing)
 
 
-def _befores(graph: Graph, at: Sequence[str]) -> list[tuple[frozenset[int], str]]:
+def _befores(graph: Graph, at: Sequence[str], room: Room) -> list[tuple[frozenset[int], str]]:
     """For each cut, what runs before it, and its layer; the smallest first."""
     places = [(find_steps(graph, name), name) for name in at]
     if not places:
@@ -92,7 +93,7 @@ def _befores(graph: Graph, at: Sequence[str]) -> list[tuple[frozenset[int], str]
         name = graph.steps[positions[0]].name if len(positions) == 1 else named
         if more == before:
             raise ModelError(f"between {befores[-1][1]!r} and {name!r} there is nothing to run: name each cut once")
-        if reason := next((reason for at in positions if (reason := why_not(graph, at, more))), None):
+        if reason := next((reason for at in positions if (reason := why_not(graph, at, more, room))), None):
             raise ModelError(f"the model cannot be cut after {name!r}: {reason}")
         before = more
         befores.append((before, name))

@@ -12,6 +12,7 @@ from typing import Any
 
 from splitway.errors import ModelError
 from splitway.split.graph import Graph, Wire
+from splitway.wire.room import Room
 from splitway.wire.tensor import NUMPY_DTYPES
 
 HOP_MS = 1.0
@@ -21,6 +22,11 @@ MS_PER_KB = 0.006
 """What each further kilobyte adds: the same for the extractor's hop, which carries 42 KB."""
 FLOPS_PER_MS = 1.6e8
 """Of one client's inference: EfficientNet-Lite0's 0.8 GFLOPs in 4.9 ms (the same page)."""
+SAME_MS = 0.01
+"""Estimates that differ by less, a hundredth of a hop, say nothing of which cut is better."""
+SMALLEST_BACKBONE = 0.1
+"""Of the FLOPs, or of the parameters: with less of both a backbone has next to nothing in it."""
+ROOM = Room()
 CARRIED = {str(dtype) for dtype in NUMPY_DTYPES.values()}
 
 
@@ -36,6 +42,7 @@ class CutOption:
             kernels and output shapes.
         head_ms: what one more head on the same features would cost a request: the wire and the head's own work.
         why_not: why it cannot be cut here; None if it can.
+        place: the position of its layer; of one that computes nothing when it serves, that of the layer before it.
     """
 
     layer: str
@@ -47,29 +54,52 @@ class CutOption:
     wire_ms: float
     head_ms: float
     why_not: str | None
+    place: int = 0
 
     @property
     def leaves_something_to_train(self) -> bool:
-        """Whether the head has parameters of its own; one without is no head that anybody would replace."""
+        """Whether the head has parameters of its own; there is no reason to replace one without."""
         return self.parameters_before < 1
 
+    @property
+    def has_a_backbone(self) -> bool:
+        """Whether a share of the model that is worth a stage of its own comes before the cut."""
+        return max(self.flops_before, self.parameters_before) >= SMALLEST_BACKBONE
 
-def find_cuts(graph: Graph) -> list[CutOption]:
-    """Return a cut for each layer, in the order in which they run."""
+
+def find_cuts(graph: Graph, room: Room = ROOM) -> list[CutOption]:
+    """Return a cut for each layer, in the order in which they run; `room` is what may cross."""
     work = [step.flops for step in graph.steps]
     parameters = _parameters(graph, range(len(graph.steps)))
     never = why_never(graph)
-    return [_option(graph, at, work, parameters, never) for at in range(len(graph.steps))]
+    befores = [graph.needed_for(at) for at in range(len(graph.steps))]
+    reasons = [never or why_not(graph, at, before, room) for at, before in enumerate(befores)]
+    return [_option(graph, at, before, work, parameters, reasons[at]) for at, before in enumerate(befores)]
 
 
 def ranked(cuts: list[CutOption]) -> list[CutOption]:
     """Those that can be made, best first: where one more head on the same features costs least.
 
-    A head without parameters comes last, whatever it costs. Of equal ones the earlier layer is better: what makes no
-    difference, such as dropout, belongs to the head that was trained with it.
+    A head without parameters comes after all that have some, and a backbone with next to nothing in it comes last. Of
+    cuts that cost the same, by estimates as coarse as these, the later one is better: more of the model is shared. A
+    layer that computes nothing when it serves, such as dropout, belongs to the head that was trained with it.
     """
     possible = [cut for cut in cuts if cut.why_not is None]
-    return sorted(possible, key=lambda cut: (not cut.leaves_something_to_train, round(cut.head_ms, 6)))
+    kinds: dict[tuple[bool, bool], list[CutOption]] = {}
+    for cut in possible:
+        kinds.setdefault((not cut.has_a_backbone, not cut.leaves_something_to_train), []).append(cut)
+    return [cut for _, alike in sorted(kinds.items()) for cut in _cheapest_first(alike)]
+
+
+def _cheapest_first(cuts: list[CutOption]) -> list[CutOption]:
+    """By cost; of those that cost as much as the cheapest left, the later first."""
+    left = sorted(cuts, key=lambda cut: cut.head_ms)
+    found: list[CutOption] = []
+    while left:
+        same = [cut for cut in left if cut.head_ms - left[0].head_ms < SAME_MS]
+        found += sorted(same, key=lambda cut: -cut.place)  # stable: what computes nothing comes second
+        left = left[len(same) :]
+    return found
 
 
 def best_cut(cuts: list[CutOption]) -> CutOption:
@@ -90,9 +120,10 @@ def _parameters(graph: Graph, positions: Iterable[int]) -> int:
     return sum(owners.values())
 
 
-def _option(graph: Graph, at_step: int, work: list[float], parameters: int, never: str | None) -> CutOption:
+def _option(
+    graph: Graph, at_step: int, before: frozenset[int], work: list[float], parameters: int, reason: str | None
+) -> CutOption:
     step = graph.steps[at_step]
-    before = graph.needed_for(at_step)
     after = set(range(len(graph.steps))) - before
     tensors = graph.crossing(before)
     size = sum(wire.bytes_per_row or 0 for wire in tensors)
@@ -106,8 +137,20 @@ def _option(graph: Graph, at_step: int, work: list[float], parameters: int, neve
         _parameters(graph, before) / max(1, parameters),
         wire_ms,
         wire_ms + sum(work[at] for at in after) / FLOPS_PER_MS,
-        never or why_not(graph, at_step, before),
+        reason,
+        _place(graph, at_step),
     )
+
+
+def _place(graph: Graph, at_step: int) -> int:
+    """The step itself, or where it computes nothing, the last before it that does compute something."""
+    while not graph.steps[at_step].flops:
+        taken = {wire.number for wire in graph.steps[at_step].takes}
+        makers = [at for at in range(at_step) if taken & {wire.number for wire in graph.steps[at].gives}]
+        if len(makers) != 1:
+            break
+        at_step = makers[0]
+    return at_step
 
 
 def why_never(graph: Graph) -> str | None:
@@ -115,7 +158,7 @@ def why_never(graph: Graph) -> str | None:
     return next((step.refusal for step in graph.steps if step.refusal is not None), None)
 
 
-def why_not(graph: Graph, at_step: int, before: frozenset[int]) -> str | None:
+def why_not(graph: Graph, at_step: int, before: frozenset[int], room: Room) -> str | None:
     """Why there can be no cut after a step that leaves these steps before it; None if there can."""
     step = graph.steps[at_step]
     uses = graph.uses_of(step.owner)
@@ -127,7 +170,9 @@ def why_not(graph: Graph, at_step: int, before: frozenset[int]) -> str | None:
     shared = next((s for at, s in enumerate(graph.steps) if at not in before and id(s.owner) in owners), None)
     if shared is not None:
         return f"it goes through {shared.name!r}, which is used on both sides: its weights would be in two stages"
-    return next((reason for wire in graph.crossing(before) if (reason := _cannot_travel(wire))), None)
+    tensors = graph.crossing(before)
+    reason = next((reason for wire in tensors if (reason := _cannot_travel(wire))), None)
+    return reason or room.why_not(sum(wire.bytes_per_row or 0 for wire in tensors))
 
 
 def _cannot_travel(wire: Wire) -> str | None:

@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from splitway.bundle import engine_file_entry
-from splitway.errors import ModelError, SetupError, first_line
+from splitway.errors import ModelError, SetupError, SplitwayError, first_line
 from splitway.manifest import ENDPOINT, SAVED_MODEL, EngineFile, EngineName, TensorEntry
+from splitway.split.foreign import said
 from splitway.split.graph import Part, Wire
 from splitway.wire.tensor import DATATYPES
 
@@ -72,8 +73,10 @@ def export_saved_model(part: Part, folder: Path, rows: int | None = None) -> Non
         tf.saved_model.save(served, str(folder), signatures={ENDPOINT: served.function.get_concrete_function()})
     except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.UnknownError) as error:
         raise SetupError(f"cannot write {folder}: {first_line(error)}") from error
-    except (ValueError, TypeError, AssertionError, NotImplementedError, tf.errors.OpError) as error:
-        raise ModelError(f"the model cannot be exported: {first_line(error)}") from error
+    except (SplitwayError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # what foreign layers raise among it
+        raise ModelError(f"the model cannot be exported: {said(error)}") from error
 
 
 def convert_to_litert(part: Part) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from splitway.errors import ModelError
+from splitway.split.foreign import looking_at, said, shown, tried
 
 _VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name", "name", "trainable")
 _VOLATILE_ENDS = ("_initializer", "_regularizer", "_constraint")
@@ -30,17 +31,40 @@ def identity_of(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]
     Raises:
         ModelError: something in it cannot be described.
     """
+    with looking_at(layer, "described"):
+        return _identity(layer, arguments, inputs)
+
+
+def _identity(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:
     places = {id(tensor): f"<{place}>" for place, tensor in enumerate(inputs)}
-    where = f"layer {layer.name!r} ({type(layer).__name__})"
+    where = shown(layer)
     found = {"class": type(layer).__name__, "arguments": _plain(arguments, f"{where}: its argument", places)}
     if isinstance(layer, keras.layers.Layer):
-        found["config"] = _stable(layer.get_config(), f"{where}: its setting")
+        found["config"] = _stable(_config(layer, where), f"{where}: its setting")
     else:
         fields = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
         found["config"] = _plain(fields, f"{where}: its setting", places)
     if hasattr(layer, "get_vocabulary"):
-        found["vocabulary"] = [str(word) for word in layer.get_vocabulary()]
+        words = layer.get_vocabulary
+        found["vocabulary"] = [str(word) for word in (words() if callable(words) else words)]
     return found
+
+
+def _config(value: Any, where: str) -> Mapping[str, Any]:
+    """What a layer or an initializer is told. Raises ModelError, with what helps, for one that does not say it."""
+    try:
+        config = value.get_config()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise ModelError(
+            f"{where} cannot be described, for its get_config fails ({said(error)}): give the class a get_config, or "
+            "split what model.export('folder') writes"
+        ) from error
+    if not isinstance(config, Mapping):
+        kind = type(config).__name__
+        raise ModelError(f"{where} cannot be described, for its get_config gives a {kind} and not a dictionary")
+    return config
 
 
 def _stable(config: Any, where: str) -> Any:
@@ -83,8 +107,8 @@ def _leaf(value: Any, where: str) -> Any:
     if isinstance(value, keras.DTypePolicy):
         return [type(value).__name__, value.name]
     if isinstance(value, keras.layers.Layer | keras.initializers.Initializer):
-        return [type(value).__name__, _stable(value.get_config(), where)]
-    name = getattr(value, "__qualname__", None)
-    if callable(value) and name is not None and "<" not in name:
+        return [type(value).__name__, _stable(_config(value, where), where)]
+    name = tried(lambda: value.__qualname__)
+    if callable(value) and isinstance(name, str) and "<" not in name:
         return [value.__module__, name]
     raise ModelError(f"{where} is a {type(value).__name__}, whose meaning cannot be written down: use plain values")

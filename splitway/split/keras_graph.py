@@ -13,11 +13,21 @@ from typing import Any
 import keras
 
 from splitway.errors import ModelError
+from splitway.split.foreign import count_of, looking_at, name_of, shown, tried
 from splitway.split.graph import Graph, Step, Wire
 from splitway.split.identity import identity_of
 from splitway.split.names import unique_names
 
-_FREE = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+_FREE = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.ActivityRegularization,
+)
 """Layers that compute nothing when they serve."""
 _NOT_FUNCTIONAL = "the model is not functional: build it from keras.Input to be able to cut it"
 
@@ -26,8 +36,14 @@ def read_keras(model: keras.Model) -> Graph:
     """Return the model's steps.
 
     Raises:
-        ModelError: the model has no graph: it is subclassed, or was never built; or its batches have a fixed size.
+        ModelError: the model has no graph: it is subclassed, or was never built; or its batches have a fixed size; or
+            one of its layers fails while it is looked at.
     """
+    with looking_at(model):
+        return _read(model)
+
+
+def _read(model: keras.Model) -> Graph:
     inner = _functional(model)
     if inner is None:
         raise ModelError(_NOT_FUNCTIONAL)
@@ -84,16 +100,19 @@ class _Reader:
     def walk(self, model: Any, prefix: str) -> None:
         """Add the steps of one model, whose inputs are known."""
         for node in _nodes(model):
-            if isinstance(node.operation, keras.layers.InputLayer):
-                continue
-            name = f"{prefix}{node.operation.name}"
-            takes = tuple(self.wires[id(tensor)] for tensor in node.input_tensors)
-            nested = _functional(node.operation)
-            if nested is None or not _fits(nested, takes):
-                gives = tuple(self.add(tensor) for tensor in node.output_tensors)
-                self._graph.steps.append(_step(name, node, takes, gives))
-            else:
-                self._open(name, node, nested, takes)
+            with looking_at(node.operation):
+                if not isinstance(node.operation, keras.layers.InputLayer):
+                    self._add_step(node, prefix)
+
+    def _add_step(self, node: Any, prefix: str) -> None:
+        name = f"{prefix}{name_of(node.operation)}"
+        takes = tuple(self.wires[id(tensor)] for tensor in node.input_tensors)
+        nested = _functional(node.operation)
+        if nested is None or not _fits(nested, takes):
+            gives = tuple(self.add(tensor) for tensor in node.output_tensors)
+            self._graph.steps.append(_step(name, node, takes, gives))
+        else:
+            self._open(name, node, nested, takes)
 
     def _open(self, name: str, node: Any, nested: Any, takes: tuple[Wire, ...]) -> None:
         outside = self.wires
@@ -122,7 +141,7 @@ def _fits(nested: Any, takes: tuple[Wire, ...]) -> bool:
 
 def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> Step:
     layer = node.operation
-    weights = tuple(getattr(layer, "weights", ()))
+    weights = _weights(layer)
     return Step(
         name,
         type(layer).__name__,
@@ -139,13 +158,28 @@ def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]
     )
 
 
+def _weights(layer: Any) -> tuple[Any, ...]:
+    """A layer's variables; an operation that is no layer has none. Raises ModelError for what are no variables."""
+    if not isinstance(layer, keras.layers.Layer):
+        return ()
+    weights: tuple[Any, ...] = ()
+    for each in reversed(_with_all_inside(layer)):  # the innermost first, which is then named if it fails
+        with looking_at(each):
+            weights = tuple(each.weights)
+    odd = next((each for each in weights if not isinstance(each, keras.Variable)), None)
+    if odd is not None:
+        raise ModelError(f"{shown(layer)} has a {type(odd).__name__} among its weights, which is no variable of Keras")
+    return weights
+
+
 def _runner(node: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
     layer, places = node.operation, [id(tensor) for tensor in node.input_tensors]
     serving = {"training": False} if "training" in getattr(layer, "_call_context_args", ()) else {}
 
     def run(values: Sequence[Any]) -> Sequence[Any]:
         args, kwargs = node.arguments.fill_in(dict(zip(places, values, strict=True)))
-        made: Sequence[Any] = keras.tree.flatten(layer(*args, **kwargs | serving))
+        with looking_at(layer, "run"):
+            made: Sequence[Any] = keras.tree.flatten(layer(*args, **kwargs | serving))
         return made
 
     return run
@@ -153,27 +187,31 @@ def _runner(node: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
 
 def _with_all_inside(layer: Any) -> list[Any]:
     """A layer and those that it holds, however deep; an operation that is no layer holds none."""
-    return list(getattr(layer, "_flatten_layers", lambda: [layer])())
+    found = [layer]
+    for each in found:
+        if isinstance(each, keras.layers.Layer):
+            with looking_at(each):
+                below = each._flatten_layers(include_self=False, recursive=False)
+                new = [inner for inner in below if not any(inner is known for known in found)]
+                found += [inner for inner in new if isinstance(inner, keras.layers.Layer)]
+    return found
 
 
 def _parts(layer: Any) -> frozenset[str]:
-    return frozenset(each.name for each in _with_all_inside(layer) if each is not layer)
+    return frozenset(name_of(each) for each in _with_all_inside(layer) if each is not layer)
 
 
 def _refusal(layer: Any) -> str | None:
     for each in _with_all_inside(layer):
         if isinstance(each, keras.layers.Lambda):
-            return f"layer {each.name!r} is a Lambda: it carries code, and code is not taken from a model file"
+            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code is not taken from a model file"
     return None
 
 
 def _whole_numbers_below(layer: Any) -> int | None:
     """How many whole numbers from 0 a layer of words or classes has something for; None for other layers."""
-    sizes = []
-    for each in _with_all_inside(layer):
-        if hasattr(each, "vocabulary_size"):
-            sizes.append(int(each.vocabulary_size()))
-        sizes += [n for name in ("input_dim", "num_tokens") if isinstance(n := getattr(each, name, None), int)]
+    names = ("vocabulary_size", "input_dim", "num_tokens")
+    sizes = [size for each in _with_all_inside(layer) for name in names if (size := count_of(each, name)) is not None]
     return min(sizes, default=None)
 
 
@@ -193,5 +231,5 @@ def _uses_of_kernels(layer: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...
         return takes[0].shape[0] or 1
     transposed = isinstance(layer, keras.layers.Conv1DTranspose | keras.layers.Conv2DTranspose)
     shape = (takes if transposed else gives)[0].shape
-    places = shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
+    places = shape[1:] if tried(lambda: str(layer.data_format)) == "channels_first" else shape[:-1]
     return math.prod(n or 1 for n in places)

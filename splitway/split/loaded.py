@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from splitway.errors import ModelError, first_line
+from splitway.split.foreign import looking_at
 from splitway.split.graph import Graph
 from splitway.split.keras_graph import read_keras
 from splitway.split.prove import Answers, Run
@@ -49,7 +50,8 @@ def of_keras(
     Raises:
         ModelError: it has no graph.
     """
-    graph = read_keras(_of_one_size(model, picture_size))
+    with looking_at(model):
+        graph = read_keras(_of_one_size(model, picture_size))
 
     def run(inputs: Answers) -> Answers:
         values = [inputs[name] for name in graph.inputs]

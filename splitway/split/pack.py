@@ -22,11 +22,14 @@ from splitway.manifest import (
     Manifest,
     Preprocessing,
     Role,
+    Rows,
     SourceModel,
 )
 from splitway.split.cut import CutModel, feature_space
+from splitway.split.cuts import ROOM
 from splitway.split.export import entries, export_engines
 from splitway.split.graph import Part
+from splitway.wire.room import Room
 
 SOURCE = "source"
 LABELS_FILE = "labels.txt"
@@ -44,6 +47,8 @@ class PackPlan:
     version: str
     head: str = HEAD
     """The last bundle's name."""
+    room: Room = ROOM
+    """What a request may carry where the bundles are served."""
 
 
 def stage_names(parts: int, head: str = HEAD) -> list[str]:
@@ -95,7 +100,12 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
             tools=tool_versions(),
             **(write_labels(plan.labels, folder) if role == "head" else {}),
         )
-        write_manifest(folder, manifest)
+        write_manifest(folder, manifest.model_copy(update={"rows": _rows(manifest, plan.room)}))
+
+
+def _rows(manifest: Manifest, room: Room) -> Rows:
+    takes, gives = manifest.input_row_bytes, manifest.output_row_bytes
+    return Rows(input_bytes=takes, output_bytes=gives, per_request=room.rows(takes, gives))
 
 
 def _check_labels(cut: CutModel, labels: list[str] | None) -> None:

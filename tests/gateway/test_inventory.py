@@ -99,3 +99,34 @@ async def test_a_replica_that_is_no_stage_is_not_ready(unused_tcp_port: int) -> 
     await runner.cleanup()
     assert (status, reply.status_code) == (503, 503)
     assert "is not ready: status 404" in reason
+
+
+@pytest.mark.parametrize("said", [0, -1, "many"])
+def test_a_number_of_rows_that_can_be_none_is_refused(said: Any) -> None:
+    with pytest.raises(ValueError, match="max_rows"):
+        read_inventory(_said(head_entry(max_rows=said)))
+
+
+def _pictures(rows: int) -> dict[str, Any]:
+    return {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [rows], "data": ["x"] * rows}]}
+
+
+async def test_more_rows_than_a_later_stage_takes_are_refused_before_any_stage_is_called() -> None:
+    first = extractors("1")
+    last = heads(classifier=("1",), pets=("1",))
+    last.said[0]["max_rows"] = 6
+    async with pipeline(first, last) as client:
+        refused = await client.post("/v2/models/pipeline/infer", json=_pictures(7))
+        assert refused.status_code == 413
+        assert refused.json() == {"error": "the request has 7 rows; classifier takes at most 6 at once"}
+        assert not first.calls
+        last.said[0]["max_rows"] = 7
+        pets = await client.post("/v2/models/pipeline/infer", json=_pictures(7) | {"parameters": {"head": "pets"}})
+        assert (first.calls, pets.status_code != 413) == ([("feature_extractor", "1")], True)
+
+
+async def test_a_stage_that_does_not_say_how_many_rows_it_takes_is_asked_as_before() -> None:
+    first, last = extractors("1"), heads(classifier=("1",))
+    async with pipeline(first, last) as client:
+        await client.post("/v2/models/pipeline/infer", json=_pictures(7))
+    assert first.calls

@@ -35,6 +35,7 @@ async def test_the_inventory_says_everything_a_probe_needs(stage: StageClient) -
         "engine": "litert",
         "source_model": "tiny",
         "cut": "middle",
+        "max_rows": 64,
         "inputs": [features],
     }
     detector = [{**features, "name": "score"}, {"name": "index", "datatype": "INT64", "shape": [-1]}]

@@ -1,0 +1,71 @@
+"""Layers that others wrote, looked at with care: whatever one does ends in one sentence with its name and class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import index
+from typing import Any, TypeVar
+
+from splitway.errors import ModelError, printable
+
+_MOST_SAID = 300
+"""Characters of what a layer raised that are quoted."""
+Found = TypeVar("Found")
+
+
+@contextmanager
+def looking_at(layer: Any, what: str = "read") -> Iterator[None]:
+    """Turn whatever comes of looking at a layer, or a model, into a sentence that says which it is.
+
+    Args:
+        layer: what is looked at.
+        what: what cannot be done with it, if it fails, as `cannot be read`.
+
+    Raises:
+        ModelError: in place of any exception but the interpreter's own, and those that are sentences already.
+    """
+    try:
+        yield
+    except (ModelError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a foreign class may raise anything
+        raise ModelError(f"{shown(layer)} cannot be {what}: {said(error)}") from error
+
+
+def tried(ask: Callable[[], Found]) -> Found | None:
+    """What a layer answers to a question that need not be answered; None if it fails."""
+    try:
+        return ask()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return None
+
+
+def shown(layer: Any) -> str:
+    """A layer, or a model, as errors name it."""
+    what = "model" if hasattr(type(layer), "fit") else "layer"
+    return f"{what} {printable(name_of(layer))!r} ({printable(type(layer).__name__)})"
+
+
+def name_of(layer: Any) -> str:
+    """A layer's name: as it says, or else as Keras noted it."""
+    said_name = tried(lambda: layer.name)
+    if not isinstance(said_name, str):
+        said_name = tried(lambda: object.__getattribute__(layer, "__dict__")["name"])
+    return str.__str__(said_name) if isinstance(said_name, str) else "unnamed"
+
+
+def said(error: BaseException) -> str:
+    """What an exception says, in one line that is not too long; its class where it says nothing."""
+    text = tried(lambda: " ".join(str.__str__(str(error)).split())) or type(error).__name__
+    return printable(text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}...")
+
+
+def count_of(layer: Any, name: str) -> int | None:
+    """A number of things, from 1, that a layer has as an attribute or gives by a method; None if it tells none."""
+    value: Any = tried(lambda: getattr(layer, name))
+    value = tried(value) if callable(value) else value
+    number = None if isinstance(value, bool) else tried(lambda: index(value))
+    return number if type(number) is int and 0 < number < 2**31 else None

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
-from splitway.runtime.engine import Arrays, Engine, load_engine, warm_up
+from splitway.runtime.engine import Arrays, load_engine, warm_up
 from splitway.runtime.settings import StageSettings
+from splitway.runtime.tested_engine import TestedEngine, answer
 from splitway.wire.tensor import Buffer
 
 
@@ -53,13 +54,13 @@ class InProcessChain:
         """Return what the heads, all or some by name, give for one picture: arrays of one row.
 
         Raises:
-            InvalidInput, TooLarge: the picture cannot be decoded.
+            InvalidInput, TooLarge: the picture cannot be decoded, or the model cannot answer it.
             EngineFailed: a model cannot be run.
         """
         arrays: Arrays = {self._input: to_model_input(self._decode(picture)[None], self._preprocessing)}
         for engine in self._trunk:
-            arrays = engine.infer(arrays)
-        return {name: self._heads[name].infer(arrays) for name in (self._heads if heads is None else heads)}
+            arrays = answer(engine, arrays)
+        return {name: answer(self._heads[name], arrays) for name in (self._heads if heads is None else heads)}
 
 
 def _check_follows(before: Bundle, after: Bundle) -> None:
@@ -68,8 +69,8 @@ def _check_follows(before: Bundle, after: Bundle) -> None:
         raise BundleError(f"{before.folder} gives features of {gives}, {after.folder} takes {takes}")
 
 
-def _load(bundle: Bundle, settings: StageSettings) -> Engine:
+def _load(bundle: Bundle, settings: StageSettings) -> TestedEngine:
     manifest = bundle.manifest
     engine = load_engine(settings.engine_for(manifest), bundle, settings.engine_threads(manifest.role))
     warm_up(engine, bundle)
-    return engine
+    return TestedEngine(engine, manifest.inputs)

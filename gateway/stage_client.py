@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
+from gateway.caller import caller_of, pseudonym
 from gateway.events import HopEnded, Subscriber
 from gateway.inventory import ServedModel
 from gateway.resilience.budget import RetryBudget
@@ -30,7 +31,7 @@ from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request
-from splitway.wire.v2_rest import CallContext
+from splitway.wire.v2_rest import CALLER_HEADER, CallContext
 
 _ONCE = RetryPolicy(max_attempts=1)
 FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID)
@@ -137,6 +138,8 @@ class StageClient:
             "content-type": "application/octet-stream",
             "accept-encoding": "identity",
         }
+        if caller := caller_of(context.scope):
+            headers[CALLER_HEADER] = pseudonym(caller)
         if not errand.on_trial:
             self.budget.first_attempt()
         with context.span.child(errand.model) as span:

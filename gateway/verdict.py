@@ -23,7 +23,9 @@ from splitway.errors import (
     UnsupportedMediaType,
     printable,
 )
+from splitway.wire.v2_rest import UNFIT_ROW_HEADER
 
+_ROW = re.compile("[0-9]{1,9}", re.ASCII)
 _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
 _ERRORS: dict[int, type[SplitwayError]] = {
     400: InvalidInput,
@@ -77,7 +79,9 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_give
     Args:
         stage: who was asked.
         reply: what came.
-        takes_callers_input: whether what it was sent is the caller's own.
+        takes_callers_input: whether what it was sent is the caller's own. Where it is features that an earlier stage
+            made of that, a stage that cannot take them is at odds with that one; but one that can, and whose model
+            fails on these, says something of what the caller sent.
         was_given_time: whether it had as long as an attempt may take; if not, being late is not its fault.
     """
     kind = _ERRORS.get(reply.status)
@@ -90,6 +94,10 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_give
         what = f"{stage} no longer serves what it was asked for"
         gone = Unavailable(what, stage=stage, retry_after_s=1, private=said)
         return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
+    unfit_row = reply.headers.get(UNFIT_ROW_HEADER, "") if kind is InvalidInput else ""
+    if not takes_callers_input and _ROW.fullmatch(unfit_row):
+        what = f"{stage} cannot compute with what row {int(unfit_row)} of the input becomes; send other values"
+        return Verdict(InvalidInput(what, stage=stage, private=said), may_retry=False, blame=Blame.NONE)
     if kind is None or (kind in _CALLERS_FAULT and not takes_callers_input):
         error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}", stage=stage, private=said)
         return Verdict(error, may_retry, Blame.FAILED)

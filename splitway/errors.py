@@ -3,6 +3,7 @@
     SplitwayError
     ├── RequestError             the caller's to mend: the same request fails again
     │   ├── InvalidInput             invalid_input
+    │   │   └── UnfitInput               invalid_input: of the right form, but the model fails on it
     │   ├── Unauthorized             unauthorized
     │   ├── Forbidden                forbidden
     │   ├── NotFound                 not_found
@@ -32,7 +33,7 @@ No class knows an HTTP status: each edge owns one table from code to its own sta
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _MOST_PRIVATE = 500
 
@@ -74,6 +75,19 @@ class RequestError(SplitwayError):
 
 class InvalidInput(RequestError):
     code, title = "invalid_input", "The request cannot be understood"
+
+
+class UnfitInput(InvalidInput):
+    """Input of the right form that the model itself cannot answer, in an engine that answers other input.
+
+    Args:
+        detail: begins with the tensor's name.
+        row: the first row at fault, from 0, within the request.
+    """
+
+    def __init__(self, detail: str, *, row: int = 0, **more: Any) -> None:
+        super().__init__(detail, **more)
+        self.row = row
 
 
 class Unauthorized(RequestError):

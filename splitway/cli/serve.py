@@ -10,6 +10,8 @@ import ctypes
 import errno
 import gc
 import importlib
+import logging
+import os
 import re
 import signal
 import socket
@@ -17,7 +19,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -63,7 +67,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     if fd is not None:
         _end_with_parent()
     settings = read_environment(SecuritySettings)
-    configure_logs(stage, settings)
+    logs = configure_logs(stage, settings)
     inherited = None if fd is None else socket.socket(fileno=fd)
     exposed = settings.is_exposed(host if inherited is None else inherited.getsockname()[0])
     app = _create(stage, exposed=exposed)
@@ -92,12 +96,23 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     place = f"[{name[0]}]" if ":" in name[0] else name[0]
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
+    lifecycle.last_resort = partial(_end_at_once, logs)
     server = _Server(config, lifecycle, drain_s, identity)
     server.run(sockets=listeners)
+    if lifecycle.hang is not None or lifecycle.is_stuck:
+        _end_at_once(logs)
     if lifecycle.failure is not None:
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _end_at_once(logs: logging.Handler) -> NoReturn:
+    """End the process with 1 while some of its threads cannot be stopped: the interpreter's own end could crash."""
+    logs.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _connection_limits(settings: SecuritySettings) -> ConnectionLimits:
@@ -204,6 +219,6 @@ class _Server(TlsServer):
 
     async def on_tick(self, counter: int) -> bool:
         drained = self._drain_until_s is not None and time.monotonic() >= self._drain_until_s
-        if drained or self._lifecycle.failure is not None:
+        if drained or self._lifecycle.failure is not None or self._lifecycle.hang is not None:
             self.should_exit = True
         return await super().on_tick(counter)

@@ -27,7 +27,7 @@ from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.short_way import OPENAPI, FrontedApp, ShortWay
 from splitway.wire.v2_json import EXTENSIONS
-from splitway.wire.v2_rest import json_response, models_router, v2_error
+from splitway.wire.v2_rest import json_response, live_response, models_router, v2_error
 
 
 def _refuse(error: SplitwayError, _status: int, _path: str) -> tuple[str, bytes]:
@@ -119,7 +119,7 @@ def _administrators(settings: StageSettings) -> Administrators:
 
 def _add_health(app: FastAPI, repository: Repository) -> None:
     async def livez() -> Response:
-        return json_response({"live": True})
+        return live_response(repository.lifecycle.not_live_because)
 
     async def readyz() -> Response:
         reason = repository.lifecycle.not_ready_because

@@ -2,8 +2,8 @@
 
 The worker waits for the first member without a timer and hands a job to a thread; the thread takes what is there when
 it begins, so that a batch grows while the engines are busy, and nothing waits when nothing is there to wait for. Each
-member carries its own future; nothing is looked up by an id. A model that fails, fails its batch and not the loop. The
-shape of the loop is mosec's.
+member carries its own future; nothing is looked up by an id. A model that fails, fails those whose rows it fails on,
+and not the loop. The shape of the loop is mosec's.
 """
 
 from __future__ import annotations
@@ -13,47 +13,29 @@ import logging
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded
-from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run, run_batch
-from splitway.runtime.priority import give_way
+from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput
+from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run
+from splitway.runtime.batch_policy import BatchPolicy
+from splitway.runtime.row_time import corrected, still_holds
+from splitway.runtime.run import Runner
+from splitway.runtime.runs import Runs
+from splitway.runtime.sharing import Sharing
+from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 
+__all__ = ["BatchPolicy", "Batcher"]
 _log = logging.getLogger(__name__)
-_ROW_TIME_WEIGHT = 0.1
+_NOT_AT_ONCE_S = 1.0
+"""After a failure, so long nothing is done on the event loop."""
 _QUIET_S = 0.05
 """Who comes this long after others were at work side by side counts as alone again."""
 _LONGEST_GROUP_S = 0.06
 """Batches that a thread does before it tells anyone take no longer together than this."""
 _AT_ONCE_S = 0.0005
 """Work that is done sooner is done on the event loop: going to a thread and back takes as long."""
-
-
-@dataclass(frozen=True)
-class BatchPolicy:
-    """When a batch is closed, how much may wait and how many batches may run at once."""
-
-    max_rows: int = 1
-    """Rows of one run of the engine."""
-    max_wait_s: float = 0.0
-    queue_rows: int = 1024
-    slots: int = 1
-    batches_at_once: int = 1
-    """Batches that a thread does before it tells anyone, if so many wait. Answers that come together wake every
-    process of the chain once and not one by one (docs/adr/0009)."""
-
-    @property
-    def most_begun(self) -> int:
-        """Jobs handed to the threads, at work or next in line: no thread waits for the event loop between two."""
-        return 2 * self.slots
-
-    def rows_to_take(self, waiting_rows: int) -> int:
-        """Rows for one job: what waits is shared among the slots, and a batch is filled first."""
-        share = -(-waiting_rows // self.slots)
-        return max(self.max_rows, min(share, self.max_rows * self.batches_at_once))
 
 
 class Batcher:
@@ -63,10 +45,21 @@ class Batcher:
         infer: runs the model on inputs of n rows; called by up to `policy.slots` threads at once.
         policy: when a batch is closed.
         clock: monotonic seconds.
+        name: what it runs, for `runs`.
+        runs: told of each run's begin and end.
+        paused_s: how many seconds between two times the process stood still.
     """
 
-    def __init__(self, infer: Infer, policy: BatchPolicy, clock: Clock = time.monotonic) -> None:
-        self._infer = infer
+    def __init__(
+        self,
+        infer: Infer,
+        policy: BatchPolicy,
+        clock: Clock = time.monotonic,
+        *,
+        name: str = "model",
+        runs: Runs | None = None,
+        paused_s: Callable[[float, float], float] = lambda *_: 0.0,
+    ) -> None:
         self._policy = policy
         self._clock = clock
         self._lock = threading.Lock()
@@ -75,11 +68,16 @@ class Batcher:
         self._in_line = 0
         self._closed = False
         self._row_s = 0.0
+        self._measured_at_s = clock()
+        self._failed_at_s = -_NOT_AT_ONCE_S
         self._arrived = asyncio.Event()
         self._slot_free = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._crowded_at_s = -_QUIET_S
-        self._threads = ThreadPoolExecutor(policy.slots, thread_name_prefix="engine", initializer=give_way)
+        self._threads = DaemonThreads(policy.slots, "engine")
+        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name)
+        self._paused_s = paused_s
+        self._sharing = Sharing(clock)
         self._worker: asyncio.Task[None] | None = None
 
     @property
@@ -88,17 +86,37 @@ class Batcher:
         return self._worker is not None and not self._worker.done()
 
     @property
+    def died(self) -> bool:
+        """Whether that loop has ended of itself; it never should."""
+        return self._worker is not None and self._worker.done() and not self._closed
+
+    @property
     def waiting_rows(self) -> int:
         return self._waiting_rows
+
+    @property
+    def shares(self) -> bool:
+        """Whether requests of several callers may be in one batch."""
+        return self._policy.max_rows > 1
+
+    @property
+    def callers_apart(self) -> int:
+        """Callers who share no batch for now."""
+        return self._sharing.apart
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._run(), name="batcher")
         self._worker.add_done_callback(_say_if_dead)
 
-    async def close(self) -> None:
-        """Stop the loop; who still waits is told that the stage is gone."""
+    async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
+        """Stop the loop, and tell those who still wait that the stage is gone.
+
+        Returns:
+            Whether the threads have ended within so many seconds; one whose engine hangs never does.
+        """
         with self._lock:
             self._closed = True
+        self._threads.shutdown(wait=False)  # first, for this may be cancelled
         tasks = [*self._running, *([self._worker] if self._worker is not None else [])]
         for task in tasks:
             task.cancel()
@@ -106,7 +124,7 @@ class Batcher:
         _stop(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
-        await asyncio.to_thread(self._threads.shutdown)  # the loop goes on while a thread ends what it has begun
+        return await asyncio.to_thread(self._threads.join, within_s)  # the loop goes on meanwhile
 
     def at_once(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult | None:
         """Run a member here and now if that takes next to no time, as one whose `prepare` takes none may.
@@ -119,12 +137,15 @@ class Batcher:
         """
         if not 0.0 < self._row_s * rows < _AT_ONCE_S or self._running or self._waiting or not self.alive:
             return None
-        member = Member(prepare, rows, deadline, self._clock())
-        self._finish([run_batch([member], self._infer, self._clock, alone=True)])
+        now_s = self._clock()
+        if now_s - self._failed_at_s < _NOT_AT_ONCE_S:
+            return None
+        member = Member(prepare, rows, deadline, now_s)
+        self._finish(self._runner([member], alone=True))
         return member.future.result()
 
     async def submit(
-        self, prepare: Prepare, rows: int, deadline: Deadline, trace: TraceContext | None = None
+        self, prepare: Prepare, rows: int, deadline: Deadline, trace: TraceContext | None = None, caller: str = ""
     ) -> BatchResult:
         """Wait for this member's outputs.
 
@@ -133,27 +154,39 @@ class Batcher:
             rows: how many rows it adds to a batch.
             deadline: after which nobody waits for it.
             trace: where it is traced; the batch's other members are told.
+            caller: whose it is; one on whose rows the model keeps failing shares no batch.
 
         Raises:
             Overloaded: too many rows wait already.
             DeadlineExceeded: the time is up, or will be before those who came earlier are done.
-            EngineFailed: the model failed on this batch.
+            UnfitInput: the model cannot answer these inputs.
+            EngineFailed: the model failed.
             SplitwayError: of `prepare`.
         """
+        if self._closed:
+            raise _stopping()
         if not self.alive:
             raise EngineFailed("the batch loop is not running")
         if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
             raise Overloaded(f"{self._waiting_rows} rows wait already for the engine", retry_after_s=1)
-        if self._row_s * (self._waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
-            raise DeadlineExceeded(
-                f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
-            )
+        if self._waiting and len(self._running) >= self._policy.slots:
+            self._check_wait(rows, deadline)
         member = Member(prepare, rows, deadline, self._clock(), trace)
+        if caller:
+            member.caller, member.shares = caller, self._sharing.may_share(caller)
         with self._lock:
             self._waiting.append(member)
             self._waiting_rows += rows
         self._arrived.set()
         return await member.future
+
+    def _check_wait(self, rows: int, deadline: Deadline) -> None:
+        """Refuse what cannot be done in time. What is ahead of it corrects the estimate, and so does time."""
+        row_s = self._row_s * still_holds(self._clock() - self._measured_at_s)
+        if row_s * (self._waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
+            raise DeadlineExceeded(
+                f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
+            )
 
     async def _run(self) -> None:
         while True:
@@ -229,23 +262,22 @@ class Batcher:
     def _work(self, taken: list[Member], alone: bool) -> list[Run]:
         """Take what waits and run it, batch by batch."""
         self._take(taken)
-        alone = alone and len(taken) == 1
-        runs: list[Run] = []
-        batch: list[Member] = []
-        for member in taken:
-            if batch and sum(each.rows for each in batch) + member.rows > self._policy.max_rows:
-                runs.append(run_batch(batch, self._infer, self._clock, alone=alone))
-                batch = []
-            batch.append(member)
-        return [*runs, run_batch(batch, self._infer, self._clock, alone=alone)] if batch else runs
+        return self._runner(taken, alone=alone and len(taken) == 1)
 
     def _finish(self, runs: list[Run]) -> None:
-        """Tell everyone what came of it, and learn how long a row takes."""
+        """Tell everyone what came of it, and learn how long a row takes and whose rows fail."""
         for run in runs:
             run.hand_out(runs[-1].ended_s)
-            if run.rows:
-                row_s = (run.ended_s - run.began_s) / run.rows
-                self._row_s += (_ROW_TIME_WEIGHT if self._row_s else 1.0) * (row_s - self._row_s)
+            if run.failed:
+                self._failed_at_s = self._clock()
+                for member, reason in run.refused:
+                    if member.caller and isinstance(reason, UnfitInput):
+                        self._sharing.failed(member.caller)
+            elif run.rows:
+                worked_s = run.ended_s - run.began_s - self._paused_s(run.began_s, run.ended_s)
+                now_s = self._clock()
+                self._row_s = corrected(self._row_s, worked_s / run.rows, now_s - self._measured_at_s)
+                self._measured_at_s = now_s
 
 
 def _say_if_dead(worker: asyncio.Task[None]) -> None:
@@ -255,4 +287,8 @@ def _say_if_dead(worker: asyncio.Task[None]) -> None:
 
 def _stop(members: deque[Member] | list[Member]) -> None:
     for member in members:
-        member.fail(Overloaded("the stage is stopping", retry_after_s=1))
+        member.fail(_stopping())
+
+
+def _stopping() -> Overloaded:
+    return Overloaded("the stage is stopping", retry_after_s=1)

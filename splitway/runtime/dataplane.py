@@ -6,23 +6,24 @@ import asyncio
 import threading
 import time
 from collections.abc import MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge
+from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge, UnfitInput
 from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher
+from splitway.runtime.decoders import Decoded, Decoders
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
-from splitway.runtime.stage import Stage, Tensors, check_finite
+from splitway.runtime.stage import Stage, Tensors
+from splitway.runtime.unfit import check_range, renamed
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
-from splitway.wire.v2_rest import ATTEMPT_HEADER, Answer, CallContext
+from splitway.wire.v2_rest import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
 
 
 class DataPlane:
@@ -43,7 +44,7 @@ class DataPlane:
         manifest: Manifest,
         stage: Stage,
         batcher: Batcher,
-        decoders: ThreadPoolExecutor | None,
+        decoders: Decoders | None,
         watch: Watch[Inference],
         *,
         max_rows: int,
@@ -59,6 +60,8 @@ class DataPlane:
         self._max_rows = max_rows
         self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in stage.accepts}
         self._gives = {spec.name for spec in stage.gives}
+        self._takes = {entry.name for entry in manifest.inputs}
+        self._ranges = {entry.name: entry for entry in manifest.inputs if entry.range is not None}
 
     def watch(self, headers: MutableMapping[str, str]) -> Watched[Inference]:
         return self._watch.request(self._name, headers)
@@ -69,19 +72,23 @@ class DataPlane:
         deadline.check("the work began")
         tensors = {tensor.name: tensor for tensor in request.inputs}
         rows = request.inputs[0].rows
-        result, decode_s = self._at_once(tensors, rows, deadline, context.span), 0.0
-        if result is None:
-            try:
+        try:
+            result = self._at_once(tensors, rows, deadline, context.span)
+            if result is None:
                 async with asyncio.timeout(deadline.remaining_s):
-                    result, decode_s = await self._decode_and_infer(tensors, rows, deadline, context.span)
-            except TimeoutError:
-                raise DeadlineExceeded("the caller's time was up before the work was done") from None
-        check_finite(result.outputs)
+                    result = await self._decode_and_infer(tensors, rows, deadline, context)
+        except TimeoutError:
+            raise DeadlineExceeded("the caller's time was up before the work was done") from None
+        except UnfitInput as error:
+            if tensors.keys() <= self._takes:
+                raise
+            raise renamed(error, request.inputs[0].name) from error
         outputs = tuple(self._stage.finish(result.outputs, request))
-        timings = {"queue": result.queue_s, "decode": decode_s, "compute": result.compute_s}
+        timings = {"queue": result.queue_s, "decode": result.decode_s, "compute": result.compute_s}
         timings["total"] = time.perf_counter() - started_s
         attempt = context.headers.get(ATTEMPT_HEADER, "")
-        facts = Inference(self._version, result.queue_s, decode_s, result.compute_s, rows, result.batch_rows, attempt)
+        times = result.queue_s, result.decode_s, result.compute_s
+        facts = Inference(self._version, *times, rows, result.batch_rows, attempt)
         response = InferResponse(self._name, self._version, outputs, request.id, self._says)
         return Answer(response, {"server-timing": server_timing(timings)}, facts)
 
@@ -95,11 +102,13 @@ class DataPlane:
         return result
 
     async def _decode_and_infer(
-        self, tensors: Tensors, rows: int, deadline: Deadline, span: Span
-    ) -> tuple[BatchResult, float]:
-        """Return the result and the seconds that decoding took, in whichever thread it was done."""
+        self, tensors: Tensors, rows: int, deadline: Deadline, context: CallContext
+    ) -> BatchResult:
+        """Return the result, in which decoding counts as such in whichever thread it was done."""
         abandoned = threading.Event()
+        span = context.span
         trace = span.context if span.recorded else None
+        caller = _caller(context) if self._batcher.shares else ""
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
@@ -109,23 +118,23 @@ class DataPlane:
         def decode() -> Arrays:
             return self._stage.decode(tensors, go_on)
 
-        decoded_s: tuple[float, float] | None = None
+        decoded: Decoded | None = None
         try:
             if self._decoders is None or not self._stage.needs_decoding(tensors):
-                result = await self._batcher.submit(decode, rows, deadline, trace)
-                decode_s = result.decode_s
+                result = await self._batcher.submit(decode, rows, deadline, trace, caller)
             else:
-                started_s = time.monotonic()
-                inputs = await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
-                decoded_s = (started_s, time.monotonic())
-                decode_s = decoded_s[1] - started_s
-                result = await self._batcher.submit(lambda: inputs, rows, deadline, trace)
+                decoded = await self._decoders.decode(decode, rows)
+                inputs = decoded.inputs
+                result = await self._batcher.submit(lambda: inputs, rows, deadline, trace, caller)
         except asyncio.CancelledError:
             abandoned.set()
             raise
+        if decoded is not None:
+            queue_s = result.queue_s + decoded.began_s - decoded.asked_s
+            result = result._replace(queue_s=queue_s, decode_s=decoded.ended_s - decoded.began_s)
         if span.recorded:
-            add_spans(span, result, decoded_s)
-        return result, decode_s
+            add_spans(span, result, None if decoded is None else (decoded.began_s, decoded.ended_s))
+        return result
 
     def _check(self, request: InferRequest) -> None:
         specs = self._alternative(request)
@@ -139,6 +148,8 @@ class DataPlane:
                     f"tensor {tensor.name!r} has {tensor.rows} rows, but {first.name!r} has {first.rows}; "
                     "every tensor must have as many"
                 )
+            if tensor.name in self._ranges:
+                check_range(self._ranges[tensor.name], tensor.array)
         for output in request.outputs:
             if output.name not in self._gives:
                 known = ", ".join(sorted(self._gives))
@@ -152,6 +163,12 @@ class DataPlane:
             known = " or ".join(" and ".join(map(repr, each)) for each in self._accepts.values())
             raise InvalidInput(f"the input must be exactly {known}, not {', '.join(map(repr, names))[:200]}")
         return specs
+
+
+def _caller(context: CallContext) -> str:
+    """A word for whose request this is; where the gateway says none, its connection's."""
+    said = context.headers.get(CALLER_HEADER)
+    return said or ":".join(map(str, context.scope.get("client") or ()))
 
 
 def _go_on() -> None:

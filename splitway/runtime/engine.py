@@ -66,8 +66,13 @@ def _engine_class(name: str) -> Callable[[Bundle, int], Engine]:
 
 
 def zeros(entries: tuple[TensorEntry, ...], rows: int) -> dict[str, NDArray[Any]]:
-    """Inputs of the right names, types and shapes, to warm an engine with."""
-    return {e.name: np.zeros((rows, *e.shape[1:]), NUMPY_DTYPES[e.datatype]) for e in entries}
+    """Inputs of the right names, types and shapes, to warm an engine with; the lowest number where 0 is not known."""
+    return {e.name: np.full((rows, *e.shape[1:]), _calm(e), NUMPY_DTYPES[e.datatype]) for e in entries}
+
+
+def _calm(entry: TensorEntry) -> int:
+    low, high = entry.range or (0, 0)
+    return 0 if low <= 0 <= high else low
 
 
 def warm_up(engine: Engine, bundle: Bundle) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
-from splitway.runtime.engine import Arrays, Engine, load_engine, warm_up
+from splitway.runtime.engine import Arrays, load_engine, warm_up
 from splitway.runtime.settings import StageSettings
-from splitway.runtime.stage import check_finite
+from splitway.runtime.tested_engine import TestedEngine, answer
 from splitway.wire.tensor import Buffer
 
 
@@ -54,8 +54,8 @@ class InProcessChain:
         """Return what the heads, all or some by name, give for one picture: arrays of one row.
 
         Raises:
-            InvalidInput, TooLarge: the picture cannot be decoded.
-            EngineFailed: a model cannot be run, or gives NaN or infinity, which a stage refuses to send on.
+            InvalidInput, TooLarge: the picture cannot be decoded, or the model cannot answer it.
+            EngineFailed: a model cannot be run.
         """
         features = self.features(picture)
         return {name: self.head(name, features) for name in (self._heads if heads is None else heads)}
@@ -64,18 +64,12 @@ class InProcessChain:
         """Return what the heads are given of one picture. Raises as a call does."""
         arrays: Arrays = {self._input: to_model_input(self._decode(picture)[None], self._preprocessing)}
         for engine in self._trunk:
-            arrays = _run(engine, arrays)
+            arrays = answer(engine, arrays)
         return arrays
 
     def head(self, name: str, features: Arrays) -> Arrays:
-        """Return what one head gives for features. Raises EngineFailed as a call does."""
-        return _run(self._heads[name], features)
-
-
-def _run(engine: Engine, inputs: Arrays) -> Arrays:
-    outputs = engine.infer(inputs)
-    check_finite(outputs)
-    return outputs
+        """Return what one head gives for features. Raises as a call does."""
+        return answer(self._heads[name], features)
 
 
 def _check_follows(before: Bundle, after: Bundle) -> None:
@@ -84,8 +78,8 @@ def _check_follows(before: Bundle, after: Bundle) -> None:
         raise BundleError(f"{before.folder} gives features of {gives}, {after.folder} takes {takes}")
 
 
-def _load(bundle: Bundle, settings: StageSettings) -> Engine:
+def _load(bundle: Bundle, settings: StageSettings) -> TestedEngine:
     manifest = bundle.manifest
     engine = load_engine(settings.engine_for(manifest), bundle, settings.engine_threads(manifest.role))
     warm_up(engine, bundle)
-    return engine
+    return TestedEngine(engine, manifest.inputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +12,12 @@ from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, Spl
 from splitway.manifest import describe
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.observe import StageTelemetry
-from splitway.runtime.priority import give_way
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
+from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
+from splitway.runtime.watchdog import Watchdog
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.short_way import Endpoint
 
@@ -52,7 +52,8 @@ class Repository:
         self._said: set[str] = set()
         self._first_load_is_over = False
         self._lock = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load", initializer=give_way)
+        self._thread = DaemonThreads(1, "load")
+        self._watchdog = Watchdog(settings.max_run_s, self.lifecycle)
         self._following: asyncio.Task[None] | None = None
 
     def check(self) -> None:
@@ -83,14 +84,16 @@ class Repository:
 
     def start(self) -> None:
         self._following = asyncio.create_task(self._follow(), name="follow bundles")
+        self._watchdog.start(self._answering)
 
     async def close(self) -> None:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
         for model in self.models.values():
             await model.close()
+        self._watchdog.stop(loading=not await asyncio.to_thread(self._thread.join, STOPS_WITHIN_S))
         self.telemetry.watch.ended.settle()
         await asyncio.to_thread(self.telemetry.tracer.close)
 
@@ -150,6 +153,10 @@ class Repository:
     @property
     def not_ready_because(self) -> str | None:
         return self.lifecycle.not_ready_because
+
+    @property
+    def not_live_because(self) -> str | None:
+        return self.lifecycle.not_live_because
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         number, described = self._version(model, version)
@@ -239,7 +246,7 @@ class Repository:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
     def _served(self, bundle: Bundle) -> ServedModel:
-        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch)
+        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch, self._watchdog)
 
     async def _load(self, model: ServedModel, found: Found) -> None:
         await self._in_thread(model.load)
@@ -278,11 +285,13 @@ class Repository:
         """The models of which one must be there for the process to be of use."""
         return [model for name, model in self.models.items() if self.scope.every_name or name == self.scope.name]
 
+    def _answering(self) -> list[ServedModel]:
+        return [served for model in tuple(self.models.values()) for served in model.callable.values()]
+
     def _not_ready_because(self) -> str | None:
         if not self._first_load_is_over:
             return WARMING_UP
-        answering = [served for model in self.models.values() for served in model.callable.values()]
-        if not all(served.alive for served in answering):
+        if not all(served.alive for served in self._answering()):
             return "the batch loop has died"
         if not any(model.default for model in self._needed):
             return f"no version of {self.scope.name} is loaded"

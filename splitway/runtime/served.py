@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
 from splitway.runtime.cores import available_cores
 from splitway.runtime.dataplane import DataPlane
+from splitway.runtime.decoders import Decoders
 from splitway.runtime.engine import (
     BATCHES_AT_ONCE,
     PREFERRED_BATCH_ROWS,
@@ -30,9 +30,10 @@ from splitway.runtime.engine import (
 )
 from splitway.runtime.engine_pool import EnginePool, slots_for
 from splitway.runtime.observe import Inference
-from splitway.runtime.priority import give_way
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
+from splitway.runtime.tested_engine import TestedEngine
+from splitway.runtime.watchdog import Watchdog
 from splitway.telemetry.watch import Watch
 from splitway.wire.room import rows_that_fit
 from splitway.wire.tensor import TensorSpec
@@ -71,13 +72,22 @@ class ServedModel:
         make_stage: the service's own part.
         settings: the process's.
         watch: follows its requests.
+        watchdog: follows its runs.
 
     Raises:
         BundleError: the stage cannot serve this bundle.
     """
 
-    def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings, watch: Watch[Inference]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        make_stage: MakeStage,
+        settings: StageSettings,
+        watch: Watch[Inference],
+        watchdog: Watchdog,
+    ) -> None:
         manifest = bundle.manifest
+        self.label = f"{manifest.name} version {manifest.version}"
         self._bundle = bundle
         self._engine_name = engine = settings.engine_for(manifest)
         self._threads = settings.engine_threads(manifest.role)
@@ -93,11 +103,10 @@ class ServedModel:
         slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
         wait_s = settings.max_batch_wait_ms / 1000
         policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, slots, BATCHES_AT_ONCE[engine])
-        self._batcher = Batcher(self._infer, policy)
+        runs = watchdog.runs
+        self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs, paused_s=watchdog.pauses.within)
         self._decoders = (
-            ThreadPoolExecutor(available_cores(), thread_name_prefix="decode", initializer=give_way)
-            if batch_rows > 1
-            else None
+            Decoders(available_cores(), settings.queue_rows, runs, self.label) if self._batcher.shares else None
         )
         plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=rows)
         self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows))
@@ -108,14 +117,24 @@ class ServedModel:
         return self._batcher.alive
 
     @property
+    def died(self) -> bool:
+        """Whether that loop has ended of itself."""
+        return self._batcher.died
+
+    @property
     def in_flight(self) -> int:
         """Requests that are being answered."""
         return self._requests
 
     @property
     def queued_rows(self) -> int:
-        """Rows that wait for the engine."""
-        return self._batcher.waiting_rows
+        """Rows that wait for the engine, or to be decoded for it."""
+        return self._batcher.waiting_rows + (0 if self._decoders is None else self._decoders.rows)
+
+    @property
+    def callers_apart(self) -> int:
+        """Callers who share no batch for now, as the model keeps failing on what they send."""
+        return self._batcher.callers_apart
 
     def load(self) -> None:
         """Load and warm the engines; to be called in a thread. Raises any SplitwayError, and what an engine raises."""
@@ -126,7 +145,7 @@ class ServedModel:
         def load_one(threads: int) -> Engine:
             engine = load_engine(name, bundle, threads)
             warm_up(engine, bundle)
-            return engine
+            return TestedEngine(engine, bundle.manifest.inputs)
 
         self._engines = EnginePool(load_one, self._threads, parallel=SIDE_BY_SIDE[name])
         self._stage.warm_up()
@@ -161,10 +180,10 @@ class ServedModel:
             await self._request_ended.wait()
 
     async def close(self) -> None:
-        """Stop the threads and give the engines' memory back."""
+        """Stop the threads and give the engines' memory back. What does not stop in time is left behind."""
         await self._batcher.close()
         if self._decoders is not None:
-            await asyncio.to_thread(self._decoders.shutdown, cancel_futures=True)
+            await self._decoders.close()
         engines, self._engines = self._engines, None
         if engines is not None:
             await asyncio.to_thread(engines.close)

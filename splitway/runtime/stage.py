@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-
 from splitway.bundle import Bundle
-from splitway.errors import EngineFailed, FeatureSpaceMismatch, InvalidInput
+from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import PROBABILITIES, Manifest
 from splitway.runtime.engine import Arrays
 from splitway.wire.tensor import Tensor, TensorSpec
@@ -114,10 +112,3 @@ def check_feature_space(request: InferRequest, space: str, role: str) -> None:
             raise FeatureSpaceMismatch(
                 f"tensor {tensor.name[:80]!r} is from {foreign}; this {role} was trained on {space}"
             )
-
-
-def check_finite(outputs: Arrays) -> None:
-    """Raise EngineFailed if a model gave NaN or infinity: nonsense must not travel on."""
-    for name, array in outputs.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise EngineFailed(f"the model gave NaN or infinity in {name!r}")

@@ -95,7 +95,9 @@ class ModelVersions:
     @property
     def callable(self) -> dict[str, ServedModel]:
         """What answers, by version, oldest first, the default last."""
-        models = {number: version.model for number, version in self.versions.items() if version.model is not None}
+        models = {
+            number: version.model for number, version in tuple(self.versions.items()) if version.model is not None
+        }
         return {number: models[number] for number in sorted(models, key=lambda n: (n == self.default, int(n)))}
 
     @property
@@ -107,6 +109,11 @@ class ModelVersions:
     def queued_rows(self) -> int:
         """Rows that wait for an engine."""
         return sum(served.queued_rows for served in self.callable.values())
+
+    @property
+    def callers_apart(self) -> int:
+        """Callers who share no batch for now, counted at each version."""
+        return sum(served.callers_apart for served in self.callable.values())
 
     async def settle(self, found: Versions, in_use: Collection[str]) -> None:
         """Load what should be loaded, the default first, and let go of the rest."""

@@ -21,6 +21,12 @@ class Lifecycle:
         self._check = check
         self._draining = False
         self.failure: str | None = None
+        self.hang: str | None = None
+        """What can no longer answer, and why; the process is to end and to be started again. Set by any thread."""
+        self.is_stuck = False
+        """Whether something could not be stopped, so that the process cannot end in order."""
+        self.last_resort: Callable[[], None] = lambda: None
+        """Ends the process at once. Called by a thread, where it hangs and has not ended in time."""
 
     def drain(self) -> None:
         """Say 'not ready' from now on; work already accepted goes on."""
@@ -34,4 +40,9 @@ class Lifecycle:
     def not_ready_because(self) -> str | None:
         if self.failure is not None:
             return _FAILED
-        return "draining" if self._draining else self._check()
+        return self.hang or ("draining" if self._draining else self._check())
+
+    @property
+    def not_live_because(self) -> str | None:
+        """The reason why the process must be started again, or None."""
+        return self.hang

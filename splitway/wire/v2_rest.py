@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway import __version__
-from splitway.errors import SplitwayError, Unauthorized, printable
+from splitway.errors import SplitwayError, Unauthorized, UnfitInput, printable
 from splitway.security.principal import known_caller
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
@@ -47,6 +47,10 @@ STATUSES: dict[str, int] = {
 }
 ATTEMPT_HEADER = "x-attempt-count"
 """To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""
+CALLER_HEADER = "x-splitway-caller"
+"""To a stage: a word for whose request this is, the same for every request of theirs; it tells nobody who they are."""
+UNFIT_ROW_HEADER = "x-splitway-unfit-row"
+"""Beside a stage's 400: the request was as it should be, and its model cannot answer this row, from 0."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,10 @@ class Models(Protocol):
     def not_ready_because(self) -> str | None:
         """The reason why the process cannot serve, or None."""
 
+    @property
+    def not_live_because(self) -> str | None:
+        """The reason why the process must be started again, or None."""
+
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         """The reason why this model cannot serve, or None."""
 
@@ -148,7 +156,17 @@ def error_headers(error: SplitwayError) -> dict[str, str]:
 
 def v2_error(error: SplitwayError) -> Response:
     """The protocol's error: `{"error": "<text>"}`."""
-    return json_response({"error": printable(error.detail)}, STATUSES[error.code], error_headers(error))
+    headers = error_headers(error)
+    if isinstance(error, UnfitInput):
+        headers[UNFIT_ROW_HEADER] = str(error.row)
+    return json_response({"error": printable(error.detail)}, STATUSES[error.code], headers)
+
+
+def live_response(reason: str | None) -> Response:
+    """What a process says of itself to whatever starts it again where it must be."""
+    if reason is None:
+        return json_response({"live": True})
+    return json_response({"live": False, "reason": reason}, 503)
 
 
 def _ready(reason: str | None) -> Response:
@@ -209,6 +227,10 @@ class _OnlyModel:
     def not_ready_because(self) -> str | None:
         return self._plane.lifecycle.not_ready_because
 
+    @property
+    def not_live_because(self) -> str | None:
+        return self._plane.lifecycle.not_live_because
+
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         self._plane.check_model(model, version)
         return self.not_ready_because
@@ -235,7 +257,7 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
         return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
 
     async def live() -> Response:
-        return json_response({"live": True})
+        return live_response(models.not_live_because)
 
     async def ready() -> Response:
         return _ready(models.not_ready_because)

@@ -1,0 +1,75 @@
+"""Threads that decode pictures before a batch is gathered, and how much may wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from splitway.errors import Overloaded
+from splitway.runtime.engine import Arrays
+from splitway.runtime.runs import Runs
+from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
+
+
+class Decoded(NamedTuple):
+    """A request's inputs, and when they were asked for, begun and done; monotonic seconds."""
+
+    inputs: Arrays
+    asked_s: float
+    began_s: float
+    ended_s: float
+
+
+class Decoders:
+    """Decodes for a model that answers in batches.
+
+    Args:
+        threads: how many decode at once.
+        max_rows: rows that may be in it at once, waiting or being decoded.
+        runs: told of each, so that one that hangs is noticed.
+        name: the model, as it is called there.
+    """
+
+    def __init__(self, threads: int, max_rows: int, runs: Runs, name: str) -> None:
+        self._threads = DaemonThreads(threads, "decode")
+        self._max_rows = max_rows
+        self._runs = runs
+        self._name = name
+        self._rows = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait here or are being decoded."""
+        return self._rows
+
+    async def decode(self, work: Callable[[], Arrays], rows: int) -> Decoded:
+        """Return what `work` makes, in a thread; waiting for a thread is counted apart from its work.
+
+        Raises:
+            Overloaded: too many rows wait already; one that finds none is never refused.
+            SplitwayError: of `work`.
+        """
+        if self._rows and self._rows + rows > self._max_rows:
+            raise Overloaded(f"{self._rows} rows wait already to be decoded", retry_after_s=1)
+        asked_s = time.monotonic()
+
+        def timed() -> Decoded:
+            began_s = time.monotonic()
+            self._runs.begin(self._name)
+            try:
+                return Decoded(work(), asked_s, began_s, time.monotonic())
+            finally:
+                self._runs.end()
+
+        self._rows += rows
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
+        finally:
+            self._rows -= rows
+
+    async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
+        """Stop the threads; say whether they have ended within so many seconds."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return await asyncio.to_thread(self._threads.join, within_s)

@@ -1,0 +1,104 @@
+"""What one run of the engine does: make every member's inputs, run the model on all of them, give each its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitway.runtime.apart import Part, answer_apart, check_rows
+from splitway.runtime.batch import Infer, Member, Run
+from splitway.runtime.engine import Arrays
+from splitway.runtime.runs import Runs
+from splitway.wire.deadline import Clock
+
+
+class Runner:
+    """Runs members in batches; may be called in any thread.
+
+    Args:
+        infer: runs the model.
+        max_rows: of one batch.
+        clock: monotonic seconds.
+        runs: told of each run's begin and end.
+        name: what the model is called there.
+    """
+
+    def __init__(self, infer: Infer, max_rows: int, clock: Clock, runs: Runs, name: str) -> None:
+        self._infer = infer
+        self._max_rows = max_rows
+        self._clock = clock
+        self._runs = runs
+        self._name = name
+
+    def __call__(self, members: Sequence[Member], *, alone: bool) -> list[Run]:
+        """Run all members, as many at once as a batch holds and as may share one."""
+        done: list[Run] = []
+        batch: list[Member] = []
+        for member in members:
+            if batch and not self._fits(batch, member):
+                done.append(self._run(batch, alone))
+                batch = []
+            batch.append(member)
+        return [*done, self._run(batch, alone)] if batch else done
+
+    def _fits(self, batch: list[Member], member: Member) -> bool:
+        rows = sum(each.rows for each in batch) + member.rows
+        return rows <= self._max_rows and member.shares and batch[0].shares
+
+    def _run(self, batch: list[Member], alone: bool) -> Run:
+        self._runs.begin(self._name)
+        try:
+            return run_batch(batch, self._timed, self._clock, alone=alone)
+        finally:
+            self._runs.end()
+
+    def _timed(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
+        """Run the model once; a batch may take several runs, and it is a single one that may hang."""
+        self._runs.begin(self._name)
+        try:
+            return self._infer(inputs, alone)
+        finally:
+            self._runs.end()
+
+
+def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool) -> Run:
+    """Make every member's inputs and run the model on those that could be made; may be called in any thread.
+
+    A member whose caller hung up is left out. Whatever goes wrong is told to those that it concerns: inputs that cannot
+    be made to their own member, rows that are not finite to those who sent them. If the model fails on all of a batch,
+    it is run again for each member on its own, while its deadline lasts.
+    """
+    began_s = clock()
+    parts: list[Part] = []
+    refused: list[tuple[Member, Exception]] = []
+    for member in batch:
+        if member.future.done():
+            continue
+        try:
+            member.deadline.check("the engine was free")
+            inputs = member.prepare()
+            check_rows(inputs, member.rows)
+        except Exception as error:  # its own trouble, not the batch's
+            refused.append((member, error))
+        else:
+            parts.append(Part(member, inputs))
+    prepared_s = clock()
+    rows = sum(part.member.rows for part in parts)
+    try:
+        outputs = infer(_join([part.inputs for part in parts]), alone) if parts else {}
+        check_rows(outputs, rows)
+    except Exception as error:
+        some = answer_apart(parts, error, lambda inputs: infer(inputs, alone))
+        refused += some.refused
+        rows = sum(member.rows for member in some.members)
+        return Run(some.members, refused, some.outputs, rows, began_s, prepared_s, clock(), failed=True)
+    return Run([part.member for part in parts], refused, outputs, rows, began_s, prepared_s, clock())
+
+
+def _join(parts: list[Arrays]) -> Arrays:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,88 @@
+"""Threads that end with the process, whatever they are at: an engine that hangs must not keep it from ending."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from splitway.runtime.priority import give_way
+
+STOPS_WITHIN_S = 5.0
+"""So long threads are waited for when their work is no longer wanted."""
+_Of = ParamSpec("_Of")
+_Result = TypeVar("_Result")
+_Work = tuple[Future[Any], Callable[[], None]]
+
+
+class DaemonThreads(Executor):
+    """So many threads, begun when they are needed, which let the event loop go first.
+
+    The interpreter waits for the threads of a ThreadPoolExecutor when it ends, however long that takes; not for these.
+
+    Args:
+        count: how many.
+        name: what they are called, with a number behind it.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def submit(self, work: Callable[_Of, _Result], /, *args: _Of.args, **kwargs: _Of.kwargs) -> Future[_Result]:
+        """Have something done by a thread. To be called from one thread alone."""
+        if self._closed:
+            raise RuntimeError("the threads have been stopped")
+        future: Future[_Result] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = work(*args, **kwargs)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._queue.put((future, run))
+        if len(self._threads) < self._count:
+            self._begin()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; each thread ends when what is queued is done, or with `cancel_futures` what it is at."""
+        self._closed = True
+        if cancel_futures:
+            with contextlib.suppress(Empty):
+                while (left := self._queue.get_nowait()) is not None:
+                    left[0].cancel()
+        for _ in self._threads:
+            self._queue.put(None)
+        if wait:
+            self.join(threading.TIMEOUT_MAX)
+
+    def join(self, within_s: float) -> bool:
+        """Wait for the threads to end, so many seconds in all; say whether they have. Blocks."""
+        ends_s = time.monotonic() + within_s
+        for thread in self._threads:
+            thread.join(max(0.0, ends_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self) -> None:
+        give_way()
+        while (work := self._queue.get()) is not None:
+            work[1]()
+            del work  # or it would keep what it was given until the next

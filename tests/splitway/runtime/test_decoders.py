@@ -1,0 +1,81 @@
+"""What waits to be decoded is bounded, and waiting is not counted as work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from splitway.errors import InvalidInput, Overloaded
+from splitway.runtime.decoders import Decoders
+from splitway.runtime.engine import Arrays
+from splitway.runtime.runs import Runs
+from tests.splitway.runtime.gated import until
+
+
+class Gated:
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.begun = 0
+
+    def __call__(self) -> Arrays:
+        self.begun += 1
+        assert self.gate.wait(10)
+        return {"x": np.zeros(1)}
+
+
+async def test_beyond_its_bound_it_refuses_and_goes_on_when_there_is_room() -> None:
+    decoders, work = Decoders(1, 4, Runs(time.monotonic), "model"), Gated()
+    first = asyncio.create_task(decoders.decode(work, 9))  # one that finds nobody is never refused
+    await until(lambda: work.begun == 1)
+    with pytest.raises(Overloaded, match="9 rows wait already to be decoded"):
+        await decoders.decode(work, 1)
+    work.gate.set()
+    await first
+    assert decoders.rows == 0
+    await asyncio.gather(*(decoders.decode(work, 1) for _ in range(4)))
+    assert await decoders.close(10)
+
+
+async def test_what_its_caller_gave_up_leaves_its_place() -> None:
+    decoders, work = Decoders(1, 4, Runs(time.monotonic), "model"), Gated()
+    tasks = [asyncio.create_task(decoders.decode(work, 2)) for _ in range(2)]
+    await until(lambda: work.begun == 1)
+    tasks[1].cancel()
+    await asyncio.gather(tasks[1], return_exceptions=True)
+    assert decoders.rows == 2
+    work.gate.set()
+    await tasks[0]
+    assert (decoders.rows, work.begun) == (0, 1)
+    await decoders.close(10)
+
+
+async def test_waiting_for_a_thread_is_told_apart_from_its_work() -> None:
+    runs = Runs(time.monotonic)
+    decoders, work = Decoders(1, 4, runs, "model"), Gated()
+    first = asyncio.create_task(decoders.decode(work, 1))
+    await until(lambda: work.begun == 1)
+    assert [run.model for run in runs.under_way] == ["model"]
+    second = asyncio.create_task(decoders.decode(lambda: {"x": np.zeros(1)}, 1))
+    await until(lambda: decoders.rows == 2)
+    work.gate.set()
+    one, two = await first, await second
+    assert one.ended_s <= two.began_s
+    assert two.asked_s < one.ended_s
+    assert not runs.under_way
+    await decoders.close(10)
+
+
+async def test_pictures_that_cannot_be_decoded_fail_their_own_request() -> None:
+    decoders = Decoders(1, 4, Runs(time.monotonic), "model")
+
+    def broken() -> Arrays:
+        raise InvalidInput("no picture")
+
+    with pytest.raises(InvalidInput):
+        await decoders.decode(broken, 1)
+    assert decoders.rows == 0
+    await decoders.close(10)

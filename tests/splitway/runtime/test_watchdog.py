@@ -1,0 +1,123 @@
+"""A process that can no longer answer is told from one that is slow, or was paused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from splitway.runtime.pauses import LOOKS_EVERY_S
+from splitway.runtime.watchdog import Watchdog
+from splitway.wire.lifecycle import Lifecycle
+from tests.splitway.runtime.clock import Clock
+
+
+class Model:
+    def __init__(self) -> None:
+        self.label = "classifier version 3"
+        self.died = False
+        self.closed = asyncio.Event()
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def lifecycle() -> Lifecycle:
+    return Lifecycle(lambda: None)
+
+
+def look_for(watchdog: Watchdog, clock: Clock, seconds: float) -> str | None:
+    """What a watchdog that looks twice a second finds in this time."""
+    for _ in range(int(seconds / LOOKS_EVERY_S)):
+        clock.pass_(LOOKS_EVERY_S)
+        watchdog.pauses.look()
+        if (trouble := watchdog.trouble([])) is not None:
+            return trouble
+    return None
+
+
+def test_one_run_that_takes_too_long_is_named(lifecycle: Lifecycle) -> None:
+    clock = Clock()
+    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog.runs.begin("classifier version 3")
+    assert look_for(watchdog, clock, 30) is None
+    assert look_for(watchdog, clock, 1) == "classifier version 3 hangs: one run has taken 30 s, and 30 s are allowed"
+
+
+def test_many_slow_runs_one_after_the_other_are_work(lifecycle: Lifecycle) -> None:
+    clock = Clock()
+    watchdog = Watchdog(30, lifecycle, clock)
+    for _ in range(10):
+        watchdog.runs.begin("classifier version 3")
+        assert look_for(watchdog, clock, 29) is None
+
+
+def test_a_process_that_was_paused_is_not_ended(lifecycle: Lifecycle) -> None:
+    clock = Clock()
+    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog.pauses.look()
+    watchdog.runs.begin("classifier version 3")
+    for _ in range(5):
+        clock.pass_(60)
+        assert watchdog.trouble([]) is None  # before the pause has been looked for, and after
+        watchdog.pauses.look()
+        assert watchdog.trouble([]) is None
+    assert look_for(watchdog, clock, 20) is None
+    assert look_for(watchdog, clock, 20) is not None
+
+
+def test_without_a_limit_nothing_hangs(lifecycle: Lifecycle) -> None:
+    clock = Clock()
+    watchdog = Watchdog(0, lifecycle, clock)
+    watchdog.runs.begin("classifier version 3")
+    assert look_for(watchdog, clock, 1000) is None
+
+
+async def test_a_batch_loop_that_has_died_is_trouble_too(lifecycle: Lifecycle) -> None:
+    model = Model()
+    watchdog = Watchdog(30, lifecycle, Clock())
+    assert watchdog.trouble([model]) is None
+    model.died = True
+    assert watchdog.trouble([model]) == "classifier version 3 hangs: its batch loop has died"
+
+
+async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
+    lifecycle: Lifecycle, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Model()
+    watchdog = Watchdog(0.001, lifecycle)
+    watchdog.runs.begin(model.label)
+    watchdog.start(lambda: [model])
+    async with asyncio.timeout(10):
+        await model.closed.wait()
+    assert lifecycle.not_live_because == lifecycle.not_ready_because
+    assert str(lifecycle.not_live_because).startswith("classifier version 3 hangs: one run has taken")
+    watchdog.stop()
+    assert lifecycle.is_stuck
+    assert [record.message for record in caplog.records] == [
+        f"{lifecycle.hang} (SPLITWAY_MAX_RUN_S); the process ends",
+        "classifier version 3 could not be stopped and is given up",
+    ]
+
+
+async def test_a_process_whose_loop_hangs_as_well_is_ended_by_the_last_resort(
+    lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splitway.runtime.watchdog._ENDS_WITHIN_S", 0.0)
+    ended = threading.Event()
+    lifecycle.last_resort = ended.set
+    watchdog = Watchdog(0.001, lifecycle)
+    watchdog.runs.begin("classifier version 3")
+    watchdog.start(list)
+    assert ended.wait(10)  # on the event loop, which stands still meanwhile
+    watchdog.stop()
+
+
+def test_what_has_ended_in_time_leaves_nothing_behind(lifecycle: Lifecycle) -> None:
+    watchdog = Watchdog(30, lifecycle)
+    watchdog.stop()
+    assert not lifecycle.is_stuck
+    watchdog.stop(loading=True)
+    assert lifecycle.is_stuck

@@ -291,8 +291,8 @@ def _check_rows(header: Mapping[str, Any], max_rows: int) -> None:
             continue
         if len(shape) > 1 or entry.get("datatype") == BYTES:
             raise TooLarge(
-                f"tensor {_name(entry)!r} has {rows} rows, the first number of its shape; at most {max_rows} are taken "
-                "at once, and a single one has a 1 there"
+                f"tensor {_name(entry)!r} has {rows} rows; at most {max_rows} are taken at once. The first number of a "
+                "shape is its rows: a single one has a 1 there"
             )
 
 

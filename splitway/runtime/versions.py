@@ -112,7 +112,7 @@ class ModelVersions:
     @property
     def failed_versions(self) -> int:
         """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
-        return sum(version.could_not is not None for version in self.versions.values())
+        return sum(version.could_not is not None for version in tuple(self.versions.values()))
 
     async def settle(self, found: Versions, in_use: Collection[str], *, may_be_away: bool = False) -> None:
         """Load what should be loaded, the default first, and let go of the rest.

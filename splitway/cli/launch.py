@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -25,7 +24,6 @@ from splitway.cli.serve import bind
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import FILE
-from splitway.runtime.priority import GIVES_WAY_BY
 
 _BODY_PORT, _BODY_PORTS = 8101, 10
 """The first body's port, and how many there are for each."""
@@ -155,8 +153,6 @@ class LocalPipeline:
             errors="replace",
             start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops them in order
         )
-        if stage != GATEWAY:
-            _let_the_gateway_go_first(popen.pid)
         pump = threading.Thread(target=self._pump, args=(name, popen), name=f"log {name}", daemon=True)
         pump.start()
         host, port = listener.getsockname()[:2]
@@ -226,12 +222,6 @@ class LocalPipeline:
                 _wait_or_kill(process, deadline_s - time.monotonic())
         if self._plan.run_file is not None and self._wrote_run_file:
             self._plan.run_file.unlink(missing_ok=True)
-
-
-def _let_the_gateway_go_first(pid: int) -> None:
-    """Lower a stage's weight. Linux weighs sessions, and each stage has one of its own, before it weighs threads."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(GIVES_WAY_BY), encoding="ascii")
 
 
 def _wait_or_kill(process: Process, timeout_s: float) -> None:

@@ -57,28 +57,28 @@ class Repository:
         self._following: asyncio.Task[None] | None = None
 
     def check(self) -> None:
-        """Look whether there is something to serve, before anything listens.
+        """Look whether there is something to serve, before anything listens: of each name the newest whole bundle.
 
         Raises:
-            BundleError: there is not: the bundle of the process's own name is missing or damaged, or where every head
-                is served, that of every head.
+            BundleError: there is not: no bundle of the process's own name is whole, or where every head is served, none
+                of any head; or the version that the settings name is missing or damaged.
         """
         settings, scope = self._settings, self.scope
         pinned = settings.model_version
         if not scope.every_name or pinned is not None:
             find_bundle(settings.models, scope.name, pinned)
-        errors = {}
+        errors: dict[str, BundleError] = {}
         found = look(settings.models, scope) if settings.models.is_dir() else {}
         for name, versions in found.items():
-            number = pinned if pinned is not None and name == scope.name else next(iter(newest_first(versions)), None)
-            if number is None:
-                continue
-            try:
-                model = self._served(open_bundle(versions[number], name, scope))
-            except BundleError as error:
-                errors[name] = error
-            else:
-                self._of(name).versions[number] = Version("loading", card=model.card)
+            numbers = [pinned] if pinned is not None and name == scope.name else newest_first(versions)
+            for number in numbers:
+                try:
+                    model = self._served(open_bundle(versions[number], name, scope))
+                except BundleError as error:
+                    errors.setdefault(name, error)
+                else:
+                    self._of(name).versions[number] = Version("loading", card=model.card)
+                    break
         if not self.models:
             raise errors.get(scope.name) or next(iter(errors.values()), None) or self._no_bundle()
 
@@ -103,7 +103,7 @@ class Repository:
             await self._look()
             names = sorted({*self._found, *self.models}, key=lambda name: (name != self.scope.name, name))
             for name in names:
-                await self._of(name).settle(self._found.get(name, {}), self._in_use.get(name, ()))
+                await self._settle(name)
                 self._tell(name)
 
     async def load(self, name: str, version: str | None) -> None:
@@ -124,7 +124,7 @@ class Repository:
             model.asked.add(number)
             if number in model.versions:
                 model.versions[number].could_not = None
-            await model.settle(versions, self._in_use.get(name, ()))
+            await self._settle(name)
             self._tell(name)
             loaded = model.versions[number]
             if loaded.could_not is not None:
@@ -147,7 +147,7 @@ class Repository:
             model.asked -= numbers
             for number in numbers:
                 model.drop(number)
-            await model.settle(self._versions_found(name), self._in_use.get(name, ()))
+            await self._settle(name)
             self._tell(name)
 
     @property
@@ -236,6 +236,16 @@ class Repository:
         elif self._in_use:
             self._say_once(f"{settings.releases_file} is gone; the versions that it named stay loaded")
 
+    async def _settle(self, name: str) -> None:
+        """Bring one name in step with what was found.
+
+        A head whose folder is gone while others are there was taken away. A process that finds nothing at all serves on
+        with what it has: its volume is away, or its bundles are being replaced.
+        """
+        is_away = not self.scope.every_name or not any(self._found.values())
+        in_use = self._in_use.get(name, ())
+        await self._of(name).settle(self._versions_found(name), in_use, may_be_away=is_away)
+
     def _versions_found(self, name: str) -> Versions:
         return self._found.get(name, {})
 
@@ -305,7 +315,7 @@ class Repository:
         """Log what went wrong, once the process knows that it can go on all the same."""
         if self._first_load_is_over:
             for line in self.models[name].news:
-                _log.warning("%s", line)
+                _log.error("%s", line)
             self.models[name].news.clear()
 
     def _say_once(self, line: str) -> None:

@@ -12,6 +12,7 @@ from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog import Found, Versions, newest_first
 from splitway.runtime.served import Card, ServedModel
 
+GONE = "its bundle is gone, and there is none to take its place"
 UNSAID = "it cannot be loaded; the stage's log says why"
 State = Literal["loading", "ready", "retiring", "failed"]
 OpenModel = Callable[[str, Found], Awaitable[ServedModel]]
@@ -115,23 +116,49 @@ class ModelVersions:
         """Callers who share no batch for now, counted at each version."""
         return sum(served.callers_apart for served in self.callable.values())
 
-    async def settle(self, found: Versions, in_use: Collection[str]) -> None:
-        """Load what should be loaded, the default first, and let go of the rest."""
+    @property
+    def failed_versions(self) -> int:
+        """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
+        return sum(version.could_not is not None for version in tuple(self.versions.values()))
+
+    async def settle(self, found: Versions, in_use: Collection[str], *, may_be_away: bool = False) -> None:
+        """Load what should be loaded, the default first, and let go of the rest.
+
+        Args:
+            found: what lies in the folder.
+            in_use: versions that are kept because releases name them.
+            may_be_away: whether a folder without any version says nothing: what is the default stays so.
+        """
         for number in [n for n, v in self.versions.items() if v.model is None and n not in found]:
             del self.versions[number]
         while True:
-            default, wanted = self._plan(found, in_use)
+            default, wanted = self._plan(found, in_use, keep=may_be_away or bool(found))
             self._arrange(default, wanted)
             to_load = [n for n in wanted if n in found and self._needs_loading(n, found[n])]
             if not to_load:
+                self._say_what_is_gone(found)
                 return
             await self._load_one(to_load[0], found[to_load[0]])
 
-    def _plan(self, found: Versions, in_use: Collection[str]) -> tuple[str | None, list[str]]:
-        """What should be the default, and everything that should be loaded, the default first."""
+    def _say_what_is_gone(self, found: Versions) -> None:
+        """Say once of a default whose bundle has been taken away that it is served on."""
+        version = self.versions.get(self.default or "")
+        if version is None or version.state != "ready":
+            return
+        gone = self.default not in found
+        if gone and version.reason != GONE:
+            self.news.append(f"{self.name} version {self.default} is served on: {GONE}")
+        if gone or version.reason == GONE:
+            version.reason = GONE if gone else None
+
+    def _plan(self, found: Versions, in_use: Collection[str], *, keep: bool) -> tuple[str | None, list[str]]:
+        """What should be the default, and everything that should be loaded, the default first; where nothing can take
+        its place, the default stays if it is to be kept."""
         there = [n for n in newest_first({*found, *self.callable}) if n not in self.unloaded]
         able = [n for n in there if n in found and (self._is_loaded(n) or not self._could_not(n, found[n]))]
         default = next((n for n in able if self._pinned in (None, n)), None)
+        if default is None and keep and self.default in there and self._is_loaded(self.default):
+            default = self.default
         held = [n for n in there if n != default and (n in in_use or (n in self.asked and n in able))]
         return default, [*([default] if default is not None else []), *held]
 

@@ -41,7 +41,7 @@ def unread(error: _Refusal, body: bytes | memoryview, header: str, length: str |
 
 def _what_it_is(body: bytes, header: str) -> str | None:
     """What the body is, and what to do about it; None where that is not known."""
-    if not body.strip():
+    if not body or body.isspace():
         return "the body is empty, where the protocol's JSON is needed"
     if (picture := _picture(body)) is not None:
         return f"the body is {picture} picture, where the protocol's JSON is needed: {_INSTEAD}"

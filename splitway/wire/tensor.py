@@ -142,11 +142,16 @@ def decode_binary(
 def numpy_dtype(name: str, datatype: object) -> np.dtype[Any]:
     """The numpy type of a numeric datatype. Raises InvalidInput for one that is not known."""
     if not isinstance(datatype, str) or datatype not in NUMPY_DTYPES:
-        known = ", ".join((*NUMPY_DTYPES, BYTES))
-        raise InvalidInput(
-            f"tensor {name!r} has datatype {str(datatype)[:40]!r}, which is not known: there are {known}"
-        )
+        raise unknown_datatype(name, datatype)
     return NUMPY_DTYPES[datatype]
+
+
+def unknown_datatype(name: str, datatype: object) -> InvalidInput:
+    """The refusal of a tensor whose datatype is none; it names those that there are."""
+    known = ", ".join((*NUMPY_DTYPES, BYTES))
+    if datatype is None:
+        return InvalidInput(f"tensor {name!r} has no datatype: there are {known}")
+    return InvalidInput(f"tensor {name!r} has datatype {str(datatype)[:40]!r}, which is not known: there are {known}")
 
 
 def _split_elements(name: str, count: int, raw: memoryview) -> list[Buffer]:

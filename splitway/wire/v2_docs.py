@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from splitway.wire.openapi import (
-    BOOLEAN,
     INTEGER,
     REQUEST_ID,
     STRING,
@@ -30,10 +29,14 @@ from splitway.wire.v2_json import MAX_ID, MAX_NAME
 TAG = "Open Inference Protocol v2"
 ABOUT_TAG = "KServe's protocol, as Triton and others speak it: health, metadata and inference, with binary tensors."
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_COUNT = {"type": ["integer", "null"], "minimum": 0}
+_FLAG = {"type": ["boolean", "null"]}
 _DATATYPES = {"type": "string", "enum": [*NUMPY_DTYPES, BYTES]}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _SIZES = list_of({"type": "integer", "minimum": 0}, maxItems=MAX_RANK)
 _PARAMETERS = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_ASKED = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+"""Of a request: what is null is absent."""
 EXAMPLE: Docs = {
     "inputs": [
         {
@@ -73,14 +76,16 @@ SCHEMAS: dict[str, Docs] = {
         "properties": {
             "id": or_null({"type": "string", "maxLength": MAX_ID}),
             "parameters": {
-                **_PARAMETERS,
+                **_ASKED,
                 "properties": {
-                    "timeout": {"type": "integer", "minimum": 0, "description": "In microseconds; 0 for none."},
-                    "binary_data_output": {**BOOLEAN, "description": "Whether the outputs are to be binary."},
+                    "timeout": {**_COUNT, "description": "In microseconds; 0 for none."},
+                    "binary_data_output": {**_FLAG, "description": "Whether the outputs are to be binary."},
                 },
             },
             "inputs": list_of(reference("RequestTensor"), minItems=1),
-            "outputs": list_of(reference("RequestedOutput"), description="Those that are wanted; none for all."),
+            "outputs": or_null(
+                list_of(reference("RequestedOutput"), description="Those that are wanted; none for all.")
+            ),
         },
         "examples": [EXAMPLE],
     },
@@ -91,7 +96,7 @@ SCHEMAS: dict[str, Docs] = {
             "name": _NAME,
             "datatype": _DATATYPES,
             "shape": _SIZES,
-            "parameters": {**_PARAMETERS, "description": "`feature_space`; for BYTES `content_type`: `base64`."},
+            "parameters": {**_ASKED, "description": "`feature_space`; for BYTES `content_type`: `base64`."},
             "data": {
                 "type": "array",
                 "items": {"type": ["number", "string", "boolean", "array"]},
@@ -106,9 +111,10 @@ SCHEMAS: dict[str, Docs] = {
         "properties": {
             "name": _NAME,
             "parameters": {
-                **_PARAMETERS,
+                **_ASKED,
                 "properties": {
-                    "classification": {"type": "integer", "minimum": 0, "description": "How many classes to give."}
+                    "classification": {**_COUNT, "description": "How many classes to give."},
+                    "binary_data": {**_FLAG, "description": "Whether this output is to be binary."},
                 },
             },
         },

@@ -16,7 +16,16 @@ import orjson
 from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.json_data import MAX_JSON_VALUES, as_json, decode_json, encode_json, loads_bounded
 from splitway.wire.misread import unread
-from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
+from splitway.wire.tensor import (
+    BYTES,
+    Buffer,
+    Parameters,
+    Tensor,
+    decode_binary,
+    element_count,
+    encode_binary,
+    unknown_datatype,
+)
 
 HEADER_LENGTH = "inference-header-content-length"
 FEATURE_SPACE = "feature_space"
@@ -317,7 +326,7 @@ def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements:
     """Read one tensor and say how many binary bytes it took."""
     datatype = entry.get("datatype")
     if not isinstance(datatype, str):
-        raise InvalidInput(f"tensor {name!r} has no datatype")
+        raise unknown_datatype(name, datatype)
     most = min(max_elements, MAX_BYTES_ELEMENTS) if datatype == BYTES else max_elements
     shape, count = element_count(name, entry.get("shape"), most)
     parameters = _parameters(entry, f"tensor {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from tests.bundles import make_bundle
 def _start(models: Path, replicas: dict[str, int] | None = None) -> None:
     with LocalPipeline(LaunchPlan(models, port=0, replicas=replicas, run_file=None), lambda *_: None):
         pytest.fail("it started")
+
+
+def _session_weight(pid: int) -> str:
+    """How much of the processor a process's session gets beside others, in steps of nice, as /proc says it."""
+    try:
+        return Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").split()[-1]
+    except OSError:  # no autogroups here: nothing weighs sessions
+        return "none"
 
 
 def test_replicas_of_a_stage_that_the_bundles_do_not_make_are_refused(tmp_path: Path) -> None:
@@ -41,9 +50,13 @@ def test_with_certificates_the_stages_are_named_with_https(models: Path, tmp_pat
         running.wait_ready()
         places = read_run_file(run_file) or []
         assert running.renew_certificates() == []
+        weights = {each.name: _session_weight(each.popen.pid) for each in running.processes}
+        sessions = {os.getsid(each.popen.pid) for each in running.processes}
     assert {place.stage: place.url.partition(":")[0] for place in places} == {
         "gateway": "http",
         "feature_extractor": "https",
         "classifier": "https",
     }
     assert {path.parent.name for path in certs.glob("*/identity.pem")} == {place.stage for place in places}
+    assert set(weights.values()) == {_session_weight(os.getpid())}, "beside other work a lighter session starves"
+    assert len(sessions) == len(weights)

@@ -12,11 +12,10 @@ from splitway.bundle import Bundle
 from splitway.errors import BundleError, InvalidInput, TooLarge
 from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime import inprocess_chain
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engine import Arrays, Engine, load_engine
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
-from splitway.runtime.tested_engine import TestedEngine
 
 
 def test_the_chain_gives_the_stages_answer_bit_for_bit(
@@ -45,28 +44,24 @@ def test_bundles_of_different_feature_spaces_are_no_chain(extractor_bundle: Bund
 
 
 class _Overflowing:
-    """An engine that gives NaN, as models do on inputs that they cannot bear, and a finite answer for what is calm."""
+    """An engine that gives infinity for all but zeros, as models do on inputs that they cannot bear."""
 
     name = "litert"
 
     def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        given = next(iter(inputs.values()))
-        number = np.float32(np.nan if given.any() else 0.0)
-        return {"features": np.full((1, 1280), number), "probabilities": np.full((1, 1000), number)}
+        value = np.inf if any(array.any() for array in inputs.values()) else 0.5
+        return {"features": np.full((1, 1280), value, np.float32), "probabilities": np.full((1, 1000), value, "f4")}
 
 
 @pytest.mark.parametrize("role", ["extractor", "head"])
 def test_no_part_of_the_chain_gives_nonsense_on(
     extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = inprocess_chain._load
 
-    def load(bundle: Bundle, settings: StageSettings) -> TestedEngine:
-        if bundle.manifest.role != role:
-            return real(bundle, settings)
-        return TestedEngine(_Overflowing(), bundle.manifest.inputs)
+    def load(name: str, bundle: Bundle, threads: int) -> Engine:
+        return _Overflowing() if bundle.manifest.role == role else load_engine(name, bundle, threads)
 
-    monkeypatch.setattr(inprocess_chain, "_load", load)
+    monkeypatch.setattr(inprocess_chain, "load_engine", load)
     chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings())
     with pytest.raises(InvalidInput, match="NaN or infinity"):
         chain(cat)

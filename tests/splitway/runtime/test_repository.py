@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from services.body import app as body
 from services.classifier import app as classifier
@@ -21,7 +23,7 @@ from splitway.errors import BundleError
 from splitway.releases import Release, Releases, write_releases
 from splitway.runtime.engine import load_engine
 from splitway.runtime.settings import StageSettings
-from tests.splitway.runtime.stage_app import FEATURES, eventually, serving
+from tests.splitway.runtime.stage_app import FEATURES, KEY, eventually, serving
 from tests.tiny_bundles import SPACE, damage, oracle, write_bundle
 
 
@@ -228,3 +230,128 @@ async def test_looking_only_at_the_start(models: Path) -> None:
         write_bundle(models, "classifier", 2)
         await asyncio.sleep(0.1)
         assert await stage.states() == {"1": "ready*"}
+
+
+FOREIGN_FORMAT = {"format": 2}
+
+
+def _foreign(folder: Path) -> None:
+    manifest = folder / "stage.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | FOREIGN_FORMAT))
+
+
+def _cut(folder: Path) -> None:
+    manifest = folder / "stage.json"
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+
+
+def _without_model(folder: Path) -> None:
+    (folder / "model.tflite").unlink()
+
+
+def _empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+DAMAGE = {
+    "model": damage,
+    "manifest": _cut,
+    "foreign format": _foreign,
+    "missing file": _without_model,
+    "nothing in it": _empty,
+}
+
+
+@pytest.mark.parametrize("spoil", DAMAGE.values(), ids=DAMAGE.keys())
+async def test_at_the_start_the_newest_whole_version_is_served_and_the_damaged_one_named(
+    models: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    for version in (2, 3):
+        spoil(write_bundle(models, "classifier", version))
+    with caplog.at_level(logging.ERROR, "splitway.runtime"):
+        async with serving(classifier.create_app, models) as stage:
+            await stage.until({"1": "ready*", "2": "failed", "3": "failed"})
+            answer = await stage.infer("classifier")
+            assert answer.output("probabilities").array.tobytes() == _answer(models / "classifier" / "1")
+            assert (await stage.http.get("/readyz")).json() == {"ready": True, "reason": None}
+            said = (await stage.http.get("/metrics")).text
+            assert 'splitway_stage_failed_versions{stage="classifier"} 2.0' in said
+    for spoilt in ("2", "3"):
+        lines = [r.message for r in caplog.records if f"classifier version {spoilt} is not served" in r.message]
+        assert len(lines) == 1
+        assert f"{models}/classifier/{spoilt}" in lines[0]
+
+
+async def test_a_damaged_newest_extractor_or_body_stops_no_start_either(tmp_path: Path) -> None:
+    for name, kind in (("feature_extractor", "extractor"), ("body_1", "body")):
+        write_bundle(tmp_path, name, 1, kind)
+        write_bundle(tmp_path, name, 2, kind, damaged=True)
+    async with serving(lambda settings: body.create_app("body_1", settings), tmp_path) as stage:
+        await stage.until({"1": "ready*", "2": "failed"}, "body_1")
+    feature_extractor.create_app(StageSettings(models=tmp_path))
+
+
+def test_a_version_that_is_named_and_damaged_stops_the_start(models: Path) -> None:
+    write_bundle(models, "classifier", 2, damaged=True)
+    with pytest.raises(BundleError, match=r"classifier/2/model\.tflite is corrupted"):
+        classifier.create_app(StageSettings(models=models, model_version="2"))
+
+
+def _take_away(models: Path, to: Path) -> None:
+    to.mkdir()
+    for path in models.iterdir():
+        path.rename(to / path.name)
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["emptied", "missing"])
+async def test_an_emptied_folder_takes_nothing_away(
+    models: Path, tmp_path: Path, missing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_bundle(models / "in", "classifier", 1)
+    write_bundle(models / "in", "digits", 4, "detector")
+    bundles = models / "in"
+    async with serving(classifier.create_app, bundles, keep_old_s=0.05) as stage:
+        await stage.until({"4": "ready*"}, "digits")
+        with caplog.at_level(logging.ERROR, "splitway.runtime"):
+            _take_away(bundles, tmp_path / "away")
+            if missing:
+                bundles.rmdir()
+            looks = asyncio.create_task(asyncio.sleep(0.5))  # many times as long as a replaced version stays
+            while not looks.done():
+                assert (await stage.infer("classifier")).model_version == "1"
+                assert (await stage.infer("digits")).model_version == "4"
+                assert await stage.states() == {"1": "ready*"}
+                await asyncio.sleep(0.02)
+            said = [record.message for record in caplog.records]
+        if not missing:
+            assert sorted(line.split(":")[0] for line in said) == [
+                "classifier version 1 is served on",
+                "digits version 4 is served on",
+            ]
+            reasons = {entry["name"]: entry["reason"] for entry in (await stage.stage())["models"]}
+            assert "its bundle is gone" in reasons["classifier"]
+        write_bundle(bundles, "classifier", 2)
+        await stage.until({"2": "ready*"})
+        await stage.until({}, "digits")  # others are there again, and it is not
+
+
+async def test_the_only_version_of_a_stage_stays_until_another_is_loaded(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path, "body_1", 1, "body")
+    async with serving(lambda settings: body.create_app("body_1", settings), tmp_path, keep_old_s=0.05) as stage:
+        folder.rename(tmp_path / "body_1" / ".1")
+        write_bundle(tmp_path, "body_1", 2, "body", damaged=True)
+        await stage.until({"1": "ready*", "2": "failed"}, "body_1")
+        await asyncio.sleep(0.3)
+        assert await stage.states("body_1") == {"1": "ready*", "2": "failed"}
+        write_bundle(tmp_path, "body_1", 2, "body")
+        await stage.until({"2": "ready*"}, "body_1")
+
+
+async def test_what_an_administrator_unloads_goes_also_while_the_folder_is_empty(models: Path, tmp_path: Path) -> None:
+    async with serving(classifier.create_app, models, admin_key=SecretStr(KEY), keep_old_s=0.05) as stage:
+        _take_away(models / "classifier", tmp_path / "away")
+        headers = {b"authorization": f"Bearer {KEY}".encode()}
+        reply = await stage.http.post("/v2/repository/models/classifier/unload", headers=headers)
+        assert reply.status_code == 200
+        await stage.until({})

@@ -51,6 +51,10 @@ class Busy(Protocol):
     def queued_rows(self) -> int:
         """Rows that wait for the engine."""
 
+    @property
+    def callers_apart(self) -> int:
+        """Callers who share no batch for now."""
+
 
 class StageMetrics:
     """A process's metrics; the label `stage` is the name of the model."""
@@ -68,6 +72,9 @@ class StageMetrics:
         self._sent = make.counter("sent_bytes_total", "Bytes of the answers' bodies.", "stage")
         self._in_flight = make.gauge("in_flight", "Requests being answered.", "stage")
         self._queued = make.gauge("queued_rows", "Rows that wait for the engine.", "stage")
+        self._apart = make.gauge(
+            "callers_apart", "Callers who share no batch for now, as the model keeps failing on their input.", "stage"
+        )
         self._ready = make.gauge("ready", "Whether the process takes requests.")
         self._info = make.gauge(
             "model_info", "What is loaded; always 1.", "stage", "version", "feature_space", "engine"
@@ -82,6 +89,7 @@ class StageMetrics:
         stage = model.name
         self._in_flight.labels(stage).set_function(lambda: model.in_flight)
         self._queued.labels(stage).set_function(lambda: model.queued_rows)
+        self._apart.labels(stage).set_function(lambda: model.callers_apart)
         self._requests.begin((stage, outcome) for outcome in OUTCOMES)
         for family in (self._duration, self._queue, self._decode, self._compute, self._rows):
             family.begin([(stage,)])

@@ -43,12 +43,16 @@ class Stage:
         except httpx.TransportError:
             return None
 
-    def infer(self, first: float) -> int | None:
+    def is_busy(self) -> bool:
+        said = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5, trust_env=False).text
+        return 'splitway_stage_in_flight{stage="classifier"} 1' in said
+
+    def infer(self, first: float, timeout_s: float = 30) -> int | None:
         features = Tensor.of_array("features", np.full((1, WIDTH), first, np.float32), {"feature_space": SPACE})
         body, length = build_request(InferRequest((features,)))
         url = f"http://127.0.0.1:{self.port}/v2/models/classifier/infer"
         try:
-            headers = {HEADER_LENGTH: length, "x-request-timeout-ms": "30000"}
+            headers = {HEADER_LENGTH: length, "x-request-timeout-ms": str(timeout_s * 1000)}
             return httpx.post(url, content=body, headers=headers, timeout=60, trust_env=False).status_code
         except httpx.TransportError:
             return None
@@ -72,10 +76,11 @@ def stages() -> Iterator[list[Stage]]:
         stage.process.communicate()
 
 
-def _asked(stage: Stage, first: float) -> tuple[threading.Thread, list[int | None]]:
+def _asked(stage: Stage, first: float, timeout_s: float = 30) -> tuple[threading.Thread, list[int | None]]:
     answers: list[int | None] = []
-    thread = threading.Thread(target=lambda: answers.append(stage.infer(first)))
+    thread = threading.Thread(target=lambda: answers.append(stage.infer(first, timeout_s)))
     thread.start()
+    until(stage.is_busy, 10)
     return thread, answers
 
 
@@ -93,9 +98,8 @@ def test_a_process_with_an_engine_that_hangs_ends_and_says_why(models: Path, sta
 def test_a_process_that_was_paused_goes_on(models: Path, stages: list[Stage]) -> None:
     stages.append(stage := Stage(models, 2.0))
     asked, answers = _asked(stage, SLOW)
-    time.sleep(0.3)  # somewhere in its run, or before it: either must do
     stage.process.send_signal(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(4)  # what is tested is a pause
     stage.process.send_signal(signal.SIGCONT)
     asked.join(20)
     assert answers == [200]
@@ -110,8 +114,7 @@ def test_a_process_that_is_told_to_stop_does_not_wait_for_an_engine_that_hangs(
     models: Path, stages: list[Stage]
 ) -> None:
     stages.append(stage := Stage(models, 0))
-    asked, _ = _asked(stage, HANGS)
-    time.sleep(0.3)
+    asked, _ = _asked(stage, HANGS, 2)
     stage.process.send_signal(signal.SIGTERM)
     assert stage.process.wait(50) == 1
     asked.join(10)

@@ -391,7 +391,7 @@ async def test_a_thread_that_hangs_does_not_keep_the_batcher_from_closing() -> N
 async def test_after_a_failure_at_once_the_next_is_done_in_a_thread() -> None:
     threads: list[str] = []
 
-    def infer(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
+    def infer(_: Arrays, __: bool) -> dict[str, NDArray[Any]]:
         threads.append(threading.current_thread().name)
         raise RuntimeError("broken")
 

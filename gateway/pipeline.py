@@ -148,7 +148,11 @@ class Pipeline:
             tried, failures = error, dict.fromkeys(canary.job.heads, error)
         may_repeat = canary.choice.counts and not usual.job.context.deadline.expired
         if failures and may_repeat and self._trials.second_chances.spend():
-            answer, choice = await self._run(usual)
+            try:
+                answer, choice = await self._run(usual)
+            except RequestError:
+                self._trials.second_chances.give_back()
+                raise
             lost = [error for head, error in failures.items() if head in answer.heads]
             if any(not counts_as_failure(e) and counts_as_failure(e, others_answered=True) for e in lost):
                 self.rollout.ended(canary.choice, failed=True)

@@ -21,6 +21,8 @@ from splitway.manifest import Cut, Manifest, Role, SourceModel, TensorEntry
 from splitway.runtime.engine import load_engine
 
 WIDTH = 4
+WORDS = 50
+"""In the vocabulary of `words`."""
 SPACE, NEXT_SPACE = "fs:00000000000000aa", "fs:00000000000000bb"
 _MARKS = (1234.5, 2345.25, 3456.125, 4567.0625)
 """The bias of every model as it is converted; a version has its own in its place."""
@@ -35,6 +37,8 @@ _KINDS: dict[str, tuple[Role, tuple[TensorEntry, ...], tuple[TensorEntry, ...]]]
         ),
         (_FEATURES,),
     ),
+    "words": ("extractor", (TensorEntry(name="ids", datatype="INT32", shape=(-1, 2)),), (_FEATURES,)),
+    "steep": ("head", (_FEATURES,), (_PROBABILITIES,)),
     "body": ("body", (_FEATURES,), (_FEATURES,)),
     "head": ("head", (_FEATURES,), (_PROBABILITIES,)),
     "detector": (
@@ -54,7 +58,9 @@ def write_bundle(models: Path, name: str, version: int, kind: str = "head", **ch
     Args:
         models, name: where.
         version: its number, from which its weights follow.
-        kind: extractor (x and ids to features), body, head (probabilities), or detector (score and index).
+        kind: extractor (x and ids to features), words (an extractor of ids alone, which fails on those outside of its
+            vocabulary), body, head (probabilities), steep (a head that gives NaN for large features), or detector
+            (score and index).
         changes: other fields of the manifest; `seed` for other weights than the number's; `damaged` for a bundle of
             which one byte is not as its manifest says.
     """
@@ -117,11 +123,15 @@ def _converted(kind: str) -> bytes:
     def run(**tensors: Any) -> dict[str, Any]:
         if kind == "extractor":
             return {"features": tensors["x"] + bias + tf.cast(tf.reduce_sum(tensors["ids"], 1, True), tf.float32)}
+        if kind == "words":
+            return {"features": tf.reduce_sum(tf.gather(tf.ones((WORDS, WIDTH)), tensors["ids"]), 1) + bias}
         total = tensors["features"] + bias
         if kind == "body":
             return {"features": total}
         if kind == "head":
             return {"probabilities": tf.nn.softmax(total)}
+        if kind == "steep":
+            return {"probabilities": tf.nn.softmax(tf.square(total))}
         return {"score": total, "index": tf.argmax(total, 1)}
 
     types = {"FP32": tf.float32, "INT32": tf.int32}

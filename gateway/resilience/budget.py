@@ -58,6 +58,10 @@ class RetryBudget:
         self._tokens -= 1
         return True
 
+    def give_back(self) -> None:
+        """Return a token: what was repeated failed by the caller's own doing."""
+        self._earn(1.0)
+
     def _earn(self, extra: float) -> None:
         now_s = self._clock()
         income = (now_s - self._at_s) * self._policy.per_second + extra

@@ -55,6 +55,10 @@ class Busy(Protocol):
     def failed_versions(self) -> int:
         """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
 
+    @property
+    def callers_apart(self) -> int:
+        """Callers who share no batch for now."""
+
 
 class StageMetrics:
     """A process's metrics; the label `stage` is the name of the model."""
@@ -73,6 +77,9 @@ class StageMetrics:
         self._in_flight = make.gauge("in_flight", "Requests being answered.", "stage")
         self._queued = make.gauge("queued_rows", "Rows that wait for the engine.", "stage")
         self._failed = make.gauge("failed_versions", "Versions whose bundles cannot be loaded.", "stage")
+        self._apart = make.gauge(
+            "callers_apart", "Callers who share no batch for now, as the model keeps failing on their input.", "stage"
+        )
         self._ready = make.gauge("ready", "Whether the process takes requests.")
         self._info = make.gauge(
             "model_info", "What is loaded; always 1.", "stage", "version", "feature_space", "engine"
@@ -88,6 +95,7 @@ class StageMetrics:
         self._in_flight.labels(stage).set_function(lambda: model.in_flight)
         self._queued.labels(stage).set_function(lambda: model.queued_rows)
         self._failed.labels(stage).set_function(lambda: model.failed_versions)
+        self._apart.labels(stage).set_function(lambda: model.callers_apart)
         self._requests.begin((stage, outcome) for outcome in OUTCOMES)
         for family in (self._duration, self._queue, self._decode, self._compute, self._rows):
             family.begin([(stage,)])

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from splitway.wire.v2_rest import UNFIT_ROW_HEADER
 from tests.gateway.conftest import answer, classes
 from tests.gateway.test_stage_client import refusing
 from tests.gateway.versioned import Stage, classify, extractors, heads, pipeline, release, space, trial, write
@@ -351,3 +352,28 @@ async def test_a_canary_of_another_head_does_not_answer_who_names_none(path: Pat
     write(path, {"one": release("1"), "two": release("1", "digits")}, current="one", canary=trial("two"))
     async with pipeline(extractors("1"), heads(classifier=("1",), digits=("1",)), releases=str(path)) as client:
         assert (await classify(client)).json()["label"] == "classifier 1 of 1"
+
+
+async def test_input_that_no_version_can_answer_ends_no_canary(path: Path) -> None:
+    backbone, tops = stages()
+    for version in ("1", "2"):
+        tops.instead["classifier", version] = refusing(400, **{UNFIT_ROW_HEADER: "0"})
+    write(path, BOTH, current="one", canary=trial("two"))
+    async with pipeline(backbone, tops, releases=str(path)) as client:
+        replies = [await classify(client) for _ in range(40)]
+        state = (await client.get("/v1/pipeline")).json()
+        tops.instead.clear()
+        assert (await classify(client)).status_code == 200
+    assert {(reply.status_code, reply.json()["code"]) for reply in replies} == {(400, "invalid_input")}
+    assert state["releases"]["canary"] is not None
+    assert state["stages"][1]["replicas"][0]["breaker"] == "closed"
+
+
+async def test_a_canary_that_calls_good_input_unfit_is_found_out(path: Path) -> None:
+    backbone, tops = stages()
+    tops.instead["classifier", "2"] = refusing(400, **{UNFIT_ROW_HEADER: "0"})
+    write(path, BOTH, current="one", canary=trial("two"))
+    async with pipeline(backbone, tops, releases=str(path)) as client:
+        replies = [await classify(client) for _ in range(25)]
+        await until(client, lambda _: content(path)["canary"] is None)
+    assert {(reply.status_code, reply.headers["x-splitway-release"]) for reply in replies} == {(200, "one")}

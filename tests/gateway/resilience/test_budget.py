@@ -75,3 +75,12 @@ def test_a_total_outage_is_not_amplified_beyond_its_bound() -> None:
         budget.first_attempt()
         calls += 1 + sum(budget.spend() for _ in range(2))
     assert calls <= 1.15 * 1200
+
+
+def test_a_token_can_be_given_back_and_none_beyond_the_cap() -> None:
+    budget = RetryBudget(BudgetPolicy(), Clock())
+    assert budget.spend()
+    assert budget.tokens == 9
+    for _ in range(3):
+        budget.give_back()
+    assert budget.tokens == 10

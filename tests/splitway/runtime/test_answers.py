@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from splitway.runtime.answers import finite_rows, is_finite
+from splitway.runtime.engine import Arrays
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_rows_with_what_is_no_number_are_found_in_every_output(bad: float) -> None:
     first, second = np.ones((4, 2, 3), np.float32), np.ones((4,), np.float16)
     first[1, 1, 2] = second[3] = bad
-    outputs = {"first": first, "second": second, "index": np.arange(4)}
+    outputs: Arrays = {"first": first, "second": second, "index": np.arange(4)}
     assert not is_finite(outputs)
     assert finite_rows(outputs).tolist() == [True, False, True, False]
 

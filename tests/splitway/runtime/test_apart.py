@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ class Batch:
         first = asyncio.create_task(self.batcher.submit(lambda: rows(0), 1, FOREVER))
         await until(lambda: self.batcher.waiting_rows == 0 and bool(self.batcher._running))
         tasks = [
-            asyncio.create_task(self.batcher.submit(lambda m=inputs: m, len(inputs["x"]), deadline, None, caller))
+            asyncio.create_task(self.batcher.submit(partial(dict, inputs), len(inputs["x"]), deadline, None, caller))
             for (inputs, deadline), caller in zip(members, callers or ("",) * len(members), strict=True)
         ]
         await until(lambda: self.batcher.waiting_rows == sum(len(inputs["x"]) for inputs, _ in members))

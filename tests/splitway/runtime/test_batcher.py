@@ -10,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
+from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.wire.deadline import Deadline
+from tests.splitway.runtime.clock import Clock
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
 
 
@@ -238,3 +240,170 @@ async def test_what_fails_at_once_fails_as_it_would_have_in_a_thread() -> None:
         with pytest.raises(EngineFailed, match="the model failed"):
             batcher.at_once(lambda: rows(7), 1, FOREVER)
         assert batcher.alive
+
+
+class Stalling:
+    """A model whose rows take as long as a test says, on a clock of its own; one slot, and a gate before each run."""
+
+    def __init__(self, slots: int = 1, paused: bool = False) -> None:
+        self.clock = Clock()
+        self.takes_s = 0.005
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = 0
+        self.batcher = Batcher(
+            self._infer, BatchPolicy(slots=slots), self.clock, paused_s=lambda a, b: b - a if paused else 0.0
+        )
+        self.batcher.start()
+
+    def _infer(self, inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
+        self.begun += 1
+        assert self.gate.wait(10)
+        self.clock.pass_(self.takes_s * len(inputs["x"]))
+        return {"y": inputs["x"]}
+
+    def ask(self, seconds: float, *values: float) -> asyncio.Task[BatchResult]:
+        return asyncio.create_task(submit(self.batcher, rows(*(values or (1,))), Deadline.after(seconds, self.clock)))
+
+    async def idle(self) -> None:
+        await until(lambda: not self.batcher._running)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_what_finds_nothing_ahead_is_answered_whatever_was_measured(slots: int) -> None:
+    model = Stalling(slots)
+    model.takes_s = 5.0
+    await model.ask(30)
+    model.takes_s = 0.005
+    for _ in range(6):
+        await model.idle()
+        await model.ask(2)
+    await model.idle()
+    await model.ask(0.01, *[1] * 2)
+    await model.batcher.close()
+
+
+async def test_one_stall_with_others_in_the_queue_keeps_nobody_out_later() -> None:
+    model = Stalling()
+    for _ in range(5):
+        await model.ask(2)
+    model.takes_s = 60.0
+    model.gate.clear()
+    stalled = [model.ask(100) for _ in range(2)]
+    await until(lambda: model.begun == 6)
+    model.gate.set()
+    await asyncio.gather(*stalled)
+    model.takes_s = 0.005
+    got = await asyncio.gather(*(model.ask(2) for _ in range(20)), return_exceptions=True)
+    assert not [end for end in got if isinstance(end, Exception)]
+    await model.batcher.close()
+
+
+async def test_time_in_which_the_process_stood_still_is_no_work() -> None:
+    model = Stalling(paused=True)
+    model.takes_s = 60.0
+    await model.ask(100)
+    assert model.batcher._row_s == 0.0
+    await model.batcher.close()
+
+
+async def test_a_free_slot_takes_what_comes_whatever_the_estimate() -> None:
+    model = Stalling(slots=2)
+    model.takes_s = 5.0
+    await model.ask(30)
+    await model.idle()
+    model.gate.clear()
+    model.takes_s = 0.0
+    first = model.ask(30)
+    await until(lambda: model.begun == 2)
+    second = model.ask(0.1)  # while another runs, for as long as it likes
+    await until(lambda: model.begun == 3)
+    model.gate.set()
+    await asyncio.gather(first, second)
+    await model.batcher.close()
+
+
+async def test_a_refusal_is_forgotten_by_time_alone() -> None:
+    model = Stalling()
+    model.takes_s = 1.0
+    await model.ask(30)
+    await model.idle()
+    model.gate.clear()
+    model.takes_s = 0.0
+    ahead = [model.ask(1000)]
+    await until(lambda: model.begun == 2)
+    ahead.append(model.ask(1000, *[1] * 10))
+    await until(lambda: model.batcher.waiting_rows == 10)
+    with pytest.raises(DeadlineExceeded, match="10 rows wait already"):
+        await model.ask(5)
+    model.clock.pass_(20)
+    ahead.append(model.ask(5))
+    await until(lambda: model.batcher.waiting_rows == 11)
+    model.gate.set()
+    await asyncio.gather(*ahead)
+    await model.batcher.close()
+
+
+async def test_an_estimate_that_was_too_low_refuses_again_once_rows_are_slow() -> None:
+    model = Stalling()
+    for _ in range(20):
+        await model.ask(2)
+    model.takes_s = 1.0
+    for _ in range(20):
+        await model.ask(2)
+    await model.idle()
+    model.gate.clear()
+    ahead = [model.ask(1000) for _ in range(2)]
+    await until(lambda: model.begun == 41 and model.batcher.waiting_rows == 1)
+    with pytest.raises(DeadlineExceeded):
+        await model.ask(1)
+    model.gate.set()
+    await asyncio.gather(*ahead)
+    await model.batcher.close()
+
+
+async def test_after_large_pictures_small_ones_are_answered() -> None:
+    model = Stalling()
+    for _ in range(4):
+        await model.ask(30)
+    model.takes_s = 0.8
+    for _ in range(4):
+        await model.ask(30)
+    model.takes_s = 0.005
+    got = await asyncio.gather(*(model.ask(2) for _ in range(10)), return_exceptions=True)
+    assert not [end for end in got if isinstance(end, Exception)]
+    await model.batcher.close()
+
+
+async def test_a_thread_that_hangs_does_not_keep_the_batcher_from_closing() -> None:
+    model = Stalling()
+    model.gate.clear()
+    asked = model.ask(1000)
+    await until(lambda: model.begun == 1)
+    assert not await model.batcher.close(0.01)
+    with pytest.raises(Overloaded, match="is stopping"):
+        await asked
+    with pytest.raises(Overloaded, match="is stopping"):
+        await model.ask(1)
+    model.gate.set()
+
+
+async def test_after_a_failure_at_once_the_next_is_done_in_a_thread() -> None:
+    threads: list[str] = []
+
+    def infer(_: Arrays, __: bool) -> dict[str, NDArray[Any]]:
+        threads.append(threading.current_thread().name)
+        raise RuntimeError("broken")
+
+    clock = Clock()
+    batcher = Batcher(infer, BatchPolicy(), clock)
+    batcher.start()
+    batcher._row_s = 0.0001
+    with pytest.raises(EngineFailed):
+        batcher.at_once(lambda: rows(7), 1, FOREVER)
+    assert batcher.at_once(lambda: rows(7), 1, FOREVER) is None
+    clock.pass_(1.0)
+    with pytest.raises(EngineFailed):
+        batcher.at_once(lambda: rows(7), 1, FOREVER)
+    assert len(threads) == 2
+    await batcher.close()

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from services.classifier import app as classifier
 from services.feature_extractor import app as feature_extractor
+from splitway.manifest import TensorEntry
 from splitway.wire.v2_json import RequestedOutput
+from splitway.wire.v2_rest import UNFIT_ROW_HEADER
 from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving
 from tests.tiny_bundles import SPACE, oracle, write_bundle
 
@@ -97,3 +99,57 @@ async def test_names_and_versions_that_are_not_here(heads: StageClient) -> None:
         reply = await heads.post(path)
         assert reply.status_code == 404
         assert says in reply.json()["error"]
+
+
+UNKNOWN = np.array([[1, 2], [3, 50]], np.int32)
+
+
+@pytest.mark.parametrize("engine_range", [None, (0, 49)], ids=["as the engine finds it", "by the manifest"])
+async def test_a_word_that_the_model_does_not_know_is_the_callers_fault(
+    tmp_path: Path, engine_range: tuple[int, int] | None
+) -> None:
+    entry = TensorEntry(name="ids", datatype="INT32", shape=(-1, 2), range=engine_range)
+    write_bundle(tmp_path, "feature_extractor", 1, "words", inputs=(entry,))
+    async with serving(feature_extractor.create_app, tmp_path) as stage:
+        for _ in range(3):
+            reply = await stage.post("feature_extractor", {"ids": UNKNOWN}, space=None)
+            assert (reply.status_code, reply.headers[UNFIT_ROW_HEADER]) == (400, "1")
+            known = (
+                "has 50; the model knows 0 to 49" if engine_range else "has numbers from 3 to 50: the model fails on it"
+            )
+            assert reply.json()["error"].startswith(f"ids: row 1 {known}")
+            assert (await stage.post("feature_extractor", {"ids": UNKNOWN[:1]}, space=None)).status_code == 200
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+async def test_finite_numbers_that_overflow_in_the_model_are_the_callers_fault(tmp_path: Path, rows: int) -> None:
+    write_bundle(tmp_path, "classifier", 1, "steep")
+    features = np.zeros((rows, 4), np.float32)
+    features[rows - 1] = 3e38
+    async with serving(classifier.create_app, tmp_path) as stage:
+        for _ in range(3):
+            reply = await stage.post("classifier", {"features": features})
+            assert (reply.status_code, reply.headers[UNFIT_ROW_HEADER]) == (400, str(rows - 1))
+            assert f"features: row {rows - 1} has 3e+38: the model gives NaN" in reply.json()["error"]
+        await stage.infer("classifier")
+
+
+async def test_a_malformed_call_names_no_row(heads: StageClient) -> None:
+    reply = await heads.post("detector", {"features": FEATURES["features"][:, :1]})
+    assert reply.status_code == 400
+    assert UNFIT_ROW_HEADER not in reply.headers
+
+
+async def test_an_engine_that_fails_on_its_warm_up_input_as_well_is_to_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path, "classifier", 1)
+    async with serving(classifier.create_app, tmp_path) as stage:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr("splitway.runtime.litert_engine.LiteRTEngine._row", broken)
+        reply = await stage.post("classifier")
+        assert reply.status_code == 500
+        assert UNFIT_ROW_HEADER not in reply.headers

@@ -42,6 +42,8 @@ class SplitOptions:
     version: str
     head: str = HEAD
     source: SourceOptions = field(default_factory=SourceOptions)
+    pictures: Path | None = None
+    """Samples for a model that takes pictures, where none are named."""
 
 
 def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_only: bool, say: Say) -> None:
@@ -87,13 +89,14 @@ def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:
     model = load_and_show(path, options.source, say)
     room = room_from()
     at = tuple(name.strip() for name in options.at.split(",")) if options.at else _best_cut(model.graph, room, say)
+    preprocessing = _preprocessing(model.graph, options)
     job = bundles.SplitJob(
         model=model,
         at=at,
         out=options.out,
-        preprocessing=_preprocessing(model.graph, options),
+        preprocessing=preprocessing,
         labels=labels,
-        samples=options.samples,
+        samples=options.samples or (None if preprocessing is None else options.pictures),
         version=options.version,
         force=force,
         head=options.head,

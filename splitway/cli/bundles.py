@@ -9,19 +9,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.cli.pictures import read_picture
+from splitway.cli.samples import find_samples
 from splitway.cli.source import SourceOptions, keep_source, load_and_show
-from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, in_one_line
+from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
 from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof
-from splitway.preprocessing import PictureDecoder, PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import CutModel, cut_model
 from splitway.split.cuts import ROOM
 from splitway.split.export import export_engines
+from splitway.split.foreign import said
 from splitway.split.graph import Part
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.split.names import unique_names
@@ -33,15 +32,17 @@ from splitway.split.prove import (
     Answers,
     are_probabilities,
     are_shares,
+    check_answers,
     check_finite,
     in_batches,
     prove,
 )
+from splitway.split.ranges import find_ranges
+from splitway.split.samples import FORMATS, Samples
 from splitway.split.source import fingerprint
 from splitway.wire.room import Room
 
 Say = Callable[[str], None]
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _UNCUT_BATCH = 8
 _OTHER = "output"
 """What an output is called that has the name of probabilities and is none."""
@@ -89,7 +90,8 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
         if target.exists() and not job.force:
             raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
     say("asking the uncut model")
-    question = _ask(job.model, job.preprocessing, _sample_pixels(job.samples, job.preprocessing))
+    shown = find_samples(job.samples, job.model.graph, job.preprocessing)
+    question = _ask(job.model, job.preprocessing, shown, say)
     cut, question = _as_classifier(cut, question)
     source_folder = job.out / SOURCE / f"{job.model.name}-{job.version}"
     with staged(*targets, source_folder) as (*folders, kept):
@@ -132,8 +134,8 @@ def verify(
     preprocessing = manifests[0].preprocessing
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
     model = load_and_show(path, replace(allowed or SourceOptions(), picture_size=size), say)
-    question = _ask(model, preprocessing, _sample_pixels(samples, preprocessing))
     graph = model.graph
+    question = _ask(model, preprocessing, find_samples(samples, graph, preprocessing), say)
     takes = dict(zip((entry.name for entry in manifests[0].inputs), graph.inputs.values(), strict=True))
     gives = dict(zip((entry.name for entry in manifests[-1].outputs), graph.outputs.values(), strict=True))
     named = dict(zip(gives, question.expected.values(), strict=True))
@@ -153,26 +155,84 @@ def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[
     return [each.folder for each in found], [each.manifest for each in found]
 
 
-def _ask(model: LoadedModel, preprocessing: Preprocessing | None, samples: list[NDArray[np.uint8]]) -> Question:
-    """Give the uncut model what the pieces will be given. Raises ProofError where it has no answer."""
-    count = random_inputs(model.graph)
-    if preprocessing is None:
-        inputs: Answers = tensor_inputs(model.graph, count)
-    else:
-        inputs = dict.fromkeys(model.graph.inputs, picture_inputs(samples, preprocessing, count))
-    try:
-        expected = in_batches(model.run, inputs, _UNCUT_BATCH)
-    except Exception as error:  # whatever the model's own layers raise
-        raise ModelError(f"the uncut model itself cannot be run: {in_one_line(error)}") from error
-    check_finite(expected)
-    rows = len(next(iter(inputs.values())))
-    for name, array in expected.items():
-        if array.shape[:1] != (rows,):
-            raise ModelError(f"the model gives {len(array)} rows of {name!r} for {rows}: it must give one for each")
+def _ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:
+    """Give the uncut model what the pieces will be given.
+
+    Raises:
+        ModelError, ProofError: it has no answer, or another than its author says.
+    """
+    graph = model.graph
+    half = any(wire.dtype in ("float16", "bfloat16") for step in graph.steps for wire in step.gives)
+    tolerance = HALF_PRECISION_TOLERANCE if half else TOLERANCE
+    known = _answered(model, shown.inputs) if shown.inputs else None
+    if known is not None:
+        _check_rows(known)
+        check_answers(known.expected, shown.answers, tolerance, str(shown.path))
+    random = _random(model, preprocessing, known, say)
+    asked = [each for each in (known, random) if each is not None]
+    inputs, expected = _joined([each.inputs for each in asked]), _joined([each.expected for each in asked])
     if preprocessing is not None:
         inputs = {PIXELS: next(iter(inputs.values()))}
-    half = any(wire.dtype in ("float16", "bfloat16") for step in model.graph.steps for wire in step.gives)
-    return Question(inputs, expected, HALF_PRECISION_TOLERANCE if half else TOLERANCE)
+    return Question(inputs, expected, tolerance)
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """Rows of inputs, and what the uncut model gives for them."""
+
+    inputs: Answers
+    expected: Answers
+
+
+def _random(
+    model: LoadedModel, preprocessing: Preprocessing | None, known: _Answered | None, say: Say
+) -> _Answered | None:
+    """Random inputs, on which a model that is known to work on others need not work.
+
+    Raises:
+        ModelError, ProofError: it does not work on them, and nothing else is known that it works on.
+    """
+    graph = model.graph
+    count = random_inputs(graph)
+    try:
+        if preprocessing is None:
+            graph.ranges = find_ranges(graph, model.run)
+            found = _answered(model, tensor_inputs(graph, count))
+        else:
+            found = _answered(model, dict.fromkeys(graph.inputs, picture_inputs([], preprocessing, count)))
+    except (ModelError, ProofError) as error:
+        if known is None:
+            advice = "a folder of pictures" if preprocessing is not None else f"a file of rows ({', '.join(FORMATS)})"
+            raise type(error)(
+                f"{error.detail}; it was asked with random inputs: give --samples, {advice} that it works on"
+            ) from error
+        say(f"only the samples are proved on, for with random inputs {error.detail}")
+        return None
+    _check_rows(found)
+    return found
+
+
+def _joined(parts: list[Answers]) -> Answers:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _answered(model: LoadedModel, inputs: Answers) -> _Answered:
+    """Ask the uncut model. Raises ModelError, ProofError where it has no answer that makes sense."""
+    try:
+        expected = in_batches(model.run, inputs, _UNCUT_BATCH)
+    except (SplitwayError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # whatever the model's own layers raise
+        raise ModelError(f"the uncut model itself cannot be run: {said(error)}") from error
+    check_finite(expected)
+    return _Answered(inputs, expected)
+
+
+def _check_rows(asked: _Answered) -> None:
+    rows = len(next(iter(asked.inputs.values())))
+    for name, array in asked.expected.items():
+        if array.shape[:1] != (rows,):
+            raise ModelError(f"the model gives {len(array)} rows of {name!r} for {rows}: it must give one for each")
 
 
 def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
@@ -235,13 +295,3 @@ def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, eng
             return in_batches(uncut, question.inputs, _UNCUT_BATCH)
         except (ModelError, BundleError, EngineFailed):
             return None
-
-
-def _sample_pixels(samples: Path | None, preprocessing: Preprocessing | None) -> list[NDArray[np.uint8]]:
-    if samples is None or preprocessing is None:
-        return []
-    if not samples.is_dir():
-        raise BundleError(f"there is no folder of samples at {samples}")
-    files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
-    decode = PictureDecoder(preprocessing, PictureLimits())
-    return [decode(read_picture(path)) for path in files]

@@ -28,7 +28,10 @@ app.command()(observe_app.top)
 app.command()(observe_app.doctor)
 
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
-Samples = Annotated[Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")]
+Samples = Annotated[
+    Path | None,
+    typer.Option(help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."),
+]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
 Model = Annotated[
     Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
@@ -151,8 +154,9 @@ def split(
         from splitway.cli.source import SourceOptions, parse_size
 
         source = SourceOptions(allow_legacy, custom_objects, parse_size(size))
-        shown = _default_samples(samples)
-        options = command.SplitOptions(at, out, labels, pixel_range, crop, resample, shown, version, head, source)
+        options = command.SplitOptions(
+            at, out, labels, pixel_range, crop, resample, samples, version, head, source, _default_samples(None)
+        )
         command.split(model, options, force=force, say=steps.say)
 
 

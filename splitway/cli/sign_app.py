@@ -43,7 +43,10 @@ def sign(
 def verify(
     models: Models = _MODELS,
     samples: Annotated[
-        Path | None, typer.Option(help="Folder of pictures to prove the cut on, beside random inputs.")
+        Path | None,
+        typer.Option(
+            help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."
+        ),
     ] = None,
     version: Annotated[
         str | None, typer.Option(help="Version to verify; if not given the highest, and with --key every one.")

@@ -68,8 +68,8 @@ class Step:
     """Names of layers that run inside this one and nowhere else."""
     refusal: str | None = None
     """Why a model with it cannot be served at all."""
-    whole_numbers_below: int | None = None
-    """What it takes are whole numbers from 0 below this, such as places in a vocabulary."""
+    tells: tuple[Sequence[int], ...] = ()
+    """Whole numbers that it has something for, such as places in a vocabulary; several where it has several tables."""
 
     @property
     def parameters(self) -> int:
@@ -86,6 +86,8 @@ class Graph:
     steps: list[Step] = field(default_factory=list)
     nested: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Positions of the steps that make the outputs of each nested model, by the model's name."""
+    ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """The lowest and the highest number that an input may be, by its wire's number, where they have been found out."""
     _wires: int = 0
 
     def wire(self, shape: Sequence[int | None], dtype: str, *, masked: bool = False) -> Wire:

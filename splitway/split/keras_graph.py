@@ -154,7 +154,7 @@ def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]
         flops=_flops(layer, weights, takes, gives),
         parts=_parts(layer),
         refusal=_refusal(layer),
-        whole_numbers_below=_whole_numbers_below(layer),
+        tells=_tells(layer),
     )
 
 
@@ -208,11 +208,19 @@ def _refusal(layer: Any) -> str | None:
     return None
 
 
-def _whole_numbers_below(layer: Any) -> int | None:
-    """How many whole numbers from 0 a layer of words or classes has something for; None for other layers."""
-    names = ("vocabulary_size", "input_dim", "num_tokens")
-    sizes = [size for each in _with_all_inside(layer) for name in names if (size := count_of(each, name)) is not None]
-    return min(sizes, default=None)
+def _tells(layer: Any) -> tuple[Sequence[int], ...]:
+    """The whole numbers that each table in a layer of words or classes has something for; none for other layers."""
+    return tuple(words for each in _with_all_inside(layer) if (words := _words(each)))
+
+
+def _words(layer: Any) -> Sequence[int]:
+    if isinstance(layer, keras.layers.IntegerLookup | keras.layers.StringLookup) and not tried(lambda: layer.invert):
+        known = tried(lambda: layer.get_vocabulary(include_special_tokens=False))
+        words = tried(lambda: [int(word) for word in known or ()]) or []
+        unknown = [max(words) + 1] if words and tried(lambda: layer.num_oov_indices) else []
+        return tuple(words + unknown) if isinstance(layer, keras.layers.IntegerLookup) else ()
+    sizes = [count_of(layer, name) for name in ("vocabulary_size", "input_dim", "num_tokens")]
+    return range(min((size for size in sizes if size is not None), default=0))
 
 
 def _flops(layer: Any, weights: tuple[Any, ...], takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +24,12 @@ from splitway.manifest import (
     Role,
     Rows,
     SourceModel,
+    TensorEntry,
 )
 from splitway.split.cut import CutModel, feature_space
 from splitway.split.cuts import ROOM
 from splitway.split.export import entries, export_engines
-from splitway.split.graph import Part
+from splitway.split.graph import Part, Wire
 from splitway.wire.room import Room
 
 SOURCE = "source"
@@ -87,7 +88,7 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
             name=name,
             version=plan.version,
             role=role,
-            inputs=entries(part.takes),
+            inputs=_with_ranges(part.takes, cut.graph.ranges),
             outputs=entries(part.gives),
             engine_files=files,
             engine=engine,
@@ -101,6 +102,12 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
             **(write_labels(plan.labels, folder) if role == "head" else {}),
         )
         write_manifest(folder, manifest.model_copy(update={"rows": _rows(manifest, plan.room)}))
+
+
+def _with_ranges(takes: Mapping[str, Wire], ranges: Mapping[int, tuple[int, int]]) -> tuple[TensorEntry, ...]:
+    """What a manifest says of a part's inputs, with the numbers that they may be."""
+    found = [ranges.get(wire.number) for wire in takes.values()]
+    return tuple(e.model_copy(update={"range": each}) for e, each in zip(entries(takes), found, strict=True))
 
 
 def _rows(manifest: Manifest, room: Room) -> Rows:

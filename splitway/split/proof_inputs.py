@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,30 +40,38 @@ def picture_inputs(
 def tensor_inputs(graph: Graph, count: int) -> dict[str, NDArray[Any]]:
     """Random tensors for each input (seeded): numbers of every size, whole ones in the range that the model knows."""
     rng = np.random.default_rng(_SEED)
-    return {name: _random(rng, count, wire, _known_words(graph, wire)) for name, wire in graph.inputs.items()}
+    return {name: _random(rng, count, wire, _words(graph, wire)) for name, wire in graph.inputs.items()}
 
 
-def _random(rng: np.random.Generator, count: int, wire: Wire, below: int | None) -> NDArray[Any]:
+def _random(rng: np.random.Generator, count: int, wire: Wire, words: Sequence[int] | None) -> NDArray[Any]:
     shape, dtype = (count, *(int(n or 0) for n in wire.shape)), np.dtype(wire.travels_as)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)
-    if dtype.kind in "iu" or below is not None:
-        if below is None:
-            below = 256 if wire.dtype == "uint8" else _WHOLE_NUMBERS
-        return rng.integers(0, below, shape).astype(dtype)
+    if dtype.kind in "iu" or words is not None:
+        if words is None:
+            words = range(256 if wire.dtype == "uint8" else _WHOLE_NUMBERS)
+        chosen = rng.integers(0, len(words), shape)
+        return (chosen + words.start if isinstance(words, range) else np.asarray(words)[chosen]).astype(dtype)
     sizes = rng.uniform(0.1, 3.0, (count, *(1 for _ in wire.shape)))
     numbers: NDArray[Any] = (rng.standard_normal(shape) * sizes).astype(dtype)
     return numbers
 
 
-def _known_words(graph: Graph, wire: Wire) -> int | None:
-    """How many whole numbers from 0 an input may be: the fewest that any layer knows which it reaches as it is."""
-    reached, sizes = {wire.number}, []
+def _words(graph: Graph, wire: Wire) -> Sequence[int] | None:
+    """The whole numbers that an input is chosen from: those of its range, or of the smallest table that it reaches."""
+    told = told_of(graph, wire)
+    bounds = graph.ranges.get(wire.number)
+    return next((words for words in told if bounds in (None, (min(words), max(words)))), None)
+
+
+def told_of(graph: Graph, wire: Wire) -> list[Sequence[int]]:
+    """The whole numbers that the layers tell which an input reaches as it is, the fewest first."""
+    reached, told = {wire.number}, list[Sequence[int]]()
     for step in graph.steps:
         if reached.isdisjoint(each.number for each in step.takes):
             continue
-        if step.whole_numbers_below is not None:
-            sizes.append(step.whole_numbers_below)
+        if step.tells:
+            told += step.tells
         elif not step.weights:
             reached |= {each.number for each in step.gives}
-    return min(sizes, default=None)
+    return sorted(told, key=len)

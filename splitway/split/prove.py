@@ -84,6 +84,31 @@ def check_finite(outputs: Answers) -> None:
             raise ProofError(f"the uncut model itself gives NaN or infinity in {name!r}: there is nothing to prove")
 
 
+def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -> None:
+    """Check that an uncut model, as it was read, gives what its author had.
+
+    Args:
+        model: what it gives.
+        told: what it should give, for some or all of its outputs, for its first rows.
+        tolerance: as of `prove`.
+        where: where that stands.
+
+    Raises:
+        ProofError: an output differs by more.
+    """
+    for name, wanted in told.items():
+        got = model[name][: len(wanted)]
+        apart = (
+            np.abs(got.astype(np.float64) - wanted.astype(np.float64)).reshape(len(wanted), -1).max(axis=1, initial=0)
+        )
+        allowed = _allowed(name, wanted, tolerance) if np.issubdtype(wanted.dtype, np.floating) else 0.0
+        if not (apart <= allowed).all():
+            raise ProofError(
+                f"the uncut model, as it was read, gives other answers than {where} has under {name!r}: they differ by "
+                f"{apart.max():.3g} in row {int(apart.argmax())}, and {allowed:.3g} is allowed"
+            )
+
+
 def in_batches(run: Run, inputs: Answers, size: int) -> dict[str, NDArray[Any]]:
     """Run all inputs, `size` rows at a time."""
     rows = len(next(iter(inputs.values())))

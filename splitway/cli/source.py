@@ -29,12 +29,15 @@ def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]
     if path.exists():
         ERR.print(f"{path}: SHA-256 {fingerprint(path)}", markup=False)
     say(f"loading {path}")
-    return load_model(
+    model = load_model(
         path,
         allow_legacy=options.allow_legacy,
         custom_objects=options.custom_objects,
         picture_size=options.picture_size,
     )
+    for note in model.notes:
+        ERR.print(f"{path}: {note}", markup=False)
+    return model
 
 
 def keep_source(model: LoadedModel, folder: Path, place: Path, models: Path) -> SourceModel:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from splitway.split.foreign import said
 from splitway.split.graph import Part, Wire
 from splitway.wire.tensor import DATATYPES
 
+_NO_HOLDERS = (str, bytes, int, float, np.ndarray, tf.Tensor, tf.Operation, tf.Graph, type, ModuleType, FunctionType)
 LITERT_FILE = "model.tflite"
 _SCOPE = "part"
 """Around all layers: in a scope their names may begin with what none may begin with outside."""
@@ -38,14 +40,12 @@ class _Served(tf.Module):
     def __init__(self, part: Part, rows: int | None) -> None:
         super().__init__()
         self._part = part
-        weights = {id(weight): weight for step in part.steps for weight in step.weights}
-        self.kept = [getattr(weight, "value", weight) for weight in weights.values()]
+        specs = [tf.TensorSpec((rows, *wire.shape), wire.travels_as, name=name) for name, wire in part.takes.items()]
+        self.function = tf.function(self._run, input_signature=specs, autograph=False)
+        self.kept = _kept(self.function.get_concrete_function().graph, part)
         for value in self.kept:
             if str(getattr(value, "name", "")).startswith("_"):  # saving makes an operation of this name
                 value._handle_name = f"{_SCOPE}/{value.name}"
-        self.tables = [table for step in part.steps for table in _tables(step.owner)]
-        specs = [tf.TensorSpec((rows, *wire.shape), wire.travels_as, name=name) for name, wire in part.takes.items()]
-        self.function = tf.function(self._run, input_signature=specs, autograph=False)
 
     def _run(self, *values: Any) -> dict[str, Any]:
         part = self._part
@@ -55,10 +55,46 @@ class _Served(tf.Module):
         return {name: tf.identity(tf.cast(value, wire.travels_as), name=name) for (name, wire), value in made}
 
 
-def _tables(owner: Any) -> list[Any]:
-    """The lookup tables of a preprocessing layer."""
-    table = getattr(owner, "lookup_table", None)
-    return [] if table is None else [table]
+def _kept(graph: Any, part: Part) -> list[Any]:
+    """The variables and tables behind all that a traced part uses, seeds of random numbers included.
+
+    Raises:
+        ModelError: it uses something else that is neither.
+    """
+    wanted = {id(outside): inside for outside, inside in graph.captures if outside.dtype == tf.resource}
+    kept = {id(variable.handle): variable for variable in graph.variables}
+    seen: set[int] = set()
+    for step in part.steps:
+        if wanted.keys() <= kept.keys():
+            break
+        kept |= {handle: holder for handle, holder in _holders(step.owner, seen) if handle in wanted}
+    lost = next((inside for handle, inside in wanted.items() if handle not in kept), None)
+    if lost is not None:
+        raise ModelError(f"the model cannot be exported: {lost.op.name!r} uses a resource that no layer of it holds")
+    return [kept[handle] for handle in dict.fromkeys(wanted)]
+
+
+def _holders(owner: Any, seen: set[int]) -> Iterator[tuple[int, Any]]:
+    """All that an object holds, however deep, that owns a resource, by the identity of its handle."""
+    to_see = [owner]
+    while to_see:
+        each = to_see.pop()
+        if id(each) in seen or isinstance(each, _NO_HOLDERS):
+            continue
+        seen.add(id(each))
+        handle = getattr(each, "handle", None) if isinstance(each, tf.Variable) else _handle_of(each)
+        if handle is not None:
+            yield id(handle), each
+        elif isinstance(each, Mapping):
+            to_see += each.values()
+        elif isinstance(each, list | tuple | set):
+            to_see += each
+        else:
+            to_see += getattr(each, "__dict__", {}).values()
+
+
+def _handle_of(holder: Any) -> Any:
+    return holder.resource_handle if isinstance(holder, tf.saved_model.experimental.TrackableResource) else None
 
 
 def export_saved_model(part: Part, folder: Path, rows: int | None = None) -> None:

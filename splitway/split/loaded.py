@@ -31,6 +31,8 @@ class LoadedModel:
     """The uncut model, as its author would run it: by the names of the graph's inputs and outputs."""
     keep: Callable[[Path], Path]
     """Puts a copy into a folder and returns its place."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how it was read."""
 
 
 def of_keras(

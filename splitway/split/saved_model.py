@@ -1,7 +1,6 @@
 """A TensorFlow SavedModel, which has operations and no layers any more, as a graph of steps.
 
-Operations that follow each other under one name scope, which is what a layer leaves behind, are one step. Variables
-become constants first, so that a part can be taken out of the graph by itself.
+Operations that follow each other under one name scope, which is what a layer leaves behind, are one step.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from numpy.typing import NDArray
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from splitway.errors import ModelError, first_line
 from splitway.saved_model_check import refuse_unsafe
@@ -25,25 +22,11 @@ from splitway.split.graph import Graph, Step, Wire
 from splitway.split.loaded import KEPT, LoadedModel
 from splitway.split.names import unique_names
 from splitway.split.prove import Answers
+from splitway.split.saved_model_graph import FlatGraph, Held, flatten
 from splitway.split.saved_model_identity import Described
 
 _SIGNATURES = ("serving_default", "serve")
 _LEADING = ("StatefulPartitionedCall", "PartitionedCall")
-
-
-@dataclass(frozen=True)
-class _Weight:
-    """A constant that was a variable."""
-
-    value: NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
-
-    def numpy(self) -> NDArray[Any]:
-        """Its numbers."""
-        return self.value
 
 
 @dataclass
@@ -52,6 +35,8 @@ class _Scope:
 
     name: str
     operations: list[Any] = field(default_factory=list)
+    keeps: list[Any] = field(default_factory=list)
+    """Variables and tables that they use."""
 
 
 def load_saved_model(folder: Path) -> LoadedModel:
@@ -62,24 +47,33 @@ def load_saved_model(folder: Path) -> LoadedModel:
     try:
         loaded = tf.saved_model.load(str(folder))
         function = _signature(folder, loaded)
-        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
         arguments = sorted(function.structured_input_signature[1])
-        graph = _read(frozen, arguments, sorted(function.structured_outputs))
-    except ModelError:
-        raise
+        flat = flatten(function, loaded)
+        graph = _read(flat, arguments, sorted(function.structured_outputs))
+    except ModelError as error:
+        raise ModelError(f"{folder} cannot be loaded: {error.detail}") from error
     except Exception as error:  # a damaged file raises what its readers stumble over
         raise ModelError(f"{folder} cannot be loaded: {first_line(error)}") from error
 
+    ends = ([tensor.name for tensor in tensors] for tensors in (flat.inputs, flat.outputs))
+    quiet = flat.part(*ends) if flat.left_out else None
+
     def run(inputs: Answers) -> Answers:
-        made = function(
-            **{argument: tf.constant(inputs[n]) for n, argument in zip(graph.inputs, arguments, strict=False)}
-        )
+        values = [tf.constant(inputs[name]) for name in graph.inputs]
+        if quiet is not None:
+            made = dict(enumerate(quiet(*values)))
+        else:
+            made = function(**dict(zip(arguments, values, strict=True)))
         return {name: made[key].numpy() for name, key in zip(graph.outputs, sorted(made), strict=True)}
 
     def keep(place: Path) -> Path:
         return Path(shutil.copytree(folder, place / KEPT))
 
-    return LoadedModel(folder.resolve().name, graph, run, keep)
+    notes = tuple(
+        f"{scope} draws random numbers, as in training; it is served as a layer that hands on what it takes"
+        for scope in flat.left_out
+    )
+    return LoadedModel(folder.resolve().name, graph, run, keep, notes)
 
 
 def _signature(folder: Path, loaded: Any) -> Any:
@@ -89,26 +83,25 @@ def _signature(folder: Path, loaded: Any) -> Any:
     return loaded.signatures[names[0]]
 
 
-def _read(frozen: Any, arguments: list[str], outputs: list[str]) -> Graph:
+def _read(flat: FlatGraph, arguments: list[str], outputs: list[str]) -> Graph:
     graph = Graph()
-    whole = _Whole(frozen.graph)
+    whole = _Whole(flat)
     wires: dict[str, Wire] = {}
-    for tensor in frozen.inputs:
+    for tensor in flat.inputs:
         wires[tensor.name] = whole.know(graph.wire(_shape(tensor), tensor.dtype.name), tensor)
-    names = arguments + [tensor.op.name for tensor in frozen.inputs[len(arguments) :]]
-    graph.inputs = unique_names([(n, wires[t.name]) for n, t in zip(names, frozen.inputs, strict=True)])
-    constant = _constants(frozen.graph)
-    described = Described(frozen.graph)
+    graph.inputs = unique_names([(n, wires[t.name]) for n, t in zip(arguments, flat.inputs, strict=True)])
+    constant = _constants(flat)
+    described = Described(flat.wrapped.graph, flat.held)
     uses: Counter[str] = Counter()
-    for scope in _scopes(frozen.graph, constant):
+    for scope in _scopes(flat.wrapped.graph, constant):
         uses[scope.name] += 1
         if uses[scope.name] > 1:
             scope.name = f"{scope.name}#{uses[scope.name]}"
-        graph.steps.append(_step(scope, frozen, constant, wires, graph, described, whole))
-    for name, tensor in zip(outputs, frozen.outputs, strict=True):
+        graph.steps.append(_step(scope, flat, constant, wires, graph, described, whole))
+    for name, tensor in zip(outputs, flat.outputs, strict=True):
         if tensor.name not in wires:
             raise ModelError(f"the output {name!r} is a constant, the same whatever comes in: export without it")
-    graph.outputs = unique_names([(k, wires[t.name]) for k, t in zip(outputs, frozen.outputs, strict=True)])
+    graph.outputs = unique_names([(k, wires[t.name]) for k, t in zip(outputs, flat.outputs, strict=True)])
     return graph
 
 
@@ -120,11 +113,12 @@ def _shape(tensor: Any) -> list[int | None]:
     return list(tensor.shape.as_list())
 
 
-def _constants(graph: Any) -> set[str]:
+def _constants(flat: FlatGraph) -> set[str]:
     """Names of the operations that depend on no input."""
+    inputs = {tensor.op.name for tensor in flat.inputs}
     found: set[str] = set()
-    for operation in graph.get_operations():
-        if operation.type != "Placeholder" and all(t.op.name in found for t in operation.inputs):
+    for operation in flat.wrapped.graph.get_operations():
+        if operation.name not in inputs and all(t.op.name in found for t in operation.inputs):
             found.add(operation.name)
     return found
 
@@ -154,7 +148,7 @@ def _scope_name(operation: str) -> str:
 
 def _step(
     scope: _Scope,
-    frozen: Any,
+    flat: FlatGraph,
     constant: set[str],
     wires: dict[str, Wire],
     graph: Graph,
@@ -164,7 +158,7 @@ def _step(
     own = {operation.name for operation in scope.operations}
     taken = [t for op in scope.operations for t in op.inputs if t.op.name not in own | constant]
     taken = list({t.name: t for t in taken}.values())
-    last = {t.name for t in frozen.outputs}
+    last = {t.name for t in flat.outputs}
     given = [t for op in scope.operations for t in op.outputs if t.name in last or _leaves(t, own)]
     takes = tuple(wires[t.name] for t in taken)
     for tensor in given:
@@ -172,8 +166,8 @@ def _step(
         wire = graph.wire(_shape(tensor) if known else [None, None], tensor.dtype.name)
         wires[tensor.name] = whole.know(wire, tensor)
     gives = tuple(wires[t.name] for t in given)
-    computes, values = described.step(taken, given)
-    weights = tuple(_Weight(value) for value in values)
+    computes, weights = described.step(taken, given)
+    scope.keeps += [weight.keeper for weight in weights]
     return Step(
         scope.name,
         scope.operations[-1].type,
@@ -183,7 +177,7 @@ def _step(
         scope,
         together=whole.run,
         identity={"computes": computes},
-        weights=weights,
+        weights=tuple(weights),
         flops=_flops(weights, gives),
     )
 
@@ -192,24 +186,19 @@ def _leaves(tensor: Any, own: set[str]) -> bool:
     return any(consumer.name not in own for consumer in tensor.consumers())
 
 
-def _flops(weights: tuple[_Weight, ...], gives: tuple[Wire, ...]) -> float:
+def _flops(weights: Sequence[Held], gives: tuple[Wire, ...]) -> float:
     kernels = sum(2 * math.prod(w.shape) for w in weights if len(w.shape) > 1)
     places = math.prod(n or 1 for n in gives[0].shape[:-1]) if gives else 1
     return float(kernels * places) if kernels else float(sum(math.prod(n or 1 for n in w.shape) for w in gives))
 
 
 class _Whole:
-    """The graph, imported once when something of it is first run; steps that run together are taken out of it as one.
+    """The graph; steps that run together are taken out of it as one."""
 
-    What only has to run before something else is left away: it has no part in the values, for all that reaches out of
-    the model has been refused.
-    """
-
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
-        self._wrapped: Any = None
+    def __init__(self, flat: FlatGraph) -> None:
+        self._flat = flat
         self._tensors: dict[int, str] = {}
-        self._pruned: dict[Any, Any] = {}
+        self._pruned: dict[Any, Callable[..., list[Any]]] = {}
 
     def know(self, wire: Wire, tensor: Any) -> Wire:
         """Remember which tensor a wire stands for."""
@@ -222,20 +211,8 @@ class _Whole:
         made = [wire for wire in gives if wire.number not in passed]
         key = tuple(passed), tuple(wire.number for wire in made)
         if key not in self._pruned:
-            self._pruned[key] = self._prune(*key)
+            takes_named, gives_named = ([self._tensors[number] for number in numbers] for numbers in key)
+            self._pruned[key] = self._flat.part(takes_named, gives_named)
         if made:
             passed |= {w.number: v for w, v in zip(made, self._pruned[key](*values), strict=True)}
         return [passed[wire.number] for wire in gives]
-
-    def _prune(self, taken: Sequence[int], given: Sequence[int]) -> Any:
-        if self._wrapped is None:
-            definition = self._graph.as_graph_def()
-            for node in definition.node:
-                kept = [name for name in node.input if not name.startswith("^")]
-                del node.input[:]
-                node.input.extend(kept)
-            imported = partial(tf.graph_util.import_graph_def, definition, name="")
-            self._wrapped = tf.compat.v1.wrap_function(imported, [])
-        find = self._wrapped.graph.get_tensor_by_name
-        ends = [[find(self._tensors[number]) for number in numbers] for numbers in (taken, given)]
-        return self._wrapped.prune(*ends)

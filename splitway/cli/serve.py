@@ -10,6 +10,7 @@ import ctypes
 import errno
 import gc
 import importlib
+import math
 import re
 import signal
 import socket
@@ -26,10 +27,14 @@ from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
+from splitway.wire.connection_metrics import ConnectionMetrics
+from splitway.wire.connections import Connections, Room
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from splitway.wire.hosts import HostCheck, IsTaken, host_rule
+from splitway.wire.last_connection import let_no_more_in
 from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.open_files import kept_back, raise_limit
 from splitway.wire.short_way import FrontedApp
 from splitway.wire.tls_server import TlsServer
 
@@ -43,6 +48,8 @@ _BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30
 _BACKLOG = 2048
+_BACKLOG_SHARE = 1 / 4
+"""Of the files that are kept back: those who connect at once take them before anything can be dropped for them."""
 _YOUNG_OBJECTS = 20_000
 """New objects between two collections; a request makes hundreds, and next to none of them in cycles."""
 _PR_SET_PDEATHSIG = 1
@@ -74,9 +81,12 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     listener = inherited or bind(host, port)
     name = listener.getsockname()
     listeners = [listener, *_metrics_listener(name[0], settings.metrics_port)]
+    files = raise_limit()
+    connections = Connections(_room(settings, files))
+    app.state.registry.register(ConnectionMetrics(connections))
     config = uvicorn.Config(
         app,
-        http=guarded_protocol(_connection_limits(settings), app.state.refuse),
+        http=guarded_protocol(_connection_limits(settings), app.state.refuse, connections),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -86,13 +96,13 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         lifespan="on",
         timeout_keep_alive=_KEEPALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        backlog=_BACKLOG,
+        backlog=min(_BACKLOG, math.ceil(kept_back(files) * _BACKLOG_SHARE)),
     )
     identity = _own_identity(stage, settings)
     place = f"[{name[0]}]" if ":" in name[0] else name[0]
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
-    server = _Server(config, lifecycle, drain_s, identity)
+    server = _Server(config, lifecycle, drain_s, identity, connections, settings.handshake_timeout_ms / 1000)
     server.run(sockets=listeners)
     if lifecycle.failure is not None:
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
@@ -107,7 +117,18 @@ def _connection_limits(settings: SecuritySettings) -> ConnectionLimits:
         answer_timeout_s=settings.answer_timeout_ms / 1000,
         max_header_bytes=settings.max_header_bytes,
         max_headers=settings.max_headers,
+    )
+
+
+def _room(settings: SecuritySettings, files: int) -> Room:
+    """How many connections there may be, by the settings and by the files that this process may have open."""
+    descriptor = files - kept_back(files)
+    most = min(settings.connections or descriptor, descriptor)
+    return Room(
         per_address=settings.connections_per_address,
+        connections=most,
+        descriptor=descriptor,
+        share=math.ceil(most / 2),
     )
 
 
@@ -175,11 +196,26 @@ def _end_with_parent() -> None:
 class _Server(TlsServer):
     """uvicorn, draining in two steps and ending with 0 where it was asked to end."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float, identity: Identity | None) -> None:
-        super().__init__(config, identity)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifecycle: Lifecycle,
+        drain_s: float,
+        identity: Identity | None,
+        connections: Connections,
+        handshake_s: float,
+    ) -> None:
+        super().__init__(config, identity, connections, handshake_s)
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._drain_until_s: float | None = None
+        self._listeners: list[socket.socket] = []
+        self._lets_no_more_in = False
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on these sockets until told to stop."""
+        self._listeners = sockets or []
+        super().run(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -198,12 +234,16 @@ class _Server(TlsServer):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain_until_s is None:
             self._lifecycle.drain()
+            self._connections.drain()
             self._drain_until_s = time.monotonic() + self._drain_s
         elif sig == signal.SIGINT:
             self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        drained = self._drain_until_s is not None and time.monotonic() >= self._drain_until_s
-        if drained or self._lifecycle.failure is not None:
+        if self._lifecycle.failure is not None or self._lets_no_more_in:
             self.should_exit = True
+        elif self._drain_until_s is not None and time.monotonic() >= self._drain_until_s:
+            for listener in self._listeners:
+                let_no_more_in(listener)
+            self._lets_no_more_in = True  # what has come in until now is accepted before the next tick
         return await super().on_tick(counter)

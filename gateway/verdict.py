@@ -28,6 +28,7 @@ _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
 _ERRORS: dict[int, type[SplitwayError]] = {
     400: InvalidInput,
     404: NotFound,
+    408: Unavailable,
     409: FeatureSpaceMismatch,
     413: TooLarge,
     415: UnsupportedMediaType,
@@ -37,7 +38,7 @@ _ERRORS: dict[int, type[SplitwayError]] = {
     503: Unavailable,
     504: DeadlineExceeded,
 }
-_RETRIED_STATUSES = (429, 502, 503, 504)
+_RETRIED_STATUSES = (408, 429, 502, 503, 504)
 _MOST_QUOTED = 300
 _OF_THE_STAGE: dict[type[SplitwayError], str] = {
     EngineFailed: "could not run its model",
@@ -90,6 +91,9 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_give
         what = f"{stage} no longer serves what it was asked for"
         gone = Unavailable(what, stage=stage, retry_after_s=1, private=said)
         return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
+    if reply.status == 408:  # either side may have stood still for a while: that says nothing of the replica
+        late = Unavailable(f"{stage} did not get the whole call in time", stage=stage, retry_after_s=1, private=said)
+        return Verdict(late, may_retry, Blame.NONE)
     if kind is None or (kind in _CALLERS_FAULT and not takes_callers_input):
         error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}", stage=stage, private=said)
         return Verdict(error, may_retry, Blame.FAILED)

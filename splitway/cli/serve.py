@@ -32,7 +32,7 @@ from splitway.wire.connections import Connections, Room
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from splitway.wire.hosts import HostCheck, IsTaken, host_rule
-from splitway.wire.last_connection import let_no_more_in
+from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.open_files import kept_back, raise_limit
 from splitway.wire.short_way import FrontedApp
@@ -48,8 +48,7 @@ _BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30
 _BACKLOG = 2048
-_BACKLOG_SHARE = 1 / 4
-"""Of the files that are kept back: those who connect at once take them before anything can be dropped for them."""
+_LAST_CONNECTION_S = 2.0
 _YOUNG_OBJECTS = 20_000
 """New objects between two collections; a request makes hundreds, and next to none of them in cycles."""
 _PR_SET_PDEATHSIG = 1
@@ -96,7 +95,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         lifespan="on",
         timeout_keep_alive=_KEEPALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        backlog=min(_BACKLOG, math.ceil(kept_back(files) * _BACKLOG_SHARE)),
+        backlog=_BACKLOG,
     )
     identity = _own_identity(stage, settings)
     place = f"[{name[0]}]" if ":" in name[0] else name[0]
@@ -210,7 +209,7 @@ class _Server(TlsServer):
         self._drain_s = drain_s
         self._drain_until_s: float | None = None
         self._listeners: list[socket.socket] = []
-        self._lets_no_more_in = False
+        self._closed_s: float | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on these sockets until told to stop."""
@@ -240,10 +239,18 @@ class _Server(TlsServer):
             self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._lifecycle.failure is not None or self._lets_no_more_in:
+        now_s = time.monotonic()
+        if self._lifecycle.failure is not None or self._has_let_the_last_in(now_s):
             self.should_exit = True
-        elif self._drain_until_s is not None and time.monotonic() >= self._drain_until_s:
+        elif self._drain_until_s is not None and self._closed_s is None and now_s >= self._drain_until_s:
             for listener in self._listeners:
                 let_no_more_in(listener)
-            self._lets_no_more_in = True  # what has come in until now is accepted before the next tick
+            self._closed_s = now_s
         return await super().on_tick(counter)
+
+    def _has_let_the_last_in(self, now_s: float) -> bool:
+        """Whether all that had come when the process stopped listening are accepted, and have shown who they are."""
+        if self._closed_s is None:
+            return False
+        is_done = not self.shakes_hands and not waits_to_be_let_in(self._listeners)
+        return is_done or now_s - self._closed_s >= _LAST_CONNECTION_S

@@ -7,8 +7,10 @@ and its caller cannot tell whether the request was seen.
 from __future__ import annotations
 
 import ctypes
+import select
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 
 _SO_ATTACH_FILTER = 26
@@ -37,3 +39,11 @@ def let_no_more_in(listener: socket.socket) -> None:
         listener.setsockopt(
             socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_PROGRAM), ctypes.addressof(buffer))
         )
+
+
+def waits_to_be_let_in(listeners: Iterable[socket.socket]) -> bool:
+    """Whether a connection that the kernel has made is still to be accepted."""
+    poll = select.poll()
+    for listener in listeners:
+        poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))

@@ -80,6 +80,11 @@ class TlsListener:
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.TimerHandle | None = None
 
+    @property
+    def shakes_hands(self) -> bool:
+        """Whether a handshake has begun and is not done."""
+        return bool(self._shaking)
+
     def start(self, admit: Admit, backlog: int) -> None:
         """Listen.
 

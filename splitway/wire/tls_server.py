@@ -43,6 +43,12 @@ class TlsServer(uvicorn.Server):
         self._connections = connections
         self._handshake_s = handshake_s
         self._said_s = -_SAY_AGAIN_S
+        self._listener: TlsListener | None = None
+
+    @property
+    def shakes_hands(self) -> bool:
+        """Whether a handshake has begun and is not done."""
+        return self._listener is not None and self._listener.shakes_hands
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, then listen."""
@@ -50,9 +56,10 @@ class TlsServer(uvicorn.Server):
             await super().startup(sockets)
             return
         await super().startup(sockets[1:])
-        listener = TlsListener(sockets[0], self._identity.server_context(), self._handshake_s, self._connections)
-        listener.start(self.admit, self.config.backlog)
-        self.servers.append(cast("asyncio.Server", listener))
+        context = self._identity.server_context()
+        self._listener = TlsListener(sockets[0], context, self._handshake_s, self._connections)
+        self._listener.start(self.admit, self.config.backlog)
+        self.servers.append(cast("asyncio.Server", self._listener))
 
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second."""

@@ -166,7 +166,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
         redirect_slashes=False,
         openapi_url=None if exposed else OPENAPI,
     )
-    app.state.lifecycle = lifecycle
+    app.state.lifecycle, app.state.registry = lifecycle, metrics.registry
     app.state.pipeline = pipeline
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)

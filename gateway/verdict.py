@@ -30,6 +30,7 @@ _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)
 _ERRORS: dict[int, type[SplitwayError]] = {
     400: InvalidInput,
     404: NotFound,
+    408: Unavailable,
     409: FeatureSpaceMismatch,
     413: TooLarge,
     415: UnsupportedMediaType,
@@ -39,7 +40,7 @@ _ERRORS: dict[int, type[SplitwayError]] = {
     503: Unavailable,
     504: DeadlineExceeded,
 }
-_RETRIED_STATUSES = (429, 502, 503, 504)
+_RETRIED_STATUSES = (408, 429, 502, 503, 504)
 _MOST_QUOTED = 300
 _OF_THE_STAGE: dict[type[SplitwayError], str] = {
     EngineFailed: "could not run its model",
@@ -89,15 +90,9 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_give
         said = printable(str(orjson.loads(reply.body)["error"])[:_MOST_QUOTED])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         kind, said = None, "with a body that is no error message"
+    if (blameless := _judge_blameless(stage, reply, kind, said, takes_callers_input)) is not None:
+        return blameless
     may_retry = reply.status in _RETRIED_STATUSES
-    if kind is NotFound:
-        what = f"{stage} no longer serves what it was asked for"
-        gone = Unavailable(what, stage=stage, retry_after_s=1, private=said)
-        return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
-    unfit_row = reply.headers.get(UNFIT_ROW_HEADER, "") if kind is InvalidInput else ""
-    if not takes_callers_input and _ROW.fullmatch(unfit_row):
-        what = f"{stage} cannot compute with what row {int(unfit_row)} of the input becomes; send other values"
-        return Verdict(InvalidInput(what, stage=stage, private=said), may_retry=False, blame=Blame.NONE)
     if kind is None or (kind in _CALLERS_FAULT and not takes_callers_input):
         error: SplitwayError = BadStageAnswer(f"{stage} answered {reply.status}", stage=stage, private=said)
         return Verdict(error, may_retry, Blame.FAILED)
@@ -112,6 +107,24 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_give
     not_before_s = error.retry_after_s or 0.0
     shed = reply.status in (429, 504) or (reply.status == 503 and error.retry_after_s is not None)
     return Verdict(error, may_retry, Blame.SLOW if shed else Blame.FAILED, not_before_s)
+
+
+def _judge_blameless(
+    stage: str, reply: Reply, kind: type[SplitwayError] | None, said: str, takes_callers_input: bool
+) -> Verdict | None:
+    """Judge what says nothing against the replica, and is not the caller's mistake as the stage words it."""
+    if kind is NotFound:
+        what = f"{stage} no longer serves what it was asked for"
+        gone = Unavailable(what, stage=stage, retry_after_s=1, private=said)
+        return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
+    unfit_row = reply.headers.get(UNFIT_ROW_HEADER, "") if kind is InvalidInput else ""
+    if not takes_callers_input and _ROW.fullmatch(unfit_row):
+        what = f"{stage} cannot compute with what row {int(unfit_row)} of the input becomes; send other values"
+        return Verdict(InvalidInput(what, stage=stage, private=said), may_retry=False, blame=Blame.NONE)
+    if reply.status == 408:  # either side may have stood still for a while
+        late = Unavailable(f"{stage} did not get the whole call in time", stage=stage, retry_after_s=1, private=said)
+        return Verdict(late, reply.status in _RETRIED_STATUSES, Blame.NONE)
+    return None
 
 
 def _retry_after(text: str) -> float | None:

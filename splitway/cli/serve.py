@@ -11,6 +11,7 @@ import errno
 import gc
 import importlib
 import logging
+import math
 import os
 import re
 import signal
@@ -30,10 +31,14 @@ from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
+from splitway.wire.connection_metrics import ConnectionMetrics
+from splitway.wire.connections import Connections, Room
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from splitway.wire.hosts import HostCheck, IsTaken, host_rule
+from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
 from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.open_files import kept_back, raise_limit
 from splitway.wire.short_way import FrontedApp
 from splitway.wire.tls_server import TlsServer
 
@@ -47,6 +52,7 @@ _BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30
 _BACKLOG = 2048
+_LAST_CONNECTION_S = 2.0
 _YOUNG_OBJECTS = 20_000
 """New objects between two collections; a request makes hundreds, and next to none of them in cycles."""
 _PR_SET_PDEATHSIG = 1
@@ -78,9 +84,12 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     listener = inherited or bind(host, port)
     name = listener.getsockname()
     listeners = [listener, *_metrics_listener(name[0], settings.metrics_port)]
+    files = raise_limit()
+    connections = Connections(_room(settings, files))
+    app.state.registry.register(ConnectionMetrics(connections))
     config = uvicorn.Config(
         app,
-        http=guarded_protocol(_connection_limits(settings), app.state.refuse),
+        http=guarded_protocol(_connection_limits(settings), app.state.refuse, connections),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -97,7 +106,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
     lifecycle.last_resort = partial(_end_at_once, logs)
-    server = _Server(config, lifecycle, drain_s, identity)
+    server = _Server(config, lifecycle, drain_s, identity, connections, settings.handshake_timeout_ms / 1000)
     server.run(sockets=listeners)
     if lifecycle.hang is not None or lifecycle.is_stuck:
         _end_at_once(logs)
@@ -122,7 +131,18 @@ def _connection_limits(settings: SecuritySettings) -> ConnectionLimits:
         answer_timeout_s=settings.answer_timeout_ms / 1000,
         max_header_bytes=settings.max_header_bytes,
         max_headers=settings.max_headers,
+    )
+
+
+def _room(settings: SecuritySettings, files: int) -> Room:
+    """How many connections there may be, by the settings and by the files that this process may have open."""
+    descriptor = files - kept_back(files)
+    most = min(settings.connections or descriptor, descriptor)
+    return Room(
         per_address=settings.connections_per_address,
+        connections=most,
+        descriptor=descriptor,
+        share=math.ceil(most / 2),
     )
 
 
@@ -190,11 +210,26 @@ def _end_with_parent() -> None:
 class _Server(TlsServer):
     """uvicorn, draining in two steps and ending with 0 where it was asked to end."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float, identity: Identity | None) -> None:
-        super().__init__(config, identity)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifecycle: Lifecycle,
+        drain_s: float,
+        identity: Identity | None,
+        connections: Connections,
+        handshake_s: float,
+    ) -> None:
+        super().__init__(config, identity, connections, handshake_s)
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._drain_until_s: float | None = None
+        self._listeners: list[socket.socket] = []
+        self._closed_s: float | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on these sockets until told to stop."""
+        self._listeners = sockets or []
+        super().run(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -213,12 +248,25 @@ class _Server(TlsServer):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain_until_s is None:
             self._lifecycle.drain()
+            self._connections.drain()
             self._drain_until_s = time.monotonic() + self._drain_s
         elif sig == signal.SIGINT:
             self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        drained = self._drain_until_s is not None and time.monotonic() >= self._drain_until_s
-        if drained or self._lifecycle.failure is not None or self._lifecycle.hang is not None:
+        now_s = time.monotonic()
+        has_ended = self._lifecycle.failure is not None or self._lifecycle.hang is not None
+        if has_ended or self._has_let_the_last_in(now_s):
             self.should_exit = True
+        elif self._drain_until_s is not None and self._closed_s is None and now_s >= self._drain_until_s:
+            for listener in self._listeners:
+                let_no_more_in(listener)
+            self._closed_s = now_s
         return await super().on_tick(counter)
+
+    def _has_let_the_last_in(self, now_s: float) -> bool:
+        """Whether all that had come when the process stopped listening are accepted, and have shown who they are."""
+        if self._closed_s is None:
+            return False
+        is_done = not self.shakes_hands and not waits_to_be_let_in(self._listeners)
+        return is_done or now_s - self._closed_s >= _LAST_CONNECTION_S

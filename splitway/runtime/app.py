@@ -85,7 +85,7 @@ def create_stage_app(
     app.state.lifecycle = repository.lifecycle
     app.state.render, app.state.refuse = _render, _refuse
     app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
-    registry = repository.telemetry.metrics.registry
+    registry = app.state.registry = repository.telemetry.metrics.registry
     install_error_handlers(app, _render)
     app.front = ShortWay(app.layers, repository.routes, _render)
     app.include_router(models_router(repository, [*EXTENSIONS, "model_repository"]))

@@ -23,6 +23,9 @@ class SecuritySettings(TelemetrySettings):
     hosts: str = ""
     """Names by which callers may address this process, separated by commas, or `*`: on loopback names without a
     dot and addresses of numbers are taken besides them, beyond it any if none is named."""
+    origins: str = ""
+    """Origins such as `https://app.example` whose web pages may send requests to this process besides its own,
+    separated by commas, or `*`."""
     keys_file: Path | None = None
     """API keys, as `splitway keys` writes them; read again when the file changes."""
     service_token: SecretStr | None = None
@@ -41,6 +44,11 @@ class SecuritySettings(TelemetrySettings):
     """Bytes of a request's line and headers together."""
     max_headers: Annotated[int, Field(ge=8)] = 100
     """Headers of one request."""
+    handshake_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
+    """How long a caller may take to show its certificate, in milliseconds, where services have one."""
+    connections: Annotated[int, Field(ge=0)] = 4096
+    """Connections that may be open, as far as the process may have that many files open; silent ones are dropped for
+    new ones beyond it. 0 for no other limit than that of files."""
     connections_per_address: Annotated[int, Field(ge=0)] = 512
     """Connections that one address may have open; 0 for no limit."""
 

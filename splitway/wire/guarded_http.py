@@ -149,7 +149,8 @@ class _GuardedHttp(TimedHttp):
         scope["query_string"] = target.query
         self._idle_bytes = 0
         self.headers = []  # a trailer must not become a header of what the app is reading
-        self._begin(keep_alive=version != "1.0" and parser.should_keep_alive(), expects=expects)
+        keep_alive = version != "1.0" and parser.should_keep_alive() and not self._connections.draining
+        self._begin(keep_alive=keep_alive, expects=expects)
 
     def _begin(self, *, keep_alive: bool, expects: bool) -> None:
         """Have a request answered, or have it wait for its turn. (uvicorn's limit_concurrency is not looked at.)"""
@@ -204,15 +205,16 @@ class _GuardedHttp(TimedHttp):
         self.cycle.message_event.set()
 
 
-def guarded_protocol(limits: ConnectionLimits, refuse: Refuse) -> type[HttpToolsProtocol]:
+def guarded_protocol(limits: ConnectionLimits, refuse: Refuse, connections: Connections) -> type[HttpToolsProtocol]:
     """Make the class for `uvicorn.Config(http=...)`.
 
     Args:
         limits: what one caller may take.
         refuse: gives a refusal the service's own form.
+        connections: looks after all of the process.
     """
 
     class GuardedHttp(_GuardedHttp):
-        guard = Guard(limits, refuse, Connections(limits.per_address))
+        guard = Guard(limits, refuse, connections)
 
     return GuardedHttp

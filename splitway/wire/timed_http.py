@@ -26,12 +26,16 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from splitway.errors import RateLimited, SlowBody, SplitwayError
-from splitway.wire.connections import Connections
+from splitway.errors import SlowBody, SplitwayError
+from splitway.wire.connections import UNREAD, Connections
 from splitway.wire.request_head import Refusal, path_of
 
 _LINGER_S = 2.0
 """How long a caller who has been answered may go on sending, so that he comes to read the answer."""
+_STALLED_S = 1.0
+"""How long a request's headers may be on their way, where connections are short."""
+_LAST_REQUEST_S = 0.5
+"""How long a connection that was in use waits for one more request before a process that ends closes it."""
 LINGER_BYTES = 8 * 1024 * 1024
 """How much of it is taken, to be thrown away."""
 Refuse = Callable[[SplitwayError, int, str], tuple[str, bytes]]
@@ -50,8 +54,6 @@ class ConnectionLimits:
     """For reading an answer, or as much of it as the kernel does not hold."""
     max_header_bytes: int = 16 * 1024
     max_headers: int = 100
-    per_address: int = 512
-    """Connections; 0 for any number."""
     max_url_bytes: int = 8 * 1024
     max_pipelined: int = 16
     """Requests that wait behind the one that is being answered."""
@@ -112,6 +114,7 @@ class TimedHttp(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         limits = self.guard.limits
+        self._connections = self.guard.connections
         self._header_timeout_s, self._body_timeout_s = limits.header_timeout_s, limits.body_timeout_s
         self.address: str | None = None
         self.url = b""
@@ -124,6 +127,7 @@ class TimedHttp(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         """Said when all that was asked before is answered."""
         self._discarded_bytes = 0
+        self._linger_s = _LINGER_S
 
     # What the transport calls.
 
@@ -131,17 +135,22 @@ class TimedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._answers = cast("asyncio.Transport", _Answers(transport, self._close_behind_answer))
         self._due_s = monotonic() + self._header_timeout_s
-        connections = self.guard.connections
-        if connections.admit(self, self.client[0] if self.client else None):
+        connections = self._connections
+        if self in connections:  # counted since before its handshake
+            return
+        raw = transport.get_extra_info("socket")
+        refusal = connections.admit(self, self.client[0] if self.client else None, raw.fileno() if raw else -1)
+        if refusal is None:
             return
         if connections.may_be_told(self):
-            self._refuse(Refusal(429, RateLimited("this address has too many connections open", retry_after_s=1)))
+            self._refuse(refusal)
         else:
+            connections.refused(refusal.error.code)
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.guard.connections.release(self)
+        self._connections.release(self)
         if self._running is not None and not self._running.response_complete:
             self._disconnect(self._running)
         self._let_go()
@@ -179,7 +188,7 @@ class TimedHttp(HttpToolsProtocol):
             self._wait_for_next()
         elif self._reads is BODY:
             self._reads = REST
-            self._due_s, self._discarded_bytes = monotonic() + _LINGER_S, 0
+            self._due_s, self._discarded_bytes = monotonic() + self._linger_s, 0
 
     def _read_on(self) -> None:
         """Nothing was read while requests waited, which was none of the caller's time."""
@@ -193,10 +202,43 @@ class TimedHttp(HttpToolsProtocol):
         self._due_s = monotonic() + self.timeout_keep_alive
 
     def _close_behind_answer(self) -> None:
-        if self._reads is BODY:
+        if self._reads is BODY or self.pipeline:
             self._end()
         else:
             self.transport.close()
+
+    # What ends it, because the process ends or has too many.
+
+    @property
+    def silent_since_s(self) -> float | None:
+        """Since when no request has begun and no answer is due, as far as its caller has taken what was answered."""
+        waits_s = {FIRST: self._header_timeout_s, NEXT: self.timeout_keep_alive, END: self._linger_s}.get(self._reads)
+        return None if waits_s is None or self._refusal is not None or self._unsent() else self._due_s - waits_s
+
+    @property
+    def stalled_since_s(self) -> float | None:
+        """Since when a request's headers should be here, which come at once from all but slow callers."""
+        since_s = self._due_s - self._header_timeout_s + _STALLED_S
+        return since_s if self._reads is HEAD and since_s <= monotonic() else None
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    def say_close(self) -> None:
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Answer what is under way, and one more request if that comes at once; then close.
+
+        A caller may be sending that one, and would have to guess what became of it.
+        """
+        self.say_close()
+        if self._reads is NEXT:
+            self._due_s += _LAST_REQUEST_S - self.timeout_keep_alive
+        elif self._reads in {FIRST, HEAD, REST}:
+            self._due_s = min(self._due_s, monotonic() + _LAST_REQUEST_S)
+        self._linger_s = _LAST_REQUEST_S
 
     # What the clock calls.
 
@@ -209,7 +251,7 @@ class TimedHttp(HttpToolsProtocol):
         elif self._unread_since_s == math.inf:
             self._unread_since_s = now_s
         elif now_s - self._unread_since_s >= self.guard.limits.answer_timeout_s:
-            self.guard.connections.refused("answer not read")
+            self._connections.refused(UNREAD)
             _forget_unsent(self.transport)
             self.transport.abort()
 
@@ -217,8 +259,11 @@ class TimedHttp(HttpToolsProtocol):
         """How many bytes the caller has not taken; over TLS, of which uvloop does not tell, of those in the kernel."""
         if self.scheme == "http":
             return self.transport.get_write_buffer_size()
+        raw = self.transport.get_extra_info("socket")
+        if raw is None:  # it has ended, which this connection is about to be told
+            return 0
         try:
-            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            queued = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
         except OSError:
             return 0
         return int.from_bytes(queued, sys.byteorder)
@@ -234,7 +279,7 @@ class TimedHttp(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Read nothing any more, and say why when it is this request's turn."""
-        self.guard.connections.refused(refusal.error.code)
+        self._connections.refused(refusal.error.code)
         read, self._reads = self._reads, END
         self._due_s = math.inf
         if read is REST or (read is BODY and self._gives_up_answer()):
@@ -271,7 +316,7 @@ class TimedHttp(HttpToolsProtocol):
         """Send no more, and let the caller read what was sent: to close at once would tear it from his hands."""
         self._reads, self._refusal = END, None
         self.pipeline.clear()
-        self._due_s, self._discarded_bytes = monotonic() + _LINGER_S, 0
+        self._due_s, self._discarded_bytes = monotonic() + self._linger_s, 0
         self.flow.resume_reading()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()

@@ -12,6 +12,9 @@ import uvicorn
 
 from splitway.security.service_names import GATEWAY
 from splitway.security.tls import Identity, peer_service
+from splitway.wire.connections import Connections
+from splitway.wire.timed_http import TimedHttp
+from splitway.wire.tls_listener import Handshake, TlsListener
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE_S = 10.0
@@ -24,14 +27,28 @@ class TlsServer(uvicorn.Server):
     Args:
         config: uvicorn's.
         identity: the service's own; None for no TLS.
+        connections: looks after all of the process, from before their handshakes.
         handshake_s: how long a caller may take to show who it is.
     """
 
-    def __init__(self, config: uvicorn.Config, identity: Identity | None, handshake_s: float = _HANDSHAKE_S) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        identity: Identity | None,
+        connections: Connections,
+        handshake_s: float = _HANDSHAKE_S,
+    ) -> None:
         super().__init__(config)
         self._identity = identity
+        self._connections = connections
         self._handshake_s = handshake_s
         self._said_s = -_SAY_AGAIN_S
+        self._listener: TlsListener | None = None
+
+    @property
+    def shakes_hands(self) -> bool:
+        """Whether a handshake has begun and is not done."""
+        return self._listener is not None and self._listener.shakes_hands
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, then listen."""
@@ -39,14 +56,10 @@ class TlsServer(uvicorn.Server):
             await super().startup(sockets)
             return
         await super().startup(sockets[1:])
-        listener = await asyncio.get_running_loop().create_server(
-            lambda: _Gate(self),
-            sock=sockets[0],
-            ssl=self._identity.server_context(),
-            ssl_handshake_timeout=self._handshake_s,
-            backlog=self.config.backlog,
-        )
-        self.servers.append(listener)
+        context = self._identity.server_context()
+        self._listener = TlsListener(sockets[0], context, self._handshake_s, self._connections)
+        self._listener.start(self.admit, self.config.backlog)
+        self.servers.append(cast("asyncio.Server", self._listener))
 
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second."""
@@ -54,16 +67,20 @@ class TlsServer(uvicorn.Server):
             self._identity.look()
         return await super().on_tick(counter)
 
-    def admit(self, transport: asyncio.Transport) -> None:
-        """Hand a connection that was made to uvicorn if it is the gateway's, and end it if not."""
+    def admit(self, handshake: Handshake, transport: asyncio.Transport) -> None:
+        """Hand a connection whose handshake is done to uvicorn if it is the gateway's, and end it if not."""
         peer = peer_service(transport.get_extra_info("ssl_object"))
         if peer != GATEWAY:
             transport.abort()
             self._say_refused(peer)
             return
-        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        protocol = cast(
+            "TimedHttp",
+            self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            ),
         )
+        self._connections.replace(handshake, protocol)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -71,13 +88,3 @@ class TlsServer(uvicorn.Server):
         if time.monotonic() - self._said_s >= _SAY_AGAIN_S:
             self._said_s = time.monotonic()
             _log.warning("a connection of %s is refused: it is not the %s", peer or "nobody we know", GATEWAY)
-
-
-class _Gate(asyncio.Protocol):
-    """What a connection meets first, when its certificate is known and before anything of it is read."""
-
-    def __init__(self, server: TlsServer) -> None:
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._server.admit(cast("asyncio.Transport", transport))  # uvloop's is one in all but name

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,10 @@ from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
 from splitway.security.service_names import IDENTITY, TRUST
 from splitway.security.tls import Identity
+from splitway.wire.connections import Connections, Room
+from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from splitway.wire.tls_server import TlsServer
+from tests.splitway.wire.guarded_server import ANY_NUMBER
 
 SERVICES = ("gateway", "classifier", "feature_extractor", "other")
 
@@ -59,15 +62,23 @@ def certificates(tmp_path: Path, time: Time) -> Certificates:
 class Stage:
     """Counts what it is asked, on TLS and on a plain port beside it."""
 
-    def __init__(self, certificates: Certificates, time: Time, handshake_s: float = 5.0) -> None:
+    def __init__(
+        self, certificates: Certificates, time: Time, handshake_s: float = 5.0, room: Room = ANY_NUMBER
+    ) -> None:
         self.asked = 0
         self.identity = Identity(certificates.folder / "classifier", "classifier", time.clock, time.now)
-        config = uvicorn.Config(self._app, log_config=None, log_level="warning", interface="asgi3", lifespan="off")
+        self.connections = Connections(room)
+        protocol = guarded_protocol(
+            ConnectionLimits(), lambda error, *_: ("text/plain", error.detail.encode()), self.connections
+        )
+        config = uvicorn.Config(
+            self._app, http=protocol, log_config=None, log_level="warning", interface="asgi3", lifespan="off"
+        )
         config.load()
         self._sockets = [_listening(), _listening()]
         self.port, self.plain_port = (each.getsockname()[1] for each in self._sockets)
         self.url = f"https://127.0.0.1:{self.port}/"
-        self._server = TlsServer(config, self.identity, handshake_s)
+        self._server = TlsServer(config, self.identity, self.connections, handshake_s)
 
     async def _app(self, scope: Scope, _: Receive, send: Send) -> None:
         self.asked += 1
@@ -105,10 +116,11 @@ class Gateway:
 
 
 @pytest.fixture
-def gateway(certificates: Certificates, time: Time) -> Iterator[Gateway]:
+async def gateway(certificates: Certificates, time: Time) -> AsyncIterator[Gateway]:
     made = Gateway(certificates, time)
     yield made
     made.pool.close()
+    await asyncio.sleep(0.01)  # the connections are closed by the loop
 
 
 async def _ask_raw(port: int, context: ssl.SSLContext) -> bytes:
@@ -197,6 +209,70 @@ async def test_a_connection_is_never_resumed(certificates: Certificates, time: T
         session = writer.get_extra_info("ssl_object").session
         assert session is None or not session.has_ticket
         writer.close()
+
+
+# Connections are counted from before their handshakes.
+
+
+async def _opened(stage: Stage, number: int) -> list[socket.socket]:
+    """Connections that say nothing, and that the stage has accepted."""
+    silent = [socket.create_connection(("127.0.0.1", stage.port)) for _ in range(number)]
+    async with asyncio.timeout(5):
+        while stage.connections.addresses.get("127.0.0.1", 0) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    return silent
+
+
+async def _ends(stage: Stage) -> None:
+    """Wait until nothing is counted any more."""
+    async with asyncio.timeout(5):
+        while len(stage.connections) or stage.connections.addresses:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def test_one_address_without_a_certificate_keeps_nobody_out(
+    certificates: Certificates, time: Time, gateway: Gateway
+) -> None:
+    async with Stage(certificates, time, room=Room(connections=8)).running() as stage:
+        silent = await _opened(stage, 8)
+        assert (await gateway.ask(stage)).status == 200
+        assert stage.connections.addresses == {"127.0.0.1": 8}
+        assert stage.connections.refused_by_reason["silent"] == 1
+        assert await asyncio.to_thread(silent[0].recv, 1) == b""  # the oldest
+        for each in silent:
+            each.close()
+
+
+async def test_handshakes_count_for_their_address(certificates: Certificates, time: Time) -> None:
+    async with Stage(certificates, time, room=Room(per_address=3)).running() as stage:
+        silent = await _opened(stage, 3)
+        assert await _ask_raw(stage.port, _caller(certificates.folder / "gateway")) == b""
+        assert stage.connections.refused_by_reason["rate_limited"] == 1
+        for each in silent:
+            each.close()
+        await _ends(stage)
+        assert await _ask_raw(stage.port, _caller(certificates.folder / "gateway")) != b""
+
+
+@pytest.mark.parametrize("what", ["nothing", "garbage", "half", "stranger", "gateway"])
+async def test_no_end_of_a_handshake_leaks_a_count(certificates: Certificates, time: Time, what: str) -> None:
+    """Many at once, some of them over the limit."""
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)
+
+    async def one(port: int) -> None:
+        if what in {"stranger", "gateway"}:
+            await _ask_raw(port, _caller(certificates.folder / "gateway" if what == "gateway" else None))
+            return
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write({"nothing": b"", "garbage": b"GET / HTTP/1.1\r\n\r\n", "half": hello}[what])
+        await asyncio.sleep(0)
+        writer.transport.abort()
+
+    async with Stage(certificates, time, handshake_s=0.3, room=Room(per_address=30, connections=20)).running() as stage:
+        for _ in range(5):
+            await asyncio.gather(*(one(stage.port) for _ in range(40)), return_exceptions=True)
+        await _ends(stage)
+        assert await _ask_raw(stage.port, _caller(certificates.folder / "gateway")) != b""
 
 
 class _Eavesdropper(asyncio.Protocol):

@@ -18,10 +18,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from splitway.errors import SplitwayError
-from splitway.wire.connections import Connections
+from splitway.wire.connections import Connections, Room
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from tests.support import until
 
+ANY_NUMBER = Room()
 LARGE = 16 * 1024 * 1024
 """More than kernels hold of an answer that is not read."""
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
@@ -141,14 +142,19 @@ class _Log(logging.Handler):
 
 @contextmanager
 def serving(
-    limits: ConnectionLimits, *, keepalive_s: float = 30, tls: ssl.SSLContext | None = None, guarded: bool = True
+    limits: ConnectionLimits,
+    *,
+    room: Room = ANY_NUMBER,
+    keepalive_s: float = 30,
+    tls: ssl.SSLContext | None = None,
+    guarded: bool = True,
 ) -> Iterator[GuardedServer]:
     """Serve the app on a free port."""
     served = GuardedServer()
     protocol: type[HttpToolsProtocol] = HttpToolsProtocol
     if guarded:
-        protocol = guarded_protocol(limits, _refuse)
-        served.connections = protocol.guard.connections  # type: ignore[attr-defined]
+        served.connections = Connections(room)
+        protocol = guarded_protocol(limits, _refuse, served.connections)
     config = uvicorn.Config(
         served.app,
         http=protocol,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from splitway.security.tls import Identity
+from splitway.wire.connections import Room
 from splitway.wire.guarded_http import ConnectionLimits
 from splitway.wire.timed_http import TimedHttp
 from tests.splitway.wire.guarded_server import GuardedServer, read_all, serving, statuses
@@ -24,7 +25,8 @@ GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
 WATCH = GET.replace(b"/x", b"/watch")
 BROKEN = b"GET /x HTTP/1.1\r\n\r\n"
-FEW = ConnectionLimits(header_timeout_s=0.1, per_address=20, max_pipelined=4)
+FEW = ConnectionLimits(header_timeout_s=0.1, max_pipelined=4)
+ROOM = Room(per_address=20)
 
 
 def _kept() -> int:
@@ -33,7 +35,7 @@ def _kept() -> int:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[GuardedServer]:
-    with serving(FEW) as served:
+    with serving(FEW, room=ROOM) as served:
         yield served
 
 
@@ -96,7 +98,7 @@ def test_so_is_one_over_tls(identities: Path, request_: bytes) -> None:
 
 def test_so_are_those_over_an_address_s_share(served: GuardedServer) -> None:
     with _uncollected():
-        flood = [served.connect() for _ in range(4 * FEW.per_address)]
+        flood = [served.connect() for _ in range(4 * ROOM.per_address)]
         for client in flood:
             client.shutdown(socket.SHUT_WR)
             read_all(client)

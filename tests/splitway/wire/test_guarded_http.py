@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from splitway.security.tls import Identity
+from splitway.wire.connections import Room
 from splitway.wire.guarded_http import ConnectionLimits
 from tests.security.malformed import CUT_SHORT, KINDS
 from tests.splitway.wire.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
@@ -20,9 +21,8 @@ from tests.support import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-HURRIED = ConnectionLimits(
-    header_timeout_s=0.3, body_timeout_s=0.3, answer_timeout_s=0.5, per_address=40, max_pipelined=4
-)
+HURRIED = ConnectionLimits(header_timeout_s=0.3, body_timeout_s=0.3, answer_timeout_s=0.5, max_pipelined=4)
+ROOM = Room(per_address=40)
 
 
 def post(path: str, length: int, *lines: str) -> bytes:
@@ -37,7 +37,7 @@ def patient() -> Iterator[GuardedServer]:
 
 @pytest.fixture
 def hurried() -> Iterator[GuardedServer]:
-    with serving(HURRIED) as served:
+    with serving(HURRIED, room=ROOM) as served:
         yield served
 
 
@@ -404,7 +404,7 @@ def test_over_tls_an_answer_that_is_not_read_is_given_up(
 
 
 def test_an_address_has_so_many_connections(hurried: GuardedServer) -> None:
-    clients = [hurried.connect() for _ in range(HURRIED.per_address)]
+    clients = [hurried.connect() for _ in range(ROOM.per_address)]
     try:
         for client in clients:
             client.sendall(GET)
@@ -420,7 +420,7 @@ def test_an_address_has_so_many_connections(hurried: GuardedServer) -> None:
 
 
 def test_a_flood_leaks_no_count(hurried: GuardedServer) -> None:
-    flood = [hurried.connect() for _ in range(4 * HURRIED.per_address)]
+    flood = [hurried.connect() for _ in range(4 * ROOM.per_address)]
     assert all(is_closed(client) for client in flood)
     for client in flood:
         client.close()

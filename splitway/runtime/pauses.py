@@ -47,4 +47,6 @@ class Pauses:
         looked_at_s = self._looked_at_s
         if looked_at_s is not None and ended_s - looked_at_s > LOOKS_EVERY_S + _STOOD_STILL_S:
             self.look()  # it has just gone on, and the thread that looks has not yet had its turn
+        if not self._kept:
+            return 0.0
         return sum(max(0.0, min(end, ended_s) - max(begin, began_s)) for begin, end in tuple(self._kept))

@@ -58,10 +58,7 @@ class Runner:
     def _timed(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
         """Run the model once; a batch may take several runs, and it is a single one that may hang."""
         self._runs.begin(self._name)
-        try:
-            return self._infer(inputs, alone)
-        finally:
-            self._runs.end()
+        return self._infer(inputs, alone)
 
 
 def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool) -> Run:

@@ -24,11 +24,11 @@ class Runs:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._under_way: dict[int, UnderWay] = {}
+        self._under_way: dict[int, tuple[str, float]] = {}
 
     def begin(self, model: str) -> None:
         """The calling thread begins a run, or the next part of its run."""
-        self._under_way[threading.get_ident()] = UnderWay(model, self._clock())
+        self._under_way[threading.get_ident()] = model, self._clock()
 
     def end(self) -> None:
         """The calling thread's run is over."""
@@ -37,4 +37,4 @@ class Runs:
     @property
     def under_way(self) -> list[UnderWay]:
         """Those of now, in no order. May be asked from any thread."""
-        return list(self._under_way.values())
+        return [UnderWay(*each) for each in tuple(self._under_way.values())]

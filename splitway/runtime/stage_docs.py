@@ -88,7 +88,7 @@ STAGE: Docs = {
     "openapi_extra": {"summary": "Say what is served here", "description": "For probes and people."},
 }
 LIVEZ: Docs = {
-    "responses": {200: answer("It does.", reference("Live"))},
+    "responses": {200: answer("It does.", reference("Live"))} | v2_docs.NOT_LIVE,
     "openapi_extra": {"summary": "Say that the process runs"},
 }
 READYZ: Docs = {

@@ -63,7 +63,7 @@ def explain(unfit: Unfit, inputs: Arrays, fails: Fails) -> UnfitInput:
 
 def renamed(error: UnfitInput, name: str) -> UnfitInput:
     """The same of what the caller sent under another name than the model's, in a form without the model's values."""
-    what = error.detail.rpartition(": ")[2].removesuffix(" values")
+    what = error.detail.rpartition(": ")[2].replace("other values", "another")
     return UnfitInput(f"{name}: row {error.row}: {what}", row=error.row, private=error.in_full)
 
 

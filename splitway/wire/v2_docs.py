@@ -68,6 +68,7 @@ SCHEMAS: dict[str, Docs] = {
         }
     ),
     "Live": closed({"live": {"const": True}}),
+    "NotLive": closed({"live": {"const": False}, "reason": STRING}),
     "Ready": closed({"ready": {"const": True}}),
     "NotReady": closed({"ready": {"const": False}, "error": STRING}),
     "InferenceRequest": {
@@ -159,7 +160,9 @@ def _get(summary: str, description: str, schema: str, *statuses: int) -> Docs:
 
 _NOT_READY = {503: answer("Not ready, and why.", reference("NotReady"))}
 SERVER_METADATA = _get("Say what serves here", "The server's name, version and extensions.", "ServerMetadata")
-LIVE = _get("Say that the process runs", "It does.", "Live")
+NOT_LIVE = {503: answer("Something hangs, and the process is about to end.", reference("NotLive"))}
+_LIVE = _get("Say that the process runs", "It does.", "Live")
+LIVE = {**_LIVE, "responses": _LIVE["responses"] | NOT_LIVE}
 
 
 def _ready(summary: str, *statuses: int) -> Docs:

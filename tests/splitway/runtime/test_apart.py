@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from functools import partial
 from typing import Any
 
@@ -30,21 +31,26 @@ class Batch:
         self._engine = TestedEngine(self.fussy, ENTRIES)
         self.fussy.runs.clear()
         self._let = asyncio.Event()
+        self._begun = threading.Event()
         self._loop = asyncio.get_running_loop()
         self.batcher = Batcher(self._infer, BatchPolicy(max_rows=64), self.clock)
 
     def _infer(self, inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
-        if len(self.fussy.runs) == 0:
+        if not self.fussy.runs and not self._begun.is_set():
+            self._begun.set()
             asyncio.run_coroutine_threadsafe(self._let.wait(), self._loop).result(10)
         return self._engine.infer(inputs)
 
     async def of(self, *members: tuple[Arrays, Deadline], callers: tuple[str, ...] = ()) -> list[Any]:
         """What becomes of these, in one batch."""
-        self.batcher.start()
+        if not self.batcher.alive:
+            self.batcher.start()
+        await until(lambda: not self.batcher._running)
         self._let.clear()
+        self._begun.clear()
         self.fussy.runs.clear()
         first = asyncio.create_task(self.batcher.submit(lambda: rows(0), 1, FOREVER))
-        await until(lambda: self.batcher.waiting_rows == 0 and bool(self.batcher._running))
+        await until(self._begun.is_set)
         tasks = [
             asyncio.create_task(self.batcher.submit(partial(dict, inputs), len(inputs["x"]), deadline, None, caller))
             for (inputs, deadline), caller in zip(members, callers or ("",) * len(members), strict=True)
@@ -52,7 +58,7 @@ class Batch:
         await until(lambda: self.batcher.waiting_rows == sum(len(inputs["x"]) for inputs, _ in members))
         self._let.set()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
-        await first
+        await asyncio.gather(first, return_exceptions=True)
         return [end.outputs["y"].tolist() if hasattr(end, "outputs") else end for end in ends]
 
 
@@ -99,12 +105,9 @@ async def test_a_member_runs_again_within_its_deadline_only() -> None:
 
 async def test_an_engine_that_is_broken_fails_everyone_and_blames_nobodys_input() -> None:
     batch = Batch()
-    batch._engine._tested_at_s = -100
-    task = asyncio.create_task(batch.of((rows(1), FOREVER), (rows(2), FOREVER)))
-    await until(lambda: batch.batcher.waiting_rows == 2)
     batch.fussy.is_broken = True
-    ends = await asyncio.gather(task, return_exceptions=True)
-    assert isinstance(ends[0], EngineFailed)  # of the first, which is awaited last
+    ends = await batch.of((rows(1), FOREVER), (rows(2), FOREVER))
+    assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
     await batch.batcher.close()
 
 

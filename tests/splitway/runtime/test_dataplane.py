@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from services.classifier import app as classifier
 from services.feature_extractor import app as feature_extractor
 from splitway.manifest import TensorEntry
+from splitway.runtime.dataplane import _caller
+from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import RequestedOutput
-from splitway.wire.v2_rest import UNFIT_ROW_HEADER
+from splitway.wire.v2_rest import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
 from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving
 from tests.tiny_bundles import SPACE, oracle, write_bundle
 
@@ -153,3 +156,28 @@ async def test_an_engine_that_fails_on_its_warm_up_input_as_well_is_to_blame(
         reply = await stage.post("classifier")
         assert reply.status_code == 500
         assert UNFIT_ROW_HEADER not in reply.headers
+
+
+async def test_while_a_run_hangs_the_stage_says_that_it_is_not_live_and_tells_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path, "classifier", 1)
+    async with serving(classifier.create_app, tmp_path, max_run_s=0.01) as stage:
+        rest = threading.Event()
+        monkeypatch.setattr("splitway.runtime.litert_engine.LiteRTEngine._row", lambda *_: rest.wait(30))
+        reply = await stage.post("classifier")
+        assert (reply.status_code, reply.json()["error"]) == (503, "the stage is stopping")
+        for path in ("/livez", "/v2/health/live"):
+            live = await stage.http.get(path)
+            assert live.status_code == 503
+            assert live.json()["reason"].startswith("classifier version 1 hangs: one run has taken")
+        assert (await stage.http.get("/readyz")).status_code == 503
+        rest.set()
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller"), [({CALLER_HEADER: "ab12"}, "ab12"), ({}, "10.1.2.3:4567")], ids=["the gateway's", "its own"]
+)
+def test_a_caller_is_who_the_gateway_says_or_else_a_connection(headers: dict[str, str], caller: str) -> None:
+    context = CallContext(Deadline.after(1), headers, scope={"client": ("10.1.2.3", 4567)})
+    assert _caller(context) == caller

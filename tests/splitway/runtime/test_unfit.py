@@ -53,7 +53,7 @@ def test_of_tensors_that_fail_together_all_are_named() -> None:
 
 def test_what_a_picture_becomes_is_not_spoken_of() -> None:
     error = explain(Unfit(), {"pixels": np.zeros((3, 2, 2, 3), np.float32)}, lambda part: len(part["pixels"]) == 1)
-    assert renamed(error, "image").detail == f"image: row {error.row}: the model fails on it; send other"
+    assert renamed(error, "image").detail == f"image: row {error.row}: the model fails on it; send another"
 
 
 def test_too_little_memory_is_no_fault_of_a_value() -> None:

@@ -122,6 +122,11 @@ class StageClient:
         self._retry_policy = retry_policy or RetryPolicy()
         self._suspects = Suspects(time.monotonic)
 
+    @property
+    def suspects(self) -> int:
+        """How many requests get one attempt alone."""
+        return len(self._suspects)
+
     def describe(self) -> dict[str, Any]:
         """The stage and its replicas as they are now."""
         return {

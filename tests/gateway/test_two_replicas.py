@@ -143,6 +143,7 @@ async def test_a_request_with_which_two_connections_are_lost_is_given_to_no_thir
         body = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["deadly"]}]}
         reply = await client.post("/v2/models/pipeline/infer", json=body)
         calls.append((reply.status_code, sum(len(each.calls) for each in replicas)))
+        assert 'suspect_requests{stage="feature_extractor"} 2.0' in (await client.get("/metrics")).text
     lost = TROUBLE[trouble][1]
     assert calls == [(lost, 2), (lost, 3), (lost, 5), (200, 6), (lost, 7)]
 

@@ -141,7 +141,13 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
-    prober = Prober(probed, transport, settings.probe_interval_ms / 1000, follower.look)
+    prober = Prober(
+        probed,
+        transport,
+        settings.probe_interval_ms / 1000,
+        follower.look,
+        on_look_up_failed=metrics.look_up_failed,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -22,6 +22,8 @@ from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
 from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response
 from splitway.wire.v2_rest import ATTEMPT_HEADER
 
+_LATE_S = 0.25
+"""A timer that is late by so much says that the gateway stood still."""
 CheckAnswer = Callable[[ServedModel, InferResponse], None]
 """Raises BadStageAnswer for an answer that can be read but makes no sense for the model that was called."""
 
@@ -132,7 +134,7 @@ class AttemptMaker:
             return
         permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
         replica.ended(failed=False)
-        replica.answered_in(seconds)
+        replica.answered_in(min(seconds, self._timeout_s))
 
     def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float, *, on_trial: bool) -> None:
         if verdict.blame is Blame.NONE or (on_trial and verdict.blame is not Blame.CONNECTION):
@@ -144,7 +146,7 @@ class AttemptMaker:
             else:
                 permit.failed(connection_error=verdict.blame is Blame.CONNECTION)
         if isinstance(verdict.error, DeadlineExceeded) and not on_trial:
-            replica.takes_at_least(seconds)
+            replica.takes_at_least(min(seconds, self._timeout_s))
         if isinstance(verdict.error, Unreachable):
             replica.missed(verdict.error.in_full)
 
@@ -169,11 +171,12 @@ class AttemptMaker:
         except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent
             what = f"{model.name} sent an answer that cannot be read"
             nonsense = BadStageAnswer(what, stage=model.name, private=error.detail)
-            return self._judge(nonsense, call, timeout_s)
+            return self._judge(nonsense, call, timeout_s, limit)
         except SplitwayError as error:
-            return self._judge(error, call, timeout_s)
+            return self._judge(error, call, timeout_s, limit)
         return Success(model, response, reply.headers.get("server-timing", ""), len(reply.body))
 
-    def _judge(self, error: SplitwayError, call: Call, timeout_s: float) -> Verdict:
-        had_time = timeout_s >= self._timeout_s
+    def _judge(self, error: SplitwayError, call: Call, timeout_s: float, limit: Deadline) -> Verdict:
+        """Judge a call without a reply. One that ends long after its limit waited for this process, not for a stage."""
+        had_time = timeout_s >= self._timeout_s and limit.remaining_s > -_LATE_S
         return judge_error(error, time_is_up=call.deadline.expired, was_given_time=had_time)

@@ -40,6 +40,10 @@ class BrokenReply(Exception):
     """The reply is no HTTP, ends early, or is longer than allowed."""
 
 
+class CutReply(BrokenReply):
+    """The connection ended before the reply did."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """A reply with its body complete. Header names are in lower case; of several spelt alike the last counts."""
@@ -118,7 +122,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         begun = self._reply is not None and bool(self._raw_headers)
-        self._fail(BrokenReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
+        self._fail(CutReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
         self._parser = self._reply = self._transport = None  # each of them holds this connection
 
     def _fail(self, error: Exception) -> None:

@@ -40,9 +40,15 @@ class LiveMetrics(Collector):
         yield from self._cache()
         yield from self._releases()
         budget = GaugeMetricFamily("splitway_gateway_retry_budget_tokens", "Retry tokens left.", labels=["stage"])
+        suspects = GaugeMetricFamily(
+            "splitway_gateway_suspect_requests",
+            "Requests that lost two connections within a minute, so that they get one attempt.",
+            labels=["stage"],
+        )
         for stage in self._pipeline.stages:
             budget.add_metric([stage.name], stage.budget.tokens)
-        yield budget
+            suspects.add_metric([stage.name], stage.suspects)
+        yield from (budget, suspects)
         yield GaugeMetricFamily("splitway_gateway_tasks", "Tasks on the event loop.", len(asyncio.all_tasks()))
 
     def _door(self) -> Iterator[Metric]:
@@ -115,14 +121,18 @@ class LiveMetrics(Collector):
             "What a replica can be asked for; always 1.",
             labels=[*labels, "head", "version", "feature_space"],
         )
+        missed = CounterMetricFamily(
+            "splitway_gateway_replica_missed", "Probes and calls that did not get through to a replica.", labels=labels
+        )
         for stage in self._pipeline.stages:
             for replica in stage.replicas.replicas:
                 own = [stage.name, replica.url]
                 ready.add_metric(own, replica in stage.replicas.ready)
                 in_flight.add_metric(own, replica.in_flight)
+                missed.add_metric(own, replica.missed_in_all)
                 now = replica.breaker.state
                 for state in BreakerState:
                     breakers.add_metric([*own, state], state is now)
                 for model in replica.models.values():
                     info.add_metric([*own, model.name, model.version, model.gives or model.takes or ""], 1)
-        yield from (ready, in_flight, breakers, info)
+        yield from (ready, in_flight, missed, breakers, info)

@@ -60,6 +60,7 @@ class GatewayMetrics:
         self._hedges = make.counter(
             "hedges_total", "Calls beside an earlier one that took long, by how they ended.", "stage", "outcome"
         )
+        self._look_ups = make.counter("look_ups_failed_total", "Look-ups of a stage's names that failed.", "stage")
         self._misses = make.counter("deadline_misses_total", "Requests whose time was up, and where.", "stage")
         self._rate_limited = make.counter("rate_limited_total", "Requests over what their caller may take.")
         self._moves = make.counter(
@@ -73,7 +74,7 @@ class GatewayMetrics:
         self._requests.begin((route, outcome) for route in routes for outcome in OUTCOMES)
         for family in (self._duration, self._composition, self._received, self._sent):
             family.begin((route,) for route in routes)
-        for family in (self._hops, self._stage_sent, self._stage_received):
+        for family in (self._hops, self._stage_sent, self._stage_received, self._look_ups):
             family.begin((stage,) for stage in stages)
         for family in (self._retries, self._hedges):
             family.begin((stage, outcome) for stage in stages for outcome in OUTCOMES)
@@ -153,6 +154,10 @@ class GatewayMetrics:
             self._hops[event.stage,].observe(event.seconds)
         if event.outcome == DeadlineExceeded.code:
             self._misses[event.stage,].inc()
+
+    def look_up_failed(self, stage: str) -> None:
+        """Count a look-up that failed; what was known goes on being used."""
+        self._look_ups[stage,].inc()
 
     def waited(self, seconds: float) -> None:
         """Count a request's wait at the door."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from gateway.attempt import CheckAnswer
-from gateway.cache import FeatureCache
+from gateway.cache import CacheResult, FeatureCache
 from gateway.caller import caller_of
 from gateway.chain import Chain, ChainAnswer, Job
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
@@ -28,6 +28,7 @@ from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import CallContext
 
+_NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)
 _COMPARISON_S = 5.0
 """The most that a comparison in the background may take."""
 
@@ -83,14 +84,19 @@ class Pipeline:
             RateLimited, TooLarge: the caller may not have so much.
             SplitwayError: the stage that failed is named in it.
         """
+        caller, spent = caller_of(task.context.scope), 1
         with task.context.span.child("admission"):  # first, for a refusal must cost next to nothing
-            await self.admission.enter(task.context.deadline, caller_of(task.context.scope))
+            await self.admission.enter(task.context.deadline, caller, task.cost)
         try:
             order = self._order(task)
             await charge(task.context.scope, task.cost)
-            return await (self._run(order) if order.instead is None else self._try(order, order.instead))
+            spent = task.cost
+            answer, choice = await (self._run(order) if order.instead is None else self._try(order, order.instead))
+            if answer.features.cache in _NOT_EXTRACTED:
+                spent = 1
+            return answer, choice
         finally:
-            self.admission.leave()
+            self.admission.leave(caller, task.cost, spent)
 
     def _order(self, task: Task) -> Order:
         """Decide on a request's release. A canary that does not take what the current release takes has failed it."""

@@ -53,6 +53,7 @@ class Prober:
         interval_s: seconds between two rounds.
         each_round: called in each round, before the replicas are asked.
         look_up: asks the resolver.
+        on_look_up_failed: told of each look-up that failed, by the stage's name.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Prober:
         interval_s: float,
         each_round: Callable[[], Awaitable[None]],
         look_up: LookUp = look_up,
+        on_look_up_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stages = stages
         self._names = {stage.name: [Name(url, look_up) for url in stage.urls] for stage in stages}
         self._transport = transport
         self._interval_s = interval_s
         self._each_round = each_round
+        self._on_look_up_failed = on_look_up_failed
         self._lateness = LoopLateness()
         self._under_way: dict[tuple[str, ...], asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -120,6 +123,8 @@ class Prober:
 
     async def _look_up(self, stage: ProbedStage, name: Name) -> None:
         await name.look()
+        if name.trouble:
+            self._on_look_up_failed(stage.name)
         known = {replica.url for replica in stage.replicas.replicas}
         urls = dict.fromkeys(url for each in self._names[stage.name] for url in each.urls)
         if urls.keys() != known:

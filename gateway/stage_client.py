@@ -22,18 +22,23 @@ from gateway.resilience.hedge import HedgeDelay, hedged
 from gateway.resilience.replica import Replica
 from gateway.resilience.replicas import ReplicaSet
 from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
+from gateway.resilience.suspects import Suspects, digest_of
 from gateway.routes import NoChain, Target
 from gateway.timings import HopTimings, read_timings
-from gateway.verdict import Verdict
+from gateway.transport import CutOff
+from gateway.verdict import Blame, Verdict
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.telemetry.watch import REQUEST_ID
+from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request
 from splitway.wire.v2_rest import CALLER_HEADER, CallContext
 
 _ONCE = RetryPolicy(max_attempts=1)
+_MOST_LOST = 2
+"""Connections that may be lost with one request."""
 FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID)
 
 
@@ -81,6 +86,9 @@ class _Hop:
     """How the attempt before had failed."""
     paid: int = 0
     """Second and further attempts that the budget has paid for."""
+    inputs: tuple[Tensor, ...] = ()
+    lost: int = 0
+    """Connections that were lost while the request was on a replica."""
 
 
 class StageClient:
@@ -113,6 +121,12 @@ class StageClient:
         self._on_event = on_event
         self._hedge = hedge
         self._retry_policy = retry_policy or RetryPolicy()
+        self._suspects = Suspects(time.monotonic)
+
+    @property
+    def suspects(self) -> int:
+        """How many requests get one attempt alone."""
+        return len(self._suspects)
 
     def describe(self) -> dict[str, Any]:
         """The stage and its replicas as they are now."""
@@ -145,7 +159,8 @@ class StageClient:
         with context.span.child(errand.model) as span:
             if span.recorded:
                 span.attributes["stage"] = errand.model
-            hop = _Hop(errand, Call(body, headers, context.deadline, errand.check, errand.on_trial, span))
+            call = Call(body, headers, context.deadline, errand.check, errand.on_trial, span)
+            hop = _Hop(errand, call, inputs=request.inputs)
             success = await self._follow(hop, started_s)
         timings = read_timings(success.server_timing, time.perf_counter() - started_s)
         return HopAnswer(success.model, success.response, timings, hop.attempts)
@@ -179,7 +194,7 @@ class StageClient:
     async def _with_hedge(self, hop: _Hop) -> Success:
         """Run the first attempt; if it takes unusually long, another replica is asked too."""
         delay_s = None if self._hedge is None or hop.errand.on_trial else self._hedge.seconds
-        if delay_s is None or delay_s >= hop.call.deadline.remaining_s:
+        if delay_s is None or delay_s >= hop.call.deadline.remaining_s or await self._is_suspect(hop):
             return await self._on_a_replica(hop)
 
         def second() -> Coroutine[Any, Any, Success] | None:
@@ -217,6 +232,8 @@ class StageClient:
             if not isinstance(end, Verdict):
                 return end
             hop.last_failure = end.error.code
+            if _lost_connection(end) and not await self._may_go_on(hop):
+                raise AttemptFailed(end.error, may_retry=False)
             if end.has_moved_on and self._forget(replica, model, hop, end):
                 continue
             elsewhere = self.replicas.has_other(hop.tried, target)
@@ -224,6 +241,20 @@ class StageClient:
                 raise AttemptFailed(
                     end.error, may_retry=end.may_retry, elsewhere=elsewhere, not_before_s=end.not_before_s
                 )
+
+    async def _may_go_on(self, hop: _Hop) -> bool:
+        """Count a connection that was lost with a request; say whether another replica may be given to it."""
+        hop.lost += 1
+        if hop.lost >= _MOST_LOST:
+            self._suspects.add(await digest_of(hop.errand.model, hop.inputs))
+            return False
+        return not await self._is_suspect(hop)
+
+    async def _is_suspect(self, hop: _Hop) -> bool:
+        """Whether a request like this has lost two connections within the last minute."""
+        if not self._suspects:
+            return False
+        return await digest_of(hop.errand.model, hop.inputs) in self._suspects
 
     @staticmethod
     def _forget(replica: Replica, model: ServedModel, hop: _Hop, end: Verdict) -> bool:
@@ -244,6 +275,12 @@ class StageClient:
             reasons = self.replicas.why_not_ready() or f"none serves a version of {model} that fits"
         detail = f"no replica of {self.name} takes calls: {reasons}"
         return kind(detail, stage=model, retry_after_s=self.replicas.retry_after_s())
+
+
+def _lost_connection(end: Verdict) -> bool:
+    """Whether the request was on its way, or there, when the connection was lost."""
+    broke_off = end.blame is Blame.CONNECTION and not isinstance(end.error, Unreachable)
+    return broke_off or isinstance(end.error, CutOff)
 
 
 def _described(replica: Replica) -> dict[str, Any]:

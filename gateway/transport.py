@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, HttpPool, Reply
+from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, CutReply, HttpPool, Reply
 from gateway.settings import GatewaySettings
 from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable, in_one_line
 from splitway.security.service_names import GATEWAY
@@ -13,6 +13,10 @@ from splitway.security.tls import Identity
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
 _CONNECT_TIMEOUT_S = 1.0
+
+
+class CutOff(BadStageAnswer):
+    """The connection was lost while the reply came."""
 
 
 class Transport:
@@ -56,7 +60,7 @@ class Transport:
             Unreachable: no connection was made.
             Unavailable: the connection broke before the reply.
             DeadlineExceeded: no complete reply within `timeout_s`.
-            BadStageAnswer: the reply is no HTTP, breaks off, or is larger than allowed.
+            BadStageAnswer: the reply is no HTTP, or is larger than allowed; CutOff: it breaks off.
         """
         if timeout_s <= 0:
             raise DeadlineExceeded(f"the time was up before {stage} was called", stage=stage)
@@ -83,5 +87,6 @@ def _translated(error: Exception, stage: str, url: str) -> SplitwayError:
     if isinstance(error, BrokenConnection):
         return Unavailable(f"{stage} broke off the connection", stage=stage, retry_after_s=1, private=where)
     if isinstance(error, BrokenReply):
-        return BadStageAnswer(f"{stage} sent a broken reply", stage=stage, private=f"{where}: the reply {error}")
+        kind = CutOff if isinstance(error, CutReply) else BadStageAnswer
+        return kind(f"{stage} sent a broken reply", stage=stage, private=f"{where}: the reply {error}")
     return DeadlineExceeded(f"{stage} did not answer in time", stage=stage, private=where)

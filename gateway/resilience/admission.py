@@ -1,51 +1,82 @@
-"""Who may come in: as many as the bottleneck bears, a few who wait a moment, and the rest are turned away at once.
+"""The gateway's door: as many requests as the bottleneck bears, a few that wait; the rest are rejected at once.
 
-Callers take turns at the door, so that nobody waits for another's many requests.
+What is shared out is the bottleneck's time, by what requests cost: callers take turns by cost while they wait, and
+where several are there, expensive requests of one of them do not fill all places inside. A caller who is alone may have
+all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.resilience.fair_queue import FairQueue
 from gateway.resilience.limiter import AdaptiveLimit
+from gateway.resilience.queue_pace import QueuePace
 from splitway.errors import Overloaded
 from splitway.wire.deadline import Clock, Deadline
+
+_SWEEP_AT = 64
+"""Callers that are remembered before those who are gone are forgotten."""
 
 
 @dataclass(frozen=True)
 class AdmissionPolicy:
-    """How long the queue at the door may be, and how long anyone stands in it."""
+    """How long the queue at the door may be, how long a request stands in it, and what one caller may hold inside."""
 
     queue_places: int = 128
-    """Enough for a burst; once it is full, the next is turned away at once, or in their stead the last of whoever has
+    """Enough for a burst; once it is full, the next is rejected at once, or in its stead the last of the caller who has
     most in it."""
     expected_wait_s: float = 1.0
-    """Who would wait longer, as fast as the queue moves now, is turned away at once and not after the wait."""
+    """Requests that would wait longer, as fast as the queue moves now, are rejected at once and not after the wait."""
     longest_wait_s: float = 2.0
-    """Who was expected to be let in sooner, and was not, is turned away after this long."""
+    """Upper bound on the real wait, for requests whose estimate was too low."""
     retry_after_s: float = 1.0
     interval_weight: float = 0.1
-    """How much the time between two who leave counts in its moving average."""
+    """How much the time between two that leave counts in its moving average."""
+    recent_s: float = 1.0
+    """A caller who had a request inside so lately counts as one to share with."""
+    least_inside: int = 2
+    """Requests that each caller may have inside, whatever they cost: enough to keep a bottleneck busy."""
     known_after_s: float = 0.2
     """So long the queue must have moved before that average says anything: stages answer in groups, and the first time
     between two may be the pause between two groups."""
 
 
 class Turned(StrEnum):
-    """Why somebody was turned away at the door."""
+    """Why a request was turned away at the door."""
 
     FULL = "queue_full"
     TOO_LONG = "wait_too_long"
     WAITED = "waited_in_vain"
 
 
-def _nobody(_: float) -> None:
-    """Nobody wants to know."""
+class _Waiting(NamedTuple):
+    """A request in the queue; the future ends when it is let in."""
+
+    place: asyncio.Future[None]
+    caller: str
+    cost: float
+
+
+class _Share:
+    """What one caller has inside."""
+
+    __slots__ = ("cost", "left_s", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.cost = 0.0
+        self.left_s = -math.inf
+
+
+def _ignore(_: float) -> None:
+    """For waits that are not followed."""
 
 
 class Admission:
@@ -55,11 +86,11 @@ class Admission:
         policy: the queue.
         limit: how many may be inside.
         clock: monotonic seconds.
-        on_wait: told how many seconds each who is let in has waited.
+        on_wait: told how many seconds each request that is let in has waited.
     """
 
     def __init__(
-        self, policy: AdmissionPolicy, limit: AdaptiveLimit, clock: Clock, on_wait: Callable[[float], None] = _nobody
+        self, policy: AdmissionPolicy, limit: AdaptiveLimit, clock: Clock, on_wait: Callable[[float], None] = _ignore
     ) -> None:
         self.limit = limit
         self.in_flight = 0
@@ -67,68 +98,103 @@ class Admission:
         self._policy = policy
         self._clock = clock
         self._on_wait = on_wait
-        self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
-        self._interval_s = 0.0
-        self._intervals = 0
-        self._measured_s = 0.0
-        self._left_at_s: float | None = None
+        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._pace = QueuePace(policy.interval_weight, policy.longest_wait_s, clock)
+        self._shares: dict[str, _Share] = {}
+        self._sweep_at = _SWEEP_AT
 
     @property
     def queued(self) -> int:
         return len(self._queue)
 
-    async def enter(self, deadline: Deadline, caller: str = "") -> None:
-        """Take one of the places inside; whoever has one gives it back by `leave`.
+    async def enter(self, deadline: Deadline, caller: str = "", cost: float = 1) -> None:
+        """Take one of the places inside, to be given back by `leave`.
 
         Args:
             deadline: how long it may take.
             caller: who takes turns with the others.
+            cost: what the request takes of the bottleneck's time, in rows or as much work.
 
         Raises:
             Overloaded: inside and queue are full, or no place became free soon enough.
         """
-        if self._queue or self.in_flight >= self.limit.limit:
+        share = self._shares.get(caller) or self._new_share(caller)
+        limit = self.limit.limit
+        if self._queue or self.in_flight >= limit or (share.cost + cost > limit and self._is_held_back(caller, cost)):
             came_s = self._clock()
-            await self._stand_in_queue(deadline, caller)
+            await self._stand_in_queue(deadline, caller, cost)
             self._on_wait(self._clock() - came_s)
         else:
             self.in_flight += 1
+            share.requests += 1
+            share.cost += cost
             self._on_wait(0.0)
 
-    async def _stand_in_queue(self, deadline: Deadline, caller: str) -> None:
-        """Wait until somebody who leaves hands on the place."""
+    def _new_share(self, caller: str) -> _Share:
+        """Begin to count what a caller has inside; those who are gone are forgotten now and then."""
+        if len(self._shares) >= self._sweep_at:
+            self._shares = {one: share for one, share in self._shares.items() if self._is_there(one, share)}
+            self._sweep_at = max(_SWEEP_AT, 2 * len(self._shares))
+        share = self._shares[caller] = _Share()
+        return share
+
+    def _is_there(self, caller: str, share: _Share) -> bool:
+        """Whether a caller has a request inside or in the queue, or had one lately."""
+        is_recent = self._clock() - share.left_s < self._policy.recent_s
+        return share.requests > 0 or is_recent or self._queue.waits(caller)
+
+    def _is_held_back(self, caller: str, cost: float) -> bool:
+        """Whether a caller's expensive requests hold so many places that the others are kept for other callers."""
+        share, limit, least = self._share_of(caller), self.limit.limit, self._policy.least_inside
+        if share.requests < least or share.cost + cost <= limit:
+            return False
+        there = 1 + sum(one != caller and self._is_there(one, other) for one, other in self._shares.items())
+        return there > 1 and share.requests >= max(least, limit // (2 * there))
+
+    def _may_enter(self, caller: str, cost: float) -> bool:
+        return not self._is_held_back(caller, cost)
+
+    def _share_of(self, caller: str) -> _Share:
+        return self._shares.get(caller) or self._new_share(caller)
+
+    async def _stand_in_queue(self, deadline: Deadline, caller: str, cost: float) -> None:
+        """Wait until a request that leaves hands on its place."""
         left_s = max(0.0, deadline.remaining_s)
-        is_known = self._measured_s >= self._policy.known_after_s
-        if is_known and self._interval_s * self._queue.ahead(caller) > min(self._policy.expected_wait_s, left_s):
+        is_known = self._pace.measured_s >= self._policy.known_after_s
+        if is_known and self._pace.expected_s(self._queue.cost_ahead(caller)) > min(
+            self._policy.expected_wait_s, left_s
+        ):
             raise self._turn_away(Turned.TOO_LONG)
         if len(self._queue) >= self._policy.queue_places:
             self._make_room(caller)
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put(caller, place)
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), caller, cost)
+        self._queue.put(caller, waiting, cost)
+        self._let_in()  # where others are held back, there may be a place
         try:
             async with asyncio.timeout(min(self._policy.longest_wait_s, left_s)):
-                await place
+                await waiting.place
         except BaseException as error:
-            self._give_up(caller, place)
+            self._give_up(waiting)
             if isinstance(error, TimeoutError):
                 raise self._turn_away(Turned.WAITED) from None
             raise
 
     def _make_room(self, caller: str) -> None:
-        """Turn away the last of whoever has most in the queue. Raises Overloaded where that is this caller."""
+        """Turn away the last of the caller who has most in the queue. Raises Overloaded where that is this caller."""
         last = self._queue.pop_last_of_longest(than=caller)
         if last is None:
             raise self._turn_away(Turned.FULL)
-        if not last.done():
-            last.set_exception(self._turn_away(Turned.FULL))
+        if not last.place.done():
+            last.place.set_exception(self._turn_away(Turned.FULL))
 
-    def _give_up(self, caller: str, place: asyncio.Future[None]) -> None:
+    def _give_up(self, waiting: _Waiting) -> None:
         """Leave the queue; a place that was handed over in the same moment goes to the next."""
+        place = waiting.place
         if place.done() and not place.cancelled():
             if place.exception() is None:
-                self.leave()
+                self.leave(waiting.caller, waiting.cost)
         else:
-            self._queue.discard(caller, place)
+            self._queue.discard(waiting.caller, waiting)
 
     def _turn_away(self, why: Turned) -> Overloaded:
         self.turned_away[why] += 1
@@ -137,26 +203,37 @@ class Admission:
             retry_after_s=self._policy.retry_after_s,
         )
 
-    def leave(self) -> None:
-        """Give back a place, to whoever waits first."""
-        self.in_flight -= 1
-        self._measure_interval()
-        while self._queue and self.in_flight < self.limit.limit:
-            place = self._queue.pop()
-            if not place.done():
-                self.in_flight += 1
-                place.set_result(None)
+    def leave(self, caller: str = "", cost: float = 1, spent: float | None = None) -> None:
+        """Give back a place, to the request whose turn it is.
 
-    def _measure_interval(self) -> None:
-        """Learn how fast the queue moves: the time between two who leave, while somebody waits."""
+        Args:
+            caller: who had it.
+            cost: as it was told to `enter`.
+            spent: what the request has cost in truth, where that was less.
+        """
+        self.in_flight -= 1
+        share = self._shares[caller]
+        share.requests -= 1
+        share.cost -= cost
+        share.left_s = self._clock()
         if not self._queue:
-            self._interval_s, self._intervals, self._measured_s, self._left_at_s = 0.0, 0, 0.0, None
+            self._pace.rest()
             return
-        now_s = self._clock()
-        if self._left_at_s is not None:
-            interval_s = now_s - self._left_at_s
-            self._intervals += 1
-            self._measured_s += interval_s
-            weight = max(self._policy.interval_weight, 1 / self._intervals)
-            self._interval_s += weight * (interval_s - self._interval_s)
-        self._left_at_s = now_s
+        self._pace.left(cost if spent is None else spent)
+        if spent is not None and spent < cost:
+            self._queue.give_back(caller, cost - spent)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Hand on the places that are free."""
+        while self._queue and self.in_flight < self.limit.limit:
+            waiting = self._queue.pop(self._may_enter)
+            if waiting is None:
+                self.limit.held_back()
+                return
+            if not waiting.place.done():
+                share = self._share_of(waiting.caller)
+                self.in_flight += 1
+                share.requests += 1
+                share.cost += waiting.cost
+                waiting.place.set_result(None)

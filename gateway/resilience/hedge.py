@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from splitway.wire.deadline import Clock
 
 Answer = TypeVar("Answer")
 _REMEMBERED = 1024
 _ENOUGH = 100
 _SORT_EVERY = 32
+_RECENT_S = 60.0
+"""Older latencies are forgotten, as long as enough are left: they may be of a pause, or of another load."""
 
 
 class HedgeDelay:
@@ -23,20 +28,26 @@ class HedgeDelay:
 
     Args:
         quantile: from 0 up to 1, such as 0.95: about one request in twenty is then sent twice.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, quantile: float) -> None:
+    def __init__(self, quantile: float, clock: Clock = time.monotonic) -> None:
         self._quantile = quantile
-        self._latencies_s: deque[float] = deque(maxlen=_REMEMBERED)
+        self._clock = clock
+        self._latencies_s: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
+        """Each with the time at which it was seen."""
         self._unsorted = 0
         self._delay_s: float | None = None
 
     def observe(self, seconds: float) -> None:
         """Add one attempt's latency, or for one that was cut short, what it had taken so far."""
-        self._latencies_s.append(seconds)
+        now_s = self._clock()
+        self._latencies_s.append((now_s, seconds))
         self._unsorted += 1
         if len(self._latencies_s) >= _ENOUGH and self._unsorted >= _SORT_EVERY:
-            ranked = sorted(self._latencies_s)
+            while len(self._latencies_s) > _ENOUGH and self._latencies_s[0][0] < now_s - _RECENT_S:
+                self._latencies_s.popleft()
+            ranked = sorted(seconds for _, seconds in self._latencies_s)
             self._delay_s = ranked[min(len(ranked) - 1, math.floor(self._quantile * len(ranked)))]
             self._unsorted = 0
 

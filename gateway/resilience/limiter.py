@@ -7,6 +7,7 @@ the limit lets in is waiting that it sees.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from splitway.wire.deadline import Clock
@@ -20,6 +21,8 @@ class LimitPolicy:
     lowest: int = 4
     highest: int = 512
     window_s: float = 0.1
+    stale_s: float = 1.0
+    """A window that is ended so long after its time changes nothing."""
     tolerated_wait: float = 3.0
     """How many times its work's time a request may wait before that is too long."""
     tolerated_wait_floor_s: float = 0.02
@@ -42,6 +45,8 @@ class AdaptiveLimit:
         self._limit = float(min(policy.initial, policy.highest))
         self._window_ends_s = clock() + policy.window_s
         self._shortest_excess_s: float | None = None
+        self._longest_excess_s = -math.inf
+        self._was_held_back = False
         self._was_full = False
         self._was_refused = False
 
@@ -55,6 +60,7 @@ class AdaptiveLimit:
         excess_s = waited_s - tolerated_s
         if self._shortest_excess_s is None or excess_s < self._shortest_excess_s:
             self._shortest_excess_s = excess_s
+        self._longest_excess_s = max(self._longest_excess_s, excess_s)
         self._was_full |= in_flight >= self.limit
         self._end_window()
 
@@ -63,17 +69,27 @@ class AdaptiveLimit:
         self._was_refused = True
         self._end_window()
 
+    def held_back(self) -> None:
+        """Learn that requests waited for the sake of other callers while there were places.
+
+        If even those that were answered meanwhile did not wait too long, the bottleneck bears more.
+        """
+        self._was_held_back = True
+
     def _end_window(self) -> None:
         now_s = self._clock()
         if now_s < self._window_ends_s:
             return
         policy = self._policy
-        if self._was_refused:
+        if now_s - self._window_ends_s > policy.stale_s:
+            pass  # what was seen before a pause says nothing of now, and what comes first after it is of the pause
+        elif self._was_refused:
             self._limit *= policy.shrink_on_refusal
         elif self._shortest_excess_s is not None and self._shortest_excess_s > 0:
             self._limit *= policy.shrink
-        elif self._was_full:
+        elif self._was_full or (self._was_held_back and -math.inf < self._longest_excess_s <= 0):
             self._limit += policy.step_up
         self._limit = min(float(policy.highest), max(float(policy.lowest), self._limit))
         self._window_ends_s = now_s + policy.window_s
-        self._shortest_excess_s, self._was_full, self._was_refused = None, False, False
+        self._shortest_excess_s, self._longest_excess_s = None, -math.inf
+        self._was_full = self._was_refused = self._was_held_back = False

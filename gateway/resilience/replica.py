@@ -80,6 +80,8 @@ class Replica:
         """What it can be asked for, as it said last."""
         self.misses = 0
         """Probes and calls in a row that did not get through."""
+        self.missed_in_all = 0
+        """Probes and calls that did not get through since it was found, excused ones included."""
         self.in_flight = 0
         self.outcomes: Counter[str] = Counter()
         """How its calls have ended: `ok`, an error's code, or `cancelled`."""
@@ -128,6 +130,7 @@ class Replica:
             reason: why, for whoever runs Splitway.
             excused: this process may have been too late itself to see the answer.
         """
+        self.missed_in_all += 1
         if excused and self._excused < self._policy.most_excused:
             self._excused += 1
             return

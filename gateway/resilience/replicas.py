@@ -18,6 +18,9 @@ from splitway.wire.deadline import Clock
 OnTransition = Callable[[str, BreakerTransition], None]
 
 
+_AS_HEAVY = 0.95
+"""Of another's load: what differs by less is equal. Old failures and latencies fade and never end, and a replica that
+is heavier by next to nothing would get no call, and so no chance to show it, while calls come one at a time."""
 _IN_WORDS = {
     ReplicaState.UNKNOWN: "not asked yet",
     ReplicaState.NOT_READY: "not ready",
@@ -131,7 +134,8 @@ class ReplicaSet:
         first = int(self._chance() * len(candidates))
         second = (first + 1 + int(self._chance() * (len(candidates) - 1))) % len(candidates)
         typical_s = self.fastest_s or 1.0
-        return min(candidates[first], candidates[second], key=lambda replica: replica.load(typical_s))
+        one, other = candidates[first], candidates[second]
+        return other if other.load(typical_s) < _AS_HEAVY * one.load(typical_s) else one
 
     def has_other(self, tried: Collection[str], able: Container[str] | None = None) -> bool:
         """Whether an able replica that has not been tried would take a call."""

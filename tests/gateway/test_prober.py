@@ -81,6 +81,9 @@ async def test_a_resolver_that_fails_takes_no_stage_away(monkeypatch: pytest.Mon
         await until(lambda: resolver.asked > asked + 5)
         statuses = {(await _classify(client)).status_code for _ in range(20)}
         ready = await client.get("/readyz")
+        metrics = (await client.get("/metrics")).text
+    assert 'splitway_gateway_look_ups_failed_total{stage="classifier"} 0.0' in metrics
+    assert 'splitway_gateway_look_ups_failed_total{stage="feature_extractor"} 0.0' not in metrics
     assert statuses == {200}
     assert ready.status_code == 200
 
@@ -170,6 +173,9 @@ async def test_a_replica_that_misses_probes_under_load_answers_all_the_same() ->
             await asyncio.sleep(0.05)
         assert set(statuses) == {200}
         ready = await _not_ready(client)  # without calls, probes are all there is
+        metrics = (await client.get("/metrics")).text
+        assert f'replica_missed_total{{replica="{one}",stage="feature_extractor"}} 0.0' not in metrics
+        assert f'replica_missed_total{{replica="{two}",stage="classifier"}} 0.0' in metrics
         assert "tried all the same" in ready.json()["stages"]["feature_extractor"]
         assert (await _classify(client)).status_code == 200
         assert (await client.get("/readyz")).status_code == 200, "a call that is answered is evidence too"

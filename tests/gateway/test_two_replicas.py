@@ -124,6 +124,59 @@ async def test_what_another_attempt_would_not_change_is_not_tried_again(trouble:
     assert len(one.calls) + len(other.calls) == 1
 
 
+KILLS = ("connection closed", "reply broken off")
+
+
+@pytest.mark.parametrize("trouble", KILLS)
+async def test_a_request_with_which_two_connections_are_lost_is_given_to_no_third_replica(trouble: str) -> None:
+    """Nor, for a minute, to a second; others are, and so is the same as another model's input."""
+
+    async def deadly(request: web.Request) -> web.StreamResponse:
+        return await (TROUBLE[trouble][0] if b"deadly" in await request.read() else good_extractor)(request)
+
+    replicas = [Counting(deadly) for _ in range(4)]
+    calls = []
+    async with gateway([each.handle for each in replicas], [good_classifier]) as client:
+        for picture in (b"deadly", b"deadly", b"deadly too", b"harmless"):
+            reply = await client.post("/v1/classify", content=picture, headers=JPEG)
+            calls.append((reply.status_code, sum(len(each.calls) for each in replicas)))
+        body = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["deadly"]}]}
+        reply = await client.post("/v2/models/pipeline/infer", json=body)
+        calls.append((reply.status_code, sum(len(each.calls) for each in replicas)))
+        assert 'suspect_requests{stage="feature_extractor"} 2.0' in (await client.get("/metrics")).text
+    lost = TROUBLE[trouble][1]
+    assert calls == [(lost, 2), (lost, 3), (lost, 5), (200, 6), (lost, 7)]
+
+
+async def test_a_request_that_loses_one_connection_is_retried_however_often_it_comes() -> None:
+    closes = Counting(TROUBLE["connection closed"][0])
+    async with gateway([closes.handle, good_extractor], [good_classifier], breakers="forced_closed") as client:
+        replies = [await _classify(client) for _ in range(8)]
+    assert [reply.status_code for reply in replies] == [200] * 8
+    assert closes.calls
+
+
+async def test_a_suspect_is_not_hedged() -> None:
+    takes_s, calls = 0.0, 0
+
+    async def extractor(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(max(0.0, takes_s))
+        return await (good_extractor if takes_s >= 0 else TROUBLE["connection closed"][0])(request)
+
+    async with gateway([extractor, extractor], [good_classifier], hedge={"feature_extractor": 0.9}) as client:
+        for _ in range(128):
+            assert (await client.post("/v1/classify", content=b"usual", headers=JPEG)).status_code == 200
+        takes_s = -1.0
+        assert (await _classify(client)).status_code == 503
+        takes_s, calls = 0.5, 0
+        assert (await _classify(client)).status_code == 200
+        assert calls == 1
+        assert (await client.post("/v1/classify", content=b"another", headers=JPEG)).status_code == 200
+        assert calls == 3, "another is hedged as ever"
+
+
 async def test_a_refused_connection_costs_no_token(unused_tcp_port: int) -> None:
     backbone = Counting(good_extractor)
     async with gateway([good_extractor], [good_classifier]) as client:

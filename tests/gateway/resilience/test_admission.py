@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,7 +12,8 @@ from gateway.resilience.admission import Admission, AdmissionPolicy, Turned
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.errors import Overloaded
 from splitway.wire.deadline import Deadline
-from tests.gateway.resilience.support import Clock
+from tests.gateway.resilience.bottleneck import Bottleneck
+from tests.gateway.resilience.support import Clock, in_virtual_time
 
 FOREVER = Deadline.after(1e6)
 
@@ -138,7 +140,7 @@ async def _stand(door: Admission, caller: str, times: int, stay: asyncio.Event) 
         try:
             await stay.wait()
         finally:
-            door.leave()
+            door.leave(caller)
 
     tasks = [asyncio.create_task(stand(), name=caller) for _ in range(times)]
     await _let_run()
@@ -174,5 +176,123 @@ async def test_who_is_turned_away_for_another_and_gives_up_in_the_same_moment_le
     await inside.aclose()
     stay.set()
     await asyncio.gather(*greedy, modest, return_exceptions=True)
-    door.leave()
+    door.leave("modest")
     assert (door.in_flight, door.queued) == (0, 0)
+
+
+def _share_of(seconds: float, lanes: int, *clients: tuple[str, int, float, int]) -> tuple[Bottleneck, dict[str, float]]:
+    """What callers got of the bottleneck's time.
+
+    Args:
+        seconds: how long, after ten in which the door learns.
+        lanes: of the bottleneck.
+        clients: caller, how many clients that ask again and again, a rate of one that does not wait, and what a request
+            costs.
+    """
+
+    async def main() -> tuple[Bottleneck, dict[str, float]]:
+        stage = Bottleneck(lanes)
+        tasks = []
+        for caller, count, per_s, cost in clients:
+            tasks += [asyncio.create_task(stage.again_and_again(caller, cost)) for _ in range(count)]
+            tasks += [asyncio.create_task(stage.at_a_rate(caller, cost, per_s))] if per_s else []
+        await asyncio.sleep(10)
+        stage.forget()
+        await asyncio.sleep(seconds)
+        shares = {caller: worked_s / seconds / lanes for caller, worked_s in stage.worked_s.items()}
+        ends = dict(stage.ends)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        stage.ends = Counter(ends)
+        return stage, shares
+
+    return in_virtual_time(main())
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_callers_who_ask_for_all_there_is_get_half_each_whatever_their_requests_cost(lanes: int) -> None:
+    _, shares = _share_of(30, lanes, ("dear", 60, 0, 64), ("cheap", 60 * lanes, 0, 1))
+    assert shares["cheap"] > 0.4
+    assert shares["dear"] > 0.4
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 16])
+def test_who_asks_for_less_than_half_gets_all_of_it(lanes: int) -> None:
+    """60 requests of 64 rows at once from one caller, and 10 of one row a second from another."""
+    stage, shares = _share_of(60, lanes, ("dear", 60, 0, 64), ("cheap", 0, 10, 1))
+    answered = stage.ends["cheap", "ok"]
+    assert answered >= 0.99 * sum(count for (caller, _), count in stage.ends.items() if caller == "cheap")
+    assert answered >= 0.99 * 600
+    assert sum(shares.values()) > 0.9, "the bottleneck is not kept idle for it"
+
+
+def test_a_caller_who_is_alone_may_have_all() -> None:
+    for lanes in (2, 8):
+        stage, shares = _share_of(30, lanes, ("dear", 60, 0, 64))
+        assert shares["dear"] > 0.9
+        assert stage.door.limit.limit > 4
+
+
+def test_where_requests_cost_the_same_all_is_as_ever() -> None:
+    stage, shares = _share_of(30, 2, ("one", 60, 0, 1), ("other", 60, 0, 1), ("third", 0, 20, 1))
+    assert shares["one"] == pytest.approx(shares["other"], rel=0.05)
+    assert stage.ends["third", "ok"] >= 0.99 * 600
+    assert sum(shares.values()) > 0.95
+
+
+def test_after_a_stage_that_stood_still_for_a_minute_the_door_is_as_wide_as_before_within_seconds() -> None:
+    async def main() -> tuple[int, Counter[tuple[str, str]]]:
+        stage = Bottleneck(lanes=4, unit_s=0.01)
+        tasks = [asyncio.create_task(stage.again_and_again("one", 1)) for _ in range(40)]
+        await asyncio.sleep(20)
+        before = stage.limit.limit
+        stage.paused.clear()
+        await asyncio.sleep(60)
+        stage.paused.set()
+        await asyncio.sleep(5)
+        stage.forget()
+        await asyncio.sleep(5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return before, stage.ends
+
+    before, ends = in_virtual_time(main())
+    assert before >= 4
+    assert ends["one", "ok"] >= 0.95 * 4 * 5 / 0.01
+    assert ends["one", "shed"] + ends["one", "late"] == 0
+
+
+async def test_costs_that_turn_out_lower_let_their_caller_in_sooner() -> None:
+    clock, order = Clock(), list[str]()
+    door = Admission(AdmissionPolicy(), AdaptiveLimit(LimitPolicy(initial=4), clock), clock)
+    for _ in range(4):
+        await door.enter(FOREVER, "one", 8)
+
+    async def stand(caller: str) -> None:
+        await door.enter(FOREVER, caller, 8)
+        order.append(caller)
+
+    tasks = [asyncio.create_task(stand(caller)) for caller in ("one", "one", "other", "other")]
+    await _let_run()
+    door.leave("one", 8)
+    await _let_run()
+    door.leave("one", 8, spent=1)
+    await _let_run()
+    assert len(order) == 2
+    for _ in range(2):
+        door.leave("one", 8)
+        await _let_run()
+    await asyncio.gather(*tasks)
+    assert sorted(order) == ["one", "one", "other", "other"]
+    assert door.in_flight == 4
+
+
+async def test_what_is_remembered_of_callers_is_forgotten_when_they_are_gone(door: Admission) -> None:
+    assert isinstance(door._clock, Clock)
+    for number in range(1000):
+        await door.enter(FOREVER, f"caller {number}", 2)
+        door.leave(f"caller {number}", 2)
+        door._clock.now_s += 0.1
+    assert len(door._shares) <= 64

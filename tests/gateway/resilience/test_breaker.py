@@ -256,3 +256,48 @@ def test_a_forced_breaker_stays_as_it_is_told() -> None:
     assert breaker.state is BreakerState.CLOSED
     with pytest.raises(ValueError, match="forced open or closed"):
         breaker.force(BreakerState.HALF_OPEN)
+
+
+def test_sixty_calls_that_a_pause_made_fail_keep_the_breaker_open_for_little_more_than_a_second() -> None:
+    clock = Clock()
+    breaker = _breaker(clock)
+    permits = [breaker.acquire() for _ in range(60)]
+    clock.now_s += 60
+    for permit in permits:
+        assert permit is not None
+        permit.failed()
+    states = [breaker.state]
+    clock.now_s += POLICY.open_base_s * (1 + POLICY.open_jitter)
+    for _ in range(2):
+        _call(breaker, "ok")
+    states.append(breaker.state)
+    for _ in range(9):
+        _call(breaker, "failed")
+    assert [*states, breaker.state] == [BreakerState.OPEN, BreakerState.CLOSED, BreakerState.CLOSED]
+
+
+def test_what_failed_before_a_window_has_passed_is_forgotten() -> None:
+    clock = Clock()
+    breaker = _breaker(clock)
+    for _ in range(9):
+        _call(breaker, "failed")
+    clock.now_s += POLICY.window_s
+    for _ in range(9):
+        _call(breaker, "failed")
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_the_longest_open_time_ends_however_much_has_failed() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(POLICY, clock, Chance(0.999))
+    for _ in range(5):
+        _call(breaker, "connection")
+    for _ in range(40):
+        clock.now_s += breaker.retry_in_s
+        _call(breaker, "failed")
+        _call(breaker, "failed")
+    assert 30 <= breaker.retry_in_s <= 36
+    clock.now_s += 36
+    for _ in range(2):
+        _call(breaker, "ok")
+    assert breaker.state is BreakerState.CLOSED

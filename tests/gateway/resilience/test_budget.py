@@ -84,3 +84,19 @@ def test_a_token_can_be_given_back_and_none_beyond_the_cap() -> None:
     for _ in range(3):
         budget.give_back()
     assert budget.tokens == 10
+
+
+def test_a_budget_that_an_outage_or_a_pause_has_emptied_pays_again_within_a_second() -> None:
+    clock = Clock()
+    budget = RetryBudget(BudgetPolicy(), clock)
+    while budget.spend():
+        pass
+    clock.now_s += 1
+    assert budget.spend()
+    assert not budget.spend()
+    clock.now_s += 60
+    assert budget.tokens == 10, "a pause earns no more than there is room for"
+    budget.raise_cap(100)
+    clock.now_s += 100
+    budget.raise_cap(1)
+    assert budget.tokens == 10

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.resilience.hedge import HedgeDelay, hedged
+from tests.gateway.resilience.support import Clock
 
 
 class Runner:
@@ -118,3 +119,33 @@ def test_nothing_is_known_at_first() -> None:
     for _ in range(99):
         delay.observe(0.1)
     assert delay.seconds is None
+
+
+@pytest.mark.parametrize(("per_s", "within_s"), [(50.0, 65.0), (1.0, 140.0)], ids=["busy", "quiet"])
+def test_a_pause_that_all_attempts_sat_through_is_forgotten_in_time_and_not_in_number_alone(
+    per_s: float, within_s: float
+) -> None:
+    clock = Clock()
+    delay = HedgeDelay(0.95, clock)
+    for _ in range(1024):
+        delay.observe(0.1)
+        clock.now_s += 1 / per_s
+    clock.now_s += 60
+    for _ in range(128):
+        delay.observe(60.0)
+    assert delay.seconds == 60.0
+    began_s = clock.now_s
+    while delay.seconds != 0.1:
+        clock.now_s += 1 / per_s
+        delay.observe(0.1)
+    assert clock.now_s - began_s <= within_s
+
+
+def test_another_load_is_learned_in_a_minute() -> None:
+    clock = Clock()
+    delay = HedgeDelay(0.95, clock)
+    for seconds in (0.1, 1.0, 0.1):
+        for _ in range(61 * 10):
+            delay.observe(seconds)
+            clock.now_s += 0.1
+        assert delay.seconds == seconds

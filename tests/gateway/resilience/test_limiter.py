@@ -73,3 +73,42 @@ def test_the_limit_settles_where_the_bottleneck_is_busy_and_waits_are_short() ->
 
 def test_the_limit_does_not_drift_under_steady_overload() -> None:
     assert abs(_settle(8, 60) - _settle(8, 600)) <= 8
+
+
+def test_after_a_pause_of_a_minute_one_window_is_left_out_and_the_limit_recovers() -> None:
+    clock = Clock()
+    limit = AdaptiveLimit(POLICY, clock)
+    limit.refused()
+    clock.now_s += 60
+    limit.observe(waited_s=60.0, worked_s=WORK_S, in_flight=16)
+    assert limit.limit == POLICY.initial, "neither what was seen before a pause nor what sat through it counts"
+
+
+def test_from_the_lowest_it_is_back_within_seconds_where_there_is_work() -> None:
+    clock = Clock()
+    limit = AdaptiveLimit(POLICY, clock)
+    for _ in range(100):
+        clock.now_s += POLICY.window_s
+        limit.refused()
+    assert limit.limit == POLICY.lowest
+    for _ in range(200):
+        clock.now_s += 0.01
+        limit.observe(waited_s=0.0, worked_s=WORK_S, in_flight=limit.limit)
+    assert limit.limit >= POLICY.initial
+
+
+def _held_back(waited_s: float) -> int:
+    """The limit after a second in which one caller's requests were held back and others waited so long."""
+    clock = Clock()
+    limit = AdaptiveLimit(POLICY, clock)
+    for _ in range(100):
+        clock.now_s += 0.01
+        limit.held_back()
+        limit.observe(waited_s=0.0, worked_s=1.0, in_flight=2)
+        limit.observe(waited_s=waited_s, worked_s=0.001, in_flight=2)
+    return limit.limit
+
+
+def test_where_requests_are_held_back_it_rises_only_if_even_the_cheap_ones_find_the_bottleneck_idle() -> None:
+    assert _held_back(0.0) > POLICY.initial
+    assert _held_back(0.3) == POLICY.initial

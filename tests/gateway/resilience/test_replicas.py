@@ -232,3 +232,69 @@ def test_what_is_known_of_a_replica_survives_an_update(clock: Clock) -> None:
     again.is_not(ReplicaState.UNREACHABLE, "http://one cannot be reached")
     second.is_not(ReplicaState.NOT_READY, "lies in /etc/secret")
     assert chosen.why_not_ready() == "1 not ready, 1 cannot be reached", "none of them was ever ready"
+
+
+def _answered(chosen: ReplicaSet, clock: Clock, seconds: float, per_s: float = 20.0) -> Counter[str]:
+    """Who answered so long, when each answer takes 10 ms."""
+    urls: Counter[str] = Counter()
+    for _ in range(int(seconds * per_s)):
+        choice = chosen.choose()
+        assert choice is not None
+        replica, permit = choice
+        permit.succeeded(slow=chosen.is_slow(replica, 0.01))
+        replica.answered_in(0.01)
+        urls[replica.url] += 1
+        clock.now_s += 1 / per_s
+    return urls
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
+def test_a_latency_of_a_minute_is_forgotten_within_a_minute(clock: Clock, both: bool) -> None:
+    """A pause of the gateway, or of a machine: nothing else takes so long, for an attempt may not."""
+    chosen = _ready_set(clock)
+    for replica in chosen.replicas:
+        replica.answered_in(0.01)
+    for replica in chosen.replicas if both else chosen.replicas[:1]:
+        replica.answered_in(60.0)
+    _answered(chosen, clock, 60)
+    shares = _answered(chosen, clock, 10)
+    assert min(shares[replica.url] for replica in chosen.replicas) > 50
+    assert all(replica.breaker.state is BreakerState.CLOSED for replica in chosen.replicas)
+
+
+def test_calls_that_failed_in_a_pause_are_forgotten_within_half_a_minute(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    for replica in chosen.replicas:
+        replica.answered_in(0.01)
+    for _ in range(60):
+        chosen.replicas[0].ended(failed=True)
+    _answered(chosen, clock, 30)
+    shares = _answered(chosen, clock, 10)
+    assert min(shares[replica.url] for replica in chosen.replicas) > 50
+
+
+def test_a_fastest_replica_whose_latency_is_wrong_shuts_no_other_out_for_long(clock: Clock) -> None:
+    """The second was measured on other work, and answers as slowly as the first since: 0.5 s against 0.01 s."""
+    chosen = _ready_set(clock)
+    chosen.replicas[1].answered_in(0.01)
+    chosen.replicas[0].answered_in(0.01)
+    states = []
+    for _ in range(100):
+        choice = chosen.choose()
+        assert choice is not None
+        replica, permit = choice
+        permit.succeeded(slow=chosen.is_slow(replica, 0.5))
+        replica.answered_in(0.5)
+        clock.now_s += 0.05
+        states.append({each.breaker.state for each in chosen.replicas})
+    assert all(state == {BreakerState.CLOSED} for state in states[-50:])
+
+
+def test_one_that_has_not_been_asked_since_it_was_slow_is_found_out(clock: Clock) -> None:
+    chosen = _ready_set(clock)
+    slow, fast = chosen.replicas
+    fast.answered_in(0.01)
+    slow.takes_at_least(2.0)
+    assert slow.load(0.01) > 100 * fast.load(0.01)
+    clock.now_s += 60
+    assert slow.load(0.01) < 1.1 * fast.load(0.01)

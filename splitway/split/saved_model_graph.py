@@ -168,7 +168,7 @@ def _captured(function: Any, loaded: Any) -> Iterator[tuple[str, _Given]]:
     for outside, inside in function.graph.captures:
         keeper = keepers.get(id(outside))
         if isinstance(keeper, tf.Variable):
-            held = (_of_variable(keeper),)
+            held: tuple[Held, ...] = (_of_variable(keeper),)
         elif keeper is not None:
             held = _table(keeper, outside)
         elif outside.dtype == tf.resource:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +149,9 @@ def report(models: Path, stages: list[Manifest]) -> None:
     if PROBABILITIES not in {entry.name for entry in stages[-1].outputs}:
         named = ", ".join(entry.name for entry in stages[-1].outputs)
         OUT.print(f"  outputs        {named}: no probabilities of classes; ask /v2/models/pipeline, not /v1/classify")
+    elif stages[0].preprocessing is None:
+        takes = ", ".join(entry.name for entry in stages[0].inputs)
+        OUT.print(f"  inputs         {takes}: no picture; ask /v2/models/pipeline, not /v1/classify")
 
 
 def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
@@ -155,7 +160,13 @@ def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
         low, high = (float(part) for part in options.pixel_range.split(":"))
     except ValueError as error:
         raise SetupError(f"--range must be LOW:HIGH, such as 0:1 or -1:1, not {options.pixel_range!r}") from error
+    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+        raise SetupError(
+            f"--range must go from one number to another, not {options.pixel_range!r}: "
+            "it would make all pictures the same"
+        )
     if not takes_pictures(graph):
+        _refuse_without_pictures(options)
         return None
     (wire,) = graph.inputs.values()
     if wire.dtype == "uint8" and (low, high) != (0.0, 255.0):
@@ -175,10 +186,25 @@ def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
         raise ModelError(f"the model's input {wire.shape} with these options cannot be fed with pictures") from error
 
 
+def _refuse_without_pictures(options: SplitOptions) -> None:
+    """Raise SetupError for options of pictures, where the model takes none."""
+    named = {"pixel_range": "--range", "crop": "--crop", "resample": "--resample"}
+    idle = [option for name, option in named.items() if name in options.source.given]
+    if idle:
+        raise SetupError(f"{', '.join(idle)} has no effect: the model does not take one RGB picture; leave it out")
+
+
 def _read_labels(path: Path | None) -> list[str] | None:
+    """The lines of a text file: UTF-8, or UTF-16 with a byte order mark, which is no part of the first label."""
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"cannot read the labels {path}: {error}") from error
+        content = path.read_bytes()
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if marked else "utf-8-sig").splitlines()
+    except OSError as error:
+        raise SetupError(f"cannot read the labels {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SetupError(
+            f"the labels {path} are not text in UTF-8, from byte {error.start} on: save them as UTF-8"
+        ) from error

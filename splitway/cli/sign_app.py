@@ -59,8 +59,10 @@ def verify(
         bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")
     ] = False,
     custom_objects: Annotated[
-        str | None,
-        typer.Option(help="Module (name or file.py) with the model's own classes; it is imported, so it runs."),
+        list[str] | None,
+        typer.Option(
+            help="Module (name or file.py) with the model's own classes; may be repeated; it is imported, so it runs."
+        ),
     ] = None,
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
@@ -74,15 +76,15 @@ def verify(
         with one_line_errors():
             from splitway.cli.sign import verify_signatures
 
-            if samples is not None or allow_legacy or custom_objects is not None:
+            if samples is not None or allow_legacy or custom_objects:
                 raise SetupError("--key checks signatures and proves nothing: leave the options of the proof out")
             verify_signatures(models, key, version)
         return
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
         from splitway.cli.sign import sign_again_if_changed
-        from splitway.cli.source import SourceOptions
+        from splitway.cli.source import SourceOptions, joined
 
         shown = samples or (Path("samples") if Path("samples").is_dir() else None)
         with sign_again_if_changed(models):
-            command.verify(models, shown, version, SourceOptions(allow_legacy, custom_objects), say=steps.say)
+            command.verify(models, shown, version, SourceOptions(allow_legacy, joined(custom_objects)), say=steps.say)

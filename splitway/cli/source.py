@@ -19,9 +19,11 @@ class SourceOptions:
 
     allow_legacy: bool = False
     custom_objects: str | None = None
-    """A module with the model's own classes."""
+    """Modules with the model's own classes, separated by commas."""
     picture_size: tuple[int, int] = DEFAULT_PICTURE_SIZE
     """Height and width, for a model that takes pictures of any."""
+    given: frozenset[str] = frozenset()
+    """Names of the options that the user gave."""
 
 
 def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]) -> LoadedModel:
@@ -35,9 +37,24 @@ def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]
         custom_objects=options.custom_objects,
         picture_size=options.picture_size,
     )
+    _refuse_without_effect(path, options, model)
     for note in model.notes:
         ERR.print(f"{path}: {note}", markup=False)
     return model
+
+
+def _refuse_without_effect(path: Path, options: SourceOptions, model: LoadedModel) -> None:
+    """Raise SetupError for an option that changes nothing."""
+    if "size" in options.given and not model.takes_any_size:
+        shapes = ", ".join(f"{name} {wire.shape}" for name, wire in model.graph.inputs.items())
+        raise SetupError(f"--size has no effect: {path} takes {shapes} and nothing else; leave it out")
+    if options.custom_objects and path.is_dir():
+        raise SetupError(f"--custom-objects has no effect: the SavedModel {path} needs no classes; leave it out")
+
+
+def joined(modules: list[str] | None) -> str | None:
+    """Modules as one text, separated by commas; None without any."""
+    return ",".join(modules) if modules else None
 
 
 def keep_source(model: LoadedModel, folder: Path, place: Path, models: Path) -> SourceModel:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.bundle import version_folders
-from splitway.cli.console import Steps
+from splitway.cli.console import ERR, Steps
 from splitway.cli.extract import Extracted, Hop, extract
 from splitway.cli.names import check_head_name, check_version
+from splitway.cli.picture_folders import (
+    HIDDEN,
+    PictureFolders,
+    check_enough,
+    find_pictures,
+    print_found,
+    print_left_out,
+)
 from splitway.cli.places import GATEWAY, RUN_FILE
 from splitway.cli.run_file import read_run
-from splitway.errors import BundleError, SetupError
+from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR, HEAD
 
 
@@ -35,7 +41,8 @@ class HeadJob:
     """`NAME=ADDRESS` of the stages between extractor and head, in order, beside an extractor's address."""
     held_out: float = 0.2
     seed: int = 1
-    skip_bad: bool = False
+    strict: bool = False
+    """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
 
 
@@ -46,68 +53,45 @@ class Lesson:
     job: HeadJob
     target: Path
     extracted: Extracted
-    labels: tuple[str, ...]
+    folders: PictureFolders
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.folders.pictures)
 
     @property
     def classes(self) -> NDArray[np.int64]:
         """The number of each row's class: its picture's folder."""
         numbers = {label: number for number, label in enumerate(self.labels)}
-        return np.array([numbers[file.parent.name] for file in self.extracted.files], np.int64)
+        return np.array([numbers[self.folders.label_of(file)] for file in self.extracted.files], np.int64)
 
 
-def prepare(job: HeadJob, steps: Steps) -> Lesson:
+def check_names(job: HeadJob) -> None:
+    """Raise SetupError for a name or a version that cannot be one."""
+    check_head_name(job.name)
+    if job.version is not None:
+        check_version(job.version)
+
+
+def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
     """Check what was asked for, and get the features of every picture. Writes nothing.
 
+    Args:
+        job: what was asked for.
+        target: where the head will lie.
+        steps: told what is done.
+
     Raises:
-        SetupError: the pictures, the name or the extractor are not what is needed.
-        BundleError: the version is there already.
+        SetupError: the pictures or the extractor are not what is needed.
     """
-    check_head_name(job.name)
-    target = _target(job)
-    pictures = find_pictures(job.images)
-    files = [file for several in pictures.values() for file in several]
-    steps.say(f"extracting the features of {len(files)} pictures of {len(pictures)} classes")
-    extracted = extract(find_hops(job), files, steps)
-    _check_unread(job, pictures, extracted.unread, steps)
-    return Lesson(job, target, extracted, tuple(pictures))
-
-
-def _target(job: HeadJob) -> Path:
-    folder = job.models / job.name
-    there = version_folders(folder)
-    version = job.version or str(int(there[0].name) + 1 if there else 1)
-    check_version(version)
-    if (folder / version).exists():
-        raise BundleError(f"{folder / version} is there already; leave --version out for the next free one")
-    return folder / version
-
-
-def find_pictures(images: Path) -> dict[str, list[Path]]:
-    """Return the pictures of each class: a folder for each, named as its label. Raises SetupError."""
-    if not images.is_dir():
-        raise SetupError(f"there is no folder {images}: --images takes one with a folder of pictures for each class")
-    folders = sorted(path for path in images.iterdir() if path.is_dir() and not path.name.startswith("."))
-    pictures = {folder.name: sorted(file for file in folder.iterdir() if _is_picture(file)) for folder in folders}
-    if len(pictures) < 2:
-        raise SetupError(f"{images} has {len(pictures)} folders: two classes or more are needed, a folder for each")
-    for label in pictures:
-        if not label.isprintable():
-            raise SetupError(f"{images / label!r} is no label: it must be one line of text")
-    _check_enough(images, {label: len(files) for label, files in pictures.items()})
-    return pictures
-
-
-def _is_picture(file: Path) -> bool:
-    kind = mimetypes.guess_type(file.name)[0] or ""
-    return kind.startswith("image/") and not file.name.startswith(".")
-
-
-def _check_enough(images: Path, counts: Mapping[str, int]) -> None:
-    for label, number in counts.items():
-        if number < 2:
-            raise SetupError(
-                f"{images / label} has {number} pictures: at least 2 are needed, to train on and to hold out"
-            )
+    found = find_pictures(job.images)
+    if job.strict:
+        _refuse({path: why for path, why in found.left_out.items() if why != HIDDEN})
+    print_found(found, ERR)
+    steps.say(f"extracting the features of {len(found.files)} pictures of {len(found.pictures)} classes")
+    extracted = extract(find_hops(job), found.files, steps)
+    _check_unread(job, found, extracted.unread)
+    return Lesson(job, target, extracted, found)
 
 
 def find_hops(job: HeadJob) -> list[Hop]:
@@ -143,15 +127,19 @@ def _check_url(url: str, otherwise: str) -> None:
         raise SetupError(otherwise)
 
 
-def _check_unread(
-    job: HeadJob, pictures: Mapping[str, Sequence[Path]], unread: Mapping[Path, str], steps: Steps
-) -> None:
-    """Raise SetupError for pictures that could not be read, or if without them too few of a class are left."""
+def _refuse(unused: Mapping[Path, str]) -> None:
+    if unused:
+        file, reason = next(iter(unused.items()))
+        others = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
+        raise SetupError(f"{file}{others} cannot be used: {reason}; without --strict they are left out")
+
+
+def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str]) -> None:
+    """Name the pictures that could not be read. Raises SetupError if too few are left, or none may be missing."""
     if not unread:
         return
-    file, reason = next(iter(unread.items()))
-    others = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
-    if not job.skip_bad:
-        raise SetupError(f"{file}{others} cannot be used: {reason}; --skip-bad goes on without")
-    steps.say(f"skipped {len(unread)} pictures that cannot be used: {file}{others}")
-    _check_enough(job.images, {label: sum(f not in unread for f in files) for label, files in pictures.items()})
+    if job.strict:
+        _refuse(unread)
+    print_left_out(unread, ERR)
+    without = replace(found, left_out={**found.left_out, **unread})
+    check_enough(without, {label: sum(f not in unread for f in files) for label, files in found.pictures.items()})

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+from splitway.errors import SetupError
 
 
 def train_head(
@@ -26,12 +27,19 @@ def train_head(
         float, typer.Option(help="Share of each class that is not trained on, but tested.", min=0.05, max=0.5)
     ] = 0.2,
     seed: Annotated[int, typer.Option(help="Of what is left to chance.", min=0, max=2**31)] = 1,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="End if a picture cannot be read; otherwise it is left out, and named."),
+    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file to draw the confusions into; NAME-confusion.svg if not given.")
     ] = None,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
+
+    Pictures are JPEG, PNG and WebP by their bytes, whatever they are called, also in folders inside a class's folder.
+    What is left out is named.
 
     Nothing of the extractor is trained: each picture goes through it once, and a linear classifier learns from what
     comes out. Prints the accuracy on pictures that were held out, proves the head in LiteRT, and writes its bundle; a
@@ -43,14 +51,19 @@ def train_head(
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli.train_head import HeadJob, prepare
+        from splitway.cli.claim import claimed
+        from splitway.cli.train_head import HeadJob, check_names, prepare
 
+        if strict and skip_bad:
+            raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, skip_bad, confusion)
-        lesson = prepare(job, steps)
-        steps.say("loading TensorFlow")
-        from splitway.cli.make_head import make_head, print_trained
+        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
+        check_names(job)
+        with claimed(models / name, version) as target:
+            lesson = prepare(job, target, steps)
+            steps.say("loading TensorFlow")
+            from splitway.cli.make_head import make_head, print_trained
 
-        trained = make_head(lesson, steps)
+            trained = make_head(lesson, steps)
         steps.stop()
         print_trained(trained)

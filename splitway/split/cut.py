@@ -110,13 +110,15 @@ def find_steps(graph: Graph, name: str) -> tuple[int, ...]:
     names = [step.name for step in graph.steps]
     found = [at for at, each in enumerate(names) if each == name]
     if not found and name in graph.nested:
-        if not graph.nested[name]:
-            raise ModelError(f"the nested model {name!r} hands on what it takes: there is nothing in it to cut off")
-        return graph.nested[name]
+        return _ends_of(graph, name)
     found = found or [at for at, each in enumerate(names) if each.endswith(f"/{name}")]
-    owners = {id(graph.steps[at].owner) for at in found}
-    if len(owners) > 1:
-        raise ModelError(f"several layers are called {name!r}: name one of {', '.join(names[at] for at in found[:4])}")
+    models = [each for each in graph.nested if each.endswith(f"/{name}")] if name not in names else []
+    owners = {id(graph.steps[at].owner): names[at] for at in found}
+    if len(owners) + len(models) > 1:
+        called = ", ".join([*owners.values(), *models][:4])
+        raise ModelError(f"several layers are called {name!r}: name one of {called}")
+    if models:
+        return _ends_of(graph, models[0])
     if found:
         return (found[-1],)
     if name in graph.inputs:
@@ -130,6 +132,12 @@ def find_steps(graph: Graph, name: str) -> tuple[int, ...]:
     known = {each.rsplit("/", 1)[-1]: each for each in (*names, *graph.nested)} | {each: each for each in names}
     near = dict.fromkeys(known[each] for each in difflib.get_close_matches(name, known, n=3)) or names[-3:]
     raise ModelError(f"the model has no layer {name!r}; did you mean {', '.join(map(repr, near))}?")
+
+
+def _ends_of(graph: Graph, model: str) -> tuple[int, ...]:
+    if not graph.nested[model]:
+        raise ModelError(f"the nested model {model!r} hands on what it takes: there is nothing in it to cut off")
+    return graph.nested[model]
 
 
 def _check_ends(graph: Graph) -> None:

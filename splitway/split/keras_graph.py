@@ -29,7 +29,10 @@ _FREE = (
     keras.layers.ActivityRegularization,
 )
 """Layers that compute nothing when they serve."""
-_NOT_FUNCTIONAL = "the model is not functional: build it from keras.Input to be able to cut it"
+_NOT_FUNCTIONAL = (
+    "the model is not functional, so its layers are not known: write it with model.export('folder') and split that "
+    "folder, or build it from keras.Input"
+)
 
 
 def read_keras(model: keras.Model) -> Graph:

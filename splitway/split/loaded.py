@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from splitway.errors import ModelError, first_line
+from splitway.errors import ModelError
 from splitway.split.foreign import looking_at
 from splitway.split.graph import Graph
 from splitway.split.keras_graph import read_keras
 from splitway.split.prove import Answers, Run
+from splitway.split.reasons import reason_of
 
 DEFAULT_PICTURE_SIZE = (224, 224)
 KEPT = "model"
@@ -33,6 +34,8 @@ class LoadedModel:
     """Puts a copy into a folder and returns its place."""
     notes: tuple[str, ...] = ()
     """What the user should know of how it was read."""
+    takes_any_size: bool = False
+    """Whether its pictures may be of any size, and it was given one."""
 
 
 def of_keras(
@@ -53,7 +56,8 @@ def of_keras(
         ModelError: it has no graph.
     """
     with looking_at(model):
-        graph = read_keras(_of_one_size(model, picture_size))
+        sized = _of_one_size(model, picture_size)
+        graph = read_keras(sized)
 
     def run(inputs: Answers) -> Answers:
         values = [inputs[name] for name in graph.inputs]
@@ -68,7 +72,7 @@ def of_keras(
         model.save(path)
         return path
 
-    return LoadedModel(name, graph, run, keep or save)
+    return LoadedModel(name, graph, run, keep or save, takes_any_size=sized is not model)
 
 
 def _of_one_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
@@ -82,7 +86,7 @@ def _of_one_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     try:
         return keras.models.clone_model(model, input_tensors=fixed, clone_function=lambda layer: layer)
     except ValueError as error:
-        raise ModelError(f"the model cannot take pictures of {size[0]}x{size[1]}: {first_line(error)}") from error
+        raise ModelError(f"the model cannot take pictures of {size[0]}x{size[1]}: {reason_of(error)}") from error
 
 
 def _arranged(model: keras.Model, values: list[Any]) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
-_RESERVED = ("self",)
-"""What TensorFlow calls the first argument of every function."""
+_RESERVED = ("self", *(word.lower() for word in keyword.kwlist))
+"""What TensorFlow calls the first argument of every function, and words that cannot be an argument's name."""
 
 
 def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:

@@ -16,12 +16,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from splitway.errors import ModelError, first_line
+from splitway.errors import ModelError
 from splitway.saved_model_check import refuse_unsafe
 from splitway.split.graph import Graph, Step, Wire
 from splitway.split.loaded import KEPT, LoadedModel
 from splitway.split.names import unique_names
 from splitway.split.prove import Answers
+from splitway.split.reasons import reason_of
 from splitway.split.saved_model_graph import FlatGraph, Held, flatten
 from splitway.split.saved_model_identity import Described
 
@@ -53,7 +54,7 @@ def load_saved_model(folder: Path) -> LoadedModel:
     except ModelError as error:
         raise ModelError(f"{folder} cannot be loaded: {error.detail}") from error
     except Exception as error:  # a damaged file raises what its readers stumble over
-        raise ModelError(f"{folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"{folder} cannot be loaded: {reason_of(error)}") from error
 
     ends = ([tensor.name for tensor in tensors] for tensors in (flat.inputs, flat.outputs))
     quiet = flat.part(*ends) if flat.left_out else None
@@ -69,10 +70,8 @@ def load_saved_model(folder: Path) -> LoadedModel:
     def keep(place: Path) -> Path:
         return Path(shutil.copytree(folder, place / KEPT))
 
-    notes = tuple(
-        f"{scope} draws random numbers, as in training; it is served as a layer that hands on what it takes"
-        for scope in flat.left_out
-    )
+    draws = ((_scope_name(f"{scope}/"), "draws random numbers, as in training") for scope in flat.left_out)
+    notes = tuple(f"{name} {what}; it is served as a layer that hands on what it takes" for name, what in draws)
     return LoadedModel(folder.resolve().name, graph, run, keep, notes)
 
 

@@ -9,8 +9,10 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +22,9 @@ import keras
 
 from splitway.bundle import sha256_file
 from splitway.errors import ModelError, first_line, printable
+from splitway.split.file_kinds import is_hdf5, keras_version, no_model
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
+from splitway.split.reasons import reason_of
 from splitway.split.saved_model import load_saved_model
 
 _KERAS, _H5 = ".keras", (".h5", ".hdf5")
@@ -51,7 +55,7 @@ def load_model(
     Args:
         path: what `model.save` or `model.export` wrote.
         allow_legacy: take `.h5` too, a format from before Keras could be kept from running what it holds.
-        custom_objects: a module (by dotted name or path) whose classes and functions the model needs.
+        custom_objects: modules (by dotted name or path, separated by commas) with the model's own classes.
         picture_size: height and width for a model that takes pictures of any.
 
     Raises:
@@ -59,26 +63,73 @@ def load_model(
     """
     if path.is_dir():
         return load_saved_model(path)
-    if path.suffix not in (_KERAS, *_H5):
-        raise ModelError(f"{path} is not a .keras file or a SavedModel; save the model with model.save('name.keras')")
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    if path.suffix in _H5 and not allow_legacy:
+    path_kind = _kind_of(path)
+    if path_kind in _H5 and not allow_legacy:
         raise ModelError(
             f"{path} is in the legacy HDF5 format, which is taken with --allow-legacy only; "
             "better save the model again with model.save('name.keras')"
         )
-    _refuse_code(path)
+    _refuse_code(path, path_kind)
     known = _objects_of(custom_objects)
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True, custom_objects=known)
+        model = _loaded(path, path_kind, known)
+    except ModelError:
+        raise
     except Exception as error:  # a damaged or foreign archive raises what its readers stumble over
-        raise ModelError(f"{path} cannot be loaded: {_why(error)}") from error
+        raise ModelError(f"{path} cannot be loaded: {_why(error, path)}") from error
 
     def keep(folder: Path) -> Path:
-        return Path(shutil.copyfile(path, folder / f"{KEPT}{path.suffix}"))
+        return Path(shutil.copyfile(path, folder / f"{KEPT}{path_kind}"))
 
     return of_keras(model, path.stem, keep, picture_size)
+
+
+def _kind_of(path: Path) -> str:
+    """`.keras` or `.h5`, by what is in a file. Raises ModelError if it is neither."""
+    try:
+        if (what := no_model(path)) is not None:
+            raise ModelError(f"{path} cannot be loaded: {what}")
+        if is_hdf5(path):
+            return _H5[0]
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    return _KERAS
+
+
+def _loaded(path: Path, kind: str, known: dict[str, Any]) -> keras.Model:
+    """A model in memory, with all that its layers keep beside their weights."""
+    with _under_its_suffix(path, kind) as named:
+        model = keras.saving.load_model(named, compile=False, safe_mode=True, custom_objects=known)
+    if kind == _KERAS:
+        return model
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):  # Keras puts its weights back, but goes on with the old ones
+            layer.finalize_state()
+        _refuse_lost_words(path, layer)
+    return model
+
+
+def _refuse_lost_words(path: Path, layer: Any) -> None:
+    """Raise ModelError for a layer whose vocabulary the legacy format leaves out."""
+    if hasattr(layer, "get_vocabulary") and layer.get_config().get("vocabulary", ()) is None:
+        raise ModelError(
+            f"{path} has no vocabulary for its layer {layer.name!r}: the legacy HDF5 format does not keep what a layer "
+            "was adapted to; save the model again with model.save('name.keras')"
+        )
+
+
+@contextmanager
+def _under_its_suffix(path: Path, kind: str) -> Iterator[Path]:
+    """A file under a name that ends as Keras wants it, for what is in it."""
+    if path.suffix == kind or (kind in _H5 and path.suffix in _H5):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
+        link = Path(folder) / f"{KEPT}{kind}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def fingerprint(path: Path) -> str:
@@ -91,10 +142,10 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _refuse_code(path: Path) -> None:
+def _refuse_code(path: Path, kind: str) -> None:
     """Raise ModelError, before anything is built from it, if a model's description holds code or is unreadable."""
     try:
-        code = _code_in(_config(path))
+        code = _code_in(_config(path, kind))
     except Exception as error:  # whatever zipfile, zlib, json and h5py stumble over, nesting too deep for them included
         raise ModelError(f"{path} cannot be loaded: it is damaged or no Keras model ({first_line(error)})") from error
     if code is not None:
@@ -104,8 +155,8 @@ def _refuse_code(path: Path) -> None:
         )
 
 
-def _config(path: Path) -> Any:
-    if path.suffix == _KERAS:
+def _config(path: Path, kind: str) -> Any:
+    if kind == _KERAS:
         with zipfile.ZipFile(path) as archive:
             _refuse_bomb(archive)
             return json.loads(archive.read(_DESCRIPTION))
@@ -139,13 +190,26 @@ def _code_in(config: Any) -> str | None:
     return None
 
 
-def _objects_of(module: str | None) -> dict[str, Any]:
-    """The classes and functions that a module of the user's own defines."""
-    if module is None:
-        return {}
-    loaded = _import(module)
-    own = {name: value for name, value in vars(loaded).items() if getattr(value, "__module__", None) == loaded.__name__}
-    return {name: value for name, value in own.items() if callable(value)}
+def _objects_of(modules: str | None) -> dict[str, Any]:
+    """The classes and functions in the namespaces of the user's own modules, separated by commas.
+
+    What a module takes from Keras or another library under its own name is Keras' to find.
+    """
+    found: dict[str, Any] = {}
+    for module in filter(None, (each.strip() for each in (modules or "").split(","))):
+        loaded = _import(module)
+        found |= {name: value for name, value in vars(loaded).items() if _is_own(value, loaded.__name__)}
+    return found
+
+
+def _is_own(value: Any, module: str) -> bool:
+    """Whether something comes from a module or its package, or is a layer's class that is none of Keras' own."""
+    if not callable(value):
+        return False
+    home = str(getattr(value, "__module__", None))
+    if home.partition(".")[0] == module.partition(".")[0]:
+        return True
+    return isinstance(value, type) and issubclass(value, keras.layers.Layer) and not home.startswith("keras.")
 
 
 def _import(module: str) -> ModuleType:
@@ -164,10 +228,20 @@ def _import(module: str) -> ModuleType:
     return loaded
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, path: Path) -> str:
     """A loader's complaint in one line, with what to do where it misses a class."""
-    said = first_line(error)
+    version = keras_version(path)
     missing = re.search(r"Could not locate (?:class|function) '([^']*)'|Unknown layer: '([^']*)'", str(error))
-    if missing is None:
-        return said
-    return f"it needs {missing[1] or missing[2]!r}, which Keras does not know: name its module with --custom-objects"
+    if missing is not None:
+        said = (
+            f"it needs {missing[1] or missing[2]!r}, which Keras does not know: name its module with --custom-objects, "
+            "or write the model with model.export('folder') where that class is at hand"
+        )
+    else:
+        said = reason_of(error)
+    if version.startswith(("1.", "2.")):
+        return (
+            f"it was written by Keras {version}, and Keras 3 cannot read it ({said}); "
+            "write it with model.export('folder') where it was made"
+        )
+    return said

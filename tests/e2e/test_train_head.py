@@ -89,22 +89,24 @@ def _check_both_heads(files: list[Path], models: Path) -> None:
             assert json.dumps(one.answers[head]["predictions"]) == json.dumps(other.answers[head]["predictions"])
 
 
-def test_a_picture_that_cannot_be_read_is_named_or_skipped(
+def test_a_picture_that_cannot_be_read_is_left_out_and_named_or_ends_it(
     two_classes: Path, extractor_url: str, tmp_path: Path
 ) -> None:
-    (two_classes / "tall" / "bad.png").write_text("no picture")
+    (two_classes / "tall" / "bad.png").write_bytes(picture()[:-20])
+    (two_classes / "tall" / "readme.png").write_text("no picture")
     models = tmp_path / "new"
     arguments: list[str | Path] = ["--images", two_classes, "--name", "shapes"]
     arguments += ["--models", models, "--extractor", extractor_url]
-    said = one_line(splitway("train-head", *arguments))
-    assert "tall/bad.png cannot be used" in said
-    assert "--skip-bad" in said
+    said = one_line(splitway("train-head", *arguments, "--strict"))
+    assert "tall/readme.png cannot be used: no picture; without --strict" in said
+    (two_classes / "tall" / "readme.png").unlink()
+    assert "tall/bad.png cannot be used" in one_line(splitway("train-head", *arguments, "--strict"))
     assert not models.exists()
     (models / "shapes" / "1").mkdir(parents=True)
     assert "is there already" in one_line(splitway("train-head", *arguments, "--version", "1"))
-    result = splitway("train-head", *arguments, "--skip-bad", "--confusion", tmp_path / "c.svg")
+    result = splitway("train-head", *arguments, "--confusion", tmp_path / "c.svg")
     assert result.returncode == 0, result.stderr
-    assert "skipped 1 picture" in result.stderr
+    assert "tall/bad.png" in next(line for line in result.stderr.splitlines() if line.startswith("left out"))
     assert (tmp_path / "c.svg").is_file()
     bundle = load_bundle(models / "shapes" / "2")
     assert bundle.labels == ("tall", "wide")

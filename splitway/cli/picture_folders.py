@@ -1,0 +1,156 @@
+"""A folder of pictures for each class: what is in it, by its bytes, and what is left out of it and why."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from splitway.errors import SetupError, printable
+
+LEAST = 2
+"""Pictures of a class: one to train on and one to hold out."""
+HIDDEN = "hidden"
+_HEAD = 16
+_SHOWN_CLASSES, _SHOWN_FILES = 40, 5
+_NOT_TAKEN = {b"GIF8": "GIF", b"BM": "BMP", b"II*\x00": "TIFF", b"MM\x00*": "TIFF"}
+
+
+@dataclass(frozen=True)
+class PictureFolders:
+    """The pictures of each class, by its label, and what is in the folders beside them."""
+
+    images: Path
+    pictures: dict[str, list[Path]]
+    left_out: dict[Path, str]
+    """Files and folders that are not used, and why."""
+
+    @property
+    def files(self) -> list[Path]:
+        return [file for several in self.pictures.values() for file in several]
+
+    def label_of(self, file: Path) -> str:
+        """The label of a picture: the folder in `images` that it lies in, however deep."""
+        return file.relative_to(self.images).parts[0]
+
+
+def find_pictures(images: Path) -> PictureFolders:
+    """Find the pictures of each class in its folder and all folders inside it.
+
+    What is a picture is told by its first bytes. Links, hidden files and what is no file are not followed.
+
+    Raises:
+        SetupError: there are fewer than two classes, a class has fewer than two pictures, or a name is no label.
+    """
+    if not images.is_dir():
+        raise SetupError(f"there is no folder {images}: --images takes one with a folder of pictures for each class")
+    pictures: dict[str, list[Path]] = {}
+    left_out: dict[Path, str] = {}
+    for place in sorted(images.iterdir()):
+        if (reason := _why_no_class(place)) is not None:
+            left_out[place] = reason
+            continue
+        pictures[place.name] = []
+        for file, why in _files_in(place):
+            if why is None:
+                pictures[place.name].append(file)
+            else:
+                left_out[file] = why
+    found = PictureFolders(images, pictures, left_out)
+    _check(found)
+    return found
+
+
+def _why_no_class(place: Path) -> str | None:
+    if place.name.startswith("."):
+        return HIDDEN
+    if place.is_symlink():
+        return "a link, which is not followed"
+    return None if place.is_dir() else "in no class's folder"
+
+
+def _files_in(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Each file in a folder and in those inside it, with the reason why it is left out, if it is."""
+    for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            yield path, HIDDEN
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _files_in(path)
+        else:
+            yield path, _why_no_picture(path)
+
+
+def _why_no_picture(path: Path) -> str | None:
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return "a link, which is not followed"
+        if not stat.S_ISREG(mode):
+            return "a pipe, a device or a socket"
+        with path.open("rb") as file:
+            return _why_not_taken(file.read(_HEAD))
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+
+
+def _why_not_taken(head: bytes) -> str | None:
+    """Why bytes begin no picture that a stage takes; None if they do."""
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return None
+    if not head:
+        return "empty"
+    other = next((name for magic, name in _NOT_TAKEN.items() if head.startswith(magic)), None)
+    if head[4:8] == b"ftyp":
+        other = "AVIF" if head[8:11] == b"avi" else "HEIC"
+    return f"a picture in {other}, which is not taken: save it as JPEG, PNG or WebP" if other else "no picture"
+
+
+def _check(found: PictureFolders) -> None:
+    if len(found.pictures) < LEAST:
+        raise SetupError(
+            f"{found.images} has {len(found.pictures)} folders: two classes or more are needed, a folder for each"
+        )
+    for label in found.pictures:
+        if not label.isprintable():
+            raise SetupError(f"{found.images / label!r} is no label: it must be one line of text")
+    check_enough(found, {label: len(files) for label, files in found.pictures.items()})
+
+
+def check_enough(found: PictureFolders, counts: Mapping[str, int]) -> None:
+    """Raise SetupError for a class with fewer pictures than are needed, with what of it was left out."""
+    for label, number in counts.items():
+        if number < LEAST:
+            folder = found.images / label
+            reasons = dict.fromkeys(why for file, why in found.left_out.items() if folder in file.parents)
+            others = f"; left out there: {'; '.join(list(reasons)[:3])}" if reasons else ""
+            raise SetupError(
+                f"{folder} has {number} pictures: at least {LEAST} are needed, to train on and to hold out{others}"
+            )
+
+
+def print_found(found: PictureFolders, console: Console) -> None:
+    """Print the classes with how many pictures each has, and what was left out."""
+    table = Table(box=None, header_style="bold")
+    table.add_column("class")
+    table.add_column("pictures", justify="right")
+    for label, files in list(found.pictures.items())[:_SHOWN_CLASSES]:
+        table.add_row(label, str(len(files)))
+    console.print(table, markup=False)
+    if len(found.pictures) > _SHOWN_CLASSES:
+        console.print(f"and {len(found.pictures) - _SHOWN_CLASSES} more classes")
+    print_left_out(found.left_out, console)
+
+
+def print_left_out(left_out: Mapping[Path, str], console: Console) -> None:
+    """Name what is left out, grouped by why: a few of each, and how many more."""
+    for reason in dict.fromkeys(left_out.values()):
+        paths = [path for path, why in left_out.items() if why == reason]
+        named = ", ".join(printable(str(path)) for path in paths[:_SHOWN_FILES])
+        more = f" and {len(paths) - _SHOWN_FILES} more" if len(paths) > _SHOWN_FILES else ""
+        console.print(f"left out ({printable(reason)}): {named}{more}", markup=False)

@@ -1,0 +1,122 @@
+"""`splitway inspect` and `splitway split`: their options and their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+
+Model = Annotated[
+    Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
+]
+AllowLegacy = Annotated[bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")]
+CustomObjects = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Module (name or file.py) with the model's own classes; may be repeated; it is imported, so it runs."
+    ),
+]
+Size = Annotated[
+    str, typer.Option(metavar="HEIGHTxWIDTH", help="Of the pictures, for a model that takes them of any size.")
+]
+Samples = Annotated[
+    Path | None,
+    typer.Option(help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."),
+]
+Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]
+
+
+def default_samples(samples: Path | None) -> Path | None:
+    """The samples that come with the project, where none are named."""
+    return samples or (Path("samples") if Path("samples").is_dir() else None)
+
+
+def _given(context: typer.Context) -> frozenset[str]:
+    """Names of the options that the user gave; defaults are not given."""
+    found = ((name, context.get_parameter_source(name)) for name in context.params)
+    return frozenset(name for name, source in found if source is not None and source.name != "DEFAULT")
+
+
+def inspect(
+    context: typer.Context,
+    model: Model,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every layer in its order, and why it cannot be cut where it cannot.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the cuts into.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    allow_legacy: AllowLegacy = False,
+    custom_objects: CustomObjects = None,
+    size: Size = "224x224",
+) -> None:
+    """Say where a model can be cut: what crosses, how much work stays on either side, and which cut is best.
+
+    The best cut is the one where a further head on the same features costs least: what crosses has to travel, and what
+    is behind it has to be computed again. FLOPs and times are estimates; `splitway bench --explain` measures.
+
+    Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
+    """
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.cli import inspect as command
+        from splitway.cli.source import SourceOptions, joined, parse_size
+
+        options = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=_given(context))
+        found = command.inspect(model, options, say=steps.say)
+        steps.stop()
+        if plot is not None:
+            command.write_plot(found, plot)
+        if as_json:
+            command.print_json(found)
+        else:
+            command.print_table(found, every=every)
+
+
+def split(
+    context: typer.Context,
+    model: Model,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER[,LAYER...]",
+            help="Layers after which to cut, one less than stages; the best one, as inspect ranks them, if not given.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
+        "models"
+    ),
+    labels: Annotated[
+        Path | None, typer.Option(help="Text file with one label per line, in the model's order.")
+    ] = None,
+    pixel_range: Annotated[
+        str, typer.Option("--range", help="What the model expects pixel values 0 and 255 to be, as LOW:HIGH.")
+    ] = "0:255",
+    crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window that is kept.")] = 1.0,
+    resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
+    samples: Samples = None,
+    version: Version = "1",
+    head: Annotated[str, typer.Option(help="Name of the last bundle.")] = "classifier",
+    force: Force = False,
+    allow_legacy: AllowLegacy = False,
+    custom_objects: CustomObjects = None,
+    size: Size = "224x224",
+) -> None:
+    """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
+
+    A model of one RGB picture is served as one: crop, resize and --range become part of the feature space. Any other
+    takes its tensors as they are. Where LiteRT cannot run a stage, or not as exactly, TensorFlow serves it.
+
+    Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
+    """
+    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.cli import build as command
+        from splitway.cli.source import SourceOptions, joined, parse_size
+
+        source = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=_given(context))
+        options = command.SplitOptions(
+            at, out, labels, pixel_range, crop, resample, samples, version, head, source, default_samples(None)
+        )
+        command.split(model, options, force=force, say=steps.say)

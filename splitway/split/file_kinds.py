@@ -1,0 +1,134 @@
+"""What a file is by its first bytes, whatever it is called, and what to do where it is no model that can be read."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+
+_HEAD = 512
+_EXPORT = "where the model was made, write it with model.save('name.keras') or model.export('folder')"
+_ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+_TAR_MAGIC_AT = 257
+_ARCHIVES = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
+
+
+_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (
+        lambda head: head.startswith(b"version https://git-lfs"),
+        "it is a pointer of Git LFS and not the model itself: fetch that with git lfs pull",
+    ),
+    (
+        lambda head: head[4:8] == b"TFL3",
+        f"it is a TFLite model, which has no layers to cut between: {_EXPORT}",
+    ),
+    (
+        lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"),
+        f"it is a pickle, as PyTorch and scikit-learn write them, which runs code when it is read: {_EXPORT}",
+    ),
+    (
+        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a"),
+        f"it looks like an ONNX model: convert it to a SavedModel's folder, or {_EXPORT}",
+    ),
+    (
+        lambda head: head.startswith(b"GGUF") or head[8:10] == b'{"',
+        f"it is a file of weights alone, without the model: {_EXPORT}",
+    ),
+)
+"""How to tell a kind of file, and what to say of it."""
+_IN_ZIPS: dict[tuple[str, ...], str] = {
+    (
+        "/data.pkl",
+        "constants.pkl",
+    ): f"it is a PyTorch model, a pickle, which runs code when it is read: {_EXPORT}",
+    ("saved_model.pb",): "it is an archive of a SavedModel: unpack it, and name the folder that holds saved_model.pb",
+    (".keras", ".h5"): "it is an archive with a model in it: unpack it, and name that file",
+    (".npy",): f"it is an archive of numpy arrays, without a model: {_EXPORT}",
+}
+"""What a zip archive is by the names in it."""
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5."""
+    return _head(path).startswith(_HDF5)
+
+
+def no_model(path: Path) -> str | None:
+    """Say what a file is, and what to do, if it is no model of Keras 2 or 3; None if it may be one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    head = _head(path)
+    if not head:
+        return "it is empty: copy or download it again"
+    if path.name == "saved_model.pb":
+        return f"it is a part of a SavedModel: name its folder, {path.parent}"
+    if head.startswith(_HDF5):
+        return _of_hdf5(path)
+    if head.startswith(_ZIP):
+        return _of_zip(path)
+    return _of_bytes(head)
+
+
+def keras_version(path: Path) -> str:
+    """The version of Keras that wrote a `.keras` file; empty if it does not say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        return ""
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _of_bytes(head: bytes) -> str | None:
+    said = next((said for is_it, said in _KINDS if is_it(head)), None)
+    packed = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), None)
+    if packed is not None or head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
+        return f"it is a {packed or 'tar'} archive: unpack it, and name the file or folder of the model"
+    return said or _of_text(head)
+
+
+def _of_text(head: bytes) -> str | None:
+    text = head.decode("utf-8", errors="replace").lstrip("\ufeff \r\n\t").lower()
+    if text.startswith(("<!doctype", "<html", "<?xml", "<head")):
+        return "it is a web page, perhaps an error that was saved in place of the model: download it again"
+    if text.startswith("{"):
+        return f"it is JSON, which has no weights: {_EXPORT}"
+    if "\ufffd" not in text[:-4] and text.isprintable():
+        return f"it is text and no model: {_EXPORT}"
+    return None
+
+
+def _of_hdf5(path: Path) -> str | None:
+    try:
+        with h5py.File(path) as file:
+            if "model_config" in file.attrs:
+                return None
+            weights = "layer_names" in file.attrs or {"layers", "vars", "_layer_checkpoint_dependencies"} & set(file)
+    except (OSError, RuntimeError):
+        return "it is an HDF5 file that is damaged or cut short: copy or download it again"
+    if weights:
+        return f"it is a file of weights alone, without the model (model.save_weights writes such): {_EXPORT}"
+    return f"it is an HDF5 file, but holds no Keras model: {_EXPORT}"
+
+
+def _of_zip(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return "it is an archive that is damaged or cut short: copy or download it again"
+    if "config.json" in names:
+        return None
+    for ends, said in _IN_ZIPS.items():
+        if any(name.endswith(ends) for name in names):
+            return said
+    return f"it is a zip archive without config.json, so no .keras file: {_EXPORT}"

@@ -35,10 +35,11 @@ from splitway.wire.connection_metrics import ConnectionMetrics
 from splitway.wire.connections import Connections, Room
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
-from splitway.wire.hosts import HostCheck, IsTaken, host_rule
+from splitway.wire.hosts import HostCheck, host_rule
 from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.open_files import kept_back, raise_limit
+from splitway.wire.origins import origin_rule
 from splitway.wire.short_way import FrontedApp
 from splitway.wire.tls_server import TlsServer
 
@@ -77,7 +78,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     inherited = None if fd is None else socket.socket(fileno=fd)
     exposed = settings.is_exposed(host if inherited is None else inherited.getsockname()[0])
     app = _create(stage, exposed=exposed)
-    _check_hosts(app, host_rule(settings.hosts, exposed=exposed))
+    _check_callers(app, settings, exposed=exposed)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again: that takes 80 ms each time
     gc.set_threshold(_YOUNG_OBJECTS)
@@ -159,10 +160,13 @@ def _metrics_listener(host: str, port: int) -> list[socket.socket]:
         raise SetupError(f"SPLITWAY_METRICS_PORT={port}: {error.detail.partition(';')[0]}") from error
 
 
-def _check_hosts(app: FrontedApp, rule: IsTaken | None) -> None:
-    """Put the check of Host headers in front of all of an app's layers."""
-    if rule is not None:
-        app.front = HostCheck(app.front or app.layers, rule, app.state.render)
+def _check_callers(app: FrontedApp, settings: SecuritySettings, *, exposed: bool) -> None:
+    """Put the check of the headers Host and Origin in front of all of an app's layers."""
+    is_open = not exposed or settings.auth == "open-to-everyone"
+    is_taken = host_rule(settings.hosts, exposed=exposed)
+    is_foreign = origin_rule(settings.origins, is_open=is_open)
+    if is_taken is not None or is_foreign is not None:
+        app.front = HostCheck(app.front or app.layers, is_taken, is_foreign, app.state.render)
 
 
 def _create(stage: str, *, exposed: bool) -> FrontedApp:

@@ -1,19 +1,24 @@
-"""By which names a process answers: a web page that makes its own name point here (DNS rebinding) gets nothing."""
+"""By which names a process answers, and to which web pages.
+
+A page that makes its own name point here (DNS rebinding) gets nothing; of one that sends something here (`origins`)
+nothing is taken.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from splitway.errors import InvalidInput
+from splitway.errors import Forbidden, InvalidInput, SplitwayError
 from splitway.wire.http_errors import Render
+from splitway.wire.origins import IsForeign
 
 _ANY = "*"
-IsTaken = Callable[[str], bool]
+IsTaken = Callable[[bytes], bool]
 
 
 def host_rule(named: str, *, exposed: bool) -> IsTaken | None:
@@ -29,42 +34,46 @@ def host_rule(named: str, *, exposed: bool) -> IsTaken | None:
         return None
 
     @lru_cache(maxsize=1024)
-    def is_taken(header: str) -> bool:
-        host = _without_port(header.lower())
+    def is_taken(header: bytes) -> bool:
+        host = _without_port(header.decode("latin-1").lower())
         return host in names or _is_of_this_network(host)
 
     return is_taken
 
 
 class HostCheck:
-    """ASGI app in front of another, which sees only requests that are addressed to it.
+    """ASGI app in front of another, which sees only requests that are addressed to it, and none of foreign web pages.
 
     Args:
         app: answers them.
-        is_taken: tells of a Host header whether it names this process.
+        is_taken: tells of a Host header whether it names this process; None if any does.
+        is_foreign: tells of a request whether a foreign page makes it; None if any page may.
         render: turns a refusal into an answer.
     """
 
-    def __init__(self, app: ASGIApp, is_taken: IsTaken, render: Render) -> None:
+    def __init__(self, app: ASGIApp, is_taken: IsTaken | None, is_foreign: IsForeign | None, render: Render) -> None:
         self._app = app
         self._is_taken = is_taken
+        self._is_foreign = is_foreign
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            host = _host(scope["headers"])
-            if host and not self._is_taken(host):  # an older client than HTTP/1.1 sends none
-                error = InvalidInput(f"{host[:80]!r} is no name of this service; SPLITWAY_HOSTS lists those it has")
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            host = headers.get(b"host")  # an older client than HTTP/1.1 sends none
+            error: SplitwayError | None = None
+            if host and self._is_taken is not None and not self._is_taken(host):
+                name = host.decode("latin-1")[:80]
+                error = InvalidInput(f"{name!r} is no name of this service; SPLITWAY_HOSTS lists those it has")
+            elif self._is_foreign is not None and self._is_foreign(scope["method"], headers):
+                origin = headers.get(b"origin", b"another site").decode("latin-1")[:80]
+                error = Forbidden(
+                    f"a web page of {origin!r} may not use this service; SPLITWAY_ORIGINS lists those that may"
+                )
+            if error is not None:
                 await self._render(Request(scope, receive), error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"host":
-            return value.decode("latin-1")
-    return ""
 
 
 def _without_port(header: str) -> str:

@@ -35,6 +35,8 @@ _ONCE = frozenset(
         b"expect",
         b"host",
         b"inference-header-content-length",
+        b"origin",
+        b"sec-fetch-site",
         b"transfer-encoding",
         b"x-request-timeout-ms",
         b"x-service-token",

@@ -12,6 +12,7 @@ from aiohttp import web
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, RequestedOutput, build_request, parse_request
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
+from tests.gateway.test_stage_client import refusing
 from tests.support import picture
 
 INFER = "/v2/models/pipeline/infer"
@@ -90,3 +91,14 @@ async def test_a_stage_that_was_given_no_time_is_not_blamed_for_being_late(gatew
         extractor = (await client.get("/v1/pipeline")).json()["stages"][0]
         assert extractor["replicas"][0]["breaker"] == "closed"
         assert extractor["replicas"][0]["attempts"] == {"deadline_exceeded": 15}
+
+
+async def test_a_stage_that_did_not_get_the_whole_call_is_not_blamed(gateway_before: Gateway) -> None:
+    """Its 408 may come of a pause of the gateway's own."""
+    async with gateway_before(extractor=refusing(408)) as client:
+        for _ in range(12):
+            reply = await client.post("/v1/classify", content=b"picture", headers={"content-type": "image/jpeg"})
+            assert (reply.status_code, reply.json()["code"], reply.json()["retryable"]) == (503, "unavailable", True)
+        stages = (await client.get("/v1/pipeline")).json()["stages"]
+    (extractor,) = [stage for stage in stages if stage["name"] == "feature_extractor"]
+    assert extractor["replicas"][0]["breaker"] == "closed"

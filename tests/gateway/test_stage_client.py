@@ -63,6 +63,8 @@ def _answers(*tensors: Tensor, feature_space: str | None = SPACE) -> Handler:
 
 TROUBLE: dict[str, tuple[Handler, int, str]] = {
     "400": (refusing(400), 400, "invalid_input"),
+    "408": (refusing(408), 503, "unavailable"),
+    "408 of a proxy": (refusing(408, "<html>"), 503, "unavailable"),
     "409": (refusing(409), 409, "feature_space_mismatch"),
     "413": (refusing(413), 413, "too_large"),
     "415": (refusing(415), 415, "unsupported_media_type"),
@@ -107,7 +109,7 @@ async def test_what_the_caller_can_mend_is_said_in_the_stages_words(gateway_befo
         assert (await classify(client)).json()["detail"] == "the stage says no"
 
 
-@pytest.mark.parametrize("trouble", ["404", "500", "503", "504", "302"])
+@pytest.mark.parametrize("trouble", ["404", "408", "500", "503", "504", "302"])
 async def test_what_the_stage_says_of_its_own_trouble_is_for_the_log(
     gateway_before: Gateway, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,7 +118,7 @@ async def test_what_the_stage_says_of_its_own_trouble_is_for_the_log(
             detail = (await classify(client)).json()["detail"]
     assert detail.startswith(("feature_extractor ", "no replica of feature_extractor "))
     assert "the stage says no" not in detail
-    if trouble in ("500", "503", "504", "302"):  # of a 404, the last word is that nobody is left to ask
+    if trouble in ("408", "500", "503", "504", "302"):  # of a 404, the last word is that nobody is left to ask
         (line,) = (record for record in caplog.records if record.name == "splitway.request")
         assert vars(line)["detail"] == f"{detail} (the stage says no)"
 

@@ -19,7 +19,7 @@ from tests.gateway.conftest import Handler, answer, classes, features, good_clas
 from tests.gateway.test_stage_client import TROUBLE, refusing
 
 JPEG = {"content-type": "image/jpeg"}
-RETRIED = ("503", "504", "garbage", "half a tensor", "reply broken off", "connection closed", "no tensors")
+RETRIED = ("408", "503", "504", "garbage", "half a tensor", "reply broken off", "connection closed", "no tensors")
 
 
 class Counting:

@@ -23,7 +23,7 @@ from splitway.wire.hosts import host_rule
 def test_on_loopback_names_without_a_dot_and_numbers_are_taken(header: str) -> None:
     rule = host_rule("", exposed=False)
     assert rule is not None
-    assert rule(header)
+    assert rule(header.encode())
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ def test_on_loopback_names_without_a_dot_and_numbers_are_taken(header: str) -> N
 def test_on_loopback_a_name_that_somebody_may_own_is_not(header: str) -> None:
     rule = host_rule("", exposed=False)
     assert rule is not None
-    assert not rule(header)
+    assert not rule(header.encode())
 
 
 def test_names_that_are_set_are_taken_and_no_others() -> None:
     for exposed in (False, True):
         rule = host_rule("api.example, Other.example", exposed=exposed)
         assert rule is not None
-        assert rule("API.example:443")
-        assert rule("other.example")
-        assert not rule("evil.example")
+        assert rule(b"API.example:443")
+        assert rule(b"other.example")
+        assert not rule(b"evil.example")
 
 
 def test_beyond_loopback_any_name_is_taken_until_one_is_set() -> None:

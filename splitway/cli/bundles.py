@@ -16,7 +16,8 @@ from splitway.cli.chain import find_chain
 from splitway.cli.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, in_one_line
 from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import CutModel, cut_model
 from splitway.split.export import export_engines

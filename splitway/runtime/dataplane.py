@@ -14,6 +14,7 @@ from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge
 from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher
+from splitway.runtime.decode_room import NOTHING, DecodeRoom
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors, check_finite
@@ -34,6 +35,7 @@ class DataPlane:
         batcher: runs the model.
         decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
             nothing is gathered there and a request then changes threads once less.
+        room: memory for what is being decoded.
         watch: follows the model's requests.
         max_rows: rows that one request may have.
     """
@@ -44,6 +46,7 @@ class DataPlane:
         stage: Stage,
         batcher: Batcher,
         decoders: ThreadPoolExecutor | None,
+        room: DecodeRoom,
         watch: Watch[Inference],
         *,
         max_rows: int,
@@ -55,6 +58,7 @@ class DataPlane:
         self._stage = stage
         self._batcher = batcher
         self._decoders = decoders
+        self._room = room
         self._watch = watch
         self._max_rows = max_rows
         self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in stage.accepts}
@@ -106,11 +110,19 @@ class DataPlane:
             if abandoned.is_set():
                 raise DeadlineExceeded("nobody waits for these pictures any more")
 
+        load = self._stage.weigh(tensors)
+        place = None if load is NOTHING else self._room.place(load)
+
         def decode() -> Arrays:
-            return self._stage.decode(tensors, go_on)
+            if place is None:
+                return self._stage.decode(tensors, go_on, load)
+            with place:
+                return self._stage.decode(tensors, go_on, load)
 
         decoded_s: tuple[float, float] | None = None
         try:
+            if place is not None:
+                await place.given.wait()
             if self._decoders is None or not self._stage.needs_decoding(tensors):
                 result = await self._batcher.submit(decode, rows, deadline, trace)
                 decode_s = result.decode_s
@@ -123,6 +135,9 @@ class DataPlane:
         except asyncio.CancelledError:
             abandoned.set()
             raise
+        finally:
+            if place is not None:
+                place.leave()
         if span.recorded:
             add_spans(span, result, decoded_s)
         return result, decode_s

@@ -19,6 +19,7 @@ from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
 from splitway.runtime.cores import available_cores
 from splitway.runtime.dataplane import DataPlane
+from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.engine import (
     BATCHES_AT_ONCE,
     PREFERRED_BATCH_ROWS,
@@ -68,12 +69,20 @@ class ServedModel:
         make_stage: the service's own part.
         settings: the process's.
         watch: follows its requests.
+        room: memory for pictures, which all models of the process share.
 
     Raises:
         BundleError: the stage cannot serve this bundle.
     """
 
-    def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings, watch: Watch[Inference]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        make_stage: MakeStage,
+        settings: StageSettings,
+        watch: Watch[Inference],
+        room: DecodeRoom | None = None,
+    ) -> None:
         manifest = bundle.manifest
         self._bundle = bundle
         self._engine_name = engine = settings.engine_for(manifest)
@@ -94,7 +103,8 @@ class ServedModel:
             if batch_rows > 1
             else None
         )
-        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=settings.max_rows)
+        room = room or DecodeRoom(settings.decode_memory_bytes, available_cores())
+        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, room, watch, max_rows=settings.max_rows)
         self._infer_over_http = infer_endpoint(plane, settings.limits)
 
     @property

@@ -6,7 +6,8 @@ import pytest
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, TooLarge
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings

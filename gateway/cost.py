@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway.inventory import IMAGE
 from splitway.errors import InvalidInput, TooLarge
 from splitway.pictures.limits import MAX_SECONDS, check_seconds
-from splitway.pictures.look import Picture, look
+from splitway.pictures.look import look
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 
 _PIXELS_OF_ONE = 1_000_000
@@ -49,8 +49,7 @@ def picture_cost(picture: Buffer, max_pixels: int, max_seconds: float = MAX_SECO
         TooLarge: more than `max_pixels`, or than `max_seconds` of a processor.
         InvalidInput: it has more parts than pictures have, or its header does not say how large it is.
     """
-    looked = _look(picture, PictureCaps(max_pixels, max_seconds))
-    return 1 if looked is None else _of_picture(looked)
+    return _of(*_weight(picture, max_pixels, max_seconds))
 
 
 def inputs_cost(inputs: Sequence[Tensor], max_pixels: int, max_seconds: float = MAX_SECONDS) -> int:
@@ -69,35 +68,34 @@ def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
 
 
 def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
-    looked = [_look(picture, caps) for picture in pictures]
-    known = [picture for picture in looked if picture is not None]
-    pixels = sum(picture.width * picture.height for picture in known)
+    weights = [_weight(picture, caps.pixels, caps.seconds) for picture in pictures]
+    pixels = sum(each for each, _ in weights)
     if pixels > (most := _LARGEST_AT_ONCE * caps.pixels):
         raise TooLarge(f"the pictures have {pixels} pixels together; at most {most} are taken in one request")
-    seconds = sum(picture.seconds for picture in known)
+    seconds = sum(each for _, each in weights)
     if seconds > (longest := _LARGEST_AT_ONCE * caps.seconds):
         raise TooLarge(
             f"decoding the pictures would take a processor up to {seconds:.1f} s together; at most {longest:g} s are "
             "given to one request"
         )
-    return len(looked) - len(known) + sum(map(_of_picture, known))
+    return sum(_of(*weight) for weight in weights)
 
 
-def _look(data: Buffer, caps: PictureCaps) -> Picture | None:
+def _weight(data: Buffer, max_pixels: int, max_seconds: float) -> tuple[int, float]:
+    """Pixels and seconds of a processor; nothing of what is no picture. Raises as `picture_cost`."""
     picture = look(data)
     if picture is None:
-        return None
-    if not picture.width or not picture.height:
+        return 0, 0.0
+    pixels = picture.width * picture.height
+    if not pixels:
         raise InvalidInput("the picture's header does not say how large it is")
-    if picture.width * picture.height > caps.pixels:
+    if pixels > max_pixels:
         size = f"{picture.width} x {picture.height}"
-        raise TooLarge(f"the picture has {size} pixels; at most {caps.pixels} in all are taken")
-    check_seconds(picture, caps.seconds)
-    return picture
-
-
-def _of_picture(picture: Picture) -> int:
-    return _of(picture.width * picture.height, picture.seconds)
+        raise TooLarge(f"the picture has {size} pixels; at most {max_pixels} in all are taken")
+    seconds = picture.seconds
+    if seconds > max_seconds:
+        check_seconds(picture, max_seconds)
+    return pixels, seconds
 
 
 def _of(pixels: int, seconds: float) -> int:

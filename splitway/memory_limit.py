@@ -1,4 +1,4 @@
-"""How much memory this process may still take: what its control groups allow, less what is in use.
+"""How much memory this process may still take: what its control groups allow, less what is in use; and giving it back.
 
 Version 2 says a limit in each group of the hierarchy (`memory.max`, `memory.high`), version 1 the least of them in
 `memory.stat`. Within a container the hierarchy begins at its own group, whatever the path is called outside.
@@ -6,12 +6,16 @@ Version 2 says a limit in each group of the hierarchy (`memory.max`, `memory.hig
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 _FILE_CACHE = ("active_file", "inactive_file", "total_active_file", "total_inactive_file")
 """Memory that the kernel takes back before it kills anything."""
+_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES = -3, 4 << 20
+"""glibc's parameter, and from where on a block of memory goes back as soon as it is free."""
 _UNLIMITED = 1 << 60
 """Version 1 says more than this where it has no limit."""
 
@@ -32,6 +36,13 @@ def read_memory(root: Path = Path("/")) -> Memory | None:
     """
     found = [memory for folder in _folders(root) if (memory := _memory(folder)) is not None]
     return min(found, key=lambda memory: memory.limit_bytes - memory.used_bytes, default=None)
+
+
+def give_large_blocks_back() -> None:
+    """Have large blocks of memory returned to the system when they are freed. Else glibc keeps those of up to 32 MB as
+    soon as one has been freed, and a process stays as large as its largest pictures made it."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def _folders(root: Path) -> Iterator[Path]:

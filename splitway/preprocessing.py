@@ -4,8 +4,9 @@ Everything here is part of the feature space: another crop or filter gives other
 `splitway.pictures` first; every limit is checked there, and only the parts with pixels in them reach Pillow's decoders.
 
 What is cut short is refused. A JPEG must have its end marker, wherever it is cut, for libjpeg fills what is missing
-with grey and does not say so; what stands before the end marker is taken as libjpeg takes it. A PNG must hold every row
-and the end of its deflated stream; its last chunk (IEND) may be missing. A WebP must have all bytes that it announces.
+with grey and does not say so; what stands before the end marker is taken as libjpeg takes it. A PNG must hold every
+row; behind the last one, the stream's checksum and the last chunk may be missing, as libpng has it. A WebP must have
+all the bytes that it announces.
 """
 
 from __future__ import annotations

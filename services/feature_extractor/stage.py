@@ -11,6 +11,7 @@ from PIL import Image
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.manifest import IMAGE, PIXELS, Preprocessing
+from splitway.memory_limit import give_large_blocks_back
 from splitway.pictures.limits import LARGE_S, PictureLimits
 from splitway.pictures.look import Picture
 from splitway.preprocessing import FORMATS, PictureDecoder, to_model_input
@@ -45,6 +46,7 @@ class PictureExtractor(TensorStage):
 
     def warm_up(self) -> None:
         """Load the decoders by decoding one small picture of each format."""
+        give_large_blocks_back()
         for format_ in FORMATS:
             picture = io.BytesIO()
             Image.new("RGB", (8, 8)).save(picture, format_)

@@ -8,11 +8,12 @@ weighed: each goes over the whole picture, and may be a few bytes long.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from splitway.pictures.orientation import orientation
+from splitway.pictures.orientation import UPRIGHT, orientation
 from splitway.pictures.parts import (
     MARGIN,
     MAX_FILLING,
@@ -26,16 +27,18 @@ from splitway.pictures.parts import (
 )
 from splitway.wire.tensor import Buffer
 
+_SEGMENT, _FRAME = struct.Struct(">BBH"), struct.Struct(">BHHB")
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _SCANS = re.compile(rb"\xff\xda")
 _MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _SCAN, _END, _QUANTIZATION = 0xDA, 0xD9, 0xDB
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC})
 _READ_BY_DECODERS = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
-_PROGRESSIVE, _ARITHMETIC, _LOSSLESS = (0xC2, 0xCA), (0xC9, 0xCA), 0xC3
+_SEQUENTIAL, _PROGRESSIVE, _ARITHMETIC, _LOSSLESS = (0xC0, 0xC1), (0xC2, 0xCA), (0xC9, 0xCA), 0xC3
 _ALONE = frozenset({0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 """Markers without a length behind them."""
-_BESIDE = frozenset({*range(0xE0, 0xF0), 0xFE})
+_WITH_LENGTH = frozenset(range(0xC0, 0xFF)) - _ALONE
+_CHANNELS = (1, 3, 4)
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _MOST_EXIF = 16
 """Segments with EXIF that are put together."""
@@ -70,45 +73,44 @@ class Frame(NamedTuple):
 
 
 class Jpeg(NamedTuple):
-    """A JPEG, read up to its first scan; of the rest only the scans' headers."""
+    """A JPEG, read up to its first scan; of the rest only the scans' headers, where they matter."""
 
     data: Buffer
     width: int
     height: int
+    channels: int
     damage: str | None
     frame: Frame | None
+    """Of a JPEG whose coefficients are kept until its last scan; None for one that is decoded as it is read."""
+    coded_s: float
+    """Seconds of a processor for what its scans hold, at most."""
     kept: list[tuple[int, int]]
     exif: list[tuple[int, int]]
     xmp: tuple[int, int] | None
-    at_once: bool
-    """Whether it is decoded as it is read; else all coefficients are kept until its last scan."""
-    coded_s: float
-    """Seconds of a processor for what its scans hold, at most."""
     name: str = "JPEG"
 
     @property
     def seconds(self) -> float:
         """Seconds of a processor that decoding takes, at most."""
         left_out = max(1, min(self.width, self.height) // _DETAIL_LEFT)
-        channels = 0 if self.frame is None else len(self.frame.components)
-        return self.coded_s + self.width * self.height / left_out**2 * channels * _CHANNEL_S
+        return self.coded_s + self.width * self.height / left_out**2 * self.channels * _CHANNEL_S
 
     def memory_bytes(self, target: Target) -> int:
         """Bytes of memory that decoding takes, at most."""
-        if self.frame is None:
-            return 0
-        scale = self.draft_scale(target)
+        scale = self._draft_scale(target)
         pixels = -(-self.width // scale) * -(-self.height // scale)
-        kept = 0 if self.at_once else _KEPT_BLOCK_BYTES * self.frame.blocks
-        grey = len(self.frame.components) == 1
-        return len(self.data) + SLACK_BYTES + max(kept + pixels * (1 if grey else 4), pixels * 8)
+        kept = 0 if self.frame is None else _KEPT_BLOCK_BYTES * self.frame.blocks
+        return len(self.data) + SLACK_BYTES + max(kept + pixels * (1 if self.channels == 1 else 4), pixels * 8)
 
-    def draft_scale(self, target: Target) -> int:
-        """By what power of two the decoder can leave out detail."""
+    def _draft_scale(self, target: Target) -> int:
+        """By what power of two the decoder leaves out detail."""
         ratio = min(self.width // (target[0] * MARGIN), self.height // (target[1] * MARGIN))
-        return next((scale for scale in (8, 4, 2) if ratio >= scale), 1)
+        return 8 if ratio >= 8 else 4 if ratio >= 4 else 2 if ratio >= 2 else 1
 
     def orientation(self) -> int:
+        """As EXIF numbers them, 1 to 8."""
+        if not self.exif and self.xmp is None:
+            return UPRIGHT
         exif = join(self.data, [(start + len(_EXIF), end) for start, end in self.exif]) if self.exif else b""
         return orientation(exif, b"" if self.xmp is None else self.data[slice(*self.xmp)])
 
@@ -129,96 +131,114 @@ class _Reader:
         self._run = 0
         self._exif: list[tuple[int, int]] = []
         self._xmp: tuple[int, int] | None = None
-        self._frame: Frame | None = None
-        self._tables = 0
+        self._frame_at = 0
+        self._size = (0, 0, 0)
+        self._filling = 0
         self._damage: str | None = None
 
     def read(self) -> Jpeg:
-        data, at, filling = self._data, 2, 0
+        data, at, size, tables = self._data, 2, len(self._data), 0
         for _ in range(MAX_SEGMENTS):
-            found = _MARKER.search(data, at, at + MAX_FILLING + 2)
-            begins = found.start() if found else min(at + MAX_FILLING + 1, len(data))
-            if begins > at:
-                filling += begins - at
-                self._drop(at, begins)
-            if filling > MAX_FILLING:
-                raise refuse("bytes of filling", MAX_FILLING)
-            if found is None:
+            if at + 4 > size:
                 return self._whole("it ends before its first scan")
-            kind = data[begins + 1]
-            if kind in _ALONE:
-                at = begins + 2
-                if kind == _END:
-                    return self._whole("it ends before its first scan")
+            mark, kind, length = _SEGMENT.unpack_from(data, at)
+            if mark != 0xFF or kind not in _WITH_LENGTH:
+                at = self._skip(at)
                 continue
-            at = begins + 2 + int.from_bytes(data[begins + 2 : begins + 4], "big")
-            if at > len(data) or at < begins + 4 or kind < 0xC0:
-                return self._whole("it is cut short" if at > len(data) else "a segment cannot be read")
+            ends = at + 2 + length
+            if ends > size or length < 2:
+                return self._whole("it is cut short" if ends > size else "a segment cannot be read")
             if kind == _SCAN:
-                return self._scanned(begins)
-            self._segment(kind, begins, at)
+                return self._scanned(at)
+            if kind >= 0xE0:
+                self._beside(kind, at, ends)
+            elif kind in _FRAMES:
+                self._read_frame(kind, at, ends)
+            elif kind == _QUANTIZATION:
+                tables += length
+                if tables > MAX_TABLES:
+                    raise refuse("bytes of quantization tables", MAX_TABLES)
+            at = ends
         raise refuse("segments", MAX_SEGMENTS)
+
+    def _skip(self, at: int) -> int:
+        """Go on to the next segment, over filling, or over a marker without a length; to the end if there is none."""
+        data = self._data
+        found = _MARKER.search(data, at, at + MAX_FILLING + 2)
+        begins = found.start() if found else min(at + MAX_FILLING + 1, len(data))
+        if begins > at:
+            self._filling += begins - at
+            if self._filling > MAX_FILLING:
+                raise refuse("bytes of filling", MAX_FILLING)
+            self._drop(at, begins)
+            return begins
+        if data[at + 1] == _END or data[at + 1] not in _ALONE:
+            self._damage = self._damage or "it has a marker that is none, or ends before its first scan"
+            return len(data)
+        return at + 2
 
     def _drop(self, start: int, end: int) -> None:
         if self._run < start:
             self._kept.append((self._run, start))
         self._run = end
 
-    def _segment(self, kind: int, begins: int, ends: int) -> None:
-        if kind in _FRAMES:
-            self._read_frame(kind, begins, ends)
-        elif kind == _QUANTIZATION:
-            self._tables += ends - begins
-            if self._tables > MAX_TABLES:
-                raise refuse("bytes of quantization tables", MAX_TABLES)
-        elif kind in _BESIDE:
-            self._beside(kind, begins, ends)
-
     def _beside(self, kind: int, begins: int, ends: int) -> None:
         """Take notice of a segment with no pixels in it, and keep it only where it names the colours."""
         content, length = self._data[begins + 4 : begins + 33], ends - begins - 4
-        if (kind == 0xE0 and length >= 14 and content[:5] == b"JFIF\0") or (
-            kind == 0xEE and length >= 12 and content[:5] == b"Adobe"
-        ):
+        if kind == 0xE0 and length >= 14 and content[:5] == b"JFIF\0":
+            return
+        if kind == 0xEE and length >= 12 and content[:5] == b"Adobe":
             return
         self._drop(begins, ends)
         if kind != 0xE1:
             return
         if content[:6] == _EXIF and len(self._exif) < _MOST_EXIF:
             self._exif.append((begins + 4, ends))
-        elif content[: len(_XMP)] == _XMP:
+        elif content == _XMP:
             self._xmp = (begins + 4 + len(_XMP), ends)
 
     def _read_frame(self, kind: int, begins: int, ends: int) -> None:
-        data, before = self._data, self._frame
-        count = data[begins + 9] if ends >= begins + 10 else 0
-        height, width = (int.from_bytes(data[begins + at : begins + at + 2], "big") for at in (5, 7))
+        before = self._size
+        if ends < begins + 10:
+            self._damage = "its frame header cannot be read"
+            return
+        _, height, width, channels = _FRAME.unpack_from(self._data, begins + 4)
         if kind not in _READ_BY_DECODERS:
             self._damage = f"frames of kind {kind - 0xC0} are in a coding that no decoder here reads"
-        elif ends - begins != 10 + 3 * count or count not in (1, 3, 4):
+        elif ends - begins != 10 + 3 * channels or channels not in _CHANNELS:
             self._damage = "its frame header cannot be read"
-        elif before is not None:
+        elif self._frame_at:
             self._damage = "it has two frame headers"
-        sampling = [data[at : at + 2] for at in range(begins + 10, min(ends, begins + 10 + 3 * 4) - 2, 3)]
-        frame = Frame(kind, width, height, _components(width, height, [(s[0], s[1]) for s in sampling]))
-        if before is None or before.width * before.height < width * height:
-            self._frame = frame
+        if before[0] * before[1] <= width * height:
+            self._size = (width, height, channels)
+            self._frame_at = begins
 
     def _scanned(self, begins: int) -> Jpeg:
-        self._kept.append((self._run, len(self._data)))
-        frame = self._frame
-        if frame is None:
+        data, frame_at = self._data, self._frame_at
+        self._kept.append((self._run, len(data)))
+        width, height, channels = self._size
+        if not frame_at or self._damage is not None:
             return self._whole("its first scan comes before its frame header")
-        parts = self._data[begins + 4] if begins + 5 <= len(self._data) else 0
-        at_once = parts == len(frame.components) and frame.kind not in _PROGRESSIVE
-        scans = [begins] if at_once else _scans(self._data, begins)
-        return self._whole(None, at_once, coded_s(self._data, frame, scans, at_once=at_once))
+        kind = data[frame_at + 1]
+        if data[begins + 4] == channels and kind in _SEQUENTIAL:
+            coded = width * height * channels / 64 * _BLOCK_S + len(data) * _BYTE_S
+            return self._whole(None, coded)
+        frame = _frame(data, frame_at, width, height, channels)
+        at_once = data[begins + 4] == channels and kind not in _PROGRESSIVE
+        scans = [begins] if at_once else _scans(data, begins)
+        return self._whole(None, coded_s(data, frame, scans, at_once=at_once), None if at_once else frame)
 
-    def _whole(self, damage: str | None, at_once: bool = True, seconds: float = 0.0) -> Jpeg:
-        frame = self._frame
-        width, height = (0, 0) if frame is None else (frame.width, frame.height)
+    def _whole(self, damage: str | None, coded: float = 0.0, frame: Frame | None = None) -> Jpeg:
+        width, height, channels = self._size
         damage = self._damage or damage
-        return Jpeg(self._data, width, height, damage, frame, self._kept, self._exif, self._xmp, at_once, seconds)
+        return Jpeg(self._data, width, height, channels, damage, frame, coded, self._kept, self._exif, self._xmp)
+
+
+def _frame(data: Buffer, begins: int, width: int, height: int, channels: int) -> Frame:
+    """What a frame header says, of which the length has been checked."""
+    at = begins + 10
+    sampling = [(data[n], data[n + 1]) for n in range(at, at + 3 * channels, 3)]
+    return Frame(data[begins + 1], width, height, _components(width, height, sampling))
 
 
 def _components(width: int, height: int, sampling: list[tuple[int, int]]) -> tuple[Component, ...]:

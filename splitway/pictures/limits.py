@@ -14,8 +14,9 @@ MOST_MEMORY_BYTES = 240_000_000
 MAX_SECONDS = 1.0
 LARGE_S = 0.1
 """A picture that takes more of a processor is large: such are decoded one at a time."""
-_RESERVE_BYTES = 48_000_000
-"""Of what a control group allows, left for all that is not decoding."""
+_RESERVED_SHARE = 4
+"""One part in so many of what a control group allows is left for all that grows beside decoding: bodies of requests
+that wait, engines that run side by side for the first time, memory that is free but not given back."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def memory_for_pictures(told_bytes: int, read: Callable[[], Memory | None] = rea
     memory = None if told_bytes else read()
     if memory is None:
         return told_bytes or MOST_MEMORY_BYTES
-    return max(0, memory.limit_bytes - memory.used_bytes - _RESERVE_BYTES)
+    return max(0, memory.limit_bytes - memory.limit_bytes // _RESERVED_SHARE - memory.used_bytes)
 
 
 def check_seconds(picture: Picture, most: float) -> None:

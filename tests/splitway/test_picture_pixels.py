@@ -218,7 +218,8 @@ def test_a_png_whose_pixels_end_early_is_refused(
     decode(whole)
     start, end = whole.index(b"IDAT"), whole.rindex(b"IEND") - 4
     raw = zlib.decompress(whole[start + 4 : end - 4])
-    for missing in (1, 8, len(raw) // 2, len(raw)):
+    row = 1 + (width * depth * channels + 7) // 8
+    for missing in (1, 8, row, 5 * row, len(raw) // 2, len(raw)):
         cut = whole[: start - 4] + chunk(b"IDAT", zlib.compress(raw[:-missing])) + whole[end:]
         with pytest.raises(InvalidInput):
             decode(cut)

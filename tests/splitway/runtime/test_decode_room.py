@@ -155,13 +155,13 @@ async def test_it_is_given_back_when_decoding_fails() -> None:
 async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
     """An estimate that was wrong once, while two versions were loaded, refuses nothing afterwards."""
     now = [0.0]
-    used = [400 * MB]
+    used = [330 * MB]
     room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: now[0])
     with pytest.raises(TooLarge, match="memory"):
         room.place(load(100))
     used[0] = 150 * MB
     assert taken(room, 100).given.is_set(), "before it is refused, it is read once more"
-    assert room.capacity_bytes == (512 - 150 - 48) * MB
+    assert room.capacity_bytes == (512 - 128 - 150) * MB
 
 
 async def test_without_a_limit_a_fixed_amount_counts() -> None:

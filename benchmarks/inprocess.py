@@ -19,7 +19,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.prepare import UNCUT
 from splitway.bundle import load_bundle
-from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder, to_model_input
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,6 +18,7 @@ from gateway.access import Access, Means, means_of, needed_scope
 from gateway.allowance import Allowance, allowance_policy, make_windows
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
+from gateway.cost import PictureCaps
 from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
@@ -178,7 +179,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
     edge = Edge(pipeline, settings, telemetry, lifecycle)
-    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, settings.max_picture_pixels)
+    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, PictureCaps.of(settings))
     app.include_router(edge_router(edge))
     app.include_router(v2_router(plane, limits))
     routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits)}

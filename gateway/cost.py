@@ -1,65 +1,102 @@
-"""What a request costs: each row one, and a picture one for each megapixel that it has begun."""
+"""What a request costs: each row one, and a picture one for each megapixel begun, or each 10 ms of a processor that
+decoding it is estimated to take, whichever is more."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.inventory import IMAGE
-from gateway.picture_size import is_picture, picture_size
 from splitway.errors import InvalidInput, TooLarge
+from splitway.pictures.limits import MAX_SECONDS, check_seconds
+from splitway.pictures.look import look
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 
 _PIXELS_OF_ONE = 1_000_000
+_SECONDS_OF_ONE = 0.01
 _CHANNELS = (1, 3, 4)
 _LARGEST_AT_ONCE = 4
-"""Pictures of the largest size that one request may hold, or as many pixels in smaller ones."""
+"""Pictures of the largest size that one request may hold, or as many pixels or seconds in smaller ones."""
 
 
-def picture_cost(picture: Buffer, max_pixels: int) -> int:
-    """Return what an encoded picture costs; one, where it is none that anybody would decode.
+class PictureSettings(Protocol):
+    """Where limits on a picture are said."""
+
+    max_picture_pixels: int
+    max_picture_seconds: float
+
+
+@dataclass(frozen=True)
+class PictureCaps:
+    """What is decoded of one picture at most, as the stages have it too."""
+
+    pixels: int
+    seconds: float = MAX_SECONDS
+    """Of a processor."""
+
+    @classmethod
+    def of(cls, settings: PictureSettings) -> PictureCaps:
+        """As the settings say."""
+        return cls(settings.max_picture_pixels, settings.max_picture_seconds)
+
+
+def picture_cost(picture: Buffer, max_pixels: int, max_seconds: float = MAX_SECONDS) -> int:
+    """Return what an encoded picture costs; one, where it is none that a stage would decode.
 
     Raises:
-        TooLarge: more than `max_pixels`.
-        InvalidInput: its header does not say how large it is, or only after very many parts: a decoder would go
-            through them all.
+        TooLarge: more than `max_pixels`, or than `max_seconds` of a processor.
+        InvalidInput: it has more parts than pictures have, or its header does not say how large it is.
     """
-    return _of_pixels(_pixels(picture, max_pixels))
+    return _of(*_weight(picture, max_pixels, max_seconds))
 
 
-def inputs_cost(inputs: Sequence[Tensor], max_pixels: int) -> int:
+def inputs_cost(inputs: Sequence[Tensor], max_pixels: int, max_seconds: float = MAX_SECONDS) -> int:
     """Return what a request's tensors cost, of which each has as many rows. Raises as `picture_cost`, and TooLarge for
     pictures that are too much together: more than a stage can decode while it is waited for."""
-    return max((_tensor_cost(tensor, max_pixels) for tensor in inputs), default=1)
+    caps = PictureCaps(max_pixels, max_seconds)
+    return max((_tensor_cost(tensor, caps) for tensor in inputs), default=1)
 
 
-def _tensor_cost(tensor: Tensor, max_pixels: int) -> int:
+def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
     if tensor.datatype == BYTES:
-        return _pictures_cost(tensor.elements, max_pixels) if tensor.name == IMAGE.name else len(tensor.elements)
+        return _pictures_cost(tensor.elements, caps) if tensor.name == IMAGE.name else len(tensor.elements)
     if tensor.datatype == "UINT8" and len(tensor.shape) == 4 and tensor.shape[3] in _CHANNELS:
-        return tensor.rows * _of_pixels(tensor.shape[1] * tensor.shape[2])
+        return tensor.rows * _of(tensor.shape[1] * tensor.shape[2], 0.0)
     return tensor.rows
 
 
-def _pictures_cost(pictures: Sequence[Buffer], max_pixels: int) -> int:
-    each = [_pixels(picture, max_pixels) for picture in pictures]
-    if sum(each) > _LARGEST_AT_ONCE * max_pixels:
-        most = _LARGEST_AT_ONCE * max_pixels
-        raise TooLarge(f"the pictures have {sum(each)} pixels together; at most {most} are taken in one request")
-    return sum(map(_of_pixels, each))
+def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
+    weights = [_weight(picture, caps.pixels, caps.seconds) for picture in pictures]
+    pixels = sum(each for each, _ in weights)
+    if pixels > (most := _LARGEST_AT_ONCE * caps.pixels):
+        raise TooLarge(f"the pictures have {pixels} pixels together; at most {most} are taken in one request")
+    seconds = sum(each for _, each in weights)
+    if seconds > (longest := _LARGEST_AT_ONCE * caps.seconds):
+        raise TooLarge(
+            f"decoding the pictures would take a processor up to {seconds:.1f} s together; at most {longest:g} s are "
+            "given to one request"
+        )
+    return sum(_of(*weight) for weight in weights)
 
 
-def _pixels(picture: Buffer, max_pixels: int) -> int:
-    size = picture_size(picture)
-    if size is None:
-        if is_picture(picture):
-            raise InvalidInput("the picture's header does not say how large it is")
-        return 0
-    width, height = size
-    if width * height > max_pixels:
-        raise TooLarge(f"the picture has {width} x {height} pixels; at most {max_pixels} in all are taken")
-    return width * height
+def _weight(data: Buffer, max_pixels: int, max_seconds: float) -> tuple[int, float]:
+    """Pixels and seconds of a processor; nothing of what is no picture. Raises as `picture_cost`."""
+    picture = look(data)
+    if picture is None:
+        return 0, 0.0
+    pixels = picture.width * picture.height
+    if not pixels:
+        raise InvalidInput("the picture's header does not say how large it is")
+    if pixels > max_pixels:
+        size = f"{picture.width} x {picture.height}"
+        raise TooLarge(f"the picture has {size} pixels; at most {max_pixels} in all are taken")
+    seconds = picture.seconds
+    if seconds > max_seconds:
+        check_seconds(picture, max_seconds)
+    return pixels, seconds
 
 
-def _of_pixels(pixels: int) -> int:
-    return max(1, math.ceil(pixels / _PIXELS_OF_ONE))
+def _of(pixels: int, seconds: float) -> int:
+    return max(1, math.ceil(pixels / _PIXELS_OF_ONE), math.ceil(seconds / _SECONDS_OF_ONE))

@@ -75,7 +75,7 @@ class Edge:
         )
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        cost = picture_cost(picture, settings.max_picture_pixels)
+        cost = picture_cost(picture, settings.max_picture_pixels, settings.max_picture_seconds)
         async with while_connected(request):
             seen = await self._pipeline.classify(picture, heads, top_k, id_, context, cost)
         watched.facts = seen.answer

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from gateway.chain import ChainAnswer
-from gateway.cost import inputs_cost
+from gateway.cost import PictureCaps, inputs_cost
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.order import Task
 from gateway.paths import INFER
@@ -32,13 +32,11 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 class PipelinePlane:
     """Serves the protocol's routes of the gateway."""
 
-    def __init__(
-        self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle, max_picture_pixels: int
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle, caps: PictureCaps) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
-        self._max_picture_pixels = max_picture_pixels
+        self._caps = caps
 
     def check_model(self, model: str, version: str | None) -> None:
         if model != MODEL:
@@ -72,7 +70,7 @@ class PipelinePlane:
         heads = () if head is None else (head,)
         for output in request.outputs:
             output.check_top_k()
-        cost = inputs_cost(request.inputs, self._max_picture_pixels)
+        cost = inputs_cost(request.inputs, self._caps.pixels, self._caps.seconds)
         fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
         task = Task(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)

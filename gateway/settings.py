@@ -13,6 +13,7 @@ from gateway.inventory import EXTRACTOR, NAME
 from gateway.redis_address import check_redis_address
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
+from splitway.pictures.limits import MAX_SECONDS
 from splitway.security.settings import SecuritySettings
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 from splitway.wire.v2_rest import Limits
@@ -90,6 +91,8 @@ class GatewaySettings(SecuritySettings):
     """How long Redis keeps features, in seconds."""
     max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
     """Pixels of one picture, width times height."""
+    max_picture_seconds: Annotated[float, Field(gt=0)] = MAX_SECONDS
+    """Seconds of a processor that decoding one picture may take, as estimated from its header."""
     max_rows: Annotated[int, Field(ge=1)] = MAX_ROWS
     """Rows of one request."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0

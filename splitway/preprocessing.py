@@ -1,37 +1,41 @@
 """From an encoded picture to the backbone's pixels.
 
-Everything here is part of the feature space: another crop or filter gives other features. Untrusted bytes are counted
-first, and then met by Pillow alone, restricted to three decoders, with every limit checked before pixels are decoded.
+Everything here is part of the feature space: another crop or filter gives other features. An untrusted file is read by
+`splitway.pictures` first; every limit is checked there, and only the parts with pixels in them reach Pillow's decoders.
+
+What is cut short is refused. A JPEG must have its end marker, wherever it is cut, for libjpeg fills what is missing
+with grey and does not say so; what stands before the end marker is taken as libjpeg takes it. A PNG must hold every
+row; behind the last one, the stream's checksum and the last chunk may be missing, as libpng has it. A WebP must have
+all the bytes that it announces.
 """
 
 from __future__ import annotations
 
-import io
-import threading
-from dataclasses import dataclass
+import logging
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
 from splitway.manifest import Preprocessing
-from splitway.picture_structure import check_side, check_structure, is_modest
+from splitway.picture_pixels import open_picture
+from splitway.pictures.limits import PictureLimits, check_memory, check_seconds
+from splitway.pictures.look import Picture, look
+from splitway.pictures.parts import Target
 from splitway.wire.tensor import Buffer
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_SIDE = 65_535
+"""Pixels of one side, which is as far as a JPEG reaches: each row costs memory of its own."""
 _RESAMPLE = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "box": Image.Resampling.BOX,
 }
-_MARGIN = 2  # a large picture may be decoded or shrunk while this many times the target's size remains
-_LARGE_PIXELS = 4_000_000
-_ORIENTATION = 0x0112
-_EXIF_AS_TEXT, _LONGEST_EXIF_AS_TEXT = "Raw profile type exif", 128 * 1024  # as ImageMagick puts it into a PNG
-PngImagePlugin.MAX_TEXT_MEMORY = 4 * 1024 * 1024  # characters of all texts in a PNG; each may take four bytes
-_TURNS: dict[object, Image.Transpose] = {
+_TURNS: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,21 +44,15 @@ _TURNS: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
-_REDUCIBLE_MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")
-_SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_SIDEWAYS = (5, 6, 7, 8)
 
-
-@dataclass(frozen=True)
-class PictureLimits:
-    """What one picture may cost."""
-
-    max_bytes: int = 10 * 1024 * 1024
-    max_pixels: int = 25_000_000
+# What Pillow says of a picture is nothing that an operator could act on, and callers could fill the log with it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class PictureDecoder:
-    """Decodes pictures from several threads, large ones one at a time so that their memory does not add up.
+    """Decodes pictures; may be used from several threads.
 
     Args:
         target: what the pixels are to become.
@@ -64,52 +62,72 @@ class PictureDecoder:
     def __init__(self, target: Preprocessing, limits: PictureLimits) -> None:
         self._target = target
         self._limits = limits
-        self._one_large_at_a_time = threading.Lock()
+        self._longest_side = max(target.width, target.height)
 
     def __call__(self, data: Buffer) -> NDArray[np.uint8]:
+        """Return the picture's pixels as `decode` does; `look` and the limit on memory come first.
+
+        Raises:
+            TooLarge: more bytes, pixels, seconds or memory than the limits allow.
+            InvalidInput: not a JPEG, PNG or WebP, or truncated.
+        """
+        picture = self.look(data)
+        check_memory(picture, self.memory_bytes(picture), self._limits.max_memory_bytes)
+        return self.decode(picture)
+
+    def look(self, data: Buffer) -> Picture:
+        """Read a picture's header and check every limit but that on memory.
+
+        Raises:
+            TooLarge: more bytes, pixels or seconds than the limits allow.
+            InvalidInput: not a JPEG, PNG or WebP, or damaged where that is seen without decoding it.
+        """
+        limits = self._limits
+        if len(data) > limits.max_bytes:
+            raise TooLarge(f"the picture has {len(data)} bytes; at most {limits.max_bytes} are taken")
+        picture = look(data)
+        if picture is None:
+            raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture")
+        width, height = picture.width, picture.height
+        if width * height > limits.max_pixels:
+            raise TooLarge(f"the picture has {width} x {height} pixels; at most {limits.max_pixels} in all are taken")
+        if max(width, height) > MAX_SIDE:
+            raise TooLarge(f"the picture has {width} x {height} pixels; at most {MAX_SIDE} on a side are taken")
+        if picture.damage is not None or not width or not height:
+            why = picture.damage or "its header does not say how large it is"
+            raise InvalidInput(f"the {picture.name} is damaged or cut short: {why}")
+        check_seconds(picture, limits.max_seconds)
+        return picture
+
+    def memory_bytes(self, picture: Picture) -> int:
+        """Return the bytes of memory that decoding takes at most, its file included."""
+        return picture.memory_bytes((self._longest_side, self._longest_side))
+
+    def decode(self, picture: Picture) -> NDArray[np.uint8]:
         """Return the picture's pixels as UINT8 [height, width, 3], upright, cropped and resized.
 
         Grey, palette, alpha (over white), CMYK and 16-bit pictures become RGB; EXIF orientation is applied; of an
         animation the first frame counts.
 
         Raises:
-            TooLarge: more bytes or pixels than the limits allow.
-            InvalidInput: not a JPEG, PNG or WebP, or truncated.
+            TooLarge: there is no memory for it.
+            InvalidInput: it is damaged or truncated.
         """
-        if len(data) > self._limits.max_bytes:
-            raise TooLarge(f"the picture has {len(data)} bytes; at most {self._limits.max_bytes} are taken")
         try:
-            whole = bytes(data)
-            check_structure(whole)
-            with Image.open(io.BytesIO(whole), formats=FORMATS) as image:
-                return self._decode(image)
+            return self._decode(picture)
         except SplitwayError:
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
             raise TooLarge("the picture is too large to decode", private=in_one_line(error)) from error
         except UnidentifiedImageError:
-            raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture") from None
+            raise InvalidInput(f"the bytes are not a {picture.name} picture that can be read") from None
         except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they stumble over
             raise InvalidInput("the picture is damaged or cut short", private=in_one_line(error)) from error
 
-    def _decode(self, image: Image.Image) -> NDArray[np.uint8]:
-        if image.width * image.height > self._limits.max_pixels:
-            size = f"{image.width} x {image.height}"
-            raise TooLarge(f"the picture has {size} pixels; at most {self._limits.max_pixels} in all are taken")
-        check_side(image.width, image.height)
-        if image.format != "PNG":  # whose orientation may stand after its pixels
-            width, height = self._size(_turn(image))
-            image.draft(None, (width * _MARGIN, height * _MARGIN))
-        if image.width * image.height < _LARGE_PIXELS:
-            return self._to_pixels(image)
-        with self._one_large_at_a_time:
-            return self._to_pixels(image)
-
-    def _to_pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        image.load()
-        turn = _turn(image)
-        width, height = self._size(turn)
-        rgb = to_rgb(_shrunk(image, min(image.width // width, image.height // height) // _MARGIN))
+    def _decode(self, picture: Picture) -> NDArray[np.uint8]:
+        opened = open_picture(picture)
+        rgb = opened.rgb(self._size(opened.orientation))
+        turn = _TURNS.get(opened.orientation)
         if turn is not None:
             rgb = rgb.transpose(turn)
         target = self._target
@@ -117,47 +135,10 @@ class PictureDecoder:
         resized = rgb.resize((target.width, target.height), _RESAMPLE[target.resample], box=box)
         return np.asarray(resized, dtype=np.uint8)
 
-    def _size(self, turn: Image.Transpose | None) -> tuple[int, int]:
+    def _size(self, orientation: int) -> Target:
         """Width and height of the target before the picture is turned upright."""
         upright = (self._target.width, self._target.height)
-        return (upright[1], upright[0]) if turn in _SIDEWAYS else upright
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes the picture upright."""
-    return _TURNS.get(_orientation(image))
-
-
-def _orientation(image: Image.Image) -> object:
-    """The EXIF orientation; upright where the picture's EXIF cannot be read."""
-    try:
-        if not is_modest(image.info.get("exif", b"")) or len(image.info.get(_EXIF_AS_TEXT, "")) > _LONGEST_EXIF_AS_TEXT:
-            return 1
-        return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF is a format of its own, with as many ways to be damaged
-        return 1
-
-
-def _shrunk(image: Image.Image, factor: int) -> Image.Image:
-    """Shrink a large picture by a whole factor before anything makes full-size copies of it."""
-    if factor < 2 or image.mode not in _REDUCIBLE_MODES:
-        return image
-    return image.reduce(factor)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode that the three formats know; what is transparent shows white."""
-    if image.mode == "RGB":
-        return image
-    if image.mode in _SIXTEEN_BIT_MODES:
-        scaled = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(scaled).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        rgb = Image.new("RGB", rgba.size, (255, 255, 255))
-        rgb.paste(rgba, mask=rgba.getchannel("A"))
-        return rgb
-    return image.convert("RGB")
+        return (upright[1], upright[0]) if orientation in _SIDEWAYS else upright
 
 
 def _crop_box(width: int, height: int, target: Preprocessing) -> tuple[float, float, float, float]:

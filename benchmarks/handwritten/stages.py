@@ -12,7 +12,8 @@ from fastapi import Body, FastAPI
 from pydantic import BaseModel
 
 from splitway.bundle import load_bundle
-from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder, to_model_input
 from splitway.runtime.engine import load_engine
 
 MODELS = Path(os.environ["MODELS"])

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import load_bundle
-from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder, to_model_input
 from splitway.runtime.engine import Engine, load_engine
 
 Prediction = dict[str, Any]

@@ -11,20 +11,22 @@ from PIL import Image
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.manifest import IMAGE, PIXELS, Preprocessing
-from splitway.preprocessing import FORMATS, PictureDecoder, PictureLimits, to_model_input
+from splitway.memory_limit import give_large_blocks_back
+from splitway.pictures.limits import LARGE_S, PictureLimits
+from splitway.pictures.look import Picture
+from splitway.preprocessing import FORMATS, PictureDecoder, to_model_input
+from splitway.runtime.decode_room import NOTHING, Load
 from splitway.runtime.engine import Arrays
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
-from splitway.wire.tensor import BYTES, Buffer, TensorSpec
+from splitway.wire.tensor import BYTES, TensorSpec
 
 
 def make_extractor(bundle: Bundle, settings: StageSettings) -> Stage:
     """A backbone of pictures, or one of tensors as they are."""
     if bundle.manifest.preprocessing is None:
         return TensorStage(bundle)
-    return PictureExtractor(
-        bundle, bundle.manifest.preprocessing, PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
-    )
+    return PictureExtractor(bundle, bundle.manifest.preprocessing, settings.picture_limits)
 
 
 class PictureExtractor(TensorStage):
@@ -35,7 +37,7 @@ class PictureExtractor(TensorStage):
         if len(bundle.manifest.inputs) != 1:
             raise BundleError(f"{bundle.folder}: a backbone of pictures takes one tensor, not several")
         self._target = target
-        self._decode = PictureDecoder(target, limits)
+        self._decoder = PictureDecoder(target, limits)
         self._input = bundle.manifest.inputs[0].name
         self.accepts = (
             (TensorSpec(IMAGE, BYTES, (-1,)),),
@@ -44,21 +46,32 @@ class PictureExtractor(TensorStage):
 
     def warm_up(self) -> None:
         """Load the decoders by decoding one small picture of each format."""
+        give_large_blocks_back()
         for format_ in FORMATS:
             picture = io.BytesIO()
             Image.new("RGB", (8, 8)).save(picture, format_)
-            self._decode(picture.getvalue())
+            self._decoder(picture.getvalue())
 
     def needs_decoding(self, tensors: Tensors) -> bool:
         return IMAGE in tensors
 
-    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
+    def weigh(self, tensors: Tensors) -> Load:
+        """Read the pictures' headers. Raises InvalidInput and TooLarge for those that are not decoded."""
+        if IMAGE not in tensors:
+            return NOTHING
+        decoder = self._decoder
+        pictures = tuple(map(decoder.look, tensors[IMAGE].elements))
+        memory = max(map(decoder.memory_bytes, pictures))
+        return Load(memory, max(picture.seconds for picture in pictures) > LARGE_S, pictures)
+
+    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
         if IMAGE in tensors:
-            pixels = np.stack([self._decode_next(element, go_on) for element in tensors[IMAGE].elements])
+            pictures = (load if load is not NOTHING else self.weigh(tensors)).pictures
+            pixels = np.stack([self._decode_next(picture, go_on) for picture in pictures])
         else:
             pixels = tensors[PIXELS].array
         return {self._input: to_model_input(pixels, self._target)}
 
-    def _decode_next(self, element: Buffer, go_on: GoOn) -> NDArray[np.uint8]:
+    def _decode_next(self, picture: Picture, go_on: GoOn) -> NDArray[np.uint8]:
         go_on()
-        return self._decode(element)
+        return self._decoder.decode(picture)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from splitway.cli.pictures import read_picture
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import PIXELS, PROBABILITIES, Preprocessing
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.split.graph import Graph
 from splitway.split.proof_inputs import picture_inputs
 from splitway.split.samples import FORMATS, NO_SAMPLES, Samples, read_samples

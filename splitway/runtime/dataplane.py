@@ -11,9 +11,10 @@ import numpy as np
 
 from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge, UnfitInput
 from splitway.manifest import Manifest
-from splitway.runtime.batch import BatchResult
+from splitway.runtime.batch import BatchResult, Prepare
 from splitway.runtime.batcher import Batcher
-from splitway.runtime.decoders import Decoded, Decoders
+from splitway.runtime.decode_room import NOTHING, DecodeRoom
+from splitway.runtime.decoders import Decoders
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
@@ -35,6 +36,7 @@ class DataPlane:
         batcher: runs the model.
         decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
             nothing is gathered there and a request then changes threads once less.
+        room: memory for what is being decoded.
         watch: follows the model's requests.
         max_rows: rows that one request may have.
     """
@@ -45,6 +47,7 @@ class DataPlane:
         stage: Stage,
         batcher: Batcher,
         decoders: Decoders | None,
+        room: DecodeRoom,
         watch: Watch[Inference],
         *,
         max_rows: int,
@@ -56,6 +59,7 @@ class DataPlane:
         self._stage = stage
         self._batcher = batcher
         self._decoders = decoders
+        self._room = room
         self._watch = watch
         self._max_rows = max_rows
         self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in stage.accepts}
@@ -107,34 +111,50 @@ class DataPlane:
         """Return the result, in which decoding counts as such in whichever thread it was done."""
         abandoned = threading.Event()
         span = context.span
-        trace = span.context if span.recorded else None
-        caller = _caller(context) if self._batcher.shares else ""
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
             if abandoned.is_set():
                 raise DeadlineExceeded("nobody waits for these pictures any more")
 
-        def decode() -> Arrays:
-            return self._stage.decode(tensors, go_on)
+        load = self._stage.weigh(tensors)
+        place = None if load is NOTHING else self._room.place(load)
 
-        decoded: Decoded | None = None
+        def decode() -> Arrays:
+            if place is None:
+                return self._stage.decode(tensors, go_on, load)
+            with place:
+                return self._stage.decode(tensors, go_on, load)
+
         try:
-            if self._decoders is None or not self._stage.needs_decoding(tensors):
-                result = await self._batcher.submit(decode, rows, deadline, trace, caller)
-            else:
-                decoded = await self._decoders.decode(decode, rows)
-                inputs = decoded.inputs
-                result = await self._batcher.submit(lambda: inputs, rows, deadline, trace, caller)
+            if place is not None:
+                await place.given.wait()
+            apart = self._decoders if self._stage.needs_decoding(tensors) else None
+            result, decoded_s = await self._run(decode, apart, rows, deadline, context)
         except asyncio.CancelledError:
             abandoned.set()
             raise
-        if decoded is not None:
-            queue_s = result.queue_s + decoded.began_s - decoded.asked_s
-            result = result._replace(queue_s=queue_s, decode_s=decoded.ended_s - decoded.began_s)
+        finally:
+            if place is not None:
+                place.leave()
         if span.recorded:
-            add_spans(span, result, None if decoded is None else (decoded.began_s, decoded.ended_s))
+            add_spans(span, result, decoded_s)
         return result
+
+    async def _run(
+        self, decode: Prepare, apart: Decoders | None, rows: int, deadline: Deadline, context: CallContext
+    ) -> tuple[BatchResult, tuple[float, float] | None]:
+        """Return the result, and when decoding began and ended where it had threads of its own."""
+        trace = context.span.context if context.span.recorded else None
+        caller = _caller(context) if self._batcher.shares else ""
+        if apart is None:
+            return await self._batcher.submit(decode, rows, deadline, trace, caller), None
+        decoded = await apart.decode(decode, rows)
+        inputs = decoded.inputs
+        result = await self._batcher.submit(lambda: inputs, rows, deadline, trace, caller)
+        queue_s = result.queue_s + decoded.began_s - decoded.asked_s
+        result = result._replace(queue_s=queue_s, decode_s=decoded.ended_s - decoded.began_s)
+        return result, (decoded.began_s, decoded.ended_s)
 
     def _check(self, request: InferRequest) -> None:
         specs = self._alternative(request)

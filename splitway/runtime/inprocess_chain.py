@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
+from splitway.preprocessing import PictureDecoder, to_model_input
 from splitway.runtime.engine import Arrays, load_engine, warm_up
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.tested_engine import TestedEngine, answer
@@ -43,9 +43,7 @@ class InProcessChain:
         self.feature_space = str(before.manifest.gives)
         """Of what the heads are given."""
         self._preprocessing = preprocessing
-        self._decode = PictureDecoder(
-            preprocessing, PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
-        )
+        self._decode = PictureDecoder(preprocessing, settings.picture_limits)
         self._input = extractor.manifest.inputs[0].name
         self._trunk = [_load(bundle, settings) for bundle in (extractor, *bodies)]
         self._heads = {head.manifest.name: _load(head, settings) for head in heads}

@@ -60,6 +60,22 @@ class Busy(Protocol):
         """Callers who share no batch for now."""
 
 
+class Room(Protocol):
+    """Memory for pictures."""
+
+    @property
+    def used_bytes(self) -> int:
+        """How much is in use."""
+
+    @property
+    def capacity_bytes(self) -> int:
+        """How much there is."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for some of it."""
+
+
 class StageMetrics:
     """A process's metrics; the label `stage` is the name of the model."""
 
@@ -80,6 +96,9 @@ class StageMetrics:
         self._apart = make.gauge(
             "callers_apart", "Callers who share no batch for now, as the model keeps failing on their input.", "stage"
         )
+        self._room_used = make.gauge("decode_used_bytes", "Memory given to pictures being decoded, but small ones.")
+        self._room_size = make.gauge("decode_room_bytes", "Memory that there is for pictures being decoded.")
+        self._room_waiting = make.gauge("decode_waiting", "Requests whose pictures wait for memory, or their turn.")
         self._ready = make.gauge("ready", "Whether the process takes requests.")
         self._info = make.gauge(
             "model_info", "What is loaded; always 1.", "stage", "version", "feature_space", "engine"
@@ -88,6 +107,12 @@ class StageMetrics:
     def show(self, ready: Callable[[], bool]) -> None:
         """Say whether the process is ready whenever metrics are read."""
         self._ready.set_function(ready)
+
+    def show_room(self, room: Room) -> None:
+        """Say how much memory pictures take whenever metrics are read."""
+        self._room_used.set_function(lambda: room.used_bytes)
+        self._room_size.set_function(lambda: room.capacity_bytes)
+        self._room_waiting.set_function(lambda: room.waiting)
 
     def serve(self, model: Busy) -> None:
         """A model is there: all that is counted of it begins with 0."""

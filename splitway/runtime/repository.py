@@ -11,6 +11,8 @@ from splitway.bundle import Bundle, find_bundle
 from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError, Unavailable
 from splitway.manifest import describe
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
+from splitway.runtime.cores import available_cores
+from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
@@ -42,6 +44,8 @@ class Repository:
         self.telemetry = StageTelemetry(scope.name, settings)
         self.lifecycle = Lifecycle(self._not_ready_because)
         self.telemetry.metrics.show(lambda: self.lifecycle.not_ready_because is None)
+        self._room = DecodeRoom(settings.decode_memory_bytes, available_cores())
+        self.telemetry.metrics.show_room(self._room)
         self.routes: dict[tuple[str, str], Endpoint] = {}
         """The inference routes of all that can be called now, by method and path."""
         self.models: dict[str, ModelVersions] = {}
@@ -256,7 +260,7 @@ class Repository:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
     def _served(self, bundle: Bundle) -> ServedModel:
-        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch, self._watchdog)
+        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch, self._watchdog, self._room)
 
     async def _load(self, model: ServedModel, found: Found) -> None:
         await self._in_thread(model.load)

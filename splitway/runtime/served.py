@@ -18,6 +18,7 @@ from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
 from splitway.runtime.cores import available_cores
 from splitway.runtime.dataplane import DataPlane
+from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.engine import (
     BATCHES_AT_ONCE,
@@ -73,6 +74,7 @@ class ServedModel:
         settings: the process's.
         watch: follows its requests.
         watchdog: follows its runs.
+        room: memory for pictures, which all models of the process share.
 
     Raises:
         BundleError: the stage cannot serve this bundle.
@@ -85,6 +87,7 @@ class ServedModel:
         settings: StageSettings,
         watch: Watch[Inference],
         watchdog: Watchdog,
+        room: DecodeRoom | None = None,
     ) -> None:
         manifest = bundle.manifest
         self.label = f"{manifest.name} version {manifest.version}"
@@ -108,7 +111,8 @@ class ServedModel:
         self._decoders = (
             Decoders(available_cores(), settings.queue_rows, runs, self.label) if self._batcher.shares else None
         )
-        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=rows)
+        room = room or DecodeRoom(settings.decode_memory_bytes, available_cores())
+        plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, room, watch, max_rows=rows)
         self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows))
 
     @property

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from splitway.manifest import EngineName, Manifest, Role
+from splitway.pictures.limits import MAX_SECONDS, PictureLimits, memory_for_pictures
 from splitway.releases import FILE
 from splitway.runtime.cores import available_cores
 from splitway.security.settings import SecuritySettings
@@ -56,6 +57,11 @@ class StageSettings(SecuritySettings):
     """Bytes of one encoded picture."""
     max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
     """Pixels of one picture, width times height."""
+    max_picture_seconds: Annotated[float, Field(gt=0)] = MAX_SECONDS
+    """Seconds of a processor that decoding one picture may take, as estimated from its header."""
+    decode_memory_bytes: Annotated[int, Field(ge=0)] = 0
+    """Bytes of memory for what is being decoded, in all; 0: what the control group allows beside the process itself, or
+    240 MB where it sets no limit."""
     default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
     """Time limit of a request that names none, in milliseconds."""
     max_timeout_ms: Annotated[float, Field(gt=0)] = 30_000.0
@@ -82,6 +88,12 @@ class StageSettings(SecuritySettings):
         input_bytes = manifest.input_row_bytes if manifest.preprocessing is None else 0
         fits = room.rows(input_bytes, manifest.output_row_bytes)
         return self.max_rows if fits is None else min(self.max_rows, fits)
+
+    @property
+    def picture_limits(self) -> PictureLimits:
+        """Of one picture; the limit on memory is for pictures that are decoded outside a served stage."""
+        memory = memory_for_pictures(self.decode_memory_bytes)
+        return PictureLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_picture_seconds, memory)
 
     @property
     def limits(self) -> Limits:

@@ -8,6 +8,7 @@ from typing import Protocol
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import PROBABILITIES, Manifest
+from splitway.runtime.decode_room import NOTHING, Load
 from splitway.runtime.engine import Arrays
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, RequestedOutput
@@ -37,8 +38,12 @@ class Stage(Protocol):
     def needs_decoding(self, tensors: Tensors) -> bool:
         """Whether `decode` takes long enough to need a thread."""
 
-    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
-        """Turn what was sent into the model's inputs; between long steps call `go_on`, which raises if nobody waits."""
+    def weigh(self, tensors: Tensors) -> Load:
+        """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
+
+    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
+        """Turn what was sent into the model's inputs; between long steps call `go_on`, which raises if nobody waits.
+        `load` is what `weigh` said of it."""
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         """Turn the model's outputs into what was asked for."""
@@ -71,7 +76,10 @@ class TensorStage:
     def needs_decoding(self, tensors: Tensors) -> bool:
         return False
 
-    def decode(self, tensors: Tensors, go_on: GoOn) -> Arrays:
+    def weigh(self, tensors: Tensors) -> Load:
+        return NOTHING
+
+    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
         return {name: tensor.array for name, tensor in tensors.items()}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:

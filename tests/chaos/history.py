@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from splitway.bundle import Bundle
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime.inprocess import InProcessStage, in_turn
 
 TOP_K = 5

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
 from tests.support import infer, picture

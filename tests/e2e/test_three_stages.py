@@ -11,7 +11,8 @@ import pytest
 
 from splitway.cli.chain import find_chain
 from splitway.cli.launch import LaunchPlan, LocalPipeline
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
 from tests.splitway.cli.test_split import saved, split_here, unet

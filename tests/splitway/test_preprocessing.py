@@ -13,7 +13,8 @@ from PIL import Image
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
 from splitway.manifest import Preprocessing
-from splitway.preprocessing import PictureDecoder, PictureLimits, to_model_input
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder, to_model_input
 from tests.support import picture
 
 TARGET = Preprocessing(height=32, width=32, crop=1.0, resample="bilinear", range=(0.0, 255.0), datatype="UINT8")

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from gateway.picture_size import is_picture, picture_size
+from gateway.cost import picture_cost
 from splitway.errors import InvalidInput, TooLarge
 from splitway.manifest import Preprocessing
-from splitway.preprocessing import FORMATS, PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.pictures.look import look
+from splitway.preprocessing import PictureDecoder
 from tests.fuzz.target import Target
 from tests.support import picture
 
@@ -37,11 +39,13 @@ def run(data: bytes) -> None:
 
 def _costs_what_it_is(data: bytes) -> None:
     """What the decoder takes, the gateway has refused, or has charged for at least as many pixels."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    picture = look(data)
+    assert picture is not None
+    with Image.open(io.BytesIO(data), formats=(picture.name.upper(),)) as image:
         pixels = image.width * image.height
-    size = picture_size(data)
-    assert is_picture(data)
-    assert size is None or size[0] * size[1] >= pixels, f"{size} is said, {pixels} pixels are decoded"
+    said = picture.width * picture.height
+    assert said >= pixels, f"{said} pixels are said, {pixels} are decoded"
+    assert picture_cost(data, MAX_PIXELS) >= 1
 
 
 def seeds() -> Iterator[bytes]:

@@ -5,7 +5,8 @@ import pytest
 from services.feature_extractor.stage import make_extractor
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime.settings import StageSettings
 from splitway.wire.tensor import Tensor
 from tests.support import random_pixels

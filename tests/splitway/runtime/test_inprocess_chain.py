@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, InvalidInput, TooLarge
-from splitway.preprocessing import PictureDecoder, PictureLimits
+from splitway.pictures.limits import PictureLimits
+from splitway.preprocessing import PictureDecoder
 from splitway.runtime import inprocess_chain
 from splitway.runtime.engine import Arrays, Engine, load_engine
 from splitway.runtime.inprocess import InProcessStage, in_turn

@@ -1,4 +1,4 @@
-"""Sizes out of headers: as the stages' decoder sees them, whatever the bytes, and at once."""
+"""Costs out of headers: sizes as the stages' decoder sees them, whatever the bytes, and at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway.cost import inputs_cost, picture_cost
-from gateway.picture_size import is_picture, picture_size
 from splitway.errors import InvalidInput, TooLarge
-from splitway.wire.tensor import Tensor
+from splitway.pictures.look import look
+from splitway.wire.tensor import Buffer, Tensor
+from tests.security.attack_pictures import segments
 from tests.support import picture
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,16 +43,28 @@ FORMATS: list[tuple[str, dict[str, Any]]] = [
 SCAN = b"\xff\xda\x00\x02"
 
 
+def picture_size(data: Buffer) -> tuple[int, int] | None:
+    looked = look(data)
+    return None if looked is None or not looked.width or not looked.height else (looked.width, looked.height)
+
+
 def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def scanned(kind: int, side: int, bands: list[tuple[int, int]]) -> bytes:
+    """A grey JPEG of this kind of frame, with a scan of a few bytes for each band of coefficients."""
+    scan = b"".join(segments(0xDA, bytes((1, 1, 0, first, last, 0)), 1) + bytes(8) for first, last in bands)
+    tables = segments(0xDB, b"\0" + b"\1" * 64, 1)
+    return b"\xff\xd8" + tables + frame(side, side, kind) + scan + b"\xff\xd9"
 
 
 def header(width: int, height: int) -> bytes:
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
 
 
-def frame(width: int, height: int) -> bytes:
-    return b"\xff\xc0" + struct.pack(">HBHHBBBB", 11, 8, height, width, 1, 1, 0x11, 0)
+def frame(width: int, height: int, kind: int = 0xC0) -> bytes:
+    return bytes((0xFF, kind)) + struct.pack(">HBHHBBBB", 11, 8, height, width, 1, 1, 0x11, 0)
 
 
 @pytest.mark.parametrize(("format_", "options"), FORMATS, ids=[f"{f} {','.join(o)}" for f, o in FORMATS])
@@ -91,8 +104,7 @@ def test_whoever_announces_a_small_picture_and_sends_a_large_one_is_not_believed
 
 @pytest.mark.parametrize("data", PADDED.values(), ids=PADDED.keys())
 def test_a_megabyte_of_nothing_is_not_gone_through(data: bytes) -> None:
-    """Of ten megabytes, Pillow takes 0.4 to 2.6 s for each, and holds the interpreter's lock; this takes 0.2 ms."""
-    assert picture_size(data) is None
+    """Of ten megabytes, Pillow takes 0.4 to 2.6 s for each, and holds the interpreter's lock; this takes 0.5 ms."""
     with pytest.raises(InvalidInput):
         picture_cost(data, 25_000_000)
 
@@ -112,7 +124,7 @@ STARTS = [
 def test_no_bytes_raise(start: bytes, rest: bytes, as_view: bool) -> None:
     data = start + rest
     size = picture_size(memoryview(data) if as_view else data)
-    assert size is None or (is_picture(data) and all(0 <= side < 1 << 32 for side in size))
+    assert size is None or all(0 <= side < 1 << 32 for side in size)
 
 
 @given(st.sampled_from(FORMATS), st.integers(0, 400), st.integers(0, 255), st.integers(1, 400))
@@ -139,3 +151,30 @@ def test_pictures_may_not_be_too_much_together() -> None:
         inputs_cost([bombs], 1_000_000)
     many_small = Tensor.of_bytes("image", [picture(size=(10, 10))] * 64)
     assert inputs_cost([many_small], 1_000_000) == 64
+
+
+def test_what_takes_long_to_decode_costs_more_than_its_pixels_or_is_refused() -> None:
+    """64 arithmetically coded scans of 25 megapixels are a kilobyte, and take a processor two thirds of a second."""
+    plain = scanned(0xC0, 5000, [(0, 63)])
+    assert picture_cost(plain, 25_000_000) == 25
+    few = picture_cost(scanned(0xCA, 5000, [(0, 0)] * 64), 25_000_000)
+    assert few > 2 * picture_cost(plain, 25_000_000)
+    with pytest.raises(TooLarge, match=r"up to .* s, .*SPLITWAY_MAX_PICTURE_SECONDS"):
+        picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), 25_000_000)
+    assert picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), 25_000_000, max_seconds=100) > 900
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"progressive": True, "quality": 95}], ids=str)
+def test_a_phones_picture_is_never_too_dear(options: dict[str, Any]) -> None:
+    data = picture("RGB", (4080, 3060), "JPEG", **options)
+    cost = picture_cost(data, 25_000_000)
+    assert 13 <= cost < 40
+
+
+def test_pictures_may_not_take_too_long_together() -> None:
+    dear = scanned(0xCA, 2000, [(0, 0)] * 60)
+    once = look(dear)
+    assert once is not None
+    with pytest.raises(TooLarge, match="s together; at most"):
+        inputs_cost([Tensor.of_bytes("image", [dear] * 5)], 25_000_000, max_seconds=once.seconds)
+    assert inputs_cost([Tensor.of_bytes("image", [dear] * 3)], 25_000_000, max_seconds=once.seconds) > 12

@@ -1,0 +1,198 @@
+"""Memory for what is being decoded: counted before a picture is, and waited for without holding a thread.
+
+Small pictures are not counted one by one: as many as threads decode at once are set aside. Large ones go first come,
+first served, one at a time, for each keeps a thread busy; others may pass a large one that waits for memory, but only
+so often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from splitway.errors import DeadlineExceeded
+from splitway.memory_limit import Memory, read_memory
+from splitway.pictures.limits import MOST_MEMORY_BYTES, check_memory, memory_for_pictures
+from splitway.pictures.look import Picture
+from splitway.wire.deadline import Clock
+
+SMALL_BYTES = 8_000_000
+"""What takes less is not counted by itself."""
+_MOST_PASSES = 8
+"""Times that others go before a large picture that waits for memory."""
+_READ_AGAIN_S = 1.0
+
+
+class Load(NamedTuple):
+    """What decoding one request's pictures takes."""
+
+    memory_bytes: int
+    """Of the picture that takes most: a request's pictures are decoded one after the other."""
+    is_large: bool
+    pictures: tuple[Picture, ...]
+
+
+NOTHING = Load(0, False, ())
+"""Of a request without pictures."""
+
+
+class DecodeRoom:
+    """Gives memory to those who decode, on the event loop; it may be given back in any thread.
+
+    Args:
+        told_bytes: how much there is; 0 for what the control group allows, or where there is none, a fixed amount.
+        threads: how many decode at once.
+        read: the control group's limit.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        told_bytes: int,
+        threads: int,
+        read: Callable[[], Memory | None] = read_memory,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._told_bytes = told_bytes
+        self._set_aside = threads * SMALL_BYTES
+        self._read = read
+        self._clock = clock
+        self._capacity = told_bytes or MOST_MEMORY_BYTES
+        self._read_at_s = -_READ_AGAIN_S
+        self._lock = threading.Lock()
+        self._used = 0
+        self._large_is_decoded = False
+        self._passes = 0
+        self._large: deque[Place] = deque()
+        self._others: deque[Place] = deque()
+
+    @property
+    def capacity_bytes(self) -> int:
+        """How much there is for pictures, small ones included, as last read."""
+        return self._capacity
+
+    @property
+    def used_bytes(self) -> int:
+        """How much is given to pictures that are not small."""
+        return self._used
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for memory, or for another large picture."""
+        return len(self._large) + len(self._others)
+
+    def place(self, load: Load) -> Place | None:
+        """Return a place for a request, which may have to be waited for; None where it needs none.
+
+        Raises:
+            TooLarge: it can never have one, for it takes more memory than there is.
+        """
+        if load.memory_bytes <= SMALL_BYTES and not load.is_large:
+            return None
+        most = self._for_one()
+        if load.memory_bytes > most:
+            most = self._for_one(anew=True)
+        if load.memory_bytes > most:
+            largest = max(load.pictures, key=lambda picture: picture.width * picture.height)
+            check_memory(largest, load.memory_bytes, most)
+        place = Place(self, load)
+        with self._lock:
+            (self._large if load.is_large else self._others).append(place)
+        self._let_in()
+        return place
+
+    def _for_one(self, *, anew: bool = False) -> int:
+        """The most that one picture may take beside small ones. Read again now and then while nothing is decoded, for
+        what the process itself takes changes; and before a picture is refused."""
+        now_s = self._clock()
+        if not self._told_bytes and not self._used and (anew or now_s - self._read_at_s >= _READ_AGAIN_S):
+            self._read_at_s = now_s
+            self._capacity = memory_for_pictures(0, self._read)
+        return self._most
+
+    @property
+    def _most(self) -> int:
+        """What those may take together that are counted."""
+        return max(self._capacity - self._set_aside, SMALL_BYTES)
+
+    def _let_in(self) -> None:
+        """Give places to those whose turn it is. Called on the event loop."""
+        with self._lock:
+            most = self._most
+            held_up = self._let_a_large_one_in(most)
+            while self._others and (not held_up or self._passes < _MOST_PASSES):
+                if not self._fits(self._others[0], most):
+                    break
+                self._passes += held_up
+                self._give(self._others.popleft())
+
+    def _let_a_large_one_in(self, most: int) -> bool:
+        """Whether the first large one waits for nothing but memory, and still does."""
+        if not self._large or self._large_is_decoded:
+            return False
+        if not self._fits(self._large[0], most):
+            return True
+        self._passes = 0
+        self._large_is_decoded = True
+        self._give(self._large.popleft())
+        return False
+
+    def _fits(self, place: Place, most: int) -> bool:
+        """Whether there is room now. What is alone always fits: it was let wait for its turn, not for a larger room."""
+        return not self._used or self._used + place.load.memory_bytes <= most
+
+    def _give(self, place: Place) -> None:
+        self._used += place.load.memory_bytes
+        place.has_room = True
+        place.given.set()
+
+    def take_back(self, place: Place) -> None:
+        """End a place, wherever it stands. May be called in any thread, and more than once."""
+        with self._lock:
+            if place.ended:
+                return
+            place.ended = True
+            if place.has_room:
+                self._used -= place.load.memory_bytes
+                self._large_is_decoded = self._large_is_decoded and not place.load.is_large
+            else:
+                (self._large if place.load.is_large else self._others).remove(place)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+            place.loop.call_soon_threadsafe(self._let_in)
+
+
+class Place:
+    """One request's memory: waited for, used in a thread, and given back whatever becomes of the request."""
+
+    def __init__(self, room: DecodeRoom, load: Load) -> None:
+        self.load = load
+        self.loop = asyncio.get_running_loop()
+        self.given = asyncio.Event()
+        """Set when there is room."""
+        self.has_room = self.ended = False
+        self._room = room
+        self._lock = threading.Lock()
+        self._is_used = self._is_left = False
+
+    def __enter__(self) -> None:
+        """Begin to decode, in a thread. Raises DeadlineExceeded where the request was given up meanwhile."""
+        with self._lock:
+            if self._is_left:
+                raise DeadlineExceeded("nobody waits for these pictures any more")
+            self._is_used = True
+
+    def __exit__(self, *_: object) -> None:
+        self._room.take_back(self)
+
+    def leave(self) -> None:
+        """The request has ended: what is not being decoded now, never will be."""
+        with self._lock:
+            self._is_left = True
+            is_used = self._is_used
+        if not is_used:
+            self._room.take_back(self)

@@ -1,0 +1,171 @@
+"""Who gets memory for decoding, in which order, and that it is always given back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from splitway.errors import DeadlineExceeded, TooLarge
+from splitway.memory_limit import Memory
+from splitway.pictures.look import look
+from splitway.runtime.decode_room import NOTHING, SMALL_BYTES, DecodeRoom, Load, Place
+from tests.support import picture
+
+MB = 1_000_000
+
+
+def load(megabytes: int, *, large: bool = False) -> Load:
+    looked = look(picture(size=(8, 8), format_="WEBP"))
+    assert looked is not None
+    return Load(megabytes * MB, large, (looked,))
+
+
+def taken(room: DecodeRoom, megabytes: int, *, large: bool = False) -> Place:
+    place = room.place(load(megabytes, large=large))
+    assert place is not None
+    return place
+
+
+def end(place: Place) -> None:
+    """Decode in a thread, and end the request."""
+
+    def decode() -> None:
+        with place:
+            pass
+
+    thread = threading.Thread(target=decode)
+    thread.start()
+    thread.join()
+    place.leave()
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_small_pictures_need_no_place() -> None:
+    room = DecodeRoom(100 * MB, threads=1)
+    assert room.place(NOTHING) is None
+    assert room.place(load(SMALL_BYTES // MB)) is None
+    assert room.used_bytes == 0
+
+
+async def test_what_never_fits_is_refused_and_says_so() -> None:
+    room = DecodeRoom(100 * MB, threads=1)
+    with pytest.raises(
+        TooLarge, match=r"93000000 bytes of memory, and there are 92000000 .*SPLITWAY_DECODE_MEMORY_BYTES"
+    ):
+        room.place(load(93))
+    assert taken(room, 92).given.is_set()
+
+
+async def test_what_fits_later_waits_for_what_is_being_decoded() -> None:
+    room = DecodeRoom(108 * MB, threads=1)
+    first, second, third = taken(room, 60), taken(room, 60), taken(room, 30)
+    assert [each.given.is_set() for each in (first, second, third)] == [True, False, False]
+    assert (room.used_bytes, room.waiting) == (60 * MB, 2)
+    end(first)
+    await settle()
+    assert second.given.is_set()
+    assert third.given.is_set()
+    end(second)
+    end(third)
+    assert (room.used_bytes, room.waiting) == (0, 0)
+
+
+async def test_large_ones_are_decoded_one_at_a_time_and_hold_nothing_else_up() -> None:
+    room = DecodeRoom(508 * MB, threads=1)
+    large, next_large = taken(room, 10, large=True), taken(room, 10, large=True)
+    others = [taken(room, 10) for _ in range(20)]
+    assert large.given.is_set()
+    assert not next_large.given.is_set()
+    assert all(other.given.is_set() for other in others)
+    end(large)
+    await settle()
+    assert next_large.given.is_set()
+
+
+async def test_others_pass_a_large_one_that_waits_for_memory_but_not_for_ever() -> None:
+    room = DecodeRoom(108 * MB, threads=1)
+    at_work = [taken(room, 40)]
+    large = taken(room, 90, large=True)
+    passed = 0
+    for _ in range(50):
+        other = taken(room, 40)
+        if not other.given.is_set():
+            break
+        passed += 1
+        end(at_work.pop())
+        at_work.append(other)
+        await settle()
+    assert 0 < passed < 20
+    end(at_work.pop())
+    await settle()
+    assert large.given.is_set()
+    assert not other.given.is_set()
+    end(large)
+    await settle()
+    assert other.given.is_set()
+
+
+async def test_a_request_that_is_given_up_leaves_the_queue_or_gives_its_memory_back() -> None:
+    room = DecodeRoom(108 * MB, threads=1)
+    has_room, waits, last = taken(room, 90), taken(room, 90), taken(room, 90)
+    waits.leave()
+    has_room.leave()
+    await settle()
+    assert last.given.is_set()
+    assert (room.used_bytes, room.waiting) == (90 * MB, 0)
+    with pytest.raises(DeadlineExceeded), has_room:
+        raise AssertionError("what nobody waits for is not decoded")
+
+
+async def test_memory_is_kept_until_a_thread_has_ended_what_it_began() -> None:
+    room = DecodeRoom(108 * MB, threads=1)
+    place = taken(room, 90)
+    with place:
+        place.leave()
+        assert room.used_bytes == 90 * MB
+    assert room.used_bytes == 0
+
+
+async def test_what_is_decoded_again_gives_nothing_back_twice() -> None:
+    """As for a batch that is run again, member by member."""
+    room = DecodeRoom(108 * MB, threads=1)
+    place, other = taken(room, 40), taken(room, 40)
+    for _ in range(2):
+        with place:
+            pass
+    assert room.used_bytes == 40 * MB
+    other.leave()
+    assert room.used_bytes == 0
+
+
+async def test_it_is_given_back_when_decoding_fails() -> None:
+    room = DecodeRoom(108 * MB, threads=1)
+    place = taken(room, 90)
+    with pytest.raises(ValueError, match="damaged"), place:
+        raise ValueError("damaged")
+    assert room.used_bytes == 0
+
+
+async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
+    """An estimate that was wrong once, while two versions were loaded, refuses nothing afterwards."""
+    now = [0.0]
+    used = [330 * MB]
+    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: now[0])
+    with pytest.raises(TooLarge, match="memory"):
+        room.place(load(100))
+    used[0] = 150 * MB
+    assert taken(room, 100).given.is_set(), "before it is refused, it is read once more"
+    assert room.capacity_bytes == (512 - 128 - 150) * MB
+
+
+async def test_without_a_limit_a_fixed_amount_counts() -> None:
+    room = DecodeRoom(0, 2, lambda: None)
+    assert taken(room, 224).given.is_set()
+    with pytest.raises(TooLarge):
+        room.place(load(225))

@@ -18,6 +18,7 @@ from gateway.access import Access, Means, means_of, needed_scope
 from gateway.allowance import Allowance, allowance_policy, make_windows
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
+from gateway.caller import caller_of
 from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
@@ -48,6 +49,8 @@ from gateway.transport import Transport, transport_for
 from splitway import __version__
 from splitway.security.principal import principal_of
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
+from splitway.wire.body_budget import BodyBudget
+from splitway.wire.body_metrics import BodyMetrics
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
@@ -136,7 +139,9 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, _trial_policy(settings), _cache(settings))
+    bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, caller_of)
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
+    metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
     lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
     prober = Prober(probed, transport, settings.probe_interval_ms / 1000, follower.look)
@@ -169,11 +174,11 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
-    edge = Edge(pipeline, settings, telemetry, lifecycle)
+    edge = Edge(pipeline, settings, telemetry, lifecycle, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, settings.max_picture_pixels)
     app.include_router(edge_router(edge))
-    app.include_router(v2_router(plane, limits))
-    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits)}
+    app.include_router(v2_router(plane, limits, bodies))
+    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
     policy = allowance_policy(settings, asks_who=means is not None)
     allowance = Allowance(ShortWay(app.layers, routes, render), policy, windows, render, telemetry.refused)
     app.front = _front(allowance, means, settings, telemetry, lifecycle)

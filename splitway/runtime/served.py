@@ -34,6 +34,7 @@ from splitway.runtime.priority import give_way
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
 from splitway.telemetry.watch import Watch
+from splitway.wire.body_budget import BodyBudget
 from splitway.wire.tensor import TensorSpec
 from splitway.wire.v2_rest import infer_endpoint
 
@@ -68,12 +69,20 @@ class ServedModel:
         make_stage: the service's own part.
         settings: the process's.
         watch: follows its requests.
+        bodies: the process's memory for their bodies.
 
     Raises:
         BundleError: the stage cannot serve this bundle.
     """
 
-    def __init__(self, bundle: Bundle, make_stage: MakeStage, settings: StageSettings, watch: Watch[Inference]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        make_stage: MakeStage,
+        settings: StageSettings,
+        watch: Watch[Inference],
+        bodies: BodyBudget,
+    ) -> None:
         manifest = bundle.manifest
         self._bundle = bundle
         self._engine_name = engine = settings.engine_for(manifest)
@@ -95,7 +104,7 @@ class ServedModel:
             else None
         )
         plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, watch, max_rows=settings.max_rows)
-        self._infer_over_http = infer_endpoint(plane, settings.limits)
+        self._infer_over_http = infer_endpoint(plane, settings.limits, bodies)
 
     @property
     def alive(self) -> bool:

@@ -46,6 +46,8 @@ class StageSettings(SecuritySettings):
     """Rows of one request."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
     """Bytes of one request body, as sent and as unpacked."""
+    body_memory_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of the memory for bodies that one caller's address may take: a gateway calls for many callers."""
     max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
     """Bytes of one encoded picture."""
     max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000

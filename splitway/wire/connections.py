@@ -7,7 +7,8 @@ import ipaddress
 import logging
 import time
 from collections import Counter
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.25
@@ -34,6 +35,12 @@ def counted_as(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Whose request this ASGI scope is, by the same; empty where nothing is known."""
+    client = scope.get("client")
+    return "" if client is None else counted_as(client[0])
 
 
 class Connections:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from itertools import chain
 from typing import Any
 
@@ -12,6 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from splitway.errors import InvalidInput, TooLarge
+from splitway.wire.base64_text import decode_base64
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, numpy_dtype
 
 MAX_JSON_VALUES = 1 << 20
@@ -87,8 +86,8 @@ def _texts(name: str, leaves: list[Any], is_base64: bool) -> list[Buffer]:
     if not is_base64:
         return [text.encode() for text in leaves]
     try:
-        return [base64.b64decode(text, validate=True) for text in leaves]
-    except (binascii.Error, ValueError) as error:
+        return [decode_base64(text) for text in leaves]
+    except ValueError as error:
         raise InvalidInput(f"the data of tensor {name!r} is not base64: {error}") from error
 
 

@@ -23,6 +23,7 @@ from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
 from gateway.live_metrics import LiveMetrics
+from gateway.observe import GatewayMetrics
 from gateway.page.routes import Page, page_router
 from gateway.paths import CLASSIFY
 from gateway.pipeline import Pipeline, TrialPolicy
@@ -112,6 +113,12 @@ def _cache(settings: GatewaySettings) -> FeatureCache | None:
     return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
 
 
+def _body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudget:
+    bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, caller_of)
+    metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
+    return bodies
+
+
 def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Make the gateway's app.
 
@@ -127,7 +134,8 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     transport = transport_for(settings)
     telemetry = GatewayTelemetry(settings, exposed=exposed)
     metrics = telemetry.metrics
-    limits, windows = replace(settings.limits, takes_packed=not exposed), make_windows(settings)
+    limits = replace(settings.limits, takes_packed=not exposed)
+    windows, bodies = make_windows(settings), _body_budget(settings, metrics)
     stages = [
         _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
         for position, stage in enumerate(settings.chain)
@@ -139,10 +147,8 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, _trial_policy(settings), _cache(settings))
-    bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, caller_of)
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
-    metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
-    lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
+    lifecycle = Lifecycle(partial(_why_not_ready, pipeline))
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
     prober = Prober(probed, transport, settings.probe_interval_ms / 1000, follower.look)
 
@@ -169,8 +175,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
         redirect_slashes=False,
         openapi_url=None if exposed else OPENAPI,
     )
-    app.state.lifecycle = lifecycle
-    app.state.pipeline = pipeline
+    app.state.lifecycle, app.state.pipeline = lifecycle, pipeline
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
@@ -179,8 +184,8 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.include_router(edge_router(edge))
     app.include_router(v2_router(plane, limits, bodies))
     routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
-    policy = allowance_policy(settings, asks_who=means is not None)
-    allowance = Allowance(ShortWay(app.layers, routes, render), policy, windows, render, telemetry.refused)
+    short_way, policy = ShortWay(app.layers, routes, render), allowance_policy(settings, asks_who=means is not None)
+    allowance = Allowance(short_way, policy, windows, render, telemetry.refused)
     app.front = _front(allowance, means, settings, telemetry, lifecycle)
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
     app.include_router(page_router(Page(settings, described=not exposed)))

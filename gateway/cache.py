@@ -13,9 +13,11 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 from splitway.errors import DeadlineExceeded, InvalidInput, RequestError
+from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, build_response, parse_response
 
@@ -144,7 +146,8 @@ class FeatureCache:
             DeadlineExceeded: another request's extraction took too long.
             SplitwayError: of `extract`; of another's, if the picture itself is at fault.
         """
-        key = f"splitway:{feature_space}:{version}:{hashlib.sha256(picture).hexdigest()}"
+        digest = _digest(picture) if len(picture) <= LARGE_BYTES else await aside(partial(_digest, picture))
+        key = f"splitway:{feature_space}:{version}:{digest}"
         while (leader := self._under_way.get(key)) is not None:
             response = await _another(leader, deadline)
             if response is not None:
@@ -200,6 +203,10 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
     if not done:
         raise DeadlineExceeded("the time was up before an equal picture's features were there")
     return None if flight.cancelled() else flight.result()
+
+
+def _digest(picture: bytes | memoryview) -> str:
+    return hashlib.sha256(picture).hexdigest()
 
 
 def _packed(response: InferResponse) -> bytes:

@@ -26,6 +26,7 @@ from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
+from splitway.telemetry.slow_loop import SlowLoop
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
 from splitway.wire.hosts import HostCheck, IsTaken, host_rule
@@ -92,7 +93,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     place = f"[{name[0]}]" if ":" in name[0] else name[0]
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
-    server = _Server(config, lifecycle, drain_s, identity)
+    server = _Server(config, lifecycle, drain_s, identity, settings.slow_loop_ms)
     server.run(sockets=listeners)
     if lifecycle.failure is not None:
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
@@ -175,11 +176,27 @@ def _end_with_parent() -> None:
 class _Server(TlsServer):
     """uvicorn, draining in two steps and ending with 0 where it was asked to end."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float, identity: Identity | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifecycle: Lifecycle,
+        drain_s: float,
+        identity: Identity | None,
+        slow_loop_ms: float,
+    ) -> None:
         super().__init__(config, identity)
+        self._slow_loop_ms = slow_loop_ms
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._drain_until_s: float | None = None
+
+    async def main_loop(self) -> None:
+        slow_loop = SlowLoop(self._slow_loop_ms) if self._slow_loop_ms else None
+        try:
+            await super().main_loop()
+        finally:
+            if slow_loop is not None:
+                slow_loop.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 
 from splitway.errors import InvalidInput, TooLarge
+from splitway.wire.aside import LARGE_BYTES
+from splitway.wire.gathered import Body, Gathered
 from splitway.wire.json_data import MAX_JSON_VALUES, decode_json, encode_json, loads_bounded
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, decode_binary, element_count, encode_binary
 
@@ -137,6 +139,21 @@ def parse_response(
 
 def build_request(request: InferRequest) -> tuple[bytes, str]:
     """Return the body with every input as binary, and the value of the header-length header."""
+    body, length = _join(*_request_parts(request))
+    return body, length or str(len(body))
+
+
+def gather_request(request: InferRequest) -> tuple[Body, str]:
+    """As `build_request`, but of a large request the tensors are not copied into the body."""
+    header, buffers = _request_parts(request)
+    if sum(map(len, buffers)) <= LARGE_BYTES:
+        body, length = _join(header, buffers)
+        return body, length or str(len(body))
+    head = orjson.dumps(header)
+    return Gathered((head, *buffers)), str(len(head))
+
+
+def _request_parts(request: InferRequest) -> tuple[dict[str, Any], list[Buffer]]:
     inputs, buffers = _entries(request.inputs, lambda _: True)
     header: dict[str, Any] = {"inputs": inputs}
     if request.id is not None:
@@ -145,8 +162,7 @@ def build_request(request: InferRequest) -> tuple[bytes, str]:
         header["parameters"] = request.parameters
     if request.outputs:
         header["outputs"] = [{"name": o.name, "parameters": o.parameters} for o in request.outputs]
-    body, length = _join(header, buffers)
-    return body, length or str(len(body))
+    return header, buffers
 
 
 def build_response(response: InferResponse, request: InferRequest) -> tuple[bytes, str | None]:

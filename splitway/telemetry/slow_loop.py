@@ -20,11 +20,18 @@ _FRAMES = 6
 """Of the loop's stack that are told."""
 
 
+def _clocks() -> tuple[float, float, float]:
+    """Seconds: on the wall, of this thread's work and of the process's."""
+    return time.perf_counter(), time.thread_time(), time.process_time()
+
+
 class SlowLoop:
-    """Logs each time that the running loop stood still for more than `most_ms`. Held by whoever started it.
+    """Logs each time that the running loop stood still for more than `most_ms`, until it is closed.
+
+    A busy machine makes such times too: the process has worked little in them.
 
     Args:
-        most_ms: milliseconds; a busy machine alone makes some.
+        most_ms: milliseconds.
     """
 
     def __init__(self, most_ms: float) -> None:
@@ -32,7 +39,7 @@ class SlowLoop:
         self._every_s = self._most_s / _LOOKS
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._looked_s, self._worked_s = time.perf_counter(), time.thread_time()
+        self._looked_s, self._worked_s, self._all_worked_s = _clocks()
         self._stands_at = ""
         self._ends = threading.Event()
         self._timer = self._loop.call_later(self._every_s, self._look)
@@ -47,13 +54,14 @@ class SlowLoop:
 
     def _look(self) -> None:
         """On the loop: say how long it has been away."""
-        now_s, worked_s = time.perf_counter(), time.thread_time()
-        late_s, own_s = now_s - self._looked_s - self._every_s, worked_s - self._worked_s
+        now_s, worked_s, all_worked_s = _clocks()
+        late_s = now_s - self._looked_s - self._every_s
         if late_s > self._most_s:
             where = self._stands_at or "somewhere that was over when it was looked at"
-            says = "the event loop stood still for %.1f ms, of which it worked %.1f: %s"
-            _log.warning(says, late_s * 1000, own_s * 1000, where)
-        self._looked_s, self._worked_s, self._stands_at = now_s, worked_s, ""
+            own_ms, all_ms = (worked_s - self._worked_s) * 1000, (all_worked_s - self._all_worked_s) * 1000
+            says = "the event loop stood still for %.1f ms, in which it worked %.1f and the whole process %.1f: %s"
+            _log.warning(says, late_s * 1000, own_ms, all_ms, where)
+        self._looked_s, self._worked_s, self._all_worked_s, self._stands_at = now_s, worked_s, all_worked_s, ""
         self._timer = self._loop.call_later(self._every_s, self._look)
 
     def _watch(self) -> None:

@@ -85,21 +85,24 @@ async def read_body(
 async def _gather(request: Request, max_bytes: int, charge: BodyCharge | None) -> bytes:
     """Read all of it, straight from the server: most bodies come at once, without a step more for them."""
     receive, gathered = request.receive, bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk: bytes = message.get("body", b"")
-        if len(gathered) + len(chunk) > max_bytes:
-            raise _too_large(max_bytes)
-        more = message.get("more_body", False)
-        if not (more or gathered) and len(chunk) <= _SMALL_BYTES:
-            return chunk
-        if charge is not None:
-            charge.add(len(chunk))
-        gathered += chunk
-        if not more:
-            return bytes(gathered)
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            if not (more or gathered) and len(chunk) <= min(max_bytes, _SMALL_BYTES):
+                return chunk
+            if len(gathered) + len(chunk) > max_bytes:
+                raise _too_large(max_bytes)
+            if charge is not None:
+                charge.add(len(chunk))
+            gathered += chunk
+            if not more:
+                return bytes(gathered)
+    finally:
+        gathered.clear()  # an error holds this call until it has been counted
 
 
 def unpack(body: bytes, encoding: str, max_bytes: int) -> bytes:

@@ -7,9 +7,12 @@ above it.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from traceback import clear_frames
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +21,9 @@ from splitway.errors import Overloaded
 CallerOf = Callable[[Mapping[str, Any]], str]
 """Says whose request an ASGI scope is."""
 _RETRY_AFTER_S = 1.0
+_COLLECT_AT_BYTES = 16 * 1024 * 1024
+_COLLECT_AFTER_S = 0.5
+"""When the errors have been counted, which hold such bodies too."""
 
 
 class Refused(StrEnum):
@@ -45,6 +51,7 @@ class BodyBudget:
         self._most_of_one_bytes = int(most_bytes * share)
         self._caller_of = caller_of
         self._by_caller: Counter[str] = Counter()
+        self._left_bytes = 0
 
     def charge(self, scope: Mapping[str, Any]) -> BodyCharge:
         """What the request of this ASGI scope will take; a context manager, at whose end it is given back."""
@@ -63,6 +70,19 @@ class BodyBudget:
     def give_back(self, scope: Mapping[str, Any], size: int) -> None:
         """Give back bytes that were taken."""
         self._add(self._caller_of(scope), -size)
+
+    def may_be_left(self, size: int) -> None:
+        """A request with a body of this size has failed, and may have left it in a circle of errors and calls.
+
+        The collector counts objects and not bytes: it is called when such bodies are many bytes.
+        """
+        before, self._left_bytes = self._left_bytes, self._left_bytes + size
+        if before < _COLLECT_AT_BYTES <= self._left_bytes:
+            asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, self._collect)
+
+    def _collect(self) -> None:
+        self._left_bytes = 0
+        gc.collect(1)
 
     def _add(self, caller: str, size: int) -> None:
         self.held_bytes += size
@@ -108,5 +128,16 @@ class BodyCharge:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._held:
+            if error is not None:
+                _forget_calls(error)
+                self._budget.may_be_left(self._held)
             self._budget.give_back(self._scope, self._held)
             self._held = 0
+
+
+def _forget_calls(error: BaseException) -> None:
+    """Empty the calls that an error and its causes hold: they hold the body until the error has been counted."""
+    cause: BaseException | None = error
+    while cause is not None:
+        clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 
 from splitway.errors import InvalidInput, TooLarge
@@ -92,6 +93,15 @@ class InferResponse:
     outputs: tuple[Tensor, ...]
     id: str | None = None
     parameters: Parameters = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its outputs, where they are numbers; how many elements, where they are BYTES."""
+        size = 0
+        for tensor in self.outputs:
+            data = tensor.data
+            size += data.nbytes if isinstance(data, np.ndarray) else len(data)
+        return size
 
     def output(self, name: str) -> Tensor:
         """Return the output of that name. Raises InvalidInput if there is none."""

@@ -181,7 +181,8 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, request: Requ
         async with while_connected(request):
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts
-        response = _answered(answer, parsed, packing_asked_for(headers.get("accept-encoding")))
+        answered = partial(_answered, answer, parsed, packing_asked_for(headers.get("accept-encoding")))
+        response = answered() if answer.response.size <= LARGE_BYTES else await aside(answered)
         watched.sent_bytes = len(response.body)
         return response
 

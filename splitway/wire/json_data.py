@@ -10,10 +10,14 @@ import orjson
 from numpy.typing import NDArray
 
 from splitway.errors import InvalidInput, TooLarge
+from splitway.wire.aside import LARGE_BYTES
 from splitway.wire.base64_text import decode_base64
+from splitway.wire.json_pieces import loads_in_pieces
 from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, numpy_dtype
 
 MAX_JSON_VALUES = 1 << 20
+_NUMBERS_AT_ONCE = 1 << 16
+"""Checked and converted in one step: a few milliseconds."""
 _TAKEN_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
 
 
@@ -29,7 +33,7 @@ def loads_bounded(text: bytes, max_bytes: int, max_values: int = MAX_JSON_VALUES
     if text.count(b",") + text.count(b"[") + text.count(b"{") > max_values:
         raise TooLarge(f"the JSON has more than {max_values} values; send tensors as binary")
     try:
-        return orjson.loads(text)
+        return orjson.loads(text) if len(text) <= LARGE_BYTES else loads_in_pieces(text)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the JSON cannot be read: {error}") from error
 
@@ -49,7 +53,7 @@ def decode_json(
         raise InvalidInput(f"tensor {name!r} of shape {list(shape)} takes {count} elements, but data has {len(leaves)}")
     if datatype == BYTES:
         return Tensor(name, BYTES, shape, _texts(name, leaves, parameters.get("content_type") == "base64"), parameters)
-    return Tensor(name, datatype, shape, _numbers(name, datatype, leaves).reshape(shape), parameters)
+    return Tensor(name, datatype, shape, _in_steps(name, datatype, leaves).reshape(shape), parameters)
 
 
 def _leaves(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
@@ -63,6 +67,13 @@ def _leaves(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
             )
         data = list(chain.from_iterable(data))
     return data
+
+
+def _in_steps(name: str, datatype: str, leaves: list[Any]) -> NDArray[Any]:
+    if len(leaves) <= _NUMBERS_AT_ONCE:
+        return _numbers(name, datatype, leaves)
+    starts = range(0, len(leaves), _NUMBERS_AT_ONCE)
+    return np.concatenate([_numbers(name, datatype, leaves[at : at + _NUMBERS_AT_ONCE]) for at in starts])
 
 
 def _numbers(name: str, datatype: str, leaves: list[Any]) -> NDArray[Any]:

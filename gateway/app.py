@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,11 +18,13 @@ from gateway.access import Access, Means, means_of, needed_scope
 from gateway.allowance import Allowance, allowance_policy, make_windows
 from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
+from gateway.caller import caller_of
 from gateway.cost import PictureCaps
 from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
 from gateway.live_metrics import LiveMetrics
+from gateway.observe import GatewayMetrics
 from gateway.page.routes import Page, page_router
 from gateway.paths import CLASSIFY
 from gateway.pipeline import Pipeline, TrialPolicy
@@ -50,6 +52,8 @@ from gateway.transport import Transport, transport_for
 from splitway import __version__
 from splitway.security.principal import principal_of
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
+from splitway.wire.body_budget import BodyBudget
+from splitway.wire.body_metrics import BodyMetrics
 from splitway.wire.environment import read_environment
 from splitway.wire.http_errors import install_error_handlers
 from splitway.wire.lifecycle import Lifecycle
@@ -112,6 +116,24 @@ def _cache(settings: GatewaySettings) -> FeatureCache | None:
     return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
 
 
+def _body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudget:
+    bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, caller_of)
+    metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
+    return bodies
+
+
+def _prober(
+    settings: GatewaySettings,
+    stages: Sequence[StageClient],
+    transport: Transport,
+    follower: Follower,
+    metrics: GatewayMetrics,
+) -> Prober:
+    probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
+    interval_s = settings.probe_interval_ms / 1000
+    return Prober(probed, transport, interval_s, follower.look, on_look_up_failed=metrics.look_up_failed)
+
+
 def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Make the gateway's app.
 
@@ -127,7 +149,8 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     transport = transport_for(settings)
     telemetry = GatewayTelemetry(settings, exposed=exposed)
     metrics = telemetry.metrics
-    limits, windows = replace(settings.limits, takes_packed=not exposed), make_windows(settings)
+    limits = replace(settings.limits, takes_packed=not exposed)
+    windows, bodies = make_windows(settings), _body_budget(settings, metrics)
     stages = [
         _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
         for position, stage in enumerate(settings.chain)
@@ -140,15 +163,8 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, _trial_policy(settings), _cache(settings))
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
-    lifecycle = Lifecycle(lambda: _why_not_ready(pipeline))
-    probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
-    prober = Prober(
-        probed,
-        transport,
-        settings.probe_interval_ms / 1000,
-        follower.look,
-        on_look_up_failed=metrics.look_up_failed,
-    )
+    lifecycle = Lifecycle(partial(_why_not_ready, pipeline))
+    prober = _prober(settings, stages, transport, follower, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -178,13 +194,13 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
-    edge = Edge(pipeline, settings, telemetry, lifecycle)
+    edge = Edge(pipeline, settings, telemetry, lifecycle, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, PictureCaps.of(settings))
     app.include_router(edge_router(edge))
-    app.include_router(v2_router(plane, limits))
-    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits)}
-    policy = allowance_policy(settings, asks_who=means is not None)
-    allowance = Allowance(ShortWay(app.layers, routes, render), policy, windows, render, telemetry.refused)
+    app.include_router(v2_router(plane, limits, bodies))
+    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
+    short_way, policy = ShortWay(app.layers, routes, render), allowance_policy(settings, asks_who=means is not None)
+    allowance = Allowance(short_way, policy, windows, render, telemetry.refused)
     app.front = _front(allowance, means, settings, telemetry, lifecycle)
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
     app.include_router(page_router(Page(settings, described=not exposed)))

@@ -19,6 +19,7 @@ from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, Spli
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
 from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
+from splitway.wire.gathered import Body
 from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response
 from splitway.wire.v2_rest import ATTEMPT_HEADER
 
@@ -32,7 +33,7 @@ CheckAnswer = Callable[[ServedModel, InferResponse], None]
 class Call:
     """What is asked of a stage, by whichever replica."""
 
-    body: bytes
+    body: Body
     headers: Mapping[str, str]
     deadline: Deadline
     check: CheckAnswer

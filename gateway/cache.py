@@ -14,6 +14,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+from functools import partial
 from typing import Protocol
 
 from splitway.errors import (
@@ -24,6 +25,7 @@ from splitway.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, build_response, parse_response
 
@@ -161,9 +163,10 @@ class FeatureCache:
             DeadlineExceeded: another request's extraction took too long.
             SplitwayError: of `extract`; of another's, if the picture itself is at fault.
         """
-        wanted = _Wanted(_key(picture, feature_space, version), feature_space, version, extract)
+        key = await _key(picture, feature_space, version)
+        wanted = _Wanted(key, feature_space, version, extract)
         takes_over = True
-        while (flight := self._under_way.get(wanted.key)) is not None:
+        while (flight := self._under_way.get(key)) is not None:
             end = await _another(flight, deadline)
             if isinstance(end, InferResponse):
                 return end, self._count(CacheResult.COLLAPSED)
@@ -177,7 +180,7 @@ class FeatureCache:
         self, picture: bytes | memoryview, feature_space: str, version: str, extract: Extract
     ) -> tuple[InferResponse, CacheResult]:
         """The same, extracted now: what was kept did not serve, and is replaced."""
-        wanted = _Wanted(_key(picture, feature_space, version), feature_space, version, extract)
+        wanted = _Wanted(await _key(picture, feature_space, version), feature_space, version, extract)
         response = await extract()
         await self._keep(wanted, response)
         return response, self.bypassed()
@@ -254,8 +257,9 @@ class _Fruitless(Enum):
     LEFT = auto()
 
 
-def _key(picture: bytes | memoryview, feature_space: str, version: str) -> str:
-    return f"splitway:{feature_space}:{version}:{hashlib.sha256(picture).hexdigest()}"
+async def _key(picture: bytes | memoryview, feature_space: str, version: str) -> str:
+    digest = _digest(picture) if len(picture) <= LARGE_BYTES else await aside(partial(_digest, picture))
+    return f"splitway:{feature_space}:{version}:{digest}"
 
 
 async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) -> InferResponse | _Fruitless:
@@ -269,6 +273,10 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
     if isinstance(error, _OF_THE_PICTURE):
         raise error
     return flight.result() if error is None else _Fruitless.FAILED
+
+
+def _digest(picture: bytes | memoryview) -> str:
+    return hashlib.sha256(picture).hexdigest()
 
 
 def _packed(response: InferResponse) -> bytes:

@@ -61,7 +61,8 @@ def inputs_cost(inputs: Sequence[Tensor], max_pixels: int, max_seconds: float = 
 
 def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
     if tensor.datatype == BYTES:
-        return _pictures_cost(tensor.elements, caps) if tensor.name == IMAGE.name else len(tensor.elements)
+        are_pictures = tensor.name == IMAGE.name and len(tensor.shape) == 1  # in another shape they are refused
+        return _pictures_cost(tensor.elements, caps) if are_pictures else len(tensor.elements)
     if tensor.datatype == "UINT8" and len(tensor.shape) == 4 and tensor.shape[3] in _CHANNELS:
         return tensor.rows * _of(tensor.shape[1] * tensor.shape[2], 0.0)
     return tensor.rows

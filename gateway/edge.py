@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gateway import edge_docs
 from gateway.chain import ChainAnswer
 from gateway.cost import picture_cost
-from gateway.intake import asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
+from gateway.intake import PictureLimits, asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
 from gateway.paths import CLASSIFY
 from gateway.pipeline import Pipeline
 from gateway.problems import STATUSES, problem_details, request_id
@@ -26,6 +26,7 @@ from splitway import __version__
 from splitway.security.principal import known_caller
 from splitway.telemetry.watch import Watched
 from splitway.wire.body import plain_headers
+from splitway.wire.body_budget import BodyBudget, BodyCharge
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
@@ -43,39 +44,43 @@ class Edge:
         settings: GatewaySettings,
         telemetry: GatewayTelemetry,
         lifecycle: Lifecycle,
+        bodies: BodyBudget,
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings
+        self._limits = settings.limits
+        self._picture_limits = PictureLimits(
+            settings.max_body_bytes, settings.max_picture_bytes, self._limits.max_json_values
+        )
+        self._bodies = bodies
         self._telemetry = telemetry
         self._lifecycle = lifecycle
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture, and tell whoever follows requests how it ended."""
         headers = plain_headers(request)
-        with self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched:
+        with (
+            self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
+            self._bodies.charge(request.scope) as charge,
+        ):
             watched.caller = known_caller(request.scope)
-            reply = await self._classify(request, headers, watched)
+            reply = await self._classify(request, headers, watched, charge)
             watched.sent_bytes = len(reply.body)
             return reply
 
-    async def _classify(self, request: Request, headers: dict[str, str], watched: Watched[ChainAnswer]) -> Response:
-        limits, settings = self._settings.limits, self._settings
+    async def _classify(
+        self, request: Request, headers: dict[str, str], watched: Watched[ChainAnswer], charge: BodyCharge
+    ) -> Response:
+        limits = self._limits
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
         top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
-        picture = await read_picture(
-            request,
-            headers,
-            deadline,
-            max_body_bytes=settings.max_body_bytes,
-            max_picture_bytes=settings.max_picture_bytes,
-            on_body=watched.received,
-        )
+        picture = await read_picture(request, headers, deadline, self._picture_limits, charge, watched.received)
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        cost = picture_cost(picture, settings.max_picture_pixels, settings.max_picture_seconds)
+        cost = picture_cost(picture, self._settings.max_picture_pixels, self._settings.max_picture_seconds)
         async with while_connected(request):
             seen = await self._pipeline.classify(picture, heads, top_k, id_, context, cost)
         watched.facts = seen.answer

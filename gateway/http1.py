@@ -17,6 +17,7 @@ import httptools
 
 from gateway.request_head import Address, request_head
 from splitway.security.tls import Identity, peer_service
+from splitway.wire.gathered import Body, Gathered
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 256
@@ -80,7 +81,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self.reusable = True
 
-    def ask(self, request: bytes, body: bytes) -> asyncio.Future[Reply]:
+    def ask(self, request: bytes, body: Body) -> asyncio.Future[Reply]:
         """Send one request; the future ends with its reply or with one of the errors above."""
         assert self._transport is not None
         self.reusable = False
@@ -90,7 +91,10 @@ class _Connection(asyncio.Protocol):
         self._size = self._received = 0
         self._heads = 0
         self._reply = asyncio.get_running_loop().create_future()
-        self._transport.writelines((request, body)) if body else self._transport.write(request)
+        if type(body) is not bytes:
+            self._transport.writelines((request, *cast("Gathered", body).parts))
+        else:
+            self._transport.writelines((request, body)) if body else self._transport.write(request)
         return self._reply
 
     def time_is_up(self) -> None:
@@ -201,7 +205,7 @@ class HttpPool:
         self._idle.clear()
 
     async def call(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, *, peer: str = ""
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, timeout_s: float, *, peer: str = ""
     ) -> Reply:
         """Send one request and wait for its whole reply. Over https it goes to the service `peer` or to nobody.
 

@@ -2,95 +2,149 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import AsyncGenerator, Callable, Mapping
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from gateway.multipart import file_of_form
+from gateway.picture_kind import foreign_kind
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.pictures.look import is_picture
+from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.base64_text import decode_base64, decode_strictly
 from splitway.wire.body import read_body
+from splitway.wire.body_budget import BodyCharge
 from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import loads_bounded
 
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
+_SPELT_OTHERWISE = ("image/jpg", "image/pjpeg", "image/x-png", "image/*")
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
+_SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
+"""What clients send that were told no type; the last is curl's."""
+_FORMS = frozenset((*RAW_TYPES, *_SPELT_OTHERWISE, *_SAYS_NOTHING, _MULTIPART, _JSON))
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 FIELD = "image"
+_VALUE = re.compile(rb'"image"\s*:\s*"')
+_FOUND_WITHIN_BYTES = 64 * 1024
+"""Where the field begins, of a large body whose text need not be read as JSON."""
 MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """What a picture, and the body it comes in, may take."""
+
+    max_body_bytes: int
+    max_picture_bytes: int
+    max_json_values: int
 
 
 async def read_picture(
     request: Request,
     headers: Mapping[str, str],
     deadline: Deadline,
-    *,
-    max_body_bytes: int,
-    max_picture_bytes: int,
+    limits: PictureLimits,
+    charge: BodyCharge,
     on_body: Callable[[int], None],
 ) -> bytes:
     """Return the encoded picture; `on_body` is told the size of the body as soon as it has been read.
 
     Raises:
         UnsupportedMediaType: none of the three forms, or a packed body.
-        InvalidInput: the form does not hold a picture.
+        InvalidInput: the form does not hold a picture, or one of a format that is not taken.
         TooLarge: the body or the picture is over its limit.
+        Overloaded: other bodies take the memory for this one.
         SlowBody: the body did not arrive in time.
     """
-    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type not in (*RAW_TYPES, _MULTIPART, _JSON):
-        raise UnsupportedMediaType(
-            f"content-type {media_type[:60] or 'missing'} is not taken; send image/jpeg, image/png or image/webp, "
-            'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
-        )
-    body = await read_body(request, headers, max_body_bytes, deadline, takes_packed=False)
+    content_type = headers.get("content-type", "")
+    media_type = content_type.split(";")[0].strip().lower()
+    if media_type not in _FORMS:
+        raise _not_taken(media_type)
+    body = await read_body(request, headers, limits.max_body_bytes, deadline, charge, takes_packed=False)
     on_body(len(body))
     if media_type == _MULTIPART:
-        picture = await _from_multipart(request, body)
-    else:
-        picture = _from_json(body, max_picture_bytes) if media_type == _JSON else body
-    if not picture:
+        body = await _out_of(partial(file_of_form, body, content_type, FIELD), len(body), charge)
+    elif media_type == _JSON:
+        body = await _out_of(partial(_from_json, body, limits.max_json_values), len(body), charge)
+    if not body:
         raise InvalidInput("the picture is empty")
-    if len(picture) > max_picture_bytes:
-        raise TooLarge(f"the picture has {len(picture)} bytes; at most {max_picture_bytes} are taken")
+    if not body.startswith(_STARTS):
+        _check_kind(body, media_type)
+    if len(body) > limits.max_picture_bytes:
+        raise TooLarge(f"the picture has {len(body)} bytes; at most {limits.max_picture_bytes} are taken")
+    return body
+
+
+async def _out_of(unwrap: Callable[[], bytes], size: int, charge: BodyCharge) -> bytes:
+    """The picture out of a body of so many bytes."""
+    if size <= LARGE_BYTES:
+        return unwrap()
+    picture = await aside(unwrap)
+    charge.becomes(len(picture))
     return picture
 
 
-class _InMemoryParser(MultiPartParser):
-    spool_max_size = 1 << 40  # the body is in memory and bounded already; a read-only container has no disk to spool to
+def _not_taken(media_type: str, why: str = "") -> UnsupportedMediaType:
+    return UnsupportedMediaType(
+        f"content-type {media_type[:60] or 'missing'} is not taken{why}; send image/jpeg, image/png or image/webp, "
+        'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
+    )
 
 
-async def _from_multipart(request: Request, body: bytes) -> bytes:
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
-    try:
-        form = await _InMemoryParser(
-            request.headers, stream(), max_files=1, max_fields=8, max_part_size=len(body)
-        ).parse()
-    except (MultiPartException, KeyError, ValueError) as error:
-        raise InvalidInput(f"the multipart body cannot be read: {error}") from error
-    field = form.get(FIELD)
-    picture = await field.read() if isinstance(field, UploadFile) else None
-    await form.close()
-    if picture is None:
-        raise InvalidInput(f"the multipart body has no file in a field {FIELD!r}")
-    return picture
+def _check_kind(picture: bytes, media_type: str) -> None:
+    """Name what is no picture that is taken. What is not known here is for the extractor to judge, if it was said to be
+    a picture."""
+    kind = None if is_picture(picture) else foreign_kind(picture)
+    if media_type in _SAYS_NOTHING and not is_picture(picture):
+        raise _not_taken(media_type, f" for this, which is {kind}" if kind else " for what is no JPEG, PNG or WebP")
+    if kind is not None:
+        raise InvalidInput(f"the picture must be JPEG, PNG or WebP, and this is {kind}")
 
 
-def _from_json(body: bytes, max_picture_bytes: int) -> bytes:
-    content = loads_bounded(body, len(body))
-    text = content.get(FIELD) if isinstance(content, dict) else None
+def _from_json(body: bytes, max_values: int) -> bytes:
+    """The picture in the JSON of a body. May be called in any thread."""
+    picture = _without_reading_it_all(body, max_values) if len(body) > LARGE_BYTES else None
+    if picture is not None:
+        return picture
+    text = _field(loads_bounded(body, len(body), max_values))
     if not isinstance(text, str):
         raise InvalidInput('the JSON must be {"image": "<base64>"}')
-    if len(text) * 3 // 4 > max_picture_bytes + 2:  # before all of it is unpacked
-        raise TooLarge(f"the picture has more than {max_picture_bytes} bytes, which is the most that are taken")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return decode_base64(text)
+    except ValueError as error:
         raise InvalidInput(f"field {FIELD!r} is not base64: {error}") from error
+
+
+def _without_reading_it_all(body: bytes, max_values: int) -> bytes | None:
+    """The picture of a large body whose text is plain base64; None where the body has to be read as JSON whole.
+
+    Reading a text of megabytes as JSON holds the interpreter for as long. The text is decoded where it lies, and the
+    JSON around it, with a token in its place, says whether it was the field's.
+    """
+    begins = _VALUE.search(body, 0, _FOUND_WITHIN_BYTES)
+    if begins is None:
+        return None
+    start, end = begins.end(), body.find(b'"', begins.end())
+    token = secrets.token_hex(16)
+    around = b"".join((body[:start], token.encode(), body[end:])) if end >= 0 else b""
+    if (
+        len(around) > _FOUND_WITHIN_BYTES
+        or not around
+        or _field(loads_bounded(around, len(around), max_values)) != token
+    ):
+        return None
+    return decode_strictly(memoryview(body)[start:end])
+
+
+def _field(content: Any) -> Any:
+    return content.get(FIELD) if isinstance(content, dict) else None
 
 
 def read_heads(request: Request) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, gather_request
 from splitway.wire.v2_rest import CALLER_HEADER, CallContext
 
 _ONCE = RetryPolicy(max_attempts=1)
@@ -145,7 +145,7 @@ class StageClient:
             SplitwayError: with `stage` set; what the stage refused keeps the stage's own words.
         """
         started_s = time.perf_counter()
-        body, header_length = build_request(request)
+        body, header_length = gather_request(request)
         headers = {name: context.headers[name] for name in FORWARDED_HEADERS if name in context.headers}
         headers |= {
             HEADER_LENGTH: header_length,

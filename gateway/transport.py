@@ -10,6 +10,7 @@ from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Una
 from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import HEADER, read_tokens
 from splitway.security.tls import Identity
+from splitway.wire.gathered import Body
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
 _CONNECT_TIMEOUT_S = 1.0
@@ -45,7 +46,7 @@ class Transport:
         *,
         timeout_s: float,
         headers: Mapping[str, str],
-        body: bytes = b"",
+        body: Body = b"",
         service: str = "",
     ) -> Reply:
         """Send one request and read its whole reply.

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 _FILE_CACHE = ("active_file", "inactive_file", "total_active_file", "total_inactive_file")
 """Memory that the kernel takes back before it kills anything."""
-_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES = -3, 4 << 20
-"""glibc's parameter, and from where on a block of memory goes back as soon as it is free."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""glibc's parameters: free memory that is kept at most, and the size from which a block goes back as soon as it is
+free."""
 _UNLIMITED = 1 << 60
 """Version 1 says more than this where it has no limit."""
 
@@ -38,11 +39,19 @@ def read_memory(root: Path = Path("/")) -> Memory | None:
     return min(found, key=lambda memory: memory.limit_bytes - memory.used_bytes, default=None)
 
 
-def give_large_blocks_back() -> None:
+def give_large_blocks_back(large_bytes: int = 4 << 20, kept_free_bytes: int | None = None) -> None:
     """Have large blocks of memory returned to the system when they are freed. Else glibc keeps those of up to 32 MB as
-    soon as one has been freed, and a process stays as large as its largest pictures made it."""
+    soon as one has been freed, and a process stays as large as its largest bodies and pictures made it.
+
+    Args:
+        large_bytes: the least size of such a block.
+        kept_free_bytes: how much free memory is kept at most; glibc's choice if not given.
+    """
     with contextlib.suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, large_bytes)
+        if kept_free_bytes is not None:
+            library.mallopt(_TRIM_THRESHOLD, kept_free_bytes)
 
 
 def _folders(root: Path) -> Iterator[Path]:

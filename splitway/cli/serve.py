@@ -27,10 +27,12 @@ from typing import NoReturn
 import uvicorn
 
 from splitway.errors import SetupError
+from splitway.memory_limit import give_large_blocks_back
 from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
+from splitway.telemetry.slow_loop import SlowLoop
 from splitway.wire.connection_metrics import ConnectionMetrics
 from splitway.wire.connections import Connections, Room
 from splitway.wire.environment import read_environment
@@ -57,6 +59,7 @@ _LAST_CONNECTION_S = 2.0
 _YOUNG_OBJECTS = 20_000
 """New objects between two collections; a request makes hundreds, and next to none of them in cycles."""
 _PR_SET_PDEATHSIG = 1
+_LARGE_BODY_BYTES, _KEPT_FREE_BYTES = 1 << 20, 16 << 20
 
 
 def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -> int:
@@ -79,6 +82,8 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     exposed = settings.is_exposed(host if inherited is None else inherited.getsockname()[0])
     app = _create(stage, exposed=exposed)
     _check_callers(app, settings, exposed=exposed)
+    if stage == GATEWAY:
+        give_large_blocks_back(_LARGE_BODY_BYTES, _KEPT_FREE_BYTES)
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again: that takes 80 ms each time
     gc.set_threshold(_YOUNG_OBJECTS)
@@ -107,7 +112,8 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
     lifecycle.last_resort = partial(_end_at_once, logs)
-    server = _Server(config, lifecycle, drain_s, identity, connections, settings.handshake_timeout_ms / 1000)
+    handshake_s = settings.handshake_timeout_ms / 1000
+    server = _Server(config, lifecycle, drain_s, identity, connections, handshake_s, settings.slow_loop_ms)
     server.run(sockets=listeners)
     if lifecycle.hang is not None or lifecycle.is_stuck:
         _end_at_once(logs)
@@ -222,8 +228,10 @@ class _Server(TlsServer):
         identity: Identity | None,
         connections: Connections,
         handshake_s: float,
+        slow_loop_ms: float,
     ) -> None:
         super().__init__(config, identity, connections, handshake_s)
+        self._slow_loop_ms = slow_loop_ms
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._drain_until_s: float | None = None
@@ -234,6 +242,14 @@ class _Server(TlsServer):
         """Serve on these sockets until told to stop."""
         self._listeners = sockets or []
         super().run(sockets)
+
+    async def main_loop(self) -> None:
+        slow_loop = SlowLoop(self._slow_loop_ms) if self._slow_loop_ms else None
+        try:
+            await super().main_loop()
+        finally:
+            if slow_loop is not None:
+                slow_loop.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -27,3 +27,9 @@ def look(data: Buffer) -> Picture | None:
     if start.startswith(_PNG):
         return look_at_png(data)
     return look_at_webp(data) if is_webp(start) else None
+
+
+def is_picture(data: Buffer) -> bool:
+    """Whether the bytes begin as a JPEG, PNG or WebP does."""
+    start = bytes(data[:16])
+    return start.startswith((_JPEG, _PNG)) or is_webp(start)

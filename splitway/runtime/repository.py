@@ -20,6 +20,9 @@ from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
 from splitway.runtime.watchdog import Watchdog
+from splitway.wire.body_budget import BodyBudget
+from splitway.wire.body_metrics import BodyMetrics
+from splitway.wire.connections import address_of
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.short_way import Endpoint
 
@@ -51,6 +54,8 @@ class Repository:
         self.models: dict[str, ModelVersions] = {}
         self._make_stage = make_stage
         self._settings = settings
+        self._bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, address_of)
+        self.telemetry.metrics.registry.register(BodyMetrics("splitway_stage", self._bodies))
         self._found: dict[str, dict[str, Found]] = {}
         self._in_use: dict[str, set[str]] = {}
         self._said: set[str] = set()
@@ -260,7 +265,8 @@ class Repository:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
     def _served(self, bundle: Bundle) -> ServedModel:
-        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch, self._watchdog, self._room)
+        shared = self._watchdog, self._bodies, self._room
+        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch, *shared)
 
     async def _load(self, model: ServedModel, found: Found) -> None:
         await self._in_thread(model.load)

@@ -36,6 +36,7 @@ from splitway.runtime.stage import Stage
 from splitway.runtime.tested_engine import TestedEngine
 from splitway.runtime.watchdog import Watchdog
 from splitway.telemetry.watch import Watch
+from splitway.wire.body_budget import BodyBudget
 from splitway.wire.room import rows_that_fit
 from splitway.wire.tensor import TensorSpec
 from splitway.wire.v2_rest import infer_endpoint
@@ -74,6 +75,7 @@ class ServedModel:
         settings: the process's.
         watch: follows its requests.
         watchdog: follows its runs.
+        bodies: the process's memory for their bodies.
         room: memory for pictures, which all models of the process share.
 
     Raises:
@@ -87,6 +89,7 @@ class ServedModel:
         settings: StageSettings,
         watch: Watch[Inference],
         watchdog: Watchdog,
+        bodies: BodyBudget,
         room: DecodeRoom | None = None,
     ) -> None:
         manifest = bundle.manifest
@@ -113,7 +116,7 @@ class ServedModel:
         )
         room = room or DecodeRoom(settings.decode_memory_bytes, available_cores())
         plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, room, watch, max_rows=rows)
-        self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows))
+        self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows), bodies)
 
     @property
     def alive(self) -> bool:

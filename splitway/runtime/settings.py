@@ -53,6 +53,8 @@ class StageSettings(SecuritySettings):
     """Bytes of one request body, as sent and as unpacked."""
     max_reply_bytes: Annotated[int, Field(ge=1)] = MAX_REPLY_BYTES
     """Bytes of one reply that the gateway takes: a request has no more rows than fit into it."""
+    body_memory_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of the memory for bodies that one caller's address may take: a gateway calls for many callers."""
     max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
     """Bytes of one encoded picture."""
     max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000

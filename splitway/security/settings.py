@@ -52,6 +52,13 @@ class SecuritySettings(TelemetrySettings):
     connections_per_address: Annotated[int, Field(ge=0)] = 512
     """Connections that one address may have open; 0 for no limit."""
 
+    body_memory_bytes: Annotated[int, Field(ge=1)] = 96 * 1024 * 1024
+    """Bytes of request bodies, as sent and as unpacked, that the process holds at once, until their requests are
+    answered; one that there is no room for is answered 503. A body alone is taken whatever stands here."""
+    body_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The share of that memory that one caller may take: a key or a token's subject, and where nobody is asked for one,
+    an address."""
+
     def is_exposed(self, listens_on: str) -> bool:
         """Whether others than this machine reach the process, which listens on this address."""
         return is_exposed(self.published_on or listens_on)

@@ -36,6 +36,9 @@ class TelemetrySettings(BaseSettings):
     request_log_per_second: Annotated[int, Field(ge=0)] = 10
     """Requests that are logged per second; of more, a share is, and the same ones in every process. As many failed ones
     come on top. 0: none."""
+    slow_loop_ms: Annotated[float, Field(ge=0)] = 0.0
+    """For finding what keeps requests waiting: each time the event loop stands still for longer than this is logged,
+    with where it stood, in milliseconds; 0: nothing is looked at."""
     metrics_from: str = ""
     """Networks that may read /metrics besides this machine, separated by commas, such as 10.0.0.0/8."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0

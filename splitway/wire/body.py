@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from splitway.errors import InvalidInput, SlowBody, TooLarge, UnsupportedMediaType
+from splitway.wire.aside import STEP_BYTES, aside, give_way
+from splitway.wire.body_budget import BodyCharge
 from splitway.wire.deadline import Deadline
 
-_MAX_MEMBERS = 1024
-"""Of one gzip body: each costs about 2 us, however little is in it."""
-_GZIP = b"\x1f\x8b"
-_PIECE_BYTES = 64 * 1024
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
+_SMALL_BYTES = 64 * 1024
+"""A body that comes at once and is no larger than what a connection holds anyway is not charged."""
+_MEMBER = b"\x1f"
+"""What each member of a gzip body begins with."""
+_MAX_MEMBERS = 1024
+"""Of one gzip body; each costs its setting up, however little is in it."""
 
 
 def plain_headers(request: Request) -> dict[str, str]:
@@ -29,12 +34,27 @@ def plain_headers(request: Request) -> dict[str, str]:
 
 
 async def read_body(
-    request: Request, headers: Mapping[str, str], max_bytes: int, deadline: Deadline, *, takes_packed: bool = True
+    request: Request,
+    headers: Mapping[str, str],
+    max_bytes: int,
+    deadline: Deadline,
+    charge: BodyCharge | None = None,
+    *,
+    takes_packed: bool = True,
 ) -> bytes:
     """Return the body, unpacked if `Content-Encoding` says gzip or deflate and that is taken.
 
+    Args:
+        request: whose body it is.
+        headers: its headers, by lower-case name.
+        max_bytes: of the body, as sent and as unpacked.
+        deadline: how long the caller waits.
+        charge: what holds the body's bytes while the request lasts; None where `max_bytes` is small.
+        takes_packed: whether packed bodies are taken.
+
     Raises:
         TooLarge: the body, as sent or as unpacked, is over `max_bytes`.
+        Overloaded: other bodies take the memory for it.
         UnsupportedMediaType: another content encoding.
         InvalidInput: packed bytes that do not unpack.
         DeadlineExceeded: the time was up before that.
@@ -51,56 +71,80 @@ async def read_body(
     deadline.check("the body was read")
     try:
         async with asyncio.timeout(deadline.remaining_s):
-            body = await _gather(request, max_bytes)
+            body = await _gather(request, max_bytes, charge)
     except TimeoutError:
         raise SlowBody("the body did not arrive in time") from None
-    return body if encoding == "identity" else unpack(body, encoding, max_bytes)
+    if encoding == "identity":
+        return body
+    body = await aside(partial(unpack, body, encoding, max_bytes))
+    if charge is not None:
+        charge.becomes(len(body))
+    return body
 
 
-async def _gather(request: Request, max_bytes: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+async def _gather(request: Request, max_bytes: int, charge: BodyCharge | None) -> bytes:
+    """Read all of it, straight from the server: most bodies come at once, without a step more for them."""
+    receive, gathered = request.receive, bytearray()
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            if not (more or gathered) and len(chunk) <= min(max_bytes, _SMALL_BYTES):
+                return chunk
+            if len(gathered) + len(chunk) > max_bytes:
+                raise _too_large(max_bytes)
+            if charge is not None:
+                charge.add(len(chunk))
+            gathered += chunk
+            if not more:
+                return bytes(gathered)
+    finally:
+        gathered.clear()  # an error holds this call until it has been counted
 
 
 def unpack(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Unpack gzip, of one member or several (RFC 1952), or deflate, stopping at `max_bytes` of all together."""
-    parts: list[bytes] = []
-    size, start, members = 0, 0, 0
-    while start < len(body) or not members:
-        if members and not (encoding == "gzip" and body.startswith(_GZIP, start)):
-            raise InvalidInput(f"the {encoding} body has bytes behind its end")
-        members += 1
-        if members > _MAX_MEMBERS:
-            raise TooLarge(f"the gzip body has more than {_MAX_MEMBERS} members; send it as one")
-        start, size = _unpack_member(body, start, encoding, parts, size, max_bytes)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    """Unpack gzip, of one member or several, or deflate; stop at `max_bytes`. May be called in any thread.
+
+    Raises:
+        TooLarge: it is more than that, or has more than 1,024 members.
+        InvalidInput: it is not packed so, or is cut short.
+    """
+    unpacked = bytearray()
+    try:
+        for piece in _unpacked(body, encoding, max_bytes + 1):
+            unpacked += piece
+            if len(unpacked) > max_bytes:
+                raise _too_large(max_bytes)
+            give_way()
+    except zlib.error as error:
+        raise InvalidInput(f"the body is not valid {encoding}: {error}") from error
+    return bytes(unpacked)
 
 
-def _unpack_member(
-    body: bytes, start: int, encoding: str, parts: list[bytes], size: int, max_bytes: int
-) -> tuple[int, int]:
-    """Unpack what begins at `start`; return where it ends, and how many bytes there are now."""
-    decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
-    while not decoder.eof:
-        if start >= len(body):
+def _unpacked(body: bytes, encoding: str, most: int) -> Iterator[bytes]:
+    """The pieces of what is packed: one after the other, as a bomb must not be unpacked whole."""
+    decoder, members, at, packed = zlib.decompressobj(_WINDOW_BITS[encoding]), 1, 0, b""
+    while True:
+        if not packed:
+            packed, at = body[at : at + STEP_BYTES], at + STEP_BYTES
+        if decoder.eof and not packed:
+            return
+        if decoder.eof:
+            members += 1
+            if encoding != "gzip" or not packed.startswith(_MEMBER):
+                raise InvalidInput(f"the {encoding} body has bytes behind its end")
+            if members > _MAX_MEMBERS:
+                raise TooLarge(f"the gzip body has more than {_MAX_MEMBERS} members; pack it as one")
+            decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
+        piece = decoder.decompress(packed, min(most, STEP_BYTES))
+        if not (piece or packed or decoder.eof):
             raise InvalidInput(f"the {encoding} body is cut short")
-        # What is behind a member's end is copied: of the first member's once, of all others' as little as may be.
-        piece = body if not start else body[start : start + _PIECE_BYTES]
-        try:
-            parts.append(decoder.decompress(piece, max_bytes + 1 - size))
-        except zlib.error as error:
-            raise InvalidInput(f"the body is not valid {encoding}: {error}") from error
-        size += len(parts[-1])
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        start += len(piece) - len(decoder.unused_data)
-    return start, size
+        packed = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+        if piece:
+            yield piece
 
 
 def pack(body: bytes, encoding: str) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from splitway.errors import Overloaded, RateLimited
 from splitway.wire.request_head import Refusal
@@ -80,6 +80,12 @@ def counted_as(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Whose request this ASGI scope is, by the same; empty where nothing is known."""
+    client = scope.get("client")
+    return "" if client is None else counted_as(client[0])
 
 
 class Connections:

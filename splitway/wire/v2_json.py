@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 
 from splitway.errors import InvalidInput, TooLarge
+from splitway.wire.aside import LARGE_BYTES
+from splitway.wire.gathered import Body, Gathered
 from splitway.wire.json_data import MAX_JSON_VALUES, as_json, decode_json, encode_json, loads_bounded
 from splitway.wire.misread import unread
 from splitway.wire.tensor import (
@@ -103,6 +106,15 @@ class InferResponse:
     id: str | None = None
     parameters: Parameters = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its outputs, where they are numbers; how many elements, where they are BYTES."""
+        size = 0
+        for tensor in self.outputs:
+            data = tensor.data
+            size += data.nbytes if isinstance(data, np.ndarray) else len(data)
+        return size
+
     def output(self, name: str) -> Tensor:
         """Return the output of that name. Raises InvalidInput if there is none."""
         for tensor in self.outputs:
@@ -154,6 +166,21 @@ def parse_response(
 
 def build_request(request: InferRequest) -> tuple[bytes, str]:
     """Return the body with every input as binary, and the value of the header-length header."""
+    body, length = _join(*_request_parts(request))
+    return body, length or str(len(body))
+
+
+def gather_request(request: InferRequest) -> tuple[Body, str]:
+    """As `build_request`, but of a large request the tensors are not copied into the body."""
+    header, buffers = _request_parts(request)
+    if sum(map(len, buffers)) <= LARGE_BYTES:
+        body, length = _join(header, buffers)
+        return body, length or str(len(body))
+    head = orjson.dumps(header)
+    return Gathered((head, *buffers)), str(len(head))
+
+
+def _request_parts(request: InferRequest) -> tuple[dict[str, Any], list[Buffer]]:
     inputs, buffers = _entries(request.inputs, lambda _: True)
     header: dict[str, Any] = {"inputs": inputs}
     if request.id is not None:
@@ -162,8 +189,7 @@ def build_request(request: InferRequest) -> tuple[bytes, str]:
         header["parameters"] = request.parameters
     if request.outputs:
         header["outputs"] = [{"name": o.name, "parameters": o.parameters} for o in request.outputs]
-    body, length = _join(header, buffers)
-    return body, length or str(len(body))
+    return header, buffers
 
 
 def build_response(response: InferResponse, request: InferRequest) -> tuple[bytes, str | None]:

@@ -19,7 +19,9 @@ from splitway.security.principal import known_caller
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
 from splitway.wire import v2_docs
+from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
+from splitway.wire.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.json_data import MAX_JSON_VALUES
@@ -175,27 +177,30 @@ def _ready(reason: str | None) -> Response:
     return json_response({"ready": False, "error": reason}, 503)
 
 
-async def _infer(plane: Model, limits: Limits, request: Request) -> Response:
+async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, request: Request) -> Response:
     headers = plain_headers(request)
-    with plane.watch(headers) as watched:
+    with plane.watch(headers) as watched, bodies.charge(request.scope) as charge:
         watched.caller = known_caller(request.scope)
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
-        body = await read_body(request, headers, limits.max_body_bytes, deadline, takes_packed=limits.takes_packed)
+        packed = limits.takes_packed
+        body = await read_body(request, headers, limits.max_body_bytes, deadline, charge, takes_packed=packed)
         watched.received(len(body))
-        length = headers.get(HEADER_LENGTH)
-        parsed = parse_request(
+        parse = partial(
+            parse_request,
             body,
-            length,
+            headers.get(HEADER_LENGTH),
             max_elements=limits.max_elements,
             max_rows=limits.max_rows,
             max_json_values=limits.max_json_values,
         )
+        parsed = parse() if len(body) <= LARGE_BYTES else await aside(parse)
         context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
         async with while_connected(request):
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts
-        response = _answered(answer, parsed, packing_asked_for(headers.get("accept-encoding")))
+        answered = partial(_answered, answer, parsed, packing_asked_for(headers.get("accept-encoding")))
+        response = answered() if answer.response.size <= LARGE_BYTES else await aside(answered)
         watched.sent_bytes = len(response.body)
         return response
 
@@ -211,17 +216,17 @@ def _answered(answer: Answer, request: InferRequest, packing: str | None) -> Res
     return Response(payload, 200, extra, media_type=media_type)
 
 
-def infer_endpoint(plane: Model, limits: Limits) -> Endpoint:
-    """The inference route of one model, without a router around it."""
-    return partial(_infer, plane, limits)
+def infer_endpoint(plane: Model, limits: Limits, bodies: BodyBudget) -> Endpoint:
+    """The inference route of one model, without a router around it; its requests' bodies share a process's memory."""
+    return partial(_infer, plane, limits, bodies)
 
 
 class _OnlyModel:
     """One model as several."""
 
-    def __init__(self, plane: InferencePlane, limits: Limits) -> None:
+    def __init__(self, plane: InferencePlane, limits: Limits, bodies: BodyBudget) -> None:
         self._plane = plane
-        self._endpoint = infer_endpoint(plane, limits)
+        self._endpoint = infer_endpoint(plane, limits, bodies)
 
     @property
     def not_ready_because(self) -> str | None:
@@ -244,9 +249,9 @@ class _OnlyModel:
         return self._endpoint
 
 
-def v2_router(plane: InferencePlane, limits: Limits) -> APIRouter:
+def v2_router(plane: InferencePlane, limits: Limits, bodies: BodyBudget) -> APIRouter:
     """The protocol's routes over the one model of a plane."""
-    return models_router(_OnlyModel(plane, limits), EXTENSIONS)
+    return models_router(_OnlyModel(plane, limits, bodies), EXTENSIONS)
 
 
 def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.intake import read_picture
+from gateway.intake import PictureLimits, read_picture
 from splitway.errors import SplitwayError
 from splitway.wire.body import plain_headers
+from splitway.wire.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline
 from tests.fuzz.target import Target, check_brief, lines, wait_for
 
 _MAX_BODY_BYTES, _MAX_PICTURE_BYTES = 20_000, 10_000
+_LIMITS = PictureLimits(_MAX_BODY_BYTES, _MAX_PICTURE_BYTES, 1000)
 _FORM = b"multipart/form-data; boundary=b"
 
 
@@ -43,14 +45,13 @@ def run(data: bytes) -> None:
 
 
 async def _picture(request: Request) -> bytes:
-    return await read_picture(
-        request,
-        plain_headers(request),
-        Deadline.after(5),
-        max_body_bytes=_MAX_BODY_BYTES,
-        max_picture_bytes=_MAX_PICTURE_BYTES,
-        on_body=lambda _: None,
-    )
+    bodies = BodyBudget(_MAX_BODY_BYTES, 1.0, lambda _: "")
+    with bodies.charge(request.scope) as charge:
+        picture = await read_picture(
+            request, plain_headers(request), Deadline.after(5), _LIMITS, charge, lambda _: None
+        )
+    assert bodies.held_bytes == 0
+    return picture
 
 
 def seeds() -> Iterator[bytes]:

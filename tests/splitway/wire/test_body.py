@@ -21,6 +21,19 @@ def test_a_bomb_is_stopped_at_the_limit(encoding: str) -> None:
         unpack(bomb, encoding, 1_000_000)
 
 
+def test_several_members_are_one_body_and_very_many_are_refused() -> None:
+    assert unpack(pack(b"abc", "gzip") + pack(b"", "gzip") + pack(b"def", "gzip"), "gzip", 300) == b"abcdef"
+    with pytest.raises(TooLarge, match="members"):
+        unpack(pack(b"", "gzip") * 2000, "gzip", 300)
+    with pytest.raises(InvalidInput, match="behind its end"):
+        unpack(pack(b"abc", "deflate") * 2, "deflate", 300)
+
+
+def test_large_bodies_unpack_in_steps() -> None:
+    data = bytes(range(256)) * 4000
+    assert unpack(pack(data, "gzip") + pack(data, "gzip"), "gzip", 2 * len(data)) == data * 2
+
+
 @pytest.mark.parametrize("body", [b"", b"not packed", pack(b"abc", "gzip")[:-4], pack(b"abc", "gzip") + b"x"])
 def test_broken_packing_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput):

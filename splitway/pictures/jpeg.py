@@ -217,14 +217,14 @@ class _Reader:
         data, frame_at = self._data, self._frame_at
         self._kept.append((self._run, len(data)))
         width, height, channels = self._size
-        if not frame_at or self._damage is not None:
-            return self._whole("its first scan comes before its frame header")
-        kind = data[frame_at + 1]
-        if data[begins + 4] == channels and kind in _SEQUENTIAL:
+        if not frame_at or self._damage is not None or begins + 5 > len(data):
+            return self._whole("its first scan comes before its frame header, or has none")
+        kind, parts = data[frame_at + 1], data[begins + 4]
+        if parts == channels and kind in _SEQUENTIAL:
             coded = width * height * channels / 64 * _BLOCK_S + len(data) * _BYTE_S
             return self._whole(None, coded)
         frame = _frame(data, frame_at, width, height, channels)
-        at_once = data[begins + 4] == channels and kind not in _PROGRESSIVE
+        at_once = parts == channels and kind not in _PROGRESSIVE
         scans = [begins] if at_once else _scans(data, begins)
         return self._whole(None, coded_s(data, frame, scans, at_once=at_once), None if at_once else frame)
 

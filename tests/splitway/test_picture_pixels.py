@@ -201,7 +201,20 @@ def test_a_critical_chunk_that_is_not_known_is_an_error(where: str) -> None:
         decode(plain[:at] + chunk(b"CgBI", b"x") + plain[at:])
 
 
-FORMS = [(1, 0, 1), (2, 0, 1), (8, 0, 1), (16, 0, 1), (8, 2, 3), (16, 2, 3), (8, 4, 2), (8, 6, 4), (16, 6, 4)]
+FORMS = [
+    (1, 0, 1),
+    (2, 0, 1),
+    (8, 0, 1),
+    (16, 0, 1),
+    (1, 3, 1),
+    (4, 3, 1),
+    (8, 3, 1),
+    (8, 2, 3),
+    (16, 2, 3),
+    (8, 4, 2),
+    (8, 6, 4),
+    (16, 6, 4),
+]
 
 
 @pytest.mark.parametrize("adam7", [False, True], ids=["plain", "interlaced"])
@@ -214,7 +227,8 @@ def test_a_png_whose_pixels_end_early_is_refused(
     width, height = SMALL
     most = 1 if black else 1 << depth
     samples = np.random.default_rng(5).integers(0, most, (height, width, channels), dtype=np.uint32)
-    whole = png(SMALL, depth, colours, samples, adam7=adam7)
+    palette = [chunk(b"PLTE", bytes(range(256)) * 3)] if colours == 3 else []
+    whole = png(SMALL, depth, colours, samples, *palette, adam7=adam7)
     decode(whole)
     start, end = whole.index(b"IDAT"), whole.rindex(b"IEND") - 4
     raw = zlib.decompress(whole[start + 4 : end - 4])

@@ -38,14 +38,14 @@ def run(data: bytes) -> None:
 
 
 def _costs_what_it_is(data: bytes) -> None:
-    """What the decoder takes, the gateway has refused, or has charged for at least as many pixels."""
+    """What the decoder takes, the gateway has refused, or has charged for as many pixels: both read the same size, and
+    Pillow's is compared with it before anything is decoded."""
     picture = look(data)
     assert picture is not None
-    with Image.open(io.BytesIO(data), formats=(picture.name.upper(),)) as image:
-        pixels = image.width * image.height
-    said = picture.width * picture.height
-    assert said >= pixels, f"{said} pixels are said, {pixels} are decoded"
-    assert picture_cost(data, MAX_PIXELS) >= 1
+    assert picture.damage is None
+    assert picture.seconds >= 0
+    assert picture.memory_bytes((32, 32)) >= len(data)
+    assert picture_cost(data, MAX_PIXELS) >= picture.width * picture.height / MAX_PIXELS
 
 
 def seeds() -> Iterator[bytes]:

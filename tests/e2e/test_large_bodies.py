@@ -130,19 +130,18 @@ def test_sixty_callers_of_ten_mib_leave_the_gateway_small_and_a_small_caller_ans
     async def large(number: int) -> None:
         transport = httpx.AsyncHTTPTransport(local_address=f"127.0.0.{number + 2}")
         async with httpx.AsyncClient(transport=transport, timeout=60) as client:
-            reply = await client.post(
-                f"{gateway.url}/v1/classify", content=picture, headers={"content-type": "image/jpeg"}
-            )
-            ends[reply.status_code] += 1
-            if reply.status_code == 503:
-                assert int(reply.headers["retry-after"]) >= 1
+            try:
+                reply = await client.post(f"{gateway.url}/v1/classify", content=picture, headers=_JPEG)
+            except httpx.TransportError:  # refused, and still sending two seconds later: the machine is that busy
+                ends["cut off"] += 1
+            else:
+                ends[reply.status_code] += 1
+                assert reply.status_code == 200 or int(reply.headers["retry-after"]) >= 1
 
     async def beside(done: asyncio.Event) -> None:
         async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
             while not done.is_set():
-                reply = await client.post(
-                    f"{gateway.url}/v1/classify", content=cat, headers={"content-type": "image/jpeg"}
-                )
+                reply = await client.post(f"{gateway.url}/v1/classify", content=cat, headers=_JPEG)
                 good[reply.status_code] += 1
                 most[0] = max(most[0], resident_bytes(gateway))
 
@@ -155,8 +154,9 @@ def test_sixty_callers_of_ten_mib_leave_the_gateway_small_and_a_small_caller_ans
 
     asyncio.run(all_at_once())
     most[0] = max(most[0], resident_bytes(gateway))
-    assert set(ends) <= {200, 503}
+    assert set(ends) <= {200, 503, "cut off"}
     assert ends[200] >= 1
+    assert ends[503] >= 30
     assert set(good) == {200}
     assert most[0] < 250 * MIB
     metrics = httpx.get(f"{gateway.url}/metrics", trust_env=False).text

@@ -161,9 +161,7 @@ class Admission:
         """Wait until a request that leaves hands on its place."""
         left_s = max(0.0, deadline.remaining_s)
         is_known = self._pace.measured_s >= self._policy.known_after_s
-        if is_known and self._pace.expected_s(self._queue.cost_ahead(caller)) > min(
-            self._policy.expected_wait_s, left_s
-        ):
+        if is_known and self._pace.expected_s(*self._queue.ahead(caller)) > min(self._policy.expected_wait_s, left_s):
             raise self._turn_away(Turned.TOO_LONG)
         if len(self._queue) >= self._policy.queue_places:
             self._make_room(caller)

@@ -42,10 +42,11 @@ class FairQueue(Generic[Place]):
         """Whether any of this caller's is in it."""
         return caller in self._lines
 
-    def cost_ahead(self, caller: str) -> float:
-        """What would be let out before the next of this caller, by cost."""
+    def ahead(self, caller: str) -> tuple[int, float]:
+        """How many would be let out before the next of this caller, and what they cost together."""
         tag = max(self._now, self._ends.get(caller, 0.0))
-        return sum(entry.cost for line in self._lines.values() for entry in line if entry.tag <= tag)
+        costs = [entry.cost for line in self._lines.values() for entry in line if entry.tag <= tag]
+        return len(costs), sum(costs)
 
     def put(self, caller: str, place: Place, cost: float = 1) -> None:
         tag = max(self._now, self._ends.get(caller, 0.0))

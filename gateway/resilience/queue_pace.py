@@ -45,6 +45,10 @@ class QueuePace:
             self._cost += weight * (cost - self._cost)
         self._left_at_s = now_s
 
-    def expected_s(self, cost: float) -> float:
-        """How long requests of this cost together will take to be let in."""
-        return cost * self._interval_s / self._cost if self._cost > 0 else 0.0
+    def expected_s(self, count: int, cost: float) -> float:
+        """How long so many requests, of this cost together, will take to be let in.
+
+        By their number or by their cost, whichever is less: of a few that left, either may say too much.
+        """
+        by_cost = cost / self._cost if self._cost > 0 else 0.0
+        return min(count, by_cost) * self._interval_s

@@ -29,7 +29,15 @@ def test_callers_take_turns_and_each_keeps_their_order() -> None:
 
 def test_who_comes_last_knows_how_many_are_before_them() -> None:
     queue = _filled("a1", "a2", "a3", "b1")
-    assert [queue.cost_ahead(caller) for caller in "abc"] == [4, 3, 2]
+    assert [queue.ahead(caller)[0] for caller in "abc"] == [4, 3, 2]
+
+
+def test_what_is_ahead_is_told_by_number_and_by_cost() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.put("a", "a1", 64)
+    queue.put("a", "a2", 64)
+    queue.put("b", "b1")
+    assert [queue.ahead(caller) for caller in "abc"] == [(3, 129), (2, 65), (2, 65)]
 
 
 def test_who_gives_up_is_not_waited_for() -> None:
@@ -53,7 +61,7 @@ def test_what_ahead_says_is_what_happens(callers: list[str]) -> None:
     queue: FairQueue[int] = FairQueue()
     for n, caller in enumerate(callers[:-1]):
         queue.put(caller, n)
-    before, last = queue.cost_ahead(callers[-1]), len(callers) - 1
+    before, last = queue.ahead(callers[-1])[0], len(callers) - 1
     queue.put(callers[-1], last)
     order = deque(queue.pop() for _ in range(len(queue)))
     assert len(order) == len(callers)
@@ -64,7 +72,7 @@ def test_one_caller_alone_queues_as_ever() -> None:
     queue: FairQueue[int] = FairQueue()
     for n in range(5):
         queue.put("", n)
-    assert (len(queue), queue.cost_ahead("")) == (5, 5)
+    assert (len(queue), queue.ahead("")) == (5, (5, 5))
     assert [queue.pop() for _ in range(5)] == list(range(5))
 
 

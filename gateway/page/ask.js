@@ -55,7 +55,7 @@ function fromTransfer(transfer, otherwise) {
 /** Ask the gateway which samples it has and how large a picture may be. */
 async function learn() {
   try {
-    about = await (await fetch("/page/about.json")).json();
+    about = await (await fetch("page/about.json")).json();
   } catch {
     return; // the pipeline's part of the page says that the gateway does not answer
   }
@@ -100,7 +100,7 @@ async function ask(file) {
   byId("answer").setAttribute("aria-busy", "true");
   const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   try {
-    const { status, reply, isRefused } = await askGateway("infer", "/v1/classify?top_k=5&timeline=true", {
+    const { status, reply, isRefused } = await askGateway("infer", "v1/classify?top_k=5&timeline=true", {
       method: "POST", body: file, headers: { "content-type": file.type }, signal,
     });
     if (mine.signal.aborted) return;

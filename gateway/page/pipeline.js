@@ -35,7 +35,7 @@ async function poll() {
   clearTimeout(timer);
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const { status, reply, isRefused } = await askGateway("metrics", "/v1/pipeline", { cache: "no-store", signal });
+    const { status, reply, isRefused } = await askGateway("metrics", "v1/pipeline", { cache: "no-store", signal });
     if (isOver()) return;
     if (isRefused) return closed(status); // the same would come of every further look
     if (status !== 200) throw new Error(`status ${status}`);

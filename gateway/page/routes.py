@@ -1,11 +1,12 @@
-"""Serves the page, its parts and the samples: read once, when the app is made, and answered from memory."""
+"""Serves the page, its parts and the samples: read once, when the app is made, and answered from memory.
+
+All its addresses are relative, so that it works below any prefix that a proxy gives it.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,48 +18,19 @@ from starlette.responses import Response
 from gateway.intake import RAW_TYPES
 from gateway.settings import GatewaySettings
 from splitway.errors import NotFound
+from splitway.wire.assets import TYPES, Asset
+from splitway.wire.docs_pages import ICON
 
 BELOW = "/page/"
 """Where everything but the page itself is."""
 _INDEX = "index.html"
 _ABOUT = "about.json"
 _SAMPLES = "samples/"
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".json": "application/json",
-}
 _PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _OWN_SAMPLES = Path(__file__).parent.parent.parent / "samples"
 """Beside the sources, where they are run in place."""
 _MOST_SAMPLES = 12
 _MOST_SAMPLE_BYTES = 2 * 1024 * 1024
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-cache",  # kept, but asked for again each time: an upgraded gateway is never half the old page
-}
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One file of the page as it is sent."""
-
-    content: bytes
-    media_type: str
-
-    @property
-    def etag(self) -> str:
-        return f'"{hashlib.sha256(self.content).hexdigest()[:20]}"'
 
 
 class Page:
@@ -72,8 +44,7 @@ class Page:
     def __init__(self, settings: GatewaySettings, *, described: bool = True) -> None:
         self._assets = {**dict(_own_files()), **dict(_samples(settings))}
         about = self._about(settings) | {"described": described}
-        self._assets[_ABOUT] = Asset(orjson.dumps(about), _TYPES[".json"])
-        self._etags = {name: asset.etag for name, asset in self._assets.items()}
+        self._assets[_ABOUT] = Asset(orjson.dumps(about), TYPES[".json"])
 
     def _about(self, settings: GatewaySettings) -> dict[str, object]:
         """What the page has to know of this gateway before it sends anything."""
@@ -81,7 +52,7 @@ class Page:
         return {
             "max_picture_bytes": settings.max_picture_bytes,
             "media_types": RAW_TYPES,
-            "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW + quote(name)} for name in samples],
+            "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW[1:] + quote(name)} for name in samples],
         }
 
     async def index(self, request: Request) -> Response:
@@ -94,10 +65,7 @@ class Page:
         asset = self._assets.get(name)
         if asset is None:
             raise NotFound(f"the page has no part {name[:80]!r}; it begins at /")
-        headers = {**_HEADERS, "etag": self._etags[name]}
-        if _names(request.headers.get("if-none-match", ""), headers["etag"]):
-            return Response(status_code=304, headers=headers)
-        return Response(asset.content, headers=headers, media_type=asset.media_type)
+        return asset.answer(request)
 
 
 def page_router(page: Page) -> APIRouter:
@@ -108,15 +76,11 @@ def page_router(page: Page) -> APIRouter:
     return router
 
 
-def _names(if_none_match: str, etag: str) -> bool:
-    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return etag in known or "*" in known
-
-
 def _own_files() -> Iterator[tuple[str, Asset]]:
     for file in sorted(Path(__file__).parent.iterdir()):
-        if file.suffix in _TYPES:
-            yield file.name, Asset(file.read_bytes(), _TYPES[file.suffix])
+        if file.suffix in TYPES:
+            yield file.name, Asset(file.read_bytes(), TYPES[file.suffix])
+    yield ICON.name, Asset(ICON.read_bytes(), TYPES[ICON.suffix])
 
 
 def _samples(settings: GatewaySettings) -> Iterator[tuple[str, Asset]]:

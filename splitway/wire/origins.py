@@ -49,6 +49,6 @@ def origin_rule(named: str, *, is_open: bool) -> IsForeign | None:
 
 
 def _is_of(origin: bytes, host: bytes) -> bool:
-    """Whether an origin has this host and port. Its scheme, which may be a proxy's, tells the default port."""
+    """Whether an origin has this host and port. Its scheme may be a proxy's, and says which port may be left out."""
     scheme, _, authority = origin.partition(b"://")
     return bool(authority) and authority in {host, host.removesuffix(_DEFAULT_PORTS.get(scheme, b":"))}

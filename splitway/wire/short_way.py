@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from splitway.wire.docs_pages import docs_router
 from splitway.wire.http_errors import Render, as_ours, is_for_callers
 from splitway.wire.openapi import Description
 
@@ -22,6 +23,9 @@ _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 OPENAPI = "/openapi.json"
 """Where an app describes itself; without it, it has no page of that description either."""
+
+_BESIDE = [{"url": "."}]
+"""Where the app is, seen from its description: in the same folder, whatever a proxy put before that."""
 
 
 class ShortWay:
@@ -60,6 +64,15 @@ class FrontedApp(FastAPI):
     front: ASGIApp | None = None
     documentation: Description | None = None
     """Completes what the app says of itself in OpenAPI."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(docs_url=None, redoc_url=None, servers=_BESIDE, **options)  # the framework's load from afar
+
+    def setup(self) -> None:
+        """Add the routes that describe the app, which has ours and not the framework's pages."""
+        super().setup()
+        if self.openapi_url:
+            self.include_router(docs_router())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.front is None or scope["type"] != "http":

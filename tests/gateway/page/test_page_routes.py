@@ -106,7 +106,7 @@ async def test_whatever_the_page_and_its_modules_name_is_served_by_the_gateway_i
             imports = re.findall(r'from "([^"]+)"', reply.text) if address.endswith(".js") else []
             todo |= {urljoin(address, name) for name in imports}
             assert not re.search(r'["\'(]https?://(?!www\.w3\.org/2000/svg)', reply.text), f"{address} names a host"
-    assert all(address.startswith("/page/") for address in seen)
+    assert all(address.startswith("page/") for address in seen)
     assert set(page.addresses("script", "link")) == {a for a in seen if not a.endswith(".png")}, "all is known at once"
 
 

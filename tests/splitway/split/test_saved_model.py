@@ -198,3 +198,111 @@ def test_a_model_of_many_layers_is_cut_in_the_middle(tmp_path: Path) -> None:
     pixels = pictures(32, 32, 3)
     got = through(cut_model(loaded.graph, [middle.layer]), pixels)[0]
     np.testing.assert_allclose(got, model(pixels, training=False).numpy(), atol=1e-5)
+
+
+def test_augmentation_is_left_out_as_when_serving(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(1)
+    x = keras.Input((6, 6, 3))
+    disturbed = keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomHue(0.3)], name="augment")(x)
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten(name="flat")(disturbed)))
+    model.export(tmp_path / "m", verbose=False)
+    loaded = load_model(tmp_path / "m")
+    pixels = pictures(6, 6, 3)
+    expected = model(pixels, training=False).numpy()
+    (name,) = loaded.graph.inputs
+    np.testing.assert_allclose(loaded.run({name: pixels})["output_0"], expected, atol=1e-5)
+    best = best_cut(find_cuts(loaded.graph)).layer
+    np.testing.assert_allclose(through(cut_model(loaded.graph, [best]), pixels)[0], expected, atol=1e-5)
+    assert any("random_flip" in note for note in loaded.notes)
+
+
+def test_random_numbers_that_make_the_answer_are_refused_by_name(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def step(made: Any, x: Any) -> Any:
+        with tf.name_scope("sampled"):
+            return {"y": x @ made.w + tf.random.normal((3,))}
+
+    with pytest.raises(ModelError, match=r"random numbers, drawn anew for each request in 'sampled"):
+        load_model(module(tmp_path / "m", step))
+
+
+def test_a_lookup_table_goes_with_its_part(tmp_path: Path) -> None:
+    import keras
+    import tensorflow as tf
+
+    from splitway.split.export import export_saved_model
+
+    def exported(name: str, words: list[int]) -> Any:
+        keras.utils.set_random_seed(1)
+        x = keras.Input((3,), dtype="int64")
+        rows = keras.layers.Embedding(5, 2)(keras.layers.IntegerLookup(vocabulary=words)(x))
+        model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten(name="flat")(rows)))
+        model.export(tmp_path / name, verbose=False)
+        return model, load_model(tmp_path / name).graph
+
+    model, graph = exported("a", [1, 2, 3])
+    at = next(step.name for step in graph.steps if "flat" in step.name)
+    cut = cut_model(graph, [at])
+    export_saved_model(cut.parts[0], tmp_path / "part")
+    served = tf.saved_model.load(str(tmp_path / "part"))
+    values = np.array([[1, 3, 9]], np.int64)
+    (got,) = next(iter(served.signatures.values()))(**{next(iter(cut.parts[0].takes)): tf.constant(values)}).values()
+    (answer,) = cut.parts[1].run([got])
+    np.testing.assert_allclose(answer.numpy(), model(values).numpy(), atol=1e-6)
+    other = cut_model(exported("b", [1, 2, 4])[1], [at])
+    assert feature_space(cut, 0, None) != feature_space(other, 0, None)
+
+
+def test_variables_and_constants_are_one_feature_space(tmp_path: Path) -> None:
+    """A large constant stays beside the graph as variables do, and is described as before."""
+    import tensorflow as tf
+
+    numbers = np.linspace(-1, 1, 4 * 128, dtype=np.float32).reshape(4, 128)
+
+    def space(name: str, weights: Any) -> str:
+        def whole(made: Any, x: Any) -> Any:
+            made.weights = weights
+            with tf.name_scope("one"):
+                hidden = x @ tf.identity(weights)
+            with tf.name_scope("two"):
+                return {"y": hidden * 2.0}
+
+        graph = load_model(module(tmp_path / name, whole)).graph
+        return feature_space(cut_model(graph, ["one"]), 0, None)
+
+    assert space("a", tf.constant(numbers)) == space("b", tf.constant(numbers)) != space("c", tf.constant(numbers * 2))
+
+
+_SPLIT = """
+import resource, sys
+from pathlib import Path
+import tensorflow as tf
+from splitway.split.cut import cut_model, feature_space
+from splitway.split.export import convert_to_litert, export_saved_model
+from splitway.split.source import load_model
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+cut = cut_model(load_model(Path(sys.argv[1])).graph, ["wide_1"])
+feature_space(cut, 0, None)
+for place, part in enumerate((*cut.parts, cut.whole)):
+    export_saved_model(part, Path(sys.argv[2]) / str(place))
+    convert_to_litert(part)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_split_takes_ten_times_the_weights_in_memory_at_most(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    import keras
+
+    x = keras.Input((2800,))
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(2800, name="wide")(x)))
+    model.export(tmp_path / "m", verbose=False)
+    weights = sum(weight.numpy().nbytes for weight in model.weights)
+    command = [sys.executable, "-c", _SPLIT, tmp_path / "m", tmp_path / "parts"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) * 1024 < 10 * weights

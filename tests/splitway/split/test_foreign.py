@@ -180,7 +180,9 @@ class Words(keras.layers.Layer):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    "size", [6, np.int64(6), lambda: 6, None, "six", True, -3, 2.5, [6], lambda _: 6, raises(Odd())], ids=str
+    "size",
+    [6, np.int64(6), lambda: 6, None, "six", True, -3, 2.5, [6], lambda _: 6, raises(Odd())],
+    ids=["6", "int64", "method", "None", "six", "True", "-3", "2.5", "list", "method that takes one", "raises"],
 )
 def test_a_vocabulary_size_may_be_a_number_a_method_or_nonsense(size: Any, tmp_path: Path) -> None:
     words = keras.Input((5,), dtype="int32")
@@ -212,7 +214,10 @@ def test_a_layer_without_get_config_is_one_sentence_that_helps(tmp_path: Path) -
     assert raised.value.detail.isprintable()
 
 
-@pytest.mark.parametrize("config", [None, 7, "x", [1], {"a": object()}, {1: {2: set()}}], ids=str)
+_CONFIGS = ["None", "7", "x", "list", "an object in it", "a set in it"]
+
+
+@pytest.mark.parametrize("config", [None, 7, "x", [1], {"a": object()}, {1: {2: set()}}], ids=_CONFIGS)
 def test_a_config_of_nonsense_is_one_sentence(config: Any, tmp_path: Path) -> None:
     class Nonsense(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:

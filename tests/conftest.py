@@ -47,7 +47,8 @@ def head_bundle(models: Path) -> Bundle:
 def pipeline(models: Path) -> Iterator[LocalPipeline]:
     """The whole pipeline as processes on free ports."""
     log = LogBook()
-    with LocalPipeline(LaunchPlan(models, port=0, run_file=None), log.line) as running:
+    told = {"SPLITWAY_SLOW_LOOP_MS": "5"}  # says in a failing test's log what kept an event loop
+    with LocalPipeline(LaunchPlan(models, port=0, run_file=None, environment=told), log.line) as running:
         running.wait_ready()
         yield running
     assert all(process.exit_code == 0 for process in running.processes), log.text

@@ -128,6 +128,8 @@ def _of_zip(path: Path) -> str | None:
         return "it is an archive that is damaged or cut short: copy or download it again"
     if "config.json" in names:
         return None
+    if "model.weights.h5" in names:
+        return "it is a .keras file without its config.json: save, copy or download it again"
     for ends, said in _IN_ZIPS.items():
         if any(name.endswith(ends) for name in names):
             return said

@@ -268,7 +268,7 @@ def test_files_that_cannot_be_loaded_are_refused(tiny_model: TinyModel, tmp_path
     data = bytearray((tmp_path / "flipped.keras").read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "flipped.keras").write_bytes(data)
-    (tmp_path / "m.h5").write_bytes(b"")
+    tiny_model().save(tmp_path / "m.h5")
     for name, says in (
         ("bad.keras", "cannot be loaded"),
         ("flipped.keras", "cannot be loaded"),

@@ -76,7 +76,7 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._crowded_at_s = -_QUIET_S
         self._threads = DaemonThreads(policy.slots, "engine")
-        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name)
+        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name, self._may_take_s)
         self._paused_s = paused_s
         self._sharing = Sharing(clock)
         self._worker: asyncio.Task[None] | None = None
@@ -190,6 +190,10 @@ class Batcher:
         with self._lock, suppress(ValueError):  # a thread has taken it
             self._waiting.remove(member)
             self._waiting_rows -= member.rows
+
+    def _may_take_s(self, rows: int) -> float:
+        """What a run of so many rows may take because they are many; of what has never run, a second a row."""
+        return rows * (2 * self._row_s or 1.0)
 
     def _check_wait(self, rows: int, deadline: Deadline) -> None:
         """Refuse what cannot be done in time. What is ahead of it corrects the estimate, and so does time."""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.runs import Runs
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until, until_given_up
@@ -457,3 +459,22 @@ async def test_answers_that_do_not_fit_together_leave_nobody_waiting() -> None:
             ends = await asyncio.gather(*several, return_exceptions=True)
         assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
         assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].shape == (1, 1)
+
+
+async def test_one_request_of_many_slow_rows_is_no_hang() -> None:
+    """A model that takes two seconds a row: a request of 64 is late, and must not end the process for that."""
+    clock = Clock()
+    runs = Runs(clock)
+    may_take_s: list[float] = []
+
+    def slow(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
+        may_take_s.extend(run.more_s for run in runs.under_way)
+        clock.pass_(2.0 * len(inputs["x"]))
+        return {"y": inputs["x"]}
+
+    batcher = Batcher(slow, BatchPolicy(), clock, runs=runs)
+    batcher.start()
+    for many in (64, 1, 64):
+        await batcher.submit(partial(rows, *[1] * many), many, FOREVER)
+    await batcher.close()
+    assert may_take_s == [64, 4, 256]

@@ -73,9 +73,9 @@ class Decoders:
             return await in_thread(self._threads, timed)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling():
-                raise stopping() from None
-            raise
+            if task is not None and task.cancelling():
+                raise
+            raise stopping() from None  # it was not this request that was cancelled: the threads were stopped
         finally:
             self._rows -= rows
 

@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from functools import partial
@@ -271,7 +272,7 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
         return _Fruitless.LEFT
     error = flight.exception()
     if isinstance(error, _OF_THE_PICTURE):
-        raise error
+        raise copy(error)  # an error holds the calls that it went through, and those of two requests end apart
     return flight.result() if error is None else _Fruitless.FAILED
 
 

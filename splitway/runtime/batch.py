@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from splitway.errors import Overloaded
 from splitway.runtime.engine import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Deadline
@@ -38,7 +39,7 @@ class BatchResult(NamedTuple):
     """The traces of the batch's other members, of those that are traced."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """One request in a batch."""
 
@@ -96,3 +97,8 @@ class Run:
                 member.future.set_result(
                     BatchResult(share, queue_s, decode_s, compute_s, self.rows, *times, len(self.members), peers)
                 )
+
+
+def stopping() -> Overloaded:
+    """What those are told who still wait when a model is closed."""
+    return Overloaded("the stage is stopping", retry_after_s=1)

@@ -14,9 +14,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
-from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput
-from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run
+from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput, first_line
+from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run, stopping
 from splitway.runtime.batch_policy import BatchPolicy
 from splitway.runtime.row_time import corrected, still_holds
 from splitway.runtime.run import Runner
@@ -75,7 +76,7 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._crowded_at_s = -_QUIET_S
         self._threads = DaemonThreads(policy.slots, "engine")
-        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name)
+        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name, self._may_take_s)
         self._paused_s = paused_s
         self._sharing = Sharing(clock)
         self._worker: asyncio.Task[None] | None = None
@@ -164,7 +165,7 @@ class Batcher:
             SplitwayError: of `prepare`.
         """
         if self._closed:
-            raise _stopping()
+            raise stopping()
         if not self.alive:
             raise EngineFailed("the batch loop is not running")
         if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
@@ -178,7 +179,21 @@ class Batcher:
             self._waiting.append(member)
             self._waiting_rows += rows
         self._arrived.set()
-        return await member.future
+        try:
+            return await member.future
+        except asyncio.CancelledError:
+            self._leave(member)
+            raise
+
+    def _leave(self, member: Member) -> None:
+        """Take out of the queue what nobody waits for any more: its body would be held until an engine is free."""
+        with self._lock, suppress(ValueError):  # a thread has taken it
+            self._waiting.remove(member)
+            self._waiting_rows -= member.rows
+
+    def _may_take_s(self, rows: int) -> float:
+        """What a run of so many rows may take because they are many; of what has never run, a second a row."""
+        return rows * (2 * self._row_s or 1.0)
 
     def _check_wait(self, rows: int, deadline: Deadline) -> None:
         """Refuse what cannot be done in time. What is ahead of it corrects the estimate, and so does time."""
@@ -238,7 +253,12 @@ class Batcher:
         except asyncio.CancelledError:
             _stop(taken)
             raise
-        self._finish(runs)
+        except Exception as error:  # of this program itself: the model's own are in `runs`
+            _log.exception("a batch")
+            for member in taken:
+                member.fail(EngineFailed("the batch could not be answered", private=first_line(error)))
+        else:
+            self._finish(runs)
 
     def _take(self, taken: list[Member]) -> None:
         """Move members from the queue into `taken`. Called in a job's thread."""
@@ -287,8 +307,4 @@ def _say_if_dead(worker: asyncio.Task[None]) -> None:
 
 def _stop(members: deque[Member] | list[Member]) -> None:
     for member in members:
-        member.fail(_stopping())
-
-
-def _stopping() -> Overloaded:
-    return Overloaded("the stage is stopping", retry_after_s=1)
+        member.fail(stopping())

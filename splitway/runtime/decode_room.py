@@ -107,12 +107,14 @@ class DecodeRoom:
         return place
 
     def _for_one(self, *, anew: bool = False) -> int:
-        """The most that one picture may take beside small ones. Read again now and then while nothing is decoded, for
-        what the process itself takes changes; and before a picture is refused."""
+        """The most that one picture may take beside small ones. Read again now and then, for what the process itself
+        takes changes; and before a picture is refused. Of what is in use then, pictures that are being decoded may have
+        taken nothing yet, or all that was given to them: what is known stays as it is between the two."""
         now_s = self._clock()
-        if not self._told_bytes and not self._used and (anew or now_s - self._read_at_s >= _READ_AGAIN_S):
+        if not self._told_bytes and (anew or now_s - self._read_at_s >= _READ_AGAIN_S):
             self._read_at_s = now_s
-            self._capacity = memory_for_pictures(0, self._read)
+            free = memory_for_pictures(0, self._read)
+            self._capacity = min(max(self._capacity, free), free + self._used)
         return self._most
 
     @property

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from splitway.errors import Overloaded
+from splitway.runtime.batch import stopping
 from splitway.runtime.engine import Arrays
 from splitway.runtime.runs import Runs
 from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.wire.aside import in_thread
 
 
 class Decoded(NamedTuple):
@@ -38,6 +40,7 @@ class Decoders:
         self._runs = runs
         self._name = name
         self._rows = 0
+        self._closed = False
 
     @property
     def rows(self) -> int:
@@ -48,9 +51,11 @@ class Decoders:
         """Return what `work` makes, in a thread; waiting for a thread is counted apart from its work.
 
         Raises:
-            Overloaded: too many rows wait already; one that finds none is never refused.
+            Overloaded: too many rows wait already; one that finds none is never refused. Or the stage is stopping.
             SplitwayError: of `work`.
         """
+        if self._closed:
+            raise stopping()
         if self._rows and self._rows + rows > self._max_rows:
             raise Overloaded(f"{self._rows} rows wait already to be decoded", retry_after_s=1)
         asked_s = time.monotonic()
@@ -65,11 +70,17 @@ class Decoders:
 
         self._rows += rows
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
+            return await in_thread(self._threads, timed)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise stopping() from None  # it was not this request that was cancelled: the threads were stopped
         finally:
             self._rows -= rows
 
     async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
         """Stop the threads; say whether they have ended within so many seconds."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         return await asyncio.to_thread(self._threads.join, within_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,24 @@ class Runner:
         clock: monotonic seconds.
         runs: told of each run's begin and end.
         name: what the model is called there.
+        more_s: what a run of so many rows may take beyond the time that any run may.
     """
 
-    def __init__(self, infer: Infer, max_rows: int, clock: Clock, runs: Runs, name: str) -> None:
+    def __init__(
+        self,
+        infer: Infer,
+        max_rows: int,
+        clock: Clock,
+        runs: Runs,
+        name: str,
+        more_s: Callable[[int], float] = lambda _: 0.0,
+    ) -> None:
         self._infer = infer
         self._max_rows = max_rows
         self._clock = clock
         self._runs = runs
         self._name = name
+        self._more_s = more_s
 
     def __call__(self, members: Sequence[Member], *, alone: bool) -> list[Run]:
         """Run all members, as many at once as a batch holds and as may share one."""
@@ -57,7 +67,7 @@ class Runner:
 
     def _timed(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
         """Run the model once; a batch may take several runs, and it is a single one that may hang."""
-        self._runs.begin(self._name)
+        self._runs.begin(self._name, self._more_s(len(next(iter(inputs.values())))))
         return self._infer(inputs, alone)
 
 

@@ -13,6 +13,8 @@ class UnderWay(NamedTuple):
 
     model: str
     began_s: float
+    more_s: float = 0.0
+    """What it may take beyond the time that any run may."""
 
 
 class Runs:
@@ -24,11 +26,11 @@ class Runs:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._under_way: dict[int, tuple[str, float]] = {}
+        self._under_way: dict[int, tuple[str, float, float]] = {}
 
-    def begin(self, model: str) -> None:
-        """The calling thread begins a run, or the next part of its run."""
-        self._under_way[threading.get_ident()] = model, self._clock()
+    def begin(self, model: str, more_s: float = 0.0) -> None:
+        """The calling thread begins a run, or the next part of its run; one of many rows may take more."""
+        self._under_way[threading.get_ident()] = model, self._clock(), more_s
 
     def end(self) -> None:
         """The calling thread's run is over."""

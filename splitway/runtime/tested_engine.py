@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class TestedEngine:
         now_s = self._clock()
         if now_s - self._tested_at_s >= _AGAIN_AFTER_S:
             self._own_failure, self._tested_at_s = self._answers(self._good), now_s
-        return self._own_failure
+        return copy(self._own_failure)  # each request's own: an error holds the calls that it went through
 
     def _answers(self, inputs: Arrays) -> SplitwayError | None:
         try:

@@ -1,7 +1,8 @@
 """Ends a process that can no longer answer, so that whatever supervises it starts it again.
 
 An engine that hangs keeps its thread for ever, while the event loop goes on answering probes. What tells it from a slow
-one is the time of a single run: not how many wait for it, and not the time in which the whole process stood still.
+one is the time of a single run: not how many wait for it, not the time in which the whole process stood still, and not
+how many rows one request has: a run of many may take twice what they have taken before, beyond the time of any run.
 """
 
 from __future__ import annotations
@@ -81,10 +82,11 @@ class Watchdog:
     def trouble(self, models: Iterable[Watched]) -> str | None:
         """Say what can no longer answer, and why; None if all can."""
         now_s = self._clock()
-        for model, began_s in self.runs.under_way:
+        for model, began_s, more_s in self.runs.under_way:
             ran_s = now_s - began_s - self.pauses.within(began_s, now_s)
-            if 0 < self._limit_s < ran_s:
-                return f"{model} hangs: one run has taken {ran_s:.0f} s, and {self._limit_s:g} s are allowed"
+            if 0 < self._limit_s < ran_s - more_s:
+                allowed_s = self._limit_s + more_s
+                return f"{model} hangs: one run has taken {ran_s:.0f} s, and {allowed_s:g} s are allowed"
         return next((f"{each.label} hangs: its batch loop has died" for each in models if each.died), None)
 
     def _run(self, models: Callable[[], Iterable[Watched]], loop: asyncio.AbstractEventLoop) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 LARGE_BYTES = 256 * 1024
@@ -24,7 +24,26 @@ Result = TypeVar("Result")
 
 async def aside(work: Callable[[], Result]) -> Result:
     """Run `work` in the thread for large bodies, and return what it returns or raise what it raises."""
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, work)
+    return await in_thread(_THREAD, work)
+
+
+async def in_thread(threads: Executor, work: Callable[[], Result]) -> Result:
+    """Run `work` in one of these threads. Given up before it has begun, it is forgotten at once, with all that it
+    holds; an executor keeps what is cancelled until it would have been its turn."""
+    left = [work]
+    try:
+        return await asyncio.get_running_loop().run_in_executor(threads, _begin, left)
+    except asyncio.CancelledError:
+        left.clear()
+        raise
+
+
+def _begin(left: list[Callable[[], Result]]) -> Result:
+    try:
+        work = left.pop()
+    except IndexError:
+        raise CancelledError from None  # in the very moment in which it was given up
+    return work()
 
 
 def give_way() -> None:

@@ -99,7 +99,7 @@ async def test_a_failure_is_of_one_request_unless_the_picture_is_at_fault() -> N
         cache, extract = FeatureCache(MemoryStore(10_000)), Extractor(error)
         got = await _sixteen(cache, extract)
         assert extract.calls == 1
-        assert all(each is error for each in got)
+        assert {(type(each), str(each)) for each in got} == {(type(error), str(error))}
 
 
 SECONDS = 1.0
@@ -312,3 +312,12 @@ def test_a_cache_that_is_none_stops_the_start(cache: str) -> None:
 
     with pytest.raises(ValueError, match="cache"):
         GatewaySettings.model_validate({"cache": cache})
+
+
+async def test_those_who_waited_get_an_error_each_which_holds_no_call_of_another() -> None:
+    """A request that ends clears the calls that its error has gone through: another's may not be done yet."""
+    cache, extract = FeatureCache(MemoryStore(1000)), Extractor(InvalidInput("no picture", stage="extractor"))
+    ends = await _sixteen(cache, extract)
+    assert [str(end) for end in ends] == ["no picture"] * 16
+    assert len({id(end) for end in ends}) == 16
+    assert {end.stage for end in ends if isinstance(end, SplitwayError)} == {"extractor"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -56,3 +56,9 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
             await asyncio.sleep(0)
+
+
+async def until_given_up(work: Awaitable[object]) -> None:
+    """Wait for something until this is cancelled; as a request, it keeps nothing of its error then."""
+    with suppress(asyncio.CancelledError):
+        await work

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
 from splitway.runtime.batch import BatchResult
 from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.runs import Runs
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock
-from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
+from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until, until_given_up
 
 
 async def test_each_member_gets_its_own_rows() -> None:
@@ -407,3 +412,69 @@ async def test_after_a_failure_at_once_the_next_is_done_in_a_thread() -> None:
         batcher.at_once(lambda: rows(7), 1, FOREVER)
     assert len(threads) == 2
     await batcher.close()
+
+
+async def test_what_nobody_waits_for_any_more_leaves_the_queue_with_all_that_it_holds() -> None:
+    model = GatedModel()
+    async with running(model, BatchPolicy(queue_rows=4)) as batcher:
+        first = asyncio.create_task(submit(batcher, rows(0), FOREVER))
+        await until(lambda: len(model.batches) == 1)
+        body = np.zeros(4, np.float32)
+        is_held = weakref.ref(body)
+        given_up = asyncio.create_task(until_given_up(submit(batcher, {"x": body}, FOREVER)))
+        del body
+        await until(lambda: batcher.waiting_rows == 4)
+        given_up.cancel()
+        await given_up
+        del given_up
+        gc.collect()
+        assert batcher.waiting_rows == 0
+        assert is_held() is None
+        after = asyncio.create_task(submit(batcher, rows(1, 2, 3, 4), FOREVER))
+        await until(lambda: batcher.waiting_rows == 4)
+        model.gate.set()
+        assert (await after).outputs["y"].tolist() == [2, 4, 6, 8]
+        await first
+    assert model.batches == [1, 4]
+
+
+async def test_answers_that_do_not_fit_together_leave_nobody_waiting() -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def model(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
+        begun.set()
+        assert gate.wait(10)
+        if len(inputs["x"]) > 1:
+            raise RuntimeError("not together")
+        return {"y": np.zeros((1, int(inputs["x"][0])), np.float32)}
+
+    async with running(model, BatchPolicy(max_rows=8)) as batcher:
+        first = asyncio.create_task(submit(batcher, rows(1), FOREVER))
+        await until(begun.is_set)
+        several = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in (2, 3)]
+        await until(lambda: batcher.waiting_rows == 2)
+        gate.set()
+        await first
+        async with asyncio.timeout(5):
+            ends = await asyncio.gather(*several, return_exceptions=True)
+        assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
+        assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].shape == (1, 1)
+
+
+async def test_one_request_of_many_slow_rows_is_no_hang() -> None:
+    """A model that takes two seconds a row: a request of 64 is late, and must not end the process for that."""
+    clock = Clock()
+    runs = Runs(clock)
+    may_take_s: list[float] = []
+
+    def slow(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
+        may_take_s.extend(run.more_s for run in runs.under_way)
+        clock.pass_(2.0 * len(inputs["x"]))
+        return {"y": inputs["x"]}
+
+    batcher = Batcher(slow, BatchPolicy(), clock, runs=runs)
+    batcher.start()
+    for many in (64, 1, 64):
+        await batcher.submit(partial(rows, *[1] * many), many, FOREVER)
+    await batcher.close()
+    assert may_take_s == [64, 4, 256]

@@ -164,6 +164,26 @@ async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
     assert room.capacity_bytes == (512 - 128 - 150) * MB
 
 
+async def test_it_is_looked_at_again_while_pictures_are_decoded_one_after_the_other() -> None:
+    now, used = [0.0], [330 * MB]
+    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: now[0])
+    small = taken(room, 20)
+    assert room.capacity_bytes == 54 * MB
+    used[0] = 150 * MB
+    large = room.place(load(100))
+    assert room.capacity_bytes == 234 * MB
+    used[0] = 270 * MB  # with both of them: nothing says that the process itself takes more
+    now[0] = 1.0
+    assert room.place(load(20)) is not None
+    assert room.capacity_bytes == 234 * MB
+    used[0] = 500 * MB
+    now[0] = 2.0
+    assert room.place(load(20)) is not None
+    assert room.capacity_bytes < 234 * MB
+    assert large is not None
+    assert (small.given.is_set(), large.given.is_set()) == (True, True)
+
+
 async def test_without_a_limit_a_fixed_amount_counts() -> None:
     room = DecodeRoom(0, 2, lambda: None)
     assert taken(room, 224).given.is_set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from splitway.errors import InvalidInput, Overloaded
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.engine import Arrays
 from splitway.runtime.runs import Runs
-from tests.splitway.runtime.gated import until
+from tests.splitway.runtime.gated import until, until_given_up
 
 
 class Gated:
@@ -79,3 +81,38 @@ async def test_pictures_that_cannot_be_decoded_fail_their_own_request() -> None:
         await decoders.decode(broken, 1)
     assert decoders.rows == 0
     await decoders.close(10)
+
+
+async def test_what_its_caller_gave_up_is_forgotten_at_once_with_all_that_it_holds() -> None:
+    decoders, work = Decoders(1, 4, Runs(time.monotonic), "model"), Gated()
+    first = asyncio.create_task(decoders.decode(work, 1))
+    await until(lambda: work.begun == 1)
+    pictures = Gated()
+    is_held = weakref.ref(pictures)
+    given_up = asyncio.create_task(until_given_up(decoders.decode(pictures, 1)))
+    del pictures
+    await until(lambda: decoders.rows == 2)
+    given_up.cancel()
+    await given_up
+    del given_up
+    gc.collect()
+    assert is_held() is None
+    work.gate.set()
+    await first
+    await decoders.close(10)
+
+
+async def test_those_who_wait_when_it_is_closed_are_told() -> None:
+    decoders, work = Decoders(1, 4, Runs(time.monotonic), "model"), Gated()
+    first = asyncio.create_task(decoders.decode(work, 1))
+    await until(lambda: work.begun == 1)
+    waits = asyncio.create_task(decoders.decode(work, 1))
+    await until(lambda: decoders.rows == 2)
+    closing = asyncio.create_task(decoders.close(10))
+    with pytest.raises(Overloaded, match="the stage is stopping"):
+        await waits
+    with pytest.raises(Overloaded, match="the stage is stopping"):
+        await decoders.decode(work, 1)
+    work.gate.set()
+    await first
+    assert await closing

@@ -54,6 +54,14 @@ def test_many_slow_runs_one_after_the_other_are_work(lifecycle: Lifecycle) -> No
         assert look_for(watchdog, clock, 29) is None
 
 
+def test_a_run_of_many_rows_may_take_more(lifecycle: Lifecycle) -> None:
+    clock = Clock()
+    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog.runs.begin("classifier version 3", more_s=64)
+    assert look_for(watchdog, clock, 94) is None
+    assert look_for(watchdog, clock, 1) == "classifier version 3 hangs: one run has taken 94 s, and 94 s are allowed"
+
+
 def test_a_process_that_was_paused_is_not_ended(lifecycle: Lifecycle) -> None:
     clock = Clock()
     watchdog = Watchdog(30, lifecycle, clock)

@@ -13,7 +13,8 @@ from splitway.wire.aside import STEP_BYTES, give_way
 from splitway.wire.tensor import Buffer
 
 MAX_SEGMENTS = 1_000
-"""Segments of a JPEG before its first scan, or behind it where they have to be gone through; or chunks of a PNG beside its pixels."""
+"""Segments of a JPEG before its first scan, and behind it where they have to be gone through; chunks of a PNG beside
+its pixels."""
 MAX_DATA_CHUNKS = 10_000
 """Chunks of a PNG with pixels in them, those of an animation's further frames included."""
 MAX_SCANS = 64

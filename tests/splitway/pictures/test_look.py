@@ -84,7 +84,7 @@ def test_what_hides_the_end_does_not_end_the_count() -> None:
 
 
 def between_scans(content: bytes) -> bytes:
-    """A progressive JPEG with this behind its first scans: so many look-alikes of scans that they are counted exactly."""
+    """A progressive JPEG with this behind its first scans. Much in it looks like scans, so they are counted exactly."""
     whole = many_scans(64, 1)
     at = whole.rfind(b"\xff\xda")
     return whole[:at] + segments(0xFE, b"\xff\xda" * (MAX_SCANS + 1), 1) + content + whole[at:]

@@ -145,7 +145,10 @@ def parse_request(
     try:
         header, tail = _split(body, header_length, max_json_values, at_once)
     except (InvalidInput, TooLarge) as error:
-        raise unread(error, body, HEADER_LENGTH, header_length) from error
+        said = unread(error, body, HEADER_LENGTH, header_length)
+        if said is error:
+            raise
+        raise said from error
     if max_rows is not None:
         _check_rows(header, max_rows)
     outputs = _requested_outputs(header)

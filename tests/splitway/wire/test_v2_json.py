@@ -346,3 +346,14 @@ async def test_it_is_read_in_another_thread() -> None:
     with patch("splitway.wire.v2_rest.parse_request", seen), pytest.raises(NotFound):
         await endpoint(request)
     assert [name.startswith("bodies") for name in threads] == [False, True]
+
+
+@pytest.mark.parametrize("body", [b'{"inputs"', '{"inputs": 1}'.encode("utf-16"), b"[]", b'{"inputs": [1]}'])
+def test_no_refusal_is_its_own_cause(body: bytes) -> None:
+    """What follows an error's causes to their end would never get there: 100 KB of it stopped a gateway."""
+    with pytest.raises(InvalidInput) as caught:
+        parse_request(body, None)
+    error: BaseException | None = caught.value
+    for _ in range(10):
+        error = error and (error.__cause__ or error.__context__)
+    assert error is None

@@ -4,7 +4,7 @@ decoding it is estimated to take, whichever is more."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from gateway.inventory import IMAGE
 from splitway.errors import InvalidInput, TooLarge
 from splitway.pictures.limits import MAX_SECONDS, check_seconds
 from splitway.pictures.look import look
+from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 
 _PIXELS_OF_ONE = 1_000_000
@@ -57,6 +58,11 @@ def inputs_cost(inputs: Sequence[Tensor], max_pixels: int, max_seconds: float = 
     pictures that are too much together: more than a stage can decode while it is waited for."""
     caps = PictureCaps(max_pixels, max_seconds)
     return max((_tensor_cost(tensor, caps) for tensor in inputs), default=1)
+
+
+async def cost_aside(cost: Callable[[], int], size: int) -> int:
+    """Return a cost; found beside the event loop where the pictures have many bytes, for all of them may be read."""
+    return cost() if size <= LARGE_BYTES else await aside(cost)
 
 
 def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:

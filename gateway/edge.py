@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,7 +13,7 @@ from starlette.responses import Response
 
 from gateway import edge_docs
 from gateway.chain import ChainAnswer
-from gateway.cost import picture_cost
+from gateway.cost import cost_aside, picture_cost
 from gateway.intake import PictureLimits, asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
 from gateway.paths import CLASSIFY
 from gateway.pipeline import Pipeline
@@ -80,7 +81,9 @@ class Edge:
         picture = await read_picture(request, headers, deadline, self._picture_limits, charge, watched.received)
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        cost = picture_cost(picture, self._settings.max_picture_pixels, self._settings.max_picture_seconds)
+        settings = self._settings
+        weigh = partial(picture_cost, picture, settings.max_picture_pixels, settings.max_picture_seconds)
+        cost = await cost_aside(weigh, len(picture))
         async with while_connected(request):
             seen = await self._pipeline.classify(picture, heads, top_k, id_, context, cost)
         watched.facts = seen.answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from splitway.wire.base64_text import decode_base64, decode_strictly
 from splitway.wire.body import read_body
 from splitway.wire.body_budget import BodyCharge
 from splitway.wire.deadline import Deadline
-from splitway.wire.json_data import loads_bounded
+from splitway.wire.json_data import AT_ONCE, ManyValues, loads_bounded
 
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
 _SPELT_OTHERWISE = ("image/jpg", "image/pjpeg", "image/x-png", "image/*")
@@ -72,7 +73,7 @@ async def read_picture(
     if media_type == _MULTIPART:
         body = await _out_of(partial(file_of_form, body, content_type, FIELD), len(body), charge)
     elif media_type == _JSON:
-        body = await _out_of(partial(_from_json, body, limits.max_json_values), len(body), charge)
+        body = await _out_of_json(body, limits.max_json_values, charge)
     if not body:
         raise InvalidInput("the picture is empty")
     if not body.startswith(_STARTS):
@@ -80,6 +81,14 @@ async def read_picture(
     if len(body) > limits.max_picture_bytes:
         raise TooLarge(f"the picture has {len(body)} bytes; at most {limits.max_picture_bytes} are taken")
     return body
+
+
+async def _out_of_json(body: bytes, max_values: int, charge: BodyCharge) -> bytes:
+    if len(body) <= LARGE_BYTES:
+        with suppress(ManyValues):
+            return _from_json(body, max_values, AT_ONCE)
+        return await aside(partial(_from_json, body, max_values))
+    return await _out_of(partial(_from_json, body, max_values), len(body), charge)
 
 
 async def _out_of(unwrap: Callable[[], bytes], size: int, charge: BodyCharge) -> bytes:
@@ -108,12 +117,12 @@ def _check_kind(picture: bytes, media_type: str) -> None:
         raise InvalidInput(f"the picture must be JPEG, PNG or WebP, and this is {kind}")
 
 
-def _from_json(body: bytes, max_values: int) -> bytes:
-    """The picture in the JSON of a body. May be called in any thread."""
+def _from_json(body: bytes, max_values: int, at_once: int | None = None) -> bytes:
+    """The picture in the JSON of a body. May be called in any thread. Raises ManyValues as `loads_bounded`."""
     picture = _without_reading_it_all(body, max_values) if len(body) > LARGE_BYTES else None
     if picture is not None:
         return picture
-    text = _field(loads_bounded(body, len(body), max_values))
+    text = _field(loads_bounded(body, len(body), max_values, at_once=at_once))
     if not isinstance(text, str):
         raise InvalidInput('the JSON must be {"image": "<base64>"}')
     try:

@@ -25,6 +25,8 @@ _MAX_FALSE_BOUNDARIES = 64
 """Places that begin as the boundary does and go on otherwise: of a boundary that was chosen well there is none."""
 _SEARCHED_AT_ONCE = 1 << 20
 _PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]{1,64})\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)')
+_FOLDED = re.compile(r"\r\n[ \t]+")
+"""Where a header goes on in the next line, as mail has it."""
 _AFTER_BOUNDARY = re.compile(rb"(--)|[ \t]{0,64}\r\n")
 _DATA_URI = b"data:"
 _AS_IT_IS = ("", "7bit", "8bit", "binary")
@@ -162,7 +164,8 @@ def _head(body: bytes, start: int) -> tuple[str, bool, str, int]:
         if len(body) - start >= _MAX_HEADER_BYTES:
             raise InvalidInput(f"the headers of a part of the multipart body have more than {_MAX_HEADER_BYTES} bytes")
         raise InvalidInput("the multipart body is cut short: it ends within the headers of a part")
-    lines = body[start:end].decode("utf-8", "replace").split("\r\n")
+    text = body[start:end].decode("utf-8", "replace")
+    lines = _FOLDED.sub(" ", text).split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     disposition = headers.get("content-disposition", "")
     parameters = parameters_of(disposition)

@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000", _CONVERT),
         (rb"8BPS", "a Photoshop file", _CONVERT),
         (rb"%PDF-", "PDF", "make pictures of its pages first"),
-        (rb"(\xef\xbb\xbf)?\s{0,64}(<\?xml.{0,512})?(<!--.{0,512})?(<!doctype svg.{0,512})?<svg", "SVG", _CONVERT),
+        (rb"(\xef\xbb\xbf)?\s{0,64}(?=<(\?xml|!--|!doctype svg|svg)).{0,2048}<svg", "SVG", _CONVERT),
         (rb"(\xef\xbb\xbf)?\s{0,64}<(!doctype html|html)", "an HTML page", "send the picture itself"),
         (rb"\x89PNG(?!\r\n\x1a\n)", "a PNG without its line ends", "send it as binary (curl: --data-binary)"),
         (rb"data:image/", "a data URI", 'send it as application/json, {"image": "data:..."}'),

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from gateway.chain import ChainAnswer
-from gateway.cost import PictureCaps, inputs_cost
+from gateway.cost import PictureCaps, cost_aside, inputs_cost
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.order import Task
 from gateway.paths import INFER
@@ -70,7 +70,8 @@ class PipelinePlane:
         heads = () if head is None else (head,)
         for output in request.outputs:
             output.check_top_k()
-        cost = inputs_cost(request.inputs, self._caps.pixels, self._caps.seconds)
+        weigh = partial(inputs_cost, request.inputs, self._caps.pixels, self._caps.seconds)
+        cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
         fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
         task = Task(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)

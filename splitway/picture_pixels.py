@@ -105,6 +105,7 @@ class _OpenWebp:
     """Through Pillow's animation decoder, without the copy of each frame that Pillow makes for itself."""
 
     def __init__(self, picture: Webp) -> None:
+        picture.check_streams()
         self._decoder: Any = _webp.WebPAnimDecoder(bytes(picture.data))
         (width, height), *_, self._mode = self._decoder.get_info()
         _check_size(picture, (width, height))

@@ -22,6 +22,7 @@ from splitway.pictures.parts import (
     MAX_TABLES,
     SLACK_BYTES,
     Target,
+    find_in_steps,
     join,
     refuse,
 )
@@ -251,7 +252,7 @@ def _components(width: int, height: int, sampling: list[tuple[int, int]]) -> tup
 
 def _scans(data: Buffer, first: int) -> list[int]:
     """Where scans begin. A comment between two of them may look like one, so more than may be are counted exactly."""
-    found = [each.start() for each in islice(_SCANS.finditer(data, first), MAX_SCANS + 1)]
+    found = [each.start() for each in islice(find_in_steps(_SCANS, data, first), MAX_SCANS + 1)]
     if len(found) <= MAX_SCANS:
         return found
     exact = list(islice(_exact_scans(data, first), MAX_SCANS + 1))
@@ -262,14 +263,16 @@ def _scans(data: Buffer, first: int) -> list[int]:
 
 def _exact_scans(data: Buffer, at: int) -> Iterator[int]:
     """Where scans begin, going from marker to marker and over the segments behind them."""
-    while found := _MARKER_AFTER_SCAN.search(data, at):
-        kind, at = data[found.start() + 1], found.end()
-        if kind == _END:
+    for _ in range(MAX_SEGMENTS):
+        found = next(find_in_steps(_MARKER_AFTER_SCAN, data, at), None)
+        if found is None or data[found.end() - 1] == _END:
             return
+        kind, at = data[found.end() - 1], found.end()
         if kind == _SCAN:
             yield found.start()
         if kind not in _ALONE:
             at += int.from_bytes(data[at : at + 2], "big")
+    raise refuse("segments", MAX_SEGMENTS)
 
 
 def coded_s(data: Buffer, frame: Frame, scans: list[int], *, at_once: bool) -> float:

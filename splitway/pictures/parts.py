@@ -5,13 +5,16 @@ Pictures that people and programs make stay far below every limit here; each bou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from splitway.errors import InvalidInput
+from splitway.wire.aside import STEP_BYTES, give_way
 from splitway.wire.tensor import Buffer
 
 MAX_SEGMENTS = 1_000
-"""Segments of a JPEG before its first scan, or chunks of a PNG beside its pixels."""
+"""Segments of a JPEG before its first scan, and behind it where they have to be gone through; chunks of a PNG beside
+its pixels."""
 MAX_DATA_CHUNKS = 10_000
 """Chunks of a PNG with pixels in them, those of an animation's further frames included."""
 MAX_SCANS = 64
@@ -41,6 +44,20 @@ def join(data: Buffer, ranges: Sequence[tuple[int, int]]) -> bytes:
         return data
     view = memoryview(data)
     return b"".join([view[start:end] for start, end in ranges])
+
+
+def find_in_steps(two_bytes: re.Pattern[bytes], data: Buffer, at: int) -> Iterator[re.Match[bytes]]:
+    """Where a pattern of two bytes matches from `at` on; in steps, so that it may be done beside an event loop."""
+    while at < len(data):
+        until = min(at + STEP_BYTES, len(data))
+        found = two_bytes.search(data, at, until + 1)
+        if found is not None:
+            yield found
+            at = found.end()
+        else:
+            at = until
+            if until < len(data):
+                give_way()
 
 
 def reduction(width: int, height: int, target: Target) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import MutableMapping
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge, UnfitInput
 from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult, Prepare
 from splitway.runtime.batcher import Batcher
-from splitway.runtime.decode_room import NOTHING, DecodeRoom
+from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
@@ -21,6 +22,7 @@ from splitway.runtime.stage import Stage, Tensors
 from splitway.runtime.unfit import check_range, renamed
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
+from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
@@ -117,7 +119,7 @@ class DataPlane:
             if abandoned.is_set():
                 raise DeadlineExceeded("nobody waits for these pictures any more")
 
-        load = self._stage.weigh(tensors)
+        load = await self._weigh(tensors)
         place = None if load is NOTHING else self._room.place(load)
 
         def decode() -> Arrays:
@@ -140,6 +142,14 @@ class DataPlane:
         if span.recorded:
             add_spans(span, result, decoded_s)
         return result
+
+    async def _weigh(self, tensors: Tensors) -> Load:
+        """What decoding takes; of many bytes read beside the event loop."""
+        if not self._stage.needs_decoding(tensors):
+            return NOTHING
+        if sum(tensor.size for tensor in tensors.values()) <= LARGE_BYTES:
+            return self._stage.weigh(tensors)
+        return await aside(partial(self._stage.weigh, tensors))
 
     async def _run(
         self, decode: Prepare, apart: Decoders | None, rows: int, deadline: Deadline, context: CallContext

@@ -27,6 +27,8 @@ def decode_base64(text: str) -> bytes:
         ValueError: it is none; the message says where, and what to change.
     """
     decoded = decode_strictly(text)
+    if decoded is None and len(text) <= STEP_BYTES:
+        decoded = decode_strictly(text + "=" * (-len(text) % 4))
     return _leniently(text) if decoded is None else decoded
 
 

@@ -16,6 +16,8 @@ from splitway.wire.json_pieces import loads_in_pieces
 from splitway.wire.tensor import BYTES, NUMPY_DTYPES, Buffer, Parameters, Tensor, numpy_dtype
 
 MAX_JSON_VALUES = 1 << 20
+AT_ONCE = 8192
+"""Values that are read on an event loop."""
 _NUMBERS_AT_ONCE = 1 << 16
 """Checked and converted in one step: a few milliseconds."""
 _MOST_QUOTED = 40
@@ -24,17 +26,25 @@ _NO_INTEGER = 1 << 63
 _TAKEN_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
 
 
-def loads_bounded(text: bytes, max_bytes: int, max_values: int = MAX_JSON_VALUES) -> Any:
-    """Read JSON that came from outside.
+class ManyValues(Exception):
+    """JSON or tensors whose values take too long to read for an event loop, however few bytes they are."""
+
+
+def loads_bounded(text: bytes, max_bytes: int, max_values: int = MAX_JSON_VALUES, *, at_once: int | None = None) -> Any:
+    """Read JSON that came from outside; with `at_once`, only JSON with no more values than that.
 
     Raises:
+        ManyValues: it has more values.
         TooLarge: more bytes, or more values, than are taken: a value of two bytes may cost seventy in memory.
         InvalidInput: not JSON, or nested too deep.
     """
     if len(text) > max_bytes:
         raise TooLarge(f"the JSON has {len(text)} bytes; at most {max_bytes} are taken")
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > max_values:
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    if values > max_values:
         raise TooLarge(f"the JSON has more than {max_values} values; send tensors as binary")
+    if at_once is not None and values > at_once:
+        raise ManyValues
     try:
         return orjson.loads(text) if len(text) <= LARGE_BYTES else loads_in_pieces(text)
     except orjson.JSONDecodeError as error:

@@ -94,6 +94,11 @@ class Tensor:
         return self.shape[0] if self.shape else 0
 
     @property
+    def size(self) -> int:
+        """Bytes of its data."""
+        return self.data.nbytes if isinstance(self.data, np.ndarray) else sum(map(len, self.data))
+
+    @property
     def array(self) -> NDArray[Any]:
         """The numeric data. Raises InvalidInput for BYTES."""
         if isinstance(self.data, np.ndarray):

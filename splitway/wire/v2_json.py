@@ -17,7 +17,7 @@ import orjson
 from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.aside import LARGE_BYTES
 from splitway.wire.gathered import Body, Gathered
-from splitway.wire.json_data import MAX_JSON_VALUES, as_json, decode_json, encode_json, loads_bounded
+from splitway.wire.json_data import MAX_JSON_VALUES, ManyValues, as_json, decode_json, encode_json, loads_bounded
 from splitway.wire.misread import unread
 from splitway.wire.tensor import (
     BYTES,
@@ -45,6 +45,9 @@ MAX_PARAMETERS = 64
 """Of the request, or of one tensor."""
 MAX_PARAMETER_TEXT = 1024
 """Characters of a parameter's name or of its text."""
+_AS_ONE_TEXT = 16
+"""Values that cost what reading an element of BYTES does."""
+_FEW_TENSORS = 64
 _SCALARS = (str, int, float)
 _OBJECT = frozenset({dict})
 MAX_NAME = 128
@@ -130,21 +133,26 @@ def parse_request(
     max_elements: int = DEFAULT_MAX_ELEMENTS,
     max_rows: int | None = None,
     max_json_values: int = MAX_JSON_VALUES,
+    at_once: int | None = None,
 ) -> InferRequest:
-    """Read an inference request.
+    """Read an inference request; with `at_once`, only one of no more values than that, or as much in BYTES.
 
     Raises:
+        ManyValues: there are more of them.
         InvalidInput: with what is wrong and where.
         TooLarge: more rows, or JSON with more values, than are taken; before any tensor is read.
     """
     try:
-        header, tail = _split(body, header_length, max_json_values)
+        header, tail = _split(body, header_length, max_json_values, at_once)
     except (InvalidInput, TooLarge) as error:
-        raise unread(error, body, HEADER_LENGTH, header_length) from error
+        said = unread(error, body, HEADER_LENGTH, header_length)
+        if said is error:
+            raise
+        raise said from error
     if max_rows is not None:
         _check_rows(header, max_rows)
     outputs = _requested_outputs(header)
-    inputs = _tensors(header, "inputs", tail, max_elements)
+    inputs = _tensors(header, "inputs", tail, max_elements, at_once)
     if not inputs:
         raise InvalidInput("the request has no inputs")
     parameters = _parameters(header, "the request")
@@ -229,7 +237,7 @@ def _join(header: Mapping[str, Any], buffers: Sequence[Buffer]) -> tuple[bytes, 
 
 
 def _split(
-    body: Buffer, header_length: str | None, max_values: int = MAX_JSON_VALUES
+    body: Buffer, header_length: str | None, max_values: int = MAX_JSON_VALUES, at_once: int | None = None
 ) -> tuple[dict[str, Any], memoryview]:
     view = memoryview(body)
     length = view.nbytes
@@ -241,7 +249,7 @@ def _split(
             raise InvalidInput(f"{HEADER_LENGTH} says {length} bytes, but the body has {view.nbytes}")
     max_json = length if header_length is None else MAX_HEADER_BYTES
     text = body if isinstance(body, bytes) and length == len(body) else bytes(view[:length])  # a copy less of all
-    header = loads_bounded(text, max_json, max_values)
+    header = loads_bounded(text, max_json, max_values, at_once=at_once)
     if not isinstance(header, dict):
         raise InvalidInput("the JSON must be an object")
     return header, view[length:]
@@ -331,16 +339,23 @@ def _check_rows(header: Mapping[str, Any], max_rows: int) -> None:
             )
 
 
-def _tensors(header: Mapping[str, Any], key: str, tail: memoryview, max_elements: int) -> tuple[Tensor, ...]:
+def _tensors(
+    header: Mapping[str, Any], key: str, tail: memoryview, max_elements: int, at_once: int | None = None
+) -> tuple[Tensor, ...]:
+    entries = _objects(header, key)
+    if at_once is not None and len(entries) > 1:
+        if len(entries) > _FEW_TENSORS:
+            raise ManyValues
+        at_once //= len(entries)
     tensors: list[Tensor] = []
     names: set[str] = set()
     start = 0
-    for entry in _objects(header, key):
+    for entry in entries:
         name = _name(entry)
         if name in names:
             raise InvalidInput(f"tensor {name!r} is there twice")
         names.add(name)
-        tensor, size = _tensor(name, entry, tail[start:], max_elements)
+        tensor, size = _tensor(name, entry, tail[start:], max_elements, at_once)
         tensors.append(tensor)
         start += size
     if start != tail.nbytes:
@@ -348,13 +363,17 @@ def _tensors(header: Mapping[str, Any], key: str, tail: memoryview, max_elements
     return tuple(tensors)
 
 
-def _tensor(name: str, entry: Mapping[str, Any], tail: memoryview, max_elements: int) -> tuple[Tensor, int]:
+def _tensor(
+    name: str, entry: Mapping[str, Any], tail: memoryview, max_elements: int, at_once: int | None
+) -> tuple[Tensor, int]:
     """Read one tensor and say how many binary bytes it took."""
     datatype = entry.get("datatype")
     if not isinstance(datatype, str):
         raise unknown_datatype(name, datatype)
     most = min(max_elements, MAX_BYTES_ELEMENTS) if datatype == BYTES else max_elements
     shape, count = element_count(name, entry.get("shape"), most)
+    if at_once is not None and datatype == BYTES and count * _AS_ONE_TEXT > at_once:
+        raise ManyValues
     parameters = _parameters(entry, f"tensor {name!r}")
     size = parameters.get("binary_data_size")
     data = entry.get("data")

@@ -24,10 +24,17 @@ from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.wire.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.hangup import while_connected
-from splitway.wire.json_data import MAX_JSON_VALUES
+from splitway.wire.json_data import AT_ONCE, MAX_JSON_VALUES, ManyValues
 from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.short_way import Endpoint
-from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_request
+from splitway.wire.v2_json import (
+    EXTENSIONS,
+    HEADER_LENGTH,
+    InferRequest,
+    InferResponse,
+    build_response,
+    parse_request,
+)
 
 STATUSES: dict[str, int] = {
     "invalid_input": 400,
@@ -194,7 +201,10 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, request: Requ
             max_rows=limits.max_rows,
             max_json_values=limits.max_json_values,
         )
-        parsed = parse() if len(body) <= LARGE_BYTES else await aside(parse)
+        try:
+            parsed = parse(at_once=AT_ONCE) if len(body) <= LARGE_BYTES else await aside(parse)
+        except ManyValues:
+            parsed = await aside(parse)
         context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
         async with while_connected(request):
             answer = await plane.infer(parsed, context)

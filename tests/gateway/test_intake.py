@@ -141,3 +141,9 @@ async def test_a_picture_over_its_limit_is_refused_in_every_form() -> None:
     for content_type, body in (("image/jpeg", LARGE), (JSON, orjson.dumps({"image": TEXT}))):
         with pytest.raises(TooLarge, match=f"{len(LARGE)} bytes; at most 1000"):
             await read(content_type, body, limits=small)
+
+
+async def test_a_picture_beside_many_values_is_taken_too() -> None:
+    """So many are read beside the event loop, however few bytes they are."""
+    body = orjson.dumps({"a": [{}] * 50_000, "image": base64.b64encode(PNG).decode()})
+    assert await read(JSON, body) == PNG

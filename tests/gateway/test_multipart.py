@@ -36,8 +36,9 @@ def _read(*parts: bytes, end: bytes = b"--abc--\r\n", content_type: str = TYPE) 
         'form-data; name="image"',
         'form-data; name="image"; filename="a;b=\\"c\\".jpg"',
         f'form-data; name="image"; filename="{"x" * 5000}.jpg"',
+        'form-data;\r\n name="image";\r\n\tfilename="x.jpg"',
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_picture_is_taken_however_its_part_is_named(disposition: str) -> None:
     assert _read(_part(disposition)) == PICTURE

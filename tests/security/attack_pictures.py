@@ -208,3 +208,21 @@ def _with_exif(content: bytes) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64)).save(buffer, "WEBP", exif=b"Exif\0\0" + content)
     return buffer.getvalue()
+
+
+def webp_of_many_codes(side: int, tile_bits: int = 2) -> bytes:
+    """A lossless WebP with a set of prefix codes of its own for each tile, up to 65,536, and no bit for any pixel."""
+    tiles = (-(-side // (1 << tile_bits))) ** 2
+    one_symbol = "1000"
+    # Codes of 256 symbols of eight bits: the lengths 0 and 8 are written in a code of one bit each.
+    lengths = "0" + f"{8:04b}"[::-1] + "".join("100" if place in (2, 11) else "000" for place in range(12)) + "0"
+    eight_bits = lengths + "1" * 256
+    bits = [f"{0x2F:08b}"[::-1], f"{side - 1:014b}"[::-1] * 2, "1000", "00", "1", f"{tile_bits - 2:03b}"[::-1], "0"]
+    bits += [eight_bits, "0" * 24, eight_bits, one_symbol * 3]
+    bits += [f"{tile & 255:08b}{tile >> 8 & 255:08b}" for tile in range(tiles)]
+    bits += [one_symbol * 5 * min(tiles, 1 << 16)]
+    written = "".join(bits)
+    stream = int(written[::-1], 2).to_bytes(len(written) // 8 + 2, "little")
+    stream += bytes(len(stream) % 2)
+    chunk_ = b"VP8L" + struct.pack("<I", len(stream)) + stream
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk_)) + b"WEBP" + chunk_

@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 from splitway.errors import InvalidInput
 from splitway.pictures.look import Picture, look
 from splitway.pictures.parts import MAX_DATA_CHUNKS, MAX_FILLING, MAX_SCANS, MAX_SEGMENTS
+from splitway.wire.aside import STEP_BYTES
 from tests.security.attack_pictures import (
     animated_png,
     chunk,
@@ -80,6 +81,25 @@ def test_what_hides_the_end_does_not_end_the_count() -> None:
     hidden = whole[:at] + segments(0xFE, b"\xff\xd9", 1) + whole[at:]
     with pytest.raises(InvalidInput, match="scans"):
         look(hidden)
+
+
+def between_scans(content: bytes) -> bytes:
+    """A progressive JPEG with this behind its first scans. Much in it looks like scans, so they are counted exactly."""
+    whole = many_scans(64, 1)
+    at = whole.rfind(b"\xff\xda")
+    return whole[:at] + segments(0xFE, b"\xff\xda" * (MAX_SCANS + 1), 1) + content + whole[at:]
+
+
+def test_what_stands_between_scans_is_bounded_too() -> None:
+    look(between_scans(segments(0xFE, b"", MAX_SEGMENTS // 2)))
+    with pytest.raises(InvalidInput, match=f"more than {MAX_SEGMENTS} segments"):
+        look(between_scans(segments(0xFE, b"", MAX_SEGMENTS)))
+
+
+def test_scans_are_found_across_the_steps_of_a_search() -> None:
+    for filling in range(STEP_BYTES - 700, STEP_BYTES - 690):
+        with pytest.raises(InvalidInput, match="scans"):
+            look(jpeg(progressive=True)[:-2] + bytes(filling) + b"\xff\xda\0\2" * MAX_SCANS)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,24 @@ async def test_what_a_body_is_made_into_is_charged_in_its_place(bodies: BodyBudg
     assert bodies.held_bytes == 0
 
 
+async def test_an_error_that_is_its_own_cause_holds_nothing_up(bodies: BodyBudget) -> None:
+    """One such error kept the event loop for ever."""
+
+    def fail(error: BaseException) -> None:
+        with bodies.charge({"caller": "a"}) as charge:
+            charge.add(MIB)
+            raise error
+
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__ = first
+    with pytest.raises(ValueError, match="first"):
+        fail(first)
+    first.__cause__, second.__cause__ = second, first
+    with pytest.raises(ValueError, match="first"):
+        fail(first)
+    assert bodies.held_bytes == 0
+
+
 async def test_a_failed_request_leaves_no_body_in_its_error(bodies: BodyBudget) -> None:
     def fail() -> None:
         with bodies.charge({"caller": "a"}) as charge:

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import json
+import threading
 from typing import Any
+from unittest.mock import MagicMock, patch
 
 import numpy as np
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.types import Message
 
-from splitway.errors import InvalidInput, TooLarge
+from splitway.errors import InvalidInput, NotFound, TooLarge
+from splitway.wire.body_budget import BodyBudget
+from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
     InferRequest,
@@ -21,6 +29,7 @@ from splitway.wire.v2_json import (
     parse_request,
     parse_response,
 )
+from splitway.wire.v2_rest import Limits, infer_endpoint
 
 
 def _request(**entry: Any) -> bytes:
@@ -274,3 +283,77 @@ def test_rows_are_counted_before_anything_is_read_but_not_of_what_may_lack_its_b
     with pytest.raises(TooLarge, match="has 65 rows"):
         parse_request(_request(datatype="BYTES", shape=[65], data="unread"), None, max_rows=64)
     assert parse_request(_request(shape=[65], data=[0] * 65), None, max_rows=64).inputs[0].shape == (65,)
+
+
+def _many_bytes(count: int) -> tuple[bytes, str]:
+    return build_request(InferRequest((Tensor.of_bytes("x", [b""] * count, (1, count)),)))
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (_request(shape=[1, 9_000], data=[1] * 9_000), None),
+        (_request(shape=[1, 9_000], datatype="UINT8", data=[1] * 8_999 + [999]), None),
+        (_request(shape=[1, 5_000, 1], data=[[[1]] * 5_000]), None),
+        (_request(shape=[1, 2_000], datatype="BYTES", data=["QQ"] * 2_000), None),
+        _many_bytes(600),
+        (
+            orjson.dumps(
+                {"inputs": [{"name": str(n), "datatype": "FP32", "shape": [0], "data": []} for n in range(99)]}
+            ),
+            None,
+        ),
+    ],
+)
+def test_what_takes_long_to_read_is_not_read_at_once(body: bytes, length: str | None) -> None:
+    """A quarter of a megabyte, which is small, may hold 130,000 values: they held a loop for 50 ms, base64 for 400."""
+    with pytest.raises(ManyValues):
+        parse_request(body, length, at_once=AT_ONCE)
+    with contextlib.suppress(InvalidInput):
+        parse_request(body, length)
+
+
+def test_what_takes_no_time_is_read_at_once() -> None:
+    features = Tensor.of_array("x", np.zeros((40, 1280), np.float32))
+    for request in (InferRequest((features,)), InferRequest((Tensor.of_bytes("x", [bytes(200_000)]),))):
+        assert parse_request(*build_request(request), at_once=AT_ONCE).inputs[0].rows
+    assert parse_request(_request(shape=[1, 4_000], data=[1] * 4_000), None, at_once=AT_ONCE).inputs[0].rows == 1
+
+
+async def test_it_is_read_in_another_thread() -> None:
+    threads: list[str] = []
+
+    class Plane:
+        def watch(self, headers: Any) -> Any:
+            return MagicMock()
+
+        async def infer(self, request: InferRequest, context: Any) -> Any:
+            raise NotFound("this far")
+
+    def seen(*args: Any, **options: Any) -> InferRequest:
+        threads.append(threading.current_thread().name)
+        return parse_request(*args, **options)
+
+    body = _request(shape=[1, 60_000], data=[1] * 60_000)
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop(0) if messages else await asyncio.Event().wait()  # type: ignore[return-value]
+
+    request = Request({"type": "http", "method": "POST", "query_string": b"", "headers": [], "state": {}}, receive)
+    bodies = BodyBudget(1 << 20, 1, lambda _: "")
+    endpoint = infer_endpoint(Plane(), Limits(1 << 20, 1 << 20, 5, 5), bodies)
+    with patch("splitway.wire.v2_rest.parse_request", seen), pytest.raises(NotFound):
+        await endpoint(request)
+    assert [name.startswith("bodies") for name in threads] == [False, True]
+
+
+@pytest.mark.parametrize("body", [b'{"inputs"', '{"inputs": 1}'.encode("utf-16"), b"[]", b'{"inputs": [1]}'])
+def test_no_refusal_is_its_own_cause(body: bytes) -> None:
+    """What follows an error's causes to their end would never get there: 100 KB of it stopped a gateway."""
+    with pytest.raises(InvalidInput) as caught:
+        parse_request(body, None)
+    error: BaseException | None = caught.value
+    for _ in range(10):
+        error = error and (error.__cause__ or error.__context__)
+    assert error is None

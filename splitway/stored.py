@@ -6,7 +6,6 @@ again. Only a file of another format is refused. So an older process goes on ser
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator
 from itertools import islice
@@ -24,6 +23,9 @@ _MAX_NAMED = 200
 """Characters of a name in a file that are shown."""
 _MOST_NAMED = 20
 """Unknown fields of a file that are named."""
+_MOST_FILES = 1024
+_looked_through: dict[str, int] = {}
+"""Files by path, with the hash of what they held: stages read the same manifests every few seconds."""
 
 
 def _check_format(found: object) -> object:
@@ -62,8 +64,7 @@ def read_stored(kind: type[Stored], content: bytes, path: Path, what: str) -> St
         found = kind.model_validate_json(content)
     except ValidationError as error:
         raise ValueError(f"{path} is not {what}: {_first_fault(error)}") from error
-    if names := tuple(islice(_unknown_fields(found), _MOST_NAMED)):
-        _say_once(str(path), names)
+    _name_unknown_fields(found, str(path), hash(content))
     return found
 
 
@@ -85,8 +86,13 @@ def _unknown_fields(part: Part, where: str = "") -> Iterator[str]:
         yield from dict.fromkeys(field for fields in found for field in fields)
 
 
-@functools.lru_cache(maxsize=1024)
-def _say_once(path: str, names: tuple[str, ...]) -> None:
-    """Log it; the cache keeps it from being logged again."""
-    listed = printable(", ".join(names)[:_MAX_NAMED])
-    _log.warning("%s has fields that this version of Splitway does not know, and ignores: %s", path, listed)
+def _name_unknown_fields(found: Part, path: str, content: int) -> None:
+    """Log the unknown fields of a file once, however often the same content is read."""
+    if _looked_through.get(path) == content:
+        return
+    if len(_looked_through) >= _MOST_FILES:
+        _looked_through.clear()
+    _looked_through[path] = content
+    if names := list(islice(_unknown_fields(found), _MOST_NAMED)):
+        listed = printable(", ".join(names)[:_MAX_NAMED])
+        _log.warning("%s has fields that this version of Splitway does not know, and ignores: %s", path, listed)

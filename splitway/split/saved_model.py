@@ -27,9 +27,9 @@ from splitway.split.reasons import reason_of
 from splitway.split.saved_model_graph import FlatGraph, flatten
 from splitway.split.saved_model_held import Held
 from splitway.split.saved_model_identity import Described
+from splitway.split.saved_model_random import without_calls
 
 _SIGNATURES = ("serving_default", "serve")
-_LEADING = ("StatefulPartitionedCall", "PartitionedCall")
 
 
 @dataclass
@@ -72,7 +72,7 @@ def load_saved_model(folder: Path) -> LoadedModel:
     def keep(place: Path) -> Path:
         return Path(shutil.copytree(folder, place / KEPT))
 
-    draws = ((_scope_name(f"{scope}/"), "draws random numbers, as in training") for scope in flat.left_out)
+    draws = ((without_calls(scope), "draws random numbers, as in training") for scope in flat.left_out)
     notes = tuple(f"{name} {what}; it is served as a layer that hands on what it takes" for name, what in draws)
     return LoadedModel(folder.resolve().name, graph, run, keep, notes)
 
@@ -141,10 +141,8 @@ def _scopes(graph: Any, constant: set[str]) -> Iterator[_Scope]:
 
 
 def _scope_name(operation: str) -> str:
-    parts = operation.split("/")
-    while len(parts) > 1 and parts[0].startswith(_LEADING):
-        parts = parts[1:]
-    return "/".join(parts[:-1]) or parts[0]
+    name = without_calls(operation)
+    return name.rpartition("/")[0] or name
 
 
 def _step(

@@ -20,6 +20,7 @@ _DRAWS = re.compile(
 _DRAWS_BY_SEED = re.compile(r"Stateless(Random\w+|TruncatedNormal\w*|ParameterizedTruncatedNormal|Multinomial|Shuffle)")
 """Operations that give other numbers where their seed is a variable."""
 _NO_NUMBERS = re.compile(r"StatelessRandomGet\w+")
+_CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -30,6 +31,14 @@ class Disturbance:
     scope: str
     takes: str
     gives: str
+
+
+def without_calls(name: str) -> str:
+    """An operation's name without the calls of functions that it was in."""
+    parts = name.split("/")
+    while len(parts) > 1 and parts[0].startswith(_CALLS):
+        parts = parts[1:]
+    return "/".join(parts)
 
 
 class _Flow:
@@ -106,7 +115,7 @@ def find_disturbances(
         fitting = next((each for each in scopes if each is not None and _is_without(flow, each, drawing)), None)
         if fitting is None:
             raise ModelError(
-                f"its answers depend on random numbers, drawn anew for each request in {drawing.name!r}; "
+                f"its answers depend on random numbers, drawn for each request in {without_calls(drawing.name)!r}; "
                 "save the model with model.save('name.keras'), where such layers can be told to serve"
             )
         takes, gives = fitting[1:]

@@ -137,7 +137,9 @@ class BodyCharge:
 
 def _forget_calls(error: BaseException) -> None:
     """Empty the calls that an error and its causes hold: they hold the body until the error has been counted."""
+    found: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in found:  # an error may have itself among its causes
         clear_frames(cause.__traceback__)
+        found.append(cause)
         cause = cause.__cause__ or cause.__context__

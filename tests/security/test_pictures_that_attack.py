@@ -23,6 +23,13 @@ from tests.support import free_port, until
 MOST_MS, MOST_MIB = 50.0, 20.0
 
 
+_NO_LIMIT = {
+    "SPLITWAY_MAX_PICTURE_PIXELS": str(10**10),
+    "SPLITWAY_MAX_PICTURE_SECONDS": "1000",
+    "SPLITWAY_DECODE_MEMORY_BYTES": str(10**12),
+}
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one request cost a process."""
@@ -91,7 +98,7 @@ def _without_limit(models: Path) -> Iterator[Extractor]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "splitway.cli.main", "serve", "feature_extractor", "--port", str(port)],
-        env={**os.environ, "SPLITWAY_MODELS": str(models), "SPLITWAY_MAX_PICTURE_PIXELS": str(10**10)},
+        env={**os.environ, "SPLITWAY_MODELS": str(models), **_NO_LIMIT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

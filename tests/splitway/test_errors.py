@@ -9,6 +9,7 @@ from starlette.responses import Response
 import gateway.problems
 from gateway.routes import NoChain
 from gateway.stage_client import NotCalled
+from gateway.transport import CutOff
 from splitway import errors
 from splitway.wire import v2_rest
 from splitway.wire.http_errors import as_ours
@@ -40,7 +41,13 @@ def test_no_table_has_a_code_that_nothing_raises() -> None:
 def test_codes_are_not_shared() -> None:
     own = [cls for cls in ONLINE if "code" in vars(cls)]
     assert len({cls.code for cls in own}) == len(own)
-    assert {cls for cls in ONLINE if cls not in own} == {errors.UnfitInput, errors.Unreachable, NoChain, NotCalled}
+    assert {cls for cls in ONLINE if cls not in own} == {
+        errors.UnfitInput,
+        errors.Unreachable,
+        NoChain,
+        NotCalled,
+        CutOff,
+    }
 
 
 PLACE = "http://10.1.2.3:8081/home/somebody/models"

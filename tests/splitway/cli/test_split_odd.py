@@ -9,12 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from splitway.bundle import load_bundle, read_manifest, write_manifest
-from splitway.cli import bundles
+from splitway.cli import build, bundles
+from splitway.cli.main import app
 from splitway.cli.source import SourceOptions
-from splitway.errors import BundleError, EngineFailed, ModelError, SplitwayError
+from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError
 from splitway.runtime.inprocess import InProcessStage
+from splitway.split.cut import find_steps
 from splitway.split.graph import Graph
 from splitway.split.keras_graph import read_keras
 from splitway.split.loaded import of_keras
@@ -123,7 +126,7 @@ def test_names_that_tensorflow_does_not_take_are_changed(tmp_path: Path) -> None
 def test_whatever_a_damaged_file_raises_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def broken(_: Path) -> Any:
+    def broken(*_: Any) -> Any:
         raise error
 
     path = saved(small(), tmp_path / "m.keras")
@@ -153,3 +156,83 @@ def test_what_litert_cannot_load_or_run_is_served_by_tensorflow(
     monkeypatch.setattr(bundles, "InProcessStage", stage)
     manifests = split_here(saved(small(), tmp_path / "m.keras"), tmp_path / "m", "h")
     assert {manifest.engine for manifest in manifests} == {"tensorflow"}
+
+
+@pytest.mark.parametrize("word", ["in", "class", "from", "None", "lambda", "self"])
+def test_an_input_may_be_called_like_a_word_of_python(tmp_path: Path, word: str) -> None:
+    _, extractor = split_here(saved(small(name=word), tmp_path / "m.keras"), tmp_path / "m", "h")
+    assert [entry.name for entry in extractor.inputs] == [f"{word}_2"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufefftench\r\ncat\r\n".encode(),
+        b"tench\ncat",
+        "tench\r\ncat\r\n".encode("utf-16"),
+        b"\xfe\xff" + "tench\ncat\n".encode("utf-16-be"),
+    ],
+    ids=["utf-8 with a mark", "utf-8", "utf-16", "utf-16 big endian"],
+)
+def test_labels_are_read_without_their_byte_order_mark(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels.txt").write_bytes(content)
+    assert build._read_labels(tmp_path / "labels.txt") == ["tench", "cat"]
+
+
+def test_labels_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("chat\nchâteau\n".encode("latin-1"))
+    with pytest.raises(SetupError, match="not text in UTF-8, from byte 7 on"):
+        build._read_labels(tmp_path / "labels.txt")
+
+
+def fixed_picture() -> keras.Model:
+    x = keras.Input((8, 8, 3))
+    return keras.Model(x, layers.Dense(2, "softmax")(layers.GlobalAveragePooling2D(name="gap")(x)))
+
+
+@pytest.mark.parametrize(
+    ("picture", "options", "says"),
+    [
+        (True, ["--size", "9x9"], "--size has no effect"),
+        (True, ["--range=1:1"], "all pictures the same"),
+        (True, ["--range=0:inf"], "--range must go from one number to another"),
+        (False, ["--range=0:255"], "--range has no effect"),
+        (False, ["--crop", "1.0", "--resample", "bilinear"], "--crop, --resample has no effect"),
+        (False, [], ""),
+        (True, [], ""),
+    ],
+    ids=["size", "range of nothing", "range without end", "range", "crop and resample", "none", "none of a picture"],
+)
+def test_an_option_without_effect_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], picture: bool, options: list[str], says: str
+) -> None:
+    model = fixed_picture() if picture else small()
+    path = saved(model, tmp_path / "m.keras")
+    at = "gap" if picture else "h"
+    result = CliRunner().invoke(app, ["split", str(path), "--at", at, "--out", str(tmp_path / "m"), *options])
+    assert result.exit_code == bool(says)
+    assert says in capfd.readouterr().err
+    assert (tmp_path / "m").exists() is not bool(says)
+
+
+def test_a_classifier_of_numbers_is_sent_to_its_own_route(tmp_path: Path) -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(3, "softmax")(layers.Dense(3, name="h")(x)))
+    path = saved(model, tmp_path / "m.keras")
+    result = CliRunner().invoke(app, ["split", str(path), "--at", "h", "--out", str(tmp_path / "m")])
+    assert "no picture; ask /v2/models/pipeline" in result.output
+
+
+def test_nested_models_have_short_names_where_only_one_has_them() -> None:
+    def block(name: str, *inside: Any) -> keras.Model:
+        return keras.Sequential([keras.Input((4,)), *inside], name=name)
+
+    inner = block("b1", layers.Dense(4, name="a"))
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(2)(block("outer", block("mid", inner), layers.Dense(4, name="z"))(x)))
+    graph = read_keras(model)
+    for name in ("outer/mid/b1", "mid/b1", "b1", "b1/a", "a"):
+        assert [graph.steps[at].name for at in find_steps(graph, name)] == ["outer/mid/b1/a"]
+    other = keras.Model(x, block("two", block("b1", layers.Dense(4, name="a2")))(block("one", inner)(x)))
+    with pytest.raises(ModelError, match="several layers are called 'b1': name one of one/b1, two/b1"):
+        find_steps(read_keras(other), "b1")

@@ -17,7 +17,7 @@ from splitway.split.loaded import of_keras
 layers = keras.layers
 
 
-class Words(keras.layers.Layer):
+class Words(keras.layers.Layer):  # type: ignore[misc]
     """A layer of the user's own that holds a lookup deep inside."""
 
     def __init__(self) -> None:

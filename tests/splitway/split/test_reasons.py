@@ -7,9 +7,9 @@ import pytest
 from splitway.split.reasons import reason_of
 
 DEEP = (
-    "<class 'Functional'> could not be deserialized properly.\n\nconfig={'name': 'm'}.\n\nException encountered: Error "
-    "when deserializing class 'DepthwiseConv2D' using config={'groups': 1}.\n\nException encountered: Unrecognized "
-    "keyword arguments passed to DepthwiseConv2D: {'groups': 1}"
+    "<class 'Functional'> could not be deserialized properly.\n\nconfig={'name': 'm'}.\n\n"
+    "Exception encountered: Error when deserializing class 'DepthwiseConv2D' using config={'groups': 1}.\n\n"
+    "Exception encountered: Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 1}"
 )
 CALLED = (
     "Exception encountered when calling Conv2D.call().\n\n\x1b[1mComputed output size would be negative.\x1b[0m\n\n"

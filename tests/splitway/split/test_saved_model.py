@@ -225,7 +225,7 @@ def test_random_numbers_that_make_the_answer_are_refused_by_name(tmp_path: Path)
         with tf.name_scope("sampled"):
             return {"y": x @ made.w + tf.random.normal((3,))}
 
-    with pytest.raises(ModelError, match=r"random numbers, drawn anew for each request in 'sampled"):
+    with pytest.raises(ModelError, match=r"random numbers, drawn for each request in 'sampled"):
         load_model(module(tmp_path / "m", step))
 
 
@@ -244,7 +244,7 @@ def test_a_lookup_table_goes_with_its_part(tmp_path: Path) -> None:
         return model, load_model(tmp_path / name).graph
 
     model, graph = exported("a", [1, 2, 3])
-    at = next(step.name for step in graph.steps if "flat" in step.name)
+    at = [cut.layer for cut in find_cuts(graph) if cut.why_not is None][-1]
     cut = cut_model(graph, [at])
     export_saved_model(cut.parts[0], tmp_path / "part")
     served = tf.saved_model.load(str(tmp_path / "part"))
@@ -303,7 +303,7 @@ def test_a_split_takes_ten_times_the_weights_in_memory_at_most(tmp_path: Path) -
     model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(2800, name="wide")(x)))
     model.export(tmp_path / "m", verbose=False)
     weights = sum(weight.numpy().nbytes for weight in model.weights)
-    command = [sys.executable, "-c", _SPLIT, tmp_path / "m", tmp_path / "parts"]
+    command = [sys.executable, "-c", _SPLIT, str(tmp_path / "m"), str(tmp_path / "parts")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) * 1024 < 10 * weights
 

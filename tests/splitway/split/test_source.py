@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,9 @@ def test_classes_come_from_packages_and_several_modules(tmp_path: Path, monkeypa
     (package / "inside.py").write_text(layer.format("One"))
     (tmp_path / "second_module.py").write_text(layer.format("Two"))
     monkeypatch.syspath_prepend(str(tmp_path))
-    import own_package
-    import second_module
-
+    one, two = import_module("own_package").One, import_module("second_module").Two
     x = keras.Input((2,))
-    keras.Model(x, layers.Dense(1)(second_module.Two()(own_package.One()(x)))).save(tmp_path / "m.keras")
+    keras.Model(x, layers.Dense(1)(two()(one()(x)))).save(tmp_path / "m.keras")
     for name in ("own_package", "own_package.inside", "second_module"):
         sys.modules.pop(name)
     assert load_model(tmp_path / "m.keras", custom_objects="own_package,second_module").graph.steps
@@ -104,7 +103,7 @@ def test_a_file_of_keras_2_that_cannot_be_read_says_so(tmp_path: Path) -> None:
 
 def test_a_subclassed_model_is_sent_to_export(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("tests")
-    class Own(keras.Model):
+    class Own(keras.Model):  # type: ignore[misc]
         def __init__(self, **kept: Any) -> None:
             super().__init__(**kept)
             self.dense = layers.Dense(2)

@@ -103,3 +103,13 @@ async def test_a_failed_request_leaves_no_body_in_its_error(bodies: BodyBudget) 
     calls = [frame.frame.f_locals for frame in caught.traceback if frame.name == "parse"]
     assert calls == [{}]
     assert bodies.held_bytes == 0
+
+
+def test_an_error_that_is_among_its_own_causes_ends_the_charge_all_the_same(bodies: BodyBudget) -> None:
+    """As orjson's are: a request with JSON of 100,000 brackets held the loop for ever."""
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    with suppress(ValueError), bodies.charge({"caller": 1}) as charge:
+        charge.add(MIB)
+        raise first
+    assert bodies.held_bytes == 0

@@ -41,6 +41,8 @@ def refuse_unsafe(folder: Path) -> None:
         model = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     except Exception as error:  # the parser has errors of its own beside those of files
         raise ModelError(f"{folder} cannot be loaded: its saved_model.pb is damaged") from error
+    if not model.meta_graphs:
+        raise ModelError(f"{folder} cannot be loaded: its saved_model.pb is empty: copy or download it again")
     for meta in model.meta_graphs:
         functions = {each.signature.name: each for each in meta.graph_def.library.function}
         saver = _saver_functions(meta, functions)
@@ -56,6 +58,11 @@ def _check(folder: Path, nodes: Iterable[Any], functions: dict[str, Any], also: 
         known = op_def_registry.get(node.op)
         if known is None:
             raise ModelError(f"{folder} has the operation {node.op}, which this TensorFlow does not know: refused")
+        if node.op.startswith("LookupTableExport"):
+            raise ModelError(
+                f"{folder} has a table that can still grow ({node.name}), as a layer has right after adapt(): it is "
+                "refused; write the model with model.save('name.keras'), and split that"
+            )
         if _OUTSIDE.fullmatch(node.op) or (known.is_stateful and not _STATE.fullmatch(node.op)):
             raise ModelError(
                 f"{folder} has the operation {node.op} ({node.name}), which touches files, runs code or otherwise "

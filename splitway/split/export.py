@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from splitway.split.graph import Part, Wire
 from splitway.wire.tensor import DATATYPES
 
 _NO_HOLDERS = (str, bytes, int, float, np.ndarray, tf.Tensor, tf.Operation, tf.Graph, type, ModuleType, FunctionType)
+_PLACE = re.compile(r"^<unknown>:0: error: loc\(.*\): (?=')")
+"""Where in the code of TensorFlow the converter met what it cannot convert."""
 LITERT_FILE = "model.tflite"
 _SCOPE = "part"
 """Around all layers: in a scope their names may begin with what none may begin with outside."""
@@ -130,7 +133,7 @@ def _reason(error: Exception) -> str:
     """The operations that stand in the way where the converter names them, else its first line."""
     lines = str(error).splitlines()
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("TF Select ops:", "Custom ops:"))]
-    return f"LiteRT has no {', '.join(named)}" if named else first_line(error)
+    return f"LiteRT has no {', '.join(named)}" if named else _PLACE.sub("", first_line(error))
 
 
 def export_engines(part: Part, folder: Path, engines: tuple[EngineName, ...]) -> tuple[EngineFile, ...]:

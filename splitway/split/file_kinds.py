@@ -18,7 +18,7 @@ _ARCHIVES = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"7z\x
 
 _KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (
-        lambda head: head.startswith(b"version https://git-lfs"),
+        lambda head: head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"version https://git-lfs"),
         "it is a pointer of Git LFS and not the model itself: fetch that with git lfs pull",
     ),
     (
@@ -28,6 +28,10 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (
         lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"),
         f"it is a pickle, as PyTorch and scikit-learn write them, which runs code when it is read: {_EXPORT}",
+    ),
+    (
+        lambda head: head.startswith(b"\x08\x01\x12"),
+        "it is the graph of a SavedModel alone: name the whole folder, in which it is called saved_model.pb",
     ),
     (
         lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a"),
@@ -74,6 +78,17 @@ def no_model(path: Path) -> str | None:
     return _of_bytes(head)
 
 
+def in_place_of_saved_model(folder: Path) -> str:
+    """What to do with a folder that is no SavedModel, by what lies in it."""
+    inside = next((path.parent for path in sorted(folder.glob("*/saved_model.pb"))), None)
+    inside = inside or next((path for path in sorted(folder.glob("*.keras"))), None)
+    if inside is not None:
+        return f"did you mean {inside}?"
+    if folder.name in ("assets", "variables") and (folder.parent / "saved_model.pb").is_file():
+        return f"it is a part of a SavedModel: name its folder, {folder.parent}"
+    return f"no SavedModel; {_EXPORT}"
+
+
 def keras_version(path: Path) -> str:
     """The version of Keras that wrote a `.keras` file; empty if it does not say."""
     try:
@@ -88,12 +103,12 @@ def _head(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def _of_bytes(head: bytes) -> str | None:
+def _of_bytes(head: bytes) -> str:
     said = next((said for is_it, said in _KINDS if is_it(head)), None)
     packed = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), None)
     if packed is not None or head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
         return f"it is a {packed or 'tar'} archive: unpack it, and name the file or folder of the model"
-    return said or _of_text(head)
+    return said or _of_text(head) or f"it is damaged, or neither a .keras file nor HDF5: {_EXPORT}"
 
 
 def _of_text(head: bytes) -> str | None:
@@ -102,7 +117,7 @@ def _of_text(head: bytes) -> str | None:
         return "it is a web page, perhaps an error that was saved in place of the model: download it again"
     if text.startswith("{"):
         return f"it is JSON, which has no weights: {_EXPORT}"
-    if "\ufffd" not in text[:-4] and text.isprintable():
+    if "\ufffd" not in text[:-4] and "".join(text.split()).isprintable():
         return f"it is text and no model: {_EXPORT}"
     return None
 

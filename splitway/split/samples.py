@@ -67,6 +67,16 @@ class _Names:
             raise SetupError(f"{where}: {printable(name[:80])!r} is no input or output; {self.listed}")
         return found
 
+    def each_once(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The same values by what the model calls them. Raises SetupError as `known` does, and for one with two."""
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            tensor = self.known(name, where)
+            if tensor in found:
+                raise SetupError(f"{where}: there are two values for {tensor!r}, by two of its names")
+            found[tensor] = value
+        return found
+
     def wire(self, name: str) -> Wire:
         return self._wires[name]
 
@@ -119,15 +129,17 @@ def _read(path: Path, names: _Names) -> Rows:
 def _of_npz(path: Path, names: _Names) -> Rows:
     try:
         with path.open("rb") as opened:
+            if opened.peek(2)[:2] not in (b"PK", b"\x93N"):
+                raise SetupError(f"{path} is no .npz file: save it with numpy.savez, as input=array")
             file = np.load(opened, allow_pickle=False)
             arrays = dict(file) if isinstance(file, np.lib.npyio.NpzFile) else None
-    except OSError:
+    except (OSError, SetupError):
         raise
     except Exception as error:  # what zipfile, zlib and numpy stumble over
         raise SetupError(f"{path} cannot be read: {in_one_line(error)}") from error
     if arrays is None:
         raise SetupError(f"{path} holds one array without a name: save it with numpy.savez, as input=array")
-    named = {names.known(name, str(path)): array for name, array in arrays.items()}
+    named = names.each_once(arrays, str(path))
     return {name: _rows(array, names.wire(name), f"{path}: {name!r}") for name, array in named.items()}
 
 
@@ -174,7 +186,7 @@ def _of_jsonl(path: Path, names: _Names) -> Rows:
         numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
         for number, line in islice(numbered, MOST_ROWS):
             where = f"{path}, line {number}"
-            row = {names.known(name, where): value for name, value in _object(line, where).items()}
+            row = names.each_once(_object(line, where), where)
             if found and row.keys() != found.keys():
                 odd = min(row.keys() ^ found.keys())
                 raise SetupError(f"{where}: {odd!r} is in some rows and not in others")
@@ -247,6 +259,14 @@ def _number(text: str, where: str) -> float | int:
         raise SetupError(f"{where}: {printable(text[:40])!r} is no number") from None
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int]]:
     """For each tensor that a file has, the columns of its numbers in order."""
     found: dict[str, dict[int, int]] = {}
@@ -259,6 +279,8 @@ def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int
             raise SetupError(f"{where}: there are two columns {printable(name)!r}")
         else:
             found[tensor][at] = column
+    if nameless and header != [str(at) for at in range(len(header))] and all(map(_is_number, header)):
+        raise SetupError(f"{where} has numbers: the first line names the columns, as input[0],input[1],...")
     if nameless and len(names.takes) == 1 and not names.takes.keys() & found.keys():
         found[next(iter(names.takes))] = dict(enumerate(nameless))
     elif nameless:

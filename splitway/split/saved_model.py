@@ -18,12 +18,14 @@ import tensorflow as tf
 
 from splitway.errors import ModelError
 from splitway.saved_model_check import refuse_unsafe
+from splitway.split.file_kinds import in_place_of_saved_model
 from splitway.split.graph import Graph, Step, Wire
 from splitway.split.loaded import KEPT, LoadedModel
 from splitway.split.names import unique_names
 from splitway.split.prove import Answers
 from splitway.split.reasons import reason_of
-from splitway.split.saved_model_graph import FlatGraph, Held, flatten
+from splitway.split.saved_model_graph import FlatGraph, flatten
+from splitway.split.saved_model_held import Held
 from splitway.split.saved_model_identity import Described
 from splitway.split.saved_model_random import without_calls
 
@@ -43,7 +45,7 @@ class _Scope:
 def load_saved_model(folder: Path) -> LoadedModel:
     """Read a SavedModel's folder. Raises ModelError if it is none, or holds what cannot be served."""
     if not (folder / "saved_model.pb").is_file():
-        raise ModelError(f"{folder} is a folder without saved_model.pb: no SavedModel")
+        raise ModelError(f"{folder} is a folder without saved_model.pb: {in_place_of_saved_model(folder)}")
     refuse_unsafe(folder)
     try:
         loaded = tf.saved_model.load(str(folder))

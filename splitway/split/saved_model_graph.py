@@ -12,28 +12,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.ops.handle_data_util import copy_handle_data
 
 from splitway.errors import ModelError
+from splitway.split.saved_model_held import Held, held_array, table
 from splitway.split.saved_model_random import find_disturbances
 
 _LARGE = 1024
 """Bytes from which a constant is kept outside."""
 _PURE = "_pure"
 """Behind the names of functions without side effects."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """A variable, a constant or a table beside a graph, and what an export has to keep hold of."""
-
-    keeper: Any
-    dtype: str
-    shape: tuple[int, ...]
-    numpy: Callable[[], NDArray[Any]]
-    """Its numbers."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +52,26 @@ class FlatGraph:
 
     def part(self, takes: Sequence[str], gives: Sequence[str]) -> Callable[..., list[Any]]:
         """What lies between tensors of these names, as a function of those that it takes."""
-        find = self.wrapped.graph.get_tensor_by_name
-        ends = [find(name) for name in gives]
-        needed = [name for name in self._operations_behind(ends, set(takes)) if name in self.outside]
-        pruned = self.wrapped.prune([find(name) for name in (*takes, *(f"{name}:0" for name in needed))], ends)
-        return lambda *values: pruned(*values, *(self.outside[name] for name in needed))
+        graph = self.wrapped.graph
+        behind = self._operations_behind([graph.get_tensor_by_name(name) for name in gives], set(takes))
+        needed = [name for name in behind if name in self.outside]
+        definition = graph.as_graph_def()
+        _set_nodes(definition.node, [node for node in definition.node if node.name in {*behind} - {*needed}])
+        ends = [graph.get_tensor_by_name(name) for name in (*takes, *(f"{name}:0" for name in needed))]
+
+        def import_part(*values: Any) -> list[Any]:
+            for tensor, value in zip(ends, values, strict=True):
+                if tensor.dtype == tf.resource:
+                    copy_handle_data(tensor, value)
+            given = {tensor.name: value for tensor, value in zip(ends, values, strict=True)}
+            used = {name if ":" in name else f"{name}:0" for node in definition.node for name in node.input}
+            ours = {name: value for name, value in given.items() if name in used}
+            found: list[Any] = tf.graph_util.import_graph_def(definition, ours, list(gives), name="")
+            return found
+
+        signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in ends]
+        part = tf.compat.v1.wrap_function(import_part, signature)
+        return lambda *values: part(*values, *(self.outside[name] for name in needed))
 
     def _operations_behind(self, ends: Iterable[Any], known: set[str]) -> list[str]:
         found: dict[str, None] = {}
@@ -170,11 +174,11 @@ def _captured(function: Any, loaded: Any) -> Iterator[tuple[str, _Given]]:
         if isinstance(keeper, tf.Variable):
             held: tuple[Held, ...] = (_of_variable(keeper),)
         elif keeper is not None:
-            held = _table(keeper, outside)
+            held = table(keeper, outside)
         elif outside.dtype == tf.resource:
             raise ModelError(f"it uses the resource {inside.op.name!r}, which is neither a variable nor a table")
         else:
-            held = (held_array(outside.numpy(), outside),)
+            held = (held_array(np.asarray(outside.numpy()), outside),)
         yield inside.op.name, _Given(outside, held)
 
 
@@ -190,24 +194,6 @@ def _keepers(loaded: Any) -> dict[int, Any]:
         if handle is not None:
             found[id(handle)] = each
     return found
-
-
-def _table(keeper: Any, handle: Any) -> tuple[Held, ...]:
-    """A table's keys and values, in the order of the keys. Raises ModelError if it cannot be read."""
-    for keys, values in ((tf.int64, tf.int64), (tf.string, tf.int64), (tf.int64, tf.string), (tf.string, tf.string)):
-        try:
-            exported = tf.raw_ops.LookupTableExportV2(table_handle=handle, Tkeys=keys, Tvalues=values)
-        except (tf.errors.OpError, TypeError):
-            continue
-        pairs = [np.asarray(each.numpy()) for each in exported]
-        order = np.argsort(pairs[0], kind="stable")
-        return tuple(held_array(array[order], keeper) for array in pairs)
-    raise ModelError("it has a lookup table whose keys and values cannot be read: replace the table by a layer's own")
-
-
-def held_array(array: NDArray[Any], keeper: Any = None) -> Held:
-    """Numbers that are in memory."""
-    return Held(keeper, tf.as_dtype(array.dtype).name, array.shape, lambda: array)
 
 
 def _inlined(function: Any) -> Any:

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
 from splitway.errors import ModelError
-from splitway.split.saved_model_graph import Held, held_array
+from splitway.split.saved_model_held import Held, held_array, plain
 
 _NAMES = ("config_proto", "container", "debug_name", "executor_type", "shared_name")
 """Attributes that say nothing of the values, as those that begin with `_` do."""
@@ -107,7 +106,7 @@ class Described:
             return [[self._function(each.name), self._attributes(each.attr)] for each in value.list.func]
         if kind == "tensor":
             array = tf.make_ndarray(value.tensor)
-            return [str(array.dtype), list(array.shape), hashlib.sha256(_plain(array).tobytes()).hexdigest()]
+            return [str(array.dtype), list(array.shape), hashlib.sha256(plain(array).tobytes()).hexdigest()]
         return value.SerializeToString(deterministic=True).hex()
 
     def _function(self, name: str) -> str:
@@ -141,7 +140,7 @@ def _known(held: Held, values: list[Held]) -> str:
 
 def _constant(operation: Any) -> Held:
     value = tf.make_ndarray(operation.node_def.attr["value"].tensor)
-    return replace(held_array(_plain(value)), dtype=operation.outputs[0].dtype.name)
+    return replace(held_array(plain(value)), dtype=operation.outputs[0].dtype.name)
 
 
 def _walk(
@@ -166,14 +165,6 @@ def _walk(
             else:
                 known[name(tensor)] = describe(tensor, [known[name(each)] for each in before])
     return [known[name(end)] for end in ends]
-
-
-def _plain(value: NDArray[Any]) -> NDArray[Any]:
-    """An array whose bytes are its values: strings, which numpy holds by reference, one after the other."""
-    if value.dtype != object:
-        return value
-    texts = [text if isinstance(text, bytes) else str(text).encode() for text in value.ravel()]
-    return np.frombuffer(b"".join(len(t).to_bytes(8, "big") + t for t in texts), np.uint8)
 
 
 def _hash(*parts: Any) -> str:

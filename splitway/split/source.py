@@ -232,16 +232,15 @@ def _why(error: Exception, path: Path) -> str:
     """A loader's complaint in one line, with what to do where it misses a class."""
     version = keras_version(path)
     missing = re.search(r"Could not locate (?:class|function) '([^']*)'|Unknown layer: '([^']*)'", str(error))
-    if missing is not None:
-        said = (
-            f"it needs {missing[1] or missing[2]!r}, which Keras does not know: name its module with --custom-objects, "
-            "or write the model with model.export('folder') where that class is at hand"
-        )
-    else:
-        said = reason_of(error)
+    said = reason_of(error) if missing is None else f"it needs {missing[1] or missing[2]!r}, which Keras does not know"
     if version.startswith(("1.", "2.")):
         return (
             f"it was written by Keras {version}, and Keras 3 cannot read it ({said}); "
             "write it with model.export('folder') where it was made"
+        )
+    if missing is not None:
+        said += (
+            ": name its module with --custom-objects, or write the model with model.export('folder') where that class "
+            "is at hand"
         )
     return said

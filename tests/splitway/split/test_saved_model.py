@@ -306,3 +306,73 @@ def test_a_split_takes_ten_times_the_weights_in_memory_at_most(tmp_path: Path) -
     command = [sys.executable, "-c", _SPLIT, str(tmp_path / "m"), str(tmp_path / "parts")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) * 1024 < 10 * weights
+
+
+def test_a_cut_may_leave_other_tensors_of_the_same_operation_behind(tmp_path: Path) -> None:
+    import keras
+
+    x = keras.Input((5, 3))
+    every, *states = keras.layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    last = keras.layers.LSTM(4)(every, initial_state=states)
+    keras.Model(x, [keras.layers.Dense(2)(last), states[0]]).export(tmp_path / "m", verbose=False)
+    model = load_model(tmp_path / "m")
+    given = np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32)
+    (name,) = model.graph.inputs
+    expected = model.run({name: given})
+    possible = [cut.layer for cut in find_cuts(model.graph) if cut.why_not is None]
+    assert len(possible) > 2
+    for layer in possible:
+        made = through(cut_model(model.graph, [layer]), given)
+        for got, wanted in zip(made, expected.values(), strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def _of_words(path: Path, words: list[str]) -> Path:
+    import tensorflow as tf
+
+    made = tf.Module()
+    values = tf.lookup.KeyValueTensorInitializer(words, range(len(words)), tf.string, tf.int64)
+    made.table = tf.lookup.StaticHashTable(values, -1)
+
+    def look_up(x: Any) -> dict[str, Any]:
+        numbers = made.table.lookup(tf.strings.as_string(x))
+        return {"y": tf.cast(numbers, tf.float32, name="numbers") * 2.0}
+
+    function = tf.function(look_up, input_signature=[tf.TensorSpec((None, 2), tf.int64, name="x")])
+    tf.saved_model.save(made, str(path), signatures=function.get_concrete_function())
+    return path
+
+
+def test_a_table_of_words_is_read_as_what_it_is(tmp_path: Path) -> None:
+    def space(words: list[str], name: str) -> str:
+        graph = load_model(_of_words(tmp_path / name, words)).graph
+        return feature_space(cut_model(graph, [best_cut(find_cuts(graph)).layer]), 0, None)
+
+    assert space(["1", "2"], "a") == space(["1", "2"], "b") != space(["1", "3"], "c")
+
+
+def test_a_table_that_can_still_grow_is_named(tmp_path: Path) -> None:
+    import keras
+
+    look_up = keras.layers.IntegerLookup()
+    look_up.adapt(np.array([[1, 2, 3]]))
+    x = keras.Input((3,), dtype="int64")
+    keras.Model(x, keras.layers.Embedding(8, 2)(look_up(x))).export(tmp_path / "m", verbose=False)
+    with pytest.raises(ModelError, match=r"table that can still grow \(MutableHashTable.*model.save\('name.keras'\)"):
+        load_model(tmp_path / "m")
+
+
+def test_a_folder_that_is_none_says_what_to_name(saved: Path, tmp_path: Path) -> None:
+    import shutil
+
+    with pytest.raises(ModelError, match=r"part of a SavedModel: name its folder, .*saved$"):
+        load_model(saved / "variables")
+    shutil.copytree(saved, tmp_path / "served" / "1")
+    with pytest.raises(ModelError, match=r"did you mean .*served/1"):
+        load_model(tmp_path / "served")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"no SavedModel; .*model.export"):
+        load_model(tmp_path / "empty")
+    (saved / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"saved_model.pb is empty"):
+        load_model(saved)

@@ -96,8 +96,9 @@ def test_a_file_of_keras_2_that_cannot_be_read_says_so(tmp_path: Path) -> None:
             elif name == "config.json":
                 content = content.replace(b'"Dense"', b'"Dense2"')
             new.writestr(name, content)
-    with pytest.raises(ModelError, match=r"written by Keras 2\.15\.0, and Keras 3 cannot read it"):
+    with pytest.raises(ModelError, match=r"written by Keras 2\.15\.0, and Keras 3 cannot read it") as raised:
         load_model(tmp_path / "m.keras")
+    assert "--custom-objects" not in raised.value.detail
 
 
 def test_a_subclassed_model_is_sent_to_export(tmp_path: Path) -> None:

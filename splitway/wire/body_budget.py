@@ -138,6 +138,8 @@ class BodyCharge:
 def _forget_calls(error: BaseException) -> None:
     """Empty the calls that an error and its causes hold: they hold the body until the error has been counted."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:  # `from` may lead in a circle
+        seen.add(id(cause))
         clear_frames(cause.__traceback__)
         cause = cause.__cause__ or cause.__context__

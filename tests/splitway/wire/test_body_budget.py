@@ -103,3 +103,13 @@ async def test_a_failed_request_leaves_no_body_in_its_error(bodies: BodyBudget) 
     calls = [frame.frame.f_locals for frame in caught.traceback if frame.name == "parse"]
     assert calls == [{}]
     assert bodies.held_bytes == 0
+
+
+async def test_errors_whose_causes_lead_in_a_circle_do_not_hold_the_loop_for_ever() -> None:
+    budget = BodyBudget(1000, 1.0, lambda _: "caller")
+    error, cause = ValueError("one"), ValueError("another")
+    error.__cause__, cause.__context__ = cause, error
+    charge = budget.charge({})
+    charge.add(100)
+    charge.__exit__(ValueError, error, None)
+    assert budget.held_bytes == 0

@@ -58,10 +58,12 @@ def open_picture(picture: Picture) -> OpenPicture:
 class _OpenJpeg:
     def __init__(self, picture: Jpeg) -> None:
         self._image = _open(picture, "JPEG", picture.for_decoder())
+        self._shrinks = picture.shrinks
         self.orientation = picture.orientation()
 
     def rgb(self, target: Target) -> Image.Image:
-        self._image.draft(None, (target[0] * MARGIN, target[1] * MARGIN))
+        if self._shrinks:
+            self._image.draft(None, (target[0] * MARGIN, target[1] * MARGIN))
         self._image.load()
         return _to_small_rgb(self._image, target, _part)
 

@@ -88,12 +88,14 @@ class Jpeg(NamedTuple):
     kept: list[tuple[int, int]]
     exif: list[tuple[int, int]]
     xmp: tuple[int, int] | None
+    shrinks: bool = True
+    """Whether the decoder can leave out detail, as it cannot of one that is coded without loss."""
     name: str = "JPEG"
 
     @property
     def seconds(self) -> float:
         """Seconds of a processor that decoding takes, at most."""
-        left_out = max(1, min(self.width, self.height) // _DETAIL_LEFT)
+        left_out = max(1, min(self.width, self.height) // _DETAIL_LEFT) if self.shrinks else 1
         return self.coded_s + self.width * self.height / left_out**2 * self.channels * _CHANNEL_S
 
     def memory_bytes(self, target: Target) -> int:
@@ -105,6 +107,8 @@ class Jpeg(NamedTuple):
 
     def _draft_scale(self, target: Target) -> int:
         """By what power of two the decoder leaves out detail."""
+        if not self.shrinks:
+            return 1
         ratio = min(self.width // (target[0] * MARGIN), self.height // (target[1] * MARGIN))
         return 8 if ratio >= 8 else 4 if ratio >= 4 else 2 if ratio >= 2 else 1
 
@@ -232,7 +236,10 @@ class _Reader:
     def _whole(self, damage: str | None, coded: float = 0.0, frame: Frame | None = None) -> Jpeg:
         width, height, channels = self._size
         damage = self._damage or damage
-        return Jpeg(self._data, width, height, channels, damage, frame, coded, self._kept, self._exif, self._xmp)
+        shrinks = not self._frame_at or self._data[self._frame_at + 1] != _LOSSLESS
+        return Jpeg(
+            self._data, width, height, channels, damage, frame, coded, self._kept, self._exif, self._xmp, shrinks
+        )
 
 
 def _frame(data: Buffer, begins: int, width: int, height: int, channels: int) -> Frame:

@@ -283,3 +283,14 @@ def test_pillow_says_nothing_of_a_picture(capfd: pytest.CaptureFixture[str], cap
     decode(plain[:at] + chunk(b"eXIf", exif) + chunk(b"acTL", bytes(8)) * 2 + plain[at:])
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
+
+
+def test_a_jpeg_without_loss_is_decoded_whole() -> None:
+    """The decoder cannot leave out detail of it; it was refused as damaged wherever detail was to be left out."""
+    table, frame = (
+        segments(0xC4, bytes((0, 1)) + bytes(16), 1),
+        struct.pack(">BHHB", 8, 1000, 1000, 1) + b"\x01\x11\x00",
+    )
+    scan = segments(0xC3, frame, 1) + table + segments(0xDA, b"\x01\x01\x00\x01\x00\x00", 1)
+    data = b"\xff\xd8" + scan + bytes(1000 * 1000 // 8) + b"\xff\xd9"
+    assert (decode(data) == 128).all()

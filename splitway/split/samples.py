@@ -27,6 +27,7 @@ FORMATS = (".npz", ".csv", ".jsonl")
 MOST_ROWS = 256
 """Further rows of a file are not read."""
 _ELEMENT = re.compile(r"(?P<name>.+)\[(?P<at>[0-9]{1,9})\]")
+_NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 Rows = dict[str, NDArray[Any]]
 
 
@@ -68,7 +69,7 @@ class _Names:
         return found
 
     def each_once(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The same values by what the model calls them. Raises SetupError as `known` does, and for one with two."""
+        """The values by what the model calls them. Raises SetupError as `known` does, and for one with two."""
         found: dict[str, Any] = {}
         for name, value in values.items():
             tensor = self.known(name, where)
@@ -129,14 +130,15 @@ def _read(path: Path, names: _Names) -> Rows:
 def _of_npz(path: Path, names: _Names) -> Rows:
     try:
         with path.open("rb") as opened:
-            if opened.peek(2)[:2] not in (b"PK", b"\x93N"):
-                raise SetupError(f"{path} is no .npz file: save it with numpy.savez, as input=array")
             file = np.load(opened, allow_pickle=False)
             arrays = dict(file) if isinstance(file, np.lib.npyio.NpzFile) else None
-    except (OSError, SetupError):
+    except OSError:
         raise
     except Exception as error:  # what zipfile, zlib and numpy stumble over
-        raise SetupError(f"{path} cannot be read: {in_one_line(error)}") from error
+        said = in_one_line(error)
+        if "pickled" in said:  # what numpy takes everything for that it does not know, and it advises to run it
+            said = "it is no .npz file: save it with numpy.savez, as input=array"
+        raise SetupError(f"{path} cannot be read: {said}") from error
     if arrays is None:
         raise SetupError(f"{path} holds one array without a name: save it with numpy.savez, as input=array")
     named = names.each_once(arrays, str(path))
@@ -259,14 +261,6 @@ def _number(text: str, where: str) -> float | int:
         raise SetupError(f"{where}: {printable(text[:40])!r} is no number") from None
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int]]:
     """For each tensor that a file has, the columns of its numbers in order."""
     found: dict[str, dict[int, int]] = {}
@@ -279,7 +273,7 @@ def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int
             raise SetupError(f"{where}: there are two columns {printable(name)!r}")
         else:
             found[tensor][at] = column
-    if nameless and header != [str(at) for at in range(len(header))] and all(map(_is_number, header)):
+    if nameless and header != [str(at) for at in range(len(header))] and all(map(_NUMBER.fullmatch, header)):
         raise SetupError(f"{where} has numbers: the first line names the columns, as input[0],input[1],...")
     if nameless and len(names.takes) == 1 and not names.takes.keys() & found.keys():
         found[next(iter(names.takes))] = dict(enumerate(nameless))

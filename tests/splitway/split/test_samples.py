@@ -160,3 +160,24 @@ def test_what_is_not_right_is_said_with_its_place(read: Read, name: str, content
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"cannot read the samples .*none.csv: No such file"):
         read_samples(tmp_path / "none.csv", TAKES, GIVES)
+
+
+def test_a_first_line_of_numbers_is_no_header_and_is_not_lost(read: Read) -> None:
+    with pytest.raises(SetupError, match="line 1 has numbers: the first line names the columns"):
+        read("m.csv", "1.5,-2,3e1\n4,5,6\n", ONE, GIVES)
+    equal(read("pandas.csv", "0,1,2\n4,5,6\n", ONE, GIVES), x=np.array([[4, 5, 6]], np.float32))
+
+
+def test_an_input_that_is_there_by_two_names_is_refused(read: Read) -> None:
+    for name, content in (
+        ("m.npz", {"x": np.ones((1, 3)), "pixels": np.zeros((1, 3))}),
+        ("m.jsonl", '{"x": [1, 2, 3], "pixels": [0, 0, 0]}'),
+    ):
+        with pytest.raises(SetupError, match="two values for 'x'"):
+            read(name, content, ONE, GIVES, {"pixels": "x"})
+
+
+def test_what_is_no_npz_is_not_said_to_need_pickle(read: Read) -> None:
+    with pytest.raises(SetupError, match=r"it is no \.npz file: save it with numpy\.savez") as raised:
+        read("m.npz", b"garbage")
+    assert "pickle" not in str(raised.value)

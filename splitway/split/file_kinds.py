@@ -126,7 +126,7 @@ def _of_zip(path: Path) -> str | None:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):
         return "it is an archive that is damaged or cut short: copy or download it again"
-    if "config.json" in names:
+    if {"config.json", "model.weights.h5"} & set(names):
         return None
     for ends, said in _IN_ZIPS.items():
         if any(name.endswith(ends) for name in names):

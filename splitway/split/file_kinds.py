@@ -141,7 +141,7 @@ def _of_zip(path: Path) -> str | None:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):
         return "it is an archive that is damaged or cut short: copy or download it again"
-    if "config.json" in names:
+    if {"config.json", "model.weights.h5"} & set(names):
         return None
     if "model.weights.h5" in names:
         return "it is a .keras file without its config.json: save, copy or download it again"

@@ -48,7 +48,7 @@ class Watched:
         for process in self.pipeline.processes:  # each has been back on its loop, and has told how long it was away
             client.get(f"{process.url}/livez").raise_for_status()
         stood = _STOOD.findall(self._log.text[before:])
-        return max((min(float(wall), float(worked)) for wall, worked in stood), default=0.0)
+        return max((min(float(wall), float(worked)) for _, wall, worked in stood), default=0.0)
 
 
 @pytest.fixture(scope="module")

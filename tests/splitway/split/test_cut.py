@@ -273,7 +273,7 @@ def test_files_that_cannot_be_loaded_are_refused(tiny_model: TinyModel, tmp_path
         ("bad.keras", "cannot be loaded"),
         ("flipped.keras", "cannot be loaded"),
         ("none.keras", "no file"),
-        ("", "no SavedModel"),
+        ("", "is a folder without saved_model.pb"),
         ("m.h5", "legacy HDF5 format, which is taken with --allow-legacy"),
         ("m.onnx", "there is no file"),
     ):

@@ -65,12 +65,7 @@ def load_model(
         return load_saved_model(path)
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    path_kind = _kind_of(path)
-    if path_kind in _H5 and not allow_legacy:
-        raise ModelError(
-            f"{path} is in the legacy HDF5 format, which is taken with --allow-legacy only; "
-            "better save the model again with model.save('name.keras')"
-        )
+    path_kind = _kind_of(path, allow_legacy=allow_legacy)
     _refuse_code(path, path_kind)
     known = _objects_of(custom_objects)
     try:
@@ -86,16 +81,20 @@ def load_model(
     return of_keras(model, path.stem, keep, picture_size)
 
 
-def _kind_of(path: Path) -> str:
-    """`.keras` or `.h5`, by what is in a file. Raises ModelError if it is neither."""
+def _kind_of(path: Path, *, allow_legacy: bool) -> str:
+    """`.keras` or `.h5`, by what is in a file. Raises ModelError if it is neither, or `.h5` and that is not allowed."""
     try:
+        legacy = is_hdf5(path)
+        if legacy and not allow_legacy:  # before anything of it is parsed
+            raise ModelError(
+                f"{path} is in the legacy HDF5 format, which is taken with --allow-legacy only; "
+                "better save the model again with model.save('name.keras')"
+            )
         if (what := no_model(path)) is not None:
             raise ModelError(f"{path} cannot be loaded: {what}")
-        if is_hdf5(path):
-            return _H5[0]
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    return _KERAS
+    return _H5[0] if legacy else _KERAS
 
 
 def _loaded(path: Path, kind: str, known: dict[str, Any]) -> keras.Model:

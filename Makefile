@@ -36,8 +36,10 @@ demo: setup models ## Start the pipeline, classify the samples, train a second h
 up: setup models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
-test: setup models ## Run all tests but the long ones (test-chaos, test-siege); those that need Docker only where an engine answers
-	$(BIN)/pytest --ignore tests/chaos --ignore tests/security/long $(if $(LEAVE_OUT),--ignore $(LEAVE_OUT))
+WORKERS ?= 2
+test: setup models ## Run all tests but the long ones (test-chaos, test-siege), in WORKERS processes; those that need Docker only where an engine answers
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 20 --ignore tests/chaos --ignore tests/security/long --ignore tests/compose
+	$(if $(LEAVE_OUT),,$(BIN)/pytest tests/compose || [ $$? = 5 ]) # 5: no engine answers
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)
 	$(BIN)/pytest tests/chaos

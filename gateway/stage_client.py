@@ -134,7 +134,7 @@ class StageClient:
             "name": self.name,
             "ready": bool(self.replicas.ready),
             "retry_budget": round(self.budget.tokens, 2),
-            "replicas": [_described(replica) for replica in self.replicas.replicas],
+            "replicas": [_described(replica, self.name) for replica in self.replicas.replicas],
         }
 
     async def infer(self, request: InferRequest, context: CallContext, errand: Errand) -> HopAnswer:
@@ -283,8 +283,10 @@ def _lost_connection(end: Verdict) -> bool:
     return broke_off or isinstance(end.error, CutOff)
 
 
-def _described(replica: Replica) -> dict[str, Any]:
-    first = max(replica.models.values(), key=lambda model: (model.preference, model.name), default=None)
+def _described(replica: Replica, stage: str) -> dict[str, Any]:
+    """A replica with the version of the stage's own model, or of another where it serves none of that name."""
+    models = replica.models.values()
+    first = max(models, key=lambda model: (model.name == stage, model.preference, model.name), default=None)
     return {
         "url": replica.url,
         "number": replica.number,

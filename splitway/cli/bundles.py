@@ -135,7 +135,8 @@ def verify(
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
     model = load_and_show(path, replace(allowed or SourceOptions(), picture_size=size), say)
     graph = model.graph
-    question = _ask(model, preprocessing, find_samples(samples, graph, preprocessing), say)
+    shown = samples or (None if preprocessing is None or allowed is None else allowed.pictures)
+    question = _ask(model, preprocessing, find_samples(shown, graph, preprocessing), say)
     takes = dict(zip((entry.name for entry in manifests[0].inputs), graph.inputs.values(), strict=True))
     gives = dict(zip((entry.name for entry in manifests[-1].outputs), graph.outputs.values(), strict=True))
     named = dict(zip(gives, question.expected.values(), strict=True))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+from splitway.cli.split_app import default_samples
 from splitway.errors import SetupError
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
@@ -85,6 +86,6 @@ def verify(
         from splitway.cli.sign import sign_again_if_changed
         from splitway.cli.source import SourceOptions, joined
 
-        shown = samples or (Path("samples") if Path("samples").is_dir() else None)
+        allowed = SourceOptions(allow_legacy, joined(custom_objects), pictures=default_samples(None))
         with sign_again_if_changed(models):
-            command.verify(models, shown, version, SourceOptions(allow_legacy, joined(custom_objects)), say=steps.say)
+            command.verify(models, samples, version, allowed, say=steps.say)

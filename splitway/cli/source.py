@@ -24,6 +24,8 @@ class SourceOptions:
     """Height and width, for a model that takes pictures of any."""
     given: frozenset[str] = frozenset()
     """Names of the options that the user gave."""
+    pictures: Path | None = None
+    """Samples to verify a model of pictures on, where none are named."""
 
 
 def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]) -> LoadedModel:

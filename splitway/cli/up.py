@@ -129,7 +129,7 @@ def _watch(pipeline: LocalPipeline, stop: _StopSignal, output: _Output) -> None:
         for process in pipeline.processes:
             if process.exit_code is not None and process.name not in ended:
                 ended.add(process.name)
-                output.of_process(process.name, f"ended with {process.exit_code}")
+                output.of_process(process.name, f"ended with {process.exit_code}; splitway up does not start it again")
         if pipeline.gateway.exit_code is not None:
             raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
 

@@ -46,3 +46,10 @@ def test_stages_of_different_feature_spaces_are_not_ready(pipeline: Pipeline) ->
     reasons = pipeline.why_not_ready()
     assert "different feature spaces" in reasons["classifier"]
     assert "fs:fedcba9876543210" in reasons["classifier"]
+
+
+def test_a_replicas_version_is_that_of_the_stages_own_model(pipeline: Pipeline) -> None:
+    (replica,) = pipeline.stages[-1].replicas.replicas
+    pets = {**default_entries("classifier")[0], "name": "pets", "version": "2"}
+    replica.serves(inventory(*default_entries("classifier"), pets))
+    assert pipeline.describe()[-1]["replicas"][0]["version"] == "1"

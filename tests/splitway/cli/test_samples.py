@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from splitway.cli import bundles
+from splitway.cli.source import SourceOptions
 from splitway.errors import BundleError, ModelError, ProofError, SetupError
 from splitway.manifest import TensorEntry
 from tests.splitway.cli.test_split import saved, split_here
@@ -165,3 +166,10 @@ def test_a_cut_where_a_row_does_not_fit_is_refused_and_leaves_nothing(
     monkeypatch.setenv("SPLITWAY_MAX_BODY_BYTES", "32M")
     with pytest.raises(SetupError, match="SPLITWAY_MAX_BODY_BYTES=32M: it must be a whole number of bytes"):
         split_here(path, out)
+
+
+def test_pictures_that_are_taken_by_default_are_left_out_for_a_model_that_takes_none(tmp_path: Path) -> None:
+    path, out = saved(words(), tmp_path / "m.keras"), tmp_path / "m"
+    split_here(path, out, "h")
+    (tmp_path / "samples").mkdir()
+    bundles.verify(out, None, None, lambda _: None, SourceOptions(pictures=tmp_path / "samples"))

@@ -6,6 +6,7 @@ it was warmed up with, which is tried again when it has failed, at most once a s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from copy import copy
@@ -21,6 +22,7 @@ from splitway.runtime.engine import Arrays, Engine, zeros
 from splitway.runtime.unfit import Unfit, explain
 from splitway.wire.deadline import Clock
 
+_log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = 1.0
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
 """Classes of the engines' own; TensorFlow's is known by name, for it need not be installed."""
@@ -78,6 +80,8 @@ class TestedEngine:
         now_s = self._clock()
         if now_s - self._tested_at_s >= _AGAIN_AFTER_S:
             self._own_failure, self._tested_at_s = self._answers(self._good), now_s
+            if self._own_failure is not None:
+                _log.error("%s", self._own_failure.in_full)
         return copy(self._own_failure)  # each request's own: an error holds the calls that it went through
 
     def _answers(self, inputs: Arrays) -> SplitwayError | None:

@@ -183,5 +183,5 @@ async def test_what_an_engine_says_stays_in_the_log(
         for engine in engines:
             engine.fails = True
         failed = await stage.post("classifier")
-    assert (failed.status_code, failed.json()) == (500, {"error": "the model failed"})
+    assert (failed.status_code, failed.json()) == (500, {"error": "the model fails on its warm-up input as well"})
     assert LIED in caplog.text

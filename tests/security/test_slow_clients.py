@@ -74,10 +74,13 @@ def test_one_address_cannot_take_all_connections(hurried: LocalPipeline) -> None
 
 
 async def _flood(to: tuple[str, int], size: int) -> None:
-    """All are open at the same time; those over the limit are told so, or cut off."""
+    """Ask for more connections than one address may have; those over the limit are told so, or cut off.
+
+    How many are told at the same time has a test of its own: here the first may have left before the last come.
+    """
     callers = [SlowCaller("silent", to) for _ in range(size)]
     await asyncio.gather(*(caller.run() for caller in callers))
     told = sum(caller.reply.startswith(b"HTTP/1.1 429 ") for caller in callers)
     admitted = sum(not caller.reply and (caller.held_s or 0.0) > HEADER_S / 2 for caller in callers)
-    assert 0 < told <= 64
-    assert admitted <= 100
+    assert 0 < told <= size - admitted
+    assert 0 < admitted <= 100

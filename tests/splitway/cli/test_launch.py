@@ -21,9 +21,10 @@ def _start(models: Path, replicas: dict[str, int] | None = None) -> None:
 def _session_weight(pid: int) -> str:
     """How much of the processor a process's session gets beside others, in steps of nice, as /proc says it."""
     try:
-        return Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").split()[-1]
-    except OSError:  # no autogroups here: nothing weighs sessions
-        return "none"
+        said = Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").split()
+    except OSError:
+        said = []
+    return said[-1] if said else "none"  # no autogroups here, or none for this session: nothing weighs it
 
 
 def test_replicas_of_a_stage_that_the_bundles_do_not_make_are_refused(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ _MARKS: dict[str, tuple[int, ...]] = {
     "RGBA": (1, 254, 3, 5),
 }
 """What the last row holds of each mode until it is decoded: a colour that few rows are of."""
+_SOON_UNPACKED_BYTES = 1 << 14
+"""So few bytes of pixels are unpacked once more sooner than the last row is marked and looked at."""
 Key = tuple[int, ...]
 _Pixels = NDArray[np.uint8]
 
@@ -90,16 +92,14 @@ class _OpenPng:
 
     def _load(self) -> None:
         """Decode it. Raises InvalidInput where its pixels end early: Pillow leaves the rows that are missing black."""
-        image, mark = self._image, _MARKS.get(self._image.mode)
-        last = (0, image.height - 1, image.width, image.height)
-        marked = mark is not None and not self._picture.header.interlaced
-        if mark is not None and marked:
-            ImageFile.ImageFile.load_prepare(image)
-            image.im.paste(mark if len(mark) > 1 else mark[0], last)
-        image.load()
-        if mark is not None and marked and _extremes(image.crop(last)) != tuple((each, each) for each in mark):
-            return
-        if not self._picture.holds_every_row():
+        image, picture = self._image, self._picture
+        mark = _MARKS.get(image.mode)
+        if mark is None or picture.header.interlaced or picture.raw_bytes <= _SOON_UNPACKED_BYTES:
+            image.load()
+            holds_last_row = False
+        else:
+            holds_last_row = _loads_last_row(image, mark)
+        if not (holds_last_row or picture.holds_every_row()):
             raise InvalidInput("the picture is damaged or cut short: its pixels end before its last row")
 
 
@@ -134,6 +134,15 @@ def _check_size(picture: Picture, size: tuple[int, int]) -> None:
     """What is decoded must be what was weighed."""
     if size != (picture.width, picture.height):
         raise InvalidInput(f"the picture is damaged: its size is {picture.width} x {picture.height} and {size}")
+
+
+def _loads_last_row(image: ImageFile.ImageFile, mark: Key) -> bool:
+    """Decode a picture; whether its last row is certain to have been decoded."""
+    last = (0, image.height - 1, image.width, image.height)
+    ImageFile.ImageFile.load_prepare(image)
+    image.im.paste(mark if len(mark) > 1 else mark[0], last)
+    image.load()
+    return _extremes(image.crop(last)) != tuple((each, each) for each in mark)
 
 
 def _extremes(image: Image.Image) -> tuple[tuple[int, int], ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from splitway.pictures.jpeg import Jpeg, look_at_jpeg
-from splitway.pictures.png import Png, look_at_png
+from splitway.pictures.png import SIGNATURE, Png
+from splitway.pictures.png_reader import look_at_png
 from splitway.pictures.webp import Webp, is_webp, look_at_webp
 from splitway.wire.tensor import Buffer
 
 Picture = Jpeg | Png | Webp
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG, _PNG = b"\xff\xd8\xff", SIGNATURE
 
 
 def look(data: Buffer) -> Picture | None:

@@ -45,6 +45,8 @@ class Runner:
 
     def __call__(self, members: Sequence[Member], *, alone: bool) -> list[Run]:
         """Run all members, as many at once as a batch holds and as may share one."""
+        if len(members) == 1:
+            return [self._run(members, alone)]
         done: list[Run] = []
         batch: list[Member] = []
         for member in members:
@@ -58,25 +60,26 @@ class Runner:
         rows = sum(each.rows for each in batch) + member.rows
         return rows <= self._max_rows and member.shares and batch[0].shares
 
-    def _run(self, batch: list[Member], alone: bool) -> Run:
-        self._runs.begin(self._name)
+    def _run(self, batch: Sequence[Member], alone: bool) -> Run:
+        rows = batch[0].rows if len(batch) == 1 else sum(member.rows for member in batch)
+        self._runs.begin(self._name, self._more_s(rows))
         try:
-            return run_batch(batch, self._timed, self._clock, alone=alone)
+            return run_batch(batch, self._infer, self._clock, alone=alone, again=self._again)
         finally:
             self._runs.end()
 
-    def _timed(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
-        """Run the model once; a batch may take several runs, and it is a single one that may hang."""
+    def _again(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
+        """Run the model on a part of a batch that has failed: a batch may take several runs, and one may hang."""
         self._runs.begin(self._name, self._more_s(len(next(iter(inputs.values())))))
         return self._infer(inputs, alone)
 
 
-def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool) -> Run:
+def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool, again: Infer | None = None) -> Run:
     """Make every member's inputs and run the model on those that could be made; may be called in any thread.
 
     A member whose caller hung up is left out. Whatever goes wrong is told to those that it concerns: inputs that cannot
     be made to their own member, rows that are not finite to those who sent them. If the model fails on all of a batch,
-    it is run again for each member on its own, while its deadline lasts.
+    it is run again for each member on its own, while its deadline lasts: by `again`, where that is another way.
     """
     began_s = clock()
     parts: list[Part] = []
@@ -93,19 +96,19 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
         else:
             parts.append(Part(member, inputs))
     prepared_s = clock()
-    rows = sum(part.member.rows for part in parts)
+    rows = parts[0].member.rows if len(parts) == 1 else sum(part.member.rows for part in parts)
     try:
-        outputs = infer(_join([part.inputs for part in parts]), alone) if parts else {}
+        outputs = infer(_join(parts), alone) if parts else {}
         check_rows(outputs, rows)
     except Exception as error:
-        some = answer_apart(parts, error, lambda inputs: infer(inputs, alone))
+        some = answer_apart(parts, error, lambda inputs: (again or infer)(inputs, alone))
         refused += some.refused
         rows = sum(member.rows for member in some.members)
         return Run(some.members, refused, some.outputs, rows, began_s, prepared_s, clock(), failed=True)
     return Run([part.member for part in parts], refused, outputs, rows, began_s, prepared_s, clock())
 
 
-def _join(parts: list[Arrays]) -> Arrays:
+def _join(parts: list[Part]) -> Arrays:
     if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return parts[0].inputs
+    return {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}

@@ -156,7 +156,8 @@ def parse_request(
     if not inputs:
         raise InvalidInput("the request has no inputs")
     parameters = _parameters(header, "the request")
-    _check_flag(parameters, BINARY_OUTPUT, "the request")
+    if BINARY_OUTPUT in parameters:
+        _check_flag(parameters, BINARY_OUTPUT, "the request")
     return InferRequest(inputs, outputs, _id(header), parameters)
 
 
@@ -174,21 +175,12 @@ def parse_response(
 
 def build_request(request: InferRequest) -> tuple[bytes, str]:
     """Return the body with every input as binary, and the value of the header-length header."""
-    body, length = _join(*_request_parts(request))
-    return body, length or str(len(body))
+    body, length = gather_request(request)
+    return (body if isinstance(body, bytes) else b"".join(body.parts)), length
 
 
 def gather_request(request: InferRequest) -> tuple[Body, str]:
     """As `build_request`, but of a large request the tensors are not copied into the body."""
-    header, buffers = _request_parts(request)
-    if sum(map(len, buffers)) <= LARGE_BYTES:
-        body, length = _join(header, buffers)
-        return body, length or str(len(body))
-    head = orjson.dumps(header)
-    return Gathered((head, *buffers)), str(len(head))
-
-
-def _request_parts(request: InferRequest) -> tuple[dict[str, Any], list[Buffer]]:
     inputs, buffers = _entries(request.inputs, lambda _: True)
     header: dict[str, Any] = {"inputs": inputs}
     if request.id is not None:
@@ -197,7 +189,11 @@ def _request_parts(request: InferRequest) -> tuple[dict[str, Any], list[Buffer]]
         header["parameters"] = request.parameters
     if request.outputs:
         header["outputs"] = [{"name": o.name, "parameters": o.parameters} for o in request.outputs]
-    return header, buffers
+    if sum(map(len, buffers)) <= LARGE_BYTES:
+        body, length = _join(header, buffers)
+        return body, length or str(len(body))
+    head = orjson.dumps(header)
+    return Gathered((head, *buffers)), str(len(head))
 
 
 def build_response(response: InferResponse, request: InferRequest) -> tuple[bytes, str | None]:
@@ -291,8 +287,7 @@ def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def _check_flag(parameters: Parameters, name: str, what: str) -> None:
-    flag = parameters.get(name)
-    if flag is not None and type(flag) is not bool:
+    if type(flag := parameters[name]) is not bool:
         raise InvalidInput(f"parameter {name} of {what} must be true or false, not {as_json(flag)}")
 
 
@@ -319,7 +314,8 @@ def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:
     name = _name(entry)
     what = f"output {name!r}"
     parameters = _parameters(entry, what)
-    _check_flag(parameters, BINARY_DATA, what)
+    if BINARY_DATA in parameters:
+        _check_flag(parameters, BINARY_DATA, what)
     return RequestedOutput(name, parameters)
 
 

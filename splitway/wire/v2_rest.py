@@ -184,7 +184,11 @@ def _ready(reason: str | None) -> Response:
     return json_response({"ready": False, "error": reason}, 503)
 
 
-async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, request: Request) -> Response:
+Parse = Callable[..., InferRequest]
+"""Reads a body and what its header-length header says; with `at_once`, only what does not keep the loop for long."""
+
+
+async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, parse: Parse, request: Request) -> Response:
     headers = plain_headers(request)
     with plane.watch(headers) as watched, bodies.charge(request.scope) as charge:
         watched.caller = known_caller(request.scope)
@@ -193,24 +197,22 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, request: Requ
         packed = limits.takes_packed
         body = await read_body(request, headers, limits.max_body_bytes, deadline, charge, takes_packed=packed)
         watched.received(len(body))
-        parse = partial(
-            parse_request,
-            body,
-            headers.get(HEADER_LENGTH),
-            max_elements=limits.max_elements,
-            max_rows=limits.max_rows,
-            max_json_values=limits.max_json_values,
-        )
+        length = headers.get(HEADER_LENGTH)
         try:
-            parsed = parse(at_once=AT_ONCE) if len(body) <= LARGE_BYTES else await aside(parse)
+            if len(body) > LARGE_BYTES:
+                raise ManyValues
+            parsed = parse(body, length, at_once=AT_ONCE)
         except ManyValues:
-            parsed = await aside(parse)
+            parsed = await aside(partial(parse, body, length))
         context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
         async with while_connected(request):
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts
-        answered = partial(_answered, answer, parsed, packing_asked_for(headers.get("accept-encoding")))
-        response = answered() if answer.response.size <= LARGE_BYTES else await aside(answered)
+        packing = packing_asked_for(headers.get("accept-encoding"))
+        if answer.response.size <= LARGE_BYTES:
+            response = _answered(answer, parsed, packing)
+        else:
+            response = await aside(partial(_answered, answer, parsed, packing))
         watched.sent_bytes = len(response.body)
         return response
 
@@ -228,7 +230,13 @@ def _answered(answer: Answer, request: InferRequest, packing: str | None) -> Res
 
 def infer_endpoint(plane: Model, limits: Limits, bodies: BodyBudget) -> Endpoint:
     """The inference route of one model, without a router around it; its requests' bodies share a process's memory."""
-    return partial(_infer, plane, limits, bodies)
+    parse = partial(
+        parse_request,
+        max_elements=limits.max_elements,
+        max_rows=limits.max_rows,
+        max_json_values=limits.max_json_values,
+    )
+    return partial(_infer, plane, limits, bodies, parse)
 
 
 class _OnlyModel:

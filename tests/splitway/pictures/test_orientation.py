@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from splitway.pictures.jpeg import Jpeg, look_at_jpeg
 from splitway.pictures.orientation import orientation
-from splitway.pictures.png import look_at_png
+from splitway.pictures.png_reader import look_at_png
 from tests.security.attack_pictures import chunk
 
 EIGHT = range(1, 9)

@@ -342,8 +342,9 @@ async def test_it_is_read_in_another_thread() -> None:
 
     request = Request({"type": "http", "method": "POST", "query_string": b"", "headers": [], "state": {}}, receive)
     bodies = BodyBudget(1 << 20, 1, lambda _: "")
-    endpoint = infer_endpoint(Plane(), Limits(1 << 20, 1 << 20, 5, 5), bodies)
-    with patch("splitway.wire.v2_rest.parse_request", seen), pytest.raises(NotFound):
+    with patch("splitway.wire.v2_rest.parse_request", seen):
+        endpoint = infer_endpoint(Plane(), Limits(1 << 20, 1 << 20, 5, 5), bodies)
+    with pytest.raises(NotFound):
         await endpoint(request)
     assert [name.startswith("bodies") for name in threads] == [False, True]
 

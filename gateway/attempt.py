@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.events import AttemptEnded, Subscriber
 from gateway.inventory import ServedModel
@@ -29,8 +29,7 @@ CheckAnswer = Callable[[ServedModel, InferResponse], None]
 """Raises BadStageAnswer for an answer that can be read but makes no sense for the model that was called."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """What is asked of a stage, by whichever replica."""
 
     body: Body
@@ -43,8 +42,7 @@ class Call:
     """The hop's, below which each attempt has its own."""
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """Which attempt this is: what it calls, its number from 1, whether it runs beside an earlier one, and how the one
     before it had failed."""
 
@@ -54,8 +52,7 @@ class Attempt:
     because: str = ""
 
 
-@dataclass(frozen=True)
-class Success:
+class Success(NamedTuple):
     """A checked answer, who gave it, and the stage's own account of its time."""
 
     model: ServedModel

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.answer_check import check_answer, check_kept
 from gateway.attempt import CheckAnswer
@@ -71,8 +71,7 @@ class Job:
         return self.inputs[0].rows
 
 
-@dataclass(frozen=True)
-class Features:
+class Features(NamedTuple):
     """What the heads are given, and how it came about."""
 
     tensors: tuple[Tensor, ...]
@@ -156,7 +155,7 @@ class Chain:
             if error.stage == EXTRACTOR or not self._may_end_otherwise(job, changes):
                 raise
             return _told(job, await self._run(job, may_be_kept=False))
-        if self._is_worth_another(job, answer, changes):
+        if answer.failures and self._is_worth_another(job, answer, changes):
             with contextlib.suppress(SplitwayError):
                 again = await self._run(job, may_be_kept=False)
                 answer = again if len(again.heads) > len(answer.heads) else answer

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -45,8 +44,7 @@ class CutReply(BrokenReply):
     """The connection ended before the reply did."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """A reply with its body complete. Header names are in lower case; of several spelt alike the last counts."""
 
     status: int

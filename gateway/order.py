@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.attempt import CheckAnswer
 from gateway.chain import Job
@@ -17,8 +17,7 @@ from splitway.wire.v2_json import RequestedOutput
 from splitway.wire.v2_rest import CallContext
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What a caller asks of the pipeline.
 
     Args:
@@ -42,8 +41,7 @@ class Task:
     cost: int = 1
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """A request as one release is to answer it."""
 
     choice: Choice

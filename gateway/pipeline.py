@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -103,19 +103,19 @@ class Pipeline:
         choice = self.rollout.choose(task.context.headers, partial(self.router.named, task.heads))
         if choice.part is not Part.CANARY:
             return self._orders.order(choice, task)
-        usual = self._orders.order(replace(self.rollout.current, counts=choice.counts), task)
+        usual = self._orders.order(self.rollout.current._replace(counts=choice.counts), task)
         heads = (*usual.job.heads, *usual.refused)
         half = Deadline.after(task.context.deadline.remaining_s / 2)
         try:
             canary = self._orders.order(
-                choice, replace(task, heads=heads, context=replace(task.context, deadline=half))
+                choice, task._replace(heads=heads, context=task.context._replace(deadline=half))
             )
         except RequestError:
             canary = None
         if canary is None or canary.refused.keys() != usual.refused.keys():
             self.rollout.ended(choice, failed=True)
             return usual
-        return replace(canary, instead=usual)
+        return canary._replace(instead=usual)
 
     async def _run(self, order: Order) -> tuple[ChainAnswer, Choice]:
         door, choice = self.admission, order.choice

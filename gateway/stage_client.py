@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
 from gateway.caller import caller_of, pseudonym
@@ -46,8 +46,7 @@ class NotCalled(Unavailable):
     """The breakers let no call through, so that nobody was asked."""
 
 
-@dataclass(frozen=True)
-class HopAnswer:
+class HopAnswer(NamedTuple):
     """A stage's checked answer, which of its models gave it, what it took and how many attempts."""
 
     model: ServedModel
@@ -56,8 +55,7 @@ class HopAnswer:
     attempts: int
 
 
-@dataclass(frozen=True)
-class Errand:
+class Errand(NamedTuple):
     """What a stage is to be asked.
 
     Args:

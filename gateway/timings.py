@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _ENTRY = re.compile(r"(?:^|,)\s*(queue|decode|compute);dur=([^,]*)")
 
 
-@dataclass(frozen=True)
-class HopTimings:
+class HopTimings(NamedTuple):
     """Where one hop's time went, in seconds. `network` is all that is none of the others: on the wire, and on the way
     between it and the engine."""
 

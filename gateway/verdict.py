@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 import orjson
 
@@ -61,8 +61,7 @@ class Blame(Enum):
     CONNECTION = auto()
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """An attempt that was no success."""
 
     error: SplitwayError

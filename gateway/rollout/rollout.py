@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.resilience.chance import Chance
 from gateway.rollout.file import ReleaseFile
@@ -36,8 +35,7 @@ class Part(StrEnum):
     SHADOW = "shadow"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The release of one request."""
 
     part: Part = Part.FREE
@@ -180,7 +178,7 @@ class Rollout:
             pins = self._pins[canary.release]
             if pins is not current.pins and self._serves(pins, wanted(current.pins)):
                 return Choice(Part.CANARY, pins, on_trial=True, counts=counts)
-        return current if counts else replace(current, counts=False)
+        return current if counts else current._replace(counts=False)
 
     def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
         side = headers.get(CANARY_HEADER)

@@ -15,8 +15,8 @@ from splitway.wire.tensor import Buffer
 MAX_SEGMENTS = 1_000
 """Segments of a JPEG before its first scan, and behind it where they have to be gone through; chunks of a PNG beside
 its pixels."""
-MAX_DATA_CHUNKS = 10_000
-"""Chunks of a PNG with pixels in them, those of an animation's further frames included."""
+MAX_CHUNKS = 10_000
+"""All chunks of a PNG, those of an animation's further frames included."""
 MAX_SCANS = 64
 """How often a JPEG may go over the whole picture; encoders do so ten times."""
 MAX_FILLING = 4_096

@@ -111,8 +111,9 @@ class Png(NamedTuple):
     header: Header
     raw_bytes: int
     """The header's."""
-    needed: list[Range]
-    """Chunks that the decoder needs, in order."""
+    beside: list[Range]
+    """Chunks that the decoder needs before those of the pixels, in order."""
+    pixels: list[Range]
     key: tuple[int, ...] | None
     """The samples of the transparent colour, as deep as the picture's are; one if it is grey, else three."""
     texts: Texts
@@ -163,8 +164,8 @@ class Png(NamedTuple):
         """
         view = memoryview(self.data)
         parts: list[Buffer] = [SIGNATURE]
-        for start, end in self.needed:
-            if not is_intact(view, start, end):
+        for start, end in (*self.beside, *self.pixels):
+            if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
                 kind = bytes(view[start + 4 : start + 8]).decode("ascii")
                 raise InvalidInput(f"the picture is damaged: the checksum of its chunk {kind} is wrong")
             parts.append(view[start:end])
@@ -175,9 +176,7 @@ class Png(NamedTuple):
         """Whether the pixels unpack to as many bytes as the header says. Unpacks them."""
         view, left = memoryview(self.data), self.raw_bytes
         inflate = zlib.decompressobj()
-        for start, end in self.needed:
-            if view[start + 4 : start + 8] != b"IDAT":
-                continue
+        for start, end in self.pixels:
             packed: Buffer = view[start + 8 : end - 4]
             while left > 0 and not inflate.eof:
                 unpacked_now = len(inflate.decompress(packed, _INFLATED_AT_ONCE))

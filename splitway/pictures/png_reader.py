@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 
-from splitway.pictures.parts import MAX_DATA_CHUNKS, MAX_SEGMENTS, refuse
+from splitway.pictures.parts import MAX_CHUNKS, MAX_SEGMENTS, refuse
 from splitway.pictures.png import GREY, NO_TEXTS, PALETTE, RGB, SIGNATURE, Header, Png, Range, Texts, is_intact
 from splitway.wire.tensor import Buffer
 
@@ -31,6 +31,7 @@ class _Reader:
     _transparency: Range | None = None
     _texts: Texts = NO_TEXTS
     _damage: str | None = None
+    _others = 0
 
     def __init__(self, data: Buffer) -> None:
         self._data = data
@@ -40,33 +41,33 @@ class _Reader:
         """Read chunk by chunk up to the last. What lies behind whole pixels may be anything."""
         data, pixels = self._data, self._pixels
         length, at = len(data), len(SIGNATURE)
-        with_pixels = others = 0
         pixels_ended = False
-        while at + _AROUND <= length:
+        for _ in range(MAX_CHUNKS):
+            if at + _AROUND > length:
+                break
             content, kind = _CHUNK.unpack_from(data, at)
             end = at + _AROUND + content
             if end > length or not kind.isalpha():
                 break
             if kind == b"IDAT":
-                with_pixels += 1
                 if not pixels_ended:
                     pixels.append((at, end))
             elif kind == b"IEND":
                 return self._whole()
             else:
-                with_pixels, others = (with_pixels + 1, others) if kind in _FRAMES else (with_pixels, others + 1)
                 pixels_ended = bool(pixels)
                 self._other(kind, at, end)
-            if with_pixels > MAX_DATA_CHUNKS:
-                raise refuse("chunks of pixels", MAX_DATA_CHUNKS)
-            if others > MAX_SEGMENTS:
-                raise refuse("chunks", MAX_SEGMENTS)
             at = end
+        else:
+            raise refuse("chunks", MAX_CHUNKS)
         if not pixels or data[at + 4 : at + 8] == b"IDAT":
             self._damage = self._damage or "it is cut short"
         return self._whole()
 
     def _other(self, kind: bytes, start: int, end: int) -> None:
+        self._others += kind not in _FRAMES
+        if self._others > MAX_SEGMENTS:
+            raise refuse("chunks beside its pixels", MAX_SEGMENTS)
         if kind == b"IHDR":
             self._read_header(start, end)
         elif kind in _TEXTS or kind == b"eXIf":
@@ -86,7 +87,7 @@ class _Reader:
             self._damage = "its header is out of place, or has another length than a header has"
         if not self._pixels and end - start >= _AROUND + _HEADER.size:
             header = Header(*_HEADER.unpack_from(self._data, start + 8))
-            if header.width * header.height > self._header.width * self._header.height:
+            if self._header is _NO_HEADER or header.width * header.height > self._header.width * self._header.height:
                 self._header = header  # of several the largest, for a decoder may take any
 
     def _text(self, kind: bytes, start: int, end: int) -> None:
@@ -105,15 +106,17 @@ class _Reader:
     def _whole(self) -> Png:
         header, pixels = self._header, self._pixels
         damage = self._damage or header.damage or (None if pixels else "it has no pixels")
-        needed, key = [_HEADER_RANGE, *pixels], None
+        beside, key = [_HEADER_RANGE], None
         if header.colours == PALETTE:
             damage = damage or self._palette_damage()
-            needed[1:1] = self._palette_chunks()
+            beside += self._palette_chunks()
         elif self._transparency is not None:
             key = self._key(header, *self._transparency)
         raw = header.raw_bytes
         seconds = header.seconds(raw, len(self._data), is_keyed=key is not None)
-        return Png(self._data, header.width, header.height, damage, header, raw, needed, key, self._texts, seconds)
+        return Png(
+            self._data, header.width, header.height, damage, header, raw, beside, pixels, key, self._texts, seconds
+        )
 
     def _palette_damage(self) -> str | None:
         length = 0 if self._palette is None else self._palette[1] - self._palette[0] - _AROUND

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,11 @@ from splitway.runtime.engine import Arrays
 
 def is_finite(outputs: Arrays) -> bool:
     """Whether no output holds NaN or infinity."""
-    return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in outputs.values())
+    return all(map(_all_finite, outputs.values()))
+
+
+def _all_finite(array: NDArray[Any]) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def finite_rows(outputs: Arrays) -> NDArray[np.bool_]:

@@ -61,8 +61,7 @@ class Member:
             self.future.set_exception(error)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What came of one batch: who was in it, who could not be, and when each part began."""
 
     members: list[Member]

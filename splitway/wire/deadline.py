@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from splitway.errors import DeadlineExceeded, InvalidInput
 
@@ -17,8 +17,7 @@ ENVOY_TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A point on a monotonic clock after which an answer is of no use."""
 
     at_s: float

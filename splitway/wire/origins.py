@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 _ANY = "*"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing; a page cannot read their answers."""
+_SAID_BY_BROWSERS = frozenset({b"origin", b"sec-fetch-site"})
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 """`none` is what the user asked for, not a page. Another port or name of the same site is another's page."""
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
@@ -34,11 +35,9 @@ def origin_rule(named: str, *, is_open: bool) -> IsForeign | None:
         return None
 
     def is_foreign(method: str, headers: Mapping[bytes, bytes]) -> bool:
-        if method in _SAFE:
+        if _SAID_BY_BROWSERS.isdisjoint(headers) or method in _SAFE:
             return False
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
-        if origin is None and site is None:
-            return False
         if origin is not None and origin.lower() in names:
             return False
         if site is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from splitway.errors import InvalidInput
 
 Buffer = bytes | memoryview
 Parameters = Mapping[str, Any]
+NO_PARAMETERS: Parameters = MappingProxyType({})
 
 NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -69,15 +71,14 @@ class TensorSpec:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One named tensor. `data` is an array of the tensor's shape, or for BYTES a flat sequence of elements."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     data: NDArray[Any] | Sequence[Buffer]
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
 
     @classmethod
     def of_array(cls, name: str, array: NDArray[Any], parameters: Parameters | None = None) -> Tensor:

@@ -8,8 +8,7 @@ https://github.com/kserve/open-inference-protocol, Triton's binary tensor data a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -21,6 +20,7 @@ from splitway.wire.json_data import MAX_JSON_VALUES, ManyValues, as_json, decode
 from splitway.wire.misread import unread
 from splitway.wire.tensor import (
     BYTES,
+    NO_PARAMETERS,
     Buffer,
     Parameters,
     Tensor,
@@ -54,12 +54,11 @@ MAX_NAME = 128
 """Characters of a tensor's name."""
 
 
-@dataclass(frozen=True)
-class RequestedOutput:
+class RequestedOutput(NamedTuple):
     """An output the caller asks for by name."""
 
     name: str
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
 
     @property
     def top_k(self) -> int:
@@ -74,14 +73,13 @@ class RequestedOutput:
         _ = self.top_k
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """One inference: input tensors, and the outputs asked for (none means all)."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[RequestedOutput, ...] = ()
     id: str | None = None
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
 
     def wants_binary(self, output: str) -> bool:
         """Whether the caller wants this output as binary; what is said per output wins."""
@@ -99,15 +97,14 @@ class InferRequest:
         return value / 1e6
 
 
-@dataclass(frozen=True)
-class InferResponse:
+class InferResponse(NamedTuple):
     """One answer."""
 
     model_name: str
     model_version: str
     outputs: tuple[Tensor, ...]
     id: str | None = None
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
 
     @property
     def size(self) -> int:
@@ -188,7 +185,7 @@ def gather_request(request: InferRequest) -> tuple[Body, str]:
     if request.parameters:
         header["parameters"] = request.parameters
     if request.outputs:
-        header["outputs"] = [{"name": o.name, "parameters": o.parameters} for o in request.outputs]
+        header["outputs"] = [{"name": o.name, "parameters": dict(o.parameters)} for o in request.outputs]
     if sum(map(len, buffers)) <= LARGE_BYTES:
         body, length = _join(header, buffers)
         return body, length or str(len(body))

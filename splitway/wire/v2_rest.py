@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from fastapi import APIRouter
@@ -61,24 +62,24 @@ CALLER_HEADER = "x-splitway-caller"
 UNFIT_ROW_HEADER = "x-splitway-unfit-row"
 """Beside a stage's 400: the request was as it should be, and its model cannot answer this row, from 0."""
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(frozen=True)
-class CallContext:
+
+class CallContext(NamedTuple):
     """What travels beside a request: who asks, how long they wait, and what is remembered of its way."""
 
     deadline: Deadline
     headers: Mapping[str, str]
     span: Span = UNRECORDED
-    scope: Mapping[str, Any] = field(default_factory=dict)
+    scope: Mapping[str, Any] = _NOTHING
     """The request's ASGI scope, in whose state stands what was found out before."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A response, headers that travel beside it, and what whoever follows the request is told of how it came about."""
 
     response: InferResponse
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NOTHING
     facts: Any = None
 
 
@@ -199,10 +200,11 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, parse: Parse,
         watched.received(len(body))
         length = headers.get(HEADER_LENGTH)
         try:
-            if len(body) > LARGE_BYTES:
-                raise ManyValues
-            parsed = parse(body, length, at_once=AT_ONCE)
+            is_large = len(body) > LARGE_BYTES
+            parsed = None if is_large else parse(body, length, at_once=AT_ONCE)
         except ManyValues:
+            parsed = None
+        if parsed is None:
             parsed = await aside(partial(parse, body, length))
         context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
         async with while_connected(request):

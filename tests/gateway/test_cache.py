@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -190,7 +189,7 @@ async def test_features_of_another_version_are_neither_kept_nor_shared() -> None
         nonlocal calls
         calls += 1
         await gate.wait()
-        return replace(response(calls), model_version="2")
+        return response(calls)._replace(model_version="2")
 
     tasks = [asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER)) for _ in range(3)]
     await asyncio.sleep(0)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +142,12 @@ def _spoilt(kept: bytes, wrong: str) -> bytes:
     if wrong == "cut short":
         return kept[: len(kept) // 2]
     if wrong == "another version":
-        return _packed(replace(response, model_version="9"))
+        return _packed(response._replace(model_version="9"))
     if wrong == "no space":
-        return _packed(replace(response, outputs=(replace(tensor, parameters={}),)))
+        return _packed(response._replace(outputs=(tensor._replace(parameters={}),)))
     values = {"not a number": [[np.nan] * 4], "infinite": [[np.inf] * 4], "two rows": [[1.0] * 4] * 2}[wrong]
     array = np.array(values, np.float32)
-    return _packed(replace(response, outputs=(Tensor.of_array("features", array, tensor.parameters),)))
+    return _packed(response._replace(outputs=(Tensor.of_array("features", array, tensor.parameters),)))
 
 
 async def test_a_redis_that_is_not_there_is_asked_only_now_and_then(unused_tcp_port: int) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from splitway.errors import InvalidInput
 from splitway.pictures.look import Picture, look
-from splitway.pictures.parts import MAX_DATA_CHUNKS, MAX_FILLING, MAX_SCANS, MAX_SEGMENTS
+from splitway.pictures.parts import MAX_CHUNKS, MAX_FILLING, MAX_SCANS, MAX_SEGMENTS
 from splitway.wire.aside import STEP_BYTES
 from tests.security.attack_pictures import (
     animated_png,
@@ -107,8 +107,8 @@ def test_scans_are_found_across_the_steps_of_a_search() -> None:
     [
         (jpeg(before=segments(0xE5, b"", MAX_SEGMENTS)), "segments"),
         (jpeg(before=b"\xff" * (MAX_FILLING + 1)), "filling"),
-        (small_png(chunk(b"abCd") * MAX_SEGMENTS), "chunks"),
-        (small_png(after=chunk(b"IDAT") * MAX_DATA_CHUNKS), "chunks of pixels"),
+        (small_png(chunk(b"abCd") * MAX_SEGMENTS), "chunks beside its pixels"),
+        (small_png(after=chunk(b"IDAT") * MAX_CHUNKS), f"{MAX_CHUNKS} chunks, "),
     ],
     ids=["segments", "filling", "chunks", "data"],
 )

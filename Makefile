@@ -37,8 +37,10 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
 WORKERS ?= 2
-test: setup models ## Run all tests but the long ones (test-chaos, test-siege), in WORKERS processes; those that need Docker only where an engine answers
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 20 --ignore tests/chaos --ignore tests/security/long --ignore tests/compose
+WHOLE := $(addprefix tests/,contract deploy e2e load security)
+test: setup models ## Run all tests but the long ones (test-chaos, test-siege), those of modules in WORKERS processes; those that need Docker only where an engine answers
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 20 $(addprefix --ignore ,tests/chaos tests/compose $(WHOLE))
+	$(BIN)/pytest --durations 20 --ignore tests/security/long $(WHOLE) # whole pipelines, one at a time: they keep time
 	$(if $(LEAVE_OUT),,$(BIN)/pytest tests/compose || [ $$? = 5 ]) # 5: no engine answers
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)

@@ -76,6 +76,10 @@ class LocalPipeline:
         self.stages: list[str] = []
         """In the order in which a request meets them."""
         self._wrote_run_file = False
+        self._last_lines: dict[str, str] = {}
+        """Of each process; the latest of all stands last."""
+        self._failed: str | None = None
+        """The process that ended before it was told to."""
 
     @property
     def gateway(self) -> Process:
@@ -172,7 +176,10 @@ class LocalPipeline:
         assert popen.stdout is not None
         with popen.stdout as lines:
             for line in lines:
-                self._log(name, line.rstrip("\n"))
+                said = line.rstrip("\n")
+                self._last_lines.pop(name, None)
+                self._last_lines[name] = said
+                self._log(name, said)
 
     def _write_run_file(self, path: Path) -> None:
         processes = [process for stage in (GATEWAY, *self.stages) for process in self.of(stage)]
@@ -204,6 +211,7 @@ class LocalPipeline:
         for process in self.processes:
             if process.exit_code is not None:
                 process.pump.join(timeout=2)
+                self._failed = process.name
                 raise SetupError(
                     f"{process.name} ended with {process.exit_code} before it was told to; its last line says why"
                 )
@@ -222,6 +230,13 @@ class LocalPipeline:
                 _wait_or_kill(process, deadline_s - time.monotonic())
         if self._plan.run_file is not None and self._wrote_run_file:
             self._plan.run_file.unlink(missing_ok=True)
+        self._repeat_why()
+
+    def _repeat_why(self) -> None:
+        """Say once more what a process that has failed said last, where others have spoken since."""
+        name, self._failed = self._failed, None
+        if name in self._last_lines and next(reversed(self._last_lines)) != name:
+            self._log(name, self._last_lines[name])
 
 
 def _wait_or_kill(process: Process, timeout_s: float) -> None:

@@ -19,7 +19,7 @@ from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
-from tests.support import LogBook, free_port
+from tests.support import LogBook, free_port, until
 
 MIB = 1024
 JPEG = {"content-type": "image/jpeg"}
@@ -251,6 +251,18 @@ def test_who_hangs_up_is_not_worked_for(models: Path, cat: bytes) -> None:
     computed = re.search(r"splitway_stage_compute_seconds_count{[^}]*} (\S+)", metrics)
     assert computed is not None
     assert float(computed.group(1)) < 10
+
+
+def test_the_last_line_is_that_of_the_process_that_failed(models: Path) -> None:
+    """Whatever the others say while they are stopped."""
+    log, wrong = LogBook(), {"SPLITWAY_CACHE": "redis://127.0.0.1:99999/0"}
+    with (
+        pytest.raises(SetupError, match="gateway ended with 1 before it was told to; its last line says why"),
+        LocalPipeline(LaunchPlan(models, port=0, environment=wrong, run_file=None), log.line) as pipeline,
+    ):
+        until(lambda: log.text.count("delegate for CPU") == 2, 30)  # the stages' last words, long after the gateway's
+        pipeline.wait_ready()
+    assert "SPLITWAY_CACHE=redis://127.0.0.1:99999/0: its port must be" in log.text.strip().splitlines()[-1]
 
 
 def test_waiting_for_a_pipeline_that_died_says_who_died(models: Path) -> None:

@@ -256,12 +256,10 @@ def test_who_hangs_up_is_not_worked_for(models: Path, cat: bytes) -> None:
 def test_the_last_line_is_that_of_the_process_that_failed(models: Path) -> None:
     """Whatever the others say while they are stopped."""
     log, wrong = LogBook(), {"SPLITWAY_CACHE": "redis://127.0.0.1:99999/0"}
-    with (
-        pytest.raises(SetupError, match="gateway ended with 1 before it was told to; its last line says why"),
-        LocalPipeline(LaunchPlan(models, port=0, environment=wrong, run_file=None), log.line) as pipeline,
-    ):
+    with LocalPipeline(LaunchPlan(models, port=0, environment=wrong, run_file=None), log.line) as pipeline:
         until(lambda: log.text.count("delegate for CPU") == 2, 30)  # the stages' last words, long after the gateway's
-        pipeline.wait_ready()
+        with pytest.raises(SetupError, match="gateway ended with 1 before it was told to; its last line says why"):
+            pipeline.wait_ready()
     assert "SPLITWAY_CACHE=redis://127.0.0.1:99999/0: its port must be" in log.text.strip().splitlines()[-1]
 
 

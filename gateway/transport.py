@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, CutReply, HttpPool, Reply
+from gateway.call_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
+from gateway.http1 import HttpPool, Reply
 from gateway.settings import GatewaySettings
 from splitway.errors import (
     BadStageAnswer,

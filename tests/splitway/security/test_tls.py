@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from gateway.http1 import ConnectError, HttpPool, Reply, WrongPeer
+from gateway.call_errors import ConnectError, WrongPeer
+from gateway.http1 import HttpPool, Reply
 from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
 from splitway.security.service_names import IDENTITY, TRUST

@@ -139,7 +139,7 @@ def demo(
 def classify(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
-    url: Annotated[str, typer.Option(help="Address of the gateway.", envvar="SPLITWAY_URL")] = "http://127.0.0.1:8080",
+    url: observe_app.Url = None,
     top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
     heads: Annotated[
         str | None, typer.Option(help="Heads to ask, separated by commas, or * for all; the default one if not given.")

@@ -9,7 +9,7 @@ import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
 from splitway.cli.given import Given
-from splitway.cli.split_app import default_samples
+from splitway.cli.split_app import Samples, default_samples
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 _MODELS = Path("models")
@@ -44,12 +44,7 @@ def sign(
 def verify(
     context: typer.Context,
     models: Models = _MODELS,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."
-        ),
-    ] = None,
+    samples: Samples = None,
     version: Annotated[
         str | None, typer.Option(help="Version to verify; if not given the highest, and with --key every one.")
     ] = None,

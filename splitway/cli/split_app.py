@@ -25,7 +25,10 @@ Size = Annotated[
 ]
 Samples = Annotated[
     Path | None,
-    typer.Option(help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."),
+    typer.Option(
+        help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs. Columns of a "
+        ".csv are called name for an input of one number, name[0],name[1],... for one of several."
+    ),
 ]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]

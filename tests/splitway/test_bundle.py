@@ -219,7 +219,7 @@ def test_the_highest_version_is_found_by_number_not_by_letter(tmp_path: Path) ->
         (tmp_path / "classifier" / version).mkdir(parents=True)
     assert find_bundle(tmp_path, "classifier").name == "10"
     assert find_bundle(tmp_path, "classifier", "9").name == "9"
-    with pytest.raises(BundleError, match="there is 10, 9, 2$"):
+    with pytest.raises(BundleError, match=r"there is 10, 9, 2$"):
         find_bundle(tmp_path, "classifier", "3")
     with pytest.raises(BundleError, match="no bundle at"):
         find_bundle(tmp_path, "feature_extractor")

@@ -193,7 +193,8 @@ def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
         version = versions[0]
     if version is None or version not in versions:
         wanted = f"{folder}/{version or '<version>'}"
-        raise BundleError(f"no bundle at {wanted}; make one with: splitway build --out {models}")
+        do = f"make one with: splitway build --out {models}" if not versions else f"there is {', '.join(versions[:8])}"
+        raise BundleError(f"no bundle at {wanted}; {do}")
     return folder / version
 
 

@@ -182,7 +182,7 @@ class SetupError(OfflineError):
     code = "bad_setup"
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """A foreign exception's whole message without colours and line breaks, or its class where it has none."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     return " ".join(plain.split()) or type(error).__name__

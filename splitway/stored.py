@@ -28,6 +28,10 @@ _looked_through: dict[str, int] = {}
 """Files by path, with the hash of what they held: stages read the same manifests every few seconds."""
 
 
+class OtherFormat(ValueError):
+    """A file is of a format that this version does not read."""
+
+
 def _check_format(found: object) -> object:
     if found != FORMAT or isinstance(found, bool):
         said = printable(repr(found)[:20])
@@ -63,17 +67,19 @@ def read_stored(kind: type[Stored], content: bytes, path: Path, what: str) -> St
     try:
         found = kind.model_validate_json(content)
     except ValidationError as error:
-        raise ValueError(f"{path} is not {what}: {_first_fault(error)}") from error
+        where, fault = _first_fault(error)
+        kind_of_error = OtherFormat if where == "format" else ValueError
+        raise kind_of_error(f"{path} is not {what}: {where}: {fault}") from error
     _name_unknown_fields(found, str(path), hash(content))
     return found
 
 
-def _first_fault(error: ValidationError) -> str:
-    """The format, where it is wrong: nothing else in the file can be judged then."""
+def _first_fault(error: ValidationError) -> tuple[str, str]:
+    """Field and fault; the format, where it is wrong: nothing else in the file can be judged then."""
     faults = error.errors(include_input=False, include_url=False)
     fault = next((each for each in faults if each["loc"] == ("format",)), faults[0])
     where = printable(".".join(str(part) for part in fault["loc"])[:_MAX_NAMED]) or "the whole file"
-    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
+    return where, fault["msg"].removeprefix("Value error, ")
 
 
 def _unknown_fields(part: Part, where: str = "") -> Iterator[str]:

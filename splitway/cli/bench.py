@@ -91,8 +91,6 @@ def gateway(target: Target, steps: Steps, **environment: str) -> Iterator[str]:
             _try(target.files, pipeline.gateway.url)
             yield pipeline.gateway.url
         return
-    if not target.url.startswith(("http://", "https://")):
-        raise SetupError(f"--url takes an address such as http://127.0.0.1:8080, not {target.url!r}")
     _try(target.files, target.url)
     yield target.url
 

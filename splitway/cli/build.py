@@ -166,7 +166,8 @@ def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
             "it would make all pictures the same"
         )
     if not takes_pictures(graph):
-        _refuse_without_pictures(options)
+        given = options.source.given
+        given.refuse("pixel_range", "crop", "resample", because="the model does not take one RGB picture")
         return None
     (wire,) = graph.inputs.values()
     if wire.dtype == "uint8" and (low, high) != (0.0, 255.0):
@@ -184,14 +185,6 @@ def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
         )
     except ValidationError as error:
         raise ModelError(f"the model's input {wire.shape} with these options cannot be fed with pictures") from error
-
-
-def _refuse_without_pictures(options: SplitOptions) -> None:
-    """Raise SetupError for options of pictures, where the model takes none."""
-    named = {"pixel_range": "--range", "crop": "--crop", "resample": "--resample"}
-    idle = [option for name, option in named.items() if name in options.source.given]
-    if idle:
-        raise SetupError(f"{', '.join(idle)} has no effect: the model does not take one RGB picture; leave it out")
 
 
 def _read_labels(path: Path | None) -> list[str] | None:

@@ -37,7 +37,7 @@ from splitway.split.prove import (
     in_batches,
     prove,
 )
-from splitway.split.ranges import find_ranges
+from splitway.split.ranges import find_ranges, rows_named
 from splitway.split.samples import FORMATS, Samples
 from splitway.split.source import fingerprint
 from splitway.wire.room import Room
@@ -165,7 +165,8 @@ def _ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples
     graph = model.graph
     half = any(wire.dtype in ("float16", "bfloat16") for step in graph.steps for wire in step.gives)
     tolerance = HALF_PRECISION_TOLERANCE if half else TOLERANCE
-    known = _answered(model, shown.inputs) if shown.inputs else None
+    with rows_named(graph, model.run, shown):
+        known = _answered(model, shown.inputs) if shown.inputs else None
     if known is not None:
         _check_rows(known)
         check_answers(known.expected, shown.answers, tolerance, str(shown.path))

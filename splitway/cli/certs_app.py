@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.cli.console import ERR, one_line_errors
+from splitway.cli.given import Given
 
 app = typer.Typer(
     name="certs",
@@ -25,6 +26,7 @@ _FOLDER = Path(".splitway/certs")
 
 @app.command()
 def create(
+    context: typer.Context,
     service: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,6 +58,8 @@ def create(
         from splitway.cli import certs as command
 
         if forget_old_ca:
+            because = "--forget-old-ca makes no certificate, and ends"
+            Given.of(context).refuse("service", "days", "new_ca", "stay", because=because)
             command.forget_old_authority(out)
             ERR.print("the authority before the present one is trusted no more", markup=False)
             return

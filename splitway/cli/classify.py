@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.console import ERR, OUT
-from splitway.cli.credentials import gateway_headers, refusal
+from splitway.cli.credentials import kept_back, key_for, refusal, say_what_is_kept_back
 from splitway.cli.pictures import read_picture
+from splitway.cli.places import named_url
+from splitway.cli.run_file import asked_gateway
 from splitway.errors import SetupError, printable
 
 ALL_HEADS = "*"
@@ -52,18 +54,20 @@ def parse_heads(option: str | None) -> list[str]:
     return heads
 
 
-def classify_files(files: list[Path], url: str, top_k: int, heads: Sequence[str] = ()) -> list[Result]:
-    """Send each file in turn, for the gateway's one head or for these.
+def classify_files(files: list[Path], url: str | None, top_k: int, heads: Sequence[str] = ()) -> list[Result]:
+    """Send each file in turn, for the gateway's one head or for these; without an address to this folder's gateway.
 
     Raises:
-        SetupError: nobody answers at all, or nobody answers this caller.
+        SetupError: the address is none, no gateway answers there, or it does not answer this caller.
     """
+    local = asked_gateway(named_url(url))
+    say_what_is_kept_back(local)
     asked = {"top_k": str(top_k), **({"heads": ",".join(heads)} if heads else {})}
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S, headers=gateway_headers(), trust_env=False) as client:
-        return [_classify(client, file, asked) for file in files]
+    with httpx.Client(base_url=local.url, timeout=_TIMEOUT_S, headers=key_for(local), trust_env=False) as client:
+        return [_classify(client, file, asked, kept_back(local)) for file in files]
 
 
-def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str]) -> Result:
+def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyless: str | None) -> Result:
     try:
         picture = read_picture(file)
     except OSError as error:
@@ -75,7 +79,7 @@ def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str]) -> Res
     except httpx.TransportError as error:
         return Result(file, error=f"no answer: {error}")
     if (refused := refusal(reply, str(client.base_url).rstrip("/"), "infer")) is not None:
-        raise SetupError(str(refused))
+        raise SetupError(keyless or str(refused))
     return _read(file, reply)
 
 

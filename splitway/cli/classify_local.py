@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from splitway.bundle import Bundle
-from splitway.cli.chain import Chain, find_chain
+from splitway.cli.chain import Chain, Found, find_chain
 from splitway.cli.classify import ALL_HEADS, Result
 from splitway.cli.console import tensorflow_hushed
 from splitway.cli.pictures import read_picture
@@ -28,6 +28,7 @@ from splitway.wire.v2_rest import STATUSES
 
 _STATUSES = STATUSES | {EngineFailed.code: 502}
 """As the gateway has them."""
+_ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
 def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[Result]:
@@ -40,9 +41,10 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
         top_k: classes per picture and head.
 
     Raises:
-        SplitwayError: there is no whole chain, or no such head.
+        SplitwayError: there is no whole chain, it takes no pictures, or there is no such head.
     """
     chain = find_chain(models)
+    _refuse_without_pictures(chain.extractor)
     chosen = _chosen(chain, heads)
     settings = read_environment(StageSettings)
     extractor, bodies, tops = chain.load(chosen, trusted_keys(settings))
@@ -50,6 +52,13 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
         loaded = InProcessChain(extractor, bodies, tops, settings)
     speaker = _Speaker(loaded, {top.manifest.name: top for top in tops}, top_k, by_head=bool(heads))
     return [_classify(speaker, file) for file in files]
+
+
+def _refuse_without_pictures(extractor: Found) -> None:
+    """Raise SetupError, with what a model takes that takes no pictures, and where it is asked."""
+    if extractor.manifest.preprocessing is None:
+        takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in extractor.manifest.inputs)
+        raise SetupError(f"{extractor.folder} takes no picture but {takes}, so classify cannot ask it: {_ASK_V2}")
 
 
 def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
@@ -66,7 +75,7 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
             near = difflib.get_close_matches(name, chain.heads, n=3) or chain.heads
             raise SetupError(f"there is no head {name!r}; did you mean {', '.join(map(repr, near))}?")
         if name not in with_classes:
-            raise SetupError(f"the head {name!r} gives no classes, so it cannot classify")
+            raise SetupError(f"the head {name!r} gives no classes, so it cannot classify: {_ASK_V2}")
     return names
 
 

@@ -14,6 +14,8 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from splitway.cli.console import ERR
+from splitway.cli.run_file import LocalGateway
 from splitway.errors import Forbidden, SetupError, printable
 from splitway.security.principal import Scope
 from splitway.wire.environment import read_environment
@@ -50,6 +52,24 @@ def gateway_headers() -> dict[str, str]:
     """The header that says who asks; none where no key is set. Raises SetupError for one that cannot be sent."""
     key = read_environment(_Caller).api_key
     return {} if key is None else {_AUTHORIZATION: f"Bearer {one_word(_variable(), key)}"}
+
+
+def key_for(local: LocalGateway) -> dict[str, str]:
+    """The same for one gateway: none where it is not believed. Raises SetupError for a key that cannot be sent."""
+    return gateway_headers() if local.doubt is None else {}
+
+
+def kept_back(local: LocalGateway) -> str | None:
+    """Why a key that is set is not sent there; None where it is, or none is set. Raises SetupError as above."""
+    if local.doubt is None or not gateway_headers():
+        return None
+    return f"{API_KEY} is not sent to {local.url}, for {local.doubt}; --url {local.url} says that it may be"
+
+
+def say_what_is_kept_back(local: LocalGateway) -> None:
+    """Say on stderr that a key is not sent. Raises SetupError as above."""
+    if (said := kept_back(local)) is not None:
+        ERR.print(f"splitway: {said}", style="yellow", markup=False)
 
 
 def _variable() -> str:

@@ -10,8 +10,8 @@ import typer
 from splitway import __version__
 from splitway.cli import certs_app, keys_app, observe_app, release_app, sign_app, split_app, train_head_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
+from splitway.cli.given import Given
 from splitway.cli.split_app import Force, Samples, Version, default_samples
-from splitway.errors import SetupError
 
 app = typer.Typer(
     name="splitway",
@@ -41,6 +41,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def build(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
         "models"
     ),
@@ -57,6 +58,9 @@ def build(
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli import build as command
 
+        if fetch_only:
+            because = "--fetch-only makes no bundle"
+            Given.of(context).refuse("out", "samples", "version", "force", because=because)
         command.build(out, default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
 
 
@@ -68,6 +72,7 @@ app.command()(sign_app.sign)
 
 @app.command()
 def serve(
+    context: typer.Context,
     stage: Annotated[str, typer.Argument(help="gateway, feature_extractor or classifier.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
@@ -81,11 +86,14 @@ def serve(
     with one_line_errors():
         from splitway.cli.serve import serve as command
 
+        if fd is not None:
+            Given.of(context).refuse("host", "port", because="--fd is bound already")
         raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s))
 
 
 @app.command()
 def up(
+    context: typer.Context,
     models: Models = Path("models"),
     host: Annotated[
         str, typer.Option(help="Address of the gateway; beyond 127.0.0.1 it needs SPLITWAY_KEYS_FILE.")
@@ -108,8 +116,9 @@ def up(
         from splitway.cli import launch
         from splitway.cli.up import up as command
 
-        if certs is not None and not mtls:
-            raise SetupError("--certs is for --mtls: add that, or nothing between the services is secured")
+        if not mtls:
+            because = "without --mtls nothing between the services is secured"
+            Given.of(context).refuse("certs", because=because)
         certs = certs or Path(".splitway/certs") if mtls else None
         command(models, host, port, launch.parse_replicas(replicas or []), certs=certs)
 
@@ -128,8 +137,9 @@ def demo(
 
 @app.command()
 def classify(
+    context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
-    url: Annotated[str, typer.Option(help="Address of the gateway.", envvar="SPLITWAY_URL")] = "http://127.0.0.1:8080",
+    url: observe_app.Url = None,
     top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
     heads: Annotated[
         str | None, typer.Option(help="Heads to ask, separated by commas, or * for all; the default one if not given.")
@@ -153,11 +163,14 @@ def classify(
         from splitway.cli.classify import classify_files, parse_heads, print_json, print_table
 
         named = parse_heads(heads)
+        given = Given.of(context)
         if in_process:
+            given.refuse("url", because="--in-process asks no gateway")
             from splitway.cli.classify_local import classify_in_process
 
             results = classify_in_process(files, models, named, top_k)
         else:
+            given.refuse("models", because="without --in-process the gateway's bundles answer")
             results = classify_files(files, url, top_k, named)
         (print_json if as_json else print_table)(results)
         if any(result.failed for result in results):
@@ -166,6 +179,7 @@ def classify(
 
 @app.command()
 def bench(
+    context: typer.Context,
     pictures: Annotated[
         list[Path] | None, typer.Argument(help="Pictures to send in turn; samples/*.jpg if none is named.")
     ] = None,
@@ -205,8 +219,11 @@ def bench(
         from splitway.cli.bench import bench as measure
         from splitway.cli.explain import explain as follow
 
-        if explain and clients > 1:
-            raise SetupError("--explain follows one client: leave --clients out")
+        given = Given.of(context)
+        if explain:
+            given.refuse("clients", because="--explain follows one client")
+        elif url is not None:
+            given.refuse("models", because=f"{url} has bundles of its own, and without --explain none are compared")
         target = Target(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
         if explain:
             (report.print_explanation_json if as_json else report.print_explanation)(follow(target, seconds))

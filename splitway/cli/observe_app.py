@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from splitway.cli.console import one_line_errors
+from splitway.cli.given import Given
 
 Url = Annotated[
     str | None,
@@ -20,6 +21,7 @@ Url = Annotated[
 
 
 def top(
+    context: typer.Context,
     url: Url = None,
     interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.2, max=3600)] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view and exit: 0 if ready, 1 if not.")] = False,
@@ -41,6 +43,8 @@ def top(
         from splitway.cli.top import TopOptions
         from splitway.cli.top import top as watch
 
+        if once:
+            Given.of(context).refuse("interval", because="--once looks once")
         raise typer.Exit(watch(TopOptions(url, interval, once, as_json)))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.cli.console import ERR, OUT, one_line_errors
+from splitway.cli.given import Given
 
 app = typer.Typer(
     name="release",
@@ -24,6 +25,13 @@ File = Annotated[
 ]
 Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 _MODELS = Path("models")
+
+
+def _alone(context: typer.Context, file: Path | None) -> Path | None:
+    """The file that is named, for commands that read no bundle. Raises SetupError if their folder is named too."""
+    if file is not None:
+        Given.of(context).refuse("models", because=f"the releases are read from {file}, and no bundle is")
+    return file
 
 
 @app.command()
@@ -57,6 +65,7 @@ def create(
 
 @app.command("list")
 def list_(
+    context: typer.Context,
     models: Models = _MODELS,
     file: File = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole file as one JSON object.")] = False,
@@ -68,7 +77,7 @@ def list_(
     with one_line_errors():
         from splitway.cli.release import ReleaseBook, print_json, print_table
 
-        releases = ReleaseBook(models, file).read()
+        releases = ReleaseBook(models, _alone(context, file)).read()
         if as_json:
             print_json(releases)
         elif releases.releases:
@@ -79,6 +88,7 @@ def list_(
 
 @app.command()
 def canary(
+    context: typer.Context,
     name: Name,
     percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)],
     models: Models = _MODELS,
@@ -92,12 +102,13 @@ def canary(
     with one_line_errors():
         from splitway.cli.release import ReleaseBook
 
-        ReleaseBook(models, file).try_out("canary", name, percent, reason)
+        ReleaseBook(models, _alone(context, file)).try_out("canary", name, percent, reason)
         OUT.print(f"{name} answers {percent:g} % of the requests", markup=False)
 
 
 @app.command()
 def shadow(
+    context: typer.Context,
     name: Name,
     percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)] = 100.0,
     models: Models = _MODELS,
@@ -111,12 +122,13 @@ def shadow(
     with one_line_errors():
         from splitway.cli.release import ReleaseBook
 
-        ReleaseBook(models, file).try_out("shadow", name, percent, reason)
+        ReleaseBook(models, _alone(context, file)).try_out("shadow", name, percent, reason)
         OUT.print(f"{name} runs unseen beside {percent:g} % of the requests", markup=False)
 
 
 @app.command()
 def promote(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="The release; the canary if not given.")] = None,
     models: Models = _MODELS,
     file: File = None,
@@ -129,12 +141,12 @@ def promote(
     with one_line_errors():
         from splitway.cli.release import ReleaseBook
 
-        releases = ReleaseBook(models, file).promote(name, reason)
+        releases = ReleaseBook(models, _alone(context, file)).promote(name, reason)
         OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
 
 
 @app.command()
-def rollback(models: Models = _MODELS, file: File = None, reason: Reason = "") -> None:
+def rollback(context: typer.Context, models: Models = _MODELS, file: File = None, reason: Reason = "") -> None:
     """End canary and shadow; if there is neither, go back to the previous release.
 
     Example: splitway release rollback --reason "wrong labels"
@@ -142,5 +154,5 @@ def rollback(models: Models = _MODELS, file: File = None, reason: Reason = "") -
     with one_line_errors():
         from splitway.cli.release import ReleaseBook
 
-        releases = ReleaseBook(models, file).roll_back(reason)
+        releases = ReleaseBook(models, _alone(context, file)).roll_back(reason)
         OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)

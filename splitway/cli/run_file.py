@@ -74,6 +74,11 @@ def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
     return None if run is None else list(run.places)
 
 
+def asked_gateway(url: str | None) -> LocalGateway:
+    """The gateway that is named, which is believed in; that of this folder if none is."""
+    return local_gateway() if url is None else LocalGateway(url)
+
+
 def local_gateway(path: Path = RUN_FILE) -> LocalGateway:
     """The gateway that runs from this folder; the one at the default address if none does."""
     run = None

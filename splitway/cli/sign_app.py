@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.split_app import default_samples
-from splitway.errors import SetupError
+from splitway.cli.given import Given
+from splitway.cli.split_app import Samples, default_samples
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 _MODELS = Path("models")
@@ -42,13 +42,9 @@ def sign(
 
 
 def verify(
+    context: typer.Context,
     models: Models = _MODELS,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."
-        ),
-    ] = None,
+    samples: Samples = None,
     version: Annotated[
         str | None, typer.Option(help="Version to verify; if not given the highest, and with --key every one.")
     ] = None,
@@ -77,8 +73,9 @@ def verify(
         with one_line_errors():
             from splitway.cli.sign import verify_signatures
 
-            if samples is not None or allow_legacy or custom_objects:
-                raise SetupError("--key checks signatures and proves nothing: leave the options of the proof out")
+            Given.of(context).refuse(
+                "samples", "allow_legacy", "custom_objects", because="--key checks signatures and proves nothing"
+            )
             verify_signatures(models, key, version)
         return
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
@@ -86,6 +83,8 @@ def verify(
         from splitway.cli.sign import sign_again_if_changed
         from splitway.cli.source import SourceOptions, joined
 
-        allowed = SourceOptions(allow_legacy, joined(custom_objects), pictures=default_samples(None))
+        allowed = SourceOptions(
+            allow_legacy, joined(custom_objects), given=Given.of(context), pictures=default_samples(None)
+        )
         with sign_again_if_changed(models):
             command.verify(models, samples, version, allowed, say=steps.say)

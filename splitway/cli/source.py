@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from splitway.cli.console import ERR
+from splitway.cli.given import Given
 from splitway.errors import SetupError
 from splitway.manifest import SourceModel
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
@@ -22,8 +23,8 @@ class SourceOptions:
     """Modules with the model's own classes, separated by commas."""
     picture_size: tuple[int, int] = DEFAULT_PICTURE_SIZE
     """Height and width, for a model that takes pictures of any."""
-    given: frozenset[str] = frozenset()
-    """Names of the options that the user gave."""
+    given: Given = field(default_factory=Given)
+    """The options that the user typed."""
     pictures: Path | None = None
     """Samples to verify a model of pictures on, where none are named."""
 
@@ -47,11 +48,11 @@ def load_and_show(path: Path, options: SourceOptions, say: Callable[[str], None]
 
 def _refuse_without_effect(path: Path, options: SourceOptions, model: LoadedModel) -> None:
     """Raise SetupError for an option that changes nothing."""
-    if "size" in options.given and not model.takes_any_size:
+    if not model.takes_any_size:
         shapes = ", ".join(f"{name} {wire.shape}" for name, wire in model.graph.inputs.items())
-        raise SetupError(f"--size has no effect: {path} takes {shapes} and nothing else; leave it out")
-    if options.custom_objects and path.is_dir():
-        raise SetupError(f"--custom-objects has no effect: the SavedModel {path} needs no classes; leave it out")
+        options.given.refuse("size", because=f"{path} takes {shapes} and nothing else")
+    if path.is_dir():
+        options.given.refuse("custom_objects", because=f"the SavedModel {path} needs no classes")
 
 
 def joined(modules: list[str] | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+from splitway.cli.given import Given
 
 Model = Annotated[
     Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
@@ -24,7 +25,10 @@ Size = Annotated[
 ]
 Samples = Annotated[
     Path | None,
-    typer.Option(help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs."),
+    typer.Option(
+        help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs. Columns of a "
+        ".csv are called name for an input of one number, name[0],name[1],... for one of several."
+    ),
 ]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]
@@ -33,12 +37,6 @@ Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are t
 def default_samples(samples: Path | None) -> Path | None:
     """The samples that come with the project, where none are named."""
     return samples or (Path("samples") if Path("samples").is_dir() else None)
-
-
-def _given(context: typer.Context) -> frozenset[str]:
-    """Names of the options that the user gave; defaults are not given."""
-    found = ((name, context.get_parameter_source(name)) for name in context.params)
-    return frozenset(name for name, source in found if source is not None and source.name != "DEFAULT")
 
 
 def inspect(
@@ -64,7 +62,10 @@ def inspect(
         from splitway.cli import inspect as command
         from splitway.cli.source import SourceOptions, joined, parse_size
 
-        options = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=_given(context))
+        given = Given.of(context)
+        if as_json:
+            given.refuse("every", because="--json names every layer anyway")
+        options = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=given)
         found = command.inspect(model, options, say=steps.say)
         steps.stop()
         if plot is not None:
@@ -115,7 +116,7 @@ def split(
         from splitway.cli import build as command
         from splitway.cli.source import SourceOptions, joined, parse_size
 
-        source = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=_given(context))
+        source = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=Given.of(context))
         options = command.SplitOptions(
             at, out, labels, pixel_range, crop, resample, samples, version, head, source, default_samples(None)
         )

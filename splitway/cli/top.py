@@ -12,10 +12,10 @@ from datetime import datetime
 
 import httpx
 
-from splitway.cli.console import ERR, OUT, Terminal
-from splitway.cli.credentials import API_KEY, gateway_headers
+from splitway.cli.console import OUT, Terminal
+from splitway.cli.credentials import kept_back, key_for, say_what_is_kept_back
 from splitway.cli.places import named_url
-from splitway.cli.run_file import LocalGateway, local_gateway
+from splitway.cli.run_file import asked_gateway
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_screen import Screen
 from splitway.cli.top_view import view
@@ -51,7 +51,7 @@ def top(options: TopOptions) -> int:
         SetupError: the address is none, or the key cannot be sent.
     """
     url = named_url(options.url)
-    _say_what_is_kept_back(url)
+    say_what_is_kept_back(asked_gateway(url))
     if options.once:
         return _once(url, as_json=options.as_json)
     if OUT.is_terminal and not OUT.is_dumb_terminal and not options.as_json:
@@ -103,34 +103,16 @@ def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
 
 
-def _say_what_is_kept_back(url: str | None) -> None:
-    """Say why a key that is set is not sent. Raises SetupError for one that cannot be."""
-    local = _asked(url)
-    if gateway_headers() and local.doubt is not None:
-        ERR.print(f"splitway: {_kept_back(local)}", style="yellow", markup=False)
-
-
-def _asked(url: str | None) -> LocalGateway:
-    """The gateway that is named, which is believed in, or that of this folder."""
-    return local_gateway() if url is None else LocalGateway(url)
-
-
-def _kept_back(local: LocalGateway) -> str:
-    return f"{API_KEY} is not sent to {local.url}, for {local.doubt}; --url {local.url} says that it may be"
-
-
 async def _look(client: httpx.AsyncClient, url: str | None) -> Look:
     """Ask the gateway once; whatever comes of it is a look."""
-    local, at_s = _asked(url), time.monotonic()
-    key = gateway_headers()
+    local, at_s = asked_gateway(url), time.monotonic()
     try:
-        reply = await client.get(f"{local.url}{PATH}", headers=key if local.doubt is None else {})
+        reply = await client.get(f"{local.url}{PATH}", headers=key_for(local))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return no_answer(local.url, error, datetime.now().astimezone(), at_s)
     look = read_reply(local.url, reply, datetime.now().astimezone(), at_s)
-    if look.refused is not None and key and local.doubt is not None:
-        return replace(look, trouble=_kept_back(local))
-    return look
+    said = kept_back(local)
+    return look if look.refused is None or said is None else replace(look, trouble=said)
 
 
 def _print_json(look: Look, _: Trends) -> None:

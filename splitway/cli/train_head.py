@@ -102,8 +102,6 @@ def find_hops(job: HeadJob) -> list[Hop]:
             _check_url(url, f"--body takes NAME=ADDRESS such as body_1=http://127.0.0.1:8101, not {name!r}")
         _check_url(job.extractor, f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    if job.bodies:
-        raise SetupError("--body goes with --extractor")
     run = read_run()
     if run is None:
         raise SetupError(

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
+from splitway.cli.given import Given
 from splitway.errors import SetupError
 
 
 def train_head(
+    context: typer.Context,
     images: Annotated[Path, typer.Option(help="Folder with a folder of pictures for each class, named as its label.")],
     name: Annotated[str, typer.Option(help="The head's name: what callers ask for by heads=NAME.")],
     models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
@@ -56,6 +58,8 @@ def train_head(
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
+        if extractor is None:
+            Given.of(context).refuse("body", because="without --extractor the pipeline that runs here says what it is")
         bodies = tuple(body or ())
         job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
         check_names(job)

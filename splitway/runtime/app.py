@@ -87,8 +87,8 @@ def create_stage_app(
     app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
     registry = app.state.registry = repository.telemetry.metrics.registry
     install_error_handlers(app, _render)
-    app.front = ShortWay(app.layers, repository.routes, _render)
-    app.include_router(models_router(repository, [*EXTENSIONS, "model_repository"]))
+    app.front = ShortWay(app.layers, repository.directory.routes, _render)
+    app.include_router(models_router(repository.directory, [*EXTENSIONS, "model_repository"]))
     app.include_router(inventory_router(repository, settings, _administrators(settings)))
     _add_health(app, repository)
     add_metrics_route(app, registry, settings)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from splitway.bundle import Bundle, find_bundle
-from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError, Unavailable
-from splitway.manifest import describe
+from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.cores import available_cores
 from splitway.runtime.decode_room import DecodeRoom
+from splitway.runtime.directory import Directory
 from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
@@ -24,14 +24,13 @@ from splitway.wire.addresses import address_of
 from splitway.wire.body_budget import BodyBudget
 from splitway.wire.body_metrics import BodyMetrics
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.short_way import Endpoint
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"
 
 
 class Repository:
-    """Serves what lies in the folder of bundles, and follows it; the protocol's `Models`.
+    """Loads what lies in the folder of bundles, and follows it; what callers see of that is its `directory`.
 
     Everything here happens on the event loop, but for looking, reading, hashing and loading: one thread does that, and
     gives way to what answers.
@@ -49,9 +48,8 @@ class Repository:
         self.telemetry.metrics.show(lambda: self.lifecycle.not_ready_because is None)
         self._room = DecodeRoom(settings.decode_memory_bytes, available_cores())
         self.telemetry.metrics.show_room(self._room)
-        self.routes: dict[tuple[str, str], Endpoint] = {}
-        """The inference routes of all that can be called now, by method and path."""
-        self.models: dict[str, ModelVersions] = {}
+        self.directory = Directory(self.lifecycle, self.telemetry.metrics)
+        self.models = self.directory.models
         self._make_stage = make_stage
         self._settings = settings
         self._bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, address_of)
@@ -93,7 +91,7 @@ class Repository:
 
     def start(self) -> None:
         self._following = asyncio.create_task(self._follow(), name="follow bundles")
-        self._watchdog.start(self._answering)
+        self._watchdog.start(self.directory.answering)
 
     async def close(self) -> None:
         if self._following is not None:
@@ -158,57 +156,6 @@ class Repository:
                 model.drop(number)
             await self._settle(name)
             self._tell(name)
-
-    @property
-    def not_ready_because(self) -> str | None:
-        return self.lifecycle.not_ready_because
-
-    @property
-    def not_live_because(self) -> str | None:
-        return self.lifecycle.not_live_because
-
-    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
-        number, described = self._version(model, version)
-        if described.model is None:
-            return f"version {number} of {model!r} is being loaded"
-        return self.not_ready_because
-
-    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
-        number, described = self._version(model, version)
-        card = described.card
-        if card is None:
-            raise Unavailable(f"version {number} of {model!r} is being loaded", stage=model, retry_after_s=1)
-        return {
-            "name": model,
-            "versions": list(self.models[model].callable) or [number],
-            "platform": "splitway",
-            "inputs": [spec.metadata() for spec in card.inputs],
-            "outputs": [spec.metadata() for spec in card.outputs],
-            "parameters": describe(card.manifest),
-        }
-
-    def endpoint(self, model: str, version: str | None) -> Endpoint:
-        number, described = self._version(model, version)
-        if described.model is None:
-            raise Unavailable(f"version {number} of {model!r} is being loaded", stage=model, retry_after_s=1)
-        return described.model.endpoint
-
-    def _version(self, name: str, number: str | None) -> tuple[str, Version]:
-        """A version that can be called, or that is being loaded. Raises NotFound for any other."""
-        here = {n: self._listed(each) for n, each in self.models.items()}
-        if not here.get(name):
-            known = ", ".join(repr(each) for each, versions in sorted(here.items()) if versions)
-            raise NotFound(f"there is no model {name[:80]!r} here, only {known or 'nothing now'}")
-        versions = here[name]
-        wanted = number if number is not None else self.models[name].default or next(reversed(versions))
-        if wanted not in versions:
-            known = ", ".join(map(repr, versions))
-            raise NotFound(f"model {name!r} has no version {wanted[:20]!r} here, only {known}")
-        return wanted, versions[wanted]
-
-    def _listed(self, model: ModelVersions) -> dict[str, Version]:
-        listed = [n for n, version in model.versions.items() if version.state != "failed"]
-        return {n: model.versions[n] for n in sorted(listed, key=int)}
 
     async def _follow(self) -> None:
         """Load everything, then look again every so often."""
@@ -281,37 +228,20 @@ class Repository:
                 self._load,
                 pinned=self._settings.model_version if name == self.scope.name else None,
                 keep_old_s=self._settings.keep_old_s,
-                changed=self._publish,
+                changed=self.directory.publish,
             )
             self.telemetry.metrics.serve(self.models[name])
         return self.models[name]
-
-    def _publish(self) -> None:
-        """Make the routes and the metrics those of what is loaded now."""
-        routes: dict[tuple[str, str], Endpoint] = {}
-        cards = []
-        for name, model in self.models.items():
-            for number, served in model.callable.items():
-                routes["POST", f"/v2/models/{name}/versions/{number}/infer"] = served.endpoint
-                if number == model.default:
-                    routes["POST", f"/v2/models/{name}/infer"] = served.endpoint
-                cards.append(served.card)
-        self.routes.clear()
-        self.routes.update(routes)
-        self.telemetry.metrics.loaded((card.manifest, card.engine) for card in cards)
 
     @property
     def _needed(self) -> list[ModelVersions]:
         """The models of which one must be there for the process to be of use."""
         return [model for name, model in self.models.items() if self.scope.every_name or name == self.scope.name]
 
-    def _answering(self) -> list[ServedModel]:
-        return [served for model in tuple(self.models.values()) for served in model.callable.values()]
-
     def _not_ready_because(self) -> str | None:
         if not self._first_load_is_over:
             return WARMING_UP
-        if not all(served.alive for served in self._answering()):
+        if not all(served.alive for served in self.directory.answering()):
             return "the batch loop has died"
         if not any(model.default for model in self._needed):
             return f"no version of {self.scope.name} is loaded"

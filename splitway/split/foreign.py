@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from operator import index
 from typing import Any, TypeVar
 
-from splitway.errors import ModelError, printable
+from splitway.errors import ModelError, in_one_line, printable
 
 _MOST_SAID = 300
 """Characters of what a layer raised that are quoted."""
@@ -59,7 +59,7 @@ def name_of(layer: Any) -> str:
 
 def said(error: BaseException) -> str:
     """What an exception says, in one line that is not too long; its class where it says nothing."""
-    text = tried(lambda: " ".join(str.__str__(str(error)).split())) or type(error).__name__
+    text = tried(lambda: in_one_line(error)) or type(error).__name__
     return printable(text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}...")
 
 

@@ -7,15 +7,18 @@ which the layer sees something else, has no range then, and nothing is refused t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.errors import ModelError, SetupError
 from splitway.split.foreign import tried
 from splitway.split.graph import Graph
 from splitway.split.proof_inputs import tensor_inputs, told_of
 from splitway.split.prove import Answers, Run
+from splitway.split.samples import Samples
 
 _MOST_TOLD = 3
 """Tables tried for one input."""
@@ -39,6 +42,22 @@ def find_ranges(graph: Graph, run: Run) -> dict[int, tuple[int, int]]:
                 found[wire.number] = (low, high)
                 break
     return found
+
+
+@contextmanager
+def rows_named(graph: Graph, run: Run, samples: Samples) -> Iterator[None]:
+    """Where the model fails on samples of which a number is out of range, raise SetupError with tensor and row."""
+    try:
+        yield
+    except ModelError as error:
+        ranges = find_ranges(graph, run)
+        for name, wire in graph.inputs.items():
+            low, high = ranges.get(wire.number, (-np.inf, np.inf))
+            odd = np.argwhere((samples.inputs[name] < low) | (samples.inputs[name] > high))
+            if len(odd):
+                said = f"row {odd[0][0]} of {name!r} has {samples.inputs[name][tuple(odd[0])]}"
+                raise SetupError(f"{samples.path}: {said}, and the model takes {low} to {high} there") from error
+        raise
 
 
 def _holds(run: Run, base: Answers, name: str, low: int, high: int) -> bool:

@@ -28,6 +28,8 @@ MOST_ROWS = 256
 """Further rows of a file are not read."""
 _ELEMENT = re.compile(r"(?P<name>.+)\[(?P<at>[0-9]{1,9})\]")
 _NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+CSV_COLUMNS = "name for an input of one number, name[0],name[1],... for one of several"
+"""How the columns of a `.csv` are called."""
 Rows = dict[str, NDArray[Any]]
 
 
@@ -278,11 +280,13 @@ def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int
     if nameless and len(names.takes) == 1 and not names.takes.keys() & found.keys():
         found[next(iter(names.takes))] = dict(enumerate(nameless))
     elif nameless:
-        names.known(header[nameless[0]], where)
+        names.known(header[nameless[0]], f"{where} (columns are {CSV_COLUMNS})")
     for name, columns in found.items():
         count = math.prod(n or 0 for n in names.wire(name).shape)
         if sorted(columns) != list(range(count)):
-            raise SetupError(f"{where}: {name!r} has {count} numbers a row, and {len(columns)} columns here")
+            raise SetupError(
+                f"{where}: {name!r} has {count} numbers a row, and {len(columns)} columns here: {CSV_COLUMNS}"
+            )
     return {name: [columns[at] for at in range(len(columns))] for name, columns in found.items()}
 
 

@@ -61,10 +61,8 @@ async def read_body(
         SlowBody: the body did not arrive in time.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
-    if not takes_packed and encoding != "identity":
-        raise UnsupportedMediaType(f"content-encoding {encoding[:40]!r} is not taken here; send the body as it is")
-    if encoding not in (*_WINDOW_BITS, "identity"):
-        raise UnsupportedMediaType(f"content-encoding {encoding[:40]!r} is not taken; use gzip, deflate or none")
+    if encoding != "identity":
+        encoding = _packing_of(encoding, takes_packed=takes_packed)
     declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
@@ -80,6 +78,23 @@ async def read_body(
     if charge is not None:
         charge.becomes(len(body))
     return body
+
+
+def _packing_of(said: str, *, takes_packed: bool) -> str:
+    """The one packing that is left of a header when `identity` is; x-gzip is gzip (RFC 9110, section 8.4.1).
+
+    Raises:
+        UnsupportedMediaType: it is not known or not taken, or there are several.
+    """
+    named = [each.strip() for each in said.split(",")]
+    packings = ["gzip" if each == "x-gzip" else each for each in named if each != "identity"]
+    if not packings:
+        return "identity"
+    if not takes_packed:
+        raise UnsupportedMediaType(f"content-encoding {said[:40]!r} is not taken here; send the body as it is")
+    if len(packings) > 1 or packings[0] not in _WINDOW_BITS:
+        raise UnsupportedMediaType(f"content-encoding {said[:40]!r} is not taken; use gzip, deflate or none")
+    return packings[0]
 
 
 async def _gather(request: Request, max_bytes: int, charge: BodyCharge | None) -> bytes:

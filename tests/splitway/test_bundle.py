@@ -13,6 +13,7 @@ import pytest
 from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest, staged, write_signatures
 from splitway.errors import BundleError
 from splitway.security.signing import make_key_pair
+from tests.bundles import make_bundle
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def test_the_highest_version_is_found_by_number_not_by_letter(tmp_path: Path) ->
         (tmp_path / "classifier" / version).mkdir(parents=True)
     assert find_bundle(tmp_path, "classifier").name == "10"
     assert find_bundle(tmp_path, "classifier", "9").name == "9"
-    with pytest.raises(BundleError, match="splitway build"):
+    with pytest.raises(BundleError, match=r"there is 10, 9, 2$"):
         find_bundle(tmp_path, "classifier", "3")
     with pytest.raises(BundleError, match="no bundle at"):
         find_bundle(tmp_path, "feature_extractor")
@@ -272,3 +273,10 @@ def test_a_swap_that_fails_half_way_is_undone(tmp_path: Path, monkeypatch: pytes
         replace_both()
     assert [(target / "file").read_text() for target in targets] == ["old", "old"]
     assert [p.name for p in sorted(tmp_path.glob("*/*"))] == ["1", "1"]
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    for version in (1, 2):
+        make_bundle(tmp_path, "classifier", version, "head", "a")
+    with pytest.raises(BundleError, match=r"no bundle at .*classifier/9; there is 2, 1$"):
+        find_bundle(tmp_path, "classifier", "9")

@@ -13,6 +13,7 @@ from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
+from splitway.stored import OtherFormat
 
 BUNDLE_KEY = "SPLITWAY_BUNDLE_KEY"
 
@@ -76,10 +77,12 @@ def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
 
 
 def _mended(models: Path, version: Path) -> str:
-    """What to do about a bundle that is not sound: damaged, or signed by nobody who is trusted."""
+    """What to do about a bundle that is not sound: of another format, damaged, or not signed by a trusted key."""
     try:
         load_bundle(version)
-    except (BundleError, OSError):
+    except (BundleError, OSError) as error:
+        if isinstance(error.__cause__, OtherFormat):
+            return f"run the version of Splitway that made {version}, or remove that folder"
         return f"make {version} again with --force, or copy it again"
     name = f"{version.parent.name}/{version.name}"
     return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if nobody knows it, remove it"

@@ -11,7 +11,7 @@ from splitway.cli.checks import bundles, running
 from splitway.cli.checks.result import Result
 from splitway.cli.credentials import gateway_headers
 from splitway.cli.places import GATEWAY, Place
-from splitway.cli.run_file import LocalGateway, RunFile, local_gateway, read_run
+from splitway.cli.run_file import LocalGateway, RunFile, asked_gateway, read_run
 from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Releases
 from splitway.security.signing import TrustedKeys
@@ -48,7 +48,7 @@ class Facts:
     @cached_property
     def gateway(self) -> LocalGateway:
         """As the user names it, or that of this folder."""
-        return local_gateway() if self.url is None else LocalGateway(self.url)
+        return asked_gateway(self.url)
 
     @cached_property
     def heard(self) -> running.Running:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from splitway.cli.classify import Result, print_table
+from splitway.cli.classify import Result, classify_files, print_table
+from splitway.cli.places import RUN_FILE, Place
+from splitway.cli.run_file import make_run_folder, write_run_file
+from splitway.errors import SetupError
+from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 
 GOOD = {"status": 200, "predictions": [{"label": "cat", "index": 1, "confidence": 0.9}], "version": "1"}
 BAD = {"status": 503, "error": {"detail": "nobody serves digits"}}
@@ -29,3 +34,37 @@ def test_there_is_a_row_for_each_head_and_its_error_is_told(capsys: pytest.Captu
     assert ["cat.jpg", "classifier", "cat"] in rows
     assert ["cat.jpg", "other", "cat"] in rows
     assert "cat.jpg: digits: nobody serves digits" in err
+
+
+def _running_at(url: str) -> None:
+    make_run_folder(RUN_FILE.parent)
+    write_run_file(RUN_FILE, [Place("gateway", url, os.getpid())])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a picture, from which a pipeline runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Place, "is_alive", True)
+    monkeypatch.setenv("SPLITWAY_API_KEY", "the-key")
+    (tmp_path / "cat.jpg").write_bytes(b"a picture")
+    return tmp_path
+
+
+def test_without_an_address_the_pipeline_of_this_folder_is_asked(here: Path) -> None:
+    seen: list[Asked] = []
+    with fake_gateway(seen=seen) as url:
+        _running_at(url)
+        classify_files([here / "cat.jpg"], None, top_k=1)
+    assert [each.headers.get("authorization") for each in seen] == ["Bearer the-key"]
+
+
+def test_a_run_file_that_others_can_write_is_shown_no_key(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Asked] = []
+    with fake_gateway(of=key_asked_for("the-key", Answer()), seen=seen) as url:
+        _running_at(url)
+        RUN_FILE.parent.chmod(0o777)
+        with pytest.raises(SetupError, match="SPLITWAY_API_KEY is not sent to"):
+            classify_files([here / "cat.jpg"], None, top_k=1)
+    assert [each.headers.get("authorization") for each in seen] == [None]
+    assert "can be written by others" in capsys.readouterr().err

@@ -11,7 +11,9 @@ import pytest
 
 from splitway.cli.classify import print_json
 from splitway.cli.classify_local import classify_in_process
+from splitway.errors import SetupError
 from splitway.runtime.engine import Arrays
+from tests.tiny_bundles import write_bundle
 
 NONSENSE = {
     "no number": np.full((1, 1000), np.nan, np.float32),
@@ -56,3 +58,11 @@ def test_of_several_heads_each_fails_for_itself(models: Path, samples: Path, say
     bad = classify_in_process([samples / "cat.jpg"], models, ["classifier"], top_k=1)[0]
     assert (bad.failed, bad.error, bad.answers["classifier"]["status"]) == (True, None, 502)
     assert bad.answers["classifier"]["error"]["code"] == "bad_stage_answer"
+
+
+@pytest.mark.parametrize("head", ["head", "detector"])
+def test_a_model_without_pictures_is_named_with_what_it_takes_and_how_to_ask_it(tmp_path: Path, head: str) -> None:
+    write_bundle(tmp_path, "feature_extractor", 1, "extractor")
+    write_bundle(tmp_path, "classifier", 1, head)
+    with pytest.raises(SetupError, match=r"no picture but 'x' FP32 \[-1, 4\], 'ids' INT32 .*/v2/models/pipeline/infer"):
+        classify_in_process([tmp_path / "cat.jpg"], tmp_path, [], top_k=3)

@@ -113,7 +113,7 @@ def test_answers_that_come_with_the_samples_are_what_the_model_has_to_give(tmp_p
 
 def test_samples_that_the_model_fails_on_are_no_matter_of_chance(tmp_path: Path) -> None:
     samples = npz(tmp_path / "rows.npz", words=np.full((2, 6), 5))
-    with pytest.raises(ModelError, match="the uncut model itself cannot be run") as raised:
+    with pytest.raises(SetupError, match="row 0 of 'words' has 5") as raised:
         split_here(saved(words(), tmp_path / "m.keras"), tmp_path / "m", "h", samples=samples)
     assert "give --samples" not in raised.value.detail
 
@@ -173,3 +173,12 @@ def test_pictures_that_are_taken_by_default_are_left_out_for_a_model_that_takes_
     split_here(path, out, "h")
     (tmp_path / "samples").mkdir()
     bundles.verify(out, None, None, lambda _: None, SourceOptions(pictures=tmp_path / "samples"))
+
+
+def test_a_row_out_of_range_is_named_with_its_tensor_and_the_range(tmp_path: Path) -> None:
+    rows = RNG.integers(0, 5, (4, 6))
+    rows[2, 3] = 700
+    path, samples = saved(words(), tmp_path / "m.keras"), npz(tmp_path / "rows.npz", words=rows)
+    with pytest.raises(SetupError) as caught:
+        split_here(path, tmp_path / "m", "h", samples=samples)
+    assert str(caught.value) == f"{samples}: row 2 of 'words' has 700, and the model takes 0 to 4 there"

@@ -84,7 +84,7 @@ def test_checking_signatures_needs_no_tensorflow(
     for name in ("tensorflow", "keras", "ai_edge_litert"):
         monkeypatch.setitem(sys.modules, name, None)
     run("verify", "--key", public)
-    assert "leave the options of the proof out" in run("verify", "--key", public, "--allow-legacy", exit_code=1).stderr
+    assert "--allow-legacy has no effect" in run("verify", "--key", public, "--allow-legacy", exit_code=1).stderr
 
 
 def test_nothing_is_signed_where_something_is_wrong(run: Command, models: Path, private: Path, public: Path) -> None:

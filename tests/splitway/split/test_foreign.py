@@ -263,3 +263,7 @@ def test_names_and_messages_that_are_none_have_something_in_their_place() -> Non
     assert said(ValueError()) == "ValueError"
     assert len(said(ValueError("long " * 1000))) < 310
     assert [count_of(Named(value), "name") for value in (3, 0, True, 2**40, "3", lambda: 3)] == [3, *[None] * 4, 3]
+
+
+def test_what_a_layer_says_in_colours_is_said_without() -> None:
+    assert said(ValueError("\x1b[1mindices\x1b[0m[2] = 700\n is not in [0, 5)")) == "indices[2] = 700 is not in [0, 5)"

@@ -137,7 +137,12 @@ def _line(**row: Any) -> str:
         ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n", "a.csv has no rows"),
         ("a.csv", "code,numbers\n1,2", "'numbers' has 4 numbers a row, and 1 columns here"),
         ("a.csv", "code,code\n1,2", "line 1: there are two columns 'code'"),
-        ("a.csv", "code,other\n1,2", "line 1: 'other' is no input or output"),
+        ("a.csv", "code,other\n1,2", "name[0],name[1],... for one of several): 'other' is no input or output"),
+        (
+            "a.csv",
+            "code,numbers[0]\n1,2",
+            "and 1 columns here: name for an input of one number, name[0],name[1],... for",
+        ),
         ("a.csv", "code\n1", "has nothing for the input 'numbers'"),
         ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1,2,3,4,5\n1,2", "line 3 has 2 fields"),
         (

@@ -3,9 +3,11 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from starlette.requests import Request
 
-from splitway.errors import InvalidInput, TooLarge
-from splitway.wire.body import pack, packing_asked_for, unpack
+from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.wire.body import pack, packing_asked_for, read_body, unpack
+from splitway.wire.deadline import Deadline
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
@@ -73,3 +75,25 @@ def test_only_a_caller_who_names_one_encoding_gets_it() -> None:
     assert packing_asked_for("gzip") == "gzip"
     assert packing_asked_for("gzip, deflate, br") is None
     assert packing_asked_for(None) is None
+
+
+async def _read(body: bytes, encoding: str, max_bytes: int = 1000) -> bytes:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body}
+
+    request = Request({"type": "http", "headers": []}, receive)
+    return await read_body(request, {"content-encoding": encoding}, max_bytes, Deadline.after(5))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "X-GZIP", "gzip, identity", "identity,x-gzip"])
+async def test_gzip_has_two_names_and_identity_beside_it_changes_nothing(encoding: str) -> None:
+    assert await _read(pack(b"abc" * 100, "gzip"), encoding) == b"abc" * 100
+    with pytest.raises(TooLarge):
+        await _read(pack(bytes(2000), "gzip"), encoding)
+
+
+async def test_several_packings_and_unknown_ones_are_refused() -> None:
+    assert await _read(b"abc", "identity, identity") == b"abc"
+    for encoding in ("gzip, gzip", "deflate, gzip", "br", "x-deflate"):
+        with pytest.raises(UnsupportedMediaType):
+            await _read(b"abc", encoding)

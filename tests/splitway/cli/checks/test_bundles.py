@@ -172,3 +172,11 @@ def test_a_broken_releases_file_is_a_problem(tmp_path: Path) -> None:
     assert wrong is not None
     assert wrong.level == "problem"
     assert "there is no release 'nobody'" in wrong.says
+
+
+def test_a_bundle_of_another_format_is_not_to_be_made_again(models: Path) -> None:
+    file = models / "classifier" / "1" / "stage.json"
+    file.write_text('{"format": 2, "stages": []}')
+    (found,) = hash_all(models).wrong
+    assert "use a newer Splitway" in found.says
+    assert found.do == f"run the version of Splitway that made {file.parent}, or remove that folder"

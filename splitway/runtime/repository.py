@@ -214,6 +214,7 @@ class Repository:
         """Load everything, then look again every so often."""
         await self._rescan_or_say_why()
         self._first_load_is_over = True
+        self._room.look()
         if not any(model.default for model in self._needed):
             failures = [model.failure for model in self._needed if model.failure is not None]
             self.lifecycle.fail(failures[0] if failures else self._no_bundle().detail)

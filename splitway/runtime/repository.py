@@ -54,7 +54,8 @@ class Repository:
         self.models: dict[str, ModelVersions] = {}
         self._make_stage = make_stage
         self._settings = settings
-        self._bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, address_of)
+        share, least_rate = settings.body_memory_share, settings.body_least_rate
+        self._bodies = BodyBudget(settings.body_memory_bytes, share, address_of, least_rate)
         self.telemetry.metrics.registry.register(BodyMetrics("splitway_stage", self._bodies))
         self._found: dict[str, dict[str, Found]] = {}
         self._in_use: dict[str, set[str]] = {}

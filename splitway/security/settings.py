@@ -61,6 +61,9 @@ class SecuritySettings(TelemetrySettings):
     body_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """The share of that memory that one caller may take: a key or a token's subject, and where nobody is asked for one,
     an address."""
+    body_least_rate: Annotated[float, Field(ge=0)] = 65_536.0
+    """Bytes a second at which a body must come in, two seconds after its beginning, where there is no memory left for
+    another: the slowest below it is answered 408 and makes room. 0: none makes room."""
 
     def is_exposed(self, listens_on: str) -> bool:
         """Whether others than this machine reach the process, which listens on this address."""

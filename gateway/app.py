@@ -117,7 +117,8 @@ def _cache(settings: GatewaySettings) -> FeatureCache | None:
 
 
 def _body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudget:
-    bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, caller_of)
+    share, least_rate = settings.body_memory_share, settings.body_least_rate
+    bodies = BodyBudget(settings.body_memory_bytes, share, caller_of, least_rate)
     metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
     return bodies
 

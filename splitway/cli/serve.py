@@ -37,6 +37,7 @@ from splitway.wire.connection_metrics import ConnectionMetrics
 from splitway.wire.connections import ConnectionCaps, Connections
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.heartbeat import Heartbeat
 from splitway.wire.hosts import HostCheck, host_rule
 from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
 from splitway.wire.lifecycle import Lifecycle
@@ -113,7 +114,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     lifecycle: Lifecycle = app.state.lifecycle
     lifecycle.last_resort = partial(_end_at_once, logs)
     handshake_s = settings.handshake_timeout_ms / 1000
-    server = _Server(config, lifecycle, drain_s, identity, connections, handshake_s, settings.slow_loop_ms)
+    server = _Server(config, lifecycle, drain_s, identity, connections, handshake_s, settings)
     server.run(sockets=listeners)
     if lifecycle.hang is not None or lifecycle.is_stuck:
         _end_at_once(logs)
@@ -228,10 +229,10 @@ class _Server(TlsServer):
         identity: Identity | None,
         connections: Connections,
         handshake_s: float,
-        slow_loop_ms: float,
+        settings: SecuritySettings,
     ) -> None:
         super().__init__(config, identity, connections, handshake_s)
-        self._slow_loop_ms = slow_loop_ms
+        self._settings = settings
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._drain_until_s: float | None = None
@@ -244,10 +245,14 @@ class _Server(TlsServer):
         super().run(sockets)
 
     async def main_loop(self) -> None:
-        slow_loop = SlowLoop(self._slow_loop_ms) if self._slow_loop_ms else None
+        slow_loop = SlowLoop(self._settings.slow_loop_ms) if self._settings.slow_loop_ms else None
+        heartbeat = Heartbeat(self._settings.max_run_s, self._lifecycle)
+        if self._settings.max_run_s:
+            heartbeat.start()
         try:
             await super().main_loop()
         finally:
+            heartbeat.stop()
             if slow_loop is not None:
                 slow_loop.close()
 

@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from splitway.errors import DeadlineExceeded, InvalidInput, TooLarge, UnfitInput
+from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, TooLarge, UnfitInput
 from splitway.manifest import Manifest
 from splitway.runtime.batch import BatchResult, Prepare
 from splitway.runtime.batcher import Batcher
-from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load
+from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load, Place
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
@@ -27,6 +27,9 @@ from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.v2_rest import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
+
+_ANSWERS_WITHIN_S = 0.1
+_RETRY_AFTER_S = 1.0
 
 
 class DataPlane:
@@ -129,8 +132,8 @@ class DataPlane:
                 return self._stage.decode(tensors, go_on, load)
 
         try:
-            if place is not None:
-                await place.given.wait()
+            if place is not None and not place.has_room:
+                await _wait_for(place, deadline)
             apart = self._decoders if self._stage.needs_decoding(tensors) else None
             result, decoded_s = await self._run(decode, apart, rows, deadline, context)
         except asyncio.CancelledError:
@@ -199,6 +202,17 @@ def _caller(context: CallContext) -> str:
     """A word for whose request this is; where the gateway says none, its connection's."""
     said = context.headers.get(CALLER_HEADER)
     return said or ":".join(map(str, context.scope.get("client") or ()))
+
+
+async def _wait_for(place: Place, deadline: Deadline) -> None:
+    """Wait for memory. Raises Overloaded where there is none, just in time for an answer that says so."""
+    left_s = deadline.remaining_s
+    try:
+        async with asyncio.timeout(left_s - min(_ANSWERS_WITHIN_S, left_s / 10)):
+            await place.given.wait()
+    except TimeoutError:
+        what = "the memory for decoding pictures is taken; send the request again in a moment"
+        raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
 
 
 def _go_on() -> None:

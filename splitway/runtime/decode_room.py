@@ -2,7 +2,8 @@
 
 Small pictures are not counted one by one: as many as threads decode at once are set aside. Large ones go first come,
 first served, one at a time, for each keeps a thread busy; others may pass a large one that waits for memory, but only
-so often.
+so often. What would fit if the process itself took as little as it has taken before, waits for that, and holds nothing
+else up; only what takes more than there has ever been is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from splitway.errors import DeadlineExceeded
@@ -26,6 +27,8 @@ SMALL_BYTES = 8_000_000
 _MOST_PASSES = 8
 """Times that others go before a large picture that waits for memory."""
 _READ_AGAIN_S = 1.0
+_LOOKS_EVERY_S = 0.25
+"""While something waits."""
 
 
 class Load(NamedTuple):
@@ -63,7 +66,9 @@ class DecodeRoom:
         self._read = read
         self._clock = clock
         self._capacity = told_bytes or MOST_MEMORY_BYTES
+        self._most_ever = told_bytes
         self._read_at_s = -_READ_AGAIN_S
+        self._next_look: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
         self._used = 0
         self._large_is_decoded = False
@@ -90,63 +95,83 @@ class DecodeRoom:
         """Return a place for a request, which may have to be waited for; None where it needs none.
 
         Raises:
-            TooLarge: it can never have one, for it takes more memory than there is.
+            TooLarge: it can never have one, for it takes more memory than there has ever been.
         """
         if load.memory_bytes <= SMALL_BYTES and not load.is_large:
             return None
-        most = self._for_one()
-        if load.memory_bytes > most:
-            most = self._for_one(anew=True)
-        if load.memory_bytes > most:
+        if self._clock() - self._read_at_s >= _READ_AGAIN_S or load.memory_bytes > self._most:
+            self.look()
+        if load.memory_bytes > (most_ever := self._beside_small_ones(self._most_ever)):
             largest = max(load.pictures, key=lambda picture: picture.width * picture.height)
-            check_memory(largest, load.memory_bytes, most)
+            check_memory(largest, load.memory_bytes, most_ever)
         place = Place(self, load)
         with self._lock:
             (self._large if load.is_large else self._others).append(place)
         self._let_in()
+        self._look_later()
         return place
 
-    def _for_one(self, *, anew: bool = False) -> int:
-        """The most that one picture may take beside small ones. Read again now and then, for what the process itself
-        takes changes; and before a picture is refused. Of what is in use then, pictures that are being decoded may have
-        taken nothing yet, or all that was given to them: what is known stays as it is between the two."""
-        now_s = self._clock()
-        if not self._told_bytes and (anew or now_s - self._read_at_s >= _READ_AGAIN_S):
-            self._read_at_s = now_s
-            free = memory_for_pictures(0, self._read)
-            self._capacity = min(max(self._capacity, free), free + self._used)
-        return self._most
+    def look(self) -> None:
+        """Read how much there is, for what the process itself takes changes. To be called on the event loop.
+
+        Of what is in use then, pictures that are being decoded may have taken nothing yet, or all that was given to
+        them: what is known stays as it is between the two.
+        """
+        if self._told_bytes:
+            return
+        self._read_at_s = self._clock()
+        free = memory_for_pictures(0, self._read)
+        self._capacity = min(max(self._capacity, free), free + self._used)
+        self._most_ever = max(self._most_ever, self._capacity)
+
+    def _look_later(self) -> None:
+        """See to it that it is read again soon while something waits: not all that takes memory says when it ends."""
+        if self.waiting and self._next_look is None and not self._told_bytes:
+            self._next_look = asyncio.get_running_loop().call_later(_LOOKS_EVERY_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._next_look = None
+        if self.waiting:
+            self.look()
+            self._let_in()
+            self._look_later()
 
     @property
     def _most(self) -> int:
         """What those may take together that are counted."""
-        return max(self._capacity - self._set_aside, SMALL_BYTES)
+        return self._beside_small_ones(self._capacity)
+
+    def _beside_small_ones(self, capacity: int) -> int:
+        return max(capacity - self._set_aside, SMALL_BYTES)
 
     def _let_in(self) -> None:
         """Give places to those whose turn it is. Called on the event loop."""
         with self._lock:
             most = self._most
             held_up = self._let_a_large_one_in(most)
-            while self._others and (not held_up or self._passes < _MOST_PASSES):
-                if not self._fits(self._others[0], most):
+            while (first := _first(self._others, most)) is not None and (not held_up or self._passes < _MOST_PASSES):
+                if not self._fits(first, most):
                     break
                 self._passes += held_up
-                self._give(self._others.popleft())
+                self._others.remove(first)
+                self._give(first)
 
     def _let_a_large_one_in(self, most: int) -> bool:
-        """Whether the first large one waits for nothing but memory, and still does."""
-        if not self._large or self._large_is_decoded:
+        """Whether the first large one waits for nothing but the end of others, and still does."""
+        first = None if self._large_is_decoded else _first(self._large, most)
+        if first is None:
             return False
-        if not self._fits(self._large[0], most):
+        if not self._fits(first, most):
             return True
         self._passes = 0
         self._large_is_decoded = True
-        self._give(self._large.popleft())
+        self._large.remove(first)
+        self._give(first)
         return False
 
     def _fits(self, place: Place, most: int) -> bool:
-        """Whether there is room now. What is alone always fits: it was let wait for its turn, not for a larger room."""
-        return not self._used or self._used + place.load.memory_bytes <= most
+        """Whether there is room now."""
+        return self._used + place.load.memory_bytes <= most
 
     def _give(self, place: Place) -> None:
         self._used += place.load.memory_bytes
@@ -166,6 +191,11 @@ class DecodeRoom:
                 (self._large if place.load.is_large else self._others).remove(place)
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
             place.loop.call_soon_threadsafe(self._let_in)
+
+
+def _first(waiting: Iterable[Place], most: int) -> Place | None:
+    """Whose turn it is: the first but for those that would not fit now if they were alone."""
+    return next((place for place in waiting if place.load.memory_bytes <= most), None)
 
 
 class Place:

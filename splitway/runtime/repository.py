@@ -52,7 +52,8 @@ class Repository:
         self.models = self.directory.models
         self._make_stage = make_stage
         self._settings = settings
-        self._bodies = BodyBudget(settings.body_memory_bytes, settings.body_memory_share, address_of)
+        share, least_rate = settings.body_memory_share, settings.body_least_rate
+        self._bodies = BodyBudget(settings.body_memory_bytes, share, address_of, least_rate)
         self.telemetry.metrics.registry.register(BodyMetrics("splitway_stage", self._bodies))
         self._found: dict[str, dict[str, Found]] = {}
         self._in_use: dict[str, set[str]] = {}
@@ -161,6 +162,7 @@ class Repository:
         """Load everything, then look again every so often."""
         await self._rescan_or_say_why()
         self._first_load_is_over = True
+        self._room.look()
         if not any(model.default for model in self._needed):
             failures = [model.failure for model in self._needed if model.failure is not None]
             self.lifecycle.fail(failures[0] if failures else self._no_bundle().detail)

@@ -44,9 +44,6 @@ class StageSettings(SecuritySettings):
     """How long the first of a batch waits for others, in milliseconds."""
     queue_rows: Annotated[int, Field(ge=1)] = 1024
     """Rows that may wait for the engine; beyond it a request is answered 503."""
-    max_run_s: Annotated[float, Field(ge=0)] = 30.0
-    """Longest time that one run of an engine may take, in seconds, beside twice the time that its rows usually take;
-    after it the process says that it is not live and ends, so that its supervisor starts it again. 0: any."""
     max_rows: Annotated[int, Field(ge=1)] = MAX_ROWS
     """Rows of one request; fewer where so many of the model's do not fit into one."""
     max_body_bytes: Annotated[int, Field(ge=1)] = MAX_BODY_BYTES

@@ -51,6 +51,9 @@ class SecuritySettings(TelemetrySettings):
     new ones beyond it. 0 for no other limit than that of files."""
     connections_per_address: Annotated[int, Field(ge=0)] = 512
     """Connections that one address may have open; 0 for no limit."""
+    max_run_s: Annotated[float, Field(ge=0)] = 30.0
+    """How long one call may keep the process's event loop, and at a stage how long one run of an engine may take beside
+    twice what its rows usually take, in seconds; after that the process ends, to be started again. 0 for any time."""
 
     body_memory_bytes: Annotated[int, Field(ge=1)] = 96 * 1024 * 1024
     """Bytes of request bodies, as sent and as unpacked, that the process holds at once, until their requests are
@@ -58,6 +61,9 @@ class SecuritySettings(TelemetrySettings):
     body_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """The share of that memory that one caller may take: a key or a token's subject, and where nobody is asked for one,
     an address."""
+    body_least_rate: Annotated[float, Field(ge=0)] = 65_536.0
+    """Bytes a second at which a body must come in, two seconds after its beginning, where there is no memory left for
+    another: the slowest below it is answered 408 and makes room. 0: none makes room."""
 
     def is_exposed(self, listens_on: str) -> bool:
         """Whether others than this machine reach the process, which listens on this address."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 import time
-import traceback
+
+from splitway.telemetry.stack import stack_of
 
 _log = logging.getLogger(__name__)
 _LOOKS = 4
@@ -68,6 +68,4 @@ class SlowLoop:
         """In the thread: write down where the loop stands, if it does."""
         while not self._ends.wait(self._every_s):
             if time.perf_counter() - self._looked_s > self._most_s and not self._stands_at:
-                frame = sys._current_frames().get(self._loop_thread)
-                stack = traceback.extract_stack(frame)[-_FRAMES:] if frame is not None else []
-                self._stands_at = " < ".join(f"{each.name} ({each.filename}:{each.lineno})" for each in stack[::-1])
+                self._stands_at = stack_of(self._loop_thread, _FRAMES)

@@ -58,7 +58,7 @@ async def read_body(
         UnsupportedMediaType: another content encoding.
         InvalidInput: packed bytes that do not unpack.
         DeadlineExceeded: the time was up before that.
-        SlowBody: the body did not arrive in time.
+        SlowBody: the body did not arrive in time, or so slowly that it had to make room for others.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
@@ -68,10 +68,10 @@ async def read_body(
         raise _too_large(max_bytes)
     deadline.check("the body was read")
     try:
-        async with asyncio.timeout(deadline.remaining_s):
-            body = await _gather(request, max_bytes, charge)
+        async with asyncio.timeout(deadline.remaining_s) as limit:
+            body = await _gather(request, max_bytes, charge, limit)
     except TimeoutError:
-        raise SlowBody("the body did not arrive in time") from None
+        raise (SlowBody("the body did not arrive in time") if charge is None else charge.too_slow()) from None
     if encoding == "identity":
         return body
     body = await aside(partial(unpack, body, encoding, max_bytes))
@@ -97,7 +97,7 @@ def _packing_of(said: str, *, takes_packed: bool) -> str:
     return packings[0]
 
 
-async def _gather(request: Request, max_bytes: int, charge: BodyCharge | None) -> bytes:
+async def _gather(request: Request, max_bytes: int, charge: BodyCharge | None, limit: asyncio.Timeout) -> bytes:
     """Read all of it, straight from the server: most bodies come at once, without a step more for them."""
     receive, gathered = request.receive, bytearray()
     try:
@@ -113,10 +113,14 @@ async def _gather(request: Request, max_bytes: int, charge: BodyCharge | None) -
                 raise _too_large(max_bytes)
             if charge is not None:
                 charge.add(len(chunk))
+                if more and chunk:
+                    charge.arrives(limit)
             gathered += chunk
             if not more:
                 return bytes(gathered)
     finally:
+        if gathered and charge is not None:
+            charge.has_arrived()
         gathered.clear()  # an error holds this call until it has been counted
 
 

@@ -2,13 +2,14 @@
 
 A body may grow no larger than what then stays free, of all and of its caller's share: many large ones stop each other
 early, and there is always room for a small one. The one body of a process, or of a caller, has only the body limit
-above it.
+above it. Before one is refused, those end that come in too slowly: the slowest first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -16,7 +17,9 @@ from traceback import clear_frames
 from types import TracebackType
 from typing import Any
 
-from splitway.errors import Overloaded
+from splitway.errors import Overloaded, SlowBody
+from splitway.wire.arrival import Arrival
+from splitway.wire.deadline import Clock
 
 CallerOf = Callable[[Mapping[str, Any]], str]
 """Says whose request an ASGI scope is."""
@@ -33,6 +36,14 @@ class Refused(StrEnum):
     """The memory for all bodies."""
     SHARE = "share"
     """The caller's share of it."""
+    SLOW = "slow"
+    """It came in too slowly while another needed the memory."""
+
+
+_WORDS = {
+    Refused.FULL: "the bodies of other requests take the memory for them",
+    Refused.SHARE: "the bodies of your other requests take your share of the memory",
+}
 
 
 class BodyBudget:
@@ -42,9 +53,18 @@ class BodyBudget:
         most_bytes: for all bodies.
         share: of it for one caller, above 0 up to 1.
         caller_of: says whose a request is.
+        least_rate: bytes a second at which a body must come in where another needs its memory; 0 for any.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, most_bytes: int, share: float, caller_of: CallerOf) -> None:
+    def __init__(
+        self,
+        most_bytes: int,
+        share: float,
+        caller_of: CallerOf,
+        least_rate: float = 0.0,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.held_bytes = 0
         self.refused: Counter[Refused] = Counter()
         self.most_bytes = most_bytes
@@ -52,20 +72,46 @@ class BodyBudget:
         self._caller_of = caller_of
         self._by_caller: Counter[str] = Counter()
         self._left_bytes = 0
+        self._least_rate = least_rate
+        self.clock = clock
+        self.arriving: dict[BodyCharge, Arrival] = {}
+        """Those that are being read."""
 
     def charge(self, scope: Mapping[str, Any]) -> BodyCharge:
         """What the request of this ASGI scope will take; a context manager, at whose end it is given back."""
         return BodyCharge(self, scope)
 
-    def take(self, scope: Mapping[str, Any], held: int, size: int) -> None:
-        """Take `size` bytes more for a request that holds `held`. Raises Overloaded where there is no room for them."""
-        caller, body = self._caller_of(scope), held + size
+    def take(self, charge: BodyCharge, size: int) -> None:
+        """Take `size` bytes more for a request. Raises Overloaded where there is no room for them."""
+        caller = self._caller_of(charge.scope)
+        while (lacking := self._lacking(caller, charge.held, size)) is not None:
+            slow = self._slowest(charge, caller if lacking is Refused.SHARE else None)
+            if slow is None:
+                self.refused[lacking] += 1
+                what = f"{_WORDS[lacking]}; send the request again in a moment"
+                raise Overloaded(what, retry_after_s=_RETRY_AFTER_S)
+            self.refused[Refused.SLOW] += 1
+            slow.end()
+        self._add(caller, size)
+
+    def _lacking(self, caller: str, held: int, size: int) -> Refused | None:
+        """What there is no room in for a body that grows; None where there is room."""
+        body = held + size
         of_all, of_caller = self.held_bytes + size, self._by_caller[caller] + size
         if of_all > body > self.most_bytes - of_all:
-            raise self._refusal(Refused.FULL, "the bodies of other requests take the memory for them")
+            return Refused.FULL
         if of_caller > body > self._most_of_one_bytes - of_caller:
-            raise self._refusal(Refused.SHARE, "the bodies of your other requests take your share of the memory")
-        self._add(caller, size)
+            return Refused.SHARE
+        return None
+
+    def _slowest(self, asks: BodyCharge, caller: str | None) -> BodyCharge | None:
+        """The body that makes room for another: of a caller, or of all; none for one that is slow itself."""
+        slow = {
+            charge: arrival.rate
+            for charge, arrival in self.arriving.items()
+            if arrival.rate < self._least_rate and (caller is None or self._caller_of(charge.scope) == caller)
+        }
+        return None if asks in slow else min(slow, key=slow.__getitem__, default=None)
 
     def give_back(self, scope: Mapping[str, Any], size: int) -> None:
         """Give back bytes that were taken."""
@@ -90,10 +136,6 @@ class BodyBudget:
         if not self._by_caller[caller]:
             del self._by_caller[caller]
 
-    def _refusal(self, why: Refused, words: str) -> Overloaded:
-        self.refused[why] += 1
-        return Overloaded(f"{words}; send the request again in a moment", retry_after_s=_RETRY_AFTER_S)
-
 
 class BodyCharge:
     """What one request takes, from its body's first bytes until it is answered.
@@ -101,25 +143,55 @@ class BodyCharge:
     A class and no generator, which would cost three times as much.
     """
 
-    __slots__ = ("_budget", "_held", "_scope")
+    __slots__ = ("_budget", "_is_ended", "held", "scope")
 
     def __init__(self, budget: BodyBudget, scope: Mapping[str, Any]) -> None:
+        self.scope = scope
+        self.held = 0
         self._budget = budget
-        self._scope = scope
-        self._held = 0
+        self._is_ended = False
 
     def add(self, size: int) -> None:
-        """Take `size` bytes more. Raises Overloaded where there is no room for them."""
-        self._budget.take(self._scope, self._held, size)
-        self._held += size
+        """Take `size` bytes more. Raises Overloaded where there is no room for them, SlowBody where it was ended."""
+        if self._is_ended:
+            raise self.too_slow()
+        self._budget.take(self, size)
+        self.held += size
+        if (arrival := self._budget.arriving.get(self)) is not None:
+            arrival.came(size)
+
+    def arrives(self, timeout: asyncio.Timeout) -> None:
+        """The rest is read from now on, until `timeout` ends it: it may have to make room for others."""
+        if self not in self._budget.arriving:
+            self._budget.arriving[self] = Arrival(timeout, self._budget.clock)
+
+    def has_arrived(self) -> None:
+        """All is read that ever will be."""
+        self._budget.arriving.pop(self, None)
+
+    def end(self) -> None:
+        """Give back what it holds, and let no more of it be read."""
+        self._is_ended = True
+        self._give_back(self.held)
+        self._budget.arriving.pop(self).end()
+
+    def too_slow(self) -> SlowBody:
+        """What to say of a body that did not arrive in its time, or was ended before."""
+        if not self._is_ended:
+            return SlowBody("the body did not arrive in time")
+        return SlowBody("the body comes in too slowly while others need the memory; send it again in a moment")
 
     def becomes(self, size: int) -> None:
         """Hold `size` bytes from now on: the body has been made into something else. Raises Overloaded."""
-        if size > self._held:
-            self.add(size - self._held)
-        elif self._held:
-            self._budget.give_back(self._scope, self._held - size)
-            self._held = size
+        if size > self.held:
+            self.add(size - self.held)
+        else:
+            self._give_back(self.held - size)
+
+    def _give_back(self, size: int) -> None:
+        if size:
+            self._budget.give_back(self.scope, size)
+            self.held -= size
 
     def __enter__(self) -> BodyCharge:
         return self
@@ -127,12 +199,11 @@ class BodyCharge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._held:
+        if self.held:
             if error is not None:
                 _forget_calls(error)
-                self._budget.may_be_left(self._held)
-            self._budget.give_back(self._scope, self._held)
-            self._held = 0
+                self._budget.may_be_left(self.held)
+            self._give_back(self.held)
 
 
 def _forget_calls(error: BaseException) -> None:

@@ -30,7 +30,7 @@ class BodyMetrics(Collector):
         )
         refused = CounterMetricFamily(
             f"{prefix}_bodies_refused",
-            "Requests whose body there was no memory for, by whose was used up.",
+            "Requests whose body there was no memory for, or that made room for others, by reason.",
             labels=["reason"],
         )
         for reason in Refused:

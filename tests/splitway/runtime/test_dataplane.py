@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from services.classifier import app as classifier
 from services.feature_extractor import app as feature_extractor
+from splitway.errors import Overloaded
 from splitway.manifest import TensorEntry
-from splitway.runtime.dataplane import _caller
+from splitway.runtime.dataplane import _caller, _wait_for
+from splitway.runtime.decode_room import DecodeRoom, Load
 from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import RequestedOutput
 from splitway.wire.v2_rest import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
@@ -181,3 +183,14 @@ async def test_while_a_run_hangs_the_stage_says_that_it_is_not_live_and_tells_wh
 def test_a_caller_is_who_the_gateway_says_or_else_a_connection(headers: dict[str, str], caller: str) -> None:
     context = CallContext(Deadline.after(1), headers, scope={"client": ("10.1.2.3", 4567)})
     assert _caller(context) == caller
+
+
+async def test_what_finds_no_memory_in_its_time_is_told_to_come_again_before_that_is_up() -> None:
+    room = DecodeRoom(100_000_000, threads=1)
+    places = [room.place(Load(60_000_000, False, ())) for _ in range(2)]
+    assert places[1] is not None
+    deadline = Deadline.after(0.2)
+    with pytest.raises(Overloaded, match="the memory for decoding pictures is taken") as refused:
+        await _wait_for(places[1], deadline)
+    assert refused.value.retry_after_s == 1
+    assert not deadline.expired

@@ -11,6 +11,7 @@ from splitway.errors import DeadlineExceeded, TooLarge
 from splitway.memory_limit import Memory
 from splitway.pictures.look import look
 from splitway.runtime.decode_room import NOTHING, SMALL_BYTES, DecodeRoom, Load, Place
+from tests.gateway.resilience.support import in_virtual_time, now
 from tests.support import picture
 
 MB = 1_000_000
@@ -154,9 +155,8 @@ async def test_it_is_given_back_when_decoding_fails() -> None:
 
 async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
     """An estimate that was wrong once, while two versions were loaded, refuses nothing afterwards."""
-    now = [0.0]
     used = [330 * MB]
-    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: now[0])
+    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: 0.0)
     with pytest.raises(TooLarge, match="memory"):
         room.place(load(100))
     used[0] = 150 * MB
@@ -164,20 +164,114 @@ async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
     assert room.capacity_bytes == (512 - 128 - 150) * MB
 
 
+def shrinking(used: list[int]) -> DecodeRoom:
+    """A room whose process took 150 MB at first, of 512."""
+    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0] * MB), now)
+    room.look()
+    return room
+
+
+def test_what_fits_when_the_process_is_smaller_again_waits_for_that() -> None:
+    """As while two versions are loaded: nothing that is being decoded ends, and still it is woken."""
+
+    async def main() -> None:
+        used = [150]
+        room = shrinking(used)
+        used[0] = 330
+        await asyncio.sleep(1)
+        place, large = taken(room, 100), taken(room, 100, large=True)
+        await asyncio.sleep(60)
+        assert not place.given.is_set()
+        assert room.capacity_bytes == 54 * MB
+        with pytest.raises(TooLarge, match="there are 226000000"):
+            room.place(load(227))
+        used[0] = 150
+        async with asyncio.timeout(1):
+            await large.given.wait()
+            end(large)
+            await place.given.wait()
+
+    in_virtual_time(main())
+
+
+def test_what_is_too_large_for_now_holds_nothing_else_up() -> None:
+    async def main() -> None:
+        used = [150]
+        room = shrinking(used)
+        used[0] = 330
+        await asyncio.sleep(1)
+        too_large = [taken(room, 100, large=is_large) for is_large in (True, False) for _ in range(3)]
+        for is_large in (True, False) * 10:
+            other = taken(room, 40, large=is_large)
+            assert other.given.is_set()
+            end(other)
+            await asyncio.sleep(0.5)
+        for place in too_large:
+            assert not place.given.is_set()
+            place.leave()
+        assert (room.used_bytes, room.waiting) == (0, 0)
+
+    in_virtual_time(main())
+
+
+def test_what_waits_for_its_turn_is_woken_by_memory_too() -> None:
+    """What was decoded beside it may take its memory longer than it says."""
+
+    async def main() -> None:
+        used = [150]
+        room = shrinking(used)
+        first = taken(room, 100)
+        waits = taken(room, 150)
+        used[0] = 330  # what is left of the first one
+        await asyncio.sleep(1)
+        end(first)
+        await asyncio.sleep(1)
+        assert not waits.given.is_set()
+        used[0] = 150
+        await asyncio.sleep(1)
+        assert waits.given.is_set()
+
+    in_virtual_time(main())
+
+
+def test_nothing_is_read_while_nothing_waits() -> None:
+    async def main() -> None:
+        reads = 0
+
+        def read() -> Memory:
+            nonlocal reads
+            reads += 1
+            return Memory(512 * MB, 150 * MB)
+
+        room = DecodeRoom(0, 1, read, now)
+        place, waits = taken(room, 200), taken(room, 200)
+        await asyncio.sleep(2)
+        assert reads > 4
+        end(place)
+        await asyncio.sleep(0)
+        end(waits)
+        await asyncio.sleep(1)
+        before = reads
+        await asyncio.sleep(60)
+        assert reads == before
+
+    in_virtual_time(main())
+
+
 async def test_it_is_looked_at_again_while_pictures_are_decoded_one_after_the_other() -> None:
-    now, used = [0.0], [330 * MB]
-    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: now[0])
+    seconds, used = [0.0], [330 * MB]
+    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: seconds[0])
     small = taken(room, 20)
     assert room.capacity_bytes == 54 * MB
     used[0] = 150 * MB
     large = room.place(load(100))
     assert room.capacity_bytes == 234 * MB
     used[0] = 270 * MB  # with both of them: nothing says that the process itself takes more
-    now[0] = 1.0
+    seconds[0] = 1.0
     assert room.place(load(20)) is not None
     assert room.capacity_bytes == 234 * MB
     used[0] = 500 * MB
-    now[0] = 2.0
+    seconds[0] = 2.0
     assert room.place(load(20)) is not None
     assert room.capacity_bytes < 234 * MB
     assert large is not None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from splitway.errors import Overloaded
+from splitway.errors import Overloaded, SlowBody
+from splitway.wire.body import read_body
 from splitway.wire.body_budget import BodyBudget, BodyCharge, Refused
+from splitway.wire.deadline import Deadline
+from tests.gateway.resilience.support import in_virtual_time, now
 
 MIB = 1 << 20
+TOO_SLOW = "slow_body: the body comes in too slowly while others need the memory; send it again in a moment"
 
 
 def _caller_of(scope: Mapping[str, Any]) -> str:
@@ -131,3 +138,72 @@ def test_an_error_that_is_among_its_own_causes_ends_the_charge_all_the_same(bodi
         charge.add(MIB)
         raise first
     assert bodies.held_bytes == 0
+
+
+async def _send(bodies: BodyBudget, caller: str, mebibytes: int, *, then_bytes: int = 0) -> str:
+    """Send a body at once, and then so many bytes each second for a minute; return what became of it."""
+    begun_s, left = now(), mebibytes
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            return {"type": "http.request", "body": bytes(MIB), "more_body": left > 0 or then_bytes > 0}
+        await asyncio.sleep(1)
+        return {"type": "http.request", "body": bytes(then_bytes), "more_body": now() < begun_s + 60}
+
+    scope = {"type": "http", "headers": [], "caller": caller}
+    with bodies.charge(scope) as charge:
+        try:
+            await read_body(Request(scope, receive), {}, 32 * MIB, Deadline.after(300), charge)
+        except (Overloaded, SlowBody) as error:
+            return f"{error.code}: {error.detail}"
+    return "taken"
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0], ids=["of thirty callers", "of the same caller"])
+def test_slow_senders_make_room_for_others_as_soon_as_it_is_needed(share: float) -> None:
+    """Thirty of thirty callers left 3 MiB for all others, as long as each of them has time for its body."""
+
+    async def main() -> tuple[list[str], Counter[str]]:
+        bodies = BodyBudget(96 * MIB, share, _caller_of, 64 * 1024, now)
+        names = [str(number) if share < 1 else "good" for number in range(30)]
+        slow = [asyncio.create_task(_send(bodies, name, 3, then_bytes=1024)) for name in names]
+        await asyncio.sleep(5)
+        assert bodies.held_bytes > 90 * MIB
+        good = []
+        for _ in range(40):
+            good.append(await _send(bodies, "good", 10))
+            await asyncio.sleep(1)
+        ends = Counter(await asyncio.gather(*slow))
+        assert bodies.held_bytes == 0
+        assert not bodies.arriving
+        assert bodies.refused[Refused.SLOW] == sum(number for end, number in ends.items() if end == TOO_SLOW)
+        return good, ends
+
+    good, ends = in_virtual_time(main())
+    assert good == ["taken"] * 40
+    assert ends[TOO_SLOW] > 0
+    assert ends["taken"] > 15, "only as many end as it takes"
+
+
+def test_a_body_that_comes_in_well_is_never_ended() -> None:
+    async def main() -> tuple[str, str]:
+        bodies = BodyBudget(96 * MIB, 1.0, _caller_of, 64 * 1024, now)
+        well = [asyncio.create_task(_send(bodies, str(n), 3, then_bytes=70 * 1024)) for n in range(11)]
+        await asyncio.sleep(5)
+        refused = await _send(bodies, "good", 33)
+        return refused, (await asyncio.gather(*well))[0]
+
+    refused, well = in_virtual_time(main())
+    assert refused.startswith("overloaded: ")
+    assert well == "taken"
+
+
+def test_a_slow_body_that_finds_no_room_ends_no_other() -> None:
+    async def main() -> Counter[str]:
+        bodies = BodyBudget(16 * MIB, 1.0, _caller_of, 64 * 1024, now)
+        ends = await asyncio.gather(*(_send(bodies, str(n), 3, then_bytes=60 * 1024) for n in range(4)))
+        return Counter(end.partition(":")[0] for end in ends)
+
+    assert "slow_body" not in in_virtual_time(main())

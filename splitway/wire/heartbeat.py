@@ -1,0 +1,80 @@
+"""Ends a process whose event loop no longer turns, so that whatever supervises it starts it again.
+
+A loop that one call keeps for ever answers no probe and handles no signal. A thread asks it twice a second for a sign
+of life; time in which the whole process stood still does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+
+from splitway.telemetry.stack import stack_of
+from splitway.wire.deadline import Clock
+from splitway.wire.lifecycle import Lifecycle
+from splitway.wire.pauses import LOOKS_EVERY_S, Pauses
+
+_log = logging.getLogger(__name__)
+_CALLS_TOLD = 12
+
+
+class Heartbeat:
+    """Looks whether the running event loop turns, in a thread of its own.
+
+    Args:
+        limit_s: the longest time that one call may keep the loop.
+        lifecycle: told of a loop that hangs; ends the process.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic) -> None:
+        self._limit_s = limit_s
+        self._lifecycle = lifecycle
+        self._clock = clock
+        self._pauses = Pauses(clock)
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._asked_at_s: float | None = None
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+
+    def look(self) -> str | None:
+        """Ask the loop for a sign of life where none is awaited; say where it hangs if it has given none for too long.
+
+        To be called every half second, in any thread. Raises RuntimeError where the loop has been closed.
+        """
+        self._pauses.look()
+        asked_at_s, now_s = self._asked_at_s, self._clock()
+        if asked_at_s is None:
+            self._asked_at_s = now_s
+            self._loop.call_soon_threadsafe(self._beat)
+            return None
+        silent_s = now_s - asked_at_s - self._pauses.within(asked_at_s, now_s)
+        if silent_s <= self._limit_s:
+            return None
+        where = stack_of(self._loop_thread, _CALLS_TOLD)
+        return f"the event loop hangs: for {silent_s:.0f} s it has been in {where}, and {self._limit_s:g} s are allowed"
+
+    def _beat(self) -> None:
+        self._asked_at_s = None
+
+    def _run(self) -> None:
+        reason: str | None = None
+        while reason is None:
+            if self._stopped.wait(LOOKS_EVERY_S):
+                return
+            try:
+                reason = self.look()
+            except RuntimeError:
+                return
+        _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
+        self._lifecycle.last_resort()

@@ -23,15 +23,10 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return capsys.readouterr().out.replace("\n  ", "  ").splitlines()
-
-
 def test_each_version_of_each_bundle_has_a_line(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_every(models, None)
-    said = "1 files as its manifest says"
     every = ("body_1/1", "classifier/2", "classifier/1", "feature_extractor/1", "pets/1")
-    assert "".join(_lines(capsys)).count(said) == len(every)
+    assert capsys.readouterr().out.splitlines() == [f"{models}/{name}  1 files as its manifest says" for name in every]
 
 
 @pytest.mark.parametrize("name", ["pets/1", "body_1/1", "classifier/1"])
@@ -41,8 +36,10 @@ def test_verify_names_any_that_is_damaged_before_it_proves(
     damage(models / name)
     with pytest.raises(BundleError, match=rf"{name} is wrong, the first of 1 among 5 bundles"):
         verify(models, None, None, SourceOptions(), say=lambda _: None)
-    out = "".join(capsys.readouterr().out.split())
-    assert f"{name}WRONG:{models}/{name}/model.tfliteiscorrupted" in out
+    said = [line for line in capsys.readouterr().out.splitlines() if "WRONG" in line]
+    assert [line.startswith(f"{models}/{name}  WRONG: {models}/{name}/model.tflite is corrupted") for line in said] == [
+        True
+    ]
 
 
 def test_a_version_that_is_named_is_checked_alone(models: Path) -> None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from gateway.multipart import file_of_form
 from gateway.picture_kind import foreign_kind
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
-from splitway.pictures.look import is_picture
+from splitway.pictures.look import is_picture, look
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly
 from splitway.wire.body import read_body
@@ -26,9 +26,12 @@ from splitway.wire.json_data import AT_ONCE, ManyValues, loads_bounded
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
 _SPELT_OTHERWISE = ("image/jpg", "image/pjpeg", "image/x-png", "image/*")
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
-_SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
+_CURLS = "application/x-www-form-urlencoded"
+_SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", _CURLS)
 """What clients send that were told no type; the last is curl's."""
 _FORMS = frozenset((*RAW_TYPES, *_SPELT_OTHERWISE, *_SAYS_NOTHING, _MULTIPART, _JSON))
+_STRIPPED = (b"\n", b"\r", b"\0")
+"""What curl -d @file takes out of a file."""
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 FIELD = "image"
 _VALUE = re.compile(rb'"image"\s*:\s*"')
@@ -76,7 +79,7 @@ async def read_picture(
         body = await _out_of_json(body, limits.max_json_values, charge)
     if not body:
         raise InvalidInput("the picture is empty")
-    if not body.startswith(_STARTS):
+    if not body.startswith(_STARTS) or media_type == _CURLS:
         _check_kind(body, media_type)
     if len(body) > limits.max_picture_bytes:
         raise TooLarge(f"the picture has {len(body)} bytes; at most {limits.max_picture_bytes} are taken")
@@ -110,11 +113,21 @@ def _not_taken(media_type: str, why: str = "") -> UnsupportedMediaType:
 def _check_kind(picture: bytes, media_type: str) -> None:
     """Name what is no picture that is taken. What is not known here is for the extractor to judge, if it was said to be
     a picture."""
+    if media_type == _CURLS and _is_stripped(picture):
+        raise InvalidInput("the picture is damaged, for its line ends were taken out: send it with curl --data-binary")
     kind = None if is_picture(picture) else foreign_kind(picture)
     if media_type in _SAYS_NOTHING and not is_picture(picture):
         raise _not_taken(media_type, f" for this, which is {kind}" if kind else " for what is no JPEG, PNG or WebP")
     if kind is not None:
         raise InvalidInput(f"the picture must be JPEG, PNG or WebP, and this is {kind}")
+
+
+def _is_stripped(picture: bytes) -> bool:
+    """Whether a picture is as curl -d @file sends it: without line ends and zero bytes, and damaged by that."""
+    if not picture.startswith((*_STARTS, b"\x89PNG")) or any(byte in picture for byte in _STRIPPED):
+        return False
+    found = look(picture)
+    return found is None or found.damage is not None
 
 
 def _from_json(body: bytes, max_values: int, at_once: int | None = None) -> bytes:

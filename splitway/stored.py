@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -26,6 +28,7 @@ _MOST_NAMED = 20
 _MOST_FILES = 1024
 _looked_through: dict[str, int] = {}
 """Files by path, with the hash of what they held: stages read the same manifests every few seconds."""
+_unnamed: ContextVar[bool] = ContextVar("unnamed", default=False)
 
 
 class OtherFormat(ValueError):
@@ -74,6 +77,21 @@ def read_stored(kind: type[Stored], content: bytes, path: Path, what: str) -> St
     return found
 
 
+@contextmanager
+def unnamed() -> Iterator[None]:
+    """Log no unknown field of what this thread reads meanwhile: the process that uses the file names them."""
+    before = _unnamed.set(True)
+    try:
+        yield
+    finally:
+        _unnamed.reset(before)
+
+
+def unknown_fields(found: Part) -> str:
+    """The fields of a file that this version does not know, in one line; empty if there are none."""
+    return printable(", ".join(islice(_unknown_fields(found), _MOST_NAMED))[:_MAX_NAMED])
+
+
 def _first_fault(error: ValidationError) -> tuple[str, str]:
     """Field and fault; the format, where it is wrong: nothing else in the file can be judged then."""
     faults = error.errors(include_input=False, include_url=False)
@@ -94,11 +112,10 @@ def _unknown_fields(part: Part, where: str = "") -> Iterator[str]:
 
 def _name_unknown_fields(found: Part, path: str, content: int) -> None:
     """Log the unknown fields of a file once, however often the same content is read."""
-    if _looked_through.get(path) == content:
+    if _unnamed.get() or _looked_through.get(path) == content:
         return
     if len(_looked_through) >= _MOST_FILES:
         _looked_through.clear()
     _looked_through[path] = content
-    if names := list(islice(_unknown_fields(found), _MOST_NAMED)):
-        listed = printable(", ".join(names)[:_MAX_NAMED])
+    if listed := unknown_fields(found):
         _log.warning("%s has fields that this version of Splitway does not know, and ignores: %s", path, listed)

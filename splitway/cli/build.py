@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from splitway.bundle import load_bundle
 from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
+from splitway.cli.every_bundle import check_every
 from splitway.cli.names import check_head_name, check_version
 from splitway.cli.room import room_from
 from splitway.cli.source import SourceOptions, load_and_show
@@ -116,7 +117,12 @@ def _best_cut(graph: Graph, room: Room, say: Say) -> tuple[str, ...]:
 
 
 def verify(models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say) -> None:
-    """Prove bundles again."""
+    """Check every bundle, with a line for each, and prove the extractor, the bodies and the head split with them again.
+
+    Raises:
+        BundleError: a bundle is damaged, and nothing is proved; or as `bundles.verify` raises.
+    """
+    check_every(models, version)
     report(models, bundles.verify(models, samples, version, say, allowed))
 
 

@@ -12,26 +12,25 @@ import numpy as np
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
+from splitway.cli.question import Question, as_classifier
 from splitway.cli.samples import find_samples
 from splitway.cli.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
-from splitway.manifest import HEAD, PIXELS, PROBABILITIES, EngineName, Manifest, Preprocessing, Proof
+from splitway.manifest import HEAD, PIXELS, EngineName, Manifest, Preprocessing, Proof
 from splitway.runtime.inprocess import InProcessStage, in_turn
-from splitway.split.cut import CutModel, cut_model
+from splitway.split.chance import chance_named
+from splitway.split.cut import cut_model
 from splitway.split.cuts import ROOM
 from splitway.split.export import export_engines
 from splitway.split.foreign import said
 from splitway.split.graph import Part
 from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
-from splitway.split.names import unique_names
 from splitway.split.pack import SOURCE, PackPlan, pack, stage_names
 from splitway.split.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.split.prove import (
     HALF_PRECISION_TOLERANCE,
     TOLERANCE,
     Answers,
-    are_probabilities,
-    are_shares,
     check_answers,
     check_finite,
     in_batches,
@@ -44,8 +43,6 @@ from splitway.wire.room import Room
 
 Say = Callable[[str], None]
 _UNCUT_BATCH = 8
-_OTHER = "output"
-"""What an output is called that has the name of probabilities and is none."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,6 @@ class SplitJob:
     """What a request may carry where the bundles are served."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a cut is proved on, and what the uncut model answers."""
-
-    inputs: Answers
-    expected: Answers
-    tolerance: float
-
-
 def split(job: SplitJob, say: Say) -> list[Manifest]:
     """Cut, pack and prove; the bundles take their places only if the proof holds.
 
@@ -92,25 +80,13 @@ def split(job: SplitJob, say: Say) -> list[Manifest]:
     say("asking the uncut model")
     shown = find_samples(job.samples, job.model.graph, job.preprocessing)
     question = _ask(job.model, job.preprocessing, shown, say)
-    cut, question = _as_classifier(cut, question)
+    cut, question = as_classifier(cut, question)
     source_folder = job.out / SOURCE / f"{job.model.name}-{job.version}"
     with staged(*targets, source_folder) as (*folders, kept):
         source = keep_source(job.model, kept, source_folder, job.out)
         pack(cut, PackPlan(job.preprocessing, job.labels, source, job.version, job.head, job.room), folders, say)
-        return _prove_folders(cut.whole, folders, question, say)
-
-
-def _as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
-    """Call a classifier's one output what it is, and an output `probabilities` that is none something else."""
-    if are_probabilities(question.expected):
-        names = [PROBABILITIES]
-    else:
-        expected = question.expected.items()
-        names = [_OTHER if n == PROBABILITIES and not are_shares(array) else n for n, array in expected]
-    wires = unique_names(list(zip(names, cut.parts[-1].gives.values(), strict=True)))
-    last = replace(cut.parts[-1], gives=wires)
-    expected_now = dict(zip(wires, question.expected.values(), strict=True))
-    return replace(cut, parts=(*cut.parts[:-1], last)), replace(question, expected=expected_now)
+        with chance_named(job.model.graph, job.model.run, question.inputs):
+            return _prove_folders(cut.whole, folders, question, say)
 
 
 def verify(
@@ -141,7 +117,8 @@ def verify(
     gives = dict(zip((entry.name for entry in manifests[-1].outputs), graph.outputs.values(), strict=True))
     named = dict(zip(gives, question.expected.values(), strict=True))
     whole = Part(takes, tuple(graph.steps), gives)
-    return _prove_folders(whole, folders, replace(question, expected=named), say)
+    with chance_named(graph, model.run, question.inputs):
+        return _prove_folders(whole, folders, replace(question, expected=named), say)
 
 
 def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[Manifest]]:

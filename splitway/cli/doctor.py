@@ -29,6 +29,7 @@ from splitway.cli.run_file import read_run
 from splitway.errors import SetupError, in_one_line
 from splitway.manifest import EngineName
 from splitway.runtime.cores import available_cores
+from splitway.stored import unnamed
 
 _TIME_LIMIT_S = 150.0
 _PORTS = {GATEWAY: GATEWAY_PORT, **PORTS}
@@ -155,8 +156,9 @@ def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -
 
     def run(name: str, check: Check) -> None:
         try:
-            result = check()
-            found[name] = [result] if isinstance(result, Result) else list(result or ())
+            with unnamed():
+                result = check()
+                found[name] = [result] if isinstance(result, Result) else list(result or ())
         except Exception as error:
             says = f"this check itself failed: {type(error).__name__}: {in_one_line(error)}"
             found[name] = [problem(name, says, "the rest was checked; please report this")]

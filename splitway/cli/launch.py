@@ -24,6 +24,7 @@ from splitway.cli.serve import bind
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import FILE
+from splitway.stored import unnamed
 
 _BODY_PORT, _BODY_PORTS = 8101, 10
 """The first body's port, and how many there are for each."""
@@ -102,7 +103,8 @@ class LocalPipeline:
 
     def _start(self) -> None:
         plan = self._plan
-        self.stages = [EXTRACTOR, *bodies_of(plan.models), HEADS]
+        with unnamed():
+            self.stages = [EXTRACTOR, *bodies_of(plan.models), HEADS]
         counts = dict.fromkeys(self.stages, 1) | dict(plan.replicas or {})
         if unknown := set(counts) - set(self.stages):
             raise SetupError(

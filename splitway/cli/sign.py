@@ -4,40 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from splitway.bundle import (
-    MANIFEST,
     SIGNATURES,
-    check_bundle,
     find_bundle,
-    parse_manifest,
     read_manifest_bytes,
     read_signatures,
-    version_folders,
     write_signatures,
 )
 from splitway.cli.console import ERR, OUT
+from splitway.cli.every_bundle import bundle_folders, check_every, check_one
 from splitway.errors import BundleError, SetupError, SplitwayError, printable
-from splitway.manifest import Manifest
 from splitway.security.signing import (
     Signatures,
     SigningKey,
-    TrustedKeys,
     make_key_pair,
     public_path,
     read_signing_key,
     read_trusted_keys,
 )
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """A whole bundle, and the bytes of the manifest that it was checked against."""
-
-    content: bytes
-    manifest: Manifest
 
 
 def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> None:
@@ -53,8 +39,8 @@ def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> No
         BundleError: a bundle is missing or damaged.
         SetupError: the key cannot be read, or is there already where it is to be made.
     """
-    folders = _folders(models, chosen)
-    checked = {folder: _check(folder, None) for folder in folders}
+    folders = [find_bundle(models, *each.split("/", 1)) for each in chosen] or bundle_folders(models)
+    checked = {folder: check_one(folder) for folder in folders}
     signing_key = _new_key(key, models) if new_key else _known_key(key)
     for folder, bundle in checked.items():
         write_signatures(folder, signing_key.sign(bundle.content, _others(folder, signing_key)).to_json())
@@ -68,23 +54,7 @@ def verify_signatures(models: Path, key: Path, version: str | None) -> None:
         BundleError: a bundle is not signed by a key of the file, or damaged.
         SetupError: the file holds no public key.
     """
-    keys = read_trusted_keys(key)
-    folders = [folder for folder in _folders(models, ()) if version in (None, folder.name)]
-    if not folders:
-        raise BundleError(f"{models} has no bundle of version {version}")
-    wrong = []
-    for folder in folders:
-        try:
-            bundle = _check(folder, keys)
-        except BundleError as error:
-            wrong.append(folder)
-            OUT.print(f"{folder}  WRONG: {error.detail}", markup=False)
-        else:
-            signer = keys.check(bundle.content, read_signatures(folder))
-            files = len(bundle.manifest.engine_files) + (bundle.manifest.labels is not None)
-            OUT.print(f"{folder}  signed by {signer}, {files} files as signed", markup=False)
-    if wrong:
-        raise BundleError(f"{wrong[0]} is wrong, the first of {len(wrong)} among {len(folders)} bundles")
+    check_every(models, version, read_trusted_keys(key))
 
 
 @contextmanager
@@ -100,28 +70,6 @@ def sign_again_if_changed(models: Path) -> Iterator[None]:
                 style="yellow",
                 markup=False,
             )
-
-
-def _folders(models: Path, chosen: Sequence[str]) -> list[Path]:
-    if chosen:
-        return [find_bundle(models, *each.split("/", 1)) for each in chosen]
-    try:
-        names = sorted(path for path in models.iterdir() if path.is_dir())
-    except OSError as error:
-        raise SetupError(f"{models} cannot be read: {error.strerror}") from error
-    folders = [folder for name in names for folder in version_folders(name) if (folder / MANIFEST).exists()]
-    if not folders:
-        raise BundleError(f"there is no bundle in {models}; make some with: splitway build --out {models}")
-    return folders
-
-
-def _check(folder: Path, keys: TrustedKeys | None) -> _Checked:
-    content = read_manifest_bytes(folder, keys)
-    manifest = parse_manifest(content, folder / MANIFEST)
-    check_bundle(folder, manifest)
-    if (manifest.name, manifest.version) != (folder.parent.name, folder.name):
-        raise BundleError(f"{folder} holds version {manifest.version} of {manifest.name!r}, by its manifest")
-    return _Checked(content, manifest)
 
 
 def _known_key(path: Path) -> SigningKey:

@@ -64,8 +64,10 @@ def verify(
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
 
-    Writes the largest differences into both manifests; fails, and changes nothing, if they are over the tolerance. With
-    --key it changes nothing, needs no TensorFlow, and fails if a bundle is not signed or not as it was signed.
+    Before that it says of every version of every bundle, in a line each, whether its files are as its manifest says.
+    Writes the largest differences into the proved manifests; fails, and changes nothing, if they are over the
+    tolerance. With --key it changes nothing, needs no TensorFlow, and fails if a bundle is not signed or not as it was
+    signed.
 
     Examples: splitway verify; splitway verify models --key release.pub.pem
     """

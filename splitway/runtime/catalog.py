@@ -14,6 +14,7 @@ from splitway.bundle import read_manifest, read_manifest_bytes, version_folders
 from splitway.errors import BundleError
 from splitway.manifest import BODY, EXTRACTOR, NAME, Role
 from splitway.releases import read_releases
+from splitway.stored import unnamed
 
 if TYPE_CHECKING:
     from splitway.security.signing import TrustedKeys
@@ -71,7 +72,8 @@ def in_use(releases: Path, role: Role) -> dict[str, set[str]] | None:
     Raises:
         SetupError: the file is broken.
     """
-    content = read_releases(releases)
+    with unnamed():  # the gateway goes by them, and names what it does not know
+        content = read_releases(releases)
     if content is None:
         return None
     held: dict[str, set[str]] = {}
@@ -101,7 +103,7 @@ def _is_in(folder: Path, scope: Scope) -> bool:
     with contextlib.suppress(OSError):
         for version in version_folders(folder):
             read = True
-            with contextlib.suppress(BundleError):
+            with contextlib.suppress(BundleError), unnamed():
                 return read_manifest(version, scope.keys).role == scope.role
     return read and scope.keys is not None and _OTHER_ROLES.fullmatch(folder.name) is None
 

@@ -62,6 +62,14 @@ async def test_a_picture_is_taken_under_every_name_that_clients_give_it(content_
         assert await read(content_type, each) == each
 
 
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+async def test_a_picture_that_curl_has_stripped_is_answered_with_the_option_that_does_not(format_: str) -> None:
+    sent = picture(size=(400, 300), format_=format_)
+    with pytest.raises(InvalidInput, match="line ends were taken out: send it with curl --data-binary"):
+        await read("application/x-www-form-urlencoded", sent.translate(None, b"\r\n\0"))
+    assert await read("application/x-www-form-urlencoded", sent) == sent
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "kind", "says"),
     [

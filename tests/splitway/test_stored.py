@@ -13,10 +13,16 @@ import pytest
 
 from splitway.bundle import load_bundle, read_manifest, write_manifest
 from splitway.cli.chain import find_chain
+from splitway.cli.checks.bundles import releases as check_releases
+from splitway.cli.checks.bundles import whole
+from splitway.cli.checks.facts import Facts
+from splitway.cli.doctor import examine
+from splitway.cli.launch import LaunchPlan, LocalPipeline
 from splitway.cli.places import Place
 from splitway.cli.run_file import read_run_file
 from splitway.errors import BundleError, SetupError
 from splitway.releases import Releases, change_releases, read_releases
+from splitway.runtime.catalog import Scope, in_use, look
 from splitway.runtime.inprocess import InProcessStage, in_turn
 
 OLD_BUNDLES = Path(__file__).parents[1] / "data" / "bundles_e969378"
@@ -122,3 +128,43 @@ def test_an_unknown_field_cannot_move_the_cursor_of_a_terminal(bundles: Path, ca
     assert "\\x1b" in line
     assert line.isprintable()
     assert len(line) < 1000
+
+
+def _say_more_everywhere(bundles: Path) -> None:
+    for path in bundles.glob("*/1/stage.json"):
+        _edit(path, _say_more)
+    (bundles / "releases.json").write_text(json.dumps({"format": 1, "policy": {"soak_s": 60}}))
+
+
+def test_of_a_pipelines_processes_only_the_one_that_uses_a_file_names_its_unknown_fields(
+    bundles: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _say_more_everywhere(bundles)
+    with (
+        pytest.raises(SetupError, match="no stage nowhere"),
+        LocalPipeline(LaunchPlan(bundles, port=0, replicas={"nowhere": 1}), lambda *_: None),
+    ):
+        pass
+    assert look(bundles, Scope("classifier", "head", every_name=True)).keys() == {"classifier"}
+    assert in_use(bundles / "releases.json", "head") == {}
+    assert caplog.messages == []
+    load_bundle(bundles / "classifier" / "1")
+    assert [line.count("classifier/1/stage.json has fields") for line in caplog.messages] == [1]
+
+
+def test_doctor_names_unknown_fields_in_its_list_and_nowhere_else(
+    bundles: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _say_more_everywhere(bundles)
+    facts = Facts(None, bundles)
+    found = examine(
+        {"bundles": lambda: whole(bundles, facts.hashed), "r": lambda: check_releases(bundles, facts.releases[0])}
+    )
+    says = [result.says for result in found if result.level == "warning"]
+    assert len(says) == 3
+    assert says[0].endswith(
+        "classifier/1/stage.json has fields that this version of Splitway does not know, and "
+        "ignores: takes, inputs.more, engine_files.more, cut.flops"
+    )
+    assert says[2].endswith("ignores: policy")
+    assert caplog.messages == []

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import load_bundle, read_manifest, version_folders
+from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
 from splitway.cli.chain import Chain, Found, find_chain
 from splitway.cli.checks.result import Result, many, ok, problem, warning
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
-from splitway.stored import OtherFormat
+from splitway.stored import OtherFormat, Part, unknown_fields
 
 BUNDLE_KEY = "SPLITWAY_BUNDLE_KEY"
 
@@ -55,25 +55,36 @@ class Wholeness:
         sound: where keys are trusted, those alone that one of them has signed.
         wrong: what the others lack.
         are_signed: whether keys are trusted.
+        said_more: what sound ones say that this version does not know.
     """
 
     sound: frozenset[Path]
     wrong: tuple[Result, ...]
     are_signed: bool = False
+    said_more: tuple[Result, ...] = ()
 
 
 def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
     """Read every bundle in the folder, and check its signature where keys are given."""
-    sound, wrong = set(), []
+    sound, wrong, said_more = set(), [], []
     for version in (version for name in _names(models) for version in version_folders(name)):
         try:
-            load_bundle(version, keys=keys)
+            manifest = load_bundle(version, keys=keys).manifest
             sound.add(version)
+            said_more += _unknown("bundles", str(version / MANIFEST), manifest)
         except BundleError as error:
             wrong.append(problem("bundles", error.detail, _mended(models, version)))
         except OSError as error:
             wrong.append(problem("bundles", f"{error.filename}: {error.strerror}", "let this user read it"))
-    return Wholeness(frozenset(sound), tuple(wrong), keys is not None)
+    return Wholeness(frozenset(sound), tuple(wrong), keys is not None, tuple(said_more))
+
+
+def _unknown(name: str, path: str, found: Part) -> list[Result]:
+    """A warning of what a newer version wrote into a file, if it did."""
+    if not (listed := unknown_fields(found)):
+        return []
+    says = f"{path} has fields that this version of Splitway does not know, and ignores: {listed}"
+    return [warning(name, says, "run the version of Splitway that wrote them, or a newer one, if they matter")]
 
 
 def _mended(models: Path, version: Path) -> str:
@@ -92,7 +103,7 @@ def whole(models: Path, found: Wholeness) -> list[Result]:
     """Whether the bundles are whole."""
     signed = f", and a key in {BUNDLE_KEY} has signed it" if found.are_signed else ""
     says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash is the one in its manifest{signed}"
-    return [*found.wrong, *([ok("bundles", says)] if found.sound else [])]
+    return [*found.wrong, *found.said_more, *([ok("bundles", says)] if found.sound else [])]
 
 
 def chain(models: Path, releases: Releases | None) -> list[Result]:
@@ -147,11 +158,15 @@ def releases(models: Path, held: Releases | None) -> list[Result]:
     """Whether every release in use names versions that are there and belong together."""
     if held is None:
         return [ok("releases", "no release is made: the newest versions that belong together are used")]
+    said_more = _unknown("releases", "the file of releases", held)
     wrong = [fault for name, release in held.in_use.items() for fault in _faults(models, name, release)]
     if wrong:
-        return wrong
+        return [*wrong, *said_more]
     used = ", ".join(held.in_use) or "none"
-    return [ok("releases", f"current is {held.current or 'none'}; in use: {used}; all their versions are here")]
+    return [
+        *said_more,
+        ok("releases", f"current is {held.current or 'none'}; in use: {used}; all their versions are here"),
+    ]
 
 
 def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:

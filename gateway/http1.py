@@ -14,7 +14,6 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from gateway.call_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
 from gateway.request_head import Address, request_head
 from splitway.security.tls import Identity, peer_service
 from splitway.wire.gathered import Body, Gathered
@@ -23,6 +22,26 @@ _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 256
 _MAX_HEADS = 16
 """Of a reply and of the interim ones (100, 103) before it."""
+
+
+class ConnectError(Exception):
+    """No connection was made: the request provably did not arrive."""
+
+
+class WrongPeer(ConnectError):
+    """Somebody else answers than is asked for."""
+
+
+class BrokenConnection(Exception):
+    """The connection ended before a reply began."""
+
+
+class BrokenReply(Exception):
+    """The reply is no HTTP, ends early, or is longer than allowed."""
+
+
+class CutReply(BrokenReply):
+    """The connection ended before the reply did."""
 
 
 class Reply(NamedTuple):
@@ -61,7 +80,7 @@ class _Connection(asyncio.Protocol):
         self.reusable = True
 
     def ask(self, request: bytes, body: Body) -> asyncio.Future[Reply]:
-        """Send one request; the future ends with its reply or with one of those of `call_errors`."""
+        """Send one request; the future ends with its reply or with one of the errors above."""
         assert self._transport is not None
         self.reusable = False
         self._raw_headers, self._headers, self._chunks = {}, {}, []

@@ -18,7 +18,7 @@ from gateway.lateness import LoopLateness
 from gateway.resilience.replica import Replica, ReplicaState
 from gateway.resilience.replicas import ReplicaSet
 from gateway.transport import Transport
-from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError
+from splitway.errors import DeadlineExceeded, SplitwayError
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
@@ -154,9 +154,6 @@ class Prober:
         except DeadlineExceeded as error:
             late_s = self._lateness.total_s - late_s
             replica.missed(error.in_full, excused=late_s >= _OWN_SHARE * _TIMEOUT_S)
-        except Overloaded as error:  # the gateway's own shortage: the question was never sent
-            if replica.state is not ReplicaState.READY:
-                replica.missed(error.in_full)
         except SplitwayError as error:
             replica.missed(error.in_full)
 

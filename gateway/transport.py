@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 
-from gateway.call_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
-from gateway.http1 import HttpPool, Reply
+from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, CutReply, HttpPool, Reply
 from gateway.settings import GatewaySettings
-from splitway.errors import (
-    BadStageAnswer,
-    DeadlineExceeded,
-    Overloaded,
-    SplitwayError,
-    Unavailable,
-    Unreachable,
-    in_one_line,
-)
+from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable, in_one_line
 from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import HEADER, read_tokens
 from splitway.security.tls import Identity
@@ -24,8 +14,6 @@ from splitway.wire.gathered import Body
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request
 _CONNECT_TIMEOUT_S = 1.0
-_OUR_OWN_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""Failures to connect that say that this machine is out of descriptors, memory or ports, and nothing of a stage."""
 
 
 class CutOff(BadStageAnswer):
@@ -71,7 +59,6 @@ class Transport:
 
         Raises:
             Unreachable: no connection was made.
-            Overloaded: no connection was made, for this process has no descriptor, memory or port left for one.
             Unavailable: the connection broke before the reply.
             DeadlineExceeded: no complete reply within `timeout_s`.
             BadStageAnswer: the reply is no HTTP, or is larger than allowed; CutOff: it breaks off.
@@ -95,9 +82,6 @@ def transport_for(settings: GatewaySettings) -> Transport:
 def _translated(error: Exception, stage: str, url: str) -> SplitwayError:
     """The client's errors as ours, here and nowhere else."""
     where = url.split("/")[2]
-    if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OUR_OWN_SHORTAGES:
-        what = f"the gateway has no connection left to call {stage}; send the request again in a moment"
-        return Overloaded(what, stage=stage, retry_after_s=1, private=f"{where}: {in_one_line(error)}")
     if isinstance(error, ConnectError):
         why = "" if isinstance(error.__cause__, ConnectionRefusedError) else f": {in_one_line(error)}"
         return Unreachable(f"{stage} cannot be reached", stage=stage, retry_after_s=1, private=f"{where}{why}")

@@ -141,8 +141,6 @@ def judge_error(error: SplitwayError, *, time_is_up: bool, was_given_time: bool)
     """
     if isinstance(error, Unavailable):
         return Verdict(error, not time_is_up, Blame.CONNECTION)
-    if isinstance(error, Overloaded):  # this process is, and not the stage, which was not asked
-        return Verdict(error, may_retry=False, blame=Blame.NONE)
     if isinstance(error, DeadlineExceeded):
         return Verdict(error, not time_is_up, Blame.FAILED if was_given_time else Blame.NONE)
     return Verdict(error, not time_is_up, Blame.FAILED)

@@ -20,9 +20,9 @@ from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
 from splitway.runtime.watchdog import Watchdog
-from splitway.wire.addresses import address_of
 from splitway.wire.body_budget import BodyBudget
 from splitway.wire.body_metrics import BodyMetrics
+from splitway.wire.connections import address_of
 from splitway.wire.lifecycle import Lifecycle
 
 _log = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import ipaddress
 import logging
 import math
 import time
@@ -12,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from splitway.errors import Overloaded, RateLimited
-from splitway.wire.addresses import counted_as
 from splitway.wire.request_head import Refusal
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class ConnectionCaps:
+class Room:
     """How many connections there may be.
 
     A new one takes the lowest file descriptor that is free, so its number tells how many are in use, whatever for.
@@ -72,6 +72,22 @@ class ConnectionCaps:
     """Of one address, before it has to drop silent ones of its own for each new one; 0 for any number."""
 
 
+def counted_as(host: str) -> str:
+    """Whose connections are counted together: an IPv4 address, or the /64 that one customer has of IPv6."""
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Whose request this ASGI scope is, by the same; empty where nothing is known."""
+    client = scope.get("client")
+    return "" if client is None else counted_as(client[0])
+
+
 class Connections:
     """The open connections of one process.
 
@@ -82,7 +98,7 @@ class Connections:
         room: how many there may be.
     """
 
-    def __init__(self, room: ConnectionCaps) -> None:
+    def __init__(self, room: Room) -> None:
         self.draining = False
         """Whether each answer is its connection's last."""
         self._room = room

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from gateway.call_errors import BrokenConnection, BrokenReply
-from gateway.http1 import Reply, _Connection
+from gateway.http1 import BrokenConnection, BrokenReply, Reply, _Connection
 from tests.fuzz.target import Target, wait_for
 
 _MAX_REPLY_BYTES = 2000

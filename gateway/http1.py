@@ -124,7 +124,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         begun = self._reply is not None and bool(self._raw_headers)
-        self._fail(CutReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
+        error = CutReply("ends early") if begun else BrokenConnection(str(exc or "closed"))
+        error.__cause__ = exc
+        self._fail(error)
         self._parser = self._reply = self._transport = None  # each of them holds this connection
 
     def _fail(self, error: Exception) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 
 import httptools
 
+from gateway.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
 from gateway.request_head import Address, request_head
 from splitway.security.tls import Identity, peer_service
 from splitway.wire.gathered import Body, Gathered
@@ -22,26 +23,6 @@ _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 256
 _MAX_HEADS = 16
 """Of a reply and of the interim ones (100, 103) before it."""
-
-
-class ConnectError(Exception):
-    """No connection was made: the request provably did not arrive."""
-
-
-class WrongPeer(ConnectError):
-    """Somebody else answers than is asked for."""
-
-
-class BrokenConnection(Exception):
-    """The connection ended before a reply began."""
-
-
-class BrokenReply(Exception):
-    """The reply is no HTTP, ends early, or is longer than allowed."""
-
-
-class CutReply(BrokenReply):
-    """The connection ended before the reply did."""
 
 
 class Reply(NamedTuple):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, CutReply, HttpPool, Reply
+from gateway.http1 import HttpPool, Reply
+from gateway.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
 from gateway.settings import GatewaySettings
 from gateway.shortage import is_own_shortage
 from splitway.errors import (

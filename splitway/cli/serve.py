@@ -33,10 +33,11 @@ from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connection_metrics import ConnectionMetrics
 from splitway.wire.connections import ConnectionRoom, Connections
 from splitway.wire.environment import read_environment
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.guarded_http import guarded_protocol
 from splitway.wire.heartbeat import Heartbeat
 from splitway.wire.hosts import HostCheck, host_rule
 from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in

@@ -16,13 +16,15 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from gateway.http1 import ConnectError, HttpPool, Reply, WrongPeer
+from gateway.http1 import HttpPool, Reply
+from gateway.http1_errors import ConnectError, WrongPeer
 from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
 from splitway.security.service_names import IDENTITY, TRUST
 from splitway.security.tls import Identity
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connections import ConnectionRoom, Connections
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.guarded_http import guarded_protocol
 from splitway.wire.tls_server import TlsServer
 from tests.splitway.wire.guarded_server import ANY_NUMBER
 

@@ -18,8 +18,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from splitway.errors import SplitwayError
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connections import ConnectionRoom, Connections
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.guarded_http import guarded_protocol
 from tests.support import until
 
 ANY_NUMBER = ConnectionRoom()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from splitway.security.tls import Identity
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connections import ConnectionRoom
-from splitway.wire.guarded_http import ConnectionLimits
 from splitway.wire.timed_http import TimedHttp
 from tests.splitway.wire.guarded_server import GuardedServer, read_all, serving, statuses
 from tests.support import until

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from splitway.security.tls import Identity
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connections import ConnectionRoom
-from splitway.wire.guarded_http import ConnectionLimits
 from tests.security.malformed import CUT_SHORT, KINDS
 from tests.splitway.wire.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
 from tests.support import until

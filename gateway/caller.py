@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from splitway.security.networks import subscriber_of
 from splitway.security.principal import principal_of
 
-_IPV6_PREFIX = 64
-"""One subscriber has at least so many addresses."""
 _SALT = secrets.token_bytes(16)
 """This process's own, so that what stages are told of a caller cannot be traced back to them."""
 
@@ -23,24 +21,10 @@ def caller_of(scope: Mapping[str, Any]) -> str:
     if principal is not None:
         return principal.id
     client = scope.get("client")
-    return "" if client is None else _network(client[0])
+    return "" if client is None else subscriber_of(client[0])
 
 
 @lru_cache(maxsize=4096)
 def pseudonym(caller: str) -> str:
     """Return what stages know this caller by: always the same, and no more than that."""
     return hashlib.blake2b(caller.encode(), key=_SALT, digest_size=8).hexdigest()
-
-
-@lru_cache(maxsize=1024)
-def _network(address: str) -> str:
-    """An IPv4 address as it is; of IPv6 the part that says which subscriber's it is."""
-    if ":" not in address:
-        return address
-    try:
-        ip = ipaddress.IPv6Address(address.split("%", 1)[0])
-    except ValueError:
-        return address
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((ip, _IPV6_PREFIX), strict=False))

@@ -7,14 +7,15 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from gateway.answer_check import check_answer, check_kept
 from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
-from gateway.routes import RELEASE_HEADER, NoChain, Pins, Router, Target, Want
+from gateway.job import Job
+from gateway.routes import RELEASE_HEADER, NoChain, Router, Target
 from gateway.stage_client import Errand, HopAnswer, StageClient
 from gateway.timings import HopTimings
 from splitway.errors import (
@@ -27,48 +28,14 @@ from splitway.errors import (
     TooLarge,
 )
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import InferRequest, InferResponse, RequestedOutput
-from splitway.wire.v2_rest import ATTEMPT_HEADER, CallContext
+from splitway.wire.v2_json import InferRequest, InferResponse
+from splitway.wire.v2_rest import ATTEMPT_HEADER
 
 _BINARY = {"binary_data_output": True}
 _UNFIT = (NoChain, FeatureSpaceMismatch, InvalidInput, BadStageAnswer, EngineFailed)
 """How a later stage may end on features that it should not have been given."""
 _Where = Callable[[], Target]
 _Turn = Coroutine[Any, Any, HopAnswer]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is asked of the chain.
-
-    Args:
-        inputs: for the extractor; all of as many rows.
-        heads: the heads to run, by name.
-        context: how long the caller waits, and what travels on.
-        outputs: what is asked of each head; nothing means all that it gives.
-        check: judges each head's answer.
-        pins: the release whose versions alone may be called.
-        on_trial: whether those versions are on trial.
-        in_background: nobody waits: no retries, no kept features.
-    """
-
-    inputs: tuple[Tensor, ...]
-    heads: tuple[str, ...]
-    context: CallContext
-    outputs: tuple[RequestedOutput, ...] = ()
-    request_id: str | None = None
-    check: CheckAnswer = lambda *_: None
-    pins: Pins | None = None
-    on_trial: bool = False
-    in_background: bool = False
-
-    @cached_property
-    def want(self) -> Want:
-        return Want(frozenset(self.heads), self.pins)
-
-    @property
-    def rows(self) -> int:
-        return self.inputs[0].rows
 
 
 class Features(NamedTuple):

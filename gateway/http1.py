@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 
 import httptools
 
+from gateway.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
 from gateway.request_head import Address, request_head
 from splitway.security.tls import Identity, peer_service
 from splitway.wire.gathered import Body, Gathered
@@ -22,26 +23,6 @@ _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 256
 _MAX_HEADS = 16
 """Of a reply and of the interim ones (100, 103) before it."""
-
-
-class ConnectError(Exception):
-    """No connection was made: the request provably did not arrive."""
-
-
-class WrongPeer(ConnectError):
-    """Somebody else answers than is asked for."""
-
-
-class BrokenConnection(Exception):
-    """The connection ended before a reply began."""
-
-
-class BrokenReply(Exception):
-    """The reply is no HTTP, ends early, or is longer than allowed."""
-
-
-class CutReply(BrokenReply):
-    """The connection ended before the reply did."""
 
 
 class Reply(NamedTuple):
@@ -124,7 +105,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         begun = self._reply is not None and bool(self._raw_headers)
-        self._fail(CutReply("ends early") if begun else BrokenConnection(str(exc or "closed")))
+        error = CutReply("ends early") if begun else BrokenConnection(str(exc or "closed"))
+        error.__cause__ = exc
+        self._fail(error)
         self._parser = self._reply = self._transport = None  # each of them holds this connection
 
     def _fail(self, error: Exception) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from gateway.attempt import CheckAnswer
-from gateway.chain import Job
 from gateway.inventory import EXTRACTOR, PROBABILITIES
+from gateway.job import Job
 from gateway.paths import INFER
 from gateway.rollout.rollout import Choice
 from gateway.routes import Pins, Router, Want

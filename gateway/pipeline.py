@@ -10,8 +10,9 @@ from typing import Any
 from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.caller import caller_of
-from gateway.chain import Chain, ChainAnswer, Job
+from gateway.chain import Chain, ChainAnswer
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
+from gateway.job import Job
 from gateway.order import Order, Orders, Task
 from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget

@@ -18,7 +18,7 @@ from gateway.lateness import LoopLateness
 from gateway.resilience.replica import Replica, ReplicaState
 from gateway.resilience.replicas import ReplicaSet
 from gateway.transport import Transport
-from splitway.errors import DeadlineExceeded, SplitwayError
+from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
@@ -154,6 +154,8 @@ class Prober:
         except DeadlineExceeded as error:
             late_s = self._lateness.total_s - late_s
             replica.missed(error.in_full, excused=late_s >= _OWN_SHARE * _TIMEOUT_S)
+        except Overloaded as error:  # this process has no means to ask
+            _log.warning("%s", error.in_full)
         except SplitwayError as error:
             replica.missed(error.in_full)
 

@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
+from gateway.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
 _TIMEOUT_S = 0.1
@@ -69,7 +70,8 @@ class RedisStore:
         try:
             return await call()
         except Exception as error:  # whatever it is, a cache that fails costs no answer
-            self._leave_alone(use, error)
+            if not is_own_shortage(error):
+                self._leave_alone(use, error)
             return None
 
     def _leave_alone(self, use: _Use, error: Exception) -> None:

@@ -14,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gateway.shortage import is_own_shortage
 from gateway.sliding_window import Counts, Limit, MemoryWindows, Standing, standing
 from splitway.wire.deadline import Clock
 
@@ -59,7 +60,8 @@ class RedisWindows:
                 async with asyncio.timeout(_TIMEOUT_S):
                     found = await self._take(caller, limit, amount)
             except Exception as error:  # among them counts that are no numbers: each gateway then counts alone
-                self._leave_alone(error)
+                if not is_own_shortage(error):
+                    self._leave_alone(error)
             else:
                 self._is_back()
                 return found

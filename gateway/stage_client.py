@@ -17,6 +17,7 @@ from gateway.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
 from gateway.caller import caller_of, pseudonym
 from gateway.events import HopEnded, Subscriber
 from gateway.inventory import ServedModel
+from gateway.replica_description import described
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.hedge import HedgeDelay, hedged
 from gateway.resilience.replica import Replica
@@ -132,7 +133,7 @@ class StageClient:
             "name": self.name,
             "ready": bool(self.replicas.ready),
             "retry_budget": round(self.budget.tokens, 2),
-            "replicas": [_described(replica, self.name) for replica in self.replicas.replicas],
+            "replicas": [described(replica, self.name) for replica in self.replicas.replicas],
         }
 
     async def infer(self, request: InferRequest, context: CallContext, errand: Errand) -> HopAnswer:
@@ -279,23 +280,3 @@ def _lost_connection(end: Verdict) -> bool:
     """Whether the request was on its way, or there, when the connection was lost."""
     broke_off = end.blame is Blame.CONNECTION and not isinstance(end.error, Unreachable)
     return broke_off or isinstance(end.error, CutOff)
-
-
-def _described(replica: Replica, stage: str) -> dict[str, Any]:
-    """A replica with the version of the stage's own model, or of another where it serves none of that name."""
-    models = replica.models.values()
-    first = max(models, key=lambda model: (model.name == stage, model.preference, model.name), default=None)
-    return {
-        "url": replica.url,
-        "number": replica.number,
-        "state": replica.state,
-        "reason": replica.reason or None,
-        "version": None if first is None else first.version,
-        "feature_space": None if first is None else first.gives or first.takes,
-        "models": [model.describe() for model in replica.models.values()],
-        "breaker": replica.breaker.state,
-        "breaker_retry_in_s": round(replica.breaker.retry_in_s, 3),
-        "in_flight": replica.in_flight,
-        "attempts": dict(replica.outcomes),
-        "latency_ms": None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
-    }

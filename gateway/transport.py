@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.http1 import BrokenConnection, BrokenReply, ConnectError, CutReply, HttpPool, Reply
+from gateway.http1 import HttpPool, Reply
+from gateway.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
 from gateway.settings import GatewaySettings
-from splitway.errors import BadStageAnswer, DeadlineExceeded, SplitwayError, Unavailable, Unreachable, in_one_line
+from gateway.shortage import is_own_shortage
+from splitway.errors import (
+    BadStageAnswer,
+    DeadlineExceeded,
+    Overloaded,
+    SplitwayError,
+    Unavailable,
+    Unreachable,
+    in_one_line,
+)
 from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import HEADER, read_tokens
 from splitway.security.tls import Identity
@@ -58,6 +68,7 @@ class Transport:
             service: who must answer, over https, where that is not `stage`.
 
         Raises:
+            Overloaded: this process has no means for a connection of its own.
             Unreachable: no connection was made.
             Unavailable: the connection broke before the reply.
             DeadlineExceeded: no complete reply within `timeout_s`.
@@ -82,6 +93,9 @@ def transport_for(settings: GatewaySettings) -> Transport:
 def _translated(error: Exception, stage: str, url: str) -> SplitwayError:
     """The client's errors as ours, here and nowhere else."""
     where = url.split("/")[2]
+    if is_own_shortage(error):
+        what = f"this gateway has no means to call {stage} now; send the request again in a moment"
+        return Overloaded(what, stage=stage, retry_after_s=1, private=f"{where}: {in_one_line(error)}")
     if isinstance(error, ConnectError):
         why = "" if isinstance(error.__cause__, ConnectionRefusedError) else f": {in_one_line(error)}"
         return Unreachable(f"{stage} cannot be reached", stage=stage, retry_after_s=1, private=f"{where}{why}")

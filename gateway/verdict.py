@@ -139,6 +139,8 @@ def judge_error(error: SplitwayError, *, time_is_up: bool, was_given_time: bool)
         time_is_up: the caller's whole time is over.
         was_given_time: the replica had as long as any attempt gets, so that silence is its own fault.
     """
+    if isinstance(error, Overloaded):  # this process is: it has no means for the call
+        return Verdict(error, may_retry=False, blame=Blame.NONE)
     if isinstance(error, Unavailable):
         return Verdict(error, not time_is_up, Blame.CONNECTION)
     if isinstance(error, DeadlineExceeded):

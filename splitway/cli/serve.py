@@ -33,10 +33,11 @@ from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connection_metrics import ConnectionMetrics
-from splitway.wire.connections import Connections, Room
+from splitway.wire.connections import ConnectionRoom, Connections
 from splitway.wire.environment import read_environment
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.guarded_http import guarded_protocol
 from splitway.wire.heartbeat import Heartbeat
 from splitway.wire.hosts import HostCheck, host_rule
 from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
@@ -142,11 +143,11 @@ def _connection_limits(settings: SecuritySettings) -> ConnectionLimits:
     )
 
 
-def _room(settings: SecuritySettings, files: int) -> Room:
+def _room(settings: SecuritySettings, files: int) -> ConnectionRoom:
     """How many connections there may be, by the settings and by the files that this process may have open."""
     descriptor = files - kept_back(files)
     most = min(settings.connections or descriptor, descriptor)
-    return Room(
+    return ConnectionRoom(
         per_address=settings.connections_per_address,
         connections=most,
         descriptor=descriptor,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from splitway.pictures.jpeg_frame import Frame, read_frame
 from splitway.pictures.orientation import UPRIGHT, orientation
 from splitway.pictures.parts import (
     MARGIN,
@@ -50,27 +51,6 @@ _DETAIL_LEFT = 512
 _BYTE_S, _PROGRESSIVE_BYTE_S = 9e-9, 30e-9
 _KEPT_BLOCK_BYTES = 128
 _SAMPLE_S = 15e-9
-
-
-class Component(NamedTuple):
-    """One channel of a frame."""
-
-    id: int
-    blocks: int
-    """Of 8 x 8 samples."""
-
-
-class Frame(NamedTuple):
-    """What a frame header says."""
-
-    kind: int
-    width: int
-    height: int
-    components: tuple[Component, ...]
-
-    @property
-    def blocks(self) -> int:
-        return sum(component.blocks for component in self.components)
 
 
 class Jpeg(NamedTuple):
@@ -228,7 +208,7 @@ class _Reader:
         if parts == channels and kind in _SEQUENTIAL:
             coded = width * height * channels / 64 * _BLOCK_S + len(data) * _BYTE_S
             return self._whole(None, coded)
-        frame = _frame(data, frame_at, width, height, channels)
+        frame = read_frame(data, frame_at, width, height, channels)
         at_once = parts == channels and kind not in _PROGRESSIVE
         scans = [begins] if at_once else _scans(data, begins)
         return self._whole(None, coded_s(data, frame, scans, at_once=at_once), None if at_once else frame)
@@ -240,21 +220,6 @@ class _Reader:
         return Jpeg(
             self._data, width, height, channels, damage, frame, coded, self._kept, self._exif, self._xmp, shrinks
         )
-
-
-def _frame(data: Buffer, begins: int, width: int, height: int, channels: int) -> Frame:
-    """What a frame header says, of which the length has been checked."""
-    at = begins + 10
-    sampling = [(data[n], data[n + 1]) for n in range(at, at + 3 * channels, 3)]
-    return Frame(data[begins + 1], width, height, _components(width, height, sampling))
-
-
-def _components(width: int, height: int, sampling: list[tuple[int, int]]) -> tuple[Component, ...]:
-    """The channels, with the blocks that each has in whole rows and columns of the largest sampling."""
-    factors = [(id_, max(1, both >> 4), max(1, both & 15)) for id_, both in sampling]
-    across, down = (max((factor[n] for factor in factors), default=1) for n in (1, 2))
-    columns, rows = -(-width // (8 * across)), -(-height // (8 * down))
-    return tuple(Component(id_, columns * h * rows * v) for id_, h, v in factors)
 
 
 def _scans(data: Buffer, first: int) -> list[int]:

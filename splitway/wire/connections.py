@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import ipaddress
 import logging
 import math
 import time
@@ -16,6 +15,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 from splitway.errors import Overloaded, RateLimited
+from splitway.security.networks import subscriber_of
 from splitway.wire.request_head import Refusal
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class Room:
+class ConnectionRoom:
     """How many connections there may be.
 
     A new one takes the lowest file descriptor that is free, so its number tells how many are in use, whatever for.
@@ -72,20 +72,10 @@ class Room:
     """Of one address, before it has to drop silent ones of its own for each new one; 0 for any number."""
 
 
-def counted_as(host: str) -> str:
-    """Whose connections are counted together: an IPv4 address, or the /64 that one customer has of IPv6."""
-    if ":" not in host:
-        return host
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, 64), strict=False))
-
-
 def address_of(scope: Mapping[str, Any]) -> str:
-    """Whose request this ASGI scope is, by the same; empty where nothing is known."""
+    """Return the subscriber whose request this ASGI scope is; empty where nothing is known."""
     client = scope.get("client")
-    return "" if client is None else counted_as(client[0])
+    return "" if client is None else subscriber_of(client[0])
 
 
 class Connections:
@@ -98,7 +88,7 @@ class Connections:
         room: how many there may be.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: ConnectionRoom) -> None:
         self.draining = False
         """Whether each answer is its connection's last."""
         self._room = room
@@ -142,7 +132,7 @@ class Connections:
             Why there is no room for it; it is not counted then.
         """
         self._watch(connection)
-        address = None if host is None else counted_as(host)
+        address = None if host is None else subscriber_of(host)
         several = self._by_address.get(address, {}) if address is not None else {}
         if 0 < self._room.per_address <= len(several):
             return Refusal(429, RateLimited("this address has too many connections open", retry_after_s=1))

@@ -20,7 +20,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from splitway.errors import RateLimited, TooLarge
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connections import Connections
+from splitway.wire.reads import BODY, END, FIRST, HEAD, NOTHING, REST
 from splitway.wire.request_head import (
     Refusal,
     check_headers,
@@ -31,21 +33,9 @@ from splitway.wire.request_head import (
     read_target,
     without_upgrade,
 )
-from splitway.wire.timed_http import (
-    BODY,
-    END,
-    FIRST,
-    HEAD,
-    LINGER_BYTES,
-    NOTHING,
-    REST,
-    ConnectionLimits,
-    Guard,
-    Refuse,
-    TimedHttp,
-)
+from splitway.wire.timed_http import LINGER_BYTES, Guard, Refuse, TimedHttp
 
-__all__ = ["ConnectionLimits", "Refuse", "guarded_protocol"]
+__all__ = ["Refuse", "guarded_protocol"]
 _log = logging.getLogger(__name__)
 
 

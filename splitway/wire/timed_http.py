@@ -17,7 +17,6 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from time import monotonic
 from typing import Any, ClassVar, cast
 
@@ -27,7 +26,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from splitway.errors import SlowBody, SplitwayError
+from splitway.wire.connection_limits import ConnectionLimits
 from splitway.wire.connections import UNREAD, Connections
+from splitway.wire.reads import BODY, END, FIRST, HEAD, NEXT, NOTHING, REST
 from splitway.wire.request_head import Refusal, path_of
 
 _LINGER_S = 2.0
@@ -44,43 +45,12 @@ path is empty where that is not known."""
 
 
 @dataclass(frozen=True)
-class ConnectionLimits:
-    """What one caller may take."""
-
-    header_timeout_s: float = 10.0
-    """For a request's headers: the first one's from connecting, every other one's from its first byte."""
-    body_timeout_s: float = 60.0
-    answer_timeout_s: float = 30.0
-    """For reading an answer, or as much of it as the kernel does not hold."""
-    max_header_bytes: int = 16 * 1024
-    max_headers: int = 100
-    max_url_bytes: int = 8 * 1024
-    max_pipelined: int = 16
-    """Requests that wait behind the one that is being answered."""
-
-
-@dataclass(frozen=True)
 class Guard:
     """What all connections of one process share."""
 
     limits: ConnectionLimits
     refuse: Refuse
     connections: Connections
-
-
-class Reads(Enum):
-    """What a connection reads next."""
-
-    FIRST = "the first request"
-    HEAD = "the headers"
-    BODY = "the body"
-    NOTHING = "nothing: the whole request is here and is being answered"
-    REST = "the rest of a body whose request has been answered already"
-    NEXT = "another request"
-    END = "nothing any more: what still comes is thrown away"
-
-
-FIRST, HEAD, BODY, NOTHING, REST, NEXT, END = Reads  # looked up for every request; as attributes they cost more
 
 
 class _Answers:

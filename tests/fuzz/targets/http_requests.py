@@ -12,8 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from splitway.errors import SplitwayError
-from splitway.wire.connections import Connections, Room
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.connection_limits import ConnectionLimits
+from splitway.wire.connections import ConnectionRoom, Connections
+from splitway.wire.guarded_http import guarded_protocol
 from tests.fuzz.target import Target, wait_for
 
 _LIMITS = ConnectionLimits(max_header_bytes=1024, max_headers=20, max_url_bytes=256, max_pipelined=10_000)
@@ -87,7 +88,7 @@ def _refuse(error: SplitwayError, status: int, _path: str) -> tuple[str, bytes]:
 def _protocol() -> tuple[type[HttpToolsProtocol], Config]:
     config = Config(_app, log_config=None, log_level="critical", access_log=False, lifespan="off")
     config.load()
-    return guarded_protocol(_LIMITS, _refuse, Connections(Room())), config
+    return guarded_protocol(_LIMITS, _refuse, Connections(ConnectionRoom())), config
 
 
 def run(data: bytes) -> None:

@@ -16,13 +16,15 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from gateway.http1 import ConnectError, HttpPool, Reply, WrongPeer
+from gateway.http1 import HttpPool, Reply
+from gateway.http1_errors import ConnectError, WrongPeer
 from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
 from splitway.security.service_names import IDENTITY, TRUST
 from splitway.security.tls import Identity
-from splitway.wire.connections import Connections, Room
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.connection_limits import ConnectionLimits
+from splitway.wire.connections import ConnectionRoom, Connections
+from splitway.wire.guarded_http import guarded_protocol
 from splitway.wire.tls_server import TlsServer
 from tests.splitway.wire.guarded_server import ANY_NUMBER
 
@@ -63,7 +65,7 @@ class Stage:
     """Counts what it is asked, on TLS and on a plain port beside it."""
 
     def __init__(
-        self, certificates: Certificates, time: Time, handshake_s: float = 5.0, room: Room = ANY_NUMBER
+        self, certificates: Certificates, time: Time, handshake_s: float = 5.0, room: ConnectionRoom = ANY_NUMBER
     ) -> None:
         self.asked = 0
         self.identity = Identity(certificates.folder / "classifier", "classifier", time.clock, time.now)
@@ -233,7 +235,7 @@ async def _ends(stage: Stage) -> None:
 async def test_one_address_without_a_certificate_keeps_nobody_out(
     certificates: Certificates, time: Time, gateway: Gateway
 ) -> None:
-    async with Stage(certificates, time, room=Room(connections=8)).running() as stage:
+    async with Stage(certificates, time, room=ConnectionRoom(connections=8)).running() as stage:
         silent = await _opened(stage, 8)
         assert (await gateway.ask(stage)).status == 200
         assert stage.connections.addresses == {"127.0.0.1": 8}
@@ -244,7 +246,7 @@ async def test_one_address_without_a_certificate_keeps_nobody_out(
 
 
 async def test_handshakes_count_for_their_address(certificates: Certificates, time: Time) -> None:
-    async with Stage(certificates, time, room=Room(per_address=3)).running() as stage:
+    async with Stage(certificates, time, room=ConnectionRoom(per_address=3)).running() as stage:
         silent = await _opened(stage, 3)
         assert await _ask_raw(stage.port, _caller(certificates.folder / "gateway")) == b""
         assert stage.connections.refused_by_reason["rate_limited"] == 1
@@ -268,7 +270,9 @@ async def test_no_end_of_a_handshake_leaks_a_count(certificates: Certificates, t
         await asyncio.sleep(0)
         writer.transport.abort()
 
-    async with Stage(certificates, time, handshake_s=0.3, room=Room(per_address=30, connections=20)).running() as stage:
+    async with Stage(
+        certificates, time, handshake_s=0.3, room=ConnectionRoom(per_address=30, connections=20)
+    ).running() as stage:
         for _ in range(5):
             await asyncio.gather(*(one(stage.port) for _ in range(40)), return_exceptions=True)
         await _ends(stage)

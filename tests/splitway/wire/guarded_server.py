@@ -18,11 +18,12 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from splitway.errors import SplitwayError
-from splitway.wire.connections import Connections, Room
-from splitway.wire.guarded_http import ConnectionLimits, guarded_protocol
+from splitway.wire.connection_limits import ConnectionLimits
+from splitway.wire.connections import ConnectionRoom, Connections
+from splitway.wire.guarded_http import guarded_protocol
 from tests.support import until
 
-ANY_NUMBER = Room()
+ANY_NUMBER = ConnectionRoom()
 LARGE = 16 * 1024 * 1024
 """More than kernels hold of an answer that is not read."""
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
@@ -144,7 +145,7 @@ class _Log(logging.Handler):
 def serving(
     limits: ConnectionLimits,
     *,
-    room: Room = ANY_NUMBER,
+    room: ConnectionRoom = ANY_NUMBER,
     keepalive_s: float = 30,
     tls: ssl.SSLContext | None = None,
     guarded: bool = True,

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from splitway.security.tls import Identity
-from splitway.wire.connections import Room
-from splitway.wire.guarded_http import ConnectionLimits
+from splitway.wire.connection_limits import ConnectionLimits
+from splitway.wire.connections import ConnectionRoom
 from splitway.wire.timed_http import TimedHttp
 from tests.splitway.wire.guarded_server import GuardedServer, read_all, serving, statuses
 from tests.support import until
@@ -26,7 +26,7 @@ POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
 WATCH = GET.replace(b"/x", b"/watch")
 BROKEN = b"GET /x HTTP/1.1\r\n\r\n"
 FEW = ConnectionLimits(header_timeout_s=0.1, max_pipelined=4)
-ROOM = Room(per_address=20)
+ROOM = ConnectionRoom(per_address=20)
 
 
 def _kept() -> int:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from splitway.wire.connections import Connections, Room, counted_as
+from splitway.wire.connections import ConnectionRoom, Connections
 
 
 class Caller:
@@ -45,22 +43,8 @@ def fill(connections: Connections, host: str, *silent_since_s: float | None) -> 
     return callers
 
 
-@pytest.mark.parametrize(
-    ("host", "counted"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_whose_connections_are_counted_together(host: str, counted: str) -> None:
-    assert counted_as(host) == counted
-
-
 async def test_every_address_has_its_own_number() -> None:
-    connections = Connections(Room(per_address=2))
+    connections = Connections(ConnectionRoom(per_address=2))
     callers = [Caller() for _ in range(5)]
     assert [admit(connections, caller) for caller in callers[:3]] == [0, 0, 429]
     assert admit(connections, callers[3], B) == 0
@@ -73,12 +57,12 @@ async def test_every_address_has_its_own_number() -> None:
 
 
 async def test_without_a_limit_nobody_is_refused() -> None:
-    connections = Connections(Room())
+    connections = Connections(ConnectionRoom())
     assert [admit(connections, Caller(), descriptor=60_000) for _ in range(30)] == [0] * 30
 
 
 async def test_only_some_are_told_why_they_are_turned_away() -> None:
-    connections = Connections(Room(per_address=1))
+    connections = Connections(ConnectionRoom(per_address=1))
     callers = [Caller() for _ in range(100)]
     assert sum(connections.may_be_told(caller) for caller in callers) == 64
     connections.release(callers[0])
@@ -89,7 +73,7 @@ async def test_only_some_are_told_why_they_are_turned_away() -> None:
 
 
 async def test_the_oldest_silent_one_of_the_address_that_has_most_makes_room() -> None:
-    connections = Connections(Room(connections=6))
+    connections = Connections(ConnectionRoom(connections=6))
     few, many = fill(connections, A, 1.0, 2.0), fill(connections, B, 7.0, 5.0, None, 9.0)
     assert admit(connections, Caller(10.0), C) == 0
     assert [caller.dropped for caller in (*few, *many)] == [False, False, False, True, False, False]
@@ -98,21 +82,21 @@ async def test_the_oldest_silent_one_of_the_address_that_has_most_makes_room() -
 
 
 async def test_addresses_that_have_as_many_give_the_oldest() -> None:
-    connections = Connections(Room(connections=4))
+    connections = Connections(ConnectionRoom(connections=4))
     first, second = fill(connections, A, 3.0, 4.0), fill(connections, B, 1.0, 9.0)
     assert admit(connections, Caller(10.0), C) == 0
     assert [caller.dropped for caller in (*first, *second)] == [False, False, True, False]
 
 
 async def test_no_connection_at_work_makes_room() -> None:
-    connections = Connections(Room(connections=3))
+    connections = Connections(ConnectionRoom(connections=3))
     at_work = fill(connections, A, None, None, None)
     assert admit(connections, Caller(10.0), B) == 503
     assert not any(caller.dropped for caller in at_work)
 
 
 async def test_headers_that_take_their_time_make_room_where_nothing_is_silent() -> None:
-    connections = Connections(Room(connections=3))
+    connections = Connections(ConnectionRoom(connections=3))
     callers = [Caller(stalled_since_s=5.0), Caller(stalled_since_s=4.0), Caller(8.0)]
     assert [admit(connections, caller) for caller in callers] == [0, 0, 0]
     assert admit(connections, Caller(9.0), B) == 0
@@ -123,7 +107,7 @@ async def test_headers_that_take_their_time_make_room_where_nothing_is_silent() 
 
 
 async def test_what_counts_is_the_descriptor_whatever_took_the_others() -> None:
-    connections = Connections(Room(descriptor=100))
+    connections = Connections(ConnectionRoom(descriptor=100))
     (silent,) = fill(connections, A, 1.0)
     assert admit(connections, Caller(5.0), descriptor=99) == 0
     assert not silent.dropped
@@ -133,7 +117,7 @@ async def test_what_counts_is_the_descriptor_whatever_took_the_others() -> None:
 
 async def test_descriptors_that_are_about_to_be_free_are_not_asked_for_twice() -> None:
     """Those who came in one turn of the loop all have high numbers, before anything could be closed for the first."""
-    connections = Connections(Room(descriptor=100))
+    connections = Connections(ConnectionRoom(descriptor=100))
     silent = fill(connections, A, *(float(second) for second in range(64)))
     burst = [admit(connections, Caller(99.0), B, descriptor) for descriptor in range(100, 108)]
     assert burst == [0] * 8
@@ -143,7 +127,7 @@ async def test_descriptors_that_are_about_to_be_free_are_not_asked_for_twice() -
 
 
 async def test_an_address_with_its_share_makes_room_itself() -> None:
-    connections = Connections(Room(share=2))
+    connections = Connections(ConnectionRoom(share=2))
     first, other = fill(connections, A, 2.0, 3.0), fill(connections, B, 1.0)
     assert admit(connections, Caller()) == 0
     assert [caller.dropped for caller in (*first, *other)] == [True, False, False]
@@ -154,7 +138,7 @@ async def test_an_address_with_its_share_makes_room_itself() -> None:
 
 async def test_what_was_full_is_looked_at_again() -> None:
     """The clock's turn forgets it: a caller may have been answered meanwhile."""
-    connections = Connections(Room(connections=1))
+    connections = Connections(ConnectionRoom(connections=1))
     (one,) = fill(connections, A, None)
     refused = Caller(5.0)
     assert admit(connections, refused, B) == 503
@@ -168,7 +152,7 @@ async def test_what_was_full_is_looked_at_again() -> None:
 
 
 async def test_one_connection_becomes_another_and_is_counted_once() -> None:
-    connections = Connections(Room(per_address=1))
+    connections = Connections(ConnectionRoom(per_address=1))
     before, after = Caller(1.0), Caller(2.0)
     assert admit(connections, before) == 0
     connections.replace(before, after)
@@ -180,7 +164,7 @@ async def test_one_connection_becomes_another_and_is_counted_once() -> None:
 
 
 async def test_draining_tells_all_that_are_open() -> None:
-    connections = Connections(Room())
+    connections = Connections(ConnectionRoom())
     callers = fill(connections, A, 1.0, None)
     connections.drain()
     assert connections.draining

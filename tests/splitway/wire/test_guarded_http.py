@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from splitway.security.tls import Identity
-from splitway.wire.connections import Room
-from splitway.wire.guarded_http import ConnectionLimits
+from splitway.wire.connection_limits import ConnectionLimits
+from splitway.wire.connections import ConnectionRoom
 from tests.security.malformed import CUT_SHORT, KINDS
 from tests.splitway.wire.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
 from tests.support import until
@@ -22,7 +22,7 @@ from tests.support import until
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 HURRIED = ConnectionLimits(header_timeout_s=0.3, body_timeout_s=0.3, answer_timeout_s=0.5, max_pipelined=4)
-ROOM = Room(per_address=40)
+ROOM = ConnectionRoom(per_address=40)
 
 
 def post(path: str, length: int, *lines: str) -> bytes:

@@ -1,0 +1,46 @@
+"""What is asked of the chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from gateway.attempt import CheckAnswer
+from gateway.routes import Pins, Want
+from splitway.wire.tensor import Tensor
+from splitway.wire.v2_json import RequestedOutput
+from splitway.wire.v2_rest import CallContext
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request, as the chain runs it.
+
+    Args:
+        inputs: for the extractor; all of as many rows.
+        heads: the heads to run, by name.
+        context: how long the caller waits, and what travels on.
+        outputs: what is asked of each head; nothing means all that it gives.
+        check: judges each head's answer.
+        pins: the release whose versions alone may be called.
+        on_trial: whether those versions are on trial.
+        in_background: nobody waits: no retries, no kept features.
+    """
+
+    inputs: tuple[Tensor, ...]
+    heads: tuple[str, ...]
+    context: CallContext
+    outputs: tuple[RequestedOutput, ...] = ()
+    request_id: str | None = None
+    check: CheckAnswer = lambda *_: None
+    pins: Pins | None = None
+    on_trial: bool = False
+    in_background: bool = False
+
+    @cached_property
+    def want(self) -> Want:
+        return Want(frozenset(self.heads), self.pins)
+
+    @property
+    def rows(self) -> int:
+        return self.inputs[0].rows

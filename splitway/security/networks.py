@@ -1,0 +1,23 @@
+"""Which addresses are one subscriber's."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+_IPV6_PREFIX = 64
+"""One subscriber has at least so many addresses."""
+
+
+@lru_cache(maxsize=1024)
+def subscriber_of(address: str) -> str:
+    """Return an IPv4 address as it is, and of IPv6 the /64 that one subscriber has; what is no address as it is."""
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((ip, _IPV6_PREFIX), strict=False))

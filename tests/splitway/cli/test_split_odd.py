@@ -197,7 +197,7 @@ def fixed_picture() -> keras.Model:
         (True, ["--range=1:1"], "all pictures the same"),
         (True, ["--range=0:inf"], "--range must go from one number to another"),
         (False, ["--range=0:255"], "--range has no effect"),
-        (False, ["--crop", "1.0", "--resample", "bilinear"], "--crop, --resample has no effect"),
+        (False, ["--crop", "1.0", "--resample", "bilinear"], "--crop and --resample have no effect"),
         (False, [], ""),
         (True, [], ""),
     ],

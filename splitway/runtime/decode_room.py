@@ -188,6 +188,8 @@ class DecodeRoom:
                 self._used -= place.load.memory_bytes
                 self._large_is_decoded = self._large_is_decoded and not place.load.is_large
             else:
+                if self._large and self._large[0] is place:
+                    self._passes = 0  # they were counted for this one
                 (self._large if place.load.is_large else self._others).remove(place)
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
             place.loop.call_soon_threadsafe(self._let_in)

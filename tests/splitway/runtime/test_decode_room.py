@@ -112,6 +112,22 @@ async def test_others_pass_a_large_one_that_waits_for_memory_but_not_for_ever() 
     assert other.given.is_set()
 
 
+async def test_the_next_large_one_is_passed_as_often_when_the_first_gives_up() -> None:
+    room = DecodeRoom(108 * MB, threads=1)
+    at_work = taken(room, 40)
+    large = taken(room, 90, large=True)
+    while (other := taken(room, 40)).given.is_set():
+        end(at_work)
+        at_work = other
+        await settle()
+    large.leave()
+    await settle()
+    assert other.given.is_set()
+    end(at_work)
+    taken(room, 90, large=True)
+    assert taken(room, 40).given.is_set()
+
+
 async def test_a_request_that_is_given_up_leaves_the_queue_or_gives_its_memory_back() -> None:
     room = DecodeRoom(108 * MB, threads=1)
     has_room, waits, last = taken(room, 90), taken(room, 90), taken(room, 90)

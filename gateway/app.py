@@ -23,8 +23,9 @@ from gateway.cost import PictureCaps
 from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
 from gateway.events import BreakerMoved
-from gateway.live_metrics import LiveMetrics
-from gateway.observe import GatewayMetrics
+from gateway.observe.live_metrics import LiveMetrics
+from gateway.observe.metrics import GatewayMetrics
+from gateway.observe.telemetry import GatewayTelemetry
 from gateway.page.routes import Page, page_router
 from gateway.paths import CLASSIFY
 from gateway.pipeline import Pipeline, TrialPolicy
@@ -47,7 +48,6 @@ from gateway.rollout.rollout import Rollout
 from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
-from gateway.telemetry import GatewayTelemetry
 from gateway.transport import Transport, transport_for
 from splitway import __version__
 from splitway.security.principal import principal_of

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from gateway.events import AttemptEnded, Subscriber
 from gateway.inventory import ServedModel
+from gateway.observe.timeline import ATTEMPT
 from gateway.resilience.breaker import Permit
 from gateway.resilience.replica import Replica
 from gateway.resilience.replicas import ReplicaSet
-from gateway.timeline import ATTEMPT
 from gateway.transport import Transport
 from gateway.verdict import Blame, Verdict, judge_error, judge_reply
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable

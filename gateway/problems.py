@@ -9,7 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.timeline import timeline
+from gateway.observe.timeline import timeline
 from splitway.errors import SplitwayError, printable
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import REQUEST_ID

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.events import AttemptEnded
-from gateway.traffic import Flow, Traffic
+from gateway.observe.traffic import Flow, Traffic
 
 
 class Clock:

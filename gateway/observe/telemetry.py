@@ -8,10 +8,10 @@ from starlette.requests import Request
 
 from gateway.chain import ChainAnswer
 from gateway.events import Event, Subscriber
-from gateway.observe import SERVICE, GatewayMetrics, answer_in_log
+from gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
+from gateway.observe.traffic import Traffic
 from gateway.paths import CLASSIFY, INFER, work_asked_for
 from gateway.settings import GatewaySettings
-from gateway.traffic import Traffic
 from splitway.errors import SplitwayError
 from splitway.security.principal import known_caller
 from splitway.telemetry.mailbox import Mailbox

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.events import AttemptEnded, Event
-from gateway.observe import RequestAnswered
+from gateway.observe.metrics import RequestAnswered
 from splitway.telemetry.outcome import OURS
 from splitway.wire.deadline import Clock
 

@@ -1,0 +1,1 @@
+"""Metrics, events and traces of the gateway."""

@@ -1,4 +1,4 @@
-"""CPU time that one call costs the client: httpx, aiohttp and gateway/http1.py, as the gateway calls its stages.
+"""CPU time that one call costs the client: httpx, aiohttp and gateway/transport/http1.py, as the gateway calls its stages.
 
 python -m benchmarks.http_clients: 42 KB request, 5 KB reply, 8 at a time, all alternating in one run, on uvloop.
 """
@@ -15,7 +15,7 @@ import httpx
 import uvloop
 from aiohttp import web
 
-from gateway.http1 import HttpPool
+from gateway.transport.http1 import HttpPool
 
 REQUEST = bytes(42_000)
 REPLY = bytes(5_000)

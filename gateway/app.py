@@ -48,7 +48,7 @@ from gateway.rollout.rollout import Rollout
 from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.stage_client import StageClient
-from gateway.transport import Transport, transport_for
+from gateway.transport.transport import Transport, transport_for
 from splitway import __version__
 from splitway.security.principal import principal_of
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route

@@ -13,7 +13,7 @@ from gateway.observe.timeline import ATTEMPT
 from gateway.resilience.breaker import Permit
 from gateway.resilience.replica import Replica
 from gateway.resilience.replicas import ReplicaSet
-from gateway.transport import Transport
+from gateway.transport.transport import Transport
 from gateway.verdict import Blame, Verdict, judge_error, judge_reply
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
 from splitway.telemetry.outcome import CANCELLED, OK

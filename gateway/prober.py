@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from gateway.discovery import LookUp, Name, look_up
-from gateway.http1 import Reply
 from gateway.inventory import read_inventory
 from gateway.lateness import LoopLateness
 from gateway.resilience.replica import Replica, ReplicaState
 from gateway.resilience.replicas import ReplicaSet
-from gateway.transport import Transport
+from gateway.transport.http1 import Reply
+from gateway.transport.transport import Transport
 from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError
 
 _log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.resilience.suspects import Suspects, digest_of
 from gateway.routes import NoChain, Target
 from gateway.timings import HopTimings, read_timings
-from gateway.transport import CutOff
+from gateway.transport.transport import CutOff
 from gateway.verdict import Blame, Verdict
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.telemetry.ending import outcome_name

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.http1 import Reply
+from gateway.transport.http1 import Reply
 from splitway.errors import (
     BadStageAnswer,
     DeadlineExceeded,

@@ -16,11 +16,11 @@ import pytest
 from aiohttp import web
 
 from gateway.app import create_app
-from gateway.http1 import Reply
 from gateway.prober import ProbedStage, Prober
 from gateway.resilience.replica import ReplicaState
 from gateway.resilience.replicas import ReplicaSet
 from gateway.settings import GatewaySettings
+from gateway.transport.http1 import Reply
 from splitway.errors import DeadlineExceeded
 from tests.gateway.conftest import good_classifier, good_extractor, serving
 from tests.gateway.test_two_replicas import _classify

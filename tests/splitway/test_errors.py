@@ -9,7 +9,7 @@ from starlette.responses import Response
 import gateway.problems
 from gateway.routes import NoChain
 from gateway.stage_client import NotCalled
-from gateway.transport import CutOff
+from gateway.transport.transport import CutOff
 from splitway import errors
 from splitway.wire import v2_rest
 from splitway.wire.http_errors import as_ours

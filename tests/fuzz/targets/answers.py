@@ -8,8 +8,8 @@ from functools import partial
 
 import orjson
 
-from gateway.http1 import Reply
 from gateway.timings import read_timings
+from gateway.transport.http1 import Reply
 from gateway.verdict import judge_reply
 from splitway.errors import SplitwayError
 from splitway.wire.predictions import read_predictions

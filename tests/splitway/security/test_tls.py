@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from gateway.http1 import HttpPool, Reply
-from gateway.http1_errors import ConnectError, WrongPeer
+from gateway.transport.http1 import HttpPool, Reply
+from gateway.transport.http1_errors import ConnectError, WrongPeer
 from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
 from splitway.security.service_names import IDENTITY, TRUST

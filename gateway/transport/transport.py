@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.http1 import HttpPool, Reply
-from gateway.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
 from gateway.settings import GatewaySettings
-from gateway.shortage import is_own_shortage
+from gateway.transport.http1 import HttpPool, Reply
+from gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
+from gateway.transport.shortage import is_own_shortage
 from splitway.errors import (
     BadStageAnswer,
     DeadlineExceeded,

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.http1 import HttpPool
 from gateway.redis_store import RedisStore
 from gateway.redis_windows import RedisWindows
-from gateway.shortage import is_own_shortage
 from gateway.sliding_window import Limit
-from gateway.transport import Transport
+from gateway.transport.http1 import HttpPool
+from gateway.transport.shortage import is_own_shortage
+from gateway.transport.transport import Transport
 from splitway.errors import Overloaded, Unreachable
 from tests.gateway.conftest import Gateway
 from tests.gateway.test_cache import _classify

@@ -16,13 +16,14 @@ from starlette.types import ASGIApp
 
 from gateway.access import Access, Means, means_of, needed_scope
 from gateway.allowance import Allowance, allowance_policy, make_windows
-from gateway.attempt import AttemptMaker
 from gateway.cache import FeatureCache, MemoryStore
 from gateway.caller import caller_of
 from gateway.cost import PictureCaps
 from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
-from gateway.events import BreakerMoved
+from gateway.hop.attempt import AttemptMaker
+from gateway.hop.events import BreakerMoved
+from gateway.hop.stage_client import StageClient
 from gateway.observe.live_metrics import LiveMetrics
 from gateway.observe.metrics import GatewayMetrics
 from gateway.observe.telemetry import GatewayTelemetry
@@ -47,7 +48,6 @@ from gateway.rollout.follow import Follower
 from gateway.rollout.rollout import Rollout
 from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
-from gateway.stage_client import StageClient
 from gateway.transport.transport import Transport, transport_for
 from splitway import __version__
 from splitway.security.principal import principal_of

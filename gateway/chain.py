@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gateway.answer_check import check_answer, check_kept
-from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
+from gateway.hop.attempt import CheckAnswer
+from gateway.hop.stage_client import Errand, HopAnswer, StageClient
+from gateway.hop.timings import HopTimings
 from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.job import Job
 from gateway.routes import RELEASE_HEADER, NoChain, Router, Target
-from gateway.stage_client import Errand, HopAnswer, StageClient
-from gateway.timings import HopTimings
 from splitway.errors import (
     BadStageAnswer,
     EngineFailed,

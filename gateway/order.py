@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.attempt import CheckAnswer
+from gateway.hop.attempt import CheckAnswer
 from gateway.inventory import EXTRACTOR, PROBABILITIES
 from gateway.job import Job
 from gateway.paths import INFER

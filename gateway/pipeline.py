@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.attempt import CheckAnswer
 from gateway.cache import CacheResult, FeatureCache
 from gateway.caller import caller_of
 from gateway.chain import Chain, ChainAnswer
+from gateway.hop.attempt import CheckAnswer
+from gateway.hop.stage_client import StageClient
+from gateway.hop.timings import spent
 from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.job import Job
 from gateway.order import Order, Orders, Task
@@ -19,9 +21,7 @@ from gateway.resilience.budget import RetryBudget
 from gateway.rollout.background import Classified, Comparer, counts_as_failure
 from gateway.rollout.rollout import Choice, Part, Rollout
 from gateway.routes import Router, Want
-from gateway.stage_client import StageClient
 from gateway.tab import charge
-from gateway.timings import spent
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.wire.deadline import Deadline
 from splitway.wire.predictions import Prediction, read_predictions

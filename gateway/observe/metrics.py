@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from gateway.chain import ChainAnswer
-from gateway.events import BreakerMoved, Event, HopEnded
+from gateway.hop.events import BreakerMoved, Event, HopEnded
+from gateway.hop.timings import HopTimings
 from gateway.resilience.breaker import BreakerState
-from gateway.timings import HopTimings
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry

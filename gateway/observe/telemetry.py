@@ -7,7 +7,7 @@ import time
 from starlette.requests import Request
 
 from gateway.chain import ChainAnswer
-from gateway.events import Event, Subscriber
+from gateway.hop.events import Event, Subscriber
 from gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
 from gateway.observe.traffic import Traffic
 from gateway.paths import CLASSIFY, INFER, work_asked_for

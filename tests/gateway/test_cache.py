@@ -23,8 +23,8 @@ from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import InferResponse
 from tests.gateway.conftest import SPACE, Gateway, good_classifier, good_extractor
+from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.resilience.support import in_virtual_time, now
-from tests.gateway.test_stage_client import refusing
 from tests.gateway.test_two_replicas import Counting
 
 FOREVER = Deadline.after(1e6)

@@ -12,7 +12,7 @@ from aiohttp import web
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, RequestedOutput, build_request, parse_request
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
-from tests.gateway.test_stage_client import refusing
+from tests.gateway.hop.test_stage_client import refusing
 from tests.support import picture
 
 INFER = "/v2/models/pipeline/infer"

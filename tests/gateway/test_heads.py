@@ -12,7 +12,7 @@ import pytest
 from gateway.resilience.replicas import ReplicaSet
 from gateway.routes import Router, Want
 from tests.gateway.conftest import CLASSES, Entry, extractor_entry, head_entry
-from tests.gateway.test_stage_client import refusing
+from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.versioned import Stage, bodies, body_space, classify, extractors, heads, pipeline, space
 
 MASK = {"name": "mask", "datatype": "FP32", "shape": [-1, 4]}

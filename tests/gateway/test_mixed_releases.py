@@ -22,7 +22,7 @@ from aiohttp import web
 from gateway.chain import Chain, Features
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import Entry, Handler, answer, classes, extractor_entry, head_entry
-from tests.gateway.test_stage_client import refusing
+from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.versioned import (
     Stage,
     classify,

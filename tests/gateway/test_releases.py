@@ -15,7 +15,7 @@ from aiohttp import web
 
 from splitway.wire.v2_rest import UNFIT_ROW_HEADER
 from tests.gateway.conftest import answer, classes
-from tests.gateway.test_stage_client import refusing
+from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.versioned import Stage, classify, extractors, heads, pipeline, release, space, trial, write
 
 BOTH = {"one": release("1"), "two": release("2")}

@@ -16,7 +16,7 @@ from aiohttp import web
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from tests.gateway.conftest import Handler, answer, classes, features, good_classifier, good_extractor, serving
-from tests.gateway.test_stage_client import TROUBLE, refusing
+from tests.gateway.hop.test_stage_client import TROUBLE, refusing
 
 JPEG = {"content-type": "image/jpeg"}
 RETRIED = ("408", "503", "504", "garbage", "half a tensor", "reply broken off", "connection closed", "no tensors")

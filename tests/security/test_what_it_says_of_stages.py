@@ -19,7 +19,7 @@ from aiohttp import web
 from services.classifier import app as classifier
 from splitway.runtime.engine import load_engine
 from tests.gateway.conftest import Handler, good_classifier, good_extractor, serving
-from tests.gateway.test_stage_client import TROUBLE, refusing
+from tests.gateway.hop.test_stage_client import TROUBLE, refusing
 from tests.security.leaks import CLASSIFY, HEALTH, leaks, told
 from tests.splitway.runtime.stage_app import serving as stage_app
 from tests.support import free_port

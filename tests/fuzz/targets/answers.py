@@ -8,9 +8,9 @@ from functools import partial
 
 import orjson
 
-from gateway.timings import read_timings
+from gateway.hop.timings import read_timings
+from gateway.hop.verdict import judge_reply
 from gateway.transport.http1 import Reply
-from gateway.verdict import judge_reply
 from splitway.errors import SplitwayError
 from splitway.wire.predictions import read_predictions
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_response

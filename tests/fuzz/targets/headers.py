@@ -8,11 +8,11 @@ from typing import Any
 
 from starlette.requests import Request
 
+from gateway.hop.stage_client import FORWARDED_HEADERS
 from gateway.intake import MAX_HEADS, read_heads, read_timeline, read_top_k
 from gateway.rollout.record import RollbackPolicy
 from gateway.rollout.rollout import KEY_HEADER, Rollout
 from gateway.rollout.share import in_share
-from gateway.stage_client import FORWARDED_HEADERS
 from gateway.transport.request_head import request_head
 from splitway.errors import SplitwayError
 from splitway.telemetry.trace import NoTracer, read_traceparent

@@ -13,7 +13,7 @@ from gateway.observe.metrics import GatewayMetrics
 from splitway.telemetry.metrics import exposition
 from splitway.telemetry.outcome import OUTCOMES
 from tests.gateway.conftest import Gateway
-from tests.gateway.test_stage_client import TROUBLE, classify
+from tests.gateway.hop.test_stage_client import TROUBLE, classify
 
 ROUTE = 'route="/v1/classify"'
 TENSOR = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["picture"]}

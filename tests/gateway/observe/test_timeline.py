@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
-from tests.gateway.test_stage_client import TROUBLE, classify
+from tests.gateway.hop.test_stage_client import TROUBLE, classify
 from tests.gateway.test_two_replicas import gateway
 
 JPEG = {"content-type": "image/jpeg"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.events import AttemptEnded
+from gateway.hop.events import AttemptEnded
 from gateway.observe.traffic import Flow, Traffic
 
 

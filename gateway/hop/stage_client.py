@@ -13,9 +13,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
 from gateway.caller import caller_of, pseudonym
-from gateway.events import HopEnded, Subscriber
+from gateway.hop.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
+from gateway.hop.events import HopEnded, Subscriber
+from gateway.hop.timings import HopTimings, read_timings
+from gateway.hop.verdict import Blame, Verdict
 from gateway.inventory import ServedModel
 from gateway.replica_description import described
 from gateway.resilience.budget import RetryBudget
@@ -25,9 +27,7 @@ from gateway.resilience.replicas import ReplicaSet
 from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.resilience.suspects import Suspects, digest_of
 from gateway.routes import NoChain, Target
-from gateway.timings import HopTimings, read_timings
 from gateway.transport.transport import CutOff
-from gateway.verdict import Blame, Verdict
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from aiohttp import web
 
+from gateway.hop.verdict import Blame, judge_reply
 from gateway.transport.http1 import Reply
-from gateway.verdict import Blame, judge_reply
 from splitway.errors import BadStageAnswer, InvalidInput
 from splitway.wire.v2_rest import CALLER_HEADER, UNFIT_ROW_HEADER
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor

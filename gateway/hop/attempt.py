@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.events import AttemptEnded, Subscriber
+from gateway.hop.events import AttemptEnded, Subscriber
+from gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
 from gateway.inventory import ServedModel
 from gateway.observe.timeline import ATTEMPT
 from gateway.resilience.breaker import Permit
 from gateway.resilience.replica import Replica
 from gateway.resilience.replicas import ReplicaSet
 from gateway.transport.transport import Transport
-from gateway.verdict import Blame, Verdict, judge_error, judge_reply
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span

@@ -1,0 +1,1 @@
+"""One stage's turn in a request: its attempts, and what came of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.inventory import ServedModel
+from gateway.fleet.inventory import ServedModel
 from splitway.errors import BadStageAnswer
 from splitway.wire.tensor import BYTES
 from splitway.wire.v2_json import FEATURE_SPACE, InferResponse

@@ -21,6 +21,10 @@ from gateway.caller import caller_of
 from gateway.cost import PictureCaps
 from gateway.edge import Edge, edge_router
 from gateway.edge_docs import gateway_description
+from gateway.fleet.prober import ProbedStage, Prober
+from gateway.fleet.replica import BalancePolicy
+from gateway.fleet.replicas import ReplicaSet
+from gateway.fleet.router import Router
 from gateway.hop.attempt import AttemptMaker
 from gateway.hop.events import BreakerMoved
 from gateway.hop.stage_client import StageClient
@@ -32,7 +36,6 @@ from gateway.paths import CLASSIFY
 from gateway.pipeline import Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
-from gateway.prober import ProbedStage, Prober
 from gateway.problems import refuse, render
 from gateway.request_id import RequestId
 from gateway.resilience.admission import Admission, AdmissionPolicy
@@ -40,13 +43,10 @@ from gateway.resilience.breaker import BreakerState, BreakerTransition
 from gateway.resilience.budget import BudgetPolicy, RetryBudget
 from gateway.resilience.hedge import HedgeDelay
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
-from gateway.resilience.replica import BalancePolicy
-from gateway.resilience.replicas import ReplicaSet
 from gateway.rollout.background import Comparer
 from gateway.rollout.file import ReleaseFile
 from gateway.rollout.follow import Follower
 from gateway.rollout.rollout import Rollout
-from gateway.routes import Router
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.transport.transport import Transport, transport_for
 from splitway import __version__

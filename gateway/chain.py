@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from gateway.answer_check import check_answer, check_kept
 from gateway.cache import CacheResult, FeatureCache
+from gateway.fleet.inventory import EXTRACTOR, IMAGE, ServedModel
+from gateway.fleet.router import RELEASE_HEADER, NoChain, Router, Target
 from gateway.hop.attempt import CheckAnswer
 from gateway.hop.stage_client import Errand, HopAnswer, StageClient
 from gateway.hop.timings import HopTimings
-from gateway.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.job import Job
-from gateway.routes import RELEASE_HEADER, NoChain, Router, Target
 from splitway.errors import (
     BadStageAnswer,
     EngineFailed,

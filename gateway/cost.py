@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.inventory import IMAGE
+from gateway.fleet.inventory import IMAGE
 from splitway.errors import InvalidInput, TooLarge
 from splitway.pictures.limits import MAX_SECONDS, check_seconds
 from splitway.pictures.look import look

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from gateway.fleet.router import Pins, Want
 from gateway.hop.attempt import CheckAnswer
-from gateway.routes import Pins, Want
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import RequestedOutput
 from splitway.wire.v2_rest import CallContext

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from gateway.fleet.inventory import EXTRACTOR, PROBABILITIES
+from gateway.fleet.router import Pins, Router, Want
 from gateway.hop.attempt import CheckAnswer
-from gateway.inventory import EXTRACTOR, PROBABILITIES
 from gateway.job import Job
 from gateway.paths import INFER
 from gateway.rollout.rollout import Choice
-from gateway.routes import Pins, Router, Want
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import RequestedOutput

@@ -9,11 +9,11 @@ from typing import Any
 
 from gateway.chain import ChainAnswer
 from gateway.cost import PictureCaps, cost_aside, inputs_cost
-from gateway.inventory import IMAGE, PROBABILITIES, ServedModel
+from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
+from gateway.fleet.router import DEFAULT_HEAD, Pins, Want
 from gateway.order import Task
 from gateway.paths import INFER
 from gateway.pipeline import Pipeline
-from gateway.routes import DEFAULT_HEAD, Pins, Want
 from splitway.errors import InvalidInput, NotFound
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.lifecycle import Lifecycle

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from gateway.inventory import EXTRACTOR, NAME
+from gateway.fleet.inventory import EXTRACTOR, NAME
 from gateway.redis_address import check_redis_address
 from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError

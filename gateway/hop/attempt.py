@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from gateway.fleet.inventory import ServedModel
+from gateway.fleet.replica import Replica
+from gateway.fleet.replicas import ReplicaSet
 from gateway.hop.events import AttemptEnded, Subscriber
 from gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
-from gateway.inventory import ServedModel
 from gateway.observe.timeline import ATTEMPT
 from gateway.resilience.breaker import Permit
-from gateway.resilience.replica import Replica
-from gateway.resilience.replicas import ReplicaSet
 from gateway.transport.transport import Transport
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
 from splitway.telemetry.outcome import CANCELLED, OK

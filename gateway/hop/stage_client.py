@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gateway.caller import caller_of, pseudonym
+from gateway.fleet.inventory import ServedModel
+from gateway.fleet.replica import Replica
+from gateway.fleet.replica_description import described
+from gateway.fleet.replicas import ReplicaSet
+from gateway.fleet.router import NoChain, Target
 from gateway.hop.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
 from gateway.hop.events import HopEnded, Subscriber
 from gateway.hop.timings import HopTimings, read_timings
 from gateway.hop.verdict import Blame, Verdict
-from gateway.inventory import ServedModel
-from gateway.replica_description import described
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.hedge import HedgeDelay, hedged
-from gateway.resilience.replica import Replica
-from gateway.resilience.replicas import ReplicaSet
 from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.resilience.suspects import Suspects, digest_of
-from gateway.routes import NoChain, Target
 from gateway.transport.transport import CutOff
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.telemetry.ending import outcome_name

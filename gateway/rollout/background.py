@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.chain import ChainAnswer
+from gateway.fleet.router import NoChain
 from gateway.hop.stage_client import NotCalled
 from gateway.resilience.chance import Chance
 from gateway.rollout.rollout import Choice, Part, Rollout
-from gateway.routes import NoChain
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 from splitway.wire.predictions import Prediction
 

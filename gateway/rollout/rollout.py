@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from gateway.fleet.router import RELEASE_HEADER, Pins, Want
 from gateway.resilience.chance import Chance
 from gateway.rollout.file import ReleaseFile
 from gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from gateway.rollout.share import in_share
-from gateway.routes import RELEASE_HEADER, Pins, Want
 from splitway.errors import InvalidInput, SetupError
 from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from gateway.app import create_app
-from gateway.inventory import Offer, ServedModel, read_inventory
+from gateway.fleet.inventory import Offer, ServedModel, read_inventory
+from gateway.fleet.replica import ReplicaState
 from gateway.pipeline import Pipeline
-from gateway.resilience.replica import ReplicaState
 from gateway.settings import GatewaySettings
 from tests.gateway.conftest import Entry, default_entries, extractor_entry
 

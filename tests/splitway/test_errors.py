@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import gateway.problems
+from gateway.fleet.router import NoChain
 from gateway.hop.stage_client import NotCalled
-from gateway.routes import NoChain
 from gateway.transport.transport import CutOff
 from splitway import errors
 from splitway.wire import v2_rest

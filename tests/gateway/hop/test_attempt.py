@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from gateway.fleet.inventory import ServedModel
+from gateway.fleet.replicas import ReplicaSet
 from gateway.hop.attempt import Attempt, AttemptMaker, Call
 from gateway.hop.verdict import Blame, Verdict
-from gateway.inventory import ServedModel
 from gateway.resilience.breaker import BreakerState
-from gateway.resilience.replicas import ReplicaSet
 from splitway.errors import DeadlineExceeded
 from splitway.wire.deadline import Deadline
 

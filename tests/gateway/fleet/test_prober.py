@@ -16,9 +16,9 @@ import pytest
 from aiohttp import web
 
 from gateway.app import create_app
-from gateway.prober import ProbedStage, Prober
-from gateway.resilience.replica import ReplicaState
-from gateway.resilience.replicas import ReplicaSet
+from gateway.fleet.prober import ProbedStage, Prober
+from gateway.fleet.replica import ReplicaState
+from gateway.fleet.replicas import ReplicaSet
 from gateway.settings import GatewaySettings
 from gateway.transport.http1 import Reply
 from splitway.errors import DeadlineExceeded

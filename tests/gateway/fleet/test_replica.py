@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
 from gateway.resilience.breaker import BreakerPolicy, CircuitBreaker
-from gateway.resilience.replica import BalancePolicy, Replica, ReplicaState
 from tests.gateway.resilience.support import Clock
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.inventory import Offer, ServedModel
+from gateway.fleet.inventory import Offer, ServedModel
 from gateway.resilience.breaker import CircuitBreaker
 from splitway.wire.deadline import Clock
 

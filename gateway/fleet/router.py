@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.inventory import ServedModel
-from gateway.resilience.replicas import ReplicaSet
+from gateway.fleet.inventory import ServedModel
+from gateway.fleet.replicas import ReplicaSet
 from splitway.errors import InvalidInput, Unavailable
 
 DEFAULT_HEAD = "classifier"

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from gateway.discovery import LookUp, Name, look_up
-from gateway.inventory import read_inventory
-from gateway.lateness import LoopLateness
-from gateway.resilience.replica import Replica, ReplicaState
-from gateway.resilience.replicas import ReplicaSet
+from gateway.fleet.dns import LookUp, Name, look_up
+from gateway.fleet.inventory import read_inventory
+from gateway.fleet.lateness import LoopLateness
+from gateway.fleet.replica import Replica, ReplicaState
+from gateway.fleet.replicas import ReplicaSet
 from gateway.transport.http1 import Reply
 from gateway.transport.transport import Transport
 from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError

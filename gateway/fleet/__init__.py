@@ -1,0 +1,1 @@
+"""What is known of the replicas: where they are, what they serve, which is asked."""

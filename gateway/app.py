@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 from gateway.access import Access, Means, means_of, needed_scope
 from gateway.allowance import Allowance, allowance_policy, make_windows
-from gateway.cache import FeatureCache, MemoryStore
 from gateway.caller import caller_of
 from gateway.cost import PictureCaps
 from gateway.edge import Edge, edge_router
@@ -25,6 +24,9 @@ from gateway.fleet.prober import ProbedStage, Prober
 from gateway.fleet.replica import BalancePolicy
 from gateway.fleet.replicas import ReplicaSet
 from gateway.fleet.router import Router
+from gateway.flow.compare import Comparer
+from gateway.flow.feature_cache import FeatureCache, MemoryStore
+from gateway.flow.pipeline import Pipeline, TrialPolicy
 from gateway.hop.attempt import AttemptMaker
 from gateway.hop.events import BreakerMoved
 from gateway.hop.stage_client import StageClient
@@ -33,7 +35,6 @@ from gateway.observe.metrics import GatewayMetrics
 from gateway.observe.telemetry import GatewayTelemetry
 from gateway.page.routes import Page, page_router
 from gateway.paths import CLASSIFY
-from gateway.pipeline import Pipeline, TrialPolicy
 from gateway.plane import ROUTE as INFER
 from gateway.plane import PipelinePlane
 from gateway.problems import refuse, render
@@ -43,7 +44,6 @@ from gateway.resilience.breaker import BreakerState, BreakerTransition
 from gateway.resilience.budget import BudgetPolicy, RetryBudget
 from gateway.resilience.hedge import HedgeDelay
 from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
-from gateway.rollout.background import Comparer
 from gateway.rollout.file import ReleaseFile
 from gateway.rollout.follow import Follower
 from gateway.rollout.rollout import Rollout
@@ -111,7 +111,7 @@ def _cache(settings: GatewaySettings) -> FeatureCache | None:
     if settings.cache == "memory":
         return FeatureCache(MemoryStore(settings.cache_bytes))
 
-    from gateway.redis_store import RedisStore
+    from gateway.flow.redis_store import RedisStore
 
     return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
 

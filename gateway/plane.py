@@ -7,13 +7,13 @@ from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
-from gateway.chain import ChainAnswer
 from gateway.cost import PictureCaps, cost_aside, inputs_cost
 from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.fleet.router import DEFAULT_HEAD, Pins, Want
-from gateway.order import Task
+from gateway.flow.executor import ChainAnswer
+from gateway.flow.pipeline import Pipeline
+from gateway.flow.request import Task
 from gateway.paths import INFER
-from gateway.pipeline import Pipeline
 from splitway.errors import InvalidInput, NotFound
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.lifecycle import Lifecycle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.chain import ChainAnswer
+from gateway.flow.executor import ChainAnswer
 from gateway.hop.events import BreakerMoved, Event, HopEnded
 from gateway.hop.timings import HopTimings
 from gateway.resilience.breaker import BreakerState

@@ -6,7 +6,7 @@ import time
 
 from starlette.requests import Request
 
-from gateway.chain import ChainAnswer
+from gateway.flow.executor import ChainAnswer
 from gateway.hop.events import Event, Subscriber
 from gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
 from gateway.observe.traffic import Traffic

@@ -8,7 +8,7 @@ import pytest
 from gateway.app import create_app
 from gateway.fleet.inventory import Offer, ServedModel, read_inventory
 from gateway.fleet.replica import ReplicaState
-from gateway.pipeline import Pipeline
+from gateway.flow.pipeline import Pipeline
 from gateway.settings import GatewaySettings
 from tests.gateway.conftest import Entry, default_entries, extractor_entry
 

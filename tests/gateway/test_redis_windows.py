@@ -11,7 +11,7 @@ import pytest
 
 from gateway.redis_windows import RedisWindows
 from gateway.sliding_window import Limit
-from tests.gateway.test_redis_store import Redis, needs_redis, redis
+from tests.gateway.flow.test_redis_store import Redis, needs_redis, redis
 
 __all__ = ["redis"]
 TEN = Limit("cost", 10, 60)

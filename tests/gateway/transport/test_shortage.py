@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.redis_store import RedisStore
+from gateway.flow.redis_store import RedisStore
 from gateway.redis_windows import RedisWindows
 from gateway.sliding_window import Limit
 from gateway.transport.http1 import HttpPool
@@ -21,7 +21,7 @@ from gateway.transport.shortage import is_own_shortage
 from gateway.transport.transport import Transport
 from splitway.errors import Overloaded, Unreachable
 from tests.gateway.conftest import Gateway
-from tests.gateway.test_cache import _classify
+from tests.gateway.flow.test_feature_cache import _classify
 
 OWN = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL]
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.cache import CacheResult, FeatureCache
 from gateway.caller import caller_of
-from gateway.chain import Chain, ChainAnswer
 from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.fleet.router import Router, Want
+from gateway.flow.compare import Classified, Comparer, counts_as_failure
+from gateway.flow.executor import Chain, ChainAnswer
+from gateway.flow.feature_cache import CacheResult, FeatureCache
+from gateway.flow.job import Job
+from gateway.flow.request import Order, Orders, Task
 from gateway.hop.attempt import CheckAnswer
 from gateway.hop.stage_client import StageClient
 from gateway.hop.timings import spent
-from gateway.job import Job
-from gateway.order import Order, Orders, Task
 from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
-from gateway.rollout.background import Classified, Comparer, counts_as_failure
 from gateway.rollout.rollout import Choice, Part, Rollout
 from gateway.tab import charge
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from gateway.answer_check import check_answer, check_kept
-from gateway.cache import CacheResult, FeatureCache
 from gateway.fleet.inventory import EXTRACTOR, IMAGE, ServedModel
 from gateway.fleet.router import RELEASE_HEADER, NoChain, Router, Target
+from gateway.flow.answer_check import check_answer, check_kept
+from gateway.flow.feature_cache import CacheResult, FeatureCache
+from gateway.flow.job import Job
 from gateway.hop.attempt import CheckAnswer
 from gateway.hop.stage_client import Errand, HopAnswer, StageClient
 from gateway.hop.timings import HopTimings
-from gateway.job import Job
 from splitway.errors import (
     BadStageAnswer,
     EngineFailed,

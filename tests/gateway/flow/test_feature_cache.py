@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from gateway.cache import CacheResult, FeatureCache, MemoryStore
+from gateway.flow.feature_cache import CacheResult, FeatureCache, MemoryStore
 from splitway.errors import (
     DeadlineExceeded,
     EngineFailed,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from gateway.fleet.inventory import EXTRACTOR, PROBABILITIES
 from gateway.fleet.router import Pins, Router, Want
+from gateway.flow.job import Job
 from gateway.hop.attempt import CheckAnswer
-from gateway.job import Job
 from gateway.paths import INFER
 from gateway.rollout.rollout import Choice
 from splitway.errors import InvalidInput, SplitwayError, Unavailable

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from redis.asyncio import client
 
-from gateway.cache import _packed, _unpacked
-from gateway.redis_store import RedisStore
+from gateway.flow.feature_cache import _packed, _unpacked
+from gateway.flow.redis_store import RedisStore
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import Gateway
-from tests.gateway.test_cache import _classify
+from tests.gateway.flow.test_feature_cache import _classify
 
 SERVER = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(SERVER is None, reason="no redis-server here; on Debian: apt-get install redis-server")

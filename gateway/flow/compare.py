@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.chain import ChainAnswer
 from gateway.fleet.router import NoChain
+from gateway.flow.executor import ChainAnswer
 from gateway.hop.stage_client import NotCalled
 from gateway.resilience.chance import Chance
 from gateway.rollout.rollout import Choice, Part, Rollout

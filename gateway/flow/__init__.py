@@ -1,0 +1,1 @@
+"""One request's way: the door, its release, the stages in their order, what is kept."""

@@ -17,9 +17,13 @@ from starlette.types import ASGIApp
 from gateway.access import Access, Means, means_of, needed_scope
 from gateway.allowance import Allowance, allowance_policy, make_windows
 from gateway.caller import caller_of
-from gateway.cost import PictureCaps
-from gateway.edge import Edge, edge_router
-from gateway.edge_docs import gateway_description
+from gateway.edge.classify import Edge, edge_router
+from gateway.edge.cost import PictureCaps
+from gateway.edge.docs import gateway_description
+from gateway.edge.open_inference import ROUTE as INFER
+from gateway.edge.open_inference import PipelinePlane
+from gateway.edge.problems import refuse, render
+from gateway.edge.request_id import RequestId
 from gateway.fleet.prober import ProbedStage, Prober
 from gateway.fleet.replica import BalancePolicy
 from gateway.fleet.replicas import ReplicaSet
@@ -35,10 +39,6 @@ from gateway.observe.metrics import GatewayMetrics
 from gateway.observe.telemetry import GatewayTelemetry
 from gateway.page.routes import Page, page_router
 from gateway.paths import CLASSIFY
-from gateway.plane import ROUTE as INFER
-from gateway.plane import PipelinePlane
-from gateway.problems import refuse, render
-from gateway.request_id import RequestId
 from gateway.resilience.admission import Admission, AdmissionPolicy
 from gateway.resilience.breaker import BreakerState, BreakerTransition
 from gateway.resilience.budget import BudgetPolicy, RetryBudget

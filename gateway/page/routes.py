@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.intake import RAW_TYPES
+from gateway.edge.intake import RAW_TYPES
 from gateway.settings import GatewaySettings
 from splitway.errors import NotFound
 from splitway.wire.assets import TYPES, Asset

@@ -21,8 +21,8 @@ from splitway.wire.body import pack
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.gateway.conftest import Gateway, good_extractor
+from tests.gateway.edge.test_cost import PADDED, PNG, header
 from tests.gateway.flow.test_redis_store import Redis, needs_redis, redis
-from tests.gateway.test_cost import PADDED, PNG, header
 
 __all__ = ["redis"]
 INFER = "/v2/models/pipeline/infer"

@@ -30,7 +30,7 @@ from splitway.state_file import replace_file
 from splitway.wire.body import pack
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
-from tests.gateway.test_cost import PADDED, PNG, header
+from tests.gateway.edge.test_cost import PADDED, PNG, header
 from tests.support import LogBook, picture, until
 
 MB = 1 << 20

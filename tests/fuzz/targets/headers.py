@@ -8,8 +8,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from gateway.edge.intake import MAX_HEADS, read_heads, read_timeline, read_top_k
 from gateway.hop.stage_client import FORWARDED_HEADERS
-from gateway.intake import MAX_HEADS, read_heads, read_timeline, read_top_k
 from gateway.rollout.record import RollbackPolicy
 from gateway.rollout.rollout import KEY_HEADER, Rollout
 from gateway.rollout.share import in_share

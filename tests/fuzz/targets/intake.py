@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.intake import PictureLimits, read_picture
+from gateway.edge.intake import PictureLimits, read_picture
 from splitway.errors import SplitwayError
 from splitway.wire.body import plain_headers
 from splitway.wire.body_budget import BodyBudget

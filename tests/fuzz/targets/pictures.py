@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from gateway.cost import picture_cost
+from gateway.edge.cost import picture_cost
 from splitway.errors import InvalidInput, TooLarge
 from splitway.manifest import Preprocessing
 from splitway.pictures.limits import PictureLimits

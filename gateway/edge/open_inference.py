@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
-from gateway.cost import PictureCaps, cost_aside, inputs_cost
+from gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
 from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.fleet.router import DEFAULT_HEAD, Pins, Want
 from gateway.flow.executor import ChainAnswer

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.problems import refuse
+from gateway.edge.problems import refuse
 from splitway.errors import RateLimited
 
 

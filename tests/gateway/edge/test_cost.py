@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.cost import inputs_cost, picture_cost
+from gateway.edge.cost import inputs_cost, picture_cost
 from splitway.errors import InvalidInput, TooLarge
 from splitway.pictures.look import look
 from splitway.wire.tensor import Buffer, Tensor

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
+from gateway.edge.problems import MEDIA_TYPE, STATUSES
+from gateway.edge.status_docs import SCHEMAS as PIPELINE_SCHEMAS
 from gateway.fleet.router import RELEASE_HEADER
-from gateway.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
-from gateway.pipeline_docs import SCHEMAS as PIPELINE_SCHEMAS
-from gateway.problems import MEDIA_TYPE, STATUSES
 from gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
 from splitway.wire import v2_docs
 from splitway.wire.openapi import (

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from gateway.multipart import file_of_form, parameters_of
+from gateway.edge.multipart import file_of_form, parameters_of
 from splitway.errors import InvalidInput
 from tests.support import picture
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.intake import PictureLimits, read_picture
+from gateway.edge.intake import PictureLimits, read_picture
 from splitway.errors import InvalidInput, Overloaded, SplitwayError, TooLarge, UnsupportedMediaType
 from splitway.wire.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline

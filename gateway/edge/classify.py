@@ -11,17 +11,17 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import edge_docs
-from gateway.cost import cost_aside, picture_cost
+from gateway.edge import docs as edge_docs
+from gateway.edge.cost import cost_aside, picture_cost
+from gateway.edge.intake import PictureLimits, asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
+from gateway.edge.problems import STATUSES, problem_details, request_id
+from gateway.edge.request_id import came_in_s
 from gateway.flow.compare import Classified
 from gateway.flow.executor import ChainAnswer
 from gateway.flow.pipeline import Pipeline
-from gateway.intake import PictureLimits, asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
 from gateway.observe.telemetry import GatewayTelemetry
 from gateway.observe.timeline import timeline
 from gateway.paths import CLASSIFY
-from gateway.problems import STATUSES, problem_details, request_id
-from gateway.request_id import came_in_s
 from gateway.settings import GatewaySettings
 from splitway import __version__
 from splitway.security.principal import known_caller

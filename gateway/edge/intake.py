@@ -12,8 +12,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from gateway.multipart import file_of_form
-from gateway.picture_kind import foreign_kind
+from gateway.edge.multipart import file_of_form
+from gateway.edge.picture_kind import foreign_kind
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
 from splitway.pictures.look import is_picture, look
 from splitway.wire.aside import LARGE_BYTES, aside

@@ -1,0 +1,1 @@
+"""What callers speak: the routes, reading what is sent, and the answers."""

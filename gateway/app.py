@@ -14,9 +14,9 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from gateway.access import Access, Means, means_of, needed_scope
-from gateway.allowance import Allowance, allowance_policy, make_windows
-from gateway.caller import caller_of
+from gateway.callers.access import Access, Means, means_of, needed_scope
+from gateway.callers.caller import caller_of
+from gateway.callers.limits import Allowance, allowance_policy, make_windows
 from gateway.edge.classify import Edge, edge_router
 from gateway.edge.cost import PictureCaps
 from gateway.edge.docs import gateway_description

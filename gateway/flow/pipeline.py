@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.caller import caller_of
+from gateway.callers.caller import caller_of
+from gateway.callers.usage import charge
 from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
 from gateway.fleet.router import Router, Want
 from gateway.flow.compare import Classified, Comparer, counts_as_failure
@@ -21,7 +22,6 @@ from gateway.hop.timings import spent
 from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
 from gateway.rollout.rollout import Choice, Part, Rollout
-from gateway.tab import charge
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.wire.deadline import Deadline
 from splitway.wire.predictions import Prediction, read_predictions

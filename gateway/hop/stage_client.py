@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.caller import caller_of, pseudonym
+from gateway.callers.caller import caller_of, pseudonym
 from gateway.fleet.inventory import ServedModel
 from gateway.fleet.replica import Replica
 from gateway.fleet.replica_description import described

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from gateway.callers.redis_windows import RedisWindows
+from gateway.callers.sliding_window import Limit
 from gateway.flow.redis_store import RedisStore
-from gateway.redis_windows import RedisWindows
-from gateway.sliding_window import Limit
 from gateway.transport.http1 import HttpPool
 from gateway.transport.shortage import is_own_shortage
 from gateway.transport.transport import Transport

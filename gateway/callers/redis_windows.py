@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway.sliding_window import Counts, Limit, MemoryWindows, Standing, standing
+from gateway.callers.sliding_window import Counts, Limit, MemoryWindows, Standing, standing
 from gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 

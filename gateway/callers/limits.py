@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.caller import caller_of
+from gateway.callers.caller import caller_of
+from gateway.callers.sliding_window import MemoryWindows, Windows
+from gateway.callers.usage import Share, Tab, keep
 from gateway.paths import work_asked_for
 from gateway.settings import GatewaySettings
-from gateway.sliding_window import MemoryWindows, Windows
-from gateway.tab import Share, Tab, keep
 from splitway.errors import RateLimited
 from splitway.security.principal import principal_of
 from splitway.wire.http_errors import Render
@@ -56,7 +56,7 @@ def make_windows(settings: GatewaySettings) -> Windows:
     if settings.rate_store == "memory":
         return MemoryWindows(time.monotonic)
 
-    from gateway.redis_windows import RedisWindows  # noqa: PLC0415 - large, and needed where there is a Redis alone
+    from gateway.callers.redis_windows import RedisWindows  # noqa: PLC0415 - large, and needed where there is a Redis alone
 
     return RedisWindows(settings.rate_store, time.monotonic)
 

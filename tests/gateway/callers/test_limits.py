@@ -11,8 +11,8 @@ import httpx
 import pytest
 from aiohttp import web
 
-from gateway.allowance import DEFAULT_CONCURRENCY, AllowancePolicy, allowance_policy
-from gateway.caller import caller_of
+from gateway.callers.caller import caller_of
+from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy, allowance_policy
 from gateway.settings import GatewaySettings
 from splitway.security.keys import KeyFile, make_key
 from splitway.security.principal import Principal

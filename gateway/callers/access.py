@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from gateway.identity_provider import TokenVerifier, token_policy
+from gateway.callers.tokens import TokenVerifier, token_policy
 from gateway.settings import GatewaySettings
 from splitway.errors import SetupError, SplitwayError
 from splitway.security.bearer import bearer

@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.sliding_window import Limit, Standing, Windows
+from gateway.callers.sliding_window import Limit, Standing, Windows
 from splitway.errors import RateLimited, TooLarge
 
 _STATE = "tab"

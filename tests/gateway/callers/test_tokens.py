@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from gateway.identity_provider import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier, token_policy
+from gateway.callers.tokens import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier, token_policy
 from gateway.settings import GatewaySettings
 from splitway.errors import SetupError, Unauthorized, Unavailable
 from tests.gateway.conftest import Gateway
@@ -182,7 +182,7 @@ async def test_one_that_has_been_seen_expires_all_the_same(verifier: Verifier) -
 
 
 async def test_those_seen_are_no_more_than_so_many(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.identity_provider._MAX_KNOWN_TOKENS", 3)
+    monkeypatch.setattr("gateway.callers.tokens._MAX_KNOWN_TOKENS", 3)
     for n in range(10):
         await verifier.scopes(token(ED_KEY, "EdDSA", {"kid": "d"}, n=n))
     assert len(verifier._verifier._known) == 3
@@ -347,7 +347,7 @@ async def test_a_provider_that_is_down_stops_nobody_for_an_hour(
 
 @pytest.mark.parametrize("answer", ["redirect", "huge", "slow"])
 async def test_an_answer_that_is_none(unused_tcp_port: int, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.signing_keys._TIMEOUT_S", 0.3)
+    monkeypatch.setattr("gateway.callers.jwks._TIMEOUT_S", 0.3)
 
     async def handler(_: web.Request) -> web.StreamResponse:
         if answer == "redirect":

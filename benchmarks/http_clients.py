@@ -1,4 +1,4 @@
-"""CPU time that one call costs the client: httpx, aiohttp and gateway/transport/http1.py, as the gateway calls its stages.
+"""CPU time that one call costs the client: httpx, aiohttp and gateway/transport/http1.py, as the gateway calls them.
 
 python -m benchmarks.http_clients: 42 KB request, 5 KB reply, 8 at a time, all alternating in one run, on uvloop.
 """

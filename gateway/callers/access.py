@@ -5,7 +5,6 @@ RFC 6750: 401 where nobody is named or cannot be believed, 403 where whoever ask
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,9 +12,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from gateway.callers.tokens import TokenVerifier, token_policy
-from gateway.settings import GatewaySettings
-from splitway.errors import SetupError, SplitwayError
+from gateway.callers.tokens import TokenVerifier
+from splitway.errors import SplitwayError
 from splitway.security.bearer import bearer
 from splitway.security.key_ring import KeyRing
 from splitway.security.keys import KEY_PREFIX
@@ -57,33 +55,6 @@ class Means:
             return self.keys.verify(credential)
         assert self.tokens is not None
         return await self.tokens.verify(credential)
-
-
-def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
-    """How callers show who they are; None where nobody is asked.
-
-    Args:
-        settings: the gateway's.
-        exposed: whether others than this machine reach it.
-
-    Raises:
-        SetupError: it is reached from elsewhere and nobody would be asked, without that having been said; or the
-            settings contradict each other; or the keys cannot be read.
-    """
-    policy = token_policy(settings)
-    keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
-    is_open = settings.auth == "open-to-everyone"
-    if keys is None and policy is None:
-        if exposed and not is_open:
-            raise SetupError(
-                "the gateway would be reached from beyond this machine, and would ask nobody for a key: set "
-                "SPLITWAY_KEYS_FILE (splitway keys create makes it; with compose add -f deploy/compose/keys.yaml) or "
-                "SPLITWAY_JWT_ISSUER; if whoever reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
-            )
-        return None
-    if is_open:
-        raise SetupError("SPLITWAY_AUTH=open-to-everyone, but keys or tokens are set as well: unset one of the two")
-    return Means(keys, None if policy is None else TokenVerifier(policy, time.monotonic))
 
 
 class Access:

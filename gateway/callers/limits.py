@@ -5,7 +5,6 @@ Who is over it is refused before the body is read.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.callers.caller import caller_of
-from gateway.callers.sliding_window import MemoryWindows, Windows
+from gateway.callers.sliding_window import Windows
 from gateway.callers.usage import Share, Tab, keep
 from gateway.paths import work_asked_for
-from gateway.settings import GatewaySettings
 from splitway.errors import RateLimited
 from splitway.security.principal import principal_of
 from splitway.wire.http_errors import Render
@@ -36,29 +34,6 @@ class AllowancePolicy:
     rate_per_second: int = 0
     cost_per_minute: int = 0
     concurrency: int = 0
-
-
-def allowance_policy(settings: GatewaySettings, *, asks_who: bool) -> AllowancePolicy:
-    """What the settings allow everybody.
-
-    Args:
-        settings: the gateway's.
-        asks_who: whether callers have to show who they are.
-    """
-    concurrency = settings.concurrency_per_key
-    if concurrency is None:
-        concurrency = DEFAULT_CONCURRENCY if asks_who else 0
-    return AllowancePolicy(settings.rate_per_second, settings.cost_per_minute, concurrency)
-
-
-def make_windows(settings: GatewaySettings) -> Windows:
-    """Where the settings say that it is counted."""
-    if settings.rate_store == "memory":
-        return MemoryWindows(time.monotonic)
-
-    from gateway.callers.redis_windows import RedisWindows  # noqa: PLC0415 - large, and needed where there is a Redis alone
-
-    return RedisWindows(settings.rate_store, time.monotonic)
 
 
 class Allowance:

@@ -13,13 +13,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from gateway.settings import GatewaySettings
 from splitway.errors import SetupError, Unauthorized
-from splitway.security.exposure import is_exposed
 from splitway.security.principal import SCOPES, Principal, Scope
 from splitway.wire.deadline import Clock
 
@@ -51,43 +47,9 @@ class TokenPolicy:
     algorithms: tuple[str, ...]
 
 
-def token_policy(settings: GatewaySettings) -> TokenPolicy | None:
-    """Return which tokens the settings take; None for none. Raises SetupError where they contradict each other."""
-    given = {
-        "SPLITWAY_JWT_ISSUER": settings.jwt_issuer,
-        "SPLITWAY_JWT_AUDIENCE": settings.jwt_audience,
-        "SPLITWAY_JWT_KEYS": settings.jwt_keys,
-    }
-    missing = [name for name, value in given.items() if not value]
-    if len(missing) == len(given):
-        return None
-    if missing:
-        raise SetupError(f"{', '.join(sorted(given.keys() - missing))} needs {' and '.join(missing)} beside it")
-    algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(",") if name.strip())
-    if not algorithms or not set(algorithms) <= set(ALGORITHMS):
-        raise SetupError(f"SPLITWAY_JWT_ALGORITHMS must be some of {', '.join(ALGORITHMS)}, separated by commas")
-    _check_place(settings.jwt_keys)
-    return TokenPolicy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, algorithms)
-
-
 def is_address(place: str) -> bool:
     """Whether keys are fetched from there; from a file otherwise."""
     return "://" in place
-
-
-def _check_place(place: str) -> None:
-    if not is_address(place):
-        if not Path(place).is_file():
-            raise SetupError(f"SPLITWAY_JWT_KEYS: there is no file {place}")
-        return
-    try:
-        parts = urlsplit(place)
-        is_one = bool(parts.hostname) and (parts.port or 443) > 0
-    except ValueError:
-        is_one = False
-    is_safe = is_one and (parts.scheme == "https" or (parts.scheme == "http" and not is_exposed(parts.hostname or "")))
-    if not is_safe:
-        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is taken on this machine alone")
 
 
 class TokenVerifier:

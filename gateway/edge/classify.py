@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.edge import docs as edge_docs
-from gateway.edge.cost import cost_aside, picture_cost
+from gateway.edge.cost import PictureCaps, cost_aside, picture_cost
 from gateway.edge.intake import PictureLimits, asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
 from gateway.edge.problems import STATUSES, problem_details, request_id
 from gateway.edge.request_id import came_in_s
@@ -22,7 +22,6 @@ from gateway.flow.pipeline import Pipeline
 from gateway.observe.telemetry import GatewayTelemetry
 from gateway.observe.timeline import timeline
 from gateway.paths import CLASSIFY
-from gateway.settings import GatewaySettings
 from splitway import __version__
 from splitway.security.principal import known_caller
 from splitway.telemetry.watch import Watched
@@ -31,28 +30,38 @@ from splitway.wire.body_budget import BodyBudget, BodyCharge
 from splitway.wire.deadline import read_deadline
 from splitway.wire.hangup import while_connected
 from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.v2_rest import CallContext, json_response
+from splitway.wire.v2_rest import CallContext, Limits, json_response
 
 _TimingsMs = dict[str, dict[str, float]]
 
 
 class Edge:
-    """What the edge's routes need."""
+    """What the edge's routes need.
+
+    Args:
+        pipeline: runs the requests.
+        limits: what one request may take.
+        picture_limits: what its picture may take until it is read.
+        caps: what is decoded of one picture at most.
+        telemetry: told of every request.
+        lifecycle: whether the process can answer.
+        bodies: memory for request bodies.
+    """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        settings: GatewaySettings,
+        limits: Limits,
+        picture_limits: PictureLimits,
+        caps: PictureCaps,
         telemetry: GatewayTelemetry,
         lifecycle: Lifecycle,
         bodies: BodyBudget,
     ) -> None:
         self._pipeline = pipeline
-        self._settings = settings
-        self._limits = settings.limits
-        self._picture_limits = PictureLimits(
-            settings.max_body_bytes, settings.max_picture_bytes, self._limits.max_json_values
-        )
+        self._limits = limits
+        self._picture_limits = picture_limits
+        self._caps = caps
         self._bodies = bodies
         self._telemetry = telemetry
         self._lifecycle = lifecycle
@@ -81,8 +90,7 @@ class Edge:
         picture = await read_picture(request, headers, deadline, self._picture_limits, charge, watched.received)
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        settings = self._settings
-        weigh = partial(picture_cost, picture, settings.max_picture_pixels, settings.max_picture_seconds)
+        weigh = partial(picture_cost, picture, self._caps.pixels, self._caps.seconds)
         cost = await cost_aside(weigh, len(picture))
         async with while_connected(request):
             seen = await self._pipeline.classify(picture, heads, top_k, id_, context, cost)

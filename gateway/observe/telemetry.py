@@ -11,7 +11,6 @@ from gateway.hop.events import Event, Subscriber
 from gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
 from gateway.observe.traffic import Traffic
 from gateway.paths import CLASSIFY, INFER, work_asked_for
-from gateway.settings import GatewaySettings
 from splitway.errors import SplitwayError
 from splitway.security.principal import known_caller
 from splitway.telemetry.mailbox import Mailbox
@@ -25,21 +24,24 @@ class GatewayTelemetry:
     """All that the gateway says of its work.
 
     Args:
-        settings: the gateway's.
+        stages: their names, in order.
+        logged_per_second: requests that get a line in the log.
+        patience_s: what a caller who allows less has only itself to blame for when the time is up.
         exposed: whether others than this machine reach it; they do not decide on which traces are kept.
     """
 
-    def __init__(self, settings: GatewaySettings, *, exposed: bool = False) -> None:
-        stages = tuple(stage.name for stage in settings.chain)
+    def __init__(
+        self, stages: tuple[str, ...], logged_per_second: int, patience_s: float, *, exposed: bool = False
+    ) -> None:
         self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
         self.tracer = make_tracer(SERVICE, callers_decide=not exposed)
         self.traffic = Traffic(time.monotonic, stages)
-        log = RequestLog("request", "route", settings.request_log_per_second, time.monotonic, answer_in_log)
+        log = RequestLog("request", "route", logged_per_second, time.monotonic, answer_in_log)
         subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
         self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self.traffic.on_event))
         self.on_event: Subscriber = self._events.put
         self.metrics.registry.before_reading.append(self.settle)
-        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=settings.attempt_timeout_ms / 1000)
+        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""

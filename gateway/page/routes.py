@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.edge.intake import RAW_TYPES
-from gateway.settings import GatewaySettings
 from splitway.errors import NotFound
 from splitway.wire.assets import TYPES, Asset
 from splitway.wire.docs_pages import ICON
@@ -37,20 +36,21 @@ class Page:
     """The page's files by their names below `/page/`.
 
     Args:
-        settings: where the samples are, and how large a picture may be.
+        samples: folder of pictures to try; None for those beside the sources.
+        max_picture_bytes: of one picture.
         described: whether the gateway answers with a description of its interface.
     """
 
-    def __init__(self, settings: GatewaySettings, *, described: bool = True) -> None:
-        self._assets = {**dict(_own_files()), **dict(_samples(settings))}
-        about = self._about(settings) | {"described": described}
+    def __init__(self, samples: Path | None, max_picture_bytes: int, *, described: bool = True) -> None:
+        self._assets = {**dict(_own_files()), **dict(_samples(samples or _OWN_SAMPLES, max_picture_bytes))}
+        about = self._about(max_picture_bytes) | {"described": described}
         self._assets[_ABOUT] = Asset(orjson.dumps(about), TYPES[".json"])
 
-    def _about(self, settings: GatewaySettings) -> dict[str, object]:
+    def _about(self, max_picture_bytes: int) -> dict[str, object]:
         """What the page has to know of this gateway before it sends anything."""
         samples = [name for name in self._assets if name.startswith(_SAMPLES)]
         return {
-            "max_picture_bytes": settings.max_picture_bytes,
+            "max_picture_bytes": max_picture_bytes,
             "media_types": RAW_TYPES,
             "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW[1:] + quote(name)} for name in samples],
         }
@@ -83,9 +83,8 @@ def _own_files() -> Iterator[tuple[str, Asset]]:
     yield ICON.name, Asset(ICON.read_bytes(), TYPES[ICON.suffix])
 
 
-def _samples(settings: GatewaySettings) -> Iterator[tuple[str, Asset]]:
+def _samples(folder: Path, max_bytes: int) -> Iterator[tuple[str, Asset]]:
     """The first pictures directly in the folder, by name; those that would be refused are none."""
-    folder, max_bytes = Path(settings.samples) if settings.samples else _OWN_SAMPLES, settings.max_picture_bytes
     if not folder.is_dir():
         return
     pictures = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURES and file.is_file()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.settings import GatewaySettings
 from gateway.transport.http1 import HttpPool, Reply
 from gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
 from gateway.transport.shortage import is_own_shortage
@@ -17,8 +16,7 @@ from splitway.errors import (
     Unreachable,
     in_one_line,
 )
-from splitway.security.service_names import GATEWAY
-from splitway.security.service_token import HEADER, read_tokens
+from splitway.security.service_token import HEADER
 from splitway.security.tls import Identity
 from splitway.wire.gathered import Body
 
@@ -81,13 +79,6 @@ class Transport:
             return await self._pool.call(method, url, sent, body, timeout_s, peer=service or stage)
         except (ConnectError, BrokenConnection, BrokenReply, TimeoutError) as error:
             raise _translated(error, stage, url) from error
-
-
-def transport_for(settings: GatewaySettings) -> Transport:
-    """What these settings ask for. Raises SetupError for a token or an identity that is none."""
-    tokens = read_tokens(settings.service_token)
-    identity = None if settings.identity is None else Identity(settings.identity, GATEWAY)
-    return Transport(settings.max_reply_bytes, token=tokens[0] if tokens else None, identity=identity)
 
 
 def _translated(error: Exception, stage: str, url: str) -> SplitwayError:

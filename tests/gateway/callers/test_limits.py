@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 
 from gateway.callers.caller import caller_of
-from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy, allowance_policy
+from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
 from gateway.settings import GatewaySettings
+from gateway.wiring import allowance_policy
 from splitway.security.keys import KeyFile, make_key
 from splitway.security.principal import Principal
 from splitway.state_file import replace_file

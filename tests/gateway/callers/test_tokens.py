@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from gateway.callers.tokens import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier, token_policy
+from gateway.callers.tokens import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier
 from gateway.settings import GatewaySettings
+from gateway.wiring import token_policy
 from splitway.errors import SetupError, Unauthorized, Unavailable
 from tests.gateway.conftest import Gateway
 from tests.gateway.resilience.support import Clock

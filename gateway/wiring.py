@@ -1,0 +1,266 @@
+"""Turns the settings into the objects of the gateway. Nothing but this and the app knows the settings."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp
+
+from gateway.callers.access import Access, Means
+from gateway.callers.caller import caller_of
+from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
+from gateway.callers.sliding_window import MemoryWindows, Windows
+from gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier, is_address
+from gateway.edge.intake import PictureLimits
+from gateway.edge.problems import render
+from gateway.edge.request_id import RequestId
+from gateway.fleet.prober import ProbedStage, Prober
+from gateway.fleet.replica import BalancePolicy
+from gateway.fleet.replicas import ReplicaSet
+from gateway.fleet.router import Router
+from gateway.flow.feature_cache import FeatureCache, MemoryStore
+from gateway.flow.pipeline import TrialPolicy
+from gateway.hop.attempt import AttemptMaker
+from gateway.hop.events import BreakerMoved
+from gateway.hop.stage_client import StageClient
+from gateway.observe.metrics import GatewayMetrics
+from gateway.observe.telemetry import GatewayTelemetry
+from gateway.page.routes import Page
+from gateway.resilience.admission import Admission, AdmissionPolicy
+from gateway.resilience.breaker import BreakerState, BreakerTransition
+from gateway.resilience.budget import BudgetPolicy, RetryBudget
+from gateway.resilience.hedge import HedgeDelay
+from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from gateway.rollout.file import ReleaseFile
+from gateway.rollout.follow import Follower
+from gateway.rollout.rollout import Rollout
+from gateway.settings import GatewaySettings, StageConfig
+from gateway.transport.transport import Transport
+from splitway.errors import SetupError
+from splitway.security.exposure import is_exposed
+from splitway.security.key_ring import KeyRing
+from splitway.security.service_names import GATEWAY
+from splitway.security.service_token import read_tokens
+from splitway.security.tls import Identity
+from splitway.telemetry.metrics import MetricsPort
+from splitway.wire.body_budget import BodyBudget
+from splitway.wire.body_metrics import BodyMetrics
+from splitway.wire.lifecycle import Lifecycle
+
+
+def _stage_client(
+    stage: StageConfig, settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry, *, is_first: bool
+) -> StageClient:
+    """One stage, and what keeps its trouble from the caller."""
+
+    def on_transition(url: str, transition: BreakerTransition) -> None:
+        telemetry.on_event(BreakerMoved(stage.name, url, transition))
+
+    replicas = ReplicaSet(
+        stage.urls,
+        time.monotonic,
+        random.random,
+        policy=BalancePolicy(unreachable_after=settings.probe_failures),
+        on_transition=on_transition,
+        on_new=partial(telemetry.metrics.expect, stage.name),
+        on_gone=partial(telemetry.metrics.forget, stage.name),
+        forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
+    )
+    attempt = AttemptMaker(
+        stage.name,
+        replicas,
+        transport,
+        takes_callers_input=is_first,
+        timeout_s=settings.attempt_timeout_ms / 1000,
+        on_event=telemetry.on_event,
+    )
+    budget = RetryBudget(BudgetPolicy(per_call=settings.retry_share), time.monotonic)
+    quantile = settings.hedge.get(stage.name)
+    hedge = None if quantile is None else HedgeDelay(quantile)
+    return StageClient(stage.name, replicas, attempt, budget, telemetry.on_event, hedge=hedge)
+
+
+def stages_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> list[StageClient]:
+    """The stages, in the order in which a request meets them."""
+    return [
+        _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
+        for position, stage in enumerate(settings.chain)
+    ]
+
+
+def admission_of(settings: GatewaySettings, metrics: GatewayMetrics) -> Admission:
+    """The door."""
+    limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
+    return Admission(AdmissionPolicy(), limit, time.monotonic, metrics.waited)
+
+
+def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetry:
+    """What the gateway says of its work."""
+    stages = tuple(stage.name for stage in settings.chain)
+    return GatewayTelemetry(
+        stages, settings.request_log_per_second, settings.attempt_timeout_ms / 1000, exposed=exposed
+    )
+
+
+def picture_limits(settings: GatewaySettings) -> PictureLimits:
+    """What a picture may take until it is read."""
+    return PictureLimits(settings.max_body_bytes, settings.max_picture_bytes, settings.limits.max_json_values)
+
+
+def page_of(settings: GatewaySettings, *, described: bool) -> Page:
+    """The page, with its samples."""
+    return Page(Path(settings.samples) if settings.samples else None, settings.max_picture_bytes, described=described)
+
+
+def rollout_of(settings: GatewaySettings, router: Router) -> Rollout:
+    """The releases in service."""
+    file = ReleaseFile(Path(settings.releases)) if settings.releases else None
+    return Rollout(file, settings.rollback, time.monotonic, random.random, router.coverage)
+
+
+def trial_policy(settings: GatewaySettings) -> TrialPolicy:
+    """How a canary is tried."""
+    second_chances = BudgetPolicy(cap=max(10.0, float(settings.rollback_min_requests)))
+    return TrialPolicy(settings.attempt_timeout_ms / 1000, RetryBudget(second_chances, time.monotonic))
+
+
+def cache_of(settings: GatewaySettings) -> FeatureCache | None:
+    """Where features are kept; None for nowhere."""
+    if settings.cache == "off":
+        return None
+    if settings.cache == "memory":
+        return FeatureCache(MemoryStore(settings.cache_bytes))
+
+    from gateway.flow.redis_store import RedisStore
+
+    return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
+
+
+def body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudget:
+    """Memory for request bodies, which the metrics tell of."""
+    share, least_rate = settings.body_memory_share, settings.body_least_rate
+    bodies = BodyBudget(settings.body_memory_bytes, share, caller_of, least_rate)
+    metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
+    return bodies
+
+
+def prober_of(
+    settings: GatewaySettings,
+    stages: Sequence[StageClient],
+    transport: Transport,
+    follower: Follower,
+    metrics: GatewayMetrics,
+) -> Prober:
+    """What asks the replicas."""
+    probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
+    interval_s = settings.probe_interval_ms / 1000
+    return Prober(probed, transport, interval_s, follower.look, on_look_up_failed=metrics.look_up_failed)
+
+
+def front_of(
+    app: ASGIApp, means: Means | None, settings: GatewaySettings, telemetry: GatewayTelemetry, lifecycle: Lifecycle
+) -> ASGIApp:
+    """What a request meets before anything that knows its route."""
+    if means is not None:
+        app = Access(app, means, settings.metrics_networks, render, telemetry.refused)
+    app = RequestId(app)
+    if settings.metrics_port:
+        registry = telemetry.metrics.registry
+        app = MetricsPort(app, settings.metrics_port, registry, lambda: lifecycle.not_ready_because)
+    return app
+
+
+def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
+    """How callers show who they are; None where nobody is asked.
+
+    Args:
+        settings: the gateway's.
+        exposed: whether others than this machine reach it.
+
+    Raises:
+        SetupError: it is reached from elsewhere and nobody would be asked, without that having been said; or the
+            settings contradict each other; or the keys cannot be read.
+    """
+    policy = token_policy(settings)
+    keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
+    is_open = settings.auth == "open-to-everyone"
+    if keys is None and policy is None:
+        if exposed and not is_open:
+            raise SetupError(
+                "the gateway would be reached from beyond this machine, and would ask nobody for a key: set "
+                "SPLITWAY_KEYS_FILE (splitway keys create makes it; with compose add -f deploy/compose/keys.yaml) or "
+                "SPLITWAY_JWT_ISSUER; if whoever reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
+            )
+        return None
+    if is_open:
+        raise SetupError("SPLITWAY_AUTH=open-to-everyone, but keys or tokens are set as well: unset one of the two")
+    return Means(keys, None if policy is None else TokenVerifier(policy, time.monotonic))
+
+
+def allowance_policy(settings: GatewaySettings, *, asks_who: bool) -> AllowancePolicy:
+    """What the settings allow everybody.
+
+    Args:
+        settings: the gateway's.
+        asks_who: whether callers have to show who they are.
+    """
+    concurrency = settings.concurrency_per_key
+    if concurrency is None:
+        concurrency = DEFAULT_CONCURRENCY if asks_who else 0
+    return AllowancePolicy(settings.rate_per_second, settings.cost_per_minute, concurrency)
+
+
+def make_windows(settings: GatewaySettings) -> Windows:
+    """Where the settings say that it is counted."""
+    if settings.rate_store == "memory":
+        return MemoryWindows(time.monotonic)
+
+    from gateway.callers.redis_windows import RedisWindows
+
+    return RedisWindows(settings.rate_store, time.monotonic)
+
+
+def token_policy(settings: GatewaySettings) -> TokenPolicy | None:
+    """Return which tokens the settings take; None for none. Raises SetupError where they contradict each other."""
+    given = {
+        "SPLITWAY_JWT_ISSUER": settings.jwt_issuer,
+        "SPLITWAY_JWT_AUDIENCE": settings.jwt_audience,
+        "SPLITWAY_JWT_KEYS": settings.jwt_keys,
+    }
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise SetupError(f"{', '.join(sorted(given.keys() - missing))} needs {' and '.join(missing)} beside it")
+    algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(",") if name.strip())
+    if not algorithms or not set(algorithms) <= set(ALGORITHMS):
+        raise SetupError(f"SPLITWAY_JWT_ALGORITHMS must be some of {', '.join(ALGORITHMS)}, separated by commas")
+    _check_place(settings.jwt_keys)
+    return TokenPolicy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, algorithms)
+
+
+def _check_place(place: str) -> None:
+    if not is_address(place):
+        if not Path(place).is_file():
+            raise SetupError(f"SPLITWAY_JWT_KEYS: there is no file {place}")
+        return
+    try:
+        parts = urlsplit(place)
+        is_one = bool(parts.hostname) and (parts.port or 443) > 0
+    except ValueError:
+        is_one = False
+    is_safe = is_one and (parts.scheme == "https" or (parts.scheme == "http" and not is_exposed(parts.hostname or "")))
+    if not is_safe:
+        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is taken on this machine alone")
+
+
+def transport_for(settings: GatewaySettings) -> Transport:
+    """What these settings ask for. Raises SetupError for a token or an identity that is none."""
+    tokens = read_tokens(settings.service_token)
+    identity = None if settings.identity is None else Identity(settings.identity, GATEWAY)
+    return Transport(settings.max_reply_bytes, token=tokens[0] if tokens else None, identity=identity)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 from gateway.fleet.inventory import ServedModel
 from gateway.fleet.replica import Replica
 from gateway.fleet.replicas import ReplicaSet
-from gateway.hop.events import AttemptEnded, Subscriber
+from gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
 from gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
-from gateway.observe.timeline import ATTEMPT
 from gateway.resilience.breaker import Permit
 from gateway.transport.transport import Transport
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable

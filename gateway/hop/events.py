@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from gateway.resilience.breaker import BreakerTransition
 
+ATTEMPT = "attempt"
+"""The name of the spans of calls to replicas; they lie below their stage's."""
+
 
 class AttemptEnded(NamedTuple):
     """One call to one replica ended: `ok`, an error's code, or `cancelled`."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.hop.events import ATTEMPT
 from splitway.telemetry.trace import Span
-
-ATTEMPT = "attempt"
-"""The spans of calls to replicas; they lie below their stage's."""
 
 
 def timeline(request: Span) -> list[dict[str, Any]]:

@@ -42,15 +42,15 @@ from gateway.rollout.rollout import Rollout
 from gateway.settings import GatewaySettings, StageConfig
 from gateway.transport.transport import Transport
 from splitway.errors import SetupError
+from splitway.http.body_budget import BodyBudget
+from splitway.http.body_metrics import BodyMetrics
+from splitway.http.lifecycle import Lifecycle
 from splitway.security.exposure import is_exposed
 from splitway.security.key_ring import KeyRing
 from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import read_tokens
 from splitway.security.tls import Identity
 from splitway.telemetry.metrics import MetricsPort
-from splitway.wire.body_budget import BodyBudget
-from splitway.wire.body_metrics import BodyMetrics
-from splitway.wire.lifecycle import Lifecycle
 
 
 def _stage_client(

@@ -14,6 +14,7 @@ from starlette.types import Scope as AsgiScope
 
 from gateway.callers.tokens import TokenVerifier
 from splitway.errors import SplitwayError
+from splitway.http.errors import Render
 from splitway.security.bearer import bearer
 from splitway.security.key_ring import KeyRing
 from splitway.security.keys import KEY_PREFIX
@@ -22,7 +23,6 @@ from splitway.security.service_token import OPEN as HEALTH
 from splitway.telemetry.metrics import PATH as METRICS
 from splitway.telemetry.metrics import may_read
 from splitway.telemetry.settings import Network
-from splitway.wire.http_errors import Render
 
 OnRefusal = Callable[[Request, SplitwayError], None]
 _OPEN = HEALTH | {"/"}

@@ -17,8 +17,8 @@ from gateway.callers.sliding_window import Windows
 from gateway.callers.usage import Share, Tab, keep
 from gateway.paths import work_asked_for
 from splitway.errors import RateLimited
+from splitway.http.errors import Render
 from splitway.security.principal import principal_of
-from splitway.wire.http_errors import Render
 
 OnRefusal = Callable[[Request, RateLimited], None]
 DEFAULT_CONCURRENCY = 64

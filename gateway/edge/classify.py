@@ -23,13 +23,13 @@ from gateway.observe.telemetry import GatewayTelemetry
 from gateway.observe.timeline import timeline
 from gateway.paths import CLASSIFY
 from splitway import __version__
+from splitway.http.body import plain_headers
+from splitway.http.body_budget import BodyBudget, BodyCharge
+from splitway.http.hangup import while_connected
+from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
 from splitway.telemetry.watch import Watched
-from splitway.wire.body import plain_headers
-from splitway.wire.body_budget import BodyBudget, BodyCharge
 from splitway.wire.deadline import read_deadline
-from splitway.wire.hangup import while_connected
-from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.v2_rest import CallContext, Limits, json_response
 
 _TimingsMs = dict[str, dict[str, float]]

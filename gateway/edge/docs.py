@@ -10,8 +10,7 @@ from gateway.edge.problems import MEDIA_TYPE, STATUSES
 from gateway.edge.status_docs import SCHEMAS as PIPELINE_SCHEMAS
 from gateway.fleet.router import RELEASE_HEADER
 from gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
-from splitway.wire import v2_docs
-from splitway.wire.openapi import (
+from splitway.http.openapi import (
     BOOLEAN,
     INTEGER,
     NUMBER,
@@ -30,6 +29,7 @@ from splitway.wire.openapi import (
     reference,
     refusals,
 )
+from splitway.wire import v2_docs
 
 CLASSIFY_TAG, HEALTH_TAG = "classify", "health"
 _ABOUT = (

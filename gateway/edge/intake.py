@@ -15,11 +15,11 @@ from starlette.requests import Request
 from gateway.edge.multipart import file_of_form
 from gateway.edge.picture_kind import foreign_kind
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.http.body import read_body
+from splitway.http.body_budget import BodyCharge
 from splitway.pictures.look import is_picture, look
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly
-from splitway.wire.body import read_body
-from splitway.wire.body_budget import BodyCharge
 from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues, loads_bounded
 

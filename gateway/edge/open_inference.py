@@ -15,8 +15,8 @@ from gateway.flow.pipeline import Pipeline
 from gateway.flow.request import Task
 from gateway.paths import INFER
 from splitway.errors import InvalidInput, NotFound
+from splitway.http.lifecycle import Lifecycle
 from splitway.telemetry.watch import Watch, Watched
-from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.v2_rest import Answer, CallContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitway.wire.openapi import BOOLEAN, INTEGER, NUMBER, STRING, Docs, closed, list_of, or_null, reference
+from splitway.http.openapi import BOOLEAN, INTEGER, NUMBER, STRING, Docs, closed, list_of, or_null, reference
 
 _COUNTS = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
 _ANYTHING = {"type": "object"}

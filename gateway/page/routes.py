@@ -17,8 +17,8 @@ from starlette.responses import Response
 
 from gateway.edge.intake import RAW_TYPES
 from splitway.errors import NotFound
-from splitway.wire.assets import TYPES, Asset
-from splitway.wire.docs_pages import ICON
+from splitway.http.assets import TYPES, Asset
+from splitway.http.docs_pages import ICON
 
 BELOW = "/page/"
 """Where everything but the page itself is."""

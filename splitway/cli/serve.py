@@ -27,6 +27,11 @@ from typing import NoReturn
 import uvicorn
 
 from splitway.errors import SetupError
+from splitway.http.fast_routes import FrontedApp
+from splitway.http.heartbeat import Heartbeat
+from splitway.http.hosts import HostCheck, host_rule
+from splitway.http.lifecycle import Lifecycle
+from splitway.http.origins import origin_rule
 from splitway.memory_limit import give_large_blocks_back
 from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
@@ -38,13 +43,8 @@ from splitway.wire.connection_metrics import ConnectionMetrics
 from splitway.wire.connections import ConnectionRoom, Connections
 from splitway.wire.environment import read_environment
 from splitway.wire.guarded_http import guarded_protocol
-from splitway.wire.heartbeat import Heartbeat
-from splitway.wire.hosts import HostCheck, host_rule
 from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
-from splitway.wire.lifecycle import Lifecycle
 from splitway.wire.open_files import kept_back, raise_limit
-from splitway.wire.origins import origin_rule
-from splitway.wire.short_way import FrontedApp
 from splitway.wire.tls_server import TlsServer
 
 APPS = {

@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from splitway import __version__
 from splitway.errors import SetupError, SplitwayError
+from splitway.http.errors import install_error_handlers
+from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
 from splitway.manifest import Role
 from splitway.runtime import stage_docs
 from splitway.runtime.administrators import Administrators
@@ -24,8 +26,6 @@ from splitway.security.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
 from splitway.wire.environment import read_environment
-from splitway.wire.http_errors import install_error_handlers
-from splitway.wire.short_way import OPENAPI, FrontedApp, ShortWay
 from splitway.wire.v2_json import EXTENSIONS
 from splitway.wire.v2_rest import json_response, live_response, models_router, v2_error
 

@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 from splitway.errors import NotFound, Unavailable
+from splitway.http.fast_routes import Endpoint
+from splitway.http.lifecycle import Lifecycle
 from splitway.manifest import describe
 from splitway.runtime.observe import StageMetrics
 from splitway.runtime.served import ServedModel
 from splitway.runtime.versions import ModelVersions, Version
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.short_way import Endpoint
 
 _log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.errors import InvalidInput, NotFound
+from splitway.http.body import plain_headers, read_body
 from splitway.manifest import describe
 from splitway.runtime import stage_docs
 from splitway.runtime.administrators import Administrators
 from splitway.runtime.repository import Repository
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.versions import ModelVersions, Version
-from splitway.wire.body import plain_headers, read_body
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import loads_bounded
 from splitway.wire.v2_rest import json_response

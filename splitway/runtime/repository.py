@@ -9,6 +9,9 @@ from typing import Any
 
 from splitway.bundle import Bundle, find_bundle
 from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError
+from splitway.http.body_budget import BodyBudget
+from splitway.http.body_metrics import BodyMetrics
+from splitway.http.lifecycle import Lifecycle
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.cores import available_cores
 from splitway.runtime.decode_room import DecodeRoom
@@ -20,10 +23,7 @@ from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
 from splitway.runtime.watchdog import Watchdog
-from splitway.wire.body_budget import BodyBudget
-from splitway.wire.body_metrics import BodyMetrics
 from splitway.wire.connections import address_of
-from splitway.wire.lifecycle import Lifecycle
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"

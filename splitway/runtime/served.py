@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from splitway.bundle import Bundle, load_bundle
 from splitway.errors import BundleError, TooLarge, Unavailable
+from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
@@ -36,7 +37,6 @@ from splitway.runtime.stage import Stage
 from splitway.runtime.tested_engine import TestedEngine
 from splitway.runtime.watchdog import Watchdog
 from splitway.telemetry.watch import Watch
-from splitway.wire.body_budget import BodyBudget
 from splitway.wire.room import rows_that_fit
 from splitway.wire.tensor import TensorSpec
 from splitway.wire.v2_rest import infer_endpoint

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from splitway.manifest import VERSION
-from splitway.security import service_token
-from splitway.wire import v2_docs
-from splitway.wire.openapi import (
+from splitway.http.openapi import (
     BEARER,
     BOOLEAN,
     INTEGER,
@@ -23,6 +20,9 @@ from splitway.wire.openapi import (
     reference,
     refusals,
 )
+from splitway.manifest import VERSION
+from splitway.security import service_token
+from splitway.wire import v2_docs
 from splitway.wire.v2_rest import STATUSES
 
 HEALTH, MODELS = "health", "Models"

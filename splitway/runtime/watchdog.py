@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from splitway.http.lifecycle import Lifecycle
+from splitway.http.pauses import LOOKS_EVERY_S, Pauses
 from splitway.runtime.runs import Runs
 from splitway.wire.deadline import Clock
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.pauses import LOOKS_EVERY_S, Pauses
 
 _log = logging.getLogger(__name__)
 _ENDS_WITHIN_S = 15.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from splitway.wire.openapi import (
+from splitway.http.openapi import (
     INTEGER,
     REQUEST_ID,
     STRING,

@@ -16,18 +16,18 @@ from starlette.responses import Response
 
 from splitway import __version__
 from splitway.errors import SplitwayError, Unauthorized, UnfitInput, printable
+from splitway.http.body import pack, packing_asked_for, plain_headers, read_body
+from splitway.http.body_budget import BodyBudget
+from splitway.http.fast_routes import Endpoint
+from splitway.http.hangup import while_connected
+from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
 from splitway.wire import v2_docs
 from splitway.wire.aside import LARGE_BYTES, aside
-from splitway.wire.body import pack, packing_asked_for, plain_headers, read_body
-from splitway.wire.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline, read_deadline
-from splitway.wire.hangup import while_connected
 from splitway.wire.json_data import AT_ONCE, MAX_JSON_VALUES, ManyValues
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.short_way import Endpoint
 from splitway.wire.v2_json import (
     EXTENSIONS,
     HEADER_LENGTH,

@@ -16,7 +16,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.schemas import BaseSchema
 
-from splitway.wire.openapi import BEARER
+from splitway.http.openapi import BEARER
 
 SECONDS = int(os.environ.get("SPLITWAY_FUZZ_SECONDS", "0"))
 """How long `make fuzz` lets each run go on, with other requests each time. Else a run always makes the same ones."""

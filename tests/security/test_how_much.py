@@ -25,9 +25,9 @@ import numpy as np
 import pytest
 
 from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.http.body import pack
 from splitway.security.keys import KeyFile, make_key
 from splitway.state_file import replace_file
-from splitway.wire.body import pack
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.gateway.edge.test_cost import PADDED, PNG, header

@@ -11,8 +11,8 @@ from gateway.fleet.router import NoChain
 from gateway.hop.stage_client import NotCalled
 from gateway.transport.transport import CutOff
 from splitway import errors
+from splitway.http.errors import as_ours
 from splitway.wire import v2_rest
-from splitway.wire.http_errors import as_ours
 
 
 def _all_below(cls: type[errors.SplitwayError]) -> list[type[errors.SplitwayError]]:

@@ -15,9 +15,9 @@ from gateway.rollout.rollout import KEY_HEADER, Rollout
 from gateway.rollout.share import in_share
 from gateway.transport.request_head import request_head
 from splitway.errors import SplitwayError
+from splitway.http.body import packing_asked_for, plain_headers
 from splitway.telemetry.trace import NoTracer, read_traceparent
 from splitway.telemetry.watch import usable_id
-from splitway.wire.body import packing_asked_for, plain_headers
 from splitway.wire.deadline import read_deadline
 from tests.fuzz.target import Target
 

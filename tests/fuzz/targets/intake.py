@@ -11,8 +11,8 @@ from starlette.types import Message
 
 from gateway.edge.intake import PictureLimits, read_picture
 from splitway.errors import SplitwayError
-from splitway.wire.body import plain_headers
-from splitway.wire.body_budget import BodyBudget
+from splitway.http.body import plain_headers
+from splitway.http.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline
 from tests.fuzz.target import Target, check_brief, lines, wait_for
 

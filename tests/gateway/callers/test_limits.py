@@ -15,10 +15,10 @@ from gateway.callers.caller import caller_of
 from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
 from gateway.settings import GatewaySettings
 from gateway.wiring import allowance_policy
+from splitway.http.body import pack
 from splitway.security.keys import KeyFile, make_key
 from splitway.security.principal import Principal
 from splitway.state_file import replace_file
-from splitway.wire.body import pack
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.gateway.conftest import Gateway, good_extractor

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from gateway.edge.intake import PictureLimits, read_picture
 from splitway.errors import InvalidInput, Overloaded, SplitwayError, TooLarge, UnsupportedMediaType
-from splitway.wire.body_budget import BodyBudget
+from splitway.http.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline
 from tests.support import picture
 

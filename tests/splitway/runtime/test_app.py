@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
+from splitway.http.body import pack
 from splitway.runtime.inprocess import InProcessStage
-from splitway.wire.body import pack
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request, parse_response
 from tests.support import infer, picture, random_pixels

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from splitway.http.lifecycle import Lifecycle
+from splitway.http.pauses import LOOKS_EVERY_S
 from splitway.runtime.watchdog import Watchdog
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.pauses import LOOKS_EVERY_S
 from tests.splitway.runtime.clock import Clock
 
 

@@ -46,4 +46,4 @@ def test_each_place_in_the_code_has_its_own_count() -> None:
 def test_of_ours_only_stack_traces_are_counted() -> None:
     repeats = Repeats(Clock(), per_second=5)
     assert _passed(repeats, 100, "splitway.request") == 100
-    assert _passed(repeats, 100, "splitway.wire.short_way", defect=True) == 5
+    assert _passed(repeats, 100, "splitway.http.fast_routes", defect=True) == 5

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from splitway.wire.body import plain_headers
+from splitway.http.body import plain_headers
 
 LATIN = st.binary(max_size=12).map(lambda data: data.replace(b"\n", b""))
 PIECES = st.sampled_from(

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from splitway.errors import InvalidInput, NotFound, TooLarge
-from splitway.wire.body_budget import BodyBudget
+from splitway.http.body_budget import BodyBudget
 from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (

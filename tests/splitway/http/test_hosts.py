@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.wire.hosts import host_rule
+from splitway.http.hosts import host_rule
 
 
 @pytest.mark.parametrize(

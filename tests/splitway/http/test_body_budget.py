@@ -12,8 +12,8 @@ import pytest
 from starlette.requests import Request
 
 from splitway.errors import Overloaded, SlowBody
-from splitway.wire.body import read_body
-from splitway.wire.body_budget import BodyBudget, BodyCharge, Refused
+from splitway.http.body import read_body
+from splitway.http.body_budget import BodyBudget, BodyCharge, Refused
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import in_virtual_time, now
 

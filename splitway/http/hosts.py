@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.errors import Forbidden, InvalidInput, SplitwayError
-from splitway.wire.http_errors import Render
-from splitway.wire.origins import IsForeign
+from splitway.http.errors import Render
+from splitway.http.origins import IsForeign
 
 _ANY = "*"
 IsTaken = Callable[[bytes], bool]

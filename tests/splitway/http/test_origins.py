@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.wire.origins import origin_rule
+from splitway.http.origins import origin_rule
 
 HOST = "127.0.0.1:8080"
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.errors import NotFound
-from splitway.wire.assets import TYPES, Asset
+from splitway.http.assets import TYPES, Asset
 
 BELOW = "/docs/"
 """Where the pages' parts are."""

@@ -11,8 +11,8 @@ from itertools import chain
 from starlette.requests import ClientDisconnect, Request
 
 from splitway.errors import InvalidInput, SlowBody, TooLarge, UnsupportedMediaType
+from splitway.http.body_budget import BodyCharge
 from splitway.wire.aside import STEP_BYTES, aside, give_way
-from splitway.wire.body_budget import BodyCharge
 from splitway.wire.deadline import Deadline
 
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
-from splitway.wire.body import pack, packing_asked_for, read_body, unpack
+from splitway.http.body import pack, packing_asked_for, read_body, unpack
 from splitway.wire.deadline import Deadline
 
 

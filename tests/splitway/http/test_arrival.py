@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from splitway.wire.arrival import GRACE_S, Arrival
+from splitway.http.arrival import GRACE_S, Arrival
 from tests.splitway.runtime.clock import Clock
 
 

@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from splitway.wire.docs_pages import docs_router
-from splitway.wire.http_errors import Render, as_ours, is_for_callers
-from splitway.wire.openapi import Description
+from splitway.http.docs_pages import docs_router
+from splitway.http.errors import Render, as_ours, is_for_callers
+from splitway.http.openapi import Description
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]

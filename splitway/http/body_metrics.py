@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from splitway.wire.body_budget import BodyBudget, Refused
+from splitway.http.body_budget import BodyBudget, Refused
 
 
 class BodyMetrics(Collector):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitway.wire.pauses import LOOKS_EVERY_S, Pauses
+from splitway.http.pauses import LOOKS_EVERY_S, Pauses
 from tests.splitway.runtime.clock import Clock
 
 

@@ -11,10 +11,10 @@ import logging
 import threading
 import time
 
+from splitway.http.lifecycle import Lifecycle
+from splitway.http.pauses import LOOKS_EVERY_S, Pauses
 from splitway.telemetry.stack import stack_of
 from splitway.wire.deadline import Clock
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.pauses import LOOKS_EVERY_S, Pauses
 
 _log = logging.getLogger(__name__)
 _CALLS_TOLD = 12

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from splitway.wire.heartbeat import Heartbeat
-from splitway.wire.lifecycle import Lifecycle
-from splitway.wire.pauses import LOOKS_EVERY_S
+from splitway.http.heartbeat import Heartbeat
+from splitway.http.lifecycle import Lifecycle
+from splitway.http.pauses import LOOKS_EVERY_S
 from tests.splitway.runtime.clock import Clock
 
 

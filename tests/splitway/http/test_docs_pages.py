@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from splitway.wire.http_errors import install_error_handlers
-from splitway.wire.short_way import OPENAPI, FrontedApp
+from splitway.http.errors import install_error_handlers
+from splitway.http.fast_routes import OPENAPI, FrontedApp
 from splitway.wire.v2_rest import v2_error
 
 _ADDRESSES = re.compile(r'(?:href|src)="([^"]*)"|url\("?([^")]*)"?\)')

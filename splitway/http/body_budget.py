@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from splitway.errors import Overloaded, SlowBody
-from splitway.wire.arrival import Arrival
+from splitway.http.arrival import Arrival
 from splitway.wire.deadline import Clock
 
 CallerOf = Callable[[Mapping[str, Any]], str]

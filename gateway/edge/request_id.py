@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from splitway.http.server.request_head import Header
 from splitway.telemetry.watch import REQUEST_ID, usable_id
-from splitway.wire.request_head import Header
 
 _NAME = REQUEST_ID.encode()
 _KEPT = b"cache-control"

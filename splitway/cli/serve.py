@@ -32,20 +32,20 @@ from splitway.http.heartbeat import Heartbeat
 from splitway.http.hosts import HostCheck, host_rule
 from splitway.http.lifecycle import Lifecycle
 from splitway.http.origins import origin_rule
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connection_metrics import ConnectionMetrics
+from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.guarded import guarded_protocol
+from splitway.http.server.last_connection import let_no_more_in, waits_to_be_let_in
+from splitway.http.server.open_files import kept_back, raise_limit
+from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
 from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connection_metrics import ConnectionMetrics
-from splitway.wire.connections import ConnectionRoom, Connections
 from splitway.wire.environment import read_environment
-from splitway.wire.guarded_http import guarded_protocol
-from splitway.wire.last_connection import let_no_more_in, waits_to_be_let_in
-from splitway.wire.open_files import kept_back, raise_limit
-from splitway.wire.tls_server import TlsServer
 
 APPS = {
     "gateway": "gateway.app:create_app",

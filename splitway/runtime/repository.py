@@ -12,6 +12,7 @@ from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, Spl
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
+from splitway.http.server.connections import address_of
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.cores import available_cores
 from splitway.runtime.decode_room import DecodeRoom
@@ -23,7 +24,6 @@ from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
 from splitway.runtime.watchdog import Watchdog
-from splitway.wire.connections import address_of
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"

@@ -12,9 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from splitway.errors import SplitwayError
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connections import ConnectionRoom, Connections
-from splitway.wire.guarded_http import guarded_protocol
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.guarded import guarded_protocol
 from tests.fuzz.target import Target, wait_for
 
 _LIMITS = ConnectionLimits(max_header_bytes=1024, max_headers=20, max_url_bytes=256, max_pipelined=10_000)

@@ -19,14 +19,14 @@ from starlette.types import Receive, Scope, Send
 from gateway.transport.http1 import HttpPool, Reply
 from gateway.transport.http1_errors import ConnectError, WrongPeer
 from splitway.errors import SetupError
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.guarded import guarded_protocol
+from splitway.http.server.tls_server import TlsServer
 from splitway.security.certificates import Certificates
 from splitway.security.service_names import IDENTITY, TRUST
 from splitway.security.tls import Identity
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connections import ConnectionRoom, Connections
-from splitway.wire.guarded_http import guarded_protocol
-from splitway.wire.tls_server import TlsServer
-from tests.splitway.wire.guarded_server import ANY_NUMBER
+from tests.splitway.http.server.guarded_server import ANY_NUMBER
 
 SERVICES = ("gateway", "classifier", "feature_extractor", "other")
 

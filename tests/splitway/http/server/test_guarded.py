@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connections import ConnectionRoom
 from splitway.security.tls import Identity
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connections import ConnectionRoom
 from tests.security.malformed import CUT_SHORT, KINDS
-from tests.splitway.wire.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
+from tests.splitway.http.server.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
 from tests.support import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -18,9 +18,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from splitway.errors import SplitwayError
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connections import ConnectionRoom, Connections
-from splitway.wire.guarded_http import guarded_protocol
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.guarded import guarded_protocol
 from tests.support import until
 
 ANY_NUMBER = ConnectionRoom()

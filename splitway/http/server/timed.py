@@ -26,10 +26,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from splitway.errors import SlowBody, SplitwayError
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connections import UNREAD, Connections
-from splitway.wire.reads import BODY, END, FIRST, HEAD, NEXT, NOTHING, REST
-from splitway.wire.request_head import Refusal, path_of
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connections import UNREAD, Connections
+from splitway.http.server.reads import BODY, END, FIRST, HEAD, NEXT, NOTHING, REST
+from splitway.http.server.request_head import Refusal, path_of
 
 _LINGER_S = 2.0
 """How long a caller who has been answered may go on sending, so that he comes to read the answer."""

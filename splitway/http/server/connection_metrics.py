@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from splitway.wire.connections import Connections
+from splitway.http.server.connections import Connections
 
 
 class ConnectionMetrics(Collector):

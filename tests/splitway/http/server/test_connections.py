@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from splitway.wire.connections import ConnectionRoom, Connections
+from splitway.http.server.connections import ConnectionRoom, Connections
 
 
 class Caller:

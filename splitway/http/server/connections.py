@@ -15,8 +15,8 @@ from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 from splitway.errors import Overloaded, RateLimited
+from splitway.http.server.request_head import Refusal
 from splitway.security.networks import subscriber_of
-from splitway.wire.request_head import Refusal
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.25

@@ -10,11 +10,11 @@ from typing import cast
 
 import uvicorn
 
+from splitway.http.server.connections import Connections
+from splitway.http.server.timed import TimedHttp
+from splitway.http.server.tls_listener import Handshake, TlsListener
 from splitway.security.service_names import GATEWAY
 from splitway.security.tls import Identity, peer_service
-from splitway.wire.connections import Connections
-from splitway.wire.timed_http import TimedHttp
-from splitway.wire.tls_listener import Handshake, TlsListener
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE_S = 10.0

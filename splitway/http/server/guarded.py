@@ -20,10 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from splitway.errors import RateLimited, TooLarge
-from splitway.wire.connection_limits import ConnectionLimits
-from splitway.wire.connections import Connections
-from splitway.wire.reads import BODY, END, FIRST, HEAD, NOTHING, REST
-from splitway.wire.request_head import (
+from splitway.http.server.connection_limits import ConnectionLimits
+from splitway.http.server.connections import Connections
+from splitway.http.server.reads import BODY, END, FIRST, HEAD, NOTHING, REST
+from splitway.http.server.request_head import (
     Refusal,
     check_headers,
     check_size,
@@ -33,7 +33,7 @@ from splitway.wire.request_head import (
     read_target,
     without_upgrade,
 )
-from splitway.wire.timed_http import LINGER_BYTES, Guard, Refuse, TimedHttp
+from splitway.http.server.timed import LINGER_BYTES, Guard, Refuse, TimedHttp
 
 __all__ = ["Refuse", "guarded_protocol"]
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import cast
 
-from splitway.wire.connections import HANDSHAKE, Connections
+from splitway.http.server.connections import HANDSHAKE, Connections
 
 _AT_ONCE = 16
 """Connections that are accepted before the loop does something else."""

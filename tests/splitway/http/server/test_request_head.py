@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.wire.request_head import Refusal, Target, check_headers, check_target, read_target, without_upgrade
+from splitway.http.server.request_head import Refusal, Target, check_headers, check_target, read_target, without_upgrade
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ from gateway.wiring import (
     trial_policy,
 )
 from splitway import __version__
+from splitway.environment import read_environment
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import principal_of
+from splitway.skins.v2_rest import infer_endpoint, v2_router
 from splitway.telemetry.metrics import add_metrics_route
-from splitway.wire.environment import read_environment
-from splitway.wire.v2_rest import infer_endpoint, v2_router
 
 
 def _why_not_ready(pipeline: Pipeline) -> str | None:

@@ -29,7 +29,7 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
-from splitway.wire import v2_docs
+from splitway.skins import v2_docs
 
 CLASSIFY_TAG, HEALTH_TAG = "classify", "health"
 _ABOUT = (

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from gateway.observe.timeline import timeline
 from splitway.errors import SplitwayError, printable
+from splitway.skins import v2_rest
+from splitway.skins.v2_rest import error_headers, v2_error
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import REQUEST_ID
-from splitway.wire import v2_rest
-from splitway.wire.v2_rest import error_headers, v2_error
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = v2_rest.STATUSES | {"engine_failed": 502}

@@ -27,9 +27,9 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
+from splitway.skins.v2_rest import ATTEMPT_HEADER
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import InferRequest, InferResponse
-from splitway.wire.v2_rest import ATTEMPT_HEADER
 
 _BINARY = {"binary_data_output": True}
 _UNFIT = (NoChain, FeatureSpaceMismatch, InvalidInput, BadStageAnswer, EngineFailed)

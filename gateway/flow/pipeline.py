@@ -23,11 +23,11 @@ from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
 from gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
+from splitway.skins.v2_rest import CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.predictions import Prediction, read_predictions
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
-from splitway.wire.v2_rest import CallContext
 
 _NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)
 _COMPARISON_S = 5.0

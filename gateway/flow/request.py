@@ -12,9 +12,9 @@ from gateway.hop.attempt import CheckAnswer
 from gateway.paths import INFER
 from gateway.rollout.rollout import Choice
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
+from splitway.skins.v2_rest import CallContext
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import RequestedOutput
-from splitway.wire.v2_rest import CallContext
 
 
 class Task(NamedTuple):

@@ -14,6 +14,7 @@ from splitway.cli.chain import Chain, Found, find_chain
 from splitway.cli.classify import ALL_HEADS, Result
 from splitway.cli.console import tensorflow_hushed
 from splitway.cli.pictures import read_picture
+from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.manifest import PROBABILITIES
 from splitway.runtime.classes import best_classes
@@ -21,10 +22,9 @@ from splitway.runtime.engine import Arrays
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.trust import trusted_keys
-from splitway.wire.environment import read_environment
+from splitway.skins.v2_rest import STATUSES
 from splitway.wire.predictions import read_predictions
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_rest import STATUSES
 
 _STATUSES = STATUSES | {EngineFailed.code: 502}
 """As the gateway has them."""

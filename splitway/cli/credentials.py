@@ -16,9 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.cli.console import ERR
 from splitway.cli.run_file import LocalGateway
+from splitway.environment import read_environment
 from splitway.errors import Forbidden, SetupError, printable
 from splitway.security.principal import Scope
-from splitway.wire.environment import read_environment
 
 API_KEY = "SPLITWAY_API_KEY"
 _AUTHORIZATION = "authorization"

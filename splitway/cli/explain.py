@@ -15,11 +15,11 @@ from splitway.cli.bench import DEFAULT_MODELS, Picture, Target, ask, client_of, 
 from splitway.cli.break_even import BreakEven
 from splitway.cli.chain import find_chain
 from splitway.cli.console import Steps, tensorflow_hushed
+from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.manifest import HEAD
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
-from splitway.wire.environment import read_environment
 
 MOST_REQUESTS = 200
 _ROUND = 10

@@ -26,6 +26,7 @@ from typing import NoReturn
 
 import uvicorn
 
+from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.http.fast_routes import FrontedApp
 from splitway.http.heartbeat import Heartbeat
@@ -45,7 +46,6 @@ from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
-from splitway.wire.environment import read_environment
 
 APPS = {
     "gateway": "gateway.app:create_app",

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.cli.credentials import one_word
+from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.security.service_names import GATEWAY
 from splitway.security.tls import Identity, peer_service
-from splitway.wire.environment import read_environment
 
 SERVICE_TOKEN, IDENTITY = "SPLITWAY_SERVICE_TOKEN", "SPLITWAY_IDENTITY"
 TOKEN_HEADER = "x-service-token"  # noqa: S105 - its name

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway import __version__
+from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
@@ -24,10 +25,9 @@ from splitway.runtime.served import MakeStage
 from splitway.runtime.settings import StageSettings
 from splitway.security.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
+from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import MetricsPort, add_metrics_route
-from splitway.wire.environment import read_environment
 from splitway.wire.v2_json import EXTENSIONS
-from splitway.wire.v2_rest import json_response, live_response, models_router, v2_error
 
 
 def _refuse(error: SplitwayError, _status: int, _path: str) -> tuple[str, bytes]:

@@ -20,13 +20,13 @@ from splitway.runtime.engine import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
 from splitway.runtime.unfit import check_range, renamed
+from splitway.skins.v2_rest import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
-from splitway.wire.v2_rest import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
 
 _ANSWERS_WITHIN_S = 0.1
 _RETRY_AFTER_S = 1.0

@@ -21,9 +21,9 @@ from splitway.runtime.administrators import Administrators
 from splitway.runtime.repository import Repository
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.versions import ModelVersions, Version
+from splitway.skins.v2_rest import json_response
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import loads_bounded
-from splitway.wire.v2_rest import json_response
 
 _MAX_BODY_BYTES = 64 * 1024
 _TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING", "failed": "UNAVAILABLE"}

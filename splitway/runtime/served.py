@@ -36,10 +36,10 @@ from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
 from splitway.runtime.tested_engine import TestedEngine
 from splitway.runtime.watchdog import Watchdog
+from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch
 from splitway.wire.room import rows_that_fit
 from splitway.wire.tensor import TensorSpec
-from splitway.wire.v2_rest import infer_endpoint
 
 MakeStage = Callable[[Bundle, StageSettings], Stage]
 

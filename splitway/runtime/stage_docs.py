@@ -22,8 +22,8 @@ from splitway.http.openapi import (
 )
 from splitway.manifest import VERSION
 from splitway.security import service_token
-from splitway.wire import v2_docs
-from splitway.wire.v2_rest import STATUSES
+from splitway.skins import v2_docs
+from splitway.skins.v2_rest import STATUSES
 
 HEALTH, MODELS = "health", "Models"
 _ABOUT = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.settings import GatewaySettings
+from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.wire.environment import read_environment
 
 WRONG = {
     "redis://127.0.0.1:notaport/0": "port",

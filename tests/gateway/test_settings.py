@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.settings import GatewaySettings
+from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.wire.environment import read_environment
 
 
 def test_addresses_are_read_in_order() -> None:

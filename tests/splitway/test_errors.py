@@ -12,7 +12,7 @@ from gateway.hop.stage_client import NotCalled
 from gateway.transport.transport import CutOff
 from splitway import errors
 from splitway.http.errors import as_ours
-from splitway.wire import v2_rest
+from splitway.skins import v2_rest
 
 
 def _all_below(cls: type[errors.SplitwayError]) -> list[type[errors.SplitwayError]]:

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 import pytest
 
 from gateway.settings import GatewaySettings
-from splitway.wire.environment import read_environment
+from splitway.environment import read_environment
 from tests.gateway.conftest import Gateway
 from tests.support import picture
 

@@ -10,7 +10,7 @@ import pytest
 
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp
-from splitway.wire.v2_rest import v2_error
+from splitway.skins.v2_rest import v2_error
 
 _ADDRESSES = re.compile(r'(?:href|src)="([^"]*)"|url\("?([^")]*)"?\)')
 

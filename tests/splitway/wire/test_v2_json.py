@@ -18,6 +18,7 @@ from starlette.types import Message
 
 from splitway.errors import InvalidInput, NotFound, TooLarge
 from splitway.http.body_budget import BodyBudget
+from splitway.skins.v2_rest import Limits, infer_endpoint
 from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
@@ -29,7 +30,6 @@ from splitway.wire.v2_json import (
     parse_request,
     parse_response,
 )
-from splitway.wire.v2_rest import Limits, infer_endpoint
 
 
 def _request(**entry: Any) -> bytes:
@@ -342,7 +342,7 @@ async def test_it_is_read_in_another_thread() -> None:
 
     request = Request({"type": "http", "method": "POST", "query_string": b"", "headers": [], "state": {}}, receive)
     bodies = BodyBudget(1 << 20, 1, lambda _: "")
-    with patch("splitway.wire.v2_rest.parse_request", seen):
+    with patch("splitway.skins.v2_rest.parse_request", seen):
         endpoint = infer_endpoint(Plane(), Limits(1 << 20, 1 << 20, 5, 5), bodies)
     with pytest.raises(NotFound):
         await endpoint(request)

@@ -22,9 +22,9 @@ from splitway.http.fast_routes import Endpoint
 from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
+from splitway.skins import v2_docs
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
-from splitway.wire import v2_docs
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline, read_deadline
 from splitway.wire.json_data import AT_ONCE, MAX_JSON_VALUES, ManyValues

@@ -8,9 +8,9 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.runtime.settings import StageSettings
-from splitway.wire.environment import read_environment
 
 CANARY = "canary-7f3a"
 

@@ -1,0 +1,1 @@
+"""Protocols over what a service does: each a thin layer of routes."""

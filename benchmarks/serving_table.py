@@ -15,7 +15,7 @@ from benchmarks import endurance, processor_time
 from benchmarks.rows import Rows, counts, median, names, ratios, spread
 from benchmarks.serving import BENTOML, HANDWRITTEN, LIMIT, RAY_SERVE, RESULTS, SPLITWAY, UNBATCHED
 from benchmarks.turns import ROOT
-from splitway.cli.chart import Line, drawing
+from splitway.cli.models.chart import Line, drawing
 
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from splitway import __version__
-from splitway.cli import certs_app, keys_app, observe_app, release_app, sign_app, split_app, train_head_app
+from splitway.cli import certs_app, keys_app, observe_app, release_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.cli.given import Given
-from splitway.cli.split_app import Force, Samples, Version, default_samples
+from splitway.cli.models import sign_app, split_app, train_head_app
+from splitway.cli.models.split_app import Force, Samples, Version, default_samples
 
 app = typer.Typer(
     name="splitway",
@@ -56,7 +57,7 @@ def build(
     whole are left alone.
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli import build as command
+        from splitway.cli.models import build as command
 
         if fetch_only:
             because = "--fetch-only makes no bundle"

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.table import Table
 
-from splitway.cli.chart import Line, Points, chart
+from splitway.cli.models.chart import Line, Points, chart
 from tests.load.knee import Knee
 from tests.load.step import Step
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from splitway.bundle import load_bundle, read_manifest
-from splitway.cli.build import SplitOptions, split
-from splitway.cli.source import SourceOptions
+from splitway.cli.models.build import SplitOptions, split
+from splitway.cli.models.source import SourceOptions
 from splitway.errors import ModelError, ProofError, SetupError
 from splitway.manifest import Manifest
 from tests.support import one_line, splitway
@@ -118,7 +118,7 @@ def test_what_litert_cannot_run_is_served_by_tensorflow_and_said_so(
 def test_pieces_that_differ_in_litert_fall_back_and_if_they_still_differ_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from splitway.cli import bundles
+    from splitway.cli.models import split_and_prove as bundles
 
     def never(*arguments: Any, **_: Any) -> None:
         tried.append(arguments[4])

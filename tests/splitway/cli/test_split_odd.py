@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from splitway.bundle import load_bundle, read_manifest, write_manifest
-from splitway.cli import build, bundles
 from splitway.cli.main import app
-from splitway.cli.source import SourceOptions
+from splitway.cli.models import build
+from splitway.cli.models import split_and_prove as bundles
+from splitway.cli.models.source import SourceOptions
 from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.cut import find_steps

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.cli.source import SourceOptions
+from splitway.cli.models.source import SourceOptions
 from splitway.errors import ProofError
 from splitway.split.chance import chance_named
 from splitway.split.loaded import of_keras

@@ -59,8 +59,8 @@ def inspect(
     Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli import inspect as command
-        from splitway.cli.source import SourceOptions, joined, parse_size
+        from splitway.cli.models import inspect as command
+        from splitway.cli.models.source import SourceOptions, joined, parse_size
 
         given = Given.of(context)
         if as_json:
@@ -113,8 +113,8 @@ def split(
     Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli import build as command
-        from splitway.cli.source import SourceOptions, joined, parse_size
+        from splitway.cli.models import build as command
+        from splitway.cli.models.source import SourceOptions, joined, parse_size
 
         source = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=Given.of(context))
         options = command.SplitOptions(

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.cli.console import ERR, Steps
-from splitway.cli.extract import Extracted, Hop, extract
-from splitway.cli.names import check_head_name, check_version
-from splitway.cli.picture_folders import (
+from splitway.cli.models.extract import Extracted, Hop, extract
+from splitway.cli.models.picture_folders import (
     HIDDEN,
     PictureFolders,
     check_enough,
@@ -20,6 +19,7 @@ from splitway.cli.picture_folders import (
     print_found,
     print_left_out,
 )
+from splitway.cli.names import check_head_name, check_version
 from splitway.cli.places import GATEWAY, RUN_FILE
 from splitway.cli.run_file import read_run
 from splitway.errors import SetupError

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.cli import bundles
-from splitway.cli.source import SourceOptions
+from splitway.cli.models import split_and_prove as bundles
+from splitway.cli.models.source import SourceOptions
 from splitway.errors import BundleError, ModelError, ProofError, SetupError
 from splitway.manifest import TensorEntry
 from tests.splitway.cli.test_split import saved, split_here

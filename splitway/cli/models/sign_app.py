@@ -9,7 +9,7 @@ import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
 from splitway.cli.given import Given
-from splitway.cli.split_app import Samples, default_samples
+from splitway.cli.models.split_app import Samples, default_samples
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 _MODELS = Path("models")
@@ -36,7 +36,7 @@ def sign(
     Examples: splitway sign --key release.pem --new-key; splitway sign models --key release.pem --bundle classifier/2
     """
     with one_line_errors():
-        from splitway.cli import sign as command
+        from splitway.cli.models import sign as command
 
         command.sign(models, key, bundle or [], new_key=new_key)
 
@@ -73,7 +73,7 @@ def verify(
     """
     if key is not None:
         with one_line_errors():
-            from splitway.cli.sign import verify_signatures
+            from splitway.cli.models.sign import verify_signatures
 
             Given.of(context).refuse(
                 "samples", "allow_legacy", "custom_objects", because="--key checks signatures and proves nothing"
@@ -81,9 +81,9 @@ def verify(
             verify_signatures(models, key, version)
         return
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli import build as command
-        from splitway.cli.sign import sign_again_if_changed
-        from splitway.cli.source import SourceOptions, joined
+        from splitway.cli.models import build as command
+        from splitway.cli.models.sign import sign_again_if_changed
+        from splitway.cli.models.source import SourceOptions, joined
 
         allowed = SourceOptions(
             allow_legacy, joined(custom_objects), given=Given.of(context), pictures=default_samples(None)

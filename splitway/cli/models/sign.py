@@ -14,7 +14,7 @@ from splitway.bundle import (
     write_signatures,
 )
 from splitway.cli.console import ERR, OUT
-from splitway.cli.every_bundle import bundle_folders, check_every, check_one
+from splitway.cli.models.every_bundle import bundle_folders, check_every, check_one
 from splitway.errors import BundleError, SetupError, SplitwayError, printable
 from splitway.security.signing import (
     Signatures,

@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.table import Table
 
-from splitway.cli.chart import Line, drawing
 from splitway.cli.console import ERR, OUT, Terminal
-from splitway.cli.room import room_from
-from splitway.cli.source import SourceOptions, load_and_show
+from splitway.cli.models.chart import Line, drawing
+from splitway.cli.models.room import room_from
+from splitway.cli.models.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
 from splitway.split.cuts import CutOption, find_cuts, ranked
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from splitway.bundle import MANIFEST, SIGNATURES, read_manifest, write_manifest
 from splitway.cli.main import app
-from splitway.cli.sign import sign_again_if_changed
+from splitway.cli.models.sign import sign_again_if_changed
 from tests.bundles import make_bundle
 
 Command = Callable[..., Result]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.extract import Hop
+from splitway.cli.models.extract import Hop
+from splitway.cli.models.train_head import HeadJob, find_hops
 from splitway.cli.places import Place
 from splitway.cli.run_file import write_run_file
-from splitway.cli.train_head import HeadJob, find_hops
 from splitway.errors import SetupError
 
 URL = "http://127.0.0.1:8081"

@@ -54,7 +54,7 @@ def train_head(
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli.claim import claimed
-        from splitway.cli.train_head import HeadJob, check_names, prepare
+        from splitway.cli.models.train_head import HeadJob, check_names, prepare
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
@@ -66,7 +66,7 @@ def train_head(
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")
-            from splitway.cli.make_head import make_head, print_trained
+            from splitway.cli.models.make_head import make_head, print_trained
 
             trained = make_head(lesson, steps)
         steps.stop()

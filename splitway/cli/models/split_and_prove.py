@@ -12,9 +12,9 @@ import numpy as np
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.cli.question import Question, as_classifier
-from splitway.cli.samples import find_samples
-from splitway.cli.source import SourceOptions, keep_source, load_and_show
+from splitway.cli.models.question import Question, as_classifier
+from splitway.cli.models.samples import find_samples
+from splitway.cli.models.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
 from splitway.manifest import HEAD, PIXELS, EngineName, Manifest, Preprocessing, Proof
 from splitway.runtime.inprocess import InProcessStage, in_turn

@@ -11,12 +11,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from splitway.bundle import load_bundle
-from splitway.cli import bundles
 from splitway.cli.console import ERR, OUT
-from splitway.cli.every_bundle import check_every
+from splitway.cli.models import split_and_prove as bundles
+from splitway.cli.models.every_bundle import check_every
+from splitway.cli.models.room import room_from
+from splitway.cli.models.source import SourceOptions, load_and_show
 from splitway.cli.names import check_head_name, check_version
-from splitway.cli.room import room_from
-from splitway.cli.source import SourceOptions, load_and_show
 from splitway.errors import BundleError, ModelError, SetupError
 from splitway.manifest import EXTRACTOR, HEAD, PROBABILITIES, Manifest, Preprocessing
 from splitway.split import default_model, efficientnet_lite

@@ -1,0 +1,1 @@
+"""Commands that make models: build, split, inspect, sign, train-head."""

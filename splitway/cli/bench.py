@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 
-from splitway.cli.classify import classify_files, headers_for
+from splitway.cli.ask.classify import classify_files, headers_for
+from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.credentials import gateway_headers
-from splitway.cli.pictures import read_picture
 from splitway.cli.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
 

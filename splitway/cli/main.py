@@ -161,13 +161,13 @@ def classify(
     Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
     with one_line_errors():
-        from splitway.cli.classify import classify_files, parse_heads, print_json, print_table
+        from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
 
         named = parse_heads(heads)
         given = Given.of(context)
         if in_process:
             given.refuse("url", because="--in-process asks no gateway")
-            from splitway.cli.classify_local import classify_in_process
+            from splitway.cli.ask.classify_in_process import classify_in_process
 
             results = classify_in_process(files, models, named, top_k)
         else:

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.classify import classify_files
-from splitway.cli.classify_local import classify_in_process
+from splitway.cli.ask.classify import classify_files
+from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.launch import LaunchPlan, LocalPipeline
 from tests.compose.composed import Compose, require_docker, run
 from tests.support import LogBook, until

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.classify import classify_files, parse_heads
-from splitway.cli.classify_local import classify_in_process
+from splitway.cli.ask.classify import classify_files, parse_heads
+from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.launch import LocalPipeline
 from splitway.errors import SetupError
 from tests.support import one_line, splitway

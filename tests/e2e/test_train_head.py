@@ -15,8 +15,8 @@ import pytest
 
 from samples.digits import write_digits
 from splitway.bundle import load_bundle
-from splitway.cli.classify import classify_files
-from splitway.cli.classify_local import classify_in_process
+from splitway.cli.ask.classify import classify_files
+from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.launch import LocalPipeline
 from splitway.cli.up import passing_pipeline
 from tests.support import one_line, picture, splitway

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import Steps
-from splitway.cli.pictures import read_picture
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.manifest import IMAGE

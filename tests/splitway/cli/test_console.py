@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from splitway.cli import classify
-from splitway.cli.classify import Result, print_table
+from splitway.cli.ask import classify
+from splitway.cli.ask.classify import Result, print_table
 from splitway.cli.console import Steps, Terminal, fail
 from splitway.errors import InvalidInput
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splitway.cli.classify import print_json
-from splitway.cli.classify_local import classify_in_process
+from splitway.cli.ask.classify import print_json
+from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.errors import SetupError
 from splitway.runtime.engine import Arrays
 from tests.tiny_bundles import write_bundle

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.classify import Result, classify_files, print_table
+from splitway.cli.ask.classify import Result, classify_files, print_table
 from splitway.cli.places import RUN_FILE, Place
 from splitway.cli.run_file import make_run_folder, write_run_file
 from splitway.errors import SetupError

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from splitway.cli.ask.classify import classify_files
+from splitway.cli.ask.classify_in_process import classify_in_process
+from splitway.cli.ask.pictures import read_picture
 from splitway.cli.bench import Target, read_pictures
-from splitway.cli.classify import classify_files
-from splitway.cli.classify_local import classify_in_process
-from splitway.cli.pictures import read_picture
 from tests.splitway.cli.fake_gateway import Asked, fake_gateway
 from tests.support import splitway
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from splitway.bundle import Bundle
+from splitway.cli.ask.classify import ALL_HEADS, Result
+from splitway.cli.ask.pictures import read_picture
 from splitway.cli.chain import Chain, Found, find_chain
-from splitway.cli.classify import ALL_HEADS, Result
 from splitway.cli.console import tensorflow_hushed
-from splitway.cli.pictures import read_picture
 from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.manifest import PROBABILITIES

@@ -1,0 +1,1 @@
+"""Commands that ask: classify, by a gateway or in this process."""

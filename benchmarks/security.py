@@ -21,7 +21,7 @@ from benchmarks.machine import about
 from benchmarks.prepare import TRIVIAL
 from benchmarks.rows import Rows, median, names, spread
 from benchmarks.turns import JPEG, MODELS, ROOT, TINY, Picture, Plan, alternate, in_turns, served
-from splitway.cli.keys import create
+from splitway.cli.operate.keys import create
 
 OPEN, CLOSED, TLS, BEFORE = "on loopback", "keys, limits, token", "and mTLS", "before"
 CLIENTS = 16

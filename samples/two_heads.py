@@ -20,7 +20,7 @@ from samples.digits import write_digits
 from splitway.cli.ask.classify import Result, classify_files, print_table
 from splitway.cli.chain import EXTRACTOR
 from splitway.cli.console import ERR, one_line_errors
-from splitway.cli.up import passing_pipeline
+from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import SetupError
 
 HEADS = ("classifier", "digits")

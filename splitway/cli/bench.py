@@ -17,7 +17,7 @@ from splitway.cli.ask.classify import classify_files, headers_for
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.credentials import gateway_headers
-from splitway.cli.up import passing_pipeline
+from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
 
 DEFAULT_MODELS = Path("models")

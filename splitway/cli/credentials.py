@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.cli.console import ERR
-from splitway.cli.run_file import LocalGateway
+from splitway.cli.operate.run_file import LocalGateway
 from splitway.environment import read_environment
 from splitway.errors import Forbidden, SetupError, printable
 from splitway.security.principal import Scope

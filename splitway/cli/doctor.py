@@ -24,8 +24,8 @@ from splitway.cli.checks import access, bundles, docker, engines, machine, packa
 from splitway.cli.checks.facts import Facts
 from splitway.cli.checks.result import LEVELS, Level, Result, many, problem
 from splitway.cli.console import ERR, OUT
-from splitway.cli.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
-from splitway.cli.run_file import read_run
+from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
+from splitway.cli.operate.run_file import read_run
 from splitway.errors import SetupError, in_one_line
 from splitway.manifest import EngineName
 from splitway.runtime.cores import available_cores

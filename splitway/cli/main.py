@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from splitway import __version__
-from splitway.cli import certs_app, keys_app, observe_app, release_app
+from splitway.cli import observe_app
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.cli.given import Given
 from splitway.cli.models import sign_app, split_app, train_head_app
 from splitway.cli.models.split_app import Force, Samples, Version, default_samples
+from splitway.cli.operate import certs_app, keys_app, release_app
 
 app = typer.Typer(
     name="splitway",
@@ -85,7 +86,7 @@ def serve(
 ) -> None:
     """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
     with one_line_errors():
-        from splitway.cli.serve import serve as command
+        from splitway.cli.operate.serve import serve as command
 
         if fd is not None:
             Given.of(context).refuse("host", "port", because="--fd is bound already")
@@ -114,8 +115,8 @@ def up(
     Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
     """
     with one_line_errors():
-        from splitway.cli import launch
-        from splitway.cli.up import up as command
+        from splitway.cli.operate import launch
+        from splitway.cli.operate.up import up as command
 
         if not mtls:
             because = "without --mtls nothing between the services is secured"
@@ -131,7 +132,7 @@ def demo(
 ) -> None:
     """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
     with one_line_errors():
-        from splitway.cli.up import demo as command
+        from splitway.cli.operate.up import demo as command
 
         command(models, files)
 

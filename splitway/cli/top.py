@@ -14,8 +14,8 @@ import httpx
 
 from splitway.cli.console import OUT, Terminal
 from splitway.cli.credentials import kept_back, key_for, say_what_is_kept_back
-from splitway.cli.places import named_url
-from splitway.cli.run_file import asked_gateway
+from splitway.cli.operate.places import named_url
+from splitway.cli.operate.run_file import asked_gateway
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_screen import Screen
 from splitway.cli.top_view import view

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli import keys
+from splitway.cli.operate import keys
 from tests.compose.composed import KEYS, MTLS, PROJECT, ROOT, Compose, require_docker, run
 from tests.support import until
 

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from splitway.cli.serve import serve
+from splitway.cli.operate.serve import serve
 from splitway.runtime.litert_engine import LiteRTEngine
 
 HANGS, SLOW = 666.0, 777.0

@@ -9,7 +9,7 @@ import pytest
 
 from splitway.cli.ask.classify import classify_files, parse_heads
 from splitway.cli.ask.classify_in_process import classify_in_process
-from splitway.cli.launch import LocalPipeline
+from splitway.cli.operate.launch import LocalPipeline
 from splitway.errors import SetupError
 from tests.support import one_line, splitway
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request

@@ -18,7 +18,7 @@ from functools import partial
 
 import httpx
 
-from splitway.cli.launch import LocalPipeline
+from splitway.cli.operate.launch import LocalPipeline
 from tests.support import picture, until
 
 SECONDS = 5.0

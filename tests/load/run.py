@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.machine import about
 from splitway.cli.console import ERR, OUT, Steps
-from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
 from tests.load.arrivals import ROOT, closed_steps, open_step
 from tests.load.inputs import SERVICES, Question, question

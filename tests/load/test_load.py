@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.launch import LocalPipeline
+from splitway.cli.operate.launch import LocalPipeline
 from splitway.errors import SetupError
 from tests.load.arrivals import ROOT
 from tests.load.inputs import SERVICES, question

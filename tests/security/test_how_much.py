@@ -24,7 +24,7 @@ import httpx
 import numpy as np
 import pytest
 
-from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.http.body import pack
 from splitway.security.keys import KeyFile, make_key
 from splitway.state_file import replace_file

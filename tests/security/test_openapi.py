@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from splitway.cli.keys import create
-from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.keys import create
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from tests.security.described import SECONDS, Exploration, explore
 from tests.support import LogBook
 

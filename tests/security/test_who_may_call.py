@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from splitway.cli.keys import create, revoke
-from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.keys import create, revoke
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from tests.support import LogBook, free_port, one_line, splitway, until
 
 JPEG = {"content-type": "image/jpeg"}

@@ -17,9 +17,9 @@ from splitway.cli.checks.bundles import releases as check_releases
 from splitway.cli.checks.bundles import whole
 from splitway.cli.checks.facts import Facts
 from splitway.cli.doctor import examine
-from splitway.cli.launch import LaunchPlan, LocalPipeline
-from splitway.cli.places import Place
-from splitway.cli.run_file import read_run_file
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.places import Place
+from splitway.cli.operate.run_file import read_run_file
 from splitway.errors import BundleError, SetupError
 from splitway.releases import Releases, change_releases, read_releases
 from splitway.runtime.catalog import Scope, in_use, look

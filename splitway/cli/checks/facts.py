@@ -10,8 +10,8 @@ from splitway.cli.chain import Chain, find_chain
 from splitway.cli.checks import bundles, running
 from splitway.cli.checks.result import Result
 from splitway.cli.credentials import gateway_headers
-from splitway.cli.places import GATEWAY, Place
-from splitway.cli.run_file import LocalGateway, RunFile, asked_gateway, read_run
+from splitway.cli.operate.places import GATEWAY, Place
+from splitway.cli.operate.run_file import LocalGateway, RunFile, asked_gateway, read_run
 from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Releases
 from splitway.security.signing import TrustedKeys

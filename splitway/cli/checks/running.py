@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 
 from splitway.cli.checks.result import Result, many, ok, problem, warning
-from splitway.cli.places import GATEWAY, RUN_FILE, Place
-from splitway.cli.run_file import RunFile
+from splitway.cli.operate.places import GATEWAY, RUN_FILE, Place
+from splitway.cli.operate.run_file import RunFile
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.top_words import address, span, troubles

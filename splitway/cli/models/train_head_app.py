@@ -53,8 +53,8 @@ def train_head(
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli.claim import claimed
         from splitway.cli.models.train_head import HeadJob, check_names, prepare
+        from splitway.cli.operate.claim import claimed
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")

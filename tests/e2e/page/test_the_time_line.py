@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from splitway.cli.launch import LocalPipeline
+from splitway.cli.operate.launch import LocalPipeline
 from tests.chaos.arena import Gateway, gateway
 from tests.chaos.proxy import Proxy
 from tests.e2e.page.browser import CAT, View

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from splitway.bundle import read_manifest
-from splitway.cli.launch import parse_replicas
+from splitway.cli.operate.launch import parse_replicas
 from splitway.errors import SetupError
 from tests.support import free_port, one_line, splitway
 

@@ -81,7 +81,7 @@ async def test_what_was_stopped_looks_no_more(lifecycle: Lifecycle) -> None:
 
 
 SPINS = """
-import splitway.cli.serve as serve
+import splitway.cli.operate.serve as serve
 
 async def spins(self, counter):
     while True:

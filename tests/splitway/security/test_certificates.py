@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from splitway.cli import certs
+from splitway.cli.operate import certs
 from splitway.errors import SetupError
 from splitway.security.certificates import Certificates, read_certificates
 from splitway.security.service_names import IDENTITY, TRUST

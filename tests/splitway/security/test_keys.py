@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from splitway.cli.keys import create, listed, revoke
+from splitway.cli.operate.keys import create, listed, revoke
 from splitway.errors import SetupError, Unauthorized
 from splitway.security.key_ring import KeyRing
 from splitway.security.keys import change_keys, key_hash, key_id, make_key, read_keys

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.ask.classify import Result, classify_files, print_table
-from splitway.cli.places import RUN_FILE, Place
-from splitway.cli.run_file import make_run_folder, write_run_file
+from splitway.cli.operate.places import RUN_FILE, Place
+from splitway.cli.operate.run_file import make_run_folder, write_run_file
 from splitway.errors import SetupError
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 

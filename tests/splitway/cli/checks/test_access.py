@@ -11,7 +11,7 @@ from splitway.cli.checks import access as checks
 from splitway.cli.checks.access import access, api_key, identity, keys
 from splitway.cli.checks.result import Result
 from splitway.cli.checks.running import Running
-from splitway.cli.keys import create
+from splitway.cli.operate.keys import create
 from splitway.security.certificates import Certificates
 from tests.splitway.cli.pipelines import URL, look, pipeline
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from splitway.cli.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
-from splitway.cli.places import Place
-from splitway.cli.run_file import RunFile
+from splitway.cli.operate.places import Place
+from splitway.cli.operate.run_file import RunFile
 from splitway.cli.status import no_answer
 from splitway.security.certificates import Certificates
 from splitway.security.tls import Identity

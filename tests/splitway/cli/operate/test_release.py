@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from splitway.cli.main import app
-from splitway.cli.release import ReleaseBook, parse_heads
+from splitway.cli.operate.release import ReleaseBook, parse_heads
 from splitway.errors import BundleError, SetupError
 from splitway.releases import Releases
 from tests.bundles import SPACES, make_bundle

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.serve import bind
+from splitway.cli.operate.serve import bind
 from splitway.errors import SetupError
 from tests.splitway.runtime.stage_process import serve_process
 from tests.support import one_line, splitway

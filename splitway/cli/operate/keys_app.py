@@ -52,7 +52,7 @@ def create(
     Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
     """
     with one_line_errors():
-        from splitway.cli import keys as command
+        from splitway.cli.operate import keys as command
 
         key, record = command.create(file, name, scope or ["infer"], expires, cost_per_minute, concurrency)
         until = "for ever" if record.expires is None else f"until {record.expires:%Y-%m-%d %H:%M} UTC"
@@ -76,7 +76,7 @@ def list_(
     Examples: splitway keys list; splitway keys list --json | jq -r 'select(.expired).id'
     """
     with one_line_errors():
-        from splitway.cli import keys as command
+        from splitway.cli.operate import keys as command
 
         records = command.listed(file)
         if as_json:
@@ -97,7 +97,7 @@ def revoke(
     Example: splitway keys revoke 3f9c01b2aa
     """
     with one_line_errors():
-        from splitway.cli.keys import revoke as command
+        from splitway.cli.operate.keys import revoke as command
 
         record = command(file, id_)
         ERR.print(f"key {record.id} for {record.name} is revoked", markup=False)

@@ -55,7 +55,7 @@ def create(
     Examples: splitway certs create; splitway certs create --service body_1 --days 2; splitway certs create --new-ca
     """
     with one_line_errors():
-        from splitway.cli import certs as command
+        from splitway.cli.operate import certs as command
 
         if forget_old_ca:
             because = "--forget-old-ca makes no certificate, and ends"
@@ -78,6 +78,6 @@ def show(
     Examples: splitway certs show; splitway certs show --json | jq -r 'select(.state != "good").service'
     """
     with one_line_errors():
-        from splitway.cli import certs as command
+        from splitway.cli.operate import certs as command
 
         (command.print_json if as_json else command.print_table)(out)

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.table import Table
 
 from splitway.cli.console import ERR, OUT
-from splitway.cli.places import GATEWAY, HEADS
+from splitway.cli.operate.places import GATEWAY, HEADS
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.security.certificates import Certificates, Certified

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.launch import LaunchPlan, LocalPipeline, parse_replicas
-from splitway.cli.run_file import read_run_file
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline, parse_replicas
+from splitway.cli.operate.run_file import read_run_file
 from splitway.errors import BundleError, SetupError
 from tests.bundles import make_bundle
 

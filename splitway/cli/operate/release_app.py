@@ -53,7 +53,7 @@ def create(
     Examples: splitway release create autumn; splitway release create winter --extractor 2 --head classifier=2
     """
     with one_line_errors():
-        from splitway.cli.release import ReleaseBook, parse_heads
+        from splitway.cli.operate.release import ReleaseBook, parse_heads
 
         releases = ReleaseBook(models, file).create(name, extractor, parse_heads(head or []), reason)
         made = releases.releases[name]
@@ -75,7 +75,7 @@ def list_(
     Examples: splitway release list; splitway release list --json | jq '.history[-1]'
     """
     with one_line_errors():
-        from splitway.cli.release import ReleaseBook, print_json, print_table
+        from splitway.cli.operate.release import ReleaseBook, print_json, print_table
 
         releases = ReleaseBook(models, _alone(context, file)).read()
         if as_json:
@@ -100,7 +100,7 @@ def canary(
     Example: splitway release canary winter --percent 10
     """
     with one_line_errors():
-        from splitway.cli.release import ReleaseBook
+        from splitway.cli.operate.release import ReleaseBook
 
         ReleaseBook(models, _alone(context, file)).try_out("canary", name, percent, reason)
         OUT.print(f"{name} answers {percent:g} % of the requests", markup=False)
@@ -120,7 +120,7 @@ def shadow(
     Example: splitway release shadow winter --percent 50
     """
     with one_line_errors():
-        from splitway.cli.release import ReleaseBook
+        from splitway.cli.operate.release import ReleaseBook
 
         ReleaseBook(models, _alone(context, file)).try_out("shadow", name, percent, reason)
         OUT.print(f"{name} runs unseen beside {percent:g} % of the requests", markup=False)
@@ -139,7 +139,7 @@ def promote(
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """
     with one_line_errors():
-        from splitway.cli.release import ReleaseBook
+        from splitway.cli.operate.release import ReleaseBook
 
         releases = ReleaseBook(models, _alone(context, file)).promote(name, reason)
         OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
@@ -152,7 +152,7 @@ def rollback(context: typer.Context, models: Models = _MODELS, file: File = None
     Example: splitway release rollback --reason "wrong labels"
     """
     with one_line_errors():
-        from splitway.cli.release import ReleaseBook
+        from splitway.cli.operate.release import ReleaseBook
 
         releases = ReleaseBook(models, _alone(context, file)).roll_back(reason)
         OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)

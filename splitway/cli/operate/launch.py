@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 
 from splitway.cli.chain import bodies_of
-from splitway.cli.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
-from splitway.cli.run_file import make_run_folder, write_run_file
-from splitway.cli.serve import bind
+from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
+from splitway.cli.operate.run_file import make_run_folder, write_run_file
+from splitway.cli.operate.serve import bind
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import FILE
@@ -170,7 +170,7 @@ class LocalPipeline:
         """Make the services' certificates, or renew what is due; return whose. Does nothing without certificates."""
         if self._plan.certs is None:
             return []
-        from splitway.cli.certs import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
+        from splitway.cli.operate.certs import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
 
         return certificates_in(self._plan.certs).renew([GATEWAY, *self.stages])
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.cli.places import GATEWAY, GATEWAY_PORT, RUN_FILE, Place
+from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, RUN_FILE, Place
 from splitway.errors import SetupError, printable
 from splitway.state_file import replace_file
 

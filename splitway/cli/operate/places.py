@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from splitway.cli.processes import PROC, can_be_told, listens_at, users_of
+from splitway.cli.operate.processes import PROC, can_be_told, listens_at, users_of
 from splitway.errors import SetupError
 from splitway.manifest import EXTRACTOR
 

@@ -18,7 +18,7 @@ from rich.markup import escape
 from splitway.cli.ask.classify import ALL_HEADS, classify_files, print_table
 from splitway.cli.chain import find_chain
 from splitway.cli.console import ERR, OUT
-from splitway.cli.launch import LaunchPlan, LocalPipeline
+from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError, printable
 from splitway.telemetry.lines import Lines
 

@@ -1,0 +1,1 @@
+"""Commands that run and manage: up, serve, releases, keys, certificates."""

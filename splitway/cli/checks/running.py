@@ -21,7 +21,7 @@ from splitway.cli.operate.places import GATEWAY, RUN_FILE, Place
 from splitway.cli.operate.run_file import RunFile
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
-from splitway.cli.top_words import address, span, troubles
+from splitway.cli.watch.wording import address, span, troubles
 from splitway.errors import SetupError, printable
 
 _CLOCKS_APART_S = 2.0

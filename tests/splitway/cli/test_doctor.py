@@ -20,8 +20,8 @@ from splitway.cli.checks.facts import Facts
 from splitway.cli.checks.result import Result, ok, problem, warning
 from splitway.cli.doctor import checks, examine, print_json, print_list
 from splitway.cli.main import app
-from splitway.cli.observe_app import variables_of
 from splitway.cli.operate.keys import create
+from splitway.cli.watch.observe_app import variables_of
 from splitway.security.signing import make_key_pair
 from tests.bundles import make_bundle
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for

@@ -11,7 +11,7 @@ import pytest
 from splitway.cli.checks.facts import Facts
 from splitway.cli.operate.places import RUN_FILE, Place
 from splitway.cli.operate.run_file import make_run_folder, write_run_file
-from splitway.cli.top import TopOptions, top
+from splitway.cli.watch.top import TopOptions, top
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
 

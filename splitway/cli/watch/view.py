@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.status import Look, PipelineStatus, Replica, Stage, failures
-from splitway.cli.top_words import (
+from splitway.cli.watch.trend import SPAN_S, Trends, spark_line
+from splitway.cli.watch.wording import (
     NOTHING,
     address,
     breaker,
@@ -28,7 +29,6 @@ from splitway.cli.top_words import (
     state,
     troubles,
 )
-from splitway.cli.trend import SPAN_S, Trends, spark_line
 
 GOOD, BAD = ("✓", "green"), ("✗", "red")
 CARE = ("!", "yellow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitway.cli.status import PipelineStatus
-from splitway.cli.trend import Trend, Trends, spark_line
+from splitway.cli.watch.trend import Trend, Trends, spark_line
 from tests.splitway.cli.pipelines import pipeline, replica, stage
 
 

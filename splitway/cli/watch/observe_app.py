@@ -40,8 +40,8 @@ def top(
     More: splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
     """
     with one_line_errors():
-        from splitway.cli.top import TopOptions
-        from splitway.cli.top import top as watch
+        from splitway.cli.watch.top import TopOptions
+        from splitway.cli.watch.top import top as watch
 
         if once:
             Given.of(context).refuse("interval", because="--once looks once")

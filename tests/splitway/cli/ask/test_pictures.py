@@ -12,7 +12,7 @@ import pytest
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.ask.pictures import read_picture
-from splitway.cli.bench import Target, read_pictures
+from splitway.cli.bench.load import Target, read_pictures
 from tests.splitway.cli.fake_gateway import Asked, fake_gateway
 from tests.support import splitway
 

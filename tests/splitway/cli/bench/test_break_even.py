@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.cli.anatomy import Anatomy, Reading
-from splitway.cli.break_even import BreakEven
+from splitway.cli.bench.anatomy import Anatomy, Reading
+from splitway.cli.bench.break_even import BreakEven
 
 MS = st.floats(0.1, 100.0)
 

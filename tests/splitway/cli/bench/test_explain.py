@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.cli.bench import Target
-from splitway.cli.explain import MOST_REQUESTS, explain
+from splitway.cli.bench.explain import MOST_REQUESTS, explain
+from splitway.cli.bench.load import Target
 from splitway.errors import SetupError
 from tests.splitway.cli.fake_gateway import MODEL, TIMINGS, Answer, fake_gateway
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.bench import Target, bench
+from splitway.cli.bench.load import Target, bench
 from splitway.errors import InvalidInput, SetupError
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway
 from tests.support import one_line, splitway

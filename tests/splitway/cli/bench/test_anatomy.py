@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from splitway.cli.anatomy import CLIENT, GATEWAY, OTHER, Anatomy, Reading, Spread
+from splitway.cli.bench.anatomy import CLIENT, GATEWAY, OTHER, Anatomy, Reading, Spread
 from splitway.errors import SetupError
 
 EXTRACTOR_MS = {"queue": 0.5, "decode": 2.0, "compute": 4.0, "network": 1.0, "total": 8.0}

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitway.cli.anatomy import Anatomy
+from splitway.cli.bench.anatomy import Anatomy
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from splitway.cli.anatomy import Anatomy, Reading
-from splitway.cli.bench import Load
-from splitway.cli.bench_report import print_explanation, print_load
-from splitway.cli.break_even import BreakEven
-from splitway.cli.explain import Explanation
+from splitway.cli.bench.anatomy import Anatomy, Reading
+from splitway.cli.bench.break_even import BreakEven
+from splitway.cli.bench.explain import Explanation
+from splitway.cli.bench.load import Load
+from splitway.cli.bench.report import print_explanation, print_load
 from tests.splitway.cli.fake_gateway import TIMINGS
 
 ANATOMY = Anatomy.of([Reading.of(5.0, TIMINGS)] * 4)

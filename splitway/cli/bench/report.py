@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from splitway.cli.anatomy import OTHER, Anatomy, Place, Spread
-from splitway.cli.bench import Load
-from splitway.cli.break_even import BreakEven
+from splitway.cli.bench.anatomy import OTHER, Anatomy, Place, Spread
+from splitway.cli.bench.break_even import BreakEven
+from splitway.cli.bench.explain import Explanation
+from splitway.cli.bench.load import Load
 from splitway.cli.console import OUT, bar
-from splitway.cli.explain import Explanation
 
 _ROUNDING_MS = 0.01
 _LEGEND = (

@@ -13,10 +13,10 @@ import pytest
 
 from splitway.bundle import load_bundle, read_manifest, write_manifest
 from splitway.cli.chain import find_chain
-from splitway.cli.checks.bundles import releases as check_releases
-from splitway.cli.checks.bundles import whole
-from splitway.cli.checks.facts import Facts
-from splitway.cli.doctor import examine
+from splitway.cli.doctor.checks.bundles import releases as check_releases
+from splitway.cli.doctor.checks.bundles import whole
+from splitway.cli.doctor.checks.facts import Facts
+from splitway.cli.doctor.doctor import examine
 from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.cli.operate.places import Place
 from splitway.cli.operate.run_file import read_run_file

@@ -66,7 +66,7 @@ def doctor(
     More: splitway doctor --json | jq -r '.results[] | select(.level != "ok") | .do'
     """
     with one_line_errors():
-        from splitway.cli.doctor import doctor as check
+        from splitway.cli.doctor.doctor import doctor as check
 
         raise typer.Exit(check(url, models, variables_of(context.find_root().command), as_json=as_json))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.checks.facts import Facts
+from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.operate.places import RUN_FILE, Place
 from splitway.cli.operate.run_file import make_run_folder, write_run_file
 from splitway.cli.watch.top import TopOptions, top

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
+from splitway.cli.doctor.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
 from splitway.cli.operate.places import Place
 from splitway.cli.operate.run_file import RunFile
 from splitway.cli.status import no_answer

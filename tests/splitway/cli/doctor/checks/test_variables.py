@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from splitway.cli.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
+from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.cli.watch.observe_app import variables_of

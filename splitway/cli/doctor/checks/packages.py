@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from splitway.cli.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.errors import SetupError
 from splitway.telemetry.settings import traces_asked_for
 

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from splitway.cli.checks.ports import is_reached_from_elsewhere
-from splitway.cli.checks.result import Result, many, ok, problem, warning
-from splitway.cli.checks.running import Running
 from splitway.cli.credentials import API_KEY, gateway_headers
+from splitway.cli.doctor.checks.ports import is_reached_from_elsewhere
+from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
+from splitway.cli.doctor.checks.running import Running
 from splitway.errors import SetupError
 from splitway.security.certificates import certified, read_certificates
 from splitway.security.exposure import is_exposed

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from splitway.cli.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.environment import read_environment, secret_fields
 from splitway.errors import SetupError
 from splitway.security.keys import read_keys

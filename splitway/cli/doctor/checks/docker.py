@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from splitway.cli.checks.result import Result, ok
+from splitway.cli.doctor.checks.result import Result, ok
 
 _TIMEOUT_S = 5.0
 _NEEDED_FOR = "only docker compose up needs it"

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from splitway.cli.doctor.doctor.checks import access as checks
 
-from splitway.cli.checks import access as checks
-from splitway.cli.checks.access import access, api_key, identity, keys
-from splitway.cli.checks.result import Result
-from splitway.cli.checks.running import Running
+from splitway.cli.doctor.checks.access import access, api_key, identity, keys
+from splitway.cli.doctor.checks.result import Result
+from splitway.cli.doctor.checks.running import Running
 from splitway.cli.operate.keys import create
 from splitway.security.certificates import Certificates
 from tests.splitway.cli.pipelines import URL, look, pipeline

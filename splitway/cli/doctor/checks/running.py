@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from splitway.cli.checks.result import Result, many, ok, problem, warning
+from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.operate.places import GATEWAY, RUN_FILE, Place
 from splitway.cli.operate.run_file import RunFile
 from splitway.cli.stage_client import IDENTITY, stage_client

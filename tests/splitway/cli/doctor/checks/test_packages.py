@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.cli.checks.packages import packages, python, tracing
+from splitway.cli.doctor.checks.packages import packages, python, tracing
 
 REQUIREMENTS = (
     "numpy>=2.0",

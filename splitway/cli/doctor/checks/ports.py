@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from splitway.cli.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.cli.operate.places import GATEWAY
 from splitway.cli.operate.processes import PROC, descriptors, listeners
 

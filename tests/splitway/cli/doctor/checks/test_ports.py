@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from splitway.cli.checks.ports import Port, is_reached_from_elsewhere, port, read_port
+from splitway.cli.doctor.checks.ports import Port, is_reached_from_elsewhere, port, read_port
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway
 from tests.support import free_port
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import read_manifest
-from splitway.cli.checks.machine import (
+from splitway.cli.doctor.checks.machine import (
     MIB,
     Memory,
     cores,

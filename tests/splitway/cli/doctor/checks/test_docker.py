@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.checks.docker import docker
+from splitway.cli.doctor.checks.docker import docker
 
 COMMAND = """#!/bin/sh
 case "$1" in

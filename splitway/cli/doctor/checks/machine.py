@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.cli.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.manifest import Manifest
 
 MIB = 1024 * 1024

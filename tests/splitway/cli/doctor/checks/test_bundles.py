@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import read_manifest_bytes, write_signatures
-from splitway.cli.checks.bundles import chain, folder, hash_all, read_file, read_trust, releases, whole
-from splitway.cli.checks.result import Result
+from splitway.cli.doctor.checks.bundles import chain, folder, hash_all, read_file, read_trust, releases, whole
+from splitway.cli.doctor.checks.result import Result
 from splitway.releases import Release, Releases
 from splitway.security.signing import make_key_pair
 from tests.bundles import SPACES, make_bundle

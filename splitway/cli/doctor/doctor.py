@@ -20,10 +20,20 @@ from urllib.parse import urlsplit
 from rich.text import Text
 
 from splitway import __version__
-from splitway.cli.checks import access, bundles, docker, engines, machine, packages, ports, running, variables
-from splitway.cli.checks.facts import Facts
-from splitway.cli.checks.result import LEVELS, Level, Result, many, problem
 from splitway.cli.console import ERR, OUT
+from splitway.cli.doctor.checks.facts import Facts
+from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
+from splitway.cli.doctor.doctor.checks import (
+    access,
+    bundles,
+    docker,
+    engines,
+    machine,
+    packages,
+    ports,
+    running,
+    variables,
+)
 from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
 from splitway.cli.operate.run_file import read_run
 from splitway.errors import SetupError, in_one_line

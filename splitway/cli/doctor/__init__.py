@@ -1,0 +1,1 @@
+"""The command that finds out what is wrong: doctor."""

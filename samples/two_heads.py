@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from samples.digits import write_digits
+from splitway.bundle_graph import EXTRACTOR
 from splitway.cli.ask.classify import Result, classify_files, print_table
-from splitway.cli.chain import EXTRACTOR
 from splitway.cli.console import ERR, one_line_errors
 from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import SetupError

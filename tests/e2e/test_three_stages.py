@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from splitway.cli.chain import find_chain
+from splitway.bundle_graph import find_chain
 from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder

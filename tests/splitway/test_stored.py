@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from splitway.bundle import load_bundle, read_manifest, write_manifest
-from splitway.cli.chain import find_chain
+from splitway.bundle_graph import find_chain
 from splitway.cli.doctor.checks.bundles import releases as check_releases
 from splitway.cli.doctor.checks.bundles import whole
 from splitway.cli.doctor.checks.facts import Facts

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from splitway.bundle import Bundle
+from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.ask.classify import ALL_HEADS, Result
 from splitway.cli.ask.pictures import read_picture
-from splitway.cli.chain import Chain, Found, find_chain
 from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError

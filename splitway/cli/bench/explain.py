@@ -10,10 +10,10 @@ from itertools import cycle, islice
 
 import httpx
 
+from splitway.bundle_graph import find_chain
 from splitway.cli.bench.anatomy import Anatomy, Reading
 from splitway.cli.bench.break_even import BreakEven
 from splitway.cli.bench.load import DEFAULT_MODELS, Picture, Target, ask, client_of, failure, gateway, read_pictures
-from splitway.cli.chain import find_chain
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
-from splitway.cli.chain import find_chain
+from splitway.bundle_graph import find_chain
 from splitway.cli.models.question import Question, as_classifier
 from splitway.cli.models.samples import find_samples
 from splitway.cli.models.source import SourceOptions, keep_source, load_and_show

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from splitway.cli.chain import bodies_of
+from splitway.bundle_graph import bodies_of
 from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
 from splitway.cli.operate.run_file import make_run_folder, write_run_file
 from splitway.cli.operate.serve import bind

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from splitway.cli.chain import Chain, find_chain
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import OUT
 from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases

@@ -15,8 +15,8 @@ from types import FrameType
 
 from rich.markup import escape
 
+from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import ALL_HEADS, classify_files, print_table
-from splitway.cli.chain import find_chain
 from splitway.cli.console import ERR, OUT
 from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError, printable

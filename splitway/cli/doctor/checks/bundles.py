@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
-from splitway.cli.chain import Chain, Found, find_chain
+from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR

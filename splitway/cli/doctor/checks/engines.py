@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from splitway.bundle import load_bundle
-from splitway.cli.chain import Chain
+from splitway.bundle_graph import Chain
 from splitway.cli.doctor.checks.result import Result, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName

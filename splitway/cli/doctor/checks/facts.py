@@ -6,7 +6,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from splitway.cli.chain import Chain, find_chain
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.credentials import gateway_headers
 from splitway.cli.doctor.checks.result import Result
 from splitway.cli.doctor.doctor.checks import bundles, running

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from splitway.bundle import engine_file_entry, read_manifest, write_manifest
-from splitway.cli.chain import find_chain
+from splitway.bundle_graph import find_chain
 from splitway.cli.doctor.checks.engines import engine, engines_of
 from tests.bundles import make_bundle
 

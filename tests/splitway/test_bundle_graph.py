@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.chain import find_chain
+from splitway.bundle_graph import find_chain
 from splitway.errors import BundleError
 from tests.bundles import make_bundle
 

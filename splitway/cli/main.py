@@ -216,8 +216,9 @@ def bench(
     A gateway that asks for a key is shown SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE, as by splitway classify.
     """
     with one_line_errors():
+        from splitway.cli.bench import report
         from splitway.cli.bench.explain import explain as follow
-        from splitway.cli.bench.load import Target, report
+        from splitway.cli.bench.load import Target
         from splitway.cli.bench.load import bench as measure
 
         given = Given.of(context)

@@ -21,9 +21,7 @@ from rich.text import Text
 
 from splitway import __version__
 from splitway.cli.console import ERR, OUT
-from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
-from splitway.cli.doctor.doctor.checks import (
+from splitway.cli.doctor.checks import (
     access,
     bundles,
     docker,
@@ -34,6 +32,8 @@ from splitway.cli.doctor.doctor.checks import (
     running,
     variables,
 )
+from splitway.cli.doctor.checks.facts import Facts
+from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
 from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
 from splitway.cli.operate.run_file import read_run
 from splitway.errors import SetupError, in_one_line

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.credentials import gateway_headers
+from splitway.cli.doctor.checks import bundles, running
 from splitway.cli.doctor.checks.result import Result
-from splitway.cli.doctor.doctor.checks import bundles, running
 from splitway.cli.operate.places import GATEWAY, Place
 from splitway.cli.operate.run_file import LocalGateway, RunFile, asked_gateway, read_run
 from splitway.errors import BundleError, SetupError

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from splitway.cli.doctor.doctor.checks import access as checks
 
+from splitway.cli.doctor.checks import access as checks
 from splitway.cli.doctor.checks.access import access, api_key, identity, keys
 from splitway.cli.doctor.checks.result import Result
 from splitway.cli.doctor.checks.running import Running

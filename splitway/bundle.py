@@ -140,6 +140,12 @@ def check_bundle(folder: Path, manifest: Manifest, *, role: Role | None = None) 
         raise BundleError(f"{folder} cannot be read: {error.strerror}") from error
 
 
+def check_place(folder: Path, name: str, manifest: Manifest) -> None:
+    """Raise BundleError unless a folder among those of `name` holds what its place says, as callers ask for it."""
+    if (manifest.name, manifest.version) != (name, folder.name):
+        raise BundleError(f"{folder} holds version {manifest.version} of {manifest.name!r}, by its manifest")
+
+
 def _check_file(folder: Path, entry: EngineFile) -> None:
     path = folder / entry.path
     size, sha256 = hash_inside(folder, entry.path, entry.size)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway.bundle import Bundle, load_bundle
+from splitway.bundle import Bundle, check_place, load_bundle
 from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
@@ -60,9 +60,7 @@ class Card:
 def open_bundle(found: Found, name: str, scope: Scope) -> Bundle:
     """Read and check a bundle. Raises BundleError if it is damaged, not signed, or is not what its place says."""
     bundle = load_bundle(found.folder, role=scope.role, keys=scope.keys)
-    manifest = bundle.manifest
-    if (manifest.name, manifest.version) != (name, found.folder.name):
-        raise BundleError(f"{found.folder} holds version {manifest.version} of {manifest.name!r}, by its manifest")
+    check_place(found.folder, name, bundle.manifest)
     return bundle
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from splitway.bundle import (
     MANIFEST,
     check_bundle,
+    check_place,
     parse_manifest,
     read_manifest_bytes,
     read_signatures,
@@ -49,8 +50,7 @@ def check_one(folder: Path, keys: TrustedKeys | None = None) -> Checked:
     content = read_manifest_bytes(folder, keys)
     manifest = parse_manifest(content, folder / MANIFEST)
     check_bundle(folder, manifest)
-    if (manifest.name, manifest.version) != (folder.parent.name, folder.name):
-        raise BundleError(f"{folder} holds version {manifest.version} of {manifest.name!r}, by its manifest")
+    check_place(folder, folder.parent.name, manifest)
     return Checked(content, manifest)
 
 

@@ -67,7 +67,14 @@ async def test_a_picture_that_curl_has_stripped_is_answered_with_the_option_that
     sent = picture(size=(400, 300), format_=format_)
     with pytest.raises(InvalidInput, match="line ends were taken out: send it with curl --data-binary"):
         await read("application/x-www-form-urlencoded", sent.translate(None, b"\r\n\0"))
+    with pytest.raises(InvalidInput, match="send it with curl --data-binary"):
+        await read(f"image/{format_.lower()}", sent.translate(None, b"\r\n\0"))
     assert await read("application/x-www-form-urlencoded", sent) == sent
+
+
+async def test_so_is_one_that_cannot_even_be_looked_at(cat: bytes) -> None:
+    with pytest.raises(InvalidInput, match="send it with curl --data-binary"):
+        await read("application/x-www-form-urlencoded", cat.translate(None, b"\r\n\0"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
+from splitway.bundle import MANIFEST, check_place, load_bundle, read_manifest, version_folders
 from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.errors import BundleError, SetupError
@@ -70,6 +70,7 @@ def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
     for version in (version for name in _names(models) for version in version_folders(name)):
         try:
             manifest = load_bundle(version, keys=keys).manifest
+            check_place(version, version.parent.name, manifest)
             sound.add(version)
             said_more += _unknown("bundles", str(version / MANIFEST), manifest)
         except BundleError as error:
@@ -90,12 +91,14 @@ def _unknown(name: str, path: str, found: Part) -> list[Result]:
 def _mended(models: Path, version: Path) -> str:
     """What to do about a bundle that is not sound: of another format, damaged, or not signed by a trusted key."""
     try:
-        load_bundle(version)
+        bundle = load_bundle(version)
     except (BundleError, OSError) as error:
         if isinstance(error.__cause__, OtherFormat):
             return f"run the version of Splitway that made {version}, or remove that folder"
         return f"make {version} again with --force, or copy it again"
     name = f"{version.parent.name}/{version.name}"
+    if name != (is_for := f"{bundle.manifest.name}/{bundle.manifest.version}"):
+        return f"move it to {models / is_for}, or make it for where it is"
     return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if nobody knows it, remove it"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,11 @@ def test_a_bundle_of_another_format_is_not_to_be_made_again(models: Path) -> Non
     (found,) = hash_all(models).wrong
     assert "use a newer Splitway" in found.says
     assert found.do == f"run the version of Splitway that made {file.parent}, or remove that folder"
+
+
+def test_a_bundle_at_another_place_than_its_own_is_a_problem(models: Path) -> None:
+    """No stage serves it; a copied folder is enough."""
+    shutil.copytree(models / "pets" / "1", models / "pets" / "3")
+    found = next(each for each in whole(models, hash_all(models)) if each.level == "problem")
+    assert f"{models / 'pets' / '3'} holds version 1 of 'pets'" in found.says
+    assert found.do == f"move it to {models / 'pets' / '1'}, or make it for where it is"

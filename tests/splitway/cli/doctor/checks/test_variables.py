@@ -14,7 +14,7 @@ from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.cli.watch.observe_app import variables_of
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 _NAME = re.compile(r"\bSPLITWAY_[A-Z][A-Z_]*[A-Z]\b")
 
 

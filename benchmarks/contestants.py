@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.processes import family, proportional_mb, resident_mb, signal_all, stop
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.support import free_port
 
 ROOT = Path(__file__).parent.parent

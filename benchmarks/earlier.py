@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.contestants import Running, wait_for_answer
 from benchmarks.prepare import PEERS, TRIVIAL
 from benchmarks.turns import ROOT
-from splitway.cli.operate.places import RUN_FILE
+from splitway.local.places import RUN_FILE
 from tests.support import free_port
 
 _MADE = PEERS / "made"

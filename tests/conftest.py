@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from splitway.bundle import Bundle, load_bundle
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.support import LogBook
 
 ROOT = Path(__file__).parent.parent

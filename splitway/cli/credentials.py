@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.cli.console import ERR
-from splitway.cli.operate.run_file import LocalGateway
 from splitway.environment import read_environment
 from splitway.errors import Forbidden, SetupError, printable
+from splitway.local.run_file import LocalGateway
 from splitway.security.principal import Scope
 
 API_KEY = "SPLITWAY_API_KEY"

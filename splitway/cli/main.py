@@ -115,8 +115,8 @@ def up(
     Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
     """
     with one_line_errors():
-        from splitway.cli.operate import launch
         from splitway.cli.operate.up import up as command
+        from splitway.local import launch
 
         if not mtls:
             because = "without --mtls nothing between the services is secured"

@@ -16,7 +16,7 @@ import pytest
 
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.compose.composed import Compose, require_docker, run
 from tests.support import LogBook, until
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from splitway.runtime.inprocess import InProcessStage
 from tests.support import random_pixels
 

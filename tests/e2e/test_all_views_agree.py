@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import COMMITTED, Prometheus, needs, prometheus, targets_of
 from tests.e2e.page.browser import CHROMIUM, View, chromium

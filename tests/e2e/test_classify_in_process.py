@@ -9,8 +9,8 @@ import pytest
 
 from splitway.cli.ask.classify import classify_files, parse_heads
 from splitway.cli.ask.classify_in_process import classify_in_process
-from splitway.cli.operate.launch import LocalPipeline
 from splitway.errors import SetupError
+from splitway.local.launch import LocalPipeline
 from tests.support import one_line, splitway
 
 

@@ -15,7 +15,7 @@ import httpx
 import orjson
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.security.processes import resident_bytes

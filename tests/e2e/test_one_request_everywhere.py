@@ -12,7 +12,7 @@ import httpx
 import orjson
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.otlp_collector import CLIENT, SERVER, Collector, Seen, collecting
 from tests.support import LogBook, until
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.tiny_bundles import WIDTH, write_bundle

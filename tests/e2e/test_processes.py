@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.support import LogBook, free_port, until

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from splitway.bundle import read_manifest, write_manifest
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.support import LogBook, picture

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.e2e.test_rolling_upgrade import QUICK, ask_once, expected, space, write
 from tests.support import LogBook, one_line, splitway, until
 

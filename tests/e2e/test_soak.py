@@ -18,7 +18,7 @@ from functools import partial
 
 import httpx
 
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from tests.support import picture, until
 
 SECONDS = 5.0

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
-from splitway.cli.operate.places import RUN_FILE
+from splitway.local.launch import LaunchPlan, LocalPipeline
+from splitway.local.places import RUN_FILE
 from tests.support import LogBook, splitway, until
 
 JPEG = {"content-type": "image/jpeg"}

@@ -17,8 +17,8 @@ from samples.digits import write_digits
 from splitway.bundle import load_bundle
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
-from splitway.cli.operate.launch import LocalPipeline
 from splitway.cli.operate.up import passing_pipeline
+from splitway.local.launch import LocalPipeline
 from tests.support import one_line, picture, splitway
 
 PER_CLASS = 100

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.support import LogBook
 
 ROOT = Path(__file__).parents[2]

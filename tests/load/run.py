@@ -17,8 +17,8 @@ from pathlib import Path
 
 from benchmarks.machine import about
 from splitway.cli.console import ERR, OUT, Steps
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.load.arrivals import ROOT, closed_steps, open_step
 from tests.load.inputs import SERVICES, Question, question
 from tests.load.knee import LEAST_REQUESTS, find_knee

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.launch import LocalPipeline
 from splitway.errors import SetupError
+from splitway.local.launch import LocalPipeline
 from tests.load.arrivals import ROOT
 from tests.load.inputs import SERVICES, question
 from tests.load.knee import find_knee

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from splitway.cli.operate.certs import certificates_in
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.certificates import certificates_in
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.security.certificates import Certificates
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from tests.security.between import gateway_process, http_server
 from tests.support import until
 

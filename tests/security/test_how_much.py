@@ -24,8 +24,8 @@ import httpx
 import numpy as np
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.http.body import pack
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.security.keys import KeyFile, make_key
 from splitway.state_file import replace_file
 from splitway.wire.tensor import Tensor

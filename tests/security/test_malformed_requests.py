@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.security.malformed import CUT_SHORT, KINDS, READER
 from tests.security.processes import address, open_files, resident_bytes
 from tests.support import LogBook, until

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.certs import certificates_in
+from splitway.local.certificates import certificates_in
 from splitway.security.service_names import IDENTITY, TRUST
 from tests.splitway.runtime.stage_process import served
 from tests.support import until

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from splitway.cli.operate.keys import create
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.security.described import SECONDS, Exploration, explore
 from tests.support import LogBook
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
 from tests.security import attack_pictures

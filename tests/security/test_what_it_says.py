@@ -14,7 +14,7 @@ import pytest
 
 from splitway.bundle import read_manifest, write_manifest
 from splitway.cli.operate.keys import create
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.security.leaks import CANARY, ask_a_stage, ask_the_gateway, check, leaks
 from tests.support import LogBook, free_port, until
 

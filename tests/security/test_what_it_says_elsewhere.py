@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from splitway.cli.operate.keys import create
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.otlp_collector import collecting
 from tests.security.leaks import CANARY, CLASSIFY, SENT
 from tests.support import LogBook, free_port, picture, splitway

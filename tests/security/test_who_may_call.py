@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from splitway.cli.operate.keys import create, revoke
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.support import LogBook, free_port, one_line, splitway, until
 
 JPEG = {"content-type": "image/jpeg"}

@@ -17,10 +17,10 @@ from splitway.cli.doctor.checks.bundles import releases as check_releases
 from splitway.cli.doctor.checks.bundles import whole
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.doctor import examine
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
-from splitway.cli.operate.places import Place
-from splitway.cli.operate.run_file import read_run_file
 from splitway.errors import BundleError, SetupError
+from splitway.local.launch import LaunchPlan, LocalPipeline
+from splitway.local.places import Place
+from splitway.local.run_file import read_run_file
 from splitway.releases import Releases, change_releases, read_releases
 from splitway.runtime.catalog import Scope, in_use, look
 from splitway.runtime.inprocess import InProcessStage, in_turn

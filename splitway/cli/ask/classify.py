@@ -16,9 +16,9 @@ from rich.text import Text
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import ERR, OUT
 from splitway.cli.credentials import kept_back, key_for, refusal, say_what_is_kept_back
-from splitway.cli.operate.places import named_url
-from splitway.cli.operate.run_file import asked_gateway
 from splitway.errors import SetupError, printable
+from splitway.local.places import named_url
+from splitway.local.run_file import asked_gateway
 
 ALL_HEADS = "*"
 """Stands for every head that gives classes."""

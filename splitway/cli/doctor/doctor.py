@@ -34,9 +34,9 @@ from splitway.cli.doctor.checks import (
 )
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
-from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
-from splitway.cli.operate.run_file import read_run
 from splitway.errors import SetupError, in_one_line
+from splitway.local.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
+from splitway.local.run_file import read_run
 from splitway.manifest import EngineName
 from splitway.runtime.cores import available_cores
 from splitway.stored import unnamed

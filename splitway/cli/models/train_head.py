@@ -20,9 +20,9 @@ from splitway.cli.models.picture_folders import (
     print_left_out,
 )
 from splitway.cli.names import check_head_name, check_version
-from splitway.cli.operate.places import GATEWAY, RUN_FILE
-from splitway.cli.operate.run_file import read_run
 from splitway.errors import SetupError
+from splitway.local.places import GATEWAY, RUN_FILE
+from splitway.local.run_file import read_run
 from splitway.manifest import EXTRACTOR, HEAD
 
 

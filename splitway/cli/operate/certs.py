@@ -5,35 +5,23 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.table import Table
 
 from splitway.cli.console import ERR, OUT
-from splitway.cli.operate.places import GATEWAY, HEADS
 from splitway.errors import SetupError
+from splitway.local.certificates import certificates_in, utc_now
+from splitway.local.places import GATEWAY, HEADS
 from splitway.manifest import EXTRACTOR
-from splitway.security.certificates import Certificates, Certified
+from splitway.security.certificates import Certified
 
 _SERVICES = (GATEWAY, EXTRACTOR, HEADS)
-_SETTLE_S = 5.0
-"""Longer than whoever runs takes to read its files again."""
 _LOOK_S = 60.0
 _BROKEN = "broken"
 _STYLES = {"good": None, "renew it": "yellow", "expired": "red", _BROKEN: "red"}
-
-
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
-
-
-def certificates_in(folder: Path) -> Certificates:
-    """What is in a folder, at the real time."""
-    return Certificates(folder, utc_now, lambda: time.sleep(_SETTLE_S))
 
 
 def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> list[Certified]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import gc
 import importlib
 import logging
@@ -33,6 +32,7 @@ from splitway.http.heartbeat import Heartbeat
 from splitway.http.hosts import HostCheck, host_rule
 from splitway.http.lifecycle import Lifecycle
 from splitway.http.origins import origin_rule
+from splitway.http.server.bind import bind
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connection_metrics import ConnectionMetrics
 from splitway.http.server.connections import ConnectionRoom, Connections
@@ -189,28 +189,6 @@ def _made_by(factory: str, *arguments: str, exposed: bool) -> FrontedApp:
     module, _, function = factory.partition(":")
     app: FrontedApp = getattr(importlib.import_module(module), function)(*arguments, exposed=exposed)
     return app
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket. Raises SetupError if the port is taken, or the host is none of this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        why = error.strerror if isinstance(error, OSError) else "it is no name"
-        raise SetupError(f"cannot listen on {host}:{port}: {why}; {_instead(error)}") from error
-    return listener
-
-
-def _instead(error: OSError | UnicodeError) -> str:
-    """What to choose where a socket cannot be bound: a name without an address, or another machine's, is no port's."""
-    if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
-        return "--host takes a name or an address of this machine"
-    return "choose another with --port"
 
 
 def _end_with_parent() -> None:

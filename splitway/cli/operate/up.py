@@ -18,8 +18,8 @@ from rich.markup import escape
 from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import ALL_HEADS, classify_files, print_table
 from splitway.cli.console import ERR, OUT
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
 from splitway.errors import SetupError, printable
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.telemetry.lines import Lines
 
 _COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}

@@ -14,13 +14,13 @@ import httpx
 
 from splitway.cli.console import OUT, Terminal
 from splitway.cli.credentials import kept_back, key_for, say_what_is_kept_back
-from splitway.cli.operate.places import named_url
-from splitway.cli.operate.run_file import asked_gateway
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.watch.screen import Screen
 from splitway.cli.watch.trend import Trends
 from splitway.cli.watch.view import view
 from splitway.cli.watch.wording import plain_line
+from splitway.local.places import named_url
+from splitway.local.run_file import asked_gateway
 
 _PAPER_COLUMNS = 140
 """The view's width where no screen gives one."""

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from tests.support import free_port, until
 
 COMMITTED = Path(__file__).parent.parent.parent.parent / "deploy" / "prometheus"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import needs, prometheus, targets_of
 from tests.support import LogBook, until

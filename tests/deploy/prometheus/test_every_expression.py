@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import COMMITTED, Prometheus, needs, prometheus, rules, targets_of
 from tests.support import LogBook, until

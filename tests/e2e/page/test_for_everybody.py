@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import FilePayload, Route, expect
 
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from tests.e2e.page.accessibility import PHONE, findings
 from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open

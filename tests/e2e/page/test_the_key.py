@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Request, Route, expect
 
 from splitway.cli.operate import keys
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.e2e.page.accessibility import PHONE, findings
 from tests.e2e.page.browser import CAT, View
 from tests.support import LogBook

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from splitway.bundle import Bundle
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open
 from tests.support import LogBook, until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from splitway.cli.operate.launch import LocalPipeline
+from splitway.local.launch import LocalPipeline
 from tests.chaos.arena import Gateway, gateway
 from tests.chaos.proxy import Proxy
 from tests.e2e.page.browser import CAT, View

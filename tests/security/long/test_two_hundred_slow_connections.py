@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline
+from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.security.processes import address, open_files
 from tests.security.slow import KINDS, SlowCrowd
 from tests.support import LogBook, until

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from splitway.bundle import read_manifest
-from splitway.cli.operate.launch import parse_replicas
 from splitway.errors import SetupError
+from splitway.local.launch import parse_replicas
 from tests.support import free_port, one_line, splitway
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.operate.places import RUN_FILE, Place
-from splitway.cli.operate.run_file import make_run_folder, write_run_file
 from splitway.cli.watch.top import TopOptions, top
+from splitway.local.places import RUN_FILE, Place
+from splitway.local.run_file import make_run_folder, write_run_file
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
 
@@ -76,7 +76,7 @@ def test_doctor_shows_another_one_neither(seen: list[Asked]) -> None:
 def test_a_process_that_is_not_what_the_file_names_is_sent_neither(
     seen: list[Asked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitway.cli.operate.places.users_of", lambda _: {4711})
+    monkeypatch.setattr("splitway.local.places.users_of", lambda _: {4711})
     assert Facts(None, Path("models")).heard.asks_for_key
     assert top(TopOptions(None, 1.0, once=True, as_json=True)) == 1
     assert _sent(seen) == set()

@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from splitway.cli.operate import certs
 from splitway.errors import SetupError
+from splitway.local.certificates import utc_now
 from splitway.security.certificates import Certificates, read_certificates
 from splitway.security.service_names import IDENTITY, TRUST
 from tests.support import one_line, splitway
@@ -243,7 +244,7 @@ def test_the_commands(tmp_path: Path) -> None:
 
 
 def test_show_says_plainly_what_is_late(tmp_path: Path, calendar: Calendar, capsys: pytest.CaptureFixture[str]) -> None:
-    calendar.now = certs.utc_now() - timedelta(days=6)
+    calendar.now = utc_now() - timedelta(days=6)
     certificates = Certificates(tmp_path, calendar, calendar.settle)
     certificates.create(["gateway"], timedelta(days=5))
     certificates.create(["classifier"], timedelta(days=7))
@@ -258,7 +259,7 @@ def test_show_says_plainly_what_is_late(tmp_path: Path, calendar: Calendar, caps
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_show_goes_on_where_one_is_broken(tmp_path: Path, as_json: bool) -> None:
-    Certificates(tmp_path, certs.utc_now, lambda: None).create(["classifier", "gateway"])
+    Certificates(tmp_path, utc_now, lambda: None).create(["classifier", "gateway"])
     (tmp_path / "classifier" / IDENTITY).write_text("half of a certi")
     done = splitway("certs", "show", "--out", tmp_path, *(["--json"] if as_json else []))
     assert f"{tmp_path / 'classifier' / IDENTITY} holds no certificate" in one_line(done)

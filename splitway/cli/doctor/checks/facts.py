@@ -10,9 +10,9 @@ from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.credentials import gateway_headers
 from splitway.cli.doctor.checks import bundles, running
 from splitway.cli.doctor.checks.result import Result
-from splitway.cli.operate.places import GATEWAY, Place
-from splitway.cli.operate.run_file import LocalGateway, RunFile, asked_gateway, read_run
 from splitway.errors import BundleError, SetupError
+from splitway.local.places import GATEWAY, Place
+from splitway.local.run_file import LocalGateway, RunFile, asked_gateway, read_run
 from splitway.releases import FILE, Releases
 from splitway.security.signing import TrustedKeys
 

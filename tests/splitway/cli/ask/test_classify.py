@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.ask.classify import Result, classify_files, print_table
-from splitway.cli.operate.places import RUN_FILE, Place
-from splitway.cli.operate.run_file import make_run_folder, write_run_file
 from splitway.errors import SetupError
+from splitway.local.places import RUN_FILE, Place
+from splitway.local.run_file import make_run_folder, write_run_file
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 
 GOOD = {"status": 200, "predictions": [{"label": "cat", "index": 1, "confidence": 0.9}], "version": "1"}

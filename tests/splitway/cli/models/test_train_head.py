@@ -8,9 +8,9 @@ import pytest
 
 from splitway.cli.models.extract import Hop
 from splitway.cli.models.train_head import HeadJob, find_hops
-from splitway.cli.operate.places import Place
-from splitway.cli.operate.run_file import write_run_file
 from splitway.errors import SetupError
+from splitway.local.places import Place
+from splitway.local.run_file import write_run_file
 
 URL = "http://127.0.0.1:8081"
 

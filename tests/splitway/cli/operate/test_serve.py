@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.serve import bind
 from splitway.errors import SetupError
+from splitway.http.server.bind import bind
 from tests.splitway.runtime.stage_process import serve_process
 from tests.support import one_line, splitway
 from tests.tiny_bundles import write_bundle

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from splitway.cli.doctor.checks.running import Heard, Running, clocks, gateway, listen, replicas, run_file, versions
-from splitway.cli.operate.places import Place
-from splitway.cli.operate.run_file import RunFile
 from splitway.cli.status import no_answer
+from splitway.local.places import Place
+from splitway.local.run_file import RunFile
 from splitway.security.certificates import Certificates
 from splitway.security.tls import Identity
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for

@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx
 
 from splitway.bundle_graph import bodies_of
-from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
-from splitway.cli.operate.run_file import make_run_folder, write_run_file
-from splitway.cli.operate.serve import bind
 from splitway.errors import SetupError
+from splitway.http.server.bind import bind
+from splitway.local.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
+from splitway.local.run_file import make_run_folder, write_run_file
 from splitway.manifest import EXTRACTOR
 from splitway.releases import FILE
 from splitway.stored import unnamed
@@ -170,7 +170,7 @@ class LocalPipeline:
         """Make the services' certificates, or renew what is due; return whose. Does nothing without certificates."""
         if self._plan.certs is None:
             return []
-        from splitway.cli.operate.certs import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
+        from splitway.local.certificates import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
 
         return certificates_in(self._plan.certs).renew([GATEWAY, *self.stages])
 

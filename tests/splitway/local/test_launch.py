@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.launch import LaunchPlan, LocalPipeline, parse_replicas
-from splitway.cli.operate.run_file import read_run_file
 from splitway.errors import BundleError, SetupError
+from splitway.local.launch import LaunchPlan, LocalPipeline, parse_replicas
+from splitway.local.run_file import read_run_file
 from tests.bundles import make_bundle
 
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.cli.operate.places import GATEWAY, GATEWAY_PORT, RUN_FILE, Place
 from splitway.errors import SetupError, printable
+from splitway.local.places import GATEWAY, GATEWAY_PORT, RUN_FILE, Place
 from splitway.state_file import replace_file
 
 _MOST_BYTES = 1 << 20

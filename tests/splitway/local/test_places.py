@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from splitway.cli.operate.places import Place, named_url
 from splitway.errors import SetupError
+from splitway.local.places import Place, named_url
 from tests.support import until
 
 
@@ -59,7 +59,7 @@ def test_one_that_listens_everywhere_is_believed_on_loopback(host: str, monkeypa
 
 def test_another_users_process_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "is_alive", True)
-    monkeypatch.setattr("splitway.cli.operate.places.users_of", lambda _: {os.geteuid(), 4711})
+    monkeypatch.setattr("splitway.local.places.users_of", lambda _: {os.geteuid(), 4711})
     with socket.create_server(("127.0.0.1", 0)) as mine:
         assert "is another user's" in (_listens_at(mine.getsockname()[1]).doubt or "")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.places import Place
-from splitway.cli.operate.run_file import local_gateway, make_run_folder, read_run, read_run_file, write_run_file
 from splitway.errors import SetupError
+from splitway.local.places import Place
+from splitway.local.run_file import local_gateway, make_run_folder, read_run, read_run_file, write_run_file
 
 URL = "http://127.0.0.1:4711"
 PLACES = [Place("gateway", URL, 7), Place("feature_extractor", "http://127.0.0.1:8081", 1)]
@@ -94,7 +94,7 @@ def test_nor_a_file_that_others_can_write_in_a_folder_that_is_safe(file: Path) -
 
 
 def test_what_belongs_to_another_user_is_not_believed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitway.cli.operate.run_file._is_trusted", lambda user: user != file.stat().st_uid)
+    monkeypatch.setattr("splitway.local.run_file._is_trusted", lambda user: user != file.stat().st_uid)
     run = read_run(file)
     assert run is not None
     assert f"belongs to user {file.stat().st_uid}" in (run.doubt or "")
@@ -106,7 +106,7 @@ def test_another_users_link_is_not_believed_and_not_written_through(
     link = tmp_path / "link"
     link.symlink_to(file.parent)
     make_run_folder(link)  # one's own may point elsewhere
-    monkeypatch.setattr("splitway.cli.operate.run_file._is_trusted", lambda _: False)
+    monkeypatch.setattr("splitway.local.run_file._is_trusted", lambda _: False)
     run = read_run(link / "run.json")
     assert run is not None
     assert f"{link} is a link that user" in (run.doubt or "")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from splitway.cli.operate.processes import PROC, can_be_told, listens_at, users_of
 from splitway.errors import SetupError
+from splitway.local.processes import PROC, can_be_told, listens_at, users_of
 from splitway.manifest import EXTRACTOR
 
 GATEWAY = "gateway"

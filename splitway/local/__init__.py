@@ -1,0 +1,1 @@
+"""A pipeline on this machine: starting it, and finding the one that runs."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from splitway.bundle import load_bundle
-from splitway.runtime.engine import Engine, load_engine, warm_up
+from splitway.runtime.engines.base import Engine, load_engine, warm_up
 
 THREADS = 2
 ROUNDS = 20

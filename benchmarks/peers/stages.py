@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from splitway.bundle import load_bundle
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder, to_model_input
-from splitway.runtime.engine import Engine, load_engine
+from splitway.runtime.engines.base import Engine, load_engine
 
 Prediction = dict[str, Any]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.runtime.answers import finite_rows
 from splitway.runtime.batch import Member
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 from splitway.runtime.unfit import Unfit, explain
 
 _log = logging.getLogger(__name__)

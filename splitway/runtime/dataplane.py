@@ -16,7 +16,7 @@ from splitway.runtime.batch import BatchResult, Prepare
 from splitway.runtime.batcher import Batcher
 from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load, Place
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
 from splitway.runtime.unfit import check_range, renamed

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from splitway.errors import Overloaded
 from splitway.runtime.batch import stopping
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 from splitway.runtime.runs import Runs
 from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.wire.aside import in_thread

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import EngineFailed
-from splitway.runtime.engine import Arrays, load_engine
+from splitway.runtime.engines.base import Arrays, load_engine
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
     FEATURE_SPACE,

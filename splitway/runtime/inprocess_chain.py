@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, to_model_input
-from splitway.runtime.engine import Arrays, load_engine, warm_up
+from splitway.runtime.engines.base import Arrays, load_engine, warm_up
+from splitway.runtime.engines.tested import TestedEngine, answer
 from splitway.runtime.settings import StageSettings
-from splitway.runtime.tested_engine import TestedEngine, answer
 from splitway.wire.tensor import Buffer
 
 

@@ -14,9 +14,9 @@ from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
 from splitway.http.server.connections import address_of
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
-from splitway.runtime.cores import available_cores
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.directory import Directory
+from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from splitway.runtime.apart import Part, answer_apart, check_rows
 from splitway.runtime.batch import Infer, Member, Run
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 from splitway.runtime.runs import Runs
 from splitway.wire.deadline import Clock
 

@@ -17,11 +17,10 @@ from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
 from splitway.runtime.batcher import Batcher, BatchPolicy
 from splitway.runtime.catalog import Found, Scope
-from splitway.runtime.cores import available_cores
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engine import (
+from splitway.runtime.engines.base import (
     BATCHES_AT_ONCE,
     PREFERRED_BATCH_ROWS,
     SIDE_BY_SIDE,
@@ -30,11 +29,12 @@ from splitway.runtime.engine import (
     load_engine,
     warm_up,
 )
-from splitway.runtime.engine_pool import EnginePool, slots_for
+from splitway.runtime.engines.cores import available_cores
+from splitway.runtime.engines.pool import EnginePool, slots_for
+from splitway.runtime.engines.tested import TestedEngine
 from splitway.runtime.observe import Inference
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
-from splitway.runtime.tested_engine import TestedEngine
 from splitway.runtime.watchdog import Watchdog
 from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from splitway.manifest import EngineName, Manifest, Role
 from splitway.pictures.limits import MAX_SECONDS, PictureLimits, memory_for_pictures
 from splitway.releases import FILE
-from splitway.runtime.cores import available_cores
+from splitway.runtime.engines.cores import available_cores
 from splitway.security.settings import SecuritySettings
 from splitway.skins.v2_rest import Limits
 from splitway.wire.room import MAX_BODY_BYTES, MAX_REPLY_BYTES, MAX_ROWS, Room

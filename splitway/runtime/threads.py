@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from splitway.runtime.priority import give_way
+from splitway.runtime.engines.priority import give_way
 
 STOPS_WITHIN_S = 5.0
 """So long threads are waited for when their work is no longer wanted."""

@@ -7,7 +7,7 @@ import threading
 import time
 
 from splitway.cli.operate.serve import serve
-from splitway.runtime.litert_engine import LiteRTEngine
+from splitway.runtime.engines.litert import LiteRTEngine
 
 HANGS, SLOW = 666.0, 777.0
 """First number of a row."""

@@ -18,7 +18,7 @@ from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.manifest import PROBABILITIES
 from splitway.runtime.classes import best_classes
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.trust import trusted_keys

@@ -38,7 +38,7 @@ from splitway.errors import SetupError, in_one_line
 from splitway.local.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
 from splitway.local.run_file import read_run
 from splitway.manifest import EngineName
-from splitway.runtime.cores import available_cores
+from splitway.runtime.engines.cores import available_cores
 from splitway.stored import unnamed
 
 _TIME_LIMIT_S = 150.0

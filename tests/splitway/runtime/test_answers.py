@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from splitway.runtime.answers import finite_rows, is_finite
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

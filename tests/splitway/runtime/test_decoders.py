@@ -13,7 +13,7 @@ import pytest
 
 from splitway.errors import InvalidInput, Overloaded
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engine import Arrays
+from splitway.runtime.engines.base import Arrays
 from splitway.runtime.runs import Runs
 from tests.splitway.runtime.gated import until, until_given_up
 

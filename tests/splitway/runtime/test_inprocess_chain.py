@@ -13,7 +13,7 @@ from splitway.errors import BundleError, InvalidInput, TooLarge
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder
 from splitway.runtime import inprocess_chain
-from splitway.runtime.engine import Arrays, Engine, load_engine
+from splitway.runtime.engines.base import Arrays, Engine, load_engine
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings

@@ -14,7 +14,7 @@ from splitway.bundle_graph import Chain
 from splitway.cli.doctor.checks.result import Result, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName
-from splitway.runtime.engine import load_engine, warm_up
+from splitway.runtime.engines.base import load_engine, warm_up
 
 _TIMEOUT_S = {"litert": 30.0, "tensorflow": 120.0}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.runtime.cores import available_cores
+from splitway.runtime.engines.cores import available_cores
 
 MACHINE = len(os.sched_getaffinity(0))
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.runtime.engine import Arrays, load_engine
-from splitway.runtime.engine_pool import MOST_SLOTS, EnginePool, slots_for
+from splitway.runtime.engines.base import Arrays, load_engine
+from splitway.runtime.engines.pool import MOST_SLOTS, EnginePool, slots_for
 from tests.support import random_pixels
 
 

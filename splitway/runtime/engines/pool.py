@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from splitway.runtime.engine import Arrays, Engine
+from splitway.runtime.engines.base import Arrays, Engine
 
 MOST_SLOTS = 4
 """Each engine holds the weights once more."""

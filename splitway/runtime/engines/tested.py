@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.manifest import TensorEntry
 from splitway.runtime.answers import is_finite
-from splitway.runtime.engine import Arrays, Engine, zeros
+from splitway.runtime.engines.base import Arrays, Engine, zeros
 from splitway.runtime.unfit import Unfit, explain
 from splitway.wire.deadline import Clock
 

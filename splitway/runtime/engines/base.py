@@ -57,10 +57,10 @@ def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
 
 def _engine_class(name: str) -> Callable[[Bundle, int], Engine]:
     if name == "tensorflow":
-        from splitway.runtime.tensorflow_engine import TensorFlowEngine
+        from splitway.runtime.engines.tensorflow import TensorFlowEngine
 
         return TensorFlowEngine
-    from splitway.runtime.litert_engine import LiteRTEngine
+    from splitway.runtime.engines.litert import LiteRTEngine
 
     return LiteRTEngine
 

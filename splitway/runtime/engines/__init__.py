@@ -1,0 +1,1 @@
+"""What runs a model: LiteRT, TensorFlow, pools of them, and how they share the processors."""

@@ -54,7 +54,7 @@ def cuts_of(name: str) -> list[str]:
 def _model(name: str) -> Any:
     import keras
 
-    from splitway.split.loaded import of_keras
+    from splitway.split.readers.loaded import of_keras
 
     keras.utils.set_random_seed(1)
     return of_keras(getattr(keras.applications, name)(weights=None), name.lower())

@@ -24,7 +24,7 @@ def uncut() -> None:
     from splitway.manifest import PIXELS, PROBABILITIES
     from splitway.split.export import export_engines
     from splitway.split.graph import Part
-    from splitway.split.source import load_model
+    from splitway.split.readers.source import load_model
 
     models = ROOT / "models"
     source = models / read_manifest(models / "feature_extractor" / "1").source_model.path

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from splitway.errors import ProofError, printable
-from splitway.split.foreign import tried
 from splitway.split.graph import Graph, Part
 from splitway.split.prove import Answers, Run
+from splitway.split.readers.foreign import tried
 
 _ROWS = 2
 """Rows that are asked twice."""

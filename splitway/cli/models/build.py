@@ -24,7 +24,7 @@ from splitway.split.cut import takes_pictures
 from splitway.split.cuts import best_cut, find_cuts
 from splitway.split.fetch import cache_folder
 from splitway.split.graph import Graph
-from splitway.split.loaded import of_keras
+from splitway.split.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS, Room
 
 Say = Callable[[str], None]

@@ -17,9 +17,9 @@ from splitway.cli.models.train_head import Lesson
 from splitway.errors import BundleError
 from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
 from splitway.runtime.inprocess import InProcessStage
-from splitway.split.loaded import of_keras
 from splitway.split.pack import SOURCE
 from splitway.split.prove import prove
+from splitway.split.readers.loaded import of_keras
 from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 
 _MOST_CONFUSIONS = 3

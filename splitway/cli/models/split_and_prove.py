@@ -22,9 +22,7 @@ from splitway.split.chance import chance_named
 from splitway.split.cut import cut_model
 from splitway.split.cuts import ROOM
 from splitway.split.export import export_engines
-from splitway.split.foreign import said
 from splitway.split.graph import Part
-from splitway.split.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.split.pack import SOURCE, PackPlan, pack, stage_names
 from splitway.split.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.split.prove import (
@@ -37,8 +35,10 @@ from splitway.split.prove import (
     prove,
 )
 from splitway.split.ranges import find_ranges, rows_named
+from splitway.split.readers.foreign import said
+from splitway.split.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.split.readers.source import fingerprint
 from splitway.split.samples import FORMATS, Samples
-from splitway.split.source import fingerprint
 from splitway.wire.room import Room
 
 Say = Callable[[str], None]

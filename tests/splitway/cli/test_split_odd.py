@@ -20,11 +20,11 @@ from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, S
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.cut import find_steps
 from splitway.split.graph import Graph
-from splitway.split.keras_graph import read_keras
-from splitway.split.loaded import of_keras
 from splitway.split.names import unique_names
 from splitway.split.proof_inputs import tensor_inputs
-from splitway.split.source import load_model
+from splitway.split.readers.keras_graph import read_keras
+from splitway.split.readers.loaded import of_keras
+from splitway.split.readers.source import load_model
 from tests.splitway.cli.test_split import saved, split_here
 
 layers = keras.layers
@@ -131,7 +131,7 @@ def test_whatever_a_damaged_file_raises_is_one_line(
         raise error
 
     path = saved(small(), tmp_path / "m.keras")
-    monkeypatch.setattr("splitway.split.source._config", broken)
+    monkeypatch.setattr("splitway.split.readers.source._config", broken)
     with pytest.raises(ModelError, match="damaged or no Keras model"):
         load_model(path)
 

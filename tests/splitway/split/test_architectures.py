@@ -10,7 +10,7 @@ import pytest
 
 from splitway.split.cut import cut_model
 from splitway.split.cuts import best_cut, find_cuts
-from splitway.split.keras_graph import read_keras
+from splitway.split.readers.keras_graph import read_keras
 from tests.splitway.split.test_cut import through
 
 SIDE = 32

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from splitway.errors import ModelError
 from splitway.manifest import Preprocessing
 from splitway.split.cut import CutModel, cut_model, feature_space, takes_pictures
-from splitway.split.keras_graph import read_keras
-from splitway.split.source import load_model
+from splitway.split.readers.keras_graph import read_keras
+from splitway.split.readers.source import load_model
 
 PREPROCESSING = Preprocessing(height=16, width=16, crop=1.0, resample="bilinear", range=(0, 255), datatype="FP32")
 TinyModel = Callable[..., Any]

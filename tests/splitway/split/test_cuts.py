@@ -11,7 +11,7 @@ import pytest
 from splitway.errors import ModelError
 from splitway.split.cut import cut_model
 from splitway.split.cuts import CutOption, best_cut, find_cuts, ranked
-from splitway.split.keras_graph import read_keras
+from splitway.split.readers.keras_graph import read_keras
 from splitway.wire.room import Room
 
 layers = keras.layers

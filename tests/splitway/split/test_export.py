@@ -12,7 +12,7 @@ import pytest
 
 from splitway.split.cut import cut_model
 from splitway.split.export import export_saved_model
-from splitway.split.loaded import of_keras
+from splitway.split.readers.loaded import of_keras
 
 layers = keras.layers
 

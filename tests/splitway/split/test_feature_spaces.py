@@ -12,7 +12,7 @@ from splitway.errors import ModelError
 from splitway.split.cut import CutModel, cut_model, feature_space
 from splitway.split.graph import Part
 from splitway.split.identity import identity_of
-from splitway.split.keras_graph import read_keras
+from splitway.split.readers.keras_graph import read_keras
 
 layers = keras.layers
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from splitway.errors import ModelError
-from splitway.split.source import load_model
+from splitway.split.readers.source import load_model
 
 Config = dict[str, Any]
 

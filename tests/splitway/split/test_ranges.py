@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.split.keras_graph import read_keras
-from splitway.split.loaded import of_keras
 from splitway.split.proof_inputs import tensor_inputs
 from splitway.split.ranges import find_ranges
+from splitway.split.readers.keras_graph import read_keras
+from splitway.split.readers.loaded import of_keras
 
 layers = keras.layers
 

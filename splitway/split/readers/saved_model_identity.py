@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
 from splitway.errors import ModelError
-from splitway.split.saved_model_held import Held, held_array, plain
+from splitway.split.readers.saved_model_held import Held, held_array, plain
 
 _NAMES = ("config_proto", "container", "debug_name", "executor_type", "shared_name")
 """Attributes that say nothing of the values, as those that begin with `_` do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.split.reasons import reason_of
+from splitway.split.readers.reasons import reason_of
 
 DEEP = (
     "<class 'Functional'> could not be deserialized properly.\n\nconfig={'name': 'm'}.\n\n"

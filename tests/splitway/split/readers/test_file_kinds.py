@@ -12,8 +12,8 @@ import h5py
 import pytest
 
 from splitway.errors import ModelError
-from splitway.split.file_kinds import no_model
-from splitway.split.source import load_model
+from splitway.split.readers.file_kinds import no_model
+from splitway.split.readers.source import load_model
 
 
 def _zip(*names: str) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from splitway.errors import ModelError
-from splitway.split.source import load_model
+from splitway.split.readers.source import load_model
 
 layers = keras.layers
 

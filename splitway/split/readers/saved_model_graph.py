@@ -16,8 +16,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tensorflow.python.ops.handle_data_util import copy_handle_data
 
 from splitway.errors import ModelError
-from splitway.split.saved_model_held import Held, held_array, table
-from splitway.split.saved_model_random import find_disturbances
+from splitway.split.readers.saved_model_held import Held, held_array, table
+from splitway.split.readers.saved_model_random import find_disturbances
 
 _LARGE = 1024
 """Bytes from which a constant is kept outside."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from splitway.errors import BundleError
-from splitway.split.torch_legacy import MAGIC_NUMBER, read_state_dict
+from splitway.split.readers.torch_legacy import MAGIC_NUMBER, read_state_dict
 
 
 def _tensor(key: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> bytes:

@@ -18,16 +18,16 @@ import tensorflow as tf
 
 from splitway.errors import ModelError
 from splitway.saved_model_check import refuse_unsafe
-from splitway.split.file_kinds import in_place_of_saved_model
 from splitway.split.graph import Graph, Step, Wire
-from splitway.split.loaded import KEPT, LoadedModel
 from splitway.split.names import unique_names
 from splitway.split.prove import Answers
-from splitway.split.reasons import reason_of
-from splitway.split.saved_model_graph import FlatGraph, flatten
-from splitway.split.saved_model_held import Held
-from splitway.split.saved_model_identity import Described
-from splitway.split.saved_model_random import without_calls
+from splitway.split.readers.file_kinds import in_place_of_saved_model
+from splitway.split.readers.loaded import KEPT, LoadedModel
+from splitway.split.readers.reasons import reason_of
+from splitway.split.readers.saved_model_graph import FlatGraph, flatten
+from splitway.split.readers.saved_model_held import Held
+from splitway.split.readers.saved_model_identity import Described
+from splitway.split.readers.saved_model_random import without_calls
 
 _SIGNATURES = ("serving_default", "serve")
 

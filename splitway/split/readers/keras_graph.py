@@ -13,10 +13,10 @@ from typing import Any
 import keras
 
 from splitway.errors import ModelError
-from splitway.split.foreign import count_of, looking_at, name_of, shown, tried
 from splitway.split.graph import Graph, Step, Wire
 from splitway.split.identity import identity_of
 from splitway.split.names import unique_names
+from splitway.split.readers.foreign import count_of, looking_at, name_of, shown, tried
 
 _FREE = (
     keras.layers.Flatten,

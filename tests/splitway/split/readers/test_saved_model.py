@@ -12,7 +12,7 @@ import pytest
 from splitway.errors import ModelError
 from splitway.split.cut import cut_model, feature_space
 from splitway.split.cuts import best_cut, find_cuts
-from splitway.split.source import fingerprint, load_model
+from splitway.split.readers.source import fingerprint, load_model
 from tests.splitway.split.test_cut import pictures, through
 
 TinyModel = Callable[..., Any]
@@ -282,7 +282,7 @@ from pathlib import Path
 import tensorflow as tf
 from splitway.split.cut import cut_model, feature_space
 from splitway.split.export import convert_to_litert, export_saved_model
-from splitway.split.source import load_model
+from splitway.split.readers.source import load_model
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 cut = cut_model(load_model(Path(sys.argv[1])).graph, ["wide_1"])
 feature_space(cut, 0, None)

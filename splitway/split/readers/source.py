@@ -22,10 +22,10 @@ import keras
 
 from splitway.bundle import sha256_file
 from splitway.errors import ModelError, first_line, printable
-from splitway.split.file_kinds import is_hdf5, keras_version, no_model
-from splitway.split.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
-from splitway.split.reasons import reason_of
-from splitway.split.saved_model import load_saved_model
+from splitway.split.readers.file_kinds import is_hdf5, keras_version, no_model
+from splitway.split.readers.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
+from splitway.split.readers.reasons import reason_of
+from splitway.split.readers.saved_model import load_saved_model
 
 _KERAS, _H5 = ".keras", (".h5", ".hdf5")
 _DESCRIPTION = "config.json"

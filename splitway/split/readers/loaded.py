@@ -11,11 +11,11 @@ import keras
 import numpy as np
 
 from splitway.errors import ModelError
-from splitway.split.foreign import looking_at
 from splitway.split.graph import Graph
-from splitway.split.keras_graph import read_keras
 from splitway.split.prove import Answers, Run
-from splitway.split.reasons import reason_of
+from splitway.split.readers.foreign import looking_at
+from splitway.split.readers.keras_graph import read_keras
+from splitway.split.readers.reasons import reason_of
 
 DEFAULT_PICTURE_SIZE = (224, 224)
 KEPT = "model"

@@ -18,7 +18,7 @@ from splitway.errors import BundleError
 from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.pack import SOURCE
-from splitway.split.prove import prove
+from splitway.split.proof.prove import prove
 from splitway.split.readers.loaded import of_keras
 from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from splitway.manifest import PROBABILITIES
 from splitway.split.cut import CutModel
 from splitway.split.names import unique_names
-from splitway.split.prove import Answers, are_probabilities, are_shares
+from splitway.split.proof.prove import Answers, are_probabilities, are_shares
 
 _OTHER = "output"
 """What an output is called that has the name of probabilities and is none."""

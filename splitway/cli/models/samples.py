@@ -13,8 +13,8 @@ from splitway.manifest import PIXELS, PROBABILITIES, Preprocessing
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder
 from splitway.split.graph import Graph
-from splitway.split.proof_inputs import picture_inputs
-from splitway.split.samples import FORMATS, NO_SAMPLES, Samples, read_samples
+from splitway.split.proof.proof_inputs import picture_inputs
+from splitway.split.proof.samples import FORMATS, NO_SAMPLES, Samples, read_samples
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 

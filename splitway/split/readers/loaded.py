@@ -12,7 +12,7 @@ import numpy as np
 
 from splitway.errors import ModelError
 from splitway.split.graph import Graph
-from splitway.split.prove import Answers, Run
+from splitway.split.proof.prove import Answers, Run
 from splitway.split.readers.foreign import looking_at
 from splitway.split.readers.keras_graph import read_keras
 from splitway.split.readers.reasons import reason_of

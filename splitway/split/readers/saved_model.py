@@ -20,7 +20,7 @@ from splitway.errors import ModelError
 from splitway.saved_model_check import refuse_unsafe
 from splitway.split.graph import Graph, Step, Wire
 from splitway.split.names import unique_names
-from splitway.split.prove import Answers
+from splitway.split.proof.prove import Answers
 from splitway.split.readers.file_kinds import in_place_of_saved_model
 from splitway.split.readers.loaded import KEPT, LoadedModel
 from splitway.split.readers.reasons import reason_of

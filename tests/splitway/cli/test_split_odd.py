@@ -21,7 +21,7 @@ from splitway.runtime.inprocess import InProcessStage
 from splitway.split.cut import find_steps
 from splitway.split.graph import Graph
 from splitway.split.names import unique_names
-from splitway.split.proof_inputs import tensor_inputs
+from splitway.split.proof.proof_inputs import tensor_inputs
 from splitway.split.readers.keras_graph import read_keras
 from splitway.split.readers.loaded import of_keras
 from splitway.split.readers.source import load_model

@@ -11,7 +11,7 @@ from splitway.bundle import load_bundle
 from splitway.errors import ModelError
 from splitway.manifest import Cut, SourceModel
 from splitway.runtime.inprocess import InProcessStage
-from splitway.split.prove import prove
+from splitway.split.proof.prove import prove
 from splitway.split.readers.keras_graph import read_keras
 from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 

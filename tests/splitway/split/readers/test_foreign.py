@@ -15,7 +15,7 @@ from splitway.errors import ModelError
 from splitway.split.cut import cut_model, feature_space
 from splitway.split.cuts import find_cuts
 from splitway.split.export import export_saved_model
-from splitway.split.proof_inputs import tensor_inputs
+from splitway.split.proof.proof_inputs import tensor_inputs
 from splitway.split.readers.foreign import count_of, looking_at, name_of, said, shown
 from splitway.split.readers.loaded import of_keras
 

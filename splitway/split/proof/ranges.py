@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from splitway.errors import ModelError, SetupError
 from splitway.split.graph import Graph
-from splitway.split.proof_inputs import tensor_inputs, told_of
-from splitway.split.prove import Answers, Run
+from splitway.split.proof.proof_inputs import tensor_inputs, told_of
+from splitway.split.proof.prove import Answers, Run
+from splitway.split.proof.samples import Samples
 from splitway.split.readers.foreign import tried
-from splitway.split.samples import Samples
 
 _MOST_TOLD = 3
 """Tables tried for one input."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import SetupError
 from splitway.split.graph import Wire
-from splitway.split.samples import MOST_ROWS, Samples, read_samples
+from splitway.split.proof.samples import MOST_ROWS, Samples, read_samples
 
 TAKES = {"numbers": Wire(1, (2, 2), "float32"), "code": Wire(2, (1,), "int32")}
 GIVES = {"score": Wire(3, (1,), "float32"), "kind": Wire(4, (3,), "float32")}

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.split.proof_inputs import tensor_inputs
-from splitway.split.ranges import find_ranges
+from splitway.split.proof.proof_inputs import tensor_inputs
+from splitway.split.proof.ranges import find_ranges
 from splitway.split.readers.keras_graph import read_keras
 from splitway.split.readers.loaded import of_keras
 

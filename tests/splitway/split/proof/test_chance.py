@@ -11,7 +11,7 @@ import pytest
 
 from splitway.cli.models.source import SourceOptions
 from splitway.errors import ProofError
-from splitway.split.chance import chance_named
+from splitway.split.proof.chance import chance_named
 from splitway.split.readers.loaded import of_keras
 from tests.splitway.cli.test_split import saved, split_here
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from splitway.errors import ProofError, printable
 from splitway.split.graph import Graph, Part
-from splitway.split.prove import Answers, Run
+from splitway.split.proof.prove import Answers, Run
 from splitway.split.readers.foreign import tried
 
 _ROWS = 2

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from splitway.errors import ProofError
 from splitway.manifest import Preprocessing
-from splitway.split.proof_inputs import picture_inputs
-from splitway.split.prove import Answers, are_probabilities, check_finite, difference, prove, ulp_distance
+from splitway.split.proof.proof_inputs import picture_inputs
+from splitway.split.proof.prove import Answers, are_probabilities, check_finite, difference, prove, ulp_distance
 
 PREPROCESSING = Preprocessing(height=4, width=4, crop=1.0, resample="bilinear", range=(0, 255), datatype="FP32")
 INPUTS = {"pixels": picture_inputs([], PREPROCESSING)}

@@ -1,0 +1,1 @@
+"""Proving that the pieces give what the uncut model gives."""

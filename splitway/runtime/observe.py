@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from splitway.manifest import Manifest
-from splitway.runtime.batch import BatchResult
+from splitway.runtime.batching.batch import BatchResult
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OUTCOMES

@@ -13,6 +13,8 @@ from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
 from splitway.http.server.connections import address_of
+from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.directory import Directory
@@ -20,10 +22,8 @@ from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
-from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.trust import trusted_keys
 from splitway.runtime.versions import ModelVersions, Version
-from splitway.runtime.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"

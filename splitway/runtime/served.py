@@ -15,7 +15,8 @@ from splitway.bundle import Bundle, check_place, load_bundle
 from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
-from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog import Found, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
@@ -35,7 +36,6 @@ from splitway.runtime.engines.tested import TestedEngine
 from splitway.runtime.observe import Inference
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
-from splitway.runtime.watchdog import Watchdog
 from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch
 from splitway.wire.room import rows_that_fit

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.runtime.batch import BatchResult, Infer
-from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batch import BatchResult, Infer
+from splitway.runtime.batching.batcher import Batcher, BatchPolicy
 from splitway.wire.deadline import Deadline
 
 Arrays = Mapping[str, NDArray[Any]]

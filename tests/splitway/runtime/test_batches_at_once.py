@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed
-from splitway.runtime.batch import BatchResult, Member
-from splitway.runtime.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batch import BatchResult, Member
+from splitway.runtime.batching.batcher import Batcher, BatchPolicy
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
 

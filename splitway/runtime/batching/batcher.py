@@ -17,13 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput, first_line
-from splitway.runtime.batch import BatchResult, Infer, Member, Prepare, Run, stopping
-from splitway.runtime.batch_policy import BatchPolicy
-from splitway.runtime.row_time import corrected, still_holds
-from splitway.runtime.run import Runner
-from splitway.runtime.runs import Runs
-from splitway.runtime.sharing import Sharing
-from splitway.runtime.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.runtime.batching.batch import BatchResult, Infer, Member, Prepare, Run, stopping
+from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.row_time import corrected, still_holds
+from splitway.runtime.batching.run import Runner
+from splitway.runtime.batching.runs import Runs
+from splitway.runtime.batching.sharing import Sharing
+from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 

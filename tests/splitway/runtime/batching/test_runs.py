@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from splitway.runtime.runs import Runs, UnderWay
+from splitway.runtime.batching.runs import Runs, UnderWay
 from tests.splitway.runtime.clock import Clock
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from splitway.http.lifecycle import Lifecycle
 from splitway.http.pauses import LOOKS_EVERY_S
-from splitway.runtime.watchdog import Watchdog
+from splitway.runtime.batching.watchdog import Watchdog
 from tests.splitway.runtime.clock import Clock
 
 
@@ -113,7 +113,7 @@ async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
 async def test_a_process_whose_loop_hangs_as_well_is_ended_by_the_last_resort(
     lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitway.runtime.watchdog._ENDS_WITHIN_S", 0.0)
+    monkeypatch.setattr("splitway.runtime.batching.watchdog._ENDS_WITHIN_S", 0.0)
     ended = threading.Event()
     lifecycle.last_resort = ended.set
     watchdog = Watchdog(0.001, lifecycle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitway.runtime.sharing import Sharing, SharingPolicy
+from splitway.runtime.batching.sharing import Sharing, SharingPolicy
 from tests.splitway.runtime.clock import Clock
 
 

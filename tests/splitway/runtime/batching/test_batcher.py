@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
-from splitway.runtime.batch import BatchResult
-from splitway.runtime.batcher import Batcher, BatchPolicy
-from splitway.runtime.runs import Runs
+from splitway.runtime.batching.batch import BatchResult
+from splitway.runtime.batching.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until, until_given_up

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.answers import finite_rows
+from splitway.runtime.batching.answers import finite_rows
 from splitway.runtime.engines.base import Arrays
 
 NOT_FINITE = "the model gives NaN or infinity for it"

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from splitway.http.lifecycle import Lifecycle
 from splitway.http.pauses import LOOKS_EVERY_S, Pauses
-from splitway.runtime.runs import Runs
+from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Clock
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from splitway.runtime.threads import DaemonThreads
+from splitway.runtime.batching.threads import DaemonThreads
 
 
 def test_work_is_done_by_so_many_threads_and_failures_are_told() -> None:

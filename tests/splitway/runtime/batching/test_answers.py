@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from splitway.runtime.answers import finite_rows, is_finite
+from splitway.runtime.batching.answers import finite_rows, is_finite
 from splitway.runtime.engines.base import Arrays
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.runtime.row_time import corrected, still_holds
+from splitway.runtime.batching.row_time import corrected, still_holds
 
 
 def test_the_first_measurement_counts_as_it_is() -> None:

@@ -1,0 +1,1 @@
+"""Gathering what waits, running it, and answering each for itself."""

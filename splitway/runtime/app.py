@@ -17,11 +17,11 @@ from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
 from splitway.manifest import Role
 from splitway.runtime import stage_docs
-from splitway.runtime.administrators import Administrators
-from splitway.runtime.catalog import Scope
-from splitway.runtime.inventory import inventory_router
-from splitway.runtime.repository import Repository
-from splitway.runtime.served import MakeStage
+from splitway.runtime.catalog.administrators import Administrators
+from splitway.runtime.catalog.catalog import Scope
+from splitway.runtime.catalog.inventory import inventory_router
+from splitway.runtime.catalog.repository import Repository
+from splitway.runtime.catalog.served import MakeStage
 from splitway.runtime.settings import StageSettings
 from splitway.security.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens

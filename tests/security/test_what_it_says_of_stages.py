@@ -177,7 +177,7 @@ async def test_what_an_engine_says_stays_in_the_log(
         engines.append(_Failing(load_engine(*arguments)))
         return engines[-1]
 
-    monkeypatch.setattr("splitway.runtime.served.load_engine", load)
+    monkeypatch.setattr("splitway.runtime.catalog.served.load_engine", load)
     write_bundle(tmp_path, "classifier", 1)
     async with stage_app(classifier.create_app, tmp_path) as stage:
         for engine in engines:

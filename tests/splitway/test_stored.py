@@ -22,7 +22,7 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.local.places import Place
 from splitway.local.run_file import read_run_file
 from splitway.releases import Releases, change_releases, read_releases
-from splitway.runtime.catalog import Scope, in_use, look
+from splitway.runtime.catalog.catalog import Scope, in_use, look
 from splitway.runtime.inprocess import InProcessStage, in_turn
 
 OLD_BUNDLES = Path(__file__).parents[1] / "data" / "bundles_e969378"

@@ -17,10 +17,10 @@ from splitway.errors import InvalidInput, NotFound
 from splitway.http.body import plain_headers, read_body
 from splitway.manifest import describe
 from splitway.runtime import stage_docs
-from splitway.runtime.administrators import Administrators
-from splitway.runtime.repository import Repository
+from splitway.runtime.catalog.administrators import Administrators
+from splitway.runtime.catalog.repository import Repository
+from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.settings import StageSettings
-from splitway.runtime.versions import ModelVersions, Version
 from splitway.skins.v2_rest import json_response
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import loads_bounded

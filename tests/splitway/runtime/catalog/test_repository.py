@@ -199,7 +199,7 @@ async def test_what_has_left_gives_its_memory_and_threads_back(models: Path, mon
         engines.append(weakref.ref(engine))
         return engine
 
-    monkeypatch.setattr("splitway.runtime.served.load_engine", remembered)
+    monkeypatch.setattr("splitway.runtime.catalog.served.load_engine", remembered)
     async with serving(classifier.create_app, models) as stage:
         for version in range(2, 6):
             gc.collect()

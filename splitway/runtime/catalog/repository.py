@@ -15,15 +15,15 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.http.server.connections import address_of
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.batching.watchdog import Watchdog
-from splitway.runtime.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
+from splitway.runtime.catalog.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
+from splitway.runtime.catalog.directory import Directory
+from splitway.runtime.catalog.served import MakeStage, ServedModel, open_bundle
+from splitway.runtime.catalog.trust import trusted_keys
+from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.decode_room import DecodeRoom
-from splitway.runtime.directory import Directory
 from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
-from splitway.runtime.served import MakeStage, ServedModel, open_bundle
 from splitway.runtime.settings import StageSettings
-from splitway.runtime.trust import trusted_keys
-from splitway.runtime.versions import ModelVersions, Version
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from splitway.errors import SplitwayError, first_line
-from splitway.runtime.catalog import Found, Versions, newest_first
-from splitway.runtime.served import Card, ServedModel
+from splitway.runtime.catalog.catalog import Found, Versions, newest_first
+from splitway.runtime.catalog.served import Card, ServedModel
 
 GONE = "its bundle is gone, and there is none to take its place"
 UNSAID = "it cannot be loaded; the stage's log says why"

@@ -9,9 +9,9 @@ from splitway.errors import NotFound, Unavailable
 from splitway.http.fast_routes import Endpoint
 from splitway.http.lifecycle import Lifecycle
 from splitway.manifest import describe
+from splitway.runtime.catalog.served import ServedModel
+from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.observe import StageMetrics
-from splitway.runtime.served import ServedModel
-from splitway.runtime.versions import ModelVersions, Version
 
 _log = logging.getLogger(__name__)
 

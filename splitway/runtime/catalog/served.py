@@ -17,7 +17,7 @@ from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
 from splitway.runtime.batching.batcher import Batcher, BatchPolicy
 from splitway.runtime.batching.watchdog import Watchdog
-from splitway.runtime.catalog import Found, Scope
+from splitway.runtime.catalog.catalog import Found, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders

@@ -1,0 +1,1 @@
+"""Which bundles lie there, which versions are served, and who may change that."""

@@ -7,15 +7,15 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
 from gateway.callers.access import Access, Means
 from gateway.callers.caller import caller_of
+from gateway.callers.keys_place import check_keys_place
 from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
 from gateway.callers.sliding_window import MemoryWindows, Windows
-from gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier, is_address
+from gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
 from gateway.edge.intake import PictureLimits
 from gateway.edge.problems import render
 from gateway.edge.request_id import RequestId
@@ -45,7 +45,6 @@ from splitway.errors import SetupError
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
-from splitway.security.exposure import is_exposed
 from splitway.security.key_ring import KeyRing
 from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import read_tokens
@@ -240,23 +239,8 @@ def token_policy(settings: GatewaySettings) -> TokenPolicy | None:
     algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(",") if name.strip())
     if not algorithms or not set(algorithms) <= set(ALGORITHMS):
         raise SetupError(f"SPLITWAY_JWT_ALGORITHMS must be some of {', '.join(ALGORITHMS)}, separated by commas")
-    _check_place(settings.jwt_keys)
+    check_keys_place(settings.jwt_keys)
     return TokenPolicy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, algorithms)
-
-
-def _check_place(place: str) -> None:
-    if not is_address(place):
-        if not Path(place).is_file():
-            raise SetupError(f"SPLITWAY_JWT_KEYS: there is no file {place}")
-        return
-    try:
-        parts = urlsplit(place)
-        is_one = bool(parts.hostname) and (parts.port or 443) > 0
-    except ValueError:
-        is_one = False
-    is_safe = is_one and (parts.scheme == "https" or (parts.scheme == "http" and not is_exposed(parts.hostname or "")))
-    if not is_safe:
-        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is taken on this machine alone")
 
 
 def transport_for(settings: GatewaySettings) -> Transport:

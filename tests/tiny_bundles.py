@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from splitway.bundle import engine_file_entry, load_bundle, write_manifest
 from splitway.manifest import Cut, Manifest, Role, SourceModel, TensorEntry
-from splitway.runtime.engines.base import load_engine
+from splitway.runtime.engines.load import load_engine
 
 WIDTH = 4
 WORDS = 50

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from splitway.bundle import load_bundle
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder, to_model_input
-from splitway.runtime.engines.base import load_engine
+from splitway.runtime.engines.load import load_engine
 
 MODELS = Path(os.environ["MODELS"])
 lock = threading.Lock()

@@ -14,7 +14,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from gateway.callers.tokens import is_address
+from gateway.callers.keys_place import is_address
 from splitway.errors import Unauthorized, Unavailable
 from splitway.wire.deadline import Clock
 

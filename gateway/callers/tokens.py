@@ -47,11 +47,6 @@ class TokenPolicy:
     algorithms: tuple[str, ...]
 
 
-def is_address(place: str) -> bool:
-    """Whether keys are fetched from there; from a file otherwise."""
-    return "://" in place
-
-
 class TokenVerifier:
     """Says whose a token is; one that has been seen is found again without any arithmetic.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from splitway.bundle import Bundle
 from splitway.manifest import PROBABILITIES
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.classes import best_classes
-from splitway.runtime.engines.base import Arrays
 from splitway.runtime.stage import TensorStage
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import InferRequest

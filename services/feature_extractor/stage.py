@@ -15,8 +15,8 @@ from splitway.memory_limit import give_large_blocks_back
 from splitway.pictures.limits import LARGE_S, PictureLimits
 from splitway.pictures.look import Picture
 from splitway.preprocessing import FORMATS, PictureDecoder, to_model_input
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
-from splitway.runtime.engines.base import Arrays
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
 from splitway.wire.tensor import BYTES, TensorSpec

@@ -12,12 +12,12 @@ import numpy as np
 
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, TooLarge, UnfitInput
 from splitway.manifest import Manifest
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.unfit import check_range, renamed
 from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load, Place
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engines.base import Arrays
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
 from splitway.skins.v2_rest import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext

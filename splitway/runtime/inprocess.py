@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import EngineFailed
-from splitway.runtime.engines.base import Arrays, load_engine
+from splitway.runtime.arrays import Arrays
+from splitway.runtime.engines.load import load_engine
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (
     FEATURE_SPACE,

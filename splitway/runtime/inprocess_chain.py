@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.preprocessing import PictureDecoder, to_model_input
-from splitway.runtime.engines.base import Arrays, load_engine, warm_up
+from splitway.runtime.arrays import Arrays
+from splitway.runtime.engines.base import warm_up
+from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.tested import TestedEngine, answer
 from splitway.runtime.settings import StageSettings
 from splitway.wire.tensor import Buffer

@@ -8,8 +8,8 @@ from typing import Protocol
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import PROBABILITIES, Manifest
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
-from splitway.runtime.engines.base import Arrays
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, RequestedOutput
 

@@ -17,9 +17,9 @@ from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.manifest import PROBABILITIES
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.classes import best_classes
-from splitway.runtime.engines.base import Arrays
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.skins.v2_rest import STATUSES

@@ -17,7 +17,7 @@ from splitway.cli.console import Steps
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.manifest import IMAGE
-from splitway.runtime.engines.base import Arrays
+from splitway.runtime.arrays import Arrays
 from splitway.wire.deadline import TIMEOUT_HEADER
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (

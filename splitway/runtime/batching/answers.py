@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.runtime.engines.base import Arrays
+from splitway.runtime.arrays import Arrays
 
 
 def is_finite(outputs: Arrays) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed, SplitwayError, first_line
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.answers import finite_rows
 from splitway.runtime.batching.batch import Member
 from splitway.runtime.batching.unfit import Unfit, explain
-from splitway.runtime.engines.base import Arrays
 
 _log = logging.getLogger(__name__)
 Outputs = dict[str, NDArray[Any]]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from splitway.errors import Overloaded
-from splitway.runtime.engines.base import Arrays
+from splitway.runtime.arrays import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Deadline
 

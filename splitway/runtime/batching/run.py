@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.apart import Part, answer_apart, check_rows
 from splitway.runtime.batching.batch import Infer, Member, Run
 from splitway.runtime.batching.runs import Runs
-from splitway.runtime.engines.base import Arrays
 from splitway.wire.deadline import Clock
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from splitway.errors import UnfitInput
 from splitway.manifest import TensorEntry
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.answers import finite_rows
-from splitway.runtime.engines.base import Arrays
 
 NOT_FINITE = "the model gives NaN or infinity for it"
 _FAILS = "the model fails on it"

@@ -15,22 +15,16 @@ from splitway.bundle import Bundle, check_place, load_bundle
 from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batcher import Batcher, BatchPolicy
 from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog.catalog import Found, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engines.base import (
-    BATCHES_AT_ONCE,
-    PREFERRED_BATCH_ROWS,
-    SIDE_BY_SIDE,
-    Arrays,
-    Engine,
-    load_engine,
-    warm_up,
-)
+from splitway.runtime.engines.base import BATCHES_AT_ONCE, PREFERRED_BATCH_ROWS, SIDE_BY_SIDE, Engine, warm_up
 from splitway.runtime.engines.cores import available_cores
+from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.pool import EnginePool, slots_for
 from splitway.runtime.engines.tested import TestedEngine
 from splitway.runtime.observe import Inference

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.errors import EngineFailed, SetupError
+from splitway.errors import EngineFailed
 from splitway.manifest import TensorEntry
+from splitway.runtime.arrays import Arrays
 from splitway.wire.tensor import NUMPY_DTYPES
 
-Arrays = Mapping[str, NDArray[Any]]
 PREFERRED_BATCH_ROWS = {"litert": 1, "tensorflow": 8}
 """Rows worth gathering before a run, by engine; 1 where a batch gains nothing (measured: shared/FACTS.md)."""
 BATCHES_AT_ONCE = {"litert": 4, "tensorflow": 1}
 """Batches worth doing before anyone is told, while others wait (docs/adr/0009)."""
 SIDE_BY_SIDE = {"litert": True, "tensorflow": False}
 """Whether several engines with few threads do more than one with many; TensorFlow shares its threads already."""
-
-
-_EXTRAS = {"litert": "serve", "tensorflow": "split"}
-"""What to install to have an engine."""
 
 
 class Engine(Protocol):
@@ -37,32 +32,6 @@ class Engine(Protocol):
         Raises:
             EngineFailed: the model could not be run.
         """
-
-
-def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
-    """Load a bundle into an engine. The engine's library is imported here and nowhere earlier.
-
-    Raises:
-        BundleError: the bundle has no files for this engine, or they cannot be loaded.
-        SetupError: the engine is not installed.
-    """
-    try:
-        return _engine_class(name)(bundle, threads)
-    except ImportError as error:
-        extra = _EXTRAS[name]
-        raise SetupError(
-            f"{bundle.folder} is run by the engine {name!r}, which is not installed: pip install splitway[{extra}]"
-        ) from error
-
-
-def _engine_class(name: str) -> Callable[[Bundle, int], Engine]:
-    if name == "tensorflow":
-        from splitway.runtime.engines.tensorflow import TensorFlowEngine
-
-        return TensorFlowEngine
-    from splitway.runtime.engines.litert import LiteRTEngine
-
-    return LiteRTEngine
 
 
 def zeros(entries: tuple[TensorEntry, ...], rows: int) -> dict[str, NDArray[Any]]:

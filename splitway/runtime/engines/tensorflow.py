@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, EngineFailed, ModelError, in_one_line
 from splitway.manifest import ENDPOINT, SAVED_MODEL
-from splitway.runtime.engines.base import Arrays
+from splitway.runtime.arrays import Arrays
 from splitway.saved_model_check import refuse_unsafe
 
 

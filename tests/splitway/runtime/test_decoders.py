@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from splitway.errors import InvalidInput, Overloaded
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.runs import Runs
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engines.base import Arrays
 from tests.splitway.runtime.gated import until, until_given_up
 
 

@@ -13,7 +13,9 @@ from splitway.errors import BundleError, InvalidInput, TooLarge
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder
 from splitway.runtime import inprocess_chain
-from splitway.runtime.engines.base import Arrays, Engine, load_engine
+from splitway.runtime.arrays import Arrays
+from splitway.runtime.engines.base import Engine
+from splitway.runtime.engines.load import load_engine
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings

@@ -12,7 +12,7 @@ import pytest
 from splitway.cli.ask.classify import print_json
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.errors import SetupError
-from splitway.runtime.engines.base import Arrays
+from splitway.runtime.arrays import Arrays
 from tests.tiny_bundles import write_bundle
 
 NONSENSE = {

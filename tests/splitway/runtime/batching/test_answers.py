@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.answers import finite_rows, is_finite
-from splitway.runtime.engines.base import Arrays
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

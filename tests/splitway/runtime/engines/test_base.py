@@ -10,7 +10,8 @@ import pytest
 
 from splitway.bundle import Bundle, engine_file_entry, load_bundle, read_manifest, write_manifest
 from splitway.errors import BundleError, SetupError
-from splitway.runtime.engines.base import load_engine, warm_up, zeros
+from splitway.runtime.engines.base import warm_up, zeros
+from splitway.runtime.engines.load import load_engine
 from splitway.runtime.settings import StageSettings
 from tests.support import random_pixels
 

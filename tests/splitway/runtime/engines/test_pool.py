@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.runtime.engines.base import Arrays, load_engine
+from splitway.runtime.arrays import Arrays
+from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.pool import MOST_SLOTS, EnginePool, slots_for
 from tests.support import random_pixels
 

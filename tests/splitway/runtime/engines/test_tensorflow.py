@@ -12,7 +12,7 @@ import pytest
 
 from splitway.bundle import Bundle, engine_file_entry, load_bundle, read_manifest, write_manifest
 from splitway.errors import BundleError
-from splitway.runtime.engines.base import load_engine
+from splitway.runtime.engines.load import load_engine
 from tests.tiny_bundles import WIDTH, write_bundle
 
 Step = Callable[[Any], Any]

@@ -1,0 +1,38 @@
+"""Loading a bundle into the engine that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from splitway.bundle import Bundle
+from splitway.errors import SetupError
+from splitway.runtime.engines.base import Engine
+
+_EXTRAS = {"litert": "serve", "tensorflow": "split"}
+"""What to install to have an engine."""
+
+
+def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
+    """Load a bundle into an engine. The engine's library is imported here and nowhere earlier.
+
+    Raises:
+        BundleError: the bundle has no files for this engine, or they cannot be loaded.
+        SetupError: the engine is not installed.
+    """
+    try:
+        return _engine_class(name)(bundle, threads)
+    except ImportError as error:
+        extra = _EXTRAS[name]
+        raise SetupError(
+            f"{bundle.folder} is run by the engine {name!r}, which is not installed: pip install splitway[{extra}]"
+        ) from error
+
+
+def _engine_class(name: str) -> Callable[[Bundle, int], Engine]:
+    if name == "tensorflow":
+        from splitway.runtime.engines.tensorflow import TensorFlowEngine
+
+        return TensorFlowEngine
+    from splitway.runtime.engines.litert import LiteRTEngine
+
+    return LiteRTEngine

@@ -53,8 +53,8 @@ def train_head(
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
-        from splitway.cli.models.train_head import HeadJob, check_names, prepare
-        from splitway.cli.operate.claim import claimed
+        from splitway.cli.heads.claim import claimed
+        from splitway.cli.heads.train_head import HeadJob, check_names, prepare
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
@@ -66,7 +66,7 @@ def train_head(
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")
-            from splitway.cli.models.make_head import make_head, print_trained
+            from splitway.cli.heads.make_head import make_head, print_trained
 
             trained = make_head(lesson, steps)
         steps.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from splitway.cli.models.picture_folders import find_pictures, print_found, print_left_out
+from splitway.cli.heads.picture_folders import find_pictures, print_found, print_left_out
 from splitway.errors import SetupError
 from tests.support import picture
 

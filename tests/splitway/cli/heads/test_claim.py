@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.claim import claimed
+from splitway.cli.heads.claim import claimed
 from splitway.errors import BundleError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.cli.console import ERR, Steps
-from splitway.cli.models.extract import Extracted, Hop, extract
-from splitway.cli.models.picture_folders import (
+from splitway.cli.heads.extract import Extracted, Hop, extract
+from splitway.cli.heads.picture_folders import (
     HIDDEN,
     PictureFolders,
     check_enough,

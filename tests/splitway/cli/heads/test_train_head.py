@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.models.extract import Hop
-from splitway.cli.models.train_head import HeadJob, find_hops
+from splitway.cli.heads.extract import Hop
+from splitway.cli.heads.train_head import HeadJob, find_hops
 from splitway.errors import SetupError
 from splitway.local.places import Place
 from splitway.local.run_file import write_run_file

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from splitway.cli.models import confusion
+from splitway.cli.heads import confusion
 
 LABELS = ("cat", "dog", "<b>")
 MATRIX = confusion.count(np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 2, 0]), 3)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from splitway.cli.console import Steps
-from splitway.cli.models.extract import Hop, extract
+from splitway.cli.heads.extract import Hop, extract
 from splitway.cli.stage_client import TOKEN_HEADER
 from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
@@ -132,7 +132,7 @@ def test_an_extractor_that_changes_meanwhile_stops_it(extractor: _Extractor, fil
 def test_an_overloaded_extractor_is_asked_again(
     extractor: _Extractor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitway.cli.models.extract._PAUSE_S", 0.0)
+    monkeypatch.setattr("splitway.cli.heads.extract._PAUSE_S", 0.0)
     extractor.overloaded = 2
     with Steps() as steps:
         assert len(extract([extractor.hop], files, steps).files) == 30

@@ -14,8 +14,8 @@ from gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.errors import SplitwayError
 from splitway.http.body import plain_headers
 from splitway.security.principal import known_caller
+from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.mailbox import Mailbox
-from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.tracer import make_tracer
 from splitway.telemetry.watch import Watch
 

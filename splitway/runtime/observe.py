@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 from splitway.manifest import Manifest
 from splitway.runtime.batching.batch import BatchResult
 from splitway.telemetry.families import Families
+from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OUTCOMES
-from splitway.telemetry.request_log import RequestLog
 from splitway.telemetry.settings import TelemetrySettings
 from splitway.telemetry.trace import Span
 from splitway.telemetry.tracer import make_tracer

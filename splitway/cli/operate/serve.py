@@ -44,7 +44,7 @@ from splitway.memory_limit import give_large_blocks_back
 from splitway.security.service_names import GATEWAY
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
-from splitway.telemetry.logs import configure_logs
+from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 
 APPS = {

@@ -20,7 +20,7 @@ from splitway.cli.ask.classify import ALL_HEADS, classify_files, print_table
 from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from splitway.telemetry.lines import Lines
+from splitway.telemetry.log.lines import Lines
 
 _COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
 _BODY_COLOUR = "yellow"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from splitway.telemetry.repeats import Repeats
+from splitway.telemetry.log.repeats import Repeats
 
 
 class Clock:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from splitway.telemetry.logs import configure_logs
-from splitway.telemetry.repeats import OURS
+from splitway.telemetry.log.logs import configure_logs
+from splitway.telemetry.log.repeats import OURS
 from splitway.telemetry.settings import TelemetrySettings
 
 

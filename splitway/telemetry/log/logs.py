@@ -11,8 +11,8 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from splitway.errors import printable
-from splitway.telemetry.lines import Lines
-from splitway.telemetry.repeats import OURS, Repeats
+from splitway.telemetry.log.lines import Lines
+from splitway.telemetry.log.repeats import OURS, Repeats
 from splitway.telemetry.settings import TelemetrySettings
 
 _INDENT = "  "

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from splitway.errors import InvalidInput, NotFound, Unavailable
-from splitway.telemetry.request_log import RequestLog, Share
+from splitway.telemetry.log.request_log import RequestLog, Share
 from splitway.telemetry.watch import RequestEnded
 
 

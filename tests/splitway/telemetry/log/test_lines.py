@@ -6,7 +6,7 @@ import io
 import os
 import threading
 
-from splitway.telemetry.lines import Lines
+from splitway.telemetry.log.lines import Lines
 from tests.support import until
 
 

@@ -1,0 +1,1 @@
+"""Log lines: their form, where they go, and how many."""

@@ -15,7 +15,7 @@ from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
 from splitway.pictures.limits import MAX_SECONDS
 from splitway.security.settings import SecuritySettings
-from splitway.skins.v2_rest import Limits
+from splitway.wire.context import Limits
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
 _MAX_JSON_VALUES = 1 << 17

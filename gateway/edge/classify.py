@@ -28,8 +28,9 @@ from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
-from splitway.skins.v2_rest import CallContext, Limits, json_response
+from splitway.skins.v2_rest import json_response
 from splitway.telemetry.watch import Watched
+from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
 
 _TimingsMs = dict[str, dict[str, float]]

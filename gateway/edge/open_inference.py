@@ -16,8 +16,8 @@ from gateway.flow.request import Task
 from gateway.paths import INFER
 from splitway.errors import InvalidInput, NotFound
 from splitway.http.lifecycle import Lifecycle
-from splitway.skins.v2_rest import Answer, CallContext
 from splitway.telemetry.watch import Watch, Watched
+from splitway.wire.context import Answer, CallContext
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 

@@ -27,7 +27,7 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.skins.v2_rest import ATTEMPT_HEADER
+from splitway.wire.context import ATTEMPT_HEADER
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import InferRequest, InferResponse
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from gateway.fleet.router import Pins, Want
 from gateway.hop.attempt import CheckAnswer
-from splitway.skins.v2_rest import CallContext
+from splitway.wire.context import CallContext
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import RequestedOutput
 

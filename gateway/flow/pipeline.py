@@ -23,7 +23,7 @@ from gateway.resilience.admission import Admission
 from gateway.resilience.budget import RetryBudget
 from gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
-from splitway.skins.v2_rest import CallContext
+from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.predictions import Prediction, read_predictions
 from splitway.wire.tensor import Tensor

@@ -12,7 +12,7 @@ from gateway.hop.attempt import CheckAnswer
 from gateway.paths import INFER
 from gateway.rollout.rollout import Choice
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
-from splitway.skins.v2_rest import CallContext
+from splitway.wire.context import CallContext
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import RequestedOutput
 

@@ -15,9 +15,9 @@ from gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
 from gateway.resilience.breaker import Permit
 from gateway.transport.transport import Transport
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
-from splitway.skins.v2_rest import ATTEMPT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
+from splitway.wire.context import ATTEMPT_HEADER
 from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
 from splitway.wire.gathered import Body
 from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response

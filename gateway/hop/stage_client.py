@@ -29,11 +29,11 @@ from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from gateway.resilience.suspects import Suspects, digest_of
 from gateway.transport.transport import CutOff
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
-from splitway.skins.v2_rest import CALLER_HEADER, CallContext
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.telemetry.watch import REQUEST_ID
+from splitway.wire.context import CALLER_HEADER, CallContext
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, gather_request
 

@@ -23,7 +23,7 @@ from splitway.errors import (
     UnsupportedMediaType,
     printable,
 )
-from splitway.skins.v2_rest import UNFIT_ROW_HEADER
+from splitway.wire.context import UNFIT_ROW_HEADER
 
 _ROW = re.compile("[0-9]{1,9}", re.ASCII)
 _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)

@@ -20,10 +20,10 @@ from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load, Place
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
-from splitway.skins.v2_rest import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.context import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.tensor import Tensor, TensorSpec
 from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse

@@ -12,7 +12,7 @@ from splitway.pictures.limits import MAX_SECONDS, PictureLimits, memory_for_pict
 from splitway.releases import FILE
 from splitway.runtime.engines.cores import available_cores
 from splitway.security.settings import SecuritySettings
-from splitway.skins.v2_rest import Limits
+from splitway.wire.context import Limits
 from splitway.wire.room import MAX_BODY_BYTES, MAX_REPLY_BYTES, MAX_ROWS, Room
 
 

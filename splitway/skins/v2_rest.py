@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import orjson
 from fastapi import APIRouter
@@ -23,16 +21,15 @@ from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
 from splitway.skins import v2_docs
-from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.telemetry.watch import Watched
 from splitway.wire.aside import LARGE_BYTES, aside
-from splitway.wire.deadline import Deadline, read_deadline
-from splitway.wire.json_data import AT_ONCE, MAX_JSON_VALUES, ManyValues
+from splitway.wire.context import UNFIT_ROW_HEADER, Answer, CallContext, Limits
+from splitway.wire.deadline import read_deadline
+from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.v2_json import (
     EXTENSIONS,
     HEADER_LENGTH,
     InferRequest,
-    InferResponse,
     build_response,
     parse_request,
 )
@@ -55,32 +52,6 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "deadline_exceeded": 504,
 }
-ATTEMPT_HEADER = "x-attempt-count"
-"""To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""
-CALLER_HEADER = "x-splitway-caller"
-"""To a stage: a word for whose request this is, the same for every request of theirs; it tells nobody who they are."""
-UNFIT_ROW_HEADER = "x-splitway-unfit-row"
-"""Beside a stage's 400: the request was as it should be, and its model cannot answer this row, from 0."""
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-class CallContext(NamedTuple):
-    """What travels beside a request: who asks, how long they wait, and what is remembered of its way."""
-
-    deadline: Deadline
-    headers: Mapping[str, str]
-    span: Span = UNRECORDED
-    scope: Mapping[str, Any] = _NOTHING
-    """The request's ASGI scope, in whose state stands what was found out before."""
-
-
-class Answer(NamedTuple):
-    """A response, headers that travel beside it, and what whoever follows the request is told of how it came about."""
-
-    response: InferResponse
-    headers: Mapping[str, str] = _NOTHING
-    facts: Any = None
 
 
 class Model(Protocol):
@@ -128,22 +99,6 @@ class Models(Protocol):
 
     def endpoint(self, model: str, version: str | None) -> Endpoint:
         """The model's inference route. Raises Unavailable while the model is being loaded."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one request may take."""
-
-    max_body_bytes: int
-    max_elements: int
-    default_timeout_s: float
-    max_timeout_s: float
-    max_rows: int | None = None
-    """None where whoever runs the model looks at it."""
-    max_json_values: int = MAX_JSON_VALUES
-    """Each of which keeps the event loop for about a microsecond."""
-    takes_packed: bool = True
-    """Whether bodies may be packed; what a small one unpacks to costs whoever unpacks it."""
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.hop.verdict import Blame, judge_reply
 from gateway.transport.http1 import Reply
 from splitway.errors import BadStageAnswer, InvalidInput
-from splitway.skins.v2_rest import CALLER_HEADER, UNFIT_ROW_HEADER
+from splitway.wire.context import CALLER_HEADER, UNFIT_ROW_HEADER
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
 
 JPEG = {"content-type": "image/jpeg"}

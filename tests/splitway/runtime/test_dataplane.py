@@ -17,7 +17,7 @@ from splitway.errors import Overloaded
 from splitway.manifest import TensorEntry
 from splitway.runtime.dataplane import _caller, _wait_for
 from splitway.runtime.decode_room import DecodeRoom, Load
-from splitway.skins.v2_rest import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
+from splitway.wire.context import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import RequestedOutput
 from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving

@@ -18,7 +18,8 @@ from starlette.types import Message
 
 from splitway.errors import InvalidInput, NotFound, TooLarge
 from splitway.http.body_budget import BodyBudget
-from splitway.skins.v2_rest import Limits, infer_endpoint
+from splitway.skins.v2_rest import infer_endpoint
+from splitway.wire.context import Limits
 from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import (

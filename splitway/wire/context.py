@@ -1,0 +1,56 @@
+"""What travels beside a request and its answer, over whichever protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from splitway.telemetry.trace import UNRECORDED, Span
+from splitway.wire.deadline import Deadline
+from splitway.wire.json_data import MAX_JSON_VALUES
+from splitway.wire.v2_json import InferResponse
+
+ATTEMPT_HEADER = "x-attempt-count"
+"""To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""
+CALLER_HEADER = "x-splitway-caller"
+"""To a stage: a word for whose request this is, the same for every request of theirs; it tells nobody who they are."""
+UNFIT_ROW_HEADER = "x-splitway-unfit-row"
+"""Beside a stage's 400: the request was as it should be, and its model cannot answer this row, from 0."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class CallContext(NamedTuple):
+    """What travels beside a request: who asks, how long they wait, and what is remembered of its way."""
+
+    deadline: Deadline
+    headers: Mapping[str, str]
+    span: Span = UNRECORDED
+    scope: Mapping[str, Any] = _NOTHING
+    """The request's ASGI scope, in whose state stands what was found out before."""
+
+
+class Answer(NamedTuple):
+    """A response, headers that travel beside it, and what whoever follows the request is told of how it came about."""
+
+    response: InferResponse
+    headers: Mapping[str, str] = _NOTHING
+    facts: Any = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take."""
+
+    max_body_bytes: int
+    max_elements: int
+    default_timeout_s: float
+    max_timeout_s: float
+    max_rows: int | None = None
+    """None where whoever runs the model looks at it."""
+    max_json_values: int = MAX_JSON_VALUES
+    """Each of which keeps the event loop for about a microsecond."""
+    takes_packed: bool = True
+    """Whether bodies may be packed; what a small one unpacks to costs whoever unpacks it."""

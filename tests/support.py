@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 
 
 class LogBook:

@@ -18,8 +18,8 @@ from splitway.errors import InvalidInput, NotFound
 from splitway.http.lifecycle import Lifecycle
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.context import Answer, CallContext
+from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
-from splitway.wire.v2_json import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 
 MODEL = "pipeline"
 VERSION = "1"

@@ -6,8 +6,8 @@ import numpy as np
 
 from gateway.fleet.inventory import ServedModel
 from splitway.errors import BadStageAnswer
+from splitway.wire.messages import FEATURE_SPACE, InferResponse
 from splitway.wire.tensor import BYTES
-from splitway.wire.v2_json import FEATURE_SPACE, InferResponse
 
 
 def check_answer(model: ServedModel, rows: int, response: InferResponse) -> None:

@@ -28,8 +28,8 @@ from splitway.errors import (
     TooLarge,
 )
 from splitway.wire.context import ATTEMPT_HEADER
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import InferRequest, InferResponse
 
 _BINARY = {"binary_data_output": True}
 _UNFIT = (NoChain, FeatureSpaceMismatch, InvalidInput, BadStageAnswer, EngineFailed)

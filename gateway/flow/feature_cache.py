@@ -28,7 +28,8 @@ from splitway.errors import (
 )
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse, build_response, parse_response
+from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
+from splitway.wire.v2_json import build_response, parse_response
 
 _BINARY = InferRequest((), parameters={"binary_data_output": True})
 _OF_THE_PICTURE = (InvalidInput, TooLarge, UnsupportedMediaType)

@@ -8,8 +8,8 @@ from functools import cached_property
 from gateway.fleet.router import Pins, Want
 from gateway.hop.attempt import CheckAnswer
 from splitway.wire.context import CallContext
+from splitway.wire.messages import RequestedOutput
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import RequestedOutput
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
+from splitway.wire.messages import CLASSIFICATION, InferResponse, RequestedOutput
 from splitway.wire.predictions import Prediction, read_predictions
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import CLASSIFICATION, InferResponse, RequestedOutput
 
 _NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)
 _COMPARISON_S = 5.0

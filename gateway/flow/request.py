@@ -13,8 +13,8 @@ from gateway.paths import INFER
 from gateway.rollout.rollout import Choice
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
 from splitway.wire.context import CallContext
+from splitway.wire.messages import RequestedOutput
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import RequestedOutput
 
 
 class Task(NamedTuple):

@@ -20,7 +20,8 @@ from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
 from splitway.wire.context import ATTEMPT_HEADER
 from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
 from splitway.wire.gathered import Body
-from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, parse_response
+from splitway.wire.messages import InferResponse
+from splitway.wire.v2_json import HEADER_LENGTH, parse_response
 
 _LATE_S = 0.25
 """A timer that is late by so much says that the gateway stood still."""

@@ -34,8 +34,9 @@ from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.telemetry.watch import REQUEST_ID
 from splitway.wire.context import CALLER_HEADER, CallContext
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, gather_request
+from splitway.wire.v2_json import HEADER_LENGTH, gather_request
 
 _ONCE = RetryPolicy(max_attempts=1)
 _MOST_LOST = 2

@@ -7,8 +7,8 @@ from splitway.manifest import PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.classes import best_classes
 from splitway.runtime.stage import TensorStage
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import InferRequest
 
 
 class Classifier(TensorStage):

@@ -25,8 +25,8 @@ from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.context import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
 from splitway.wire.deadline import Deadline
+from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Tensor, TensorSpec
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, InferResponse
 
 _ANSWERS_WITHIN_S = 0.1
 _RETRY_AFTER_S = 1.0

@@ -11,16 +11,9 @@ from splitway.bundle import Bundle
 from splitway.errors import EngineFailed
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.load import load_engine
+from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import (
-    FEATURE_SPACE,
-    InferRequest,
-    InferResponse,
-    build_request,
-    build_response,
-    parse_request,
-    parse_response,
-)
+from splitway.wire.v2_json import build_request, build_response, parse_request, parse_response
 
 
 class InProcessStage:

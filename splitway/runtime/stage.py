@@ -10,8 +10,8 @@ from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import PROBABILITIES, Manifest
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
+from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
-from splitway.wire.v2_json import FEATURE_SPACE, InferRequest, RequestedOutput
 
 Tensors = Mapping[str, Tensor]
 GoOn = Callable[[], None]

@@ -26,13 +26,8 @@ from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.context import UNFIT_ROW_HEADER, Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues
-from splitway.wire.v2_json import (
-    EXTENSIONS,
-    HEADER_LENGTH,
-    InferRequest,
-    build_response,
-    parse_request,
-)
+from splitway.wire.messages import InferRequest
+from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, build_response, parse_request
 
 STATUSES: dict[str, int] = {
     "invalid_input": 400,

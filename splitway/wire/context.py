@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import MAX_JSON_VALUES
-from splitway.wire.v2_json import InferResponse
+from splitway.wire.messages import InferResponse
 
 ATTEMPT_HEADER = "x-attempt-count"
 """To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""

@@ -8,19 +8,18 @@ https://github.com/kserve/open-inference-protocol, Triton's binary tensor data a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import orjson
 
 from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.aside import LARGE_BYTES
 from splitway.wire.gathered import Body, Gathered
 from splitway.wire.json_data import MAX_JSON_VALUES, ManyValues, as_json, decode_json, encode_json, loads_bounded
+from splitway.wire.messages import BINARY_DATA, BINARY_OUTPUT, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.misread import unread
 from splitway.wire.tensor import (
     BYTES,
-    NO_PARAMETERS,
     Buffer,
     Parameters,
     Tensor,
@@ -31,10 +30,6 @@ from splitway.wire.tensor import (
 )
 
 HEADER_LENGTH = "inference-header-content-length"
-FEATURE_SPACE = "feature_space"
-CLASSIFICATION = "classification"
-BINARY_OUTPUT, BINARY_DATA = "binary_data_output", "binary_data"
-"""Flags: of the request for every output, and of one output."""
 EXTENSIONS = ["binary_tensor_data", "classification"]
 DEFAULT_MAX_ELEMENTS = 1 << 26
 MAX_BYTES_ELEMENTS = 1 << 17  # each costs a Python object, however short it is
@@ -52,75 +47,6 @@ _SCALARS = (str, int, float)
 _OBJECT = frozenset({dict})
 MAX_NAME = 128
 """Characters of a tensor's name."""
-
-
-class RequestedOutput(NamedTuple):
-    """An output the caller asks for by name."""
-
-    name: str
-    parameters: Parameters = NO_PARAMETERS
-
-    @property
-    def top_k(self) -> int:
-        """How many classes to give instead of the tensor; 0 for the tensor itself."""
-        value = self.parameters.get(CLASSIFICATION, 0)
-        if type(value) is not int or value < 0:
-            raise InvalidInput(f"parameter classification of output {self.name!r} must be a whole number from 0 up")
-        return value
-
-    def check_top_k(self) -> None:
-        """Raise InvalidInput if `classification` is no count."""
-        _ = self.top_k
-
-
-class InferRequest(NamedTuple):
-    """One inference: input tensors, and the outputs asked for (none means all)."""
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[RequestedOutput, ...] = ()
-    id: str | None = None
-    parameters: Parameters = NO_PARAMETERS
-
-    def wants_binary(self, output: str) -> bool:
-        """Whether the caller wants this output as binary; what is said per output wins."""
-        asked = next((o.parameters.get(BINARY_DATA) for o in self.outputs if o.name == output), None)
-        return bool(self.parameters.get(BINARY_OUTPUT, False) if asked is None else asked)
-
-    @property
-    def timeout_s(self) -> float | None:
-        """The time limit among the request's parameters, in seconds (on the wire: microseconds)."""
-        value = self.parameters.get("timeout")
-        if value is None or value == 0:
-            return None
-        if type(value) is not int or value < 0:
-            raise InvalidInput("parameter timeout must be a positive number of microseconds")
-        return value / 1e6
-
-
-class InferResponse(NamedTuple):
-    """One answer."""
-
-    model_name: str
-    model_version: str
-    outputs: tuple[Tensor, ...]
-    id: str | None = None
-    parameters: Parameters = NO_PARAMETERS
-
-    @property
-    def size(self) -> int:
-        """Bytes of its outputs, where they are numbers; how many elements, where they are BYTES."""
-        size = 0
-        for tensor in self.outputs:
-            data = tensor.data
-            size += data.nbytes if isinstance(data, np.ndarray) else len(data)
-        return size
-
-    def output(self, name: str) -> Tensor:
-        """Return the output of that name. Raises InvalidInput if there is none."""
-        for tensor in self.outputs:
-            if tensor.name == name:
-                return tensor
-        raise InvalidInput(f"the answer of {self.model_name!r} has no output {name!r}")
 
 
 def parse_request(

@@ -13,16 +13,9 @@ import numpy as np
 import orjson
 
 from splitway.errors import InvalidInput
+from splitway.wire.messages import CLASSIFICATION, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import (
-    CLASSIFICATION,
-    HEADER_LENGTH,
-    InferRequest,
-    InferResponse,
-    RequestedOutput,
-    build_request,
-    parse_response,
-)
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 from tests.chaos.history import TOP_K, Classes, Entry, History
 
 TIMEOUT_MS = 10_000

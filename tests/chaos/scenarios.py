@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_response
 from tests.chaos.arena import Replicas
 from tests.chaos.proxy import Lie, Proxy, Toxics
 

@@ -16,8 +16,9 @@ import orjson
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.security.processes import resident_bytes
 from tests.support import LogBook, random_pixels
 

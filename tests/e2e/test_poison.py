@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.tiny_bundles import WIDTH, write_bundle
 
 ROUNDS = 60

@@ -17,8 +17,9 @@ import pytest
 
 from splitway.errors import SetupError
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.support import LogBook, free_port, until
 
 MIB = 1024

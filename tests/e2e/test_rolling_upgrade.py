@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from splitway.releases import Release, Releases, Trial, write_releases
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 from tests.chaos.arena import STAGES, gateway
 from tests.splitway.runtime.stage_process import serve_process
 from tests.support import until

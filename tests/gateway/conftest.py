@@ -14,8 +14,9 @@ from aiohttp import web
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_response
 
 SPACE = "fs:0123456789abcdef"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

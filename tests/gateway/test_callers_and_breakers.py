@@ -9,8 +9,9 @@ import orjson
 import pytest
 from aiohttp import web
 
+from splitway.wire.messages import InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, RequestedOutput, build_request, parse_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_request
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
 from tests.gateway.hop.test_stage_client import refusing
 from tests.support import picture

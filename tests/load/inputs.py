@@ -14,8 +14,9 @@ import orjson
 from splitway.cli.credentials import gateway_headers
 from splitway.cli.stage_client import stage_headers
 from splitway.errors import InvalidInput, SetupError
+from splitway.wire.messages import FEATURE_SPACE, InferRequest
 from splitway.wire.tensor import Tensor, TensorSpec
-from splitway.wire.v2_json import FEATURE_SPACE, HEADER_LENGTH, InferRequest, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 
 PICTURE = Path(__file__).parents[2] / "benchmarks" / "pictures" / "cat-500x375.jpg"
 TOP_K = 5

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.support import picture
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from splitway.local.launch import LocalPipeline
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.security import attack_pictures
 from tests.support import free_port, until
 

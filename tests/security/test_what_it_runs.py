@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 from splitway.bundle import MANIFEST, SIGNATURES
 from splitway.cli.main import app
 from splitway.security.signing import public_path
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 from tests.splitway.runtime.stage_app import FEATURES
 from tests.splitway.runtime.stage_process import serve_process
 from tests.support import free_port, one_line, splitway, until

@@ -19,15 +19,9 @@ from splitway.errors import InvalidInput, SetupError
 from splitway.manifest import IMAGE
 from splitway.runtime.arrays import Arrays
 from splitway.wire.deadline import TIMEOUT_HEADER
+from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import (
-    FEATURE_SPACE,
-    HEADER_LENGTH,
-    InferRequest,
-    InferResponse,
-    build_request,
-    parse_response,
-)
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 
 _TIMEOUT_S = 30.0
 _ROWS = 8

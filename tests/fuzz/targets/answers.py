@@ -13,8 +13,9 @@ from gateway.hop.verdict import judge_reply
 from gateway.transport.http1 import Reply
 from splitway.errors import SplitwayError
 from splitway.skins.v2_rest import v2_error
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.predictions import read_predictions
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_response, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_response, parse_response
 from tests.fuzz.frames import TOKENS, json_of, split_frame, whole_frames
 from tests.fuzz.target import Target, lines
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import orjson
 
 from splitway.errors import SplitwayError
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import BYTES, Tensor, encode_binary
-from splitway.wire.v2_json import InferRequest, InferResponse, build_request, build_response, parse_request
+from splitway.wire.v2_json import build_request, build_response, parse_request
 from tests.fuzz.frames import SEPARATOR, TOKENS, json_of, split_frame, whole_frames
 from tests.fuzz.target import Target
 

@@ -19,8 +19,9 @@ from splitway.http.body import pack
 from splitway.security.keys import KeyFile, make_key
 from splitway.security.principal import Principal
 from splitway.state_file import replace_file
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.gateway.conftest import Gateway, good_extractor
 from tests.gateway.edge.test_cost import PADDED, PNG, header
 from tests.gateway.flow.test_redis_store import Redis, needs_redis, redis

@@ -20,8 +20,8 @@ from splitway.errors import (
     UnsupportedMediaType,
 )
 from splitway.wire.deadline import Deadline
+from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import InferResponse
 from tests.gateway.conftest import SPACE, Gateway, good_classifier, good_extractor
 from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.resilience.support import in_virtual_time, now

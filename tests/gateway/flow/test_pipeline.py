@@ -12,8 +12,9 @@ from aiohttp import web
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request, parse_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_request
 from tests.gateway.conftest import answer, features, serving
 
 INFER = "/v2/models/pipeline/infer"

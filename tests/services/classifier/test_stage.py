@@ -9,7 +9,7 @@ from services.classifier.stage import Classifier
 from splitway.bundle import Bundle
 from splitway.errors import InvalidInput
 from splitway.runtime.classes import best
-from splitway.wire.v2_json import InferRequest, RequestedOutput
+from splitway.wire.messages import InferRequest, RequestedOutput
 
 
 @given(hnp.arrays(np.float32, 20, elements={"min_value": 0, "max_value": 1}))

@@ -14,8 +14,9 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from splitway.runtime.settings import StageSettings
+from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, InferResponse, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 from tests.tiny_bundles import SPACE, WIDTH
 
 FEATURES = {"features": np.linspace(-1, 1, 2 * WIDTH, dtype=np.float32).reshape(2, WIDTH)}

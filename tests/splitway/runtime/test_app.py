@@ -16,8 +16,9 @@ import pytest
 from splitway.bundle import Bundle
 from splitway.http.body import pack
 from splitway.runtime.inprocess import InProcessStage
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 from tests.support import infer, picture, random_pixels
 
 EXTRACT = "/v2/models/feature_extractor/infer"

@@ -19,7 +19,7 @@ from splitway.runtime.dataplane import _caller, _wait_for
 from splitway.runtime.decode_room import DecodeRoom, Load
 from splitway.wire.context import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
 from splitway.wire.deadline import Deadline
-from splitway.wire.v2_json import RequestedOutput
+from splitway.wire.messages import RequestedOutput
 from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving
 from tests.tiny_bundles import SPACE, oracle, write_bundle
 

@@ -7,8 +7,8 @@ import pytest
 
 from splitway.errors import FeatureSpaceMismatch
 from splitway.runtime.stage import check_feature_space
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import InferRequest
 
 OURS, OTHER = "fs:00000000000000aa", "fs:00000000000000bb"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferRequest, build_request, parse_response
+from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 from tests.splitway.runtime.stage_app import FEATURES
 from tests.splitway.runtime.stage_process import serve_process
 from tests.support import until

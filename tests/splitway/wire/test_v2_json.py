@@ -21,16 +21,9 @@ from splitway.http.body_budget import BodyBudget
 from splitway.skins.v2_rest import infer_endpoint
 from splitway.wire.context import Limits
 from splitway.wire.json_data import AT_ONCE, ManyValues
+from splitway.wire.messages import InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import (
-    InferRequest,
-    InferResponse,
-    RequestedOutput,
-    build_request,
-    build_response,
-    parse_request,
-    parse_response,
-)
+from splitway.wire.v2_json import build_request, build_response, parse_request, parse_response
 
 
 def _request(**entry: Any) -> bytes:

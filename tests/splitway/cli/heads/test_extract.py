@@ -18,8 +18,9 @@ from splitway.errors import SetupError
 from splitway.security.certificates import Certificates
 from splitway.security.service_token import HEADER
 from splitway.security.tls import Identity
+from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor
-from splitway.wire.v2_json import HEADER_LENGTH, InferResponse, build_response, parse_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_response, parse_request
 
 
 class _Extractor(ThreadingHTTPServer):

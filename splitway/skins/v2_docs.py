@@ -24,7 +24,7 @@ from splitway.http.openapi import (
     refusals,
 )
 from splitway.wire.tensor import BYTES, MAX_RANK, NUMPY_DTYPES
-from splitway.wire.v2_json import MAX_ID, MAX_NAME
+from splitway.wire.v2_fields import MAX_ID, MAX_NAME
 
 TAG = "Open Inference Protocol v2"
 ABOUT_TAG = "KServe's protocol, as Triton and others speak it: health, metadata and inference, with binary tensors."

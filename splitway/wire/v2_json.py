@@ -15,38 +15,29 @@ import orjson
 from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.aside import LARGE_BYTES
 from splitway.wire.gathered import Body, Gathered
-from splitway.wire.json_data import MAX_JSON_VALUES, ManyValues, as_json, decode_json, encode_json, loads_bounded
+from splitway.wire.json_data import MAX_JSON_VALUES, ManyValues, decode_json, encode_json, loads_bounded
 from splitway.wire.messages import BINARY_DATA, BINARY_OUTPUT, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.misread import unread
 from splitway.wire.tensor import (
     BYTES,
     Buffer,
-    Parameters,
     Tensor,
     decode_binary,
     element_count,
     encode_binary,
     unknown_datatype,
 )
+from splitway.wire.v2_fields import check_flag, read_id, read_name, read_objects, read_parameters
 
 HEADER_LENGTH = "inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data", "classification"]
 DEFAULT_MAX_ELEMENTS = 1 << 26
 MAX_BYTES_ELEMENTS = 1 << 17  # each costs a Python object, however short it is
 MAX_HEADER_BYTES = 1 << 20
-MAX_ID = 1024
 MAX_OUTPUTS = 256
-MAX_PARAMETERS = 64
-"""Of the request, or of one tensor."""
-MAX_PARAMETER_TEXT = 1024
-"""Characters of a parameter's name or of its text."""
 _AS_ONE_TEXT = 16
 """Values that cost what reading an element of BYTES does."""
 _FEW_TENSORS = 64
-_SCALARS = (str, int, float)
-_OBJECT = frozenset({dict})
-MAX_NAME = 128
-"""Characters of a tensor's name."""
 
 
 def parse_request(
@@ -78,10 +69,10 @@ def parse_request(
     inputs = _tensors(header, "inputs", tail, max_elements, at_once)
     if not inputs:
         raise InvalidInput("the request has no inputs")
-    parameters = _parameters(header, "the request")
+    parameters = read_parameters(header, "the request")
     if BINARY_OUTPUT in parameters:
-        _check_flag(parameters, BINARY_OUTPUT, "the request")
-    return InferRequest(inputs, outputs, _id(header), parameters)
+        check_flag(parameters, BINARY_OUTPUT, "the request")
+    return InferRequest(inputs, outputs, read_id(header), parameters)
 
 
 def parse_response(
@@ -93,7 +84,7 @@ def parse_response(
     if not isinstance(name, str) or not isinstance(version, str):
         raise InvalidInput("the answer does not name its model")
     outputs = _tensors(header, "outputs", tail, max_elements)
-    return InferResponse(name, version, outputs, _id(header), _parameters(header, "the answer"))
+    return InferResponse(name, version, outputs, read_id(header), read_parameters(header, "the answer"))
 
 
 def build_request(request: InferRequest) -> tuple[bytes, str]:
@@ -174,55 +165,8 @@ def _split(
     return header, view[length:]
 
 
-def _objects(header: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    entries = header.get(key)
-    if entries is None:
-        return []
-    if not isinstance(entries, list) or not set(map(type, entries)) <= _OBJECT:
-        raise InvalidInput(f"{key!r} must be a list of objects")
-    return entries
-
-
-def _id(header: Mapping[str, Any]) -> str | None:
-    value = header.get("id")
-    if value is not None and not (isinstance(value, str) and len(value) <= MAX_ID):
-        raise InvalidInput(f"'id' must be a string of at most {MAX_ID} characters")
-    return value
-
-
-def _parameters(owner: Mapping[str, Any], what: str) -> dict[str, Any]:
-    value = owner.get("parameters")
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidInput(f"the parameters of {what} must be an object")
-    if len(value) > MAX_PARAMETERS:
-        raise TooLarge(f"{what} has more than {MAX_PARAMETERS} parameters")
-    nulls = False
-    for name, each in value.items():
-        if len(name) > MAX_PARAMETER_TEXT or (type(each) is str and len(each) > MAX_PARAMETER_TEXT):
-            raise TooLarge(f"{what} has a parameter of more than {MAX_PARAMETER_TEXT} characters")
-        if not isinstance(each, _SCALARS):
-            if each is not None:
-                raise InvalidInput(f"the parameters of {what} must be strings, numbers or booleans")
-            nulls = True
-    return {name: each for name, each in value.items() if each is not None} if nulls else value
-
-
-def _check_flag(parameters: Parameters, name: str, what: str) -> None:
-    if type(flag := parameters[name]) is not bool:
-        raise InvalidInput(f"parameter {name} of {what} must be true or false, not {as_json(flag)}")
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    name = entry.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:  # errors quote it
-        raise InvalidInput(f"a tensor has no name, or one of more than {MAX_NAME} characters")
-    return name
-
-
 def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]:
-    entries = _objects(header, "outputs")
+    entries = read_objects(header, "outputs")
     if not entries:
         return ()
     if len(entries) > MAX_OUTPUTS:
@@ -234,11 +178,11 @@ def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]
 
 
 def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:
-    name = _name(entry)
+    name = read_name(entry)
     what = f"output {name!r}"
-    parameters = _parameters(entry, what)
+    parameters = read_parameters(entry, what)
     if BINARY_DATA in parameters:
-        _check_flag(parameters, BINARY_DATA, what)
+        check_flag(parameters, BINARY_DATA, what)
     return RequestedOutput(name, parameters)
 
 
@@ -247,21 +191,21 @@ def _check_rows(header: Mapping[str, Any], max_rows: int) -> None:
 
     So are numbers of one dimension: they may be one row without its batch, which only the model's shape can tell.
     """
-    for entry in _objects(header, "inputs"):
+    for entry in read_objects(header, "inputs"):
         shape = entry.get("shape")
         if not isinstance(shape, list) or not shape or type(rows := shape[0]) is not int or rows <= max_rows:
             continue
         if len(shape) > 1 or entry.get("datatype") == BYTES:
             raise TooLarge(
-                f"tensor {_name(entry)!r} has {rows} rows; at most {max_rows} are taken at once. The first number of a "
-                "shape is its rows: a single one has a 1 there"
+                f"tensor {read_name(entry)!r} has {rows} rows; at most {max_rows} are taken at once. The first number "
+                "of a shape is its rows: a single one has a 1 there"
             )
 
 
 def _tensors(
     header: Mapping[str, Any], key: str, tail: memoryview, max_elements: int, at_once: int | None = None
 ) -> tuple[Tensor, ...]:
-    entries = _objects(header, key)
+    entries = read_objects(header, key)
     if at_once is not None and len(entries) > 1:
         if len(entries) > _FEW_TENSORS:
             raise ManyValues
@@ -270,7 +214,7 @@ def _tensors(
     names: set[str] = set()
     start = 0
     for entry in entries:
-        name = _name(entry)
+        name = read_name(entry)
         if name in names:
             raise InvalidInput(f"tensor {name!r} is there twice")
         names.add(name)
@@ -293,7 +237,7 @@ def _tensor(
     shape, count = element_count(name, entry.get("shape"), most)
     if at_once is not None and datatype == BYTES and count * _AS_ONE_TEXT > at_once:
         raise ManyValues
-    parameters = _parameters(entry, f"tensor {name!r}")
+    parameters = read_parameters(entry, f"tensor {name!r}")
     size = parameters.get("binary_data_size")
     data = entry.get("data")
     if (data is None) == (size is None):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from splitway.runtime.arrays import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Deadline
 
+_log = logging.getLogger(__name__)
 Infer = Callable[[Arrays, bool], dict[str, NDArray[Any]]]
 """Runs the model; the second argument says whether nothing else is at work."""
 Prepare = Callable[[], Arrays]
@@ -101,3 +103,15 @@ class Run(NamedTuple):
 def stopping() -> Overloaded:
     """What those are told who still wait when a model is closed."""
     return Overloaded("the stage is stopping", retry_after_s=1)
+
+
+def stop(members: Iterable[Member]) -> None:
+    """Tell those who still wait that the model is closed."""
+    for member in members:
+        member.fail(stopping())
+
+
+def say_if_dead(worker: asyncio.Task[None]) -> None:
+    """Log that the loop has ended of itself; it never should."""
+    if not worker.cancelled() and worker.exception() is not None:
+        _log.error("the batch loop has died", exc_info=worker.exception())

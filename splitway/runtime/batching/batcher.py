@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput, first_line
-from splitway.runtime.batching.batch import BatchResult, Infer, Member, Prepare, Run, stopping
+from splitway.runtime.batching.batch import BatchResult, Infer, Member, Prepare, Run, say_if_dead, stop, stopping
 from splitway.runtime.batching.batch_policy import BatchPolicy
 from splitway.runtime.batching.row_time import corrected, still_holds
 from splitway.runtime.batching.run import Runner
@@ -27,7 +27,6 @@ from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 
-__all__ = ["BatchPolicy", "Batcher"]
 _log = logging.getLogger(__name__)
 _NOT_AT_ONCE_S = 1.0
 """After a failure, so long nothing is done on the event loop."""
@@ -107,7 +106,7 @@ class Batcher:
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._run(), name="batcher")
-        self._worker.add_done_callback(_say_if_dead)
+        self._worker.add_done_callback(say_if_dead)
 
     async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
         """Stop the loop, and tell those who still wait that the stage is gone.
@@ -122,7 +121,7 @@ class Batcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        _stop(self._waiting)
+        stop(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
         return await asyncio.to_thread(self._threads.join, within_s)  # the loop goes on meanwhile
@@ -251,7 +250,7 @@ class Batcher:
         try:
             runs = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, taken, alone)
         except asyncio.CancelledError:
-            _stop(taken)
+            stop(taken)
             raise
         except Exception as error:  # of this program itself: the model's own are in `runs`
             _log.exception("a batch")
@@ -298,13 +297,3 @@ class Batcher:
                 now_s = self._clock()
                 self._row_s = corrected(self._row_s, worked_s / run.rows, now_s - self._measured_at_s)
                 self._measured_at_s = now_s
-
-
-def _say_if_dead(worker: asyncio.Task[None]) -> None:
-    if not worker.cancelled() and worker.exception() is not None:
-        _log.error("the batch loop has died", exc_info=worker.exception())
-
-
-def _stop(members: deque[Member] | list[Member]) -> None:
-    for member in members:
-        member.fail(stopping())

@@ -16,7 +16,8 @@ from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog.catalog import Found, Scope
 from splitway.runtime.dataplane import DataPlane

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.runtime.batching.batch import BatchResult, Infer
-from splitway.runtime.batching.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batcher import Batcher
 from splitway.wire.deadline import Deadline
 
 Arrays = Mapping[str, NDArray[Any]]

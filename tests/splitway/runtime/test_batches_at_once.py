@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed
 from splitway.runtime.batching.batch import BatchResult, Member
-from splitway.runtime.batching.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batcher import Batcher
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
 from splitway.runtime.batching.batch import BatchResult
-from splitway.runtime.batching.batcher import Batcher, BatchPolicy
+from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock

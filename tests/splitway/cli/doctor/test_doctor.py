@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from splitway.cli.doctor import doctor as command
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.cli.doctor.doctor import checks, examine, print_json, print_list
-from splitway.cli.doctor.doctor import doctor as command
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.cli.watch.observe_app import variables_of

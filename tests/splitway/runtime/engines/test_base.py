@@ -58,7 +58,7 @@ def test_warming_up_checks_the_manifests_shapes(head_bundle: Bundle) -> None:
 def test_an_engine_that_is_not_installed_says_what_to_install(
     head_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str, extra: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"splitway.runtime.{name}_engine", raising=False)
+    monkeypatch.delitem(sys.modules, f"splitway.runtime.engines.{name}", raising=False)
     monkeypatch.setitem(sys.modules, {"litert": "ai_edge_litert.interpreter", "tensorflow": "tensorflow"}[name], None)
     with pytest.raises(SetupError, match=rf"pip install splitway\[{extra}\]$"):
         load_engine(name, head_bundle, 1)

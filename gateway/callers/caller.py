@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from splitway.security.networks import subscriber_of
+from splitway.security.networks import address_of
 from splitway.security.principal import principal_of
 
 _SALT = secrets.token_bytes(16)
@@ -20,8 +20,7 @@ def caller_of(scope: Mapping[str, Any]) -> str:
     principal = principal_of(scope)
     if principal is not None:
         return principal.id
-    client = scope.get("client")
-    return "" if client is None else subscriber_of(client[0])
+    return address_of(scope)
 
 
 @lru_cache(maxsize=4096)

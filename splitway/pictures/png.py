@@ -165,7 +165,7 @@ class Png(NamedTuple):
         view = memoryview(self.data)
         parts: list[Buffer] = [SIGNATURE]
         for start, end in (*self.beside, *self.pixels):
-            if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            if not is_intact(view, start, end):
                 kind = bytes(view[start + 4 : start + 8]).decode("ascii")
                 raise InvalidInput(f"the picture is damaged: the checksum of its chunk {kind} is wrong")
             parts.append(view[start:end])

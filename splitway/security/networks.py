@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 _IPV6_PREFIX = 64
 """One subscriber has at least so many addresses."""
@@ -21,3 +23,9 @@ def subscriber_of(address: str) -> str:
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
     return str(ipaddress.IPv6Network((ip, _IPV6_PREFIX), strict=False))
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return the subscriber whose request this ASGI scope is; empty where nothing is known."""
+    client = scope.get("client")
+    return "" if client is None else subscriber_of(client[0])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import Any, Protocol
+from typing import Protocol
 
 from splitway.errors import Overloaded, RateLimited
 from splitway.http.server.request_head import Refusal
@@ -70,12 +70,6 @@ class ConnectionRoom:
     """From this file descriptor on there is no room; 0 for no such bound."""
     share: int = 0
     """Of one address, before it has to drop silent ones of its own for each new one; 0 for any number."""
-
-
-def address_of(scope: Mapping[str, Any]) -> str:
-    """Return the subscriber whose request this ASGI scope is; empty where nothing is known."""
-    client = scope.get("client")
-    return "" if client is None else subscriber_of(client[0])
 
 
 class Connections:

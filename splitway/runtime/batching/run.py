@@ -45,8 +45,6 @@ class Runner:
 
     def __call__(self, members: Sequence[Member], *, alone: bool) -> list[Run]:
         """Run all members, as many at once as a batch holds and as may share one."""
-        if len(members) == 1:
-            return [self._run(members, alone)]
         done: list[Run] = []
         batch: list[Member] = []
         for member in members:
@@ -60,9 +58,8 @@ class Runner:
         rows = sum(each.rows for each in batch) + member.rows
         return rows <= self._max_rows and member.shares and batch[0].shares
 
-    def _run(self, batch: Sequence[Member], alone: bool) -> Run:
-        rows = batch[0].rows if len(batch) == 1 else sum(member.rows for member in batch)
-        self._runs.begin(self._name, self._more_s(rows))
+    def _run(self, batch: list[Member], alone: bool) -> Run:
+        self._runs.begin(self._name, self._more_s(sum(member.rows for member in batch)))
         try:
             return run_batch(batch, self._infer, self._clock, alone=alone, again=self._again)
         finally:
@@ -96,7 +93,7 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
         else:
             parts.append(Part(member, inputs))
     prepared_s = clock()
-    rows = parts[0].member.rows if len(parts) == 1 else sum(part.member.rows for part in parts)
+    rows = sum(part.member.rows for part in parts)
     try:
         outputs = infer(_join(parts), alone) if parts else {}
         check_rows(outputs, rows)

@@ -12,7 +12,6 @@ from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, Spl
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.server.connections import address_of
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
@@ -24,6 +23,7 @@ from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.settings import StageSettings
+from splitway.security.networks import address_of
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"

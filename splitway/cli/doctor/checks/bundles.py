@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from splitway.bundle import MANIFEST, check_place, load_bundle, read_manifest, version_folders
+from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
 from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
+from splitway.cli.models.every_bundle import check_one
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import EXTRACTOR
 from splitway.releases import Release, Releases, read_releases
@@ -69,8 +70,7 @@ def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
     sound, wrong, said_more = set(), [], []
     for version in (version for name in _names(models) for version in version_folders(name)):
         try:
-            manifest = load_bundle(version, keys=keys).manifest
-            check_place(version, version.parent.name, manifest)
+            manifest = check_one(version, keys).manifest
             sound.add(version)
             said_more += _unknown("bundles", str(version / MANIFEST), manifest)
         except BundleError as error:

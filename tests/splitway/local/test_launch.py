@@ -18,13 +18,16 @@ def _start(models: Path, replicas: dict[str, int] | None = None) -> None:
         pytest.fail("it started")
 
 
-def _session_weight(pid: int) -> str:
-    """How much of the processor a process's session gets beside others, in steps of nice, as /proc says it."""
+def _session_nice(pid: int) -> int:
+    """How nice a process's session is to others, as /proc says it (`/autogroup-7 nice 0`): more is less processor.
+
+    A process without a group of its own, or a kernel without such groups, says nothing and weighs as 0 does.
+    """
     try:
         said = Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").split()
     except OSError:
         said = []
-    return said[-1] if said else "none"  # no autogroups here, or none for this session: nothing weighs it
+    return int(said[-1]) if said else 0
 
 
 def test_replicas_of_a_stage_that_the_bundles_do_not_make_are_refused(tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_with_certificates_the_stages_are_named_with_https(models: Path, tmp_pat
         running.wait_ready()
         places = read_run_file(run_file) or []
         assert running.renew_certificates() == []
-        weights = {each.name: _session_weight(each.popen.pid) for each in running.processes}
+        nice = {each.name: _session_nice(each.popen.pid) for each in running.processes}
         sessions = {os.getsid(each.popen.pid) for each in running.processes}
     assert {place.stage: place.url.partition(":")[0] for place in places} == {
         "gateway": "http",
@@ -59,5 +62,5 @@ def test_with_certificates_the_stages_are_named_with_https(models: Path, tmp_pat
         "classifier": "https",
     }
     assert {path.parent.name for path in certs.glob("*/identity.pem")} == {place.stage for place in places}
-    assert set(weights.values()) == {_session_weight(os.getpid())}, "beside other work a lighter session starves"
-    assert len(sessions) == len(weights)
+    assert set(nice.values()) == {_session_nice(os.getpid())}, "beside other work a lighter session starves"
+    assert len(sessions) == len(nice)

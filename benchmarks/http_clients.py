@@ -15,7 +15,7 @@ import httpx
 import uvloop
 from aiohttp import web
 
-from gateway.transport.http1 import HttpPool
+from splitway.gateway.transport.http1 import HttpPool
 
 REQUEST = bytes(42_000)
 REPLY = bytes(5_000)

@@ -11,23 +11,25 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from gateway.callers.access import needed_scope
-from gateway.callers.limits import Allowance
-from gateway.edge.classify import Edge, edge_router
-from gateway.edge.cost import PictureCaps
-from gateway.edge.docs import gateway_description
-from gateway.edge.open_inference import ROUTE as INFER
-from gateway.edge.open_inference import PipelinePlane
-from gateway.edge.problems import refuse, render
-from gateway.fleet.router import Router
-from gateway.flow.compare import Comparer
-from gateway.flow.pipeline import Pipeline
-from gateway.observe.live_metrics import LiveMetrics
-from gateway.page.routes import page_router
-from gateway.paths import CLASSIFY
-from gateway.rollout.follow import Follower
-from gateway.settings import GatewaySettings
-from gateway.wiring import (
+from splitway import __version__
+from splitway.environment import read_environment
+from splitway.gateway.callers.access import needed_scope
+from splitway.gateway.callers.limits import Allowance
+from splitway.gateway.edge.classify import Edge, edge_router
+from splitway.gateway.edge.cost import PictureCaps
+from splitway.gateway.edge.docs import gateway_description
+from splitway.gateway.edge.open_inference import ROUTE as INFER
+from splitway.gateway.edge.open_inference import PipelinePlane
+from splitway.gateway.edge.problems import refuse, render
+from splitway.gateway.fleet.router import Router
+from splitway.gateway.flow.compare import Comparer
+from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.observe.live_metrics import LiveMetrics
+from splitway.gateway.page.routes import page_router
+from splitway.gateway.paths import CLASSIFY
+from splitway.gateway.rollout.follow import Follower
+from splitway.gateway.settings import GatewaySettings
+from splitway.gateway.wiring import (
     admission_of,
     allowance_policy,
     body_budget,
@@ -44,8 +46,6 @@ from gateway.wiring import (
     transport_for,
     trial_policy,
 )
-from splitway import __version__
-from splitway.environment import read_environment
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
 from splitway.http.lifecycle import Lifecycle

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from gateway.fleet.inventory import EXTRACTOR, NAME
-from gateway.redis_address import check_redis_address
-from gateway.rollout.record import RollbackPolicy
 from splitway.errors import SetupError
+from splitway.gateway.fleet.inventory import EXTRACTOR, NAME
+from splitway.gateway.redis_address import check_redis_address
+from splitway.gateway.rollout.record import RollbackPolicy
 from splitway.pictures.limits import MAX_SECONDS
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits

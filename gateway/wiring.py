@@ -10,38 +10,38 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from gateway.callers.access import Access, Means
-from gateway.callers.caller import caller_of
-from gateway.callers.keys_place import check_keys_place
-from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
-from gateway.callers.sliding_window import MemoryWindows, Windows
-from gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
-from gateway.edge.intake import PictureLimits
-from gateway.edge.problems import render
-from gateway.edge.request_id import RequestId
-from gateway.fleet.prober import ProbedStage, Prober
-from gateway.fleet.replica import BalancePolicy
-from gateway.fleet.replicas import ReplicaSet
-from gateway.fleet.router import Router
-from gateway.flow.feature_cache import FeatureCache, MemoryStore
-from gateway.flow.pipeline import TrialPolicy
-from gateway.hop.attempt import AttemptMaker
-from gateway.hop.events import BreakerMoved
-from gateway.hop.stage_client import StageClient
-from gateway.observe.metrics import GatewayMetrics
-from gateway.observe.telemetry import GatewayTelemetry
-from gateway.page.routes import Page
-from gateway.resilience.admission import Admission, AdmissionPolicy
-from gateway.resilience.breaker import BreakerState, BreakerTransition
-from gateway.resilience.budget import BudgetPolicy, RetryBudget
-from gateway.resilience.hedge import HedgeDelay
-from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
-from gateway.rollout.file import ReleaseFile
-from gateway.rollout.follow import Follower
-from gateway.rollout.rollout import Rollout
-from gateway.settings import GatewaySettings, StageConfig
-from gateway.transport.transport import Transport
 from splitway.errors import SetupError
+from splitway.gateway.callers.access import Access, Means
+from splitway.gateway.callers.caller import caller_of
+from splitway.gateway.callers.keys_place import check_keys_place
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
+from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
+from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
+from splitway.gateway.edge.intake import PictureLimits
+from splitway.gateway.edge.problems import render
+from splitway.gateway.edge.request_id import RequestId
+from splitway.gateway.fleet.prober import ProbedStage, Prober
+from splitway.gateway.fleet.replica import BalancePolicy
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.router import Router
+from splitway.gateway.flow.feature_cache import FeatureCache, MemoryStore
+from splitway.gateway.flow.pipeline import TrialPolicy
+from splitway.gateway.hop.attempt import AttemptMaker
+from splitway.gateway.hop.events import BreakerMoved
+from splitway.gateway.hop.stage_client import StageClient
+from splitway.gateway.observe.metrics import GatewayMetrics
+from splitway.gateway.observe.telemetry import GatewayTelemetry
+from splitway.gateway.page.routes import Page
+from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
+from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
+from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
+from splitway.gateway.resilience.hedge import HedgeDelay
+from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.gateway.rollout.file import ReleaseFile
+from splitway.gateway.rollout.follow import Follower
+from splitway.gateway.rollout.rollout import Rollout
+from splitway.gateway.settings import GatewaySettings, StageConfig
+from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
@@ -135,7 +135,7 @@ def cache_of(settings: GatewaySettings) -> FeatureCache | None:
     if settings.cache == "memory":
         return FeatureCache(MemoryStore(settings.cache_bytes))
 
-    from gateway.flow.redis_store import RedisStore
+    from splitway.gateway.flow.redis_store import RedisStore
 
     return FeatureCache(RedisStore(settings.cache, settings.cache_keep_s))
 
@@ -219,7 +219,7 @@ def make_windows(settings: GatewaySettings) -> Windows:
     if settings.rate_store == "memory":
         return MemoryWindows(time.monotonic)
 
-    from gateway.callers.redis_windows import RedisWindows
+    from splitway.gateway.callers.redis_windows import RedisWindows
 
     return RedisWindows(settings.rate_store, time.monotonic)
 

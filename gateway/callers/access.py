@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from gateway.callers.tokens import TokenVerifier
 from splitway.errors import SplitwayError
+from splitway.gateway.callers.tokens import TokenVerifier
 from splitway.http.errors import Render
 from splitway.security.bearer import bearer
 from splitway.security.key_ring import KeyRing

@@ -14,8 +14,8 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from gateway.callers.keys_place import is_address
 from splitway.errors import Unauthorized, Unavailable
+from splitway.gateway.callers.keys_place import is_address
 from splitway.wire.deadline import Clock
 
 _KEPT_S = 3600.0

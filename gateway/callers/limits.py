@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.callers.caller import caller_of
-from gateway.callers.sliding_window import Windows
-from gateway.callers.usage import Share, Tab, keep
-from gateway.paths import work_asked_for
 from splitway.errors import RateLimited
+from splitway.gateway.callers.caller import caller_of
+from splitway.gateway.callers.sliding_window import Windows
+from splitway.gateway.callers.usage import Share, Tab, keep
+from splitway.gateway.paths import work_asked_for
 from splitway.http.errors import Render
 from splitway.security.principal import principal_of
 

@@ -14,8 +14,8 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway.callers.sliding_window import Counts, Limit, MemoryWindows, Standing, standing
-from gateway.transport.shortage import is_own_shortage
+from splitway.gateway.callers.sliding_window import Counts, Limit, MemoryWindows, Standing, standing
+from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
 _TIMEOUT_S = 0.5

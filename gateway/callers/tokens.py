@@ -20,7 +20,7 @@ from splitway.security.principal import SCOPES, Principal, Scope
 from splitway.wire.deadline import Clock
 
 if TYPE_CHECKING:
-    from gateway.callers.jwks import SigningKeys
+    from splitway.gateway.callers.jwks import SigningKeys
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_TOKEN_BYTES = 8 * 1024
@@ -61,7 +61,7 @@ class TokenVerifier:
 
     def __init__(self, policy: TokenPolicy, clock: Clock, now: Callable[[], float] = time.time) -> None:
         try:
-            from gateway.callers.jwks import SigningKeys  # noqa: PLC0415 - cryptography costs 20 MB
+            from splitway.gateway.callers.jwks import SigningKeys  # noqa: PLC0415 - cryptography costs 20 MB
         except ModuleNotFoundError as error:
             raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
         self._policy = policy

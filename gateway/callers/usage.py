@@ -10,8 +10,8 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.callers.sliding_window import Limit, Standing, Windows
 from splitway.errors import RateLimited, TooLarge
+from splitway.gateway.callers.sliding_window import Limit, Standing, Windows
 
 _STATE = "tab"
 

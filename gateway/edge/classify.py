@@ -11,18 +11,25 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.edge import docs as edge_docs
-from gateway.edge.cost import PictureCaps, cost_aside, picture_cost
-from gateway.edge.intake import PictureLimits, asks_for_timeline, read_heads, read_picture, read_timeline, read_top_k
-from gateway.edge.problems import STATUSES, problem_details, request_id
-from gateway.edge.request_id import came_in_s
-from gateway.flow.compare import Classified
-from gateway.flow.executor import ChainAnswer
-from gateway.flow.pipeline import Pipeline
-from gateway.observe.telemetry import GatewayTelemetry
-from gateway.observe.timeline import timeline
-from gateway.paths import CLASSIFY
 from splitway import __version__
+from splitway.gateway.edge import docs as edge_docs
+from splitway.gateway.edge.cost import PictureCaps, cost_aside, picture_cost
+from splitway.gateway.edge.intake import (
+    PictureLimits,
+    asks_for_timeline,
+    read_heads,
+    read_picture,
+    read_timeline,
+    read_top_k,
+)
+from splitway.gateway.edge.problems import STATUSES, problem_details, request_id
+from splitway.gateway.edge.request_id import came_in_s
+from splitway.gateway.flow.compare import Classified
+from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.observe.telemetry import GatewayTelemetry
+from splitway.gateway.observe.timeline import timeline
+from splitway.gateway.paths import CLASSIFY
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected

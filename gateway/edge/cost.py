@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.fleet.inventory import IMAGE
 from splitway.errors import InvalidInput, TooLarge
+from splitway.gateway.fleet.inventory import IMAGE
 from splitway.pictures.limits import MAX_SECONDS, check_seconds
 from splitway.pictures.look import look
 from splitway.wire.aside import LARGE_BYTES, aside

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
-from gateway.edge.problems import MEDIA_TYPE, STATUSES
-from gateway.edge.status_docs import SCHEMAS as PIPELINE_SCHEMAS
-from gateway.fleet.router import RELEASE_HEADER
-from gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
+from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
+from splitway.gateway.edge.problems import MEDIA_TYPE, STATUSES
+from splitway.gateway.edge.status_docs import SCHEMAS as PIPELINE_SCHEMAS
+from splitway.gateway.fleet.router import RELEASE_HEADER
+from splitway.gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
 from splitway.http.openapi import (
     BOOLEAN,
     INTEGER,

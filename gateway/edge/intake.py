@@ -12,9 +12,9 @@ from typing import Any
 
 from starlette.requests import Request
 
-from gateway.edge.multipart import file_of_form
-from gateway.edge.picture_kind import foreign_kind
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
+from splitway.gateway.edge.multipart import file_of_form
+from splitway.gateway.edge.picture_kind import foreign_kind
 from splitway.http.body import read_body
 from splitway.http.body_budget import BodyCharge
 from splitway.pictures.look import is_picture, look

@@ -7,14 +7,14 @@ from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
-from gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
-from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
-from gateway.fleet.router import DEFAULT_HEAD, Pins, Want
-from gateway.flow.executor import ChainAnswer
-from gateway.flow.pipeline import Pipeline
-from gateway.flow.request import Task
-from gateway.paths import INFER
 from splitway.errors import InvalidInput, NotFound
+from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
+from splitway.gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
+from splitway.gateway.fleet.router import DEFAULT_HEAD, Pins, Want
+from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.request import Task
+from splitway.gateway.paths import INFER
 from splitway.http.lifecycle import Lifecycle
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.context import Answer, CallContext

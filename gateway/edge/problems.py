@@ -9,8 +9,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.observe.timeline import timeline
 from splitway.errors import SplitwayError, printable
+from splitway.gateway.observe.timeline import timeline
 from splitway.skins import v2_rest
 from splitway.skins.v2_rest import error_headers, v2_error
 from splitway.telemetry.trace import Span

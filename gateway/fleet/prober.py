@@ -11,14 +11,14 @@ from typing import Any
 
 import orjson
 
-from gateway.fleet.dns import LookUp, Name, look_up
-from gateway.fleet.inventory import read_inventory
-from gateway.fleet.lateness import LoopLateness
-from gateway.fleet.replica import Replica, ReplicaState
-from gateway.fleet.replicas import ReplicaSet
-from gateway.transport.http1 import Reply
-from gateway.transport.transport import Transport
 from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError
+from splitway.gateway.fleet.dns import LookUp, Name, look_up
+from splitway.gateway.fleet.inventory import read_inventory
+from splitway.gateway.fleet.lateness import LoopLateness
+from splitway.gateway.fleet.replica import Replica, ReplicaState
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.transport.http1 import Reply
+from splitway.gateway.transport.transport import Transport
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.fleet.inventory import Offer, ServedModel
-from gateway.resilience.breaker import CircuitBreaker
+from splitway.gateway.fleet.inventory import Offer, ServedModel
+from splitway.gateway.resilience.breaker import CircuitBreaker
 from splitway.wire.deadline import Clock
 
 

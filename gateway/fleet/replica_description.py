@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.fleet.replica import Replica
+from splitway.gateway.fleet.replica import Replica
 
 
 def described(replica: Replica, stage: str) -> dict[str, Any]:

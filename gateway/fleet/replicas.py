@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Sequence
 
-from gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
-from gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
-from gateway.resilience.chance import Chance
+from splitway.gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
+from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
+from splitway.gateway.resilience.chance import Chance
 from splitway.wire.deadline import Clock
 
 OnTransition = Callable[[str, BreakerTransition], None]

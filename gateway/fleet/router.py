@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.fleet.inventory import ServedModel
-from gateway.fleet.replicas import ReplicaSet
 from splitway.errors import InvalidInput, Unavailable
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.replicas import ReplicaSet
 
 DEFAULT_HEAD = "classifier"
 ALL_HEADS = ("*",)

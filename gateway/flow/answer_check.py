@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.fleet.inventory import ServedModel
 from splitway.errors import BadStageAnswer
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.wire.messages import FEATURE_SPACE, InferResponse
 from splitway.wire.tensor import BYTES
 

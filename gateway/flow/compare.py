@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.fleet.router import NoChain
-from gateway.flow.executor import ChainAnswer
-from gateway.hop.stage_client import NotCalled
-from gateway.resilience.chance import Chance
-from gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
+from splitway.gateway.fleet.router import NoChain
+from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.hop.stage_client import NotCalled
+from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.wire.predictions import Prediction
 
 _log = logging.getLogger(__name__)

@@ -10,14 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from gateway.fleet.inventory import EXTRACTOR, IMAGE, ServedModel
-from gateway.fleet.router import RELEASE_HEADER, NoChain, Router, Target
-from gateway.flow.answer_check import check_answer, check_kept
-from gateway.flow.feature_cache import CacheResult, FeatureCache
-from gateway.flow.job import Job
-from gateway.hop.attempt import CheckAnswer
-from gateway.hop.stage_client import Errand, HopAnswer, StageClient
-from gateway.hop.timings import HopTimings
 from splitway.errors import (
     BadStageAnswer,
     EngineFailed,
@@ -27,6 +19,14 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
+from splitway.gateway.fleet.inventory import EXTRACTOR, IMAGE, ServedModel
+from splitway.gateway.fleet.router import RELEASE_HEADER, NoChain, Router, Target
+from splitway.gateway.flow.answer_check import check_answer, check_kept
+from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
+from splitway.gateway.flow.job import Job
+from splitway.gateway.hop.attempt import CheckAnswer
+from splitway.gateway.hop.stage_client import Errand, HopAnswer, StageClient
+from splitway.gateway.hop.timings import HopTimings
 from splitway.wire.context import ATTEMPT_HEADER
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from gateway.fleet.router import Pins, Want
-from gateway.hop.attempt import CheckAnswer
+from splitway.gateway.fleet.router import Pins, Want
+from splitway.gateway.hop.attempt import CheckAnswer
 from splitway.wire.context import CallContext
 from splitway.wire.messages import RequestedOutput
 from splitway.wire.tensor import Tensor

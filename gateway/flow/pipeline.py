@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.callers.caller import caller_of
-from gateway.callers.usage import charge
-from gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
-from gateway.fleet.router import Router, Want
-from gateway.flow.compare import Classified, Comparer, counts_as_failure
-from gateway.flow.executor import Chain, ChainAnswer
-from gateway.flow.feature_cache import CacheResult, FeatureCache
-from gateway.flow.job import Job
-from gateway.flow.request import Order, Orders, Task
-from gateway.hop.attempt import CheckAnswer
-from gateway.hop.stage_client import StageClient
-from gateway.hop.timings import spent
-from gateway.resilience.admission import Admission
-from gateway.resilience.budget import RetryBudget
-from gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
+from splitway.gateway.callers.caller import caller_of
+from splitway.gateway.callers.usage import charge
+from splitway.gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
+from splitway.gateway.fleet.router import Router, Want
+from splitway.gateway.flow.compare import Classified, Comparer, counts_as_failure
+from splitway.gateway.flow.executor import Chain, ChainAnswer
+from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
+from splitway.gateway.flow.job import Job
+from splitway.gateway.flow.request import Order, Orders, Task
+from splitway.gateway.hop.attempt import CheckAnswer
+from splitway.gateway.hop.stage_client import StageClient
+from splitway.gateway.hop.timings import spent
+from splitway.gateway.resilience.admission import Admission
+from splitway.gateway.resilience.budget import RetryBudget
+from splitway.gateway.rollout.rollout import Choice, Part, Rollout
 from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import CLASSIFICATION, InferResponse, RequestedOutput

@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
-from gateway.transport.shortage import is_own_shortage
+from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
 _TIMEOUT_S = 0.1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.fleet.inventory import EXTRACTOR, PROBABILITIES
-from gateway.fleet.router import Pins, Router, Want
-from gateway.flow.job import Job
-from gateway.hop.attempt import CheckAnswer
-from gateway.paths import INFER
-from gateway.rollout.rollout import Choice
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
+from splitway.gateway.fleet.inventory import EXTRACTOR, PROBABILITIES
+from splitway.gateway.fleet.router import Pins, Router, Want
+from splitway.gateway.flow.job import Job
+from splitway.gateway.hop.attempt import CheckAnswer
+from splitway.gateway.paths import INFER
+from splitway.gateway.rollout.rollout import Choice
 from splitway.wire.context import CallContext
 from splitway.wire.messages import RequestedOutput
 from splitway.wire.tensor import Tensor

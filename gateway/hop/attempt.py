@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.fleet.inventory import ServedModel
-from gateway.fleet.replica import Replica
-from gateway.fleet.replicas import ReplicaSet
-from gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
-from gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
-from gateway.resilience.breaker import Permit
-from gateway.transport.transport import Transport
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.replica import Replica
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
+from splitway.gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
+from splitway.gateway.resilience.breaker import Permit
+from splitway.gateway.transport.transport import Transport
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
 from splitway.wire.context import ATTEMPT_HEADER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.resilience.breaker import BreakerTransition
+from splitway.gateway.resilience.breaker import BreakerTransition
 
 ATTEMPT = "attempt"
 """The name of the spans of calls to replicas; they lie below their stage's."""

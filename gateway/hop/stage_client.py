@@ -13,22 +13,22 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.callers.caller import caller_of, pseudonym
-from gateway.fleet.inventory import ServedModel
-from gateway.fleet.replica import Replica
-from gateway.fleet.replica_description import described
-from gateway.fleet.replicas import ReplicaSet
-from gateway.fleet.router import NoChain, Target
-from gateway.hop.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
-from gateway.hop.events import HopEnded, Subscriber
-from gateway.hop.timings import HopTimings, read_timings
-from gateway.hop.verdict import Blame, Verdict
-from gateway.resilience.budget import RetryBudget
-from gateway.resilience.hedge import HedgeDelay, hedged
-from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
-from gateway.resilience.suspects import Suspects, digest_of
-from gateway.transport.transport import CutOff
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
+from splitway.gateway.callers.caller import caller_of, pseudonym
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.replica import Replica
+from splitway.gateway.fleet.replica_description import described
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.router import NoChain, Target
+from splitway.gateway.hop.attempt import Attempt, AttemptMaker, Call, CheckAnswer, Success
+from splitway.gateway.hop.events import HopEnded, Subscriber
+from splitway.gateway.hop.timings import HopTimings, read_timings
+from splitway.gateway.hop.verdict import Blame, Verdict
+from splitway.gateway.resilience.budget import RetryBudget
+from splitway.gateway.resilience.hedge import HedgeDelay, hedged
+from splitway.gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
+from splitway.gateway.resilience.suspects import Suspects, digest_of
+from splitway.gateway.transport.transport import CutOff
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE

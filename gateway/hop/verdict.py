@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.transport.http1 import Reply
 from splitway.errors import (
     BadStageAnswer,
     DeadlineExceeded,
@@ -23,6 +22,7 @@ from splitway.errors import (
     UnsupportedMediaType,
     printable,
 )
+from splitway.gateway.transport.http1 import Reply
 from splitway.wire.context import UNFIT_ROW_HEADER
 
 _ROW = re.compile("[0-9]{1,9}", re.ASCII)

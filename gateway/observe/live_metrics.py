@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.flow.compare import ENDS
-from gateway.flow.feature_cache import CacheResult
-from gateway.flow.pipeline import Pipeline
-from gateway.resilience.admission import Turned
-from gateway.resilience.breaker import BreakerState
+from splitway.gateway.flow.compare import ENDS
+from splitway.gateway.flow.feature_cache import CacheResult
+from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.resilience.admission import Turned
+from splitway.gateway.resilience.breaker import BreakerState
 
 
 class LiveMetrics(Collector):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.flow.executor import ChainAnswer
-from gateway.hop.events import BreakerMoved, Event, HopEnded
-from gateway.hop.timings import HopTimings
-from gateway.resilience.breaker import BreakerState
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
+from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
+from splitway.gateway.hop.timings import HopTimings
+from splitway.gateway.resilience.breaker import BreakerState
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES

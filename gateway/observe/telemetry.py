@@ -6,12 +6,12 @@ import time
 
 from starlette.requests import Request
 
-from gateway.flow.executor import ChainAnswer
-from gateway.hop.events import Event, Subscriber
-from gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
-from gateway.observe.traffic import Traffic
-from gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.errors import SplitwayError
+from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.hop.events import Event, Subscriber
+from splitway.gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
+from splitway.gateway.observe.traffic import Traffic
+from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
 from splitway.security.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog

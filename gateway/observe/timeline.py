@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.hop.events import ATTEMPT
+from splitway.gateway.hop.events import ATTEMPT
 from splitway.telemetry.trace import Span
 
 

@@ -7,8 +7,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.hop.events import AttemptEnded, Event
-from gateway.observe.metrics import RequestAnswered
+from splitway.gateway.hop.events import AttemptEnded, Event
+from splitway.gateway.observe.metrics import RequestAnswered
 from splitway.telemetry.outcome import OURS
 from splitway.wire.deadline import Clock
 

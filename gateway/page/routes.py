@@ -15,8 +15,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.edge.intake import RAW_TYPES
 from splitway.errors import NotFound
+from splitway.gateway.edge.intake import RAW_TYPES
 from splitway.http.assets import TYPES, Asset
 from splitway.http.docs_pages import ICON
 

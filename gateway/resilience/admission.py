@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.resilience.fair_queue import FairQueue
-from gateway.resilience.limiter import AdaptiveLimit
-from gateway.resilience.queue_pace import QueuePace
 from splitway.errors import Overloaded
+from splitway.gateway.resilience.fair_queue import FairQueue
+from splitway.gateway.resilience.limiter import AdaptiveLimit
+from splitway.gateway.resilience.queue_pace import QueuePace
 from splitway.wire.deadline import Clock, Deadline
 
 _SWEEP_AT = 64

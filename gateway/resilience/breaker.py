@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.resilience.chance import Chance
-from gateway.resilience.window import Counts, TimeWindow
+from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.resilience.window import Counts, TimeWindow
 from splitway.wire.deadline import Clock
 
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from gateway.resilience.chance import Chance
 from splitway.errors import SplitwayError
+from splitway.gateway.resilience.chance import Chance
 from splitway.wire.deadline import Deadline
 
 Sleep = Callable[[float], Awaitable[None]]

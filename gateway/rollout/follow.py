@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from gateway.rollout.rollout import Rollout
+from splitway.gateway.rollout.rollout import Rollout
 
 _log = logging.getLogger(__name__)
 

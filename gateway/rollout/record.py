@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.resilience.window import TimeWindow
+from splitway.gateway.resilience.window import TimeWindow
 
 _BUCKETS = 10
 _DRIFTS = 1000

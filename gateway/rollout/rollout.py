@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from gateway.fleet.router import RELEASE_HEADER, Pins, Want
-from gateway.resilience.chance import Chance
-from gateway.rollout.file import ReleaseFile
-from gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
-from gateway.rollout.share import in_share
 from splitway.errors import InvalidInput, SetupError
+from splitway.gateway.fleet.router import RELEASE_HEADER, Pins, Want
+from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.rollout.file import ReleaseFile
+from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
+from splitway.gateway.rollout.share import in_share
 from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock
 

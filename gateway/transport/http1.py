@@ -14,8 +14,8 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
-from gateway.transport.request_head import Address, request_head
+from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
+from splitway.gateway.transport.request_head import Address, request_head
 from splitway.security.tls import Identity, peer_service
 from splitway.wire.gathered import Body, Gathered
 

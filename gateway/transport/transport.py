@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.transport.http1 import HttpPool, Reply
-from gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
-from gateway.transport.shortage import is_own_shortage
 from splitway.errors import (
     BadStageAnswer,
     DeadlineExceeded,
@@ -16,6 +13,9 @@ from splitway.errors import (
     Unreachable,
     in_one_line,
 )
+from splitway.gateway.transport.http1 import HttpPool, Reply
+from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
+from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.security.service_token import HEADER
 from splitway.security.tls import Identity
 from splitway.wire.gathered import Body

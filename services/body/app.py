@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from services.body.stage import Body
 from splitway.runtime.app import create_stage_app
 from splitway.runtime.settings import StageSettings
+from splitway.services.body.stage import Body
 
 
 def create_app(name: str, settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from services.feature_extractor.stage import make_extractor
 from splitway.runtime.app import create_stage_app
 from splitway.runtime.settings import StageSettings
+from splitway.services.feature_extractor.stage import make_extractor
 
 
 def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from gateway.app import create_app
-from gateway.settings import GatewaySettings
+from splitway.gateway.app import create_app
+from splitway.gateway.settings import GatewaySettings
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_response

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.fleet.replicas import ReplicaSet
-from gateway.fleet.router import Router, Want
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.router import Router, Want
 from tests.gateway.conftest import CLASSES, Entry, extractor_entry, head_entry
 from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.versioned import Stage, bodies, body_space, classify, extractors, heads, pipeline, space

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from gateway.flow.executor import Chain, Features
+from splitway.gateway.flow.executor import Chain, Features
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import Entry, Handler, answer, classes, extractor_entry, head_entry
 from tests.gateway.hop.test_stage_client import refusing

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from gateway.app import create_app
-from gateway.fleet.inventory import Offer, ServedModel, read_inventory
-from gateway.fleet.replica import ReplicaState
-from gateway.flow.pipeline import Pipeline
-from gateway.settings import GatewaySettings
+from splitway.gateway.app import create_app
+from splitway.gateway.fleet.inventory import Offer, ServedModel, read_inventory
+from splitway.gateway.fleet.replica import ReplicaState
+from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.settings import GatewaySettings
 from tests.gateway.conftest import Entry, default_entries, extractor_entry
 
 

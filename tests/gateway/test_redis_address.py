@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.settings import GatewaySettings
 from splitway.environment import read_environment
 from splitway.errors import SetupError
+from splitway.gateway.settings import GatewaySettings
 
 WRONG = {
     "redis://127.0.0.1:notaport/0": "port",

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.settings import GatewaySettings
 from splitway.environment import read_environment
 from splitway.errors import SetupError
+from splitway.gateway.settings import GatewaySettings
 
 
 def test_addresses_are_read_in_order() -> None:

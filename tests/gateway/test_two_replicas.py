@@ -13,8 +13,8 @@ import httpx
 import pytest
 from aiohttp import web
 
-from gateway.app import create_app
-from gateway.settings import GatewaySettings
+from splitway.gateway.app import create_app
+from splitway.gateway.settings import GatewaySettings
 from tests.gateway.conftest import Handler, answer, classes, features, good_classifier, good_extractor, serving
 from tests.gateway.hop.test_stage_client import TROUBLE, refusing
 

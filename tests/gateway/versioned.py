@@ -13,8 +13,8 @@ import httpx
 import numpy as np
 from aiohttp import web
 
-from gateway.app import create_app
-from gateway.settings import GatewaySettings
+from splitway.gateway.app import create_app
+from splitway.gateway.settings import GatewaySettings
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, parse_request
 from tests.gateway.conftest import Entry, Handler, answer, body_entry, classes, extractor_entry, head_entry, serving

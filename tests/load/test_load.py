@@ -53,7 +53,7 @@ def _assert_sound(done: subprocess.CompletedProcess[str], report: Path, service:
 
 
 def test_gateway_with_a_pipeline_of_its_own(tmp_path: Path, models: Path) -> None:
-    report = tmp_path / "new" / "gateway.html"
+    report = tmp_path / "new" / "splitway.gateway.html"
     done = _run(_command("gateway", report, "--models", str(models)))
     _assert_sound(done, report, "gateway")
 

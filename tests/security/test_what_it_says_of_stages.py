@@ -16,8 +16,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from services.classifier import app as classifier
 from splitway.runtime.engines.load import load_engine
+from splitway.services.classifier import app as classifier
 from tests.gateway.conftest import Handler, good_classifier, good_extractor, serving
 from tests.gateway.hop.test_stage_client import TROUBLE, refusing
 from tests.security.leaks import CLASSIFY, HEALTH, leaks, told

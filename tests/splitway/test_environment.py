@@ -48,7 +48,7 @@ def test_twice_is_a_contradiction(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("scheme", ["ftp://", "redis//", "redis:"])
 def test_an_error_does_not_tell_what_stands_in_an_address(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    from gateway.settings import GatewaySettings
+    from splitway.gateway.settings import GatewaySettings
 
     monkeypatch.setenv("SPLITWAY_CACHE", f"{scheme}user:{CANARY}@host")
     with pytest.raises(SetupError, match="SPLITWAY_CACHE") as caught:
@@ -58,7 +58,7 @@ def test_an_error_does_not_tell_what_stands_in_an_address(monkeypatch: pytest.Mo
 
 
 def test_what_is_no_json_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.settings import GatewaySettings
+    from splitway.gateway.settings import GatewaySettings
 
     monkeypatch.setenv("SPLITWAY_HEDGE", "many")
     with pytest.raises(SetupError, match="SPLITWAY_HEDGE cannot be read: it must be JSON"):
@@ -86,7 +86,7 @@ def test_what_is_no_json_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_wrong_is_said_in_plain_words(
     name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.settings import GatewaySettings
+    from splitway.gateway.settings import GatewaySettings
 
     monkeypatch.setenv(f"SPLITWAY_{name}", value)
     with pytest.raises(SetupError) as caught:

@@ -6,11 +6,11 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-import gateway.edge.problems
-from gateway.fleet.router import NoChain
-from gateway.hop.stage_client import NotCalled
-from gateway.transport.transport import CutOff
 from splitway import errors
+from splitway.gateway.edge import problems
+from splitway.gateway.fleet.router import NoChain
+from splitway.gateway.hop.stage_client import NotCalled
+from splitway.gateway.transport.transport import CutOff
 from splitway.http.errors import as_ours
 from splitway.skins import v2_rest
 
@@ -27,7 +27,7 @@ ONLINE = [
 
 
 @pytest.mark.parametrize("cls", ONLINE, ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize("table", [v2_rest.STATUSES, gateway.edge.problems.STATUSES], ids=["stage", "gateway"])
+@pytest.mark.parametrize("table", [v2_rest.STATUSES, problems.STATUSES], ids=["stage", "gateway"])
 def test_every_error_has_a_status_at_every_edge(cls: type[errors.SplitwayError], table: dict[str, int]) -> None:
     assert 400 <= table[cls.code] < 600
 
@@ -35,7 +35,7 @@ def test_every_error_has_a_status_at_every_edge(cls: type[errors.SplitwayError],
 def test_no_table_has_a_code_that_nothing_raises() -> None:
     codes = {cls.code for cls in ONLINE}
     assert set(v2_rest.STATUSES) == codes
-    assert set(gateway.edge.problems.STATUSES) == codes
+    assert set(problems.STATUSES) == codes
 
 
 def test_codes_are_not_shared() -> None:
@@ -57,7 +57,7 @@ def _rendered(path: str, error: errors.SplitwayError) -> list[Response]:
     request = Request(
         {"type": "http", "path": path, "headers": [], "query_string": b"\xff", "state": {"request_id": "mine"}}
     )
-    return [v2_rest.v2_error(error), gateway.edge.problems.render(request, error)]
+    return [v2_rest.v2_error(error), problems.render(request, error)]
 
 
 @pytest.mark.parametrize("cls", ONLINE, ids=lambda cls: cls.__name__)
@@ -90,5 +90,5 @@ def test_what_is_private_is_bounded() -> None:
 
 def test_the_callers_mistakes_are_4xx_and_ours_are_5xx() -> None:
     for cls in ONLINE:
-        ours = gateway.edge.problems.STATUSES[cls.code] >= 500
+        ours = problems.STATUSES[cls.code] >= 500
         assert ours == (not issubclass(cls, errors.RequestError)), cls

@@ -48,11 +48,11 @@ from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 
 APPS = {
-    "gateway": "gateway.app:create_app",
-    "feature_extractor": "services.feature_extractor.app:create_app",
-    "classifier": "services.classifier.app:create_app",
+    "gateway": "splitway.gateway.app:create_app",
+    "feature_extractor": "splitway.services.feature_extractor.app:create_app",
+    "classifier": "splitway.services.classifier.app:create_app",
 }
-_BODY_APP = "services.body.app:create_app"
+_BODY_APP = "splitway.services.body.app:create_app"
 _BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30

@@ -12,7 +12,7 @@ from structlog.typing import EventDict, Processor
 
 from splitway.errors import printable
 from splitway.telemetry.log.lines import Lines
-from splitway.telemetry.log.repeats import OURS, Repeats
+from splitway.telemetry.log.repeats import PACKAGE, Repeats
 from splitway.telemetry.settings import TelemetrySettings
 
 _INDENT = "  "
@@ -81,8 +81,7 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     root.handlers[:] = [handler]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     root.setLevel(max(level, logging.INFO))  # below that, libraries quote what they read: headers, a picture's EXIF
-    for package in OURS:
-        logging.getLogger(package).setLevel(level)
+    logging.getLogger(PACKAGE).setLevel(level)
     return handler
 
 

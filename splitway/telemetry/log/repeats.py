@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-OURS = ("splitway", "gateway", "services")
-"""The packages whose lines are thought out; how often they come is bounded where they are made."""
+PACKAGE = "splitway"
+"""Our own package. How often its lines come is bounded where they are logged."""
 _PER_SECOND = 5
 
 
@@ -37,7 +37,7 @@ class Repeats(logging.Filter):
         self._places: dict[tuple[str, int], _Place] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] in OURS and not record.exc_info:
+        if record.name.partition(".")[0] == PACKAGE and not record.exc_info:
             return True
         place = self._places.setdefault((record.pathname, record.lineno), _Place())
         second = int(self._clock())

@@ -8,10 +8,10 @@ from functools import partial
 
 import orjson
 
-from gateway.hop.timings import read_timings
-from gateway.hop.verdict import judge_reply
-from gateway.transport.http1 import Reply
 from splitway.errors import SplitwayError
+from splitway.gateway.hop.timings import read_timings
+from splitway.gateway.hop.verdict import judge_reply
+from splitway.gateway.transport.http1 import Reply
 from splitway.skins.v2_rest import v2_error
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.predictions import read_predictions

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from gateway.transport.http1 import Reply, _Connection
-from gateway.transport.http1_errors import BrokenConnection, BrokenReply
+from splitway.gateway.transport.http1 import Reply, _Connection
+from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply
 from tests.fuzz.target import Target, wait_for
 
 _MAX_REPLY_BYTES = 2000

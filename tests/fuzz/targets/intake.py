@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.edge.intake import PictureLimits, read_picture
 from splitway.errors import SplitwayError
+from splitway.gateway.edge.intake import PictureLimits, read_picture
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline

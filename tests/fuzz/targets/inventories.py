@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from gateway.fleet.inventory import Inventory, read_inventory
+from splitway.gateway.fleet.inventory import Inventory, read_inventory
 from tests.fuzz.target import Target, check_brief, everywhere
 from tests.gateway.conftest import SPACE, body_entry, extractor_entry, head_entry
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from gateway.edge.cost import picture_cost
 from splitway.errors import InvalidInput, TooLarge
+from splitway.gateway.edge.cost import picture_cost
 from splitway.manifest import Preprocessing
 from splitway.pictures.limits import PictureLimits
 from splitway.pictures.look import look

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.callers.caller import caller_of, pseudonym
+from splitway.gateway.callers.caller import caller_of, pseudonym
 
 
 @pytest.mark.parametrize("caller", ["127.0.0.1", "key-1", "2001:db8::/64", "schlüssel"])

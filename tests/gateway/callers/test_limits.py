@@ -11,10 +11,10 @@ import httpx
 import pytest
 from aiohttp import web
 
-from gateway.callers.caller import caller_of
-from gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
-from gateway.settings import GatewaySettings
-from gateway.wiring import allowance_policy
+from splitway.gateway.callers.caller import caller_of
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
+from splitway.gateway.settings import GatewaySettings
+from splitway.gateway.wiring import allowance_policy
 from splitway.http.body import pack
 from splitway.security.keys import KeyFile, make_key
 from splitway.security.principal import Principal

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.callers.redis_windows import RedisWindows
-from gateway.callers.sliding_window import Limit
+from splitway.gateway.callers.redis_windows import RedisWindows
+from splitway.gateway.callers.sliding_window import Limit
 from tests.gateway.flow.test_redis_store import Redis, needs_redis, redis
 
 __all__ = ["redis"]
@@ -20,7 +20,7 @@ TEN = Limit("cost", 10, 60)
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is."""
-    monkeypatch.setattr("gateway.callers.redis_windows._TIMEOUT_S", 20)
+    monkeypatch.setattr("splitway.gateway.callers.redis_windows._TIMEOUT_S", 20)
 
 
 @needs_redis

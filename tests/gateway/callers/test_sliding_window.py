@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.callers.sliding_window import Counts, Limit, MemoryWindows
+from splitway.gateway.callers.sliding_window import Counts, Limit, MemoryWindows
 from tests.gateway.resilience.support import Clock
 
 TEN = Limit("cost", 10, 60)

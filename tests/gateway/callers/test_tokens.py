@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from gateway.callers.tokens import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier
-from gateway.settings import GatewaySettings
-from gateway.wiring import token_policy
 from splitway.errors import SetupError, Unauthorized, Unavailable
+from splitway.gateway.callers.tokens import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier
+from splitway.gateway.settings import GatewaySettings
+from splitway.gateway.wiring import token_policy
 from tests.gateway.conftest import Gateway
 from tests.gateway.resilience.support import Clock
 
@@ -183,7 +183,7 @@ async def test_one_that_has_been_seen_expires_all_the_same(verifier: Verifier) -
 
 
 async def test_those_seen_are_no_more_than_so_many(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.callers.tokens._MAX_KNOWN_TOKENS", 3)
+    monkeypatch.setattr("splitway.gateway.callers.tokens._MAX_KNOWN_TOKENS", 3)
     for n in range(10):
         await verifier.scopes(token(ED_KEY, "EdDSA", {"kid": "d"}, n=n))
     assert len(verifier._verifier._known) == 3
@@ -348,7 +348,7 @@ async def test_a_provider_that_is_down_stops_nobody_for_an_hour(
 
 @pytest.mark.parametrize("answer", ["redirect", "huge", "slow"])
 async def test_an_answer_that_is_none(unused_tcp_port: int, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.callers.jwks._TIMEOUT_S", 0.3)
+    monkeypatch.setattr("splitway.gateway.callers.jwks._TIMEOUT_S", 0.3)
 
     async def handler(_: web.Request) -> web.StreamResponse:
         if answer == "redirect":

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.edge.cost import inputs_cost, picture_cost
 from splitway.errors import InvalidInput, TooLarge
+from splitway.gateway.edge.cost import inputs_cost, picture_cost
 from splitway.pictures.look import look
 from splitway.wire.tensor import Buffer, Tensor
 from tests.security.attack_pictures import segments

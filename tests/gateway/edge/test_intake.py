@@ -10,8 +10,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.edge.intake import PictureLimits, read_picture
 from splitway.errors import InvalidInput, Overloaded, SplitwayError, TooLarge, UnsupportedMediaType
+from splitway.gateway.edge.intake import PictureLimits, read_picture
 from splitway.http.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline
 from tests.support import picture

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from gateway.edge.multipart import file_of_form, parameters_of
 from splitway.errors import InvalidInput
+from splitway.gateway.edge.multipart import file_of_form, parameters_of
 from tests.support import picture
 
 TYPE = "multipart/form-data; boundary=abc"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.edge.picture_kind import foreign_kind
+from splitway.gateway.edge.picture_kind import foreign_kind
 
 
 @pytest.mark.parametrize(

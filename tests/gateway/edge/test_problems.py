@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gateway.edge.problems import refuse
 from splitway.errors import RateLimited
+from splitway.gateway.edge.problems import refuse
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/pipeline/infer", "/v2/%zz"])

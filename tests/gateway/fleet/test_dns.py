@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.fleet.dns import Name, look_up
+from splitway.gateway.fleet.dns import Name, look_up
 from tests.gateway.resilience.support import in_virtual_time
 
 
@@ -89,7 +89,7 @@ def test_an_address_is_not_looked_up(url: str) -> None:
 
 
 async def test_a_resolver_that_hangs_uses_up_one_thread_and_no_executors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.fleet.dns.LOOK_UP_LIMIT_S", 0.02)
+    monkeypatch.setattr("splitway.gateway.fleet.dns.LOOK_UP_LIMIT_S", 0.02)
     gate = threading.Event()
 
     def hangs(*_: object) -> list[str]:
@@ -101,7 +101,7 @@ async def test_a_resolver_that_hangs_uses_up_one_thread_and_no_executors(monkeyp
         await name.look()
     assert threading.active_count() == before + 1
     assert "no answer within" in name.trouble
-    monkeypatch.setattr("gateway.fleet.dns.LOOK_UP_LIMIT_S", 10)
+    monkeypatch.setattr("splitway.gateway.fleet.dns.LOOK_UP_LIMIT_S", 10)
     gate.set()
     await name.look()
     assert name.urls == ["http://10.0.0.1:81"], "an answer that comes late is one"

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from gateway.fleet.inventory import read_inventory
+from splitway.gateway.fleet.inventory import read_inventory
 from tests.gateway.conftest import SPACE, body_entry, extractor_entry, head_entry
 from tests.gateway.versioned import Stage, classify, extractors, heads, pipeline
 

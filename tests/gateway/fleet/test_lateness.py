@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from gateway.fleet.lateness import LoopLateness
+from splitway.gateway.fleet.lateness import LoopLateness
 
 
 async def test_a_loop_that_is_held_is_late_by_as_much_and_an_idle_one_hardly() -> None:

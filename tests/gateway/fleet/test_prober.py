@@ -15,13 +15,13 @@ import httpx
 import pytest
 from aiohttp import web
 
-from gateway.app import create_app
-from gateway.fleet.prober import ProbedStage, Prober
-from gateway.fleet.replica import ReplicaState
-from gateway.fleet.replicas import ReplicaSet
-from gateway.settings import GatewaySettings
-from gateway.transport.http1 import Reply
 from splitway.errors import DeadlineExceeded
+from splitway.gateway.app import create_app
+from splitway.gateway.fleet.prober import ProbedStage, Prober
+from splitway.gateway.fleet.replica import ReplicaState
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.settings import GatewaySettings
+from splitway.gateway.transport.http1 import Reply
 from tests.gateway.conftest import good_classifier, good_extractor, serving
 from tests.gateway.test_two_replicas import _classify
 

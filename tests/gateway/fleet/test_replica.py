@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
-from gateway.resilience.breaker import BreakerPolicy, CircuitBreaker
+from splitway.gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
+from splitway.gateway.resilience.breaker import BreakerPolicy, CircuitBreaker
 from tests.gateway.resilience.support import Clock
 
 

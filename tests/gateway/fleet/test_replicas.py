@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.fleet.replica import Replica, ReplicaState
-from gateway.fleet.replicas import ReplicaSet
-from gateway.resilience.breaker import BreakerState, Permit
+from splitway.gateway.fleet.replica import Replica, ReplicaState
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.resilience.breaker import BreakerState, Permit
 from tests.gateway.resilience.support import Clock
 
 URLS = [f"http://{name}" for name in "abcd"]

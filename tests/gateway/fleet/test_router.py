@@ -9,10 +9,10 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.fleet.inventory import ServedModel
-from gateway.fleet.replica import ReplicaState
-from gateway.fleet.replicas import ReplicaSet
-from gateway.fleet.router import Pins, Router, Want
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.replica import ReplicaState
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.router import Pins, Router, Want
 from tests.gateway.resilience.support import Clock
 
 LINKS = (("feature_extractor", "extractor"), ("body_1", "body"), ("classifier", "head"))

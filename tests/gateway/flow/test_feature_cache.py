@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from gateway.flow.feature_cache import CacheResult, FeatureCache, MemoryStore
 from splitway.errors import (
     DeadlineExceeded,
     EngineFailed,
@@ -19,6 +18,7 @@ from splitway.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache, MemoryStore
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor
@@ -307,7 +307,7 @@ async def test_without_a_cache_nothing_is_said_of_one(gateway_before: Gateway) -
 
 @pytest.mark.parametrize("cache", ["disk", "redis:", "http://127.0.0.1"])
 def test_a_cache_that_is_none_stops_the_start(cache: str) -> None:
-    from gateway.settings import GatewaySettings
+    from splitway.gateway.settings import GatewaySettings
 
     with pytest.raises(ValueError, match="cache"):
         GatewaySettings.model_validate({"cache": cache})

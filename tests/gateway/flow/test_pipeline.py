@@ -10,8 +10,8 @@ import httpx
 import orjson
 from aiohttp import web
 
-from gateway.app import create_app
-from gateway.settings import GatewaySettings
+from splitway.gateway.app import create_app
+from splitway.gateway.settings import GatewaySettings
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_request

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from redis.asyncio import client
 
-from gateway.flow.feature_cache import _packed, _unpacked
-from gateway.flow.redis_store import RedisStore
+from splitway.gateway.flow.feature_cache import _packed, _unpacked
+from splitway.gateway.flow.redis_store import RedisStore
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import Gateway
 from tests.gateway.flow.test_feature_cache import _classify

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway.fleet.inventory import ServedModel
-from gateway.fleet.replicas import ReplicaSet
-from gateway.hop.attempt import Attempt, AttemptMaker, Call
-from gateway.hop.verdict import Blame, Verdict
-from gateway.resilience.breaker import BreakerState
 from splitway.errors import DeadlineExceeded
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.hop.attempt import Attempt, AttemptMaker, Call
+from splitway.gateway.hop.verdict import Blame, Verdict
+from splitway.gateway.resilience.breaker import BreakerState
 from splitway.wire.deadline import Deadline
 
 MODEL = ServedModel("classifier", "1", "head", True, "ready", "fs:a", None, (), ())

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from aiohttp import web
 
-from gateway.transport.transport import Transport
 from splitway.errors import DeadlineExceeded
+from splitway.gateway.transport.transport import Transport
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import SPACE, Gateway, Handler, answer, classes, features, good_classifier
 

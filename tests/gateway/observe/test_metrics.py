@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from gateway.observe.metrics import GatewayMetrics
+from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.telemetry.metrics import exposition
 from splitway.telemetry.outcome import OUTCOMES
 from tests.gateway.conftest import Gateway
@@ -121,7 +121,7 @@ async def test_a_caller_who_allows_next_to_no_time_fails_nobody(gateway_before: 
 
 def test_a_replica_that_is_gone_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, now_s = GatewayMetrics(("/v1/classify",), ("classifier",)), 0.0
-    monkeypatch.setattr("gateway.observe.metrics.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("splitway.gateway.observe.metrics.time.monotonic", lambda: now_s)
     for number in range(3):
         metrics.expect("classifier", f"http://10.0.0.{number}")
     metrics.forget("classifier", "http://10.0.0.0")

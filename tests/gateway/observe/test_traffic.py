@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.hop.events import AttemptEnded
-from gateway.observe.traffic import Flow, Traffic
+from splitway.gateway.hop.events import AttemptEnded
+from splitway.gateway.observe.traffic import Flow, Traffic
 
 
 class Clock:

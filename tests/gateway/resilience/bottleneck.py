@@ -6,9 +6,9 @@ import asyncio
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from gateway.resilience.admission import Admission, AdmissionPolicy
-from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.errors import Overloaded
+from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
+from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import now
 

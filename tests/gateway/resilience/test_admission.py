@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.resilience.admission import Admission, AdmissionPolicy, Turned
-from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.errors import Overloaded
+from splitway.gateway.resilience.admission import Admission, AdmissionPolicy, Turned
+from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.bottleneck import Bottleneck
 from tests.gateway.resilience.support import Clock, in_virtual_time

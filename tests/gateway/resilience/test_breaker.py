@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker, Permit, too_much
-from gateway.resilience.window import Counts
+from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker, Permit, too_much
+from splitway.gateway.resilience.window import Counts
 from tests.gateway.resilience.support import Chance, Clock
 
 POLICY = BreakerPolicy()

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.resilience.budget import BudgetPolicy, RetryBudget
+from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
 from tests.gateway.resilience.support import Clock
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.resilience.fair_queue import FairQueue
+from splitway.gateway.resilience.fair_queue import FairQueue
 
 
 def _filled(*places: str) -> FairQueue[str]:
@@ -145,7 +145,7 @@ def test_those_behind_one_that_gives_up_move_up() -> None:
 
 
 def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.resilience.fair_queue._MOST_REMEMBERED", 10)
+    monkeypatch.setattr("splitway.gateway.resilience.fair_queue._MOST_REMEMBERED", 10)
     queue: FairQueue[int] = FairQueue()
     most = 0
     queue.put("always", -1)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.resilience.hedge import HedgeDelay, hedged
+from splitway.gateway.resilience.hedge import HedgeDelay, hedged
 from tests.gateway.resilience.support import Clock
 
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from tests.gateway.resilience.support import Clock
 
 POLICY = LimitPolicy()

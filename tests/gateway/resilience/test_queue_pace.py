@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.resilience.queue_pace import QueuePace
+from splitway.gateway.resilience.queue_pace import QueuePace
 from tests.gateway.resilience.support import Clock
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from splitway.errors import BadStageAnswer, InvalidInput, Unavailable
+from splitway.gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import Chance, Clock
 

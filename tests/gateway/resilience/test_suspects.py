@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.resilience.suspects import Suspects, digest_of
+from splitway.gateway.resilience.suspects import Suspects, digest_of
 from splitway.wire.tensor import Tensor
 from tests.gateway.resilience.support import Clock
 

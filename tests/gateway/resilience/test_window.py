@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.resilience.window import Counts, TimeWindow
+from splitway.gateway.resilience.window import Counts, TimeWindow
 
 
 def test_a_call_is_forgotten_when_its_bucket_leaves_the_window() -> None:

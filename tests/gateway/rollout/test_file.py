@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.rollout.file import ReleaseFile
 from splitway.errors import SetupError
+from splitway.gateway.rollout.file import ReleaseFile
 from splitway.releases import Trial
 from tests.gateway.versioned import release, trial, write
 

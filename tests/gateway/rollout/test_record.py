@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
+from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 
 POLICY = RollbackPolicy(window_s=60, min_requests=20, error_share=0.1, disagreement=0.3)
 

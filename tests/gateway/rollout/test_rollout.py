@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fleet.router import Pins
-from gateway.rollout.file import ReleaseFile
-from gateway.rollout.record import RollbackPolicy
-from gateway.rollout.rollout import Part, Rollout
+from splitway.gateway.fleet.router import Pins
+from splitway.gateway.rollout.file import ReleaseFile
+from splitway.gateway.rollout.record import RollbackPolicy
+from splitway.gateway.rollout.rollout import Part, Rollout
 from tests.gateway.resilience.support import Chance, Clock
 from tests.gateway.versioned import release, trial, write
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rollout.share import in_share, point_of
+from splitway.gateway.rollout.share import in_share, point_of
 
 KEYS = [f"caller-{random.Random(seed).getrandbits(64):x}" for seed in range(10_000)]
 

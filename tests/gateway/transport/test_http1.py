@@ -10,8 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.transport.http1 import HttpPool, Reply, _Connection
-from gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError
+from splitway.gateway.transport.http1 import HttpPool, Reply, _Connection
+from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing: yes\r\n\r\nhello"

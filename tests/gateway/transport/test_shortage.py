@@ -13,13 +13,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.callers.redis_windows import RedisWindows
-from gateway.callers.sliding_window import Limit
-from gateway.flow.redis_store import RedisStore
-from gateway.transport.http1 import HttpPool
-from gateway.transport.shortage import is_own_shortage
-from gateway.transport.transport import Transport
 from splitway.errors import Overloaded, Unreachable
+from splitway.gateway.callers.redis_windows import RedisWindows
+from splitway.gateway.callers.sliding_window import Limit
+from splitway.gateway.flow.redis_store import RedisStore
+from splitway.gateway.transport.http1 import HttpPool
+from splitway.gateway.transport.shortage import is_own_shortage
+from splitway.gateway.transport.transport import Transport
 from tests.gateway.conftest import Gateway
 from tests.gateway.flow.test_feature_cache import _classify
 

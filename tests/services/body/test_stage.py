@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.body import app as body
 from splitway.errors import BundleError
 from splitway.runtime.settings import StageSettings
+from splitway.services.body import app as body
 from tests.splitway.runtime.stage_app import FEATURES, serving
 from tests.tiny_bundles import NEXT_SPACE, SPACE, oracle, write_bundle
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from services.classifier.stage import Classifier
 from splitway.bundle import Bundle
 from splitway.errors import InvalidInput
 from splitway.runtime.classes import best
+from splitway.services.classifier.stage import Classifier
 from splitway.wire.messages import InferRequest, RequestedOutput
 
 

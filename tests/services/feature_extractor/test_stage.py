@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from services.feature_extractor.stage import make_extractor
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder
 from splitway.runtime.settings import StageSettings
+from splitway.services.feature_extractor.stage import make_extractor
 from splitway.wire.tensor import Tensor
 from tests.support import random_pixels
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.classifier import app as classifier
-from services.feature_extractor import app as feature_extractor
 from splitway.errors import Overloaded
 from splitway.manifest import TensorEntry
 from splitway.runtime.dataplane import _caller, _wait_for
 from splitway.runtime.decode_room import DecodeRoom, Load
+from splitway.services.classifier import app as classifier
+from splitway.services.feature_extractor import app as feature_extractor
 from splitway.wire.context import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import RequestedOutput

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.classifier import app as classifier
+from splitway.services.classifier import app as classifier
 from splitway.telemetry.trace import TraceContext
 from tests.otlp_collector import Seen, collecting
 from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving

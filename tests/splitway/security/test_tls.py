@@ -16,9 +16,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from gateway.transport.http1 import HttpPool, Reply
-from gateway.transport.http1_errors import ConnectError, WrongPeer
 from splitway.errors import SetupError
+from splitway.gateway.transport.http1 import HttpPool, Reply
+from splitway.gateway.transport.http1_errors import ConnectError, WrongPeer
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol

@@ -10,10 +10,10 @@ import pytest
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from gateway.app import create_app
-from gateway.settings import GatewaySettings
-from services.classifier.app import create_app as create_classifier
+from splitway.gateway.app import create_app
+from splitway.gateway.settings import GatewaySettings
 from splitway.runtime.settings import StageSettings
+from splitway.services.classifier.app import create_app as create_classifier
 from splitway.telemetry.metrics import MetricsPort, may_read, new_registry
 from splitway.telemetry.settings import TelemetrySettings
 

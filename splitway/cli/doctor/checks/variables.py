@@ -18,7 +18,7 @@ PREFIX = "SPLITWAY_"
 _GATEWAY = "the gateway"
 SETTINGS = {_GATEWAY: "gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
 """Where each app's settings are; by name, as `splitway serve` finds the apps, which this package must not import."""
-_MEANS = "gateway.wiring:means_of"
+_MEANS = "splitway.gateway.wiring:means_of"
 _TOKENS = "splitway.security.service_token:read_tokens"
 """What the apps ask at their start whether callers are to be let in, and by what they know each other."""
 _ELSEWHERE = (

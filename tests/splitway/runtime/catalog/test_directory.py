@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.classifier import app as classifier
+from splitway.services.classifier import app as classifier
 from tests.splitway.runtime.stage_app import eventually, serving
 from tests.tiny_bundles import SPACE, write_bundle
 

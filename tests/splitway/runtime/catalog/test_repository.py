@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from services.body import app as body
-from services.classifier import app as classifier
-from services.feature_extractor import app as feature_extractor
 from splitway.errors import BundleError
 from splitway.releases import Release, Releases, write_releases
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.settings import StageSettings
+from splitway.services.body import app as body
+from splitway.services.classifier import app as classifier
+from splitway.services.feature_extractor import app as feature_extractor
 from tests.splitway.runtime.stage_app import FEATURES, KEY, eventually, serving
 from tests.tiny_bundles import SPACE, damage, oracle, write_bundle
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.classifier import app as classifier
 from splitway.bundle import load_bundle
 from splitway.errors import BundleError
 from splitway.runtime.settings import StageSettings
+from splitway.services.classifier import app as classifier
 from tests.splitway.runtime.stage_app import serving
 from tests.tiny_bundles import WIDTH, write_bundle
 

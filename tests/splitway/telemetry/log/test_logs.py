@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from splitway.telemetry.log.logs import configure_logs
-from splitway.telemetry.log.repeats import OURS
+from splitway.telemetry.log.repeats import PACKAGE
 from splitway.telemetry.settings import TelemetrySettings
 
 
@@ -21,7 +21,7 @@ class _Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    loggers = [logging.getLogger(), *map(logging.getLogger, OURS)]
+    loggers = [logging.getLogger(), logging.getLogger(PACKAGE)]
     handlers, levels = list(loggers[0].handlers), [each.level for each in loggers]
     yield
     loggers[0].handlers[:] = handlers

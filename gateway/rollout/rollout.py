@@ -84,6 +84,7 @@ class Rollout:
         await asyncio.to_thread(self._file.read)
         if self._file.releases is not self._releases:
             self._take_over(self._file.releases)
+        self._in_force = self._due
 
     async def _write_down(self, file: ReleaseFile, trial: Trial, reason: str) -> None:
         try:
@@ -126,18 +127,22 @@ class Rollout:
 
     @property
     def current(self) -> Choice:
-        """What a request gets that nothing else is said of.
+        """The release of requests that select none, as of now."""
+        pins = self._due
+        return Choice() if pins is None else Choice(Part.CURRENT, pins)
 
-        A release that the file newly names takes over when all its heads can be reached, or some while the old one
-        reaches none.
+    @property
+    def _due(self) -> Pins | None:
+        """The release in force, or the one that the file newly names, once it can take over.
+
+        It can when all its heads can be reached, or some while the old one reaches none.
         """
         named, old = self._named_current, self._in_force
-        if named is not old:
-            reached = frozenset() if named is None else self._reached(named)
-            old_is_lost = old is not None and not self._reached(old)
-            if named is None or reached == named.heads.keys() or (reached and old_is_lost):
-                self._in_force = named
-        return Choice() if self._in_force is None else Choice(Part.CURRENT, self._in_force)
+        if named is None or named is old:
+            return named
+        reached = self._reached(named)
+        old_is_lost = old is not None and not self._reached(old)
+        return named if reached == named.heads.keys() or (reached and old_is_lost) else old
 
     @property
     def _named_current(self) -> Pins | None:
@@ -166,6 +171,7 @@ class Rollout:
         if side not in (None, "always", "never"):
             raise InvalidInput(f"{CANARY_HEADER} must be always or never, not {side[:40]!r}")
         current = self.current
+        self._in_force = current.pins
         named = headers.get(RELEASE_HEADER)
         if named is not None:
             if named not in self._pins:
@@ -255,7 +261,7 @@ class Rollout:
                     "heads": dict(pins.heads),
                     "feature_space": pins.feature_space,
                     "served": self._serves(pins, pins.heads),
-                    **self._record(name).describe(now_s),
+                    **self._records.get(name, ReleaseRecord(self._policy.window_s)).describe(now_s),
                 }
                 for name, pins in self._pins.items()
             },

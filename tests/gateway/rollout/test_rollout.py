@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from splitway.gateway.fleet.router import Pins
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import RollbackPolicy
 from splitway.gateway.rollout.rollout import Part, Rollout
+from splitway.releases import Releases
 from tests.gateway.resilience.support import Chance, Clock
 from tests.gateway.versioned import release, trial, write
 
@@ -94,3 +99,75 @@ async def test_only_the_current_releases_requests_are_shadowed(rollout: Rollout,
     assert (shadow.part, shadow.on_trial) == (Part.SHADOW, True)
     assert rollout.shadow_of(rollout.choose({"x-splitway-release": "two"}, _asked), ["classifier"]) is None
     assert rollout.shares() == {("one", Part.CURRENT): 100.0, ("two", Part.SHADOW): 100.0}
+
+
+class _File:
+    """A releases file in memory."""
+
+    problem = None
+
+    def __init__(self) -> None:
+        self.releases = Releases()
+
+    def read(self) -> None:
+        """It is always up to date."""
+
+    def withdraw(self, *_: object) -> None:
+        """What is withdrawn stays so in the rollout's memory."""
+
+
+NAMES = ("one", "two")
+STEP = st.one_of(
+    st.tuples(st.just("names"), st.sampled_from(NAMES), st.sampled_from([None, *NAMES])),
+    st.tuples(
+        st.just("reached"), st.sampled_from(NAMES), st.sampled_from([(), ("classifier",), ("classifier", "pets")])
+    ),
+    st.tuples(st.just("choose"), st.sampled_from([None, "always", "never"]), st.integers(1, 20)),
+)
+
+
+def _look(rollout: Rollout) -> Any:
+    return rollout.current, rollout.canary, rollout.shadow, rollout.shares(), rollout.describe(), rollout.releases()
+
+
+async def _follow(steps: list[tuple[str, Any, Any]]) -> None:
+    """Take the same steps with two rollouts, of which one is looked at after each."""
+    file, reached, clock = _File(), dict.fromkeys(NAMES, frozenset[str]()), Clock()
+    content: Any = {"format": 1, "releases": {name: release("1", "classifier", "pets") for name in NAMES}}
+
+    def reach(want: Want) -> frozenset[str]:
+        return want.heads & reached[want.pins.release] if want.pins is not None else want.heads
+
+    def make() -> Rollout:
+        anything: Any = file
+        return Rollout(anything, RollbackPolicy(window_s=60), clock, Chance(0.0, 0.999), reach)
+
+    looked_at, left_alone = make(), make()
+    for what, one, two in steps:
+        clock.now_s += 1
+        if what == "names":
+            canary = None if two is None else trial(two, 50.0)
+            file.releases = Releases.model_validate({**content, "current": one, "canary": canary})
+            await looked_at.poll()
+            await left_alone.poll()
+        elif what == "reached":
+            reached[one] = frozenset(two)
+        else:
+            headers = {} if one is None else {"x-splitway-canary": one}
+            for _ in range(two):
+                choices = [each.choose(headers, _asked) for each in (looked_at, left_alone)]
+                assert [str(choice.part) for choice in choices] == [str(choices[0].part)] * 2
+                assert len({choice.pins and choice.pins.release for choice in choices}) == 1
+                for rollout, choice in zip((looked_at, left_alone), choices, strict=True):
+                    rollout.ended(choice, failed=choice.part is Part.CANARY)
+        assert _look(looked_at) == _look(looked_at)
+    assert looked_at.describe() == left_alone.describe()
+    assert looked_at.shares() == left_alone.shares()
+    assert looked_at.releases().keys() == left_alone.releases().keys()
+    assert looked_at.rollbacks == left_alone.rollbacks
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, max_size=30))
+def test_looking_at_a_rollout_changes_nothing_that_follows(steps: list[tuple[str, Any, Any]]) -> None:
+    asyncio.run(_follow(steps))

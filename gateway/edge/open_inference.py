@@ -70,7 +70,7 @@ class PipelinePlane:
         heads = () if head is None else (head,)
         for output in request.outputs:
             output.check_top_k()
-        weigh = partial(inputs_cost, request.inputs, self._caps.pixels, self._caps.seconds)
+        weigh = partial(inputs_cost, request.inputs, self._caps)
         cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
         fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)

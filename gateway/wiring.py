@@ -46,8 +46,8 @@ from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
+from splitway.names import GATEWAY
 from splitway.security.key_ring import KeyRing
-from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import read_tokens
 from splitway.security.tls import Identity
 from splitway.telemetry.metrics import MetricsPort

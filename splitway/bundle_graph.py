@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest, version_folders
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import EXTRACTOR, HEAD, Manifest
+from splitway.manifest import Manifest
+from splitway.names import DEFAULT_HEAD, EXTRACTOR
 
 if TYPE_CHECKING:
     from splitway.security.signing import TrustedKeys
@@ -41,8 +42,8 @@ class Chain:
     @property
     def default_head(self) -> str:
         """The head that answers where none is named. Raises SetupError if that may be one of several."""
-        if HEAD in self.heads:
-            return HEAD
+        if DEFAULT_HEAD in self.heads:
+            return DEFAULT_HEAD
         if len(self.heads) > 1:
             raise SetupError(f"there are several heads, {', '.join(self.heads)}: name those that are to answer")
         return next(iter(self.heads))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from splitway.names import NAME, SPACE, VERSION, Role
 from splitway.security.untrusted_files import stays_inside
 from splitway.stored import FORMAT, Format, Part
 from splitway.wire.tensor import NUMPY_DTYPES, TensorSpec
@@ -15,21 +16,8 @@ SAVED_MODEL = "saved_model"
 """The folder in a bundle that the TensorFlow engine reads."""
 ENDPOINT = "serve"
 """The one signature of every engine file."""
-EXTRACTOR = "feature_extractor"
-HEAD = "classifier"
-"""The head that answers where none is named."""
-BODY = "body"
-"""What stages between the two are called, with a number behind it."""
-NAME = r"^[a-z][a-z0-9_]{0,63}$"
-"""What a stage may be called."""
-VERSION = r"^[1-9][0-9]{0,17}$"
-FEATURES = "features"
-IMAGE = "image"
-PIXELS = "pixels"
-PROBABILITIES = "probabilities"
-Role = Literal["extractor", "body", "head"]
 EngineName = Literal["litert", "tensorflow"]
-FeatureSpace = Annotated[str, Field(pattern=r"^fs:[0-9a-f]{16}$")]
+FeatureSpace = Annotated[str, Field(pattern=SPACE)]
 MAX_FILE_BYTES = 4 * 1024**3
 MAX_ROW_ELEMENTS = 2**28
 """Of one tensor; a manifest that asks for more is not believed."""

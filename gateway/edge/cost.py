@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.gateway.fleet.inventory import IMAGE
+from splitway.gateway.fleet.inventory import PICTURES
 from splitway.pictures.limits import MAX_SECONDS, check_seconds
 from splitway.pictures.look import look
 from splitway.wire.aside import LARGE_BYTES, aside
@@ -53,7 +53,7 @@ async def cost_aside(cost: Callable[[], int], size: int) -> int:
 
 def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
     if tensor.datatype == BYTES:
-        are_pictures = tensor.name == IMAGE.name and len(tensor.shape) == 1  # in another shape they are refused
+        are_pictures = tensor.name == PICTURES.name and len(tensor.shape) == 1  # in another shape they are refused
         return _pictures_cost(tensor.elements, caps) if are_pictures else len(tensor.elements)
     if tensor.datatype == "UINT8" and len(tensor.shape) == 4 and tensor.shape[3] in _CHANNELS:
         return tensor.rows * _of(tensor.shape[1] * tensor.shape[2], 0.0)

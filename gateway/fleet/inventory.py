@@ -8,19 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from splitway.names import IMAGE, NAME, PROBABILITIES, VERSION, Role
 from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
 
-IMAGE = TensorSpec("image", BYTES, (-1,))
-PROBABILITIES = "probabilities"
-EXTRACTOR = "feature_extractor"
-NAME = r"^[a-z][a-z0-9_]{0,63}$"
-"""What a model may be called."""
+PICTURES = TensorSpec(IMAGE, BYTES, (-1,))
 Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")
 """States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
 _Name = Annotated[str, Field(pattern=NAME)]
-_Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
+_Version = Annotated[str, Field(pattern=VERSION)]
 
 _MAX_SIZE = (1 << 31) - 1
 
@@ -64,7 +61,7 @@ class ServedModel:
 
     @property
     def takes_pictures(self) -> bool:
-        return IMAGE in self.inputs
+        return PICTURES in self.inputs
 
     @property
     def gives_classes(self) -> bool:
@@ -94,7 +91,7 @@ class _Entry(_Part):
     version: _Version
     state: Literal["ready", "retiring"]
     is_default: bool
-    role: Literal["extractor", "body", "head"]
+    role: Role
     feature_space: str | None = None
     gives_space: str | None = None
     inputs: _Specs = ()

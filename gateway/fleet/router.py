@@ -14,11 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 from splitway.errors import InvalidInput, Unavailable
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.names import ALL_HEADS, DEFAULT_HEAD
 
-DEFAULT_HEAD = "classifier"
-ALL_HEADS = ("*",)
-RELEASE_HEADER = "x-splitway-release"
-"""Names a request's release, and says whose an answer is."""
+_ALL_HEADS = (ALL_HEADS,)
 Target = Mapping[str, ServedModel]
 """The replicas that can do what is asked, by address, and the version that is to be called on each."""
 _MEMO_ENTRIES = 1024
@@ -150,7 +148,7 @@ class Router:
         """The heads of a request: those named, the default for none, and for `*` all that give classes now."""
         if not heads:
             return (self.default_head(pins),)
-        if heads != ALL_HEADS:
+        if heads != _ALL_HEADS:
             return heads
         reached = self.coverage(Want(frozenset(self.heads(pins)), pins))
         return tuple(name for name in self.heads(pins) if name in reached and self._gives_classes(name, pins))

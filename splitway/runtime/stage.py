@@ -7,7 +7,8 @@ from typing import Protocol
 
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
-from splitway.manifest import PROBABILITIES, Manifest
+from splitway.manifest import Manifest
+from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput

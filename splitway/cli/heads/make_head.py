@@ -15,7 +15,8 @@ from splitway.cli.heads import confusion
 from splitway.cli.heads.train_head import Lesson
 from splitway.cli.models.source import keep_source
 from splitway.errors import BundleError
-from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
+from splitway.manifest import Cut, Manifest, SourceModel
+from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
 from splitway.split.pack import SOURCE
 from splitway.split.proof.prove import prove

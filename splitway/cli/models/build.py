@@ -18,7 +18,8 @@ from splitway.cli.models.room import room_from
 from splitway.cli.models.source import SourceOptions, load_and_show
 from splitway.cli.names import check_head_name, check_version
 from splitway.errors import BundleError, ModelError, SetupError
-from splitway.manifest import EXTRACTOR, HEAD, PROBABILITIES, Manifest, Preprocessing
+from splitway.manifest import Manifest, Preprocessing
+from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
 from splitway.split import default_model, efficientnet_lite
 from splitway.split.cut import takes_pictures
 from splitway.split.cuts import best_cut, find_cuts
@@ -43,7 +44,7 @@ class SplitOptions:
     resample: str
     samples: Path | None
     version: str
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     source: SourceOptions = field(default_factory=SourceOptions)
     pictures: Path | None = None
     """Samples for a model that takes pictures, where none are named."""
@@ -78,7 +79,7 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
 def _is_whole(out: Path, version: str) -> bool:
     try:
         extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
-        head = load_bundle(out / HEAD / version, role="head")
+        head = load_bundle(out / DEFAULT_HEAD / version, role="head")
     except BundleError:
         return False
     return extractor.manifest.feature_space == head.manifest.feature_space

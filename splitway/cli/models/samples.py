@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from splitway.cli.ask.pictures import read_picture
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import PIXELS, PROBABILITIES, Preprocessing
+from splitway.manifest import Preprocessing
+from splitway.names import PIXELS, PROBABILITIES
 from splitway.pictures.limits import PictureLimits
 from splitway.preprocessing import PictureDecoder
 from splitway.split.graph import Graph

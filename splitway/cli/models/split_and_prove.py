@@ -16,7 +16,8 @@ from splitway.cli.models.question import Question, as_classifier
 from splitway.cli.models.samples import find_samples
 from splitway.cli.models.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
-from splitway.manifest import HEAD, PIXELS, EngineName, Manifest, Preprocessing, Proof
+from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
+from splitway.names import DEFAULT_HEAD, PIXELS
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.split.cut import cut_model
 from splitway.split.cuts import ROOM
@@ -58,7 +59,7 @@ class SplitJob:
     samples: Path | None
     version: str
     force: bool
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     room: Room = ROOM
     """What a request may carry where the bundles are served."""
 
@@ -123,7 +124,7 @@ def verify(
 
 def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[Manifest]]:
     """The chain whose head was split from the same model as its extractor; a head trained later has another source."""
-    chain = find_chain(models, version, {HEAD: version} if version else None)
+    chain = find_chain(models, version, {DEFAULT_HEAD: version} if version else None)
     source = chain.extractor.manifest.source_model
     heads = [head for head in chain.heads.values() if head.manifest.source_model == source]
     if not heads:

@@ -11,7 +11,7 @@ from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.models.every_bundle import check_one
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import EXTRACTOR
+from splitway.names import EXTRACTOR
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
 from splitway.stored import OtherFormat, Part, unknown_fields

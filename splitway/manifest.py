@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from splitway.names import NAME, SPACE, VERSION, Role
+from splitway.plan import ends
 from splitway.security.untrusted_files import stays_inside
 from splitway.stored import FORMAT, Format, Part
 from splitway.wire.tensor import NUMPY_DTYPES, TensorSpec
@@ -193,12 +194,12 @@ class Manifest(Part):
     @property
     def takes(self) -> str | None:
         """The feature space of what comes in; None for an extractor, which takes no features."""
-        return None if self.role == "extractor" else self.feature_space
+        return ends(self.role, self.feature_space, self.gives_space).takes
 
     @property
     def gives(self) -> str | None:
         """The feature space of what goes out; None for a head, which gives answers."""
-        return self.feature_space if self.role == "extractor" else self.gives_space
+        return ends(self.role, self.feature_space, self.gives_space).gives
 
     @property
     def input_row_bytes(self) -> int:

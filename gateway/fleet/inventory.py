@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from splitway.names import IMAGE, NAME, PROBABILITIES, VERSION, Role
+from splitway.plan import ends
 from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
 
 PICTURES = TensorSpec(IMAGE, BYTES, (-1,))
@@ -100,10 +101,8 @@ class _Entry(_Part):
 
     def model_served(self) -> ServedModel:
         """Raises ValueError where the role leaves no sense in the spaces."""
-        is_extractor = self.role == "extractor"
-        takes = None if is_extractor else self.feature_space
-        gives = self.feature_space if is_extractor else self.gives_space
-        if (takes is None) != is_extractor or (gives is None) != (self.role == "head"):
+        takes, gives = ends(self.role, self.feature_space, self.gives_space)
+        if (takes is None) != (self.role == "extractor") or (gives is None) != (self.role == "head"):
             raise ValueError(f"{self.role} {self.name} {self.version} does not say its feature spaces")
         known = (self.name, self.version, self.role, self.is_default, self.state)
         return ServedModel(*known, takes, gives, self.inputs, self.outputs, self.max_rows)

@@ -20,6 +20,7 @@ from splitway.cli.names import check_head_name, check_version
 from splitway.errors import BundleError, ModelError, SetupError
 from splitway.manifest import Manifest, Preprocessing
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
+from splitway.plan import can_follow
 from splitway.split import default_model, efficientnet_lite
 from splitway.split.cut import takes_pictures
 from splitway.split.cuts import best_cut, find_cuts
@@ -82,7 +83,7 @@ def _is_whole(out: Path, version: str) -> bool:
         head = load_bundle(out / DEFAULT_HEAD / version, role="head")
     except BundleError:
         return False
-    return extractor.manifest.feature_space == head.manifest.feature_space
+    return can_follow(extractor.manifest, head.manifest)
 
 
 def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:

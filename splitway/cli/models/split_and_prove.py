@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
-from splitway.bundle_graph import find_chain
+from splitway.bundle_graph import check_follow, find_chain
 from splitway.cli.models.question import Question, as_classifier
 from splitway.cli.models.samples import find_samples
 from splitway.cli.models.source import SourceOptions, keep_source, load_and_show
@@ -218,7 +218,8 @@ def _check_rows(asked: _Answered) -> None:
 def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
     """Prove what lies in the folders and write the proof, and the engine that it holds for, into each manifest."""
     bundles = [load_bundle(folder) for folder in folders]
-    _check_spaces(bundles)
+    for before, after in pairwise(bundles):
+        check_follow(before, after)
     manifests = [bundle.manifest for bundle in bundles]
     try:
         proof = _prove(whole, bundles, question, say)
@@ -233,15 +234,6 @@ def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Sa
     for folder, manifest in zip(folders, proved, strict=True):
         write_manifest(folder, manifest)
     return proved
-
-
-def _check_spaces(bundles: list[Bundle]) -> None:
-    for one, other in pairwise(bundles):
-        if one.manifest.gives != other.manifest.takes:
-            raise BundleError(
-                f"{one.folder} gives features of {one.manifest.gives}, "
-                f"but {other.folder} was trained on {other.manifest.takes}"
-            )
 
 
 def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> Proof:

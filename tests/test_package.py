@@ -50,7 +50,17 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site_packages,) = venv.glob("lib/python*/site-packages")
     (site_packages / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     uv = Path(sys.executable).with_name("uv")
-    command = [uv, "pip", "install", "--no-deps", "--offline", "--quiet", "--python", venv / "bin/python", wheel]
+    command: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--no-deps",
+        "--offline",
+        "--quiet",
+        "--python",
+        venv / "bin/python",
+        wheel,
+    ]
     subprocess.run(command, check=True, timeout=120)
     return venv / "bin"
 
@@ -80,12 +90,12 @@ def test_the_version_stands_once(metadata: Message) -> None:
 
 def test_the_command_works_where_the_wheel_is_installed(installed: Path, tmp_path: Path) -> None:
     for arguments, said in ((["--help"], "classify"), (["--version"], f"splitway {PROJECT['version']}")):
-        command = [installed / "splitway", *arguments]
+        command: list[str | Path] = [installed / "splitway", *arguments]
         ran = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60)
         assert said in ran.stdout
 
 
 def test_where_the_wheel_is_installed_the_package_is_the_wheels(installed: Path, tmp_path: Path) -> None:
-    command = [installed / "python", "-c", "import splitway; print(splitway.__file__)"]
+    command: list[str | Path] = [installed / "python", "-c", "import splitway; print(splitway.__file__)"]
     ran = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60)
     assert Path(ran.stdout.strip()).is_relative_to(installed.parent)

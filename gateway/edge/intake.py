@@ -17,6 +17,7 @@ from splitway.gateway.edge.multipart import file_of_form
 from splitway.gateway.edge.picture_kind import foreign_kind
 from splitway.http.body import read_body
 from splitway.http.body_budget import BodyCharge
+from splitway.names import IMAGE
 from splitway.pictures.look import is_picture, look
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly
@@ -31,7 +32,7 @@ _SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", _CURLS)
 """What clients send that were told no type; the last is curl's."""
 _FORMS = frozenset((*RAW_TYPES, *_SPELT_OTHERWISE, *_SAYS_NOTHING, _MULTIPART, _JSON))
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
-FIELD = "image"
+FIELD = IMAGE
 _VALUE = re.compile(rb'"image"\s*:\s*"')
 _FOUND_WITHIN_BYTES = 64 * 1024
 """Where the field begins, of a large body whose text need not be read as JSON."""

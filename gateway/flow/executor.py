@@ -18,7 +18,7 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.gateway.fleet.inventory import EXTRACTOR, IMAGE
+from splitway.gateway.fleet.inventory import PICTURES
 from splitway.gateway.fleet.router import NoChain, Router, Target
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.request import Request
@@ -27,6 +27,7 @@ from splitway.gateway.hop.answer_check import check_kept
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.hop.turn import HopAnswer, Turn
+from splitway.names import EXTRACTOR
 from splitway.wire.messages import InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor
 
@@ -208,4 +209,4 @@ async def _at_once(heads: Mapping[str, Coroutine[Any, Any, HopAnswer]]) -> Mappi
 
 
 def _is_one_picture(request: Request) -> bool:
-    return len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == IMAGE.name
+    return len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == PICTURES.name

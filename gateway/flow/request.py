@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
-from splitway.gateway.fleet.inventory import EXTRACTOR, IMAGE, PROBABILITIES
 from splitway.gateway.fleet.router import Pins, Router, Want
 from splitway.gateway.paths import INFER
 from splitway.gateway.rollout.rollout import Choice
+from splitway.names import EXTRACTOR, IMAGE, PROBABILITIES
 from splitway.wire.context import CallContext
 from splitway.wire.messages import CLASSIFICATION, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
@@ -61,7 +61,7 @@ def request_for_classes(
 ) -> Request:
     """The best `top_k` classes of one encoded picture, as each head sees them."""
     wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
-    return Request((Tensor.of_bytes(IMAGE.name, [picture]),), heads, context, id_, (wanted,), top_k, cost=cost)
+    return Request((Tensor.of_bytes(IMAGE, [picture]),), heads, context, id_, (wanted,), top_k, cost=cost)
 
 
 def as_release(request: Request, choice: Choice, router: Router) -> Request:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from splitway.errors import SplitwayError
-from splitway.gateway.fleet.router import RELEASE_HEADER
 from splitway.gateway.flow.feature_cache import CacheResult
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.hop.turn import HopAnswer
 from splitway.gateway.rollout.rollout import Choice
-from splitway.wire.context import ATTEMPT_HEADER
+from splitway.names import ATTEMPT_HEADER, RELEASE_HEADER
 from splitway.wire.predictions import Prediction
 
 

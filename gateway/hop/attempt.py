@@ -13,10 +13,10 @@ from splitway.gateway.hop.timings import read_timings
 from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn
 from splitway.gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
 from splitway.gateway.transport.transport import Transport
+from splitway.names import ATTEMPT_HEADER, TIMEOUT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, Span
-from splitway.wire.context import ATTEMPT_HEADER
-from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
+from splitway.wire.deadline import Deadline
 from splitway.wire.predictions import read_predictions
 from splitway.wire.v2_json import HEADER_LENGTH, parse_response
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.manifest import IMAGE, PIXELS, Preprocessing
+from splitway.manifest import Preprocessing
 from splitway.memory_limit import give_large_blocks_back
+from splitway.names import IMAGE, PIXELS
 from splitway.pictures.limits import LARGE_S, PictureLimits
 from splitway.pictures.look import Picture
 from splitway.preprocessing import FORMATS, PictureDecoder, to_model_input

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from splitway.manifest import EngineName, Manifest, Role
+from splitway.manifest import EngineName, Manifest
+from splitway.names import Role
 from splitway.pictures.limits import MAX_SECONDS, PictureLimits, memory_for_pictures
 from splitway.releases import FILE
 from splitway.runtime.engines.cores import available_cores

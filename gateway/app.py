@@ -35,11 +35,11 @@ from splitway.gateway.wiring import (
     body_budget,
     cache_of,
     front_of,
+    intake_limits,
     make_windows,
     means_of,
     page_of,
     picture_caps,
-    picture_limits,
     prober_of,
     rollout_of,
     stages_of,
@@ -115,7 +115,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
     caps = picture_caps(settings)
-    route = ClassifyRoute(pipeline, settings.limits, picture_limits(settings), caps, telemetry, bodies)
+    route = ClassifyRoute(pipeline, settings.limits, intake_limits(settings), caps, telemetry, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, caps)
     app.include_router(classify_router(route))
     app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))

@@ -18,7 +18,7 @@ from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
 from splitway.gateway.edge.cost import PictureCaps
-from splitway.gateway.edge.intake import PictureLimits
+from splitway.gateway.edge.intake import IntakeLimits
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import ProbedStage, Prober
@@ -107,9 +107,9 @@ def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetr
     )
 
 
-def picture_limits(settings: GatewaySettings) -> PictureLimits:
+def intake_limits(settings: GatewaySettings) -> IntakeLimits:
     """What a picture may take until it is read."""
-    return PictureLimits(settings.max_body_bytes, settings.max_picture_bytes, settings.limits.max_json_values)
+    return IntakeLimits(settings.max_body_bytes, settings.max_picture_bytes, settings.limits.max_json_values)
 
 
 def picture_caps(settings: GatewaySettings) -> PictureCaps:

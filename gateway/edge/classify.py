@@ -15,7 +15,7 @@ from starlette.responses import Response
 from splitway.gateway.edge import docs as edge_docs
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, picture_cost
 from splitway.gateway.edge.intake import (
-    PictureLimits,
+    IntakeLimits,
     asks_for_timeline,
     read_heads,
     read_picture,
@@ -49,7 +49,7 @@ class ClassifyRoute:
     Args:
         pipeline: runs the requests.
         limits: what one request may take.
-        picture_limits: what its picture may take until it is read.
+        intake_limits: what its picture may take until it is read.
         caps: what is decoded of one picture at most.
         telemetry: told of every request.
         bodies: memory for request bodies.
@@ -59,14 +59,14 @@ class ClassifyRoute:
         self,
         pipeline: Pipeline,
         limits: Limits,
-        picture_limits: PictureLimits,
+        intake_limits: IntakeLimits,
         caps: PictureCaps,
         telemetry: GatewayTelemetry,
         bodies: BodyBudget,
     ) -> None:
         self._pipeline = pipeline
         self._limits = limits
-        self._picture_limits = picture_limits
+        self._intake_limits = intake_limits
         self._caps = caps
         self._bodies = bodies
         self._telemetry = telemetry
@@ -92,7 +92,7 @@ class ClassifyRoute:
         top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
-        picture = await read_picture(request, headers, deadline, self._picture_limits, charge, watched.received)
+        picture = await read_picture(request, headers, deadline, self._intake_limits, charge, watched.received)
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
         weigh = partial(picture_cost, picture, self._caps)

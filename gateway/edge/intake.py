@@ -41,7 +41,7 @@ MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
 @dataclass(frozen=True)
-class PictureLimits:
+class IntakeLimits:
     """What a picture, and the body it comes in, may take."""
 
     max_body_bytes: int
@@ -53,7 +53,7 @@ async def read_picture(
     request: Request,
     headers: Mapping[str, str],
     deadline: Deadline,
-    limits: PictureLimits,
+    limits: IntakeLimits,
     charge: BodyCharge,
     on_body: Callable[[int], None],
 ) -> bytes:

@@ -13,7 +13,7 @@ from splitway.gateway.fleet.router import NoChain
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import NotCalled
 from splitway.gateway.resilience.chance import Chance
-from splitway.gateway.rollout.rollout import Choice, Part, Rollout
+from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
 
 _log = logging.getLogger(__name__)
 ENDS = ("ok", "failed", "dropped")
@@ -73,7 +73,7 @@ class Comparer:
         return begin
 
     def _other(self, seen: Result) -> Choice | None:
-        if seen.choice.part is not Part.CANARY:
+        if seen.choice.role is not ReleaseRole.CANARY:
             return self._rollout.shadow_of(seen.choice, seen.heads)
         return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
@@ -87,7 +87,7 @@ class Comparer:
             self._ended(other, [error])
             return
         self._ended(other, list(found.failures.values()))
-        trial = other if other.part is Part.SHADOW else seen.choice
+        trial = other if other.role is ReleaseRole.SHADOW else seen.choice
         for head in found.heads.keys() & seen.heads.keys():
             one, two = seen.heads[head].predictions[0], found.heads[head].predictions[0]
             assert trial.pins is not None, "what is on trial is a release"
@@ -98,7 +98,7 @@ class Comparer:
     def _ended(self, other: Choice, errors: Sequence[Exception]) -> None:
         self.ends["failed" if errors else "ok"] += 1
         failed = any(counts_as_failure(error, others_answered=True) for error in errors)
-        if other.part is Part.SHADOW and (failed or not errors):
+        if other.role is ReleaseRole.SHADOW and (failed or not errors):
             self._rollout.ended(other, failed=failed)
 
     async def close(self) -> None:

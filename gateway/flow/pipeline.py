@@ -20,7 +20,7 @@ from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.timings import spent
 from splitway.gateway.resilience.admission import Admission
 from splitway.gateway.resilience.budget import RetryBudget
-from splitway.gateway.rollout.rollout import Choice, Part, Rollout
+from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
 from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 
@@ -100,7 +100,7 @@ class Pipeline:
         A canary that does not take what the current release takes has failed the request.
         """
         choice = self.rollout.choose(request.context.headers, partial(self.router.named, request.heads))
-        if choice.part is not Part.CANARY:
+        if choice.role is not ReleaseRole.CANARY:
             return as_release(request, choice, self.router), None
         usual = as_release(request, self.rollout.current._replace(counts=choice.counts), self.router)
         half = request.context._replace(deadline=Deadline.after(request.context.deadline.remaining_s / 2))

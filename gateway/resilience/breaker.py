@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from splitway.gateway.resilience.chance import Chance
-from splitway.gateway.resilience.window import Counts, TimeWindow
+from splitway.gateway.resilience.window import CallCounts, TimeWindow
 from splitway.wire.deadline import Clock
 
 
@@ -54,7 +54,7 @@ class BreakerTransition:
     reason: str
 
 
-def too_much(counts: Counts, policy: BreakerPolicy) -> str | None:
+def too_much(counts: CallCounts, policy: BreakerPolicy) -> str | None:
     """Say which threshold the counts are over: `failed`, `slow` or none. A pure function."""
     if counts.calls < policy.min_calls:
         return None

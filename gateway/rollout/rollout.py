@@ -23,7 +23,7 @@ Reach = Callable[[Want], frozenset[str]]
 Wanted = Callable[[Pins | None], Iterable[str]]
 
 
-class Part(StrEnum):
+class ReleaseRole(StrEnum):
     """What a request is to its release."""
 
     FREE = "free"
@@ -37,7 +37,7 @@ class Part(StrEnum):
 class Choice(NamedTuple):
     """The release of one request."""
 
-    part: Part = Part.FREE
+    role: ReleaseRole = ReleaseRole.FREE
     pins: Pins | None = None
     on_trial: bool = False
     """Whether its versions are others than the current release's: what they do must not touch anybody else."""
@@ -128,7 +128,7 @@ class Rollout:
     def current(self) -> Choice:
         """The release of requests that select none, as of now."""
         pins = self._due
-        return Choice() if pins is None else Choice(Part.CURRENT, pins)
+        return Choice() if pins is None else Choice(ReleaseRole.CURRENT, pins)
 
     @property
     def _due(self) -> Pins | None:
@@ -177,12 +177,12 @@ class Rollout:
                 known = ", ".join(self._pins) or "none"
                 raise InvalidInput(f"there is no release {named[:80]!r}; the releases are: {known}")
             pins = self._pins[named]
-            return Choice(Part.NAMED, pins, on_trial=pins is not current.pins, counts=False)
+            return Choice(ReleaseRole.NAMED, pins, on_trial=pins is not current.pins, counts=False)
         canary, counts = self.canary, side is None
         if canary is not None and self._is_on_its_side(canary, headers):
             pins = self._pins[canary.release]
             if pins is not current.pins and self._serves(pins, wanted(current.pins)):
-                return Choice(Part.CANARY, pins, on_trial=True, counts=counts)
+                return Choice(ReleaseRole.CANARY, pins, on_trial=True, counts=counts)
         return current if counts else current._replace(counts=False)
 
     def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
@@ -194,11 +194,11 @@ class Rollout:
     def shadow_of(self, choice: Choice, heads: Iterable[str]) -> Choice | None:
         """The release by which these heads are to answer beside, unseen; None if there is none for this request."""
         trial = self.shadow
-        if trial is None or choice.part is not Part.CURRENT or not choice.counts:
+        if trial is None or choice.role is not ReleaseRole.CURRENT or not choice.counts:
             return None
         if self._chance() * 100 >= trial.percent or not self._serves(self._pins[trial.release], heads):
             return None
-        return Choice(Part.SHADOW, self._pins[trial.release], on_trial=True)
+        return Choice(ReleaseRole.SHADOW, self._pins[trial.release], on_trial=True)
 
     def ended(self, choice: Choice, *, failed: bool) -> None:
         """Count how a request of a release ended."""
@@ -232,15 +232,15 @@ class Rollout:
         """The records of the releases that have had requests."""
         return {name: record for name, record in self._records.items() if name in self._pins}
 
-    def shares(self) -> dict[tuple[str, Part], float]:
+    def shares(self) -> dict[tuple[str, ReleaseRole], float]:
         """Percent of the requests that each release gets, by what it is."""
-        shares: dict[tuple[str, Part], float] = {}
+        shares: dict[tuple[str, ReleaseRole], float] = {}
         if self.canary is not None:
-            shares[self.canary.release, Part.CANARY] = self.canary.percent
+            shares[self.canary.release, ReleaseRole.CANARY] = self.canary.percent
         if self.shadow is not None:
-            shares[self.shadow.release, Part.SHADOW] = self.shadow.percent
+            shares[self.shadow.release, ReleaseRole.SHADOW] = self.shadow.percent
         if (pins := self.current.pins) is not None:
-            shares[pins.release, Part.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
+            shares[pins.release, ReleaseRole.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
         return shares
 
     def describe(self) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from splitway.errors import SplitwayError
-from splitway.gateway.edge.intake import PictureLimits, read_picture
+from splitway.gateway.edge.intake import IntakeLimits, read_picture
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline
 from tests.fuzz.target import Target, check_brief, lines, wait_for
 
 _MAX_BODY_BYTES, _MAX_PICTURE_BYTES = 20_000, 10_000
-_LIMITS = PictureLimits(_MAX_BODY_BYTES, _MAX_PICTURE_BYTES, 1000)
+_LIMITS = IntakeLimits(_MAX_BODY_BYTES, _MAX_PICTURE_BYTES, 1000)
 _FORM = b"multipart/form-data; boundary=b"
 
 

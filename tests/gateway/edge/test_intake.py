@@ -11,18 +11,18 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from splitway.errors import InvalidInput, Overloaded, SplitwayError, TooLarge, UnsupportedMediaType
-from splitway.gateway.edge.intake import PictureLimits, read_picture
+from splitway.gateway.edge.intake import IntakeLimits, read_picture
 from splitway.http.body_budget import BodyBudget
 from splitway.wire.deadline import Deadline
 from tests.support import picture
 
 PNG, JPEG = picture(), picture(format_="JPEG")
-LIMITS = PictureLimits(16 << 20, 10 << 20, 1 << 17)
+LIMITS = IntakeLimits(16 << 20, 10 << 20, 1 << 17)
 JSON = "application/json"
 
 
 async def read(
-    content_type: str | None, body: bytes, bodies: BodyBudget | None = None, limits: PictureLimits = LIMITS
+    content_type: str | None, body: bytes, bodies: BodyBudget | None = None, limits: IntakeLimits = LIMITS
 ) -> bytes:
     """Read a picture out of a body that comes in two pieces."""
     half = len(body) // 2
@@ -152,7 +152,7 @@ async def test_a_body_is_charged_while_it_is_read_and_given_back() -> None:
 
 
 async def test_a_picture_over_its_limit_is_refused_in_every_form() -> None:
-    small = PictureLimits(16 << 20, 1000, 1 << 17)
+    small = IntakeLimits(16 << 20, 1000, 1 << 17)
     for content_type, body in (("image/jpeg", LARGE), (JSON, orjson.dumps({"image": TEXT}))):
         with pytest.raises(TooLarge, match=f"{len(LARGE)} bytes; at most 1000"):
             await read(content_type, body, limits=small)

@@ -18,7 +18,7 @@ from splitway.gateway.resilience.breaker import (
     Permit,
     too_much,
 )
-from splitway.gateway.resilience.window import Counts
+from splitway.gateway.resilience.window import CallCounts
 from tests.gateway.resilience.support import Chance, Clock
 
 POLICY = BreakerPolicy()
@@ -241,7 +241,7 @@ def _call(breaker: CircuitBreaker, how: str) -> None:
     ],
 )
 def test_the_thresholds(calls: int, failed: int, slow: int, says: str | None) -> None:
-    assert too_much(Counts(calls, failed, slow), POLICY) == says
+    assert too_much(CallCounts(calls, failed, slow), POLICY) == says
 
 
 def test_a_cancelled_trial_gives_its_place_back() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,12 +22,10 @@ from splitway.gateway.fleet.router import NoChain, Router, Target
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
-from splitway.gateway.hop.answer_check import check_kept
 from splitway.gateway.hop.stage_client import StageClient
-from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.hop.turn import HopAnswer, Turn
 from splitway.names import EXTRACTOR
-from splitway.wire.messages import InferRequest, InferResponse, RequestedOutput
+from splitway.wire.messages import InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor
 
 _BINARY = {"binary_data_output": True}
@@ -128,22 +125,9 @@ class Executor:
         models = {(model.gives, model.version): model for model in target().values()}
         if not _is_one_picture(request) or len(models) != 1:
             return await ask(), self._cache.bypassed()
-        hop: HopAnswer | None = None
-
-        async def extract() -> InferResponse:
-            nonlocal hop
-            hop = await ask()
-            return hop.response
-
-        started_s = time.perf_counter()
-        (((space, version), model),) = models.items()
-        picture, deadline, check = request.inputs[0].elements[0], request.context.deadline, partial(check_kept, model)
-        if may_be_kept:
-            response, result = await self._cache.features(picture, str(space), version, extract, deadline, check)
-        else:
-            response, result = await self._cache.features_anew(picture, str(space), version, extract)
-        kept = HopAnswer(model, response, HopTimings.of_cache(time.perf_counter() - started_s), 0)
-        return hop or kept, result
+        (model,) = models.values()
+        picture, deadline = request.inputs[0].elements[0], request.context.deadline
+        return await self._cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
 
     async def _through_bodies(self, request: Request, extracted: HopAnswer) -> dict[str, HopAnswer]:
         """Run the bodies, one after the other; return all answers so far, by stage and in order."""

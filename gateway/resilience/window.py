@@ -14,6 +14,10 @@ class CallCounts:
     failed: int = 0
     slow: int = 0
 
+    @property
+    def failed_share(self) -> float:
+        return self.failed / self.calls if self.calls else 0.0
+
     def add(self, *, failed: bool, slow: bool) -> None:
         self.calls += 1
         self.failed += failed

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from splitway.gateway.edge import docs as edge_docs
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, picture_cost
 from splitway.gateway.edge.intake import (
-    IntakeLimits,
     asks_for_timeline,
     read_heads,
     read_picture,
@@ -49,7 +48,7 @@ class ClassifyRoute:
     Args:
         pipeline: runs the requests.
         limits: what one request may take.
-        intake_limits: what its picture may take until it is read.
+        max_picture_bytes: what its picture may have.
         caps: what is decoded of one picture at most.
         telemetry: told of every request.
         bodies: memory for request bodies.
@@ -59,14 +58,14 @@ class ClassifyRoute:
         self,
         pipeline: Pipeline,
         limits: Limits,
-        intake_limits: IntakeLimits,
+        max_picture_bytes: int,
         caps: PictureCaps,
         telemetry: GatewayTelemetry,
         bodies: BodyBudget,
     ) -> None:
         self._pipeline = pipeline
         self._limits = limits
-        self._intake_limits = intake_limits
+        self._max_picture_bytes = max_picture_bytes
         self._caps = caps
         self._bodies = bodies
         self._telemetry = telemetry
@@ -92,7 +91,9 @@ class ClassifyRoute:
         top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
-        picture = await read_picture(request, headers, deadline, self._intake_limits, charge, watched.received)
+        picture = await read_picture(
+            request, headers, deadline, limits, self._max_picture_bytes, charge, watched.received
+        )
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
         weigh = partial(picture_cost, picture, self._caps)

@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from splitway.names import IMAGE
 from splitway.pictures.look import is_picture, look
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly
+from splitway.wire.context import Limits
 from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues, loads_bounded
 
@@ -40,20 +40,12 @@ MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
-@dataclass(frozen=True)
-class IntakeLimits:
-    """What a picture, and the body it comes in, may take."""
-
-    max_body_bytes: int
-    max_picture_bytes: int
-    max_json_values: int
-
-
 async def read_picture(
     request: Request,
     headers: Mapping[str, str],
     deadline: Deadline,
-    limits: IntakeLimits,
+    limits: Limits,
+    max_picture_bytes: int,
     charge: BodyCharge,
     on_body: Callable[[int], None],
 ) -> bytes:
@@ -80,8 +72,8 @@ async def read_picture(
         raise InvalidInput("the picture is empty")
     if not body.startswith(_STARTS) or b"\0" not in body:  # a whole picture has some
         _check_kind(body, media_type)
-    if len(body) > limits.max_picture_bytes:
-        raise TooLarge(f"the picture has {len(body)} bytes; at most {limits.max_picture_bytes} are taken")
+    if len(body) > max_picture_bytes:
+        raise TooLarge(f"the picture has {len(body)} bytes; at most {max_picture_bytes} are taken")
     return body
 
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from splitway.names import IMAGE, NAME, PROBABILITIES, VERSION, Role
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import NAME, PROBABILITIES, VERSION, Role
 from splitway.plan import ends
-from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
+from splitway.wire.tensor import MAX_RANK, TensorSpec
 
-PICTURES = TensorSpec(IMAGE, BYTES, (-1,))
 Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")

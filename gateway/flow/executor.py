@@ -19,7 +19,7 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.gateway.fleet.inventory import PICTURES, ServedModel
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import NoChain, Router, Target
 from splitway.gateway.flow.answer_check import check_answer, check_kept
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
@@ -27,6 +27,7 @@ from splitway.gateway.flow.job import Job
 from splitway.gateway.hop.attempt import CheckAnswer
 from splitway.gateway.hop.stage_client import Errand, HopAnswer, StageClient
 from splitway.gateway.hop.timings import HopTimings
+from splitway.kinds.image.kind import PICTURES
 from splitway.names import ATTEMPT_HEADER, EXTRACTOR, RELEASE_HEADER
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from splitway.pictures.jpeg_frame import Frame, read_frame
-from splitway.pictures.orientation import UPRIGHT, orientation
-from splitway.pictures.parts import (
+from splitway.kinds.image.jpeg_frame import Frame, read_frame
+from splitway.kinds.image.orientation import UPRIGHT, orientation
+from splitway.kinds.image.parts import (
     MARGIN,
     MAX_FILLING,
     MAX_SCANS,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from splitway.pictures.jpeg import Jpeg, look_at_jpeg
-from splitway.pictures.png import SIGNATURE, Png
-from splitway.pictures.png_reader import look_at_png
-from splitway.pictures.webp import Webp, is_webp, look_at_webp
+from splitway.kinds.image.jpeg import Jpeg, look_at_jpeg
+from splitway.kinds.image.png import SIGNATURE, Png
+from splitway.kinds.image.png_reader import look_at_png
+from splitway.kinds.image.webp import Webp, is_webp, look_at_webp
 from splitway.wire.tensor import Buffer
 
 Picture = Jpeg | Png | Webp
 _JPEG, _PNG = b"\xff\xd8\xff", SIGNATURE
+STARTS = (_JPEG, _PNG, b"RIFF")
+"""One of them begins every picture; more than pictures begin with the last."""
 
 
 def look(data: Buffer) -> Picture | None:

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from splitway.errors import InvalidInput, TooLarge
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
+from splitway.kinds.image.vp8l import MAX_SETS, check_sets
+from splitway.kinds.image.webp import look_at_webp
 from splitway.manifest import Preprocessing
-from splitway.pictures.limits import PictureLimits
-from splitway.pictures.vp8l import MAX_SETS, check_sets
-from splitway.pictures.webp import look_at_webp
-from splitway.preprocessing import PictureDecoder
 from tests.security.attack_pictures import webp_of_many_codes
 
 TARGET = Preprocessing(height=64, width=64, crop=1, resample="bilinear", range=(0, 255), datatype="UINT8")

@@ -12,8 +12,8 @@ import zlib
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput
-from splitway.pictures.orientation import UPRIGHT, exif_in_text, orientation, unpacked
-from splitway.pictures.parts import SLACK_BYTES, Target, reduction
+from splitway.kinds.image.orientation import UPRIGHT, exif_in_text, orientation, unpacked
+from splitway.kinds.image.parts import SLACK_BYTES, Target, reduction
 from splitway.wire.tensor import Buffer
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -6,7 +6,7 @@ import re
 import struct
 import zlib
 
-from splitway.pictures.parts import MAX_ENTRIES
+from splitway.kinds.image.parts import MAX_ENTRIES
 from splitway.wire.tensor import Buffer
 
 UPRIGHT = 1

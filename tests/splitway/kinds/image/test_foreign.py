@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from splitway.gateway.edge.picture_kind import foreign_kind
+from splitway.kinds.image.foreign import foreign_kind
 
 
 @pytest.mark.parametrize(

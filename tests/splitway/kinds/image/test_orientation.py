@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from splitway.pictures.jpeg import Jpeg, look_at_jpeg
-from splitway.pictures.orientation import orientation
-from splitway.pictures.png_reader import look_at_png
+from splitway.kinds.image.jpeg import Jpeg, look_at_jpeg
+from splitway.kinds.image.orientation import orientation
+from splitway.kinds.image.png_reader import look_at_png
 from tests.security.attack_pictures import chunk
 
 EIGHT = range(1, 9)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import struct
 
-from splitway.pictures.parts import MAX_CHUNKS, MAX_SEGMENTS, refuse
-from splitway.pictures.png import GREY, NO_TEXTS, PALETTE, RGB, SIGNATURE, Header, Png, Range, Texts, is_intact
+from splitway.kinds.image.parts import MAX_CHUNKS, MAX_SEGMENTS, refuse
+from splitway.kinds.image.png import GREY, NO_TEXTS, PALETTE, RGB, SIGNATURE, Header, Png, Range, Texts, is_intact
 from splitway.wire.tensor import Buffer
 
 _CHUNK, _HEADER = struct.Struct(">I4s"), struct.Struct(">IIBBBBB")

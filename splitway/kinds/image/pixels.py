@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, _webp
 
 from splitway.errors import InvalidInput
-from splitway.pictures.jpeg import Jpeg
-from splitway.pictures.look import Picture
-from splitway.pictures.orientation import orientation
-from splitway.pictures.parts import MARGIN, Target, reduction
-from splitway.pictures.png import RGB, Png
-from splitway.pictures.webp import Webp
+from splitway.kinds.image.jpeg import Jpeg
+from splitway.kinds.image.look import Picture
+from splitway.kinds.image.orientation import orientation
+from splitway.kinds.image.parts import MARGIN, Target, reduction
+from splitway.kinds.image.png import RGB, Png
+from splitway.kinds.image.webp import Webp
 
 _REDUCIBLE_MODES = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")

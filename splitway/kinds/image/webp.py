@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from splitway.pictures.parts import MAX_SEGMENTS, SLACK_BYTES, Target
-from splitway.pictures.vp8l import MAX_SETS, MAX_TRANSFORM_PIXELS, check_sets
+from splitway.kinds.image.parts import MAX_SEGMENTS, SLACK_BYTES, Target
+from splitway.kinds.image.vp8l import MAX_SETS, MAX_TRANSFORM_PIXELS, check_sets
 from splitway.wire.tensor import Buffer
 
 BYTES_A_PIXEL = 12

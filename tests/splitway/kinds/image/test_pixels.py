@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from splitway.errors import InvalidInput
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import Preprocessing
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
 from tests.security.attack_pictures import chunk, header, segments
 
 TARGET = Preprocessing(height=32, width=32, crop=1.0, resample="bicubic", range=(0.0, 255.0), datatype="UINT8")

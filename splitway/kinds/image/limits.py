@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from splitway.errors import TooLarge
+from splitway.kinds.image.look import Picture
 from splitway.memory_limit import Memory, read_memory
-from splitway.pictures.look import Picture
 
 MOST_MEMORY_BYTES = 240_000_000
 """What decoding may take where no control group says how much there is."""

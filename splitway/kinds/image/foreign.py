@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 
-_CONVERT = "convert it to JPEG, PNG or WebP"
+CONVERT = "convert it to JPEG, PNG or WebP"
 _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), name, advice)
     for pattern, name, advice in (
-        (rb".{4}ftyp.{0,60}avi[fs]", "AVIF", _CONVERT),
-        (rb".{4}ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", "HEIC", _CONVERT),
+        (rb".{4}ftyp.{0,60}avi[fs]", "AVIF", CONVERT),
+        (rb".{4}ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", "HEIC", CONVERT),
         (rb".{4}ftyp", "a video or another file of MP4's family", "send a picture"),
-        (rb"GIF8[79]a", "GIF", _CONVERT),
-        (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "TIFF", _CONVERT),
-        (rb"BM.{4}\0\0\0\0", "BMP", _CONVERT),
-        (rb"\0\0[\1\2]\0", "ICO", _CONVERT),
-        (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL", _CONVERT),
-        (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000", _CONVERT),
-        (rb"8BPS", "a Photoshop file", _CONVERT),
+        (rb"GIF8[79]a", "GIF", CONVERT),
+        (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "TIFF", CONVERT),
+        (rb"BM.{4}\0\0\0\0", "BMP", CONVERT),
+        (rb"\0\0[\1\2]\0", "ICO", CONVERT),
+        (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL", CONVERT),
+        (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000", CONVERT),
+        (rb"8BPS", "a Photoshop file", CONVERT),
         (rb"%PDF-", "PDF", "make pictures of its pages first"),
-        (rb"(\xef\xbb\xbf)?\s{0,64}(?=<(\?xml|!--|!doctype svg|svg)).{0,2048}<svg", "SVG", _CONVERT),
+        (rb"(\xef\xbb\xbf)?\s{0,64}(?=<(\?xml|!--|!doctype svg|svg)).{0,2048}<svg", "SVG", CONVERT),
         (rb"(\xef\xbb\xbf)?\s{0,64}<(!doctype html|html)", "an HTML page", "send the picture itself"),
         (rb"\x89PNG(?!\r\n\x1a\n)", "a PNG without its line ends", "send it as binary (curl: --data-binary)"),
         (rb"data:image/", "a data URI", 'send it as application/json, {"image": "data:..."}'),

@@ -1,7 +1,7 @@
 """From an encoded picture to the backbone's pixels.
 
 Everything here is part of the feature space: another crop or filter gives other features. An untrusted file is read by
-`splitway.pictures` first; every limit is checked there, and only the parts with pixels in them reach Pillow's decoders.
+`look` first; every limit is checked there, and only the parts with pixels in them reach Pillow's decoders.
 
 What is cut short is refused. A JPEG must have its end marker, wherever it is cut, for libjpeg fills what is missing
 with grey and does not say so; what stands before the end marker is taken as libjpeg takes it. A PNG must hold every
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
+from splitway.kinds.image.limits import PictureLimits, check_memory, check_seconds
+from splitway.kinds.image.look import Picture, look
+from splitway.kinds.image.parts import Target
+from splitway.kinds.image.pixels import open_picture
 from splitway.manifest import Preprocessing
-from splitway.picture_pixels import open_picture
-from splitway.pictures.limits import PictureLimits, check_memory, check_seconds
-from splitway.pictures.look import Picture, look
-from splitway.pictures.parts import Target
 from splitway.wire.tensor import Buffer
 
 FORMATS = ("JPEG", "PNG", "WEBP")

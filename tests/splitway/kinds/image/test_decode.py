@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
+from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import Preprocessing
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder, to_model_input
 from tests.support import picture
 
 TARGET = Preprocessing(height=32, width=32, crop=1.0, resample="bilinear", range=(0.0, 255.0), datatype="UINT8")

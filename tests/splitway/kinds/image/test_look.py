@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from splitway.errors import InvalidInput
-from splitway.pictures.look import Picture, look
-from splitway.pictures.parts import MAX_CHUNKS, MAX_FILLING, MAX_SCANS, MAX_SEGMENTS
+from splitway.kinds.image.look import Picture, look
+from splitway.kinds.image.parts import MAX_CHUNKS, MAX_FILLING, MAX_SCANS, MAX_SEGMENTS
 from splitway.wire.aside import STEP_BYTES
 from tests.security.attack_pictures import (
     animated_png,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.gateway.fleet.inventory import PICTURES
-from splitway.pictures.limits import MAX_SECONDS, check_seconds
-from splitway.pictures.look import look
+from splitway.kinds.image.kind import PICTURES
+from splitway.kinds.image.limits import MAX_SECONDS, check_seconds
+from splitway.kinds.image.look import look
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 

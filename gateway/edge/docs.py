@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
+from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K
 from splitway.gateway.edge.problems import MEDIA_TYPE, STATUSES
 from splitway.gateway.edge.status_docs import SCHEMAS as PIPELINE_SCHEMAS
 from splitway.http.openapi import (
@@ -27,6 +27,7 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
+from splitway.kinds.image.kind import MEDIA_TYPES
 from splitway.names import ATTEMPT_HEADER, CANARY_HEADER, KEY_HEADER, RELEASE_HEADER, REQUEST_ID_HEADER
 from splitway.skins import v2_docs
 
@@ -138,7 +139,7 @@ CLASSIFY: Docs = {
     "requestBody": {
         "required": True,
         "content": {
-            **dict.fromkeys(RAW_TYPES, _PICTURE),
+            **dict.fromkeys(MEDIA_TYPES, _PICTURE),
             "multipart/form-data": {"schema": reference("ImageInForm")},
             "application/json": {"schema": reference("ImageInJson")},
         },

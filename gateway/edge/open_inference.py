@@ -9,13 +9,14 @@ from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
-from splitway.gateway.fleet.inventory import PICTURES, ServedModel
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
 from splitway.http.lifecycle import Lifecycle
+from splitway.kinds.image.kind import PICTURES
 from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.context import Answer, CallContext

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from splitway.names import IMAGE, NAME, PROBABILITIES, VERSION, Role
+from splitway.answers.classes.kind import gives_classes
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import NAME, VERSION, Role
 from splitway.plan import ends
-from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
+from splitway.wire.tensor import MAX_RANK, TensorSpec
 
-PICTURES = TensorSpec(IMAGE, BYTES, (-1,))
 Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")
@@ -66,8 +67,7 @@ class ServedModel:
 
     @property
     def gives_classes(self) -> bool:
-        """Whether it can be asked for the best classes: one `probabilities`, a row of them for each row."""
-        return any(output.name == PROBABILITIES and len(output.shape) == 2 for output in self.outputs)
+        return gives_classes(self.outputs)
 
     def describe(self) -> dict[str, Any]:
         """As `/v1/pipeline` shows it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from splitway.answers.classes.predictions import read_predictions
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.hop.answer_check import check_answer
@@ -17,7 +18,6 @@ from splitway.names import ATTEMPT_HEADER, TIMEOUT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, Span
 from splitway.wire.deadline import Deadline
-from splitway.wire.predictions import read_predictions
 from splitway.wire.v2_json import HEADER_LENGTH, parse_response
 
 _LATE_S = 0.25

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from splitway.answers.classes.predictions import Prediction
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replica import Replica
 from splitway.gateway.fleet.router import Target
@@ -16,7 +17,6 @@ from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.wire.context import CallContext
 from splitway.wire.gathered import Body
 from splitway.wire.messages import InferRequest, InferResponse
-from splitway.wire.predictions import Prediction
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
-from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
+from splitway.gateway.edge.cost import PictureCaps, inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.pipeline import Pipeline
@@ -19,6 +19,7 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
 from splitway.telemetry.watch import Watch, Watched
+from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
@@ -70,12 +71,9 @@ class PipelinePlane:
         if head is not None and not (isinstance(head, str) and head and head != "*"):
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
         heads = () if head is None else (head,)
-        for output in request.outputs:
-            output.check_top_k()
-        weigh = partial(inputs_cost, request.inputs, self._caps)
-        cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
-        fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
+        size, weigh = sum(tensor.size for tensor in request.inputs), partial(inputs_cost, request.inputs, self._caps)
+        cost, fit = await by_size(size, weigh), partial(self._check, request)
         asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
         result = await self._pipeline.run(asked)
         (hop,) = result.heads.values()

@@ -23,7 +23,7 @@ from splitway.names import UNFIT_ROW_HEADER
 from splitway.security.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
-from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.aside import LARGE_BYTES, aside, by_size
 from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues
@@ -162,10 +162,7 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, parse: Parse,
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts
         packing = packing_asked_for(headers.get("accept-encoding"))
-        if answer.response.size <= LARGE_BYTES:
-            response = _answered(answer, parsed, packing)
-        else:
-            response = await aside(partial(_answered, answer, parsed, packing))
+        response = await by_size(answer.response.size, partial(_answered, answer, parsed, packing))
         watched.sent_bytes = len(response.body)
         return response
 

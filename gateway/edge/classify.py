@@ -72,7 +72,7 @@ class ClassifyRoute:
         self._telemetry = telemetry
 
     async def classify(self, request: Request) -> Response:
-        """Answer one picture, and tell whoever follows requests how it ended."""
+        """Answer one picture; its end is told to the telemetry."""
         headers = plain_headers(request)
         with (
             self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,

@@ -87,7 +87,7 @@ class PipelinePlane:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""
         router = self._pipeline.router
         extractor = router.served_extractor(Want(frozenset(heads), pins))
-        if extractor is not None:  # else there is no way to the head, as whoever is asked for it says
+        if extractor is not None:  # else there is no way to the head, which the executor says in full
             _check_inputs(_inputs(extractor), request.inputs)
         served = router.served_head(heads[0], pins)
         if served is None:

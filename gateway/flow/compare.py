@@ -23,7 +23,7 @@ Again = Callable[[Choice], Awaitable[Result]]
 
 
 def counts_as_failure(error: BaseException, *, others_answered: bool = False) -> bool:
-    """Whether a request's end is held against its release: not what the caller did, nor that nobody was asked.
+    """Whether a request's end is held against its release: not the caller's mistakes, nor that no replica was asked.
 
     Args:
         others_answered: another release has answered the same request, so that the caller is not to blame.
@@ -78,7 +78,7 @@ class Comparer:
         return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
     async def _compare(self, seen: Result, other: Choice, again: Again) -> None:
-        """Run the other release. Whatever becomes of it is counted, and nobody else hears of it."""
+        """Run the other release. Its end is counted, and goes no further."""
         try:
             found = await again(other)
         except Exception as error:

@@ -31,12 +31,12 @@ _COMPARISON_S = 5.0
 
 @dataclass(frozen=True)
 class TrialPolicy:
-    """What callers of a canary may count on."""
+    """How requests of a canary are answered where it fails."""
 
     attempt_timeout_s: float
     """Time below which it is the caller's own hurry that ends an attempt."""
     second_chances: RetryBudget
-    """Pays for the current release's answers to whom a canary has failed."""
+    """Pays for the current release's answers to requests that a canary has failed."""
 
 
 class Pipeline:
@@ -133,7 +133,7 @@ class Pipeline:
         return result
 
     def _count(self, choice: Choice, errors: Collection[Exception], *, patient: bool) -> None:
-        """Tell the rollout of a request's end; time that the caller was too short of is nobody's failure."""
+        """Tell the rollout of a request's end; a caller's own haste is no failure of it."""
         failed = any(
             counts_as_failure(error) and (patient or not isinstance(error, DeadlineExceeded)) for error in errors
         )
@@ -141,7 +141,7 @@ class Pipeline:
             self.rollout.ended(choice, failed=failed)
 
     async def _try(self, canary: Request, usual: Request) -> Result:
-        """Run a canary; a caller whom it fails is answered by the current release, unless they asked for the canary."""
+        """Run a canary; the current release answers what it fails, unless the request asked for the canary."""
         failures: Mapping[str, SplitwayError]
         tried: Result | SplitwayError
         try:
@@ -181,7 +181,7 @@ class Pipeline:
         return self.router.why_not_ready(self.rollout.current.pins)
 
     def describe_door(self) -> dict[str, Any]:
-        """Who is inside, who waits, who was turned away."""
+        """How many requests are inside, wait, and were turned away."""
         door = self.admission
         return {
             "limit": door.limit.limit,

@@ -39,7 +39,7 @@ FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID_HEADER)
 
 
 class NotCalled(Unavailable):
-    """The breakers let no call through, so that nobody was asked."""
+    """The breakers let no call through, so that no replica was asked."""
 
 
 class StageClient:
@@ -92,7 +92,7 @@ class StageClient:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.
 
         Raises:
-            NoChain: whoever could have been asked has moved on.
+            NoChain: the replicas that could have been asked have moved on.
             SplitwayError: with `stage` set; what the stage refused keeps the stage's own words.
         """
         context = turn.context
@@ -202,7 +202,7 @@ class StageClient:
 
     @staticmethod
     def _forget(attempt: Attempt, turn: Turn, end: Verdict) -> bool:
-        """Note that a replica no longer serves a version; say whether somebody else is to be asked.
+        """Note that a replica no longer serves a version; say whether another is to be asked.
 
         A head that refuses the features and is the only one is not forgotten: fresh features may suit it.
         """

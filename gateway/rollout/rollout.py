@@ -24,7 +24,7 @@ Wanted = Callable[[Pins | None], Iterable[str]]
 
 
 class ReleaseRole(StrEnum):
-    """What a request is to its release."""
+    """How a request came to its release."""
 
     FREE = "free"
     """There is no release: the newest versions that belong together."""
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     role: ReleaseRole = ReleaseRole.FREE
     pins: Pins | None = None
     on_trial: bool = False
-    """Whether its versions are others than the current release's: what they do must not touch anybody else."""
+    """Whether its versions are others than the current release's: what they do must not touch other requests."""
     counts: bool = True
     """Whether it says something of the release: what callers choose themselves does not."""
 

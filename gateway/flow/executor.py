@@ -23,8 +23,7 @@ from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.turn import HopAnswer, Turn
-from splitway.kinds.image.kind import PICTURES
-from splitway.names import EXTRACTOR
+from splitway.names import EXTRACTOR, IMAGE
 from splitway.wire.messages import InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor
 
@@ -193,4 +192,4 @@ async def _at_once(heads: Mapping[str, Coroutine[Any, Any, HopAnswer]]) -> Mappi
 
 
 def _is_one_picture(request: Request) -> bool:
-    return len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == PICTURES.name
+    return len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == IMAGE

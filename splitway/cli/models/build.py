@@ -21,12 +21,12 @@ from splitway.errors import BundleError, ModelError, SetupError
 from splitway.manifest import Manifest, Preprocessing
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
 from splitway.plan import can_follow
-from splitway.split import default_model, efficientnet_lite
-from splitway.split.cut import takes_pictures
-from splitway.split.cuts import best_cut, find_cuts
-from splitway.split.fetch import cache_folder
-from splitway.split.graph import Graph
-from splitway.split.readers.loaded import of_keras
+from splitway.splitter import default_model, efficientnet_lite
+from splitway.splitter.cut import takes_pictures
+from splitway.splitter.cuts import best_cut, find_cuts
+from splitway.splitter.fetch import cache_folder
+from splitway.splitter.graph import Graph
+from splitway.splitter.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS, Room
 
 Say = Callable[[str], None]

@@ -19,14 +19,14 @@ from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, S
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import DEFAULT_HEAD, PIXELS
 from splitway.runtime.inprocess import InProcessStage, in_turn
-from splitway.split.cut import cut_model
-from splitway.split.cuts import ROOM
-from splitway.split.export import export_engines
-from splitway.split.graph import Part
-from splitway.split.pack import SOURCE, PackPlan, pack, stage_names
-from splitway.split.proof.chance import chance_named
-from splitway.split.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
-from splitway.split.proof.prove import (
+from splitway.splitter.cut import cut_model
+from splitway.splitter.cuts import ROOM
+from splitway.splitter.export import export_engines
+from splitway.splitter.graph import Part
+from splitway.splitter.pack import SOURCE, PackPlan, pack, stage_names
+from splitway.splitter.proof.chance import chance_named
+from splitway.splitter.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
+from splitway.splitter.proof.prove import (
     HALF_PRECISION_TOLERANCE,
     TOLERANCE,
     Answers,
@@ -35,11 +35,11 @@ from splitway.split.proof.prove import (
     in_batches,
     prove,
 )
-from splitway.split.proof.ranges import find_ranges, rows_named
-from splitway.split.proof.samples import FORMATS, Samples
-from splitway.split.readers.foreign import said
-from splitway.split.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
-from splitway.split.readers.source import fingerprint
+from splitway.splitter.proof.ranges import find_ranges, rows_named
+from splitway.splitter.proof.samples import FORMATS, Samples
+from splitway.splitter.readers.foreign import said
+from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.splitter.readers.source import fingerprint
 from splitway.wire.room import Room
 
 Say = Callable[[str], None]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
+from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K
 from splitway.gateway.edge.problems import MEDIA_TYPE, STATUSES
-from splitway.gateway.fleet.router import RELEASE_HEADER
-from splitway.gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
 from splitway.http.openapi import (
     BINARY,
     INTEGER,
@@ -22,6 +20,8 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
+from splitway.kinds.image.kind import MEDIA_TYPES
+from splitway.names import ATTEMPT_HEADER, CANARY_HEADER, KEY_HEADER, RELEASE_HEADER, REQUEST_ID_HEADER
 from splitway.schemas.classify import ClassifyAnswer, HeadsAnswer, Problem
 from splitway.schemas.pipeline import PipelineReadiness, PipelineStatus
 from splitway.schemas.protocol import EXAMPLE, ErrorMessage
@@ -73,7 +73,7 @@ CLASSIFY: Docs = {
     "requestBody": {
         "required": True,
         "content": {
-            **{media_type: {"schema": BINARY} for media_type in RAW_TYPES},
+            **{media_type: {"schema": BINARY} for media_type in MEDIA_TYPES},
             "multipart/form-data": _with_image({**BINARY, "description": "A file."}),
             "application/json": _with_image({**_BASE64, "examples": EXAMPLE["inputs"][0]["data"]}),
         },
@@ -81,7 +81,7 @@ CLASSIFY: Docs = {
 }
 _BESIDE = {
     "server-timing": header("As `timings_ms`."),
-    "x-attempt-count": header("Attempts of the stage that needed most.", INTEGER),
+    ATTEMPT_HEADER: header("Attempts of the stage that needed most.", INTEGER),
     RELEASE_HEADER: header("Whose versions answered."),
     "cache-status": header("Whether kept features were used (RFC 9211)."),
 }
@@ -116,7 +116,6 @@ def gateway_description(needs_key: Callable[[str], bool]) -> Description:
     return Description(
         about=_ABOUT,
         statuses=STATUSES,
-        schemas=[*v2_docs.SCHEMAS, Problem, ClassifyAnswer, HeadsAnswer, PipelineStatus, PipelineReadiness],
         tags={
             CLASSIFY_TAG: "Pictures in, classes out.",
             v2_docs.TAG: v2_docs.ABOUT_TAG,
@@ -125,6 +124,6 @@ def gateway_description(needs_key: Callable[[str], bool]) -> Description:
         error=_error,
         schemes=bearer("An API key, as `splitway keys create` makes it, or a token of the identity provider."),
         needed=lambda path: ["bearer"] if needs_key(path) else [],
-        headers={"x-request-id": header("The request's id.")},
+        headers={REQUEST_ID_HEADER: header("The request's id.")},
         examples={"InferenceRequest": [_EXAMPLE]},
     )

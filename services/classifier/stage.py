@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitway.bundle import Bundle
-from splitway.manifest import PROBABILITIES
+from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.classes import best_classes
 from splitway.runtime.stage import TensorStage

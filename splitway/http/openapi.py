@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from splitway.errors import RequestError, ServingError, SplitwayError
+from splitway.names import REQUEST_ID_HEADER, TIMEOUT_HEADER
 from splitway.schemas.message import PREFIX, JsonSchema, RequestSchema, json_schemas
 
 Docs = dict[str, Any]
@@ -25,6 +26,7 @@ _ALWAYS = (400, 408, 414, 417, 429, 431, 500)
 """What any request may be answered: before the app sees it, if its head is wrong, slow or large, or its connection is
 one too many; and by the app if its Host is wrong, or nobody thought of what went wrong."""
 _STRANGERS = (401, 403)
+_REFERENCE = re.compile(rf"{PREFIX}(\w+)")
 _NAMED = re.compile(r"{(\w+)}")
 _PLACES = {"model": "The model's name.", "version": "Its version; without one the default."}
 _IN_PATH = {
@@ -41,7 +43,6 @@ class Description:
     Args:
         about: what the app is, in a few sentences of Markdown.
         statuses: the status of each error's code.
-        schemas: the requests and answers that the routes refer to.
         tags: the groups of routes, and what each is for.
         error: the schema and media type of a path's errors.
         schemes: how callers show who they are, by name.
@@ -52,7 +53,6 @@ class Description:
 
     about: str
     statuses: Mapping[str, int]
-    schemas: Sequence[type[RequestSchema]]
     tags: Mapping[str, str]
     error: Callable[[str], tuple[str, JsonSchema]]
     schemes: Mapping[str, Docs]
@@ -64,14 +64,13 @@ class Description:
         """Add to the framework's description."""
         document["info"]["description"] = self.about
         document["tags"] = [{"name": name, "description": text} for name, text in self.tags.items()]
-        components = document.setdefault("components", {})
-        schemas = components["schemas"] = json_schemas(self.schemas)
-        for name, examples in self.examples.items():
-            schemas[name]["examples"] = [*examples]
-        components["securitySchemes"] = dict(self.schemes)
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 self._complete(path, operation)
+        schemas = json_schemas(_REFERENCE.findall(str(document)))
+        for name, examples in self.examples.items():
+            schemas[name]["examples"] = [*examples]
+        document["components"] = {"schemas": schemas, "securitySchemes": dict(self.schemes)}
 
     def _complete(self, path: str, operation: Docs) -> None:
         if named := [_IN_PATH[name] for name in _NAMED.findall(path)]:
@@ -150,13 +149,13 @@ def parameter(name: str, in_: str, description: str, schema: JsonSchema = STRING
 
 
 TIMEOUT = parameter(
-    "x-request-timeout-ms",
+    TIMEOUT_HEADER,
     "header",
     "How long the caller waits, in milliseconds; clamped to what the service allows.",
     {"type": "number", "exclusiveMinimum": 0, "examples": [2500]},
 )
 REQUEST_ID = parameter(
-    "x-request-id",
+    REQUEST_ID_HEADER,
     "header",
     "Names the request in answers, logs and traces. What is not 1 to 128 letters, digits or `._:/+=@-` is replaced.",
 )

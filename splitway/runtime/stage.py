@@ -7,7 +7,8 @@ from typing import Protocol
 
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
-from splitway.manifest import PROBABILITIES, Manifest
+from splitway.manifest import Manifest
+from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
@@ -60,7 +61,7 @@ class TensorStage:
         self.manifest: Manifest = bundle.manifest
         self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
-        gives_space = bundle.manifest.gives
+        self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
         self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
 
     def warm_up(self) -> None:
@@ -68,8 +69,8 @@ class TensorStage:
 
     def check(self, request: InferRequest) -> None:
         """Raise FeatureSpaceMismatch for foreign features, InvalidInput for classes of what has none."""
-        if self.manifest.takes is not None:
-            check_feature_space(request, self.manifest.takes, self.manifest.role)
+        if self._takes is not None:
+            check_feature_space(request, self._takes, self.manifest.role)
         for output in request.outputs:
             self._check_classification(output)
 

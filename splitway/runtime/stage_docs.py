@@ -14,10 +14,11 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
+from splitway.names import TOKEN_HEADER
 from splitway.schemas.message import RequestSchema
 from splitway.schemas.protocol import ErrorMessage
 from splitway.schemas.stage import IndexEntry, IndexRequest, StageInventory, StageReadiness, VersionRequest
-from splitway.security import service_token
+from splitway.security.service_token import OPEN
 from splitway.skins import v2_docs
 from splitway.skins.v2_rest import STATUSES
 
@@ -30,7 +31,7 @@ _TOKEN: dict[str, Docs] = {
     "service": {
         "type": "apiKey",
         "in": "header",
-        "name": service_token.HEADER,
+        "name": TOKEN_HEADER,
         "description": "The token that the gateway and its stages share.",
     }
 }
@@ -79,7 +80,6 @@ def stage_description(*, needs_token: bool) -> Description:
     return Description(
         about=_ABOUT,
         statuses=STATUSES,
-        schemas=[*v2_docs.SCHEMAS, StageReadiness, StageInventory, IndexRequest, VersionRequest, IndexEntry],
         tags={
             v2_docs.TAG: v2_docs.ABOUT_TAG,
             MODELS: "What is served, and for administrators how to change it.",
@@ -87,5 +87,5 @@ def stage_description(*, needs_token: bool) -> Description:
         },
         error=lambda _: ("application/json", reference(ErrorMessage)),
         schemes=bearer("The administrator's key, or an API key with the scope `admin`.") | _TOKEN,
-        needed=lambda path: [*_TOKEN] if needs_token and path not in service_token.OPEN else [],
+        needed=lambda path: [*_TOKEN] if needs_token and path not in OPEN else [],
     )

@@ -5,7 +5,7 @@ No request is validated by these models, and no answer is built from them on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import orjson
@@ -70,13 +70,22 @@ class _Generator(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
 
-def json_schemas(schemas: Iterable[type[RequestSchema]]) -> dict[str, JsonSchema]:
-    """Each as JSON Schema, and each that stands within one, by name."""
+def json_schemas(names: Iterable[str]) -> dict[str, JsonSchema]:
+    """The models of these names as JSON Schema, and those that stand within them."""
+    models = {model.__name__: model for model in _below(RequestSchema)}
     _, found = models_json_schema(
-        [(schema, "validation") for schema in schemas], ref_template=PREFIX + "{model}", schema_generator=_Generator
+        [(models[name], "validation") for name in sorted(set(names))],
+        ref_template=PREFIX + "{model}",
+        schema_generator=_Generator,
     )
     by_name: dict[str, JsonSchema] = found["$defs"]
     return by_name
+
+
+def _below(model: type[RequestSchema]) -> Iterator[type[RequestSchema]]:
+    for each in model.__subclasses__():
+        yield each
+        yield from _below(each)
 
 
 def read_answer(schema: type[Read], body: bytes) -> Read:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from splitway.names import VERSION, Role
 from splitway.schemas.message import AnswerSchema, RequestSchema
 from splitway.schemas.protocol import ModelTensor
 
-VERSION = r"^[1-9][0-9]{0,17}$"
 _Version = Annotated[str, Field(pattern=VERSION)]
 
 
@@ -28,7 +28,7 @@ class StageModel(AnswerSchema):
     state: Literal["loading", "ready", "retiring", "failed"]
     reason: str | None
     is_default: bool
-    role: Literal["extractor", "body", "head"] | None
+    role: Role | None
     feature_space: str | None
     gives_space: str | None
     source_model: str | None

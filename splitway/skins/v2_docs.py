@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-from splitway.http.openapi import (
-    BINARY,
-    INTEGER,
-    REQUEST_ID,
-    TIMEOUT,
-    Docs,
-    answer,
-    body,
-    header,
-    parameter,
-    refusals,
-)
-from splitway.schemas.protocol import (
-    ErrorMessage,
-    InferenceRequest,
-    InferenceResponse,
-    Live,
-    ModelMetadata,
-    NotLive,
-    NotReady,
-    Ready,
-    ServerMetadata,
-)
+from splitway.http.openapi import BINARY, INTEGER, REQUEST_ID, TIMEOUT, Docs, answer, body, header, parameter, refusals
+from splitway.names import ATTEMPT_HEADER
+from splitway.schemas import protocol
 
 TAG = "Open Inference Protocol v2"
 ABOUT_TAG = "KServe's protocol, as Triton and others speak it: health, metadata and inference, with binary tensors."
 HEADER_LENGTH = "Inference-Header-Content-Length"
-SCHEMAS = (
-    ErrorMessage,
-    ServerMetadata,
-    ModelMetadata,
-    Live,
-    NotLive,
-    Ready,
-    NotReady,
-    InferenceRequest,
-    InferenceResponse,
-)
-_READY = {200: answer("Ready.", Ready), 503: answer("Not ready, and why.", NotReady)}
-_OR_BINARY = {"application/octet-stream": {"schema": BINARY}}
+_READY = {200: answer("Ready.", protocol.Ready), 503: answer("Not ready, and why.", protocol.NotReady)}
+_ALIVE = answer("It does.", protocol.Live)
+_HANGS = answer("Something hangs, and the process is about to end.", protocol.NotLive)
+_TENSORS = "Names, datatypes and shapes of its tensors; -1 stands for any size."
 SERVER_METADATA: Docs = {
     "summary": "Say what serves here",
-    "responses": {200: answer("The server's name, version and extensions.", ServerMetadata)},
+    "responses": {200: answer("The server's name, version and extensions.", protocol.ServerMetadata)},
 }
-ALIVE: Docs = {"summary": "Say that the process runs", "responses": {200: answer("It does.", Live)}}
-LIVE: Docs = {
-    "summary": "Say that the process runs",
-    "responses": {
-        200: answer("It does.", Live),
-        503: answer("Something hangs, and the process is about to end.", NotLive),
-    },
-}
+ALIVE: Docs = {"summary": "Say that the process runs", "responses": {200: _ALIVE}}
+LIVE = ALIVE | {"responses": {200: _ALIVE, 503: _HANGS}}
 READY: Docs = {"summary": "Say whether everything is ready", "responses": _READY}
-MODEL_READY: Docs = {"summary": "Say whether a model is ready", "responses": {**_READY, **refusals(404)}}
+MODEL_READY: Docs = {"summary": "Say whether a model is ready", "responses": _READY | refusals(404)}
 MODEL_METADATA: Docs = {
     "summary": "Describe a model",
-    "responses": {
-        200: answer("Names, datatypes and shapes of its tensors; -1 stands for any size.", ModelMetadata),
-        **refusals(404, 503),
-    },
+    "responses": {200: answer(_TENSORS, protocol.ModelMetadata), **refusals(404, 503)},
 }
 _LENGTH_IN = parameter(
     HEADER_LENGTH,
@@ -71,20 +33,19 @@ _LENGTH_IN = parameter(
     {"type": "integer", "minimum": 0},
 )
 _BESIDE = {
-    "x-attempt-count": header("Attempts of the stage that needed most.", INTEGER),
+    ATTEMPT_HEADER: header("Attempts of the stage that needed most.", INTEGER),
     "server-timing": header("Where the time went: `queue`, `decode`, `compute`, in milliseconds."),
     HEADER_LENGTH: header("Bytes of the JSON, if binary tensors follow it.", INTEGER),
 }
+_BINARY = {"application/octet-stream": {"schema": BINARY}}
+_INFERRED = {"description": "The outputs.", "content": body(protocol.InferenceResponse) | _BINARY, "headers": _BESIDE}
 INFER: Docs = {
     "summary": "Run a model",
     "description": "Outputs are JSON unless the request asks for binary ones: all by its parameter "
     "`binary_data_output`, one by the output's `binary_data`.",
-    "responses": {
-        200: {"description": "The outputs.", "content": body(InferenceResponse) | _OR_BINARY, "headers": _BESIDE},
-        **refusals(404, 409, 413, 415, 502, 503, 504),
-    },
+    "responses": {200: _INFERRED, **refusals(404, 409, 413, 415, 502, 503, 504)},
     "openapi_extra": {
         "parameters": [_LENGTH_IN, TIMEOUT, REQUEST_ID],
-        "requestBody": {"required": True, "content": body(InferenceRequest) | _OR_BINARY},
+        "requestBody": {"required": True, "content": body(protocol.InferenceRequest) | _BINARY},
     },
 }

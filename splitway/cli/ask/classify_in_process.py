@@ -11,12 +11,12 @@ from typing import Any
 
 from splitway.bundle import Bundle
 from splitway.bundle_graph import Chain, Found, find_chain
-from splitway.cli.ask.classify import ALL_HEADS, Result
+from splitway.cli.ask.classify import Result
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
-from splitway.manifest import PROBABILITIES
+from splitway.names import ALL_HEADS, PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.classes import best_classes

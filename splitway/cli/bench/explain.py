@@ -17,7 +17,7 @@ from splitway.cli.bench.load import DEFAULT_MODELS, Picture, Target, ask, client
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.manifest import HEAD
+from splitway.names import DEFAULT_HEAD
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 
@@ -57,7 +57,7 @@ def _load_chain(target: Target) -> InProcessChain:
     settings = read_environment(StageSettings)
     version = settings.model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or DEFAULT_MODELS, version, {HEAD: version} if version else {})
+        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
         extractor, bodies, heads = chain.load([chain.default_head])
         return InProcessChain(extractor, bodies, heads, settings)
 

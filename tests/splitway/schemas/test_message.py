@@ -9,7 +9,7 @@ from splitway.schemas.message import json_schemas, read_answer
 from splitway.schemas.pipeline import PipelineStatus
 from splitway.schemas.protocol import InferenceRequest, ServerMetadata
 
-SCHEMAS = json_schemas([PipelineStatus, ClassifyAnswer, Problem, InferenceRequest])
+SCHEMAS = json_schemas(model.__name__ for model in (PipelineStatus, ClassifyAnswer, Problem, InferenceRequest))
 
 
 def test_schemas_within_schemas_are_beside_them() -> None:

@@ -55,10 +55,10 @@ class HopsTimes(AnswerSchema):
     model_config = {"extra": "allow"}
     __pydantic_extra__: dict[str, _Times]
 
-    total: float
+    total: float = 0
 
 
-class _Timed(AnswerSchema):
+class TimedAnswer(AnswerSchema):
     """What all answers of `/v1/classify` have."""
 
     MAY_LACK: ClassVar = frozenset({"timeline"})
@@ -69,7 +69,7 @@ class _Timed(AnswerSchema):
     timeline: list[StageTimes] = []
 
 
-class ClassifyAnswer(_Timed):
+class ClassifyAnswer(TimedAnswer):
     """The classes that the default head gives, best first."""
 
     label: str = ""
@@ -80,7 +80,7 @@ class ClassifyAnswer(_Timed):
 class HeadAnswer(AnswerSchema):
     """The classes that one of several heads gives, best first."""
 
-    status: Literal[200]
+    status: Literal[200] = 200
     label: str = ""
     confidence: Share = 0
     predictions: Annotated[list[PredictedClass], Field(min_length=1)]
@@ -107,11 +107,11 @@ class Problem(AnswerSchema):
 class HeadFailure(AnswerSchema):
     """Why one of several heads does not answer."""
 
-    status: Annotated[int, Field(ge=_ERROR)]
+    status: Annotated[int, Field(ge=_ERROR)] = 500
     error: Problem
 
 
-class HeadsAnswer(_Timed):
+class HeadsAnswer(TimedAnswer):
     """What each of several heads says."""
 
     heads: dict[str, HeadAnswer | HeadFailure]

@@ -25,7 +25,7 @@ from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
-from splitway.gateway.page.routes import page_router
+from splitway.gateway.page.assets import page_router
 from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.rollout.follow import Follower
 from splitway.gateway.settings import GatewaySettings

@@ -32,7 +32,7 @@ from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.page.routes import Page
+from splitway.gateway.page.assets import Page
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
 from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from splitway.answers.classes.kind import gives_classes
 from splitway.kinds.image.kind import PICTURES
-from splitway.names import NAME, PROBABILITIES, VERSION, Role
+from splitway.names import NAME, VERSION, Role
 from splitway.plan import ends
 from splitway.wire.tensor import MAX_RANK, TensorSpec
 
@@ -66,8 +67,7 @@ class ServedModel:
 
     @property
     def gives_classes(self) -> bool:
-        """Whether it can be asked for the best classes: one `probabilities`, a row of them for each row."""
-        return any(output.name == PROBABILITIES and len(output.shape) == 2 for output in self.outputs)
+        return gives_classes(self.outputs)
 
     def describe(self) -> dict[str, Any]:
         """As `/v1/pipeline` shows it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from splitway.answers.classes.predictions import Prediction, read_predictions
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.usage import charge
@@ -28,7 +29,6 @@ from splitway.names import PROBABILITIES
 from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import CLASSIFICATION, InferResponse, RequestedOutput
-from splitway.wire.predictions import Prediction, read_predictions
 from splitway.wire.tensor import Tensor
 
 _NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from splitway.answers.classes.kind import gives_classes
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import Manifest
@@ -61,6 +62,7 @@ class TensorStage:
         self.manifest: Manifest = bundle.manifest
         self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
+        self._gives_classes = gives_classes(self.gives)
         self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
         self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
 
@@ -88,10 +90,7 @@ class TensorStage:
         return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
 
     def _check_classification(self, output: RequestedOutput) -> None:
-        if not output.top_k:
-            return
-        rank = next((len(spec.shape) for spec in self.gives if spec.name == output.name), 0)
-        if (output.name, rank) != (PROBABILITIES, 2):
+        if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
             raise InvalidInput(
                 f"output {output.name[:80]!r} has no classes: classification is for {PROBABILITIES!r} of two dimensions"
             )

@@ -22,7 +22,7 @@ POLICY = (
 )
 PARTS = {
     "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
+    "main.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "about.json": "application/json",
     "samples/cat.jpg": "image/jpeg",
@@ -118,7 +118,7 @@ async def test_a_part_has_its_media_type_and_the_same_guards(
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/", "/page/page.js"])
+@pytest.mark.parametrize("path", ["/", "/page/main.js"])
 async def test_head_says_what_get_would(gateway_before: Gateway, path: str) -> None:
     async with gateway_before() as client:
         head, get = await client.head(path), await client.get(path)
@@ -138,7 +138,7 @@ async def test_what_the_browser_has_is_not_sent_again(gateway_before: Gateway, k
 
 @pytest.mark.parametrize(
     "part",
-    ["nothing.js", "", "routes.py", "__init__.py", "../settings.py", "%2e%2e/settings.py", "samples/", "samples"],
+    ["nothing.js", "", "assets.py", "__init__.py", "../settings.py", "%2e%2e/settings.py", "samples/", "samples"],
 )
 async def test_what_is_no_part_is_a_problem_of_the_gateways_own(gateway_before: Gateway, part: str) -> None:
     async with gateway_before() as client:
@@ -161,6 +161,12 @@ async def test_samples_are_the_pictures_directly_in_the_folder(gateway_before: G
     assert {name: reply.content for name, reply in replies.items()} == {n: (folder / n).read_bytes() for n in replies}
     assert hidden == [404, 404]
     assert about["max_picture_bytes"] == 3000
+
+
+async def test_samples_are_those_of_the_sources_where_no_folder_is_named(gateway_before: Gateway) -> None:
+    async with gateway_before() as client:
+        about = (await client.get("/page/about.json")).json()
+    assert [sample["name"] for sample in about["samples"]] == ["cat.jpg", "coffee.jpg", "rocket.jpg"]
 
 
 async def test_all_is_read_when_the_app_is_made(gateway_before: Gateway, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import { byId, make } from "./dom.js";
 import { askGateway, focusKey, onKeyChange } from "./key.js";
-import { failure, megabytes, ms, percent } from "./words.js";
+import { failure, megabytes, ms, percent } from "./text.js";
 
 const TIMEOUT_MS = 35_000;
 

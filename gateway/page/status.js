@@ -2,7 +2,7 @@
 
 import { byId, make, morph } from "./dom.js";
 import { askGateway, onKeyChange } from "./key.js";
-import { address, count, ms, rate } from "./words.js";
+import { address, count, ms, rate } from "./text.js";
 
 const EVERY_MS = 500;
 const TIMEOUT_MS = 2000;

@@ -26,8 +26,8 @@ _INDEX = "index.html"
 _ABOUT = "about.json"
 _SAMPLES = "samples/"
 _PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-_OWN_SAMPLES = Path(__file__).parent.parent.parent / "samples"
-"""Beside the sources, where they are run in place."""
+_OWN_SAMPLES = Path(__file__).resolve().parent.parent.parent / "samples"
+"""Beside the sources, where they are run in place; imported, they lie behind a link."""
 _MOST_SAMPLES = 12
 _MOST_SAMPLE_BYTES = 2 * 1024 * 1024
 

@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from splitway import __version__
 from splitway.environment import read_environment
 from splitway.gateway.callers.access import needed_scope
-from splitway.gateway.callers.limits import Allowance
 from splitway.gateway.edge.classify import ClassifyRoute, classify_router
 from splitway.gateway.edge.docs import gateway_description
 from splitway.gateway.edge.open_inference import ROUTE as INFER
@@ -30,10 +29,9 @@ from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import (
     admission_of,
-    allowance_policy,
     body_budget,
     cache_of,
-    front_of,
+    layers_of,
     make_windows,
     means_of,
     page_of,
@@ -46,7 +44,7 @@ from splitway.gateway.wiring import (
     trial_policy,
 )
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
+from splitway.http.fast_routes import OPENAPI, FrontedApp
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import principal_of
 from splitway.skins.v2_rest import infer_endpoint, v2_router
@@ -117,9 +115,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
     app.include_router(v2_router(plane, limits, bodies))
     routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
-    short_way, policy = ShortWay(app.layers, routes, render), allowance_policy(settings, asks_who=means is not None)
-    allowance = Allowance(short_way, policy, windows, render, telemetry.refused)
-    app.front = front_of(allowance, means, settings, telemetry, lifecycle)
+    app.put_in_front(layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
     app.include_router(page_router(page_of(settings, described=not exposed)))
     return app

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-from starlette.types import ASGIApp
 
 from splitway.errors import SetupError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.keys_place import check_keys_place
-from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, AllowancePolicy
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
 from splitway.gateway.edge.cost import PictureCaps
@@ -43,12 +41,14 @@ from splitway.gateway.settings import GatewaySettings, StageConfig
 from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
+from splitway.http.fast_routes import Endpoint, Layer, ShortWay
+from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import GATEWAY
 from splitway.security.key_ring import KeyRing
 from splitway.security.service_token import read_tokens
 from splitway.security.tls import Identity
-from splitway.telemetry.metrics import MetricsPort
+from splitway.telemetry.metrics import metrics_port
 
 
 def _stage_client(
@@ -160,17 +160,28 @@ def prober_of(
     return Prober(probed, transport, interval_s, rollout.poll, on_look_up_failed=metrics.look_up_failed)
 
 
-def front_of(
-    app: ASGIApp, means: Means | None, settings: GatewaySettings, telemetry: GatewayTelemetry, lifecycle: Lifecycle
-) -> ASGIApp:
-    """What a request meets before anything that knows its route."""
-    if means is not None:
-        app = Access(app, means, settings.metrics_networks, render, telemetry.refused)
-    app = RequestId(app)
-    if settings.metrics_port:
-        registry = telemetry.metrics.registry
-        app = MetricsPort(app, settings.metrics_port, registry, lambda: lifecycle.not_ready_because)
-    return app
+def layers_of(
+    settings: GatewaySettings,
+    means: Means | None,
+    windows: Windows,
+    routes: Mapping[tuple[str, str], Endpoint],
+    telemetry: GatewayTelemetry,
+    lifecycle: Lifecycle,
+    *,
+    exposed: bool,
+) -> list[Layer | None]:
+    """What a request meets before the framework, in this order."""
+    networks, refused = settings.metrics_networks, telemetry.refused
+    policy = allowance_policy(settings, asks_who=means is not None)
+    access = partial(Access, metrics_networks=networks, render=render, on_refusal=refused)
+    return [
+        host_check(settings, render, exposed=exposed),
+        metrics_port(settings, telemetry.metrics.registry, lambda: lifecycle.not_ready_because),
+        RequestId,
+        None if means is None else partial(access, means=means),
+        partial(Allowance, policy=policy, windows=windows, render=render, on_refusal=refused),
+        partial(ShortWay, routes=routes, render=render),
+    ]
 
 
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:

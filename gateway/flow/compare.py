@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
@@ -59,18 +60,15 @@ class Comparer:
     def plan(self, seen: Result, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Return what is to be called when the answer has been sent; None if there is nothing to compare it with."""
         other = self._other(seen)
-        if other is None:
-            return None
+        return None if other is None else partial(self._begin, seen, other, again)
 
-        async def begin() -> None:
-            if len(self._running) >= self._most:
-                self.ends["dropped"] += 1
-                return
-            task = asyncio.create_task(self._compare(seen, other, again), name="compare releases")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-        return begin
+    async def _begin(self, seen: Result, other: Choice, again: Again) -> None:
+        if len(self._running) >= self._most:
+            self.ends["dropped"] += 1
+            return
+        task = asyncio.create_task(self._compare(seen, other, again), name="compare releases")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _other(self, seen: Result) -> Choice | None:
         if seen.choice.role is not ReleaseRole.CANARY:

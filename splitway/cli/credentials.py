@@ -18,7 +18,7 @@ from splitway.cli.console import ERR
 from splitway.environment import read_environment
 from splitway.errors import Forbidden, SetupError, printable
 from splitway.local.run_file import LocalGateway
-from splitway.security.principal import Scope
+from splitway.security.callers.principal import Scope
 
 API_KEY = "SPLITWAY_API_KEY"
 _AUTHORIZATION = "authorization"

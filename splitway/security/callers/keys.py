@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from splitway.errors import SetupError
-from splitway.security.principal import Principal, Scope
+from splitway.security.callers.principal import Principal, Scope
 from splitway.state_file import locked, replace_file
 
 KEY_PREFIX = "splitway_"

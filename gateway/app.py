@@ -26,7 +26,6 @@ from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
 from splitway.gateway.page.assets import page_router
 from splitway.gateway.paths import CLASSIFY
-from splitway.gateway.rollout.follow import Follower
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import (
     admission_of,
@@ -37,7 +36,6 @@ from splitway.gateway.wiring import (
     means_of,
     page_of,
     picture_caps,
-    picture_limits,
     prober_of,
     rollout_of,
     stages_of,
@@ -77,12 +75,11 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     stages, admission = stages_of(settings, transport, telemetry), admission_of(settings, metrics)
     router = Router([(stage.name, stage.replicas) for stage in stages])
     rollout = rollout_of(settings, router)
-    follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(partial(_why_not_ready, pipeline))
-    prober = prober_of(settings, stages, transport, follower, metrics)
+    prober = prober_of(settings, stages, transport, rollout, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -91,7 +88,6 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
             yield
         finally:
             await prober.close()
-            await follower.close()
             await comparer.close()
             transport.close()
             if pipeline.cache is not None:
@@ -113,7 +109,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
     caps = picture_caps(settings)
-    route = ClassifyRoute(pipeline, settings.limits, picture_limits(settings), caps, telemetry, bodies)
+    route = ClassifyRoute(pipeline, settings.limits, settings.max_picture_bytes, caps, telemetry, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, caps)
     app.include_router(classify_router(route))
     app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))

@@ -16,7 +16,6 @@ from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Allo
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
 from splitway.gateway.edge.cost import PictureCaps
-from splitway.gateway.edge.intake import PictureLimits
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import ProbedStage, Prober
@@ -37,7 +36,6 @@ from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
 from splitway.gateway.resilience.hedge import HedgeDelay
 from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.gateway.rollout.file import ReleaseFile
-from splitway.gateway.rollout.follow import Follower
 from splitway.gateway.rollout.rollout import Rollout
 from splitway.gateway.settings import GatewaySettings, StageConfig
 from splitway.gateway.transport.transport import Transport
@@ -107,11 +105,6 @@ def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetr
     )
 
 
-def picture_limits(settings: GatewaySettings) -> PictureLimits:
-    """What a picture may take until it is read."""
-    return PictureLimits(settings.max_body_bytes, settings.max_picture_bytes, settings.limits.max_json_values)
-
-
 def picture_caps(settings: GatewaySettings) -> PictureCaps:
     """What is decoded of a picture."""
     return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
@@ -158,13 +151,13 @@ def prober_of(
     settings: GatewaySettings,
     stages: Sequence[StageClient],
     transport: Transport,
-    follower: Follower,
+    rollout: Rollout,
     metrics: GatewayMetrics,
 ) -> Prober:
     """What asks the replicas."""
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
     interval_s = settings.probe_interval_ms / 1000
-    return Prober(probed, transport, interval_s, follower.look, on_look_up_failed=metrics.look_up_failed)
+    return Prober(probed, transport, interval_s, rollout.poll, on_look_up_failed=metrics.look_up_failed)
 
 
 def layers_of(

@@ -11,9 +11,9 @@ from splitway.errors import InvalidInput, NotFound
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
-from splitway.gateway.flow.executor import ChainAnswer
 from splitway.gateway.flow.pipeline import Pipeline
-from splitway.gateway.flow.request import Task
+from splitway.gateway.flow.request import Request
+from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
 from splitway.http.lifecycle import Lifecycle
 from splitway.kinds.image.kind import PICTURES
@@ -34,7 +34,7 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 class PipelinePlane:
     """Serves the protocol's routes of the gateway."""
 
-    def __init__(self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle, caps: PictureCaps) -> None:
+    def __init__(self, pipeline: Pipeline, watch: Watch[Result], lifecycle: Lifecycle, caps: PictureCaps) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
@@ -62,7 +62,7 @@ class PipelinePlane:
             "parameters": {"heads": ",".join(heads), HEAD: head},
         }
 
-    def watch(self, headers: MutableMapping[str, str]) -> Watched[ChainAnswer]:
+    def watch(self, headers: MutableMapping[str, str]) -> Watched[Result]:
         return self._watch.request(ROUTE, headers)
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
@@ -76,14 +76,14 @@ class PipelinePlane:
         cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
         fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
-        task = Task(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
-        answer, _ = await self._pipeline.run(task)
-        (hop,) = answer.heads.values()
-        parameters = {FEATURE_SPACE: answer.feature_space}
-        if answer.release is not None:
-            parameters["release"] = answer.release
+        asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
+        result = await self._pipeline.run(asked)
+        (hop,) = result.heads.values()
+        parameters = {FEATURE_SPACE: result.feature_space}
+        if result.release is not None:
+            parameters["release"] = result.release
         response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
-        return Answer(response, answer.headers, answer)
+        return Answer(response, result.headers, result)
 
     def _check(self, request: InferRequest, heads: tuple[str, ...], pins: Pins | None) -> None:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""

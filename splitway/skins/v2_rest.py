@@ -247,19 +247,17 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     async def infer(request: Request) -> Response:
         return await models.endpoint(*_asked(request))(request)
 
-    get: list[tuple[str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
-        ("", server_metadata, v2_docs.SERVER_METADATA),
-        ("/", server_metadata, v2_docs.SERVER_METADATA),
-        ("/health/live", live, v2_docs.LIVE),
-        ("/health/ready", ready, v2_docs.READY),
-    ]
+    get: dict[str, tuple[Callable[..., Awaitable[Response]], dict[str, Any]]] = {
+        "": (server_metadata, v2_docs.SERVER_METADATA),
+        "/": (server_metadata, v2_docs.SERVER_METADATA),
+        "/health/live": (live, v2_docs.LIVE),
+        "/health/ready": (ready, v2_docs.READY),
+    }
     for model in ("/models/{model}", "/models/{model}/versions/{version}"):
-        by_version = "{version}" in model
-        get.append((model, model_metadata, v2_docs.model_metadata(by_version=by_version)))
-        get.append((f"{model}/ready", model_ready, v2_docs.model_ready(by_version=by_version)))
-        docs = v2_docs.infer(by_version=by_version)
-        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **docs)
-    for path, endpoint, docs in get:
+        get[model] = model_metadata, v2_docs.MODEL_METADATA
+        get[f"{model}/ready"] = model_ready, v2_docs.MODEL_READY
+        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **v2_docs.INFER)
+    for path, (endpoint, docs) in get.items():
         router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **docs)
     return router
 

@@ -14,7 +14,7 @@ from splitway.answers.classes.kind import gives_classes
 from splitway.answers.classes.predictions import read_predictions
 from splitway.bundle import Bundle
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
-from splitway.cli.ask.classify import Result
+from splitway.cli.ask.classify import PictureResult
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
@@ -31,7 +31,7 @@ _STATUSES = STATUSES | {EngineFailed.code: 502}
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
-def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[Result]:
+def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[PictureResult]:
     """Run each file through the chain that is found in the folder.
 
     Args:
@@ -75,15 +75,15 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
     return names
 
 
-def _classify(speaker: _Speaker, file: Path) -> Result:
+def _classify(speaker: _Speaker, file: Path) -> PictureResult:
     try:
         picture = read_picture(file)
     except OSError as error:
-        return Result(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:
-        return Result(file, reply=speaker.reply(picture))
+        return PictureResult.of(file, speaker.reply(picture))
     except (RequestError, ServingError) as error:
-        return Result(file, error=error.in_full)
+        return PictureResult(file, error=error.in_full)
 
 
 class _Speaker:

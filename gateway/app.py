@@ -46,7 +46,7 @@ from splitway.gateway.wiring import (
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp
 from splitway.http.lifecycle import Lifecycle
-from splitway.security.principal import principal_of
+from splitway.security.callers.principal import principal_of
 from splitway.skins.v2_rest import infer_endpoint, v2_router
 from splitway.telemetry.metrics import add_metrics_route
 

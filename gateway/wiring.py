@@ -45,9 +45,9 @@ from splitway.http.fast_routes import Endpoint, Layer, ShortWay
 from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import GATEWAY
-from splitway.security.key_ring import KeyRing
+from splitway.security.callers.key_ring import KeyRing
+from splitway.security.identities.tls import Identity
 from splitway.security.service_token import read_tokens
-from splitway.security.tls import Identity
 from splitway.telemetry.metrics import metrics_port
 
 

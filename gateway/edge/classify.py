@@ -33,7 +33,7 @@ from splitway.gateway.paths import CLASSIFY
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
-from splitway.security.principal import known_caller
+from splitway.security.callers.principal import known_caller
 from splitway.skins.v2_rest import json_response
 from splitway.telemetry.watch import Watched
 from splitway.wire.aside import by_size

@@ -14,7 +14,7 @@ from splitway.gateway.observe.traffic import Traffic
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
 from splitway.names import GATEWAY
-from splitway.security.principal import known_caller
+from splitway.security.callers.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.tracer import make_tracer

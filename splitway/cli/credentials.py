@@ -20,7 +20,7 @@ from splitway.errors import Forbidden, SetupError
 from splitway.local.run_file import LocalGateway
 from splitway.schemas.classify import Problem
 from splitway.schemas.message import read_answer
-from splitway.security.principal import Scope
+from splitway.security.callers.principal import Scope
 
 API_KEY = "SPLITWAY_API_KEY"
 _AUTHORIZATION = "authorization"

@@ -20,7 +20,7 @@ from splitway.http.fast_routes import Endpoint
 from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import UNFIT_ROW_HEADER
-from splitway.security.principal import known_caller
+from splitway.security.callers.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
 from splitway.wire.aside import LARGE_BYTES, aside, by_size

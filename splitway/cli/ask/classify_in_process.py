@@ -13,7 +13,7 @@ from splitway.answers.classes.best import best_classes
 from splitway.answers.classes.kind import gives_classes
 from splitway.answers.classes.predictions import read_predictions
 from splitway.bundle import Bundle
-from splitway.bundle_graph import Chain, Found, find_chain
+from splitway.bundle_graph import Chain, FoundBundle, find_chain
 from splitway.cli.ask.classify import PictureResult
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import tensorflow_hushed
@@ -54,7 +54,7 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
     return [_classify(speaker, file) for file in files]
 
 
-def _refuse_without_pictures(extractor: Found) -> None:
+def _refuse_without_pictures(extractor: FoundBundle) -> None:
     """Raise SetupError, with what a model takes that takes no pictures, and where it is asked."""
     if extractor.manifest.preprocessing is None:
         takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in extractor.manifest.inputs)

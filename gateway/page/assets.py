@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.errors import NotFound
-from splitway.gateway.edge.intake import RAW_TYPES
 from splitway.http.assets import TYPES, Asset
 from splitway.http.docs_pages import ICON
+from splitway.kinds.image.kind import MEDIA_TYPES
 
 BELOW = "/page/"
 """Where everything but the page itself is."""
@@ -51,7 +51,7 @@ class Page:
         samples = [name for name in self._assets if name.startswith(_SAMPLES)]
         return {
             "max_picture_bytes": max_picture_bytes,
-            "media_types": RAW_TYPES,
+            "media_types": MEDIA_TYPES,
             "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW[1:] + quote(name)} for name in samples],
         }
 

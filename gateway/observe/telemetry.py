@@ -7,7 +7,7 @@ import time
 from starlette.requests import Request
 
 from splitway.errors import SplitwayError
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import Event, Subscriber
 from splitway.gateway.observe.metrics import GatewayMetrics, answer_in_log
 from splitway.gateway.observe.traffic import Traffic
@@ -42,7 +42,7 @@ class GatewayTelemetry:
         self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self.traffic.on_event))
         self.on_event: Subscriber = self._events.put
         self.metrics.registry.before_reading.append(self.settle)
-        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=patience_s)
+        self.watch: Watch[Result] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""

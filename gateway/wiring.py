@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from fastapi import APIRouter
+
 from splitway.errors import SetupError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
@@ -29,7 +31,7 @@ from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.page.assets import Page
+from splitway.gateway.page.assets import page_router
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
 from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
@@ -110,9 +112,10 @@ def picture_caps(settings: GatewaySettings) -> PictureCaps:
     return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
 
 
-def page_of(settings: GatewaySettings, *, described: bool) -> Page:
+def page_of(settings: GatewaySettings, *, described: bool) -> APIRouter:
     """The page, with its samples."""
-    return Page(Path(settings.samples) if settings.samples else None, settings.max_picture_bytes, described=described)
+    samples = Path(settings.samples) if settings.samples else None
+    return page_router(samples, settings.max_picture_bytes, described=described)
 
 
 def rollout_of(settings: GatewaySettings, router: Router) -> Rollout:

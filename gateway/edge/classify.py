@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.gateway.edge import docs as edge_docs
-from splitway.gateway.edge.cost import PictureCaps, cost_aside, picture_cost
+from splitway.gateway.edge.cost import PictureCaps, picture_cost
 from splitway.gateway.edge.intake import (
     asks_for_timeline,
     read_heads,
@@ -36,6 +36,7 @@ from splitway.http.hangup import while_connected
 from splitway.security.callers.principal import known_caller
 from splitway.skins.v2_rest import json_response
 from splitway.telemetry.watch import Watched
+from splitway.wire.aside import by_size
 from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
 
@@ -71,7 +72,7 @@ class ClassifyRoute:
         self._telemetry = telemetry
 
     async def classify(self, request: Request) -> Response:
-        """Answer one picture, and tell whoever follows requests how it ended."""
+        """Answer one picture; its end is told to the telemetry."""
         headers = plain_headers(request)
         with (
             self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
@@ -96,8 +97,7 @@ class ClassifyRoute:
         )
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        weigh = partial(picture_cost, picture, self._caps)
-        cost = await cost_aside(weigh, len(picture))
+        cost = await by_size(len(picture), partial(picture_cost, picture, self._caps))
         asked = request_for_classes(picture, heads, top_k, context, id_, cost)
         async with while_connected(request):
             watched.facts = result = await self._pipeline.run(asked)

@@ -69,17 +69,6 @@ class ServedModel:
     def gives_classes(self) -> bool:
         return gives_classes(self.outputs)
 
-    def describe(self) -> dict[str, Any]:
-        """As `/v1/pipeline` shows it."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "state": self.state,
-            "is_default": self.is_default,
-            "takes": self.takes,
-            "gives": self.gives,
-        }
-
 
 class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -158,7 +158,7 @@ class Executor:
             detail = f"head {name!r} was trained on {model.takes}; the features are from {', '.join(given)}"
             return FeatureSpaceMismatch(detail, stage=name)
         missing = self._router.why_not_ready(pins)
-        detail = "; ".join(missing.values()) or f"nobody serves head {name!r}{of_release}"
+        detail = "; ".join(missing.values()) or f"no replica serves head {name!r}{of_release}"
         if pins is not None:
             detail = f"release {pins.release!r} cannot be served: {detail}"
         return NoChain(detail, stage=next(iter(missing), self._heads.name), retry_after_s=1)

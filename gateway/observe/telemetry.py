@@ -1,4 +1,4 @@
-"""All that the gateway says of its work, wired: whoever wants to know is told of requests and of events here."""
+"""All that the gateway says of its work, wired: subscribers are told of requests and of events here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class GatewayTelemetry:
         self.watch: Watch[Result] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
-        """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""
+        """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""
         # not `request.url`, which cannot be had of every query string
         route = work_asked_for(request.method, request.scope["path"])
         if route is None:

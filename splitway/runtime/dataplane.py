@@ -23,7 +23,7 @@ from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
-from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
@@ -151,9 +151,7 @@ class DataPlane:
         """What decoding takes; of many bytes read beside the event loop."""
         if not self._stage.needs_decoding(tensors):
             return NOTHING
-        if sum(tensor.size for tensor in tensors.values()) <= LARGE_BYTES:
-            return self._stage.weigh(tensors)
-        return await aside(partial(self._stage.weigh, tensors))
+        return await by_size(sum(tensor.size for tensor in tensors.values()), partial(self._stage.weigh, tensors))
 
     async def _run(
         self, decode: Prepare, apart: Decoders | None, rows: int, deadline: Deadline, context: CallContext

@@ -6,7 +6,7 @@ No request is validated by these models, and no answer is built from them on the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
@@ -49,6 +49,11 @@ class AnswerSchema(RequestSchema):
     """
 
     MAY_LACK: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def of(cls, described: object) -> Self:
+        """From what has the same fields: an object, or a mapping."""
+        return cls.model_validate(described, from_attributes=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:

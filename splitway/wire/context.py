@@ -26,7 +26,7 @@ class CallContext(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response, headers that travel beside it, and what the log and the metrics are told of how it came about."""
+    """A response, the headers beside it, and the facts that are counted and logged of how it came about."""
 
     response: InferResponse
     headers: Mapping[str, str] = _NOTHING
@@ -42,7 +42,7 @@ class Limits:
     default_timeout_s: float
     max_timeout_s: float
     max_rows: int | None = None
-    """None where the stage that runs the model checks it."""
+    """None where the model's own limit is checked later."""
     max_json_values: int = MAX_JSON_VALUES
     """Each of which keeps the event loop for about a microsecond."""
     takes_packed: bool = True

@@ -24,7 +24,6 @@ from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
-from splitway.gateway.page.assets import page_router
 from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import (
@@ -118,5 +117,5 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): plane.endpoint(MODEL, None)}
     app.put_in_front(layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
-    app.include_router(page_router(page_of(settings, described=not exposed)))
+    app.include_router(page_of(settings, described=not exposed))
     return app

@@ -1,4 +1,4 @@
-"""What the forms of requests and answers have in common, and the JSON Schemas that are made from them.
+"""The base of all models of requests and answers, and the JSON Schemas that are made from them.
 
 No request is validated by these models, and no answer is built from them on the way of a request.
 """

@@ -91,7 +91,7 @@ def status_router(status: Status) -> APIRouter:
 
 
 def door_status(door: Admission) -> DoorStatus:
-    """What is under way, waits and was refused."""
+    """The requests that are under way, wait, or were refused."""
     turned_away = {reason.value: count for reason, count in door.turned_away.items()}
     return DoorStatus(limit=door.limit.limit, in_flight=door.in_flight, queued=door.queued, turned_away=turned_away)
 

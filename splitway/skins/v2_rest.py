@@ -48,6 +48,8 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "deadline_exceeded": 504,
 }
+CHAIN_STATUSES = STATUSES | {"engine_failed": 502}
+"""Of a whole chain: a stage whose model fails is a gateway's bad stage, not the gateway's own failure."""
 
 
 class Model(Protocol):

@@ -13,17 +13,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from splitway.errors import SetupError
+from splitway.names import VERSION
 from splitway.state_file import locked, replace_file
-from splitway.stored import FORMAT, Format, Part, read_stored
+from splitway.stored import FORMAT, Format, StoredPart, read_stored
 
 FILE = "releases.json"
 _HISTORY = 200
 """Events that are kept."""
-Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+Version = Annotated[str, Field(pattern=VERSION)]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class Release(Part):
+class Release(StoredPart):
     """Versions that move together."""
 
     extractor: Version
@@ -35,7 +36,7 @@ class Release(Part):
     created: str
 
 
-class Trial(Part):
+class Trial(StoredPart):
     """A release that gets a share of the requests: as answers (canary), or beside them, unseen (shadow)."""
 
     release: ReleaseName
@@ -43,7 +44,7 @@ class Trial(Part):
     since: str
 
 
-class Event(Part):
+class Event(StoredPart):
     """What was done, and why."""
 
     at: str
@@ -52,7 +53,7 @@ class Event(Part):
     reason: str = ""
 
 
-class Releases(Part):
+class Releases(StoredPart):
     """The whole file."""
 
     format: Format = FORMAT

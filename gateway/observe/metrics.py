@@ -6,18 +6,18 @@ import time
 from typing import Any
 
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState
+from splitway.names import GATEWAY
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES
 from splitway.telemetry.watch import RequestEnded
 
-RequestAnswered = RequestEnded[ChainAnswer]
+RequestAnswered = RequestEnded[Result]
 """A request to the gateway ended; its facts are the answer, where there is one."""
-SERVICE = "gateway"
 _KEPT_S = 300.0
 """How long the counts of a replica that is gone can still be read."""
 
@@ -31,7 +31,7 @@ class GatewayMetrics:
     """
 
     def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
-        self.registry = new_registry(SERVICE)
+        self.registry = new_registry(GATEWAY)
         make = Families(self.registry, "splitway_gateway")
         self._requests = make.counter("requests_total", "Requests by how they ended.", "route", "outcome")
         self._duration = make.seconds("duration_seconds", "Time to an answer.", "route")
@@ -78,7 +78,7 @@ class GatewayMetrics:
             family.begin((stage,) for stage in stages)
         for family in (self._retries, self._hedges):
             family.begin((stage, outcome) for stage in stages for outcome in OUTCOMES)
-        self._misses.begin((stage,) for stage in (*stages, SERVICE))
+        self._misses.begin((stage,) for stage in (*stages, GATEWAY))
         for alone in (self._waits, self._rate_limited):
             alone.begin([()])
 
@@ -114,13 +114,13 @@ class GatewayMetrics:
         self._duration[route].observe(ended.seconds)
         self._received[route].inc(ended.received_bytes)
         if isinstance(ended.error, DeadlineExceeded) and ended.error.stage is None:
-            self._misses[SERVICE,].inc()
+            self._misses[GATEWAY,].inc()
         if isinstance(ended.error, RateLimited):
             self._rate_limited[()].inc()
         if answer is None:
             return
         self._sent[route].inc(ended.sent_bytes)
-        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest.values()))))
+        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest))))
         for head in answer.heads:
             self._head_ended(head, OK)
         for head, error in answer.failures.items():
@@ -172,17 +172,17 @@ def _in_ms(hop: HopTimings) -> dict[str, float]:
     return {f"{part}_ms": ms for part, ms in hop.in_ms().items()}
 
 
-def answer_in_log(answer: ChainAnswer) -> dict[str, Any]:
+def answer_in_log(answer: Result) -> dict[str, Any]:
     """What a request's line in the log says of its answer."""
     stages = {
-        name: {**_in_ms(hop.timings), "version": hop.response.model_version, "attempts": hop.attempts}
-        for name, hop in {**answer.features.answers, **answer.heads}.items()
+        name: {**_in_ms(hop.timings), "version": hop.model.version, "attempts": hop.attempts}
+        for name, hop in answer.hops.items()
     }
     line: dict[str, Any] = {"stages": stages, "feature_space": answer.feature_space}
     if answer.release is not None:
         line["release"] = answer.release
-    if answer.features.cache is not None:
-        line["cache"] = str(answer.features.cache)
+    if answer.cache is not None:
+        line["cache"] = str(answer.cache)
     failed = {name: error.code for name, error in answer.failures.items() if not isinstance(error, NotFound)}
     if failed:
         line["heads_failed"] = failed

@@ -11,7 +11,7 @@ from splitway.telemetry.settings import traces_asked_for
 
 Installed = Callable[[str], str | None]
 """The version of a package by its name; None where it is not there."""
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?(>=(?P<least>[0-9.]+))?")
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?[^;>]*(>=(?P<least>[0-9.]+))?")
 _EXTRA = re.compile(r"extra == '(?P<extra>\w+)'")
 _RUNS = {"serve": "stages", "gateway": "the gateway"}
 """What each extra is for."""

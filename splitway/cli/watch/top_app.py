@@ -1,23 +1,13 @@
-"""`splitway top` and `splitway doctor`: their options and their help."""
+"""`splitway top`: its options and its help."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from splitway.cli.console import one_line_errors
-from splitway.cli.given import Given
-
-Url = Annotated[
-    str | None,
-    typer.Option(
-        help="Address of the gateway; if not given, that of the pipeline that runs from this folder, or "
-        "http://127.0.0.1:8080.",
-        envvar="SPLITWAY_URL",
-    ),
-]
+from splitway.cli.given import Given, Url
 
 
 def top(
@@ -29,49 +19,19 @@ def top(
 ) -> None:
     """Watch a running pipeline: what the gateway answers, and how each stage and replica does. q or Ctrl-C ends it.
 
-    The counts are the gateway's own since its start. Where nobody answers it says so and goes on trying. In a pipe it
-    prints a line per look; with --json it prints what the gateway says at /v1/pipeline, with the time and the address.
+    The counts are the gateway's own since its start. A gateway that does not answer is asked again. In a pipe each look
+    is one line; with --json it is what the gateway says at /v1/pipeline, with the time and the address.
 
-    A gateway that asks for a key is shown SPLITWAY_API_KEY, or what stands in the file SPLITWAY_API_KEY_FILE; there is
-    no option for it, as everybody on a machine can read its command lines.
+    A gateway that asks for a key is shown SPLITWAY_API_KEY, or what stands in the file SPLITWAY_API_KEY_FILE. There is
+    no option for it, because all users of a machine can read its command lines.
 
     Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log
 
     More: splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
     """
     with one_line_errors():
-        from splitway.cli.watch.top import TopOptions
         from splitway.cli.watch.top import top as watch
 
         if once:
             Given.of(context).refuse("interval", because="--once looks once")
-        raise typer.Exit(watch(TopOptions(url, interval, once, as_json)))
-
-
-def doctor(
-    context: typer.Context,
-    url: Url = None,
-    models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
-) -> None:
-    """Check a set-up, and say in a sentence each what is right, what is not, and what to do about it.
-
-    Looks at Python and the packages, the bundles (hashes, feature spaces, releases) and whether their engines run them,
-    ports, memory, cores, disk, the SPLITWAY_* variables as they are set here, and the pipeline that runs: who answers,
-    in which version, by which clock, and whether strangers are asked for a key. Changes nothing. Ends with 1 if
-    something is broken, with 0 if there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
-
-    Examples: splitway doctor; splitway doctor --models /srv/models; splitway doctor --url http://gateway:8080
-
-    More: splitway doctor --json | jq -r '.results[] | select(.level != "ok") | .do'
-    """
-    with one_line_errors():
-        from splitway.cli.doctor.doctor import doctor as check
-
-        raise typer.Exit(check(url, models, variables_of(context.find_root().command), as_json=as_json))
-
-
-def variables_of(command: Any) -> list[str]:
-    """Every environment variable that a command, or one below it, takes an option from."""
-    own = [option.envvar for option in command.params if option.envvar]
-    return own + [name for below in getattr(command, "commands", {}).values() for name in variables_of(below)]
+        raise typer.Exit(watch(url, interval, once=once, as_json=as_json))

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from splitway.errors import SetupError
 from splitway.gateway.redis_address import check_redis_address
 from splitway.gateway.rollout.record import RollbackPolicy
+from splitway.kinds.image.limits import MAX_SECONDS
 from splitway.names import EXTRACTOR, HEADS, NAME, Role
-from splitway.pictures.limits import MAX_SECONDS
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from splitway.names import IMAGE, NAME, PROBABILITIES, VERSION, Role
+from splitway.answers.classes.kind import gives_classes
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import NAME, VERSION, Role
 from splitway.plan import ends
-from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
+from splitway.wire.tensor import MAX_RANK, TensorSpec
 
-PICTURES = TensorSpec(IMAGE, BYTES, (-1,))
 Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")
@@ -66,26 +67,14 @@ class ServedModel:
 
     @property
     def gives_classes(self) -> bool:
-        """Whether it can be asked for the best classes: one `probabilities`, a row of them for each row."""
-        return any(output.name == PROBABILITIES and len(output.shape) == 2 for output in self.outputs)
-
-    def describe(self) -> dict[str, Any]:
-        """As `/v1/pipeline` shows it."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "state": self.state,
-            "is_default": self.is_default,
-            "takes": self.takes,
-            "gives": self.gives,
-        }
+        return gives_classes(self.outputs)
 
 
-class _Part(BaseModel):
+class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Entry(_Part):
+class _OfferedVersion(_Said):
     """A version that can be called."""
 
     name: _Name
@@ -108,7 +97,7 @@ class _Entry(_Part):
         return ServedModel(*known, takes, gives, self.inputs, self.outputs, self.max_rows)
 
 
-class _Inventory(_Part):
+class _Inventory(_Said):
     ready: bool
     reason: str | None = None
     models: tuple[dict[str, Any], ...]
@@ -127,7 +116,7 @@ def read_inventory(body: bytes) -> Inventory:
     try:
         said = _Inventory.model_validate_json(body)
         callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
-        entries = [_Entry.model_validate(entry) for entry in callable_]
+        entries = [_OfferedVersion.model_validate(entry) for entry in callable_]
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from splitway.bundle import Bundle
 from splitway.bundle_graph import check_follow
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureDecoder, to_model_input
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.base import warm_up
 from splitway.runtime.engines.load import load_engine

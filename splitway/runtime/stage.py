@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from splitway.answers.classes.kind import gives_classes
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import Manifest
 from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.decode_room import NOTHING, Load
+from splitway.runtime.decode_room import NOTHING, DecodeLoad
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
@@ -39,10 +40,10 @@ class Stage(Protocol):
     def needs_decoding(self, tensors: Tensors) -> bool:
         """Whether `decode` takes long enough to need a thread."""
 
-    def weigh(self, tensors: Tensors) -> Load:
+    def weigh(self, tensors: Tensors) -> DecodeLoad:
         """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
         """Turn what was sent into the model's inputs; between long steps call `go_on`, which raises if nobody waits.
         `load` is what `weigh` said of it."""
 
@@ -61,6 +62,7 @@ class TensorStage:
         self.manifest: Manifest = bundle.manifest
         self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
+        self._gives_classes = gives_classes(self.gives)
         self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
         self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
 
@@ -77,10 +79,10 @@ class TensorStage:
     def needs_decoding(self, tensors: Tensors) -> bool:
         return False
 
-    def weigh(self, tensors: Tensors) -> Load:
+    def weigh(self, tensors: Tensors) -> DecodeLoad:
         return NOTHING
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
         return {name: tensor.array for name, tensor in tensors.items()}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
@@ -88,10 +90,7 @@ class TensorStage:
         return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
 
     def _check_classification(self, output: RequestedOutput) -> None:
-        if not output.top_k:
-            return
-        rank = next((len(spec.shape) for spec in self.gives if spec.name == output.name), 0)
-        if (output.name, rank) != (PROBABILITIES, 2):
+        if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
             raise InvalidInput(
                 f"output {output.name[:80]!r} has no classes: classification is for {PROBABILITIES!r} of two dimensions"
             )

@@ -11,9 +11,10 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from splitway.cli.status import Look, Replica, Stage, failures
+from splitway.cli.status import Look, failures
 from splitway.cli.watch import wording
 from splitway.cli.watch.wording import NOTHING, number
+from splitway.schemas.pipeline import ReplicaStatus, StageStatus
 
 _GOOD, _CARE, _BAD = ("✓", "green"), ("!", "yellow"), ("✗", "red")
 """Marks and their colours: the mark alone says it too."""
@@ -21,8 +22,6 @@ _WORDS = ("stage and replica", "state", "version", "feature space")
 _NUMBERS = ("calls", "calls/s", "failed", "p50 / p99 ms", "in flight")
 _FIRST_TO_GO = ("feature space", "version", "in flight", "calls", "failed")
 """Columns that are left out one by one until the others fit."""
-_GAP = 2
-"""Between two columns."""
 Row = tuple[Text | str, ...]
 
 
@@ -69,7 +68,7 @@ def _calls(look: Look | None) -> Counter[tuple[str, str]]:
     return Counter({(stage.name, each.url): sum(each.attempts.values()) for stage in stages for each in stage.replicas})
 
 
-def _replica_row(stage: str, replica: Replica, calls_per_s: float | None) -> Row:
+def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) -> Row:
     return (
         f"  {stage} {wording.address(replica.url)}",
         _signed(_sign(replica), wording.state(replica)),
@@ -83,7 +82,7 @@ def _replica_row(stage: str, replica: Replica, calls_per_s: float | None) -> Row
     )
 
 
-def _stage_row(stage: Stage) -> Row:
+def _stage_row(stage: StageStatus) -> Row:
     ready, attempts = stage.ready_replicas, stage.attempts
     sign = _BAD if not ready else _GOOD if ready == len(stage.replicas) else _CARE
     return (
@@ -103,7 +102,7 @@ def _table(rows: list[Row], width: int) -> Table:
     """A table of the columns that there is room for."""
     columns = dict(zip((*_WORDS, *_NUMBERS), zip(*rows, strict=True), strict=True))
     for name in _FIRST_TO_GO:
-        if sum(_GAP + max(map(cell_len, map(str, (title, *cells)))) for title, cells in columns.items()) > width:
+        if sum(2 + max(map(cell_len, map(str, (title, *cells)))) for title, cells in columns.items()) > width:
             del columns[name]
     titles = [Column(name, overflow="fold", justify="right" if name in _NUMBERS else "left") for name in columns]
     table = Table(*titles, box=SIMPLE_HEAD, header_style="dim", show_edge=False, padding=(0, 1, 0, 0))
@@ -112,7 +111,7 @@ def _table(rows: list[Row], width: int) -> Table:
     return table
 
 
-def _sign(replica: Replica) -> tuple[str, str]:
+def _sign(replica: ReplicaStatus) -> tuple[str, str]:
     return _BAD if replica.state != "ready" else _CARE if wording.is_shut_out(replica) else _GOOD
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from splitway.cli.status import Look, PipelineStatus, Recent, Replica
+from splitway.cli.status import Look
+from splitway.schemas.pipeline import PipelineStatus, RecentStatus, ReplicaStatus
 from splitway.telemetry.outcome import OK
 
 NOTHING = "-"
@@ -30,7 +31,7 @@ def counts(outcomes: Mapping[str, int]) -> str:
     return " · ".join(f"{number(-n)} {name}" for _, n, name in shown) or "none"
 
 
-def latencies(recent: Recent) -> str:
+def latencies(recent: RecentStatus) -> str:
     """p50 and p99 in milliseconds."""
     return f"{number(recent.p50_ms)} / {number(recent.p99_ms)}"
 
@@ -40,18 +41,18 @@ def address(url: str) -> str:
     return url.removeprefix("http://").removeprefix("https://")
 
 
-def state(replica: Replica) -> str:
+def state(replica: ReplicaStatus) -> str:
     """What the gateway last heard of a replica, and its breaker unless calls pass it."""
     heard = "not asked yet" if replica.state == "unknown" else replica.state.replace("_", " ")
     return f"{heard}, breaker {breaker(replica)}" if replica.breaker not in (None, "closed") else heard
 
 
-def is_shut_out(replica: Replica) -> bool:
+def is_shut_out(replica: ReplicaStatus) -> bool:
     """Whether its breaker keeps calls from it."""
     return replica.breaker in ("open", "half_open", "forced_open")
 
 
-def breaker(replica: Replica) -> str:
+def breaker(replica: ReplicaStatus) -> str:
     """The breaker's state, and when an open one tries again."""
     named = (replica.breaker or NOTHING).replace("_", " ")
     return f"{named}, {replica.breaker_retry_in_s:.0f} s" if replica.breaker_retry_in_s else named

@@ -31,7 +31,7 @@ _TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING
 
 def inventory(repository: Repository) -> dict[str, Any]:
     """Every version that is loaded, being loaded, or could not be."""
-    reason = repository.directory.not_ready_because
+    reason = repository.lifecycle.not_ready_because
     models = [
         _entry(model, number, model.versions[number])
         for _, model in sorted(repository.models.items())

@@ -11,10 +11,10 @@ from PIL import Image
 
 from splitway.errors import InvalidInput, TooLarge
 from splitway.gateway.edge.cost import PictureCaps, picture_cost
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
+from splitway.kinds.image.look import look
 from splitway.manifest import Preprocessing
-from splitway.pictures.limits import PictureLimits
-from splitway.pictures.look import look
-from splitway.preprocessing import PictureDecoder
 from tests.fuzz.target import Target
 from tests.support import picture
 

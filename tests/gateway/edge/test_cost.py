@@ -15,7 +15,7 @@ from PIL import Image
 
 from splitway.errors import InvalidInput, TooLarge
 from splitway.gateway.edge.cost import PictureCaps, inputs_cost, picture_cost
-from splitway.pictures.look import look
+from splitway.kinds.image.look import look
 from splitway.wire.tensor import Buffer, Tensor
 from tests.security.attack_pictures import segments
 from tests.support import picture

@@ -9,9 +9,10 @@ import httpx
 import pytest
 from rich.console import Console
 
-from splitway.cli.status import Look, PipelineStatus, no_answer
+from splitway.cli.status import Look, no_answer
 from splitway.cli.watch.view import view
 from splitway.cli.watch.wording import counts, number, plain_line, span, troubles
+from splitway.schemas.pipeline import PipelineStatus
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 
 SILENT = no_answer(URL, httpx.ConnectError(""), AT, 112.0)
@@ -38,7 +39,7 @@ def test_the_gateway_is_drawn_with_its_own_counts() -> None:
         "✓ ready",
         "1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input",
         "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s",
-        "3 in flight of 24.0 · 1 queued · turned away: 3 queue_full",
+        "3 in flight of 24 · 1 queued · turned away: 3 queue_full",
         "fs:61b4d6db79be20bf of 3 replicas",
     ):
         assert words in drawn
@@ -127,7 +128,7 @@ def test_a_line_holds_the_same_for_pipes() -> None:
     assert line == (
         "20:58:39 ready | 1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input | "
         "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s | "
-        "3 in flight of 24.0 · 1 queued · turned away: 3 queue_full | fs:61b4d6db79be20bf of 2 replicas | "
+        "3 in flight of 24 · 1 queued · turned away: 3 queue_full | fs:61b4d6db79be20bf of 2 replicas | "
         "feature_extractor 1 of 2 ready | feature_extractor 127.0.0.1:8082 cannot be reached"
     )
 

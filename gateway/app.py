@@ -11,7 +11,6 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from splitway import __version__
 from splitway.environment import read_environment
 from splitway.gateway.callers.access import needed_scope
 from splitway.gateway.callers.limits import Allowance
@@ -52,6 +51,7 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import principal_of
 from splitway.skins.v2_rest import infer_endpoint, v2_router
 from splitway.telemetry.metrics import add_metrics_route
+from splitway.version import __version__
 
 
 def _why_not_ready(pipeline: Pipeline) -> str | None:

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
-from splitway.manifest import Preprocessing
+from splitway.manifest import IMAGE, PIXELS, Preprocessing
 from splitway.picture_pixels import open_picture
 from splitway.pictures.limits import PictureLimits, check_memory, check_seconds
 from splitway.pictures.look import Picture, look
 from splitway.pictures.parts import Target
-from splitway.wire.tensor import Buffer
+from splitway.wire.tensor import BYTES, Buffer, TensorSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_SIDE = 65_535
@@ -49,6 +49,12 @@ _SIDEWAYS = (5, 6, 7, 8)
 # What Pillow says of a picture is nothing that an operator could act on, and callers could fill the log with it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def accepted_pictures(target: Preprocessing) -> tuple[tuple[TensorSpec, ...], ...]:
+    """What may be given of pictures: encoded ones, or pixels that are cropped and resized already."""
+    pixels = TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3))
+    return (TensorSpec(IMAGE, BYTES, (-1,)),), (pixels,)
 
 
 class PictureDecoder:

@@ -11,7 +11,6 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway import __version__
 from splitway.gateway.edge import docs as edge_docs
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, picture_cost
 from splitway.gateway.edge.intake import (
@@ -37,6 +36,7 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
 from splitway.skins.v2_rest import json_response
 from splitway.telemetry.watch import Watched
+from splitway.version import __version__
 from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
 

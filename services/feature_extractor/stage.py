@@ -14,12 +14,11 @@ from splitway.manifest import IMAGE, PIXELS, Preprocessing
 from splitway.memory_limit import give_large_blocks_back
 from splitway.pictures.limits import LARGE_S, PictureLimits
 from splitway.pictures.look import Picture
-from splitway.preprocessing import FORMATS, PictureDecoder, to_model_input
+from splitway.preprocessing import FORMATS, PictureDecoder, accepted_pictures, to_model_input
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
-from splitway.wire.tensor import BYTES, TensorSpec
 
 
 def make_extractor(bundle: Bundle, settings: StageSettings) -> Stage:
@@ -39,10 +38,7 @@ class PictureExtractor(TensorStage):
         self._target = target
         self._decoder = PictureDecoder(target, limits)
         self._input = bundle.manifest.inputs[0].name
-        self.accepts = (
-            (TensorSpec(IMAGE, BYTES, (-1,)),),
-            (TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3)),),
-        )
+        self.accepts = accepted_pictures(target)
 
     def warm_up(self) -> None:
         """Load the decoders by decoding one small picture of each format."""

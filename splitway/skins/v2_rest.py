@@ -12,7 +12,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway import __version__
 from splitway.errors import SplitwayError, Unauthorized, UnfitInput, printable
 from splitway.http.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.http.body_budget import BodyBudget
@@ -22,6 +21,7 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
+from splitway.version import __version__
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.context import UNFIT_ROW_HEADER, Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.given import Given
-from splitway.cli.models.split_app import Samples, default_samples
+from splitway.cli.models.split_app import Samples, reading
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 _MODELS = Path("models")
@@ -83,10 +83,7 @@ def verify(
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.sign import sign_again_if_changed
-        from splitway.cli.models.source import SourceOptions, joined
 
-        allowed = SourceOptions(
-            allow_legacy, joined(custom_objects), given=Given.of(context), pictures=default_samples(None)
-        )
+        allowed = reading(context, allow_legacy, custom_objects)
         with sign_again_if_changed(models):
             command.verify(models, samples, version, allowed, say=steps.say)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.given import Given
+from splitway.api.given import Given
+from splitway.cli.console import ERR, Steps, one_line_errors, tensorflow_hushed
+from splitway.errors import SetupError
+
+if TYPE_CHECKING:
+    from splitway.api.source import SourceOptions
 
 Model = Annotated[
     Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
@@ -59,14 +64,13 @@ def inspect(
     Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.api.inspection import inspect_model
         from splitway.cli.models import inspect as command
-        from splitway.cli.models.source import SourceOptions, joined, parse_size
 
-        given = Given.of(context)
         if as_json:
-            given.refuse("every", because="--json names every layer anyway")
-        options = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=given)
-        found = command.inspect(model, options, say=steps.say)
+            Given.of(context).refuse("every", because="--json names every layer anyway")
+        options = reading(context, allow_legacy, custom_objects, size)
+        found = inspect_model(model, options, steps.say)
         steps.stop()
         if plot is not None:
             command.write_plot(found, plot)
@@ -113,11 +117,42 @@ def split(
     Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+        from splitway.api.splitting import SplitOptions
         from splitway.cli.models import build as command
-        from splitway.cli.models.source import SourceOptions, joined, parse_size
 
-        source = SourceOptions(allow_legacy, joined(custom_objects), parse_size(size), given=Given.of(context))
-        options = command.SplitOptions(
-            at, out, labels, pixel_range, crop, resample, samples, version, head, source, default_samples(None)
+        layers = tuple(name.strip() for name in at.split(",")) if at else ()
+        pixels, source = parse_range(pixel_range), reading(context, allow_legacy, custom_objects, size)
+        options = SplitOptions(
+            out, layers, labels, pixels, crop, resample, samples, version, head, force=force, source=source
         )
-        command.split(model, options, force=force, say=steps.say)
+        command.split(model, options, say=steps.say)
+
+
+def reading(
+    context: typer.Context, allow_legacy: bool, custom_objects: list[str] | None, size: str = "224x224"
+) -> SourceOptions:
+    """Return what the user allows while a model is read; what there is to say of it goes to the terminal."""
+    from splitway.api.source import SourceOptions
+
+    modules = ",".join(custom_objects or ())
+    given, pictures = Given.of(context), default_samples(None)
+    return SourceOptions(
+        allow_legacy, modules or None, parse_size(size), given, pictures, partial(ERR.print, markup=False)
+    )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH, or one number for both. Raises SetupError."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 4096 for part in parts):
+        raise SetupError(f"--size must be HEIGHTxWIDTH in pixels, such as 224x224, not {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Read LOW:HIGH. Raises SetupError."""
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise SetupError(f"--range must be LOW:HIGH, such as 0:1 or -1:1, not {text!r}") from error
+    return low, high

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import one_line_errors
-from splitway.cli.given import Given
 
 Url = Annotated[
     str | None,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from splitway.api.question import Question, as_classifier
+from splitway.api.samples import find_samples
+from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.bundle_graph import find_chain
-from splitway.cli.models.question import Question, as_classifier
-from splitway.cli.models.samples import find_samples
-from splitway.cli.models.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
 from splitway.manifest import HEAD, PIXELS, EngineName, Manifest, Preprocessing, Proof
 from splitway.runtime.inprocess import InProcessStage, in_turn
@@ -22,7 +21,7 @@ from splitway.splitter.cut import cut_model
 from splitway.splitter.cuts import ROOM
 from splitway.splitter.export import export_engines
 from splitway.splitter.graph import Part
-from splitway.splitter.pack import SOURCE, PackPlan, pack, stage_names
+from splitway.splitter.pack import SOURCE, PackPlan, Say, pack, stage_names
 from splitway.splitter.proof.chance import chance_named
 from splitway.splitter.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.splitter.proof.prove import (
@@ -41,7 +40,6 @@ from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.splitter.readers.source import fingerprint
 from splitway.wire.room import Room
 
-Say = Callable[[str], None]
 _UNCUT_BATCH = 8
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.cli.ask.pictures import read_picture
+from splitway.api.picture_files import read_picture
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import PIXELS, PROBABILITIES, Preprocessing
 from splitway.pictures.limits import PictureLimits

@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--before", help="an earlier commit to compare with")
-    against.add_argument("--closed", action="store_true", help="compare keys, limits and token with nobody being asked")
+    against.add_argument("--closed", action="store_true", help="compare keys, limits and token with no authentication")
     parser.add_argument("--requests", type=int, default=200, help="that are counted, of each process")
     parser.add_argument("--runs", type=int, default=1, help="of both, in turn; prints the median of their ratios")
     parser.add_argument("--functions", type=int, default=20, help="of each process that are listed")

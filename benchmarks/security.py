@@ -1,6 +1,6 @@
 """What it costs that everything is closed: `make bench-security` (13 minutes).
 
-The same pipeline in turn: as it is on loopback, where nobody is asked for anything; with API keys, limits on each key
+The same pipeline in turn: as it is on loopback, without authentication; with API keys, limits on each key
 and a token between the services; with TLS between them as well; and with `--before REV` as it was at an earlier
 commit. With the default model, and with trivial stages, where nothing but the framework counts. All are started again
 and again: the same processes keep what they got from chance, five percent and more, for as long as they live. Prints

@@ -82,7 +82,7 @@ def plot(rows: Rows) -> str:
 
 _PEERS = """
 BentoML and Ray Serve run as `benchmarks/peers/` has them, with the product's decoder and engine and with the settings
-that served most; their versions stand there. Whoever is not measured is frozen.
+that served most; their versions stand there. Contestants that are not being measured are frozen.
 """
 _TRIVIAL = """
 ## Trivial stages
@@ -101,7 +101,8 @@ _BATCHING = """
 ## Batches
 
 `SPLITWAY_ENGINE=tensorflow`, with batches of up to eight rows (its default) and with `SPLITWAY_MAX_BATCH_ROWS=1`. A
-batch is what waits when the engine is free; nobody waits for one. With LiteRT batches gain nothing and are off.
+batch is all that waits when the engine is free; no request waits for a batch to fill. With LiteRT batches gain nothing
+and are off.
 
 """
 _PROCESSOR = """

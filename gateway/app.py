@@ -14,17 +14,17 @@ from fastapi import FastAPI
 from splitway.environment import read_environment
 from splitway.gateway.callers.access import needed_scope
 from splitway.gateway.callers.limits import Allowance
-from splitway.gateway.edge.classify import Edge, edge_router
-from splitway.gateway.edge.cost import PictureCaps
+from splitway.gateway.edge.classify import ClassifyRoute, classify_router
 from splitway.gateway.edge.docs import gateway_description
 from splitway.gateway.edge.open_inference import ROUTE as INFER
 from splitway.gateway.edge.open_inference import PipelinePlane
 from splitway.gateway.edge.problems import refuse, render
+from splitway.gateway.edge.status import Status, status_router
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
-from splitway.gateway.page.routes import page_router
+from splitway.gateway.page.assets import page_router
 from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.rollout.follow import Follower
 from splitway.gateway.settings import GatewaySettings
@@ -37,6 +37,7 @@ from splitway.gateway.wiring import (
     make_windows,
     means_of,
     page_of,
+    picture_caps,
     picture_limits,
     prober_of,
     rollout_of,
@@ -113,12 +114,13 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
-    caps = PictureCaps.of(settings)
-    edge = Edge(pipeline, settings.limits, picture_limits(settings), caps, telemetry, lifecycle, bodies)
+    caps = picture_caps(settings)
+    route = ClassifyRoute(pipeline, settings.limits, picture_limits(settings), caps, telemetry, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, caps)
-    app.include_router(edge_router(edge))
+    app.include_router(classify_router(route))
+    app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
     app.include_router(v2_router(plane, limits, bodies))
-    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
+    routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
     short_way, policy = ShortWay(app.layers, routes, render), allowance_policy(settings, asks_who=means is not None)
     allowance = Allowance(short_way, policy, windows, render, telemetry.refused)
     app.front = front_of(allowance, means, settings, telemetry, lifecycle)

@@ -17,6 +17,7 @@ from splitway.gateway.callers.keys_place import check_keys_place
 from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
+from splitway.gateway.edge.cost import PictureCaps
 from splitway.gateway.edge.intake import PictureLimits
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
@@ -31,7 +32,7 @@ from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.page.routes import Page
+from splitway.gateway.page.assets import Page
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
 from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
@@ -45,8 +46,8 @@ from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
+from splitway.names import GATEWAY
 from splitway.security.key_ring import KeyRing
-from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import read_tokens
 from splitway.security.tls import Identity
 from splitway.telemetry.metrics import MetricsPort
@@ -109,6 +110,11 @@ def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetr
 def picture_limits(settings: GatewaySettings) -> PictureLimits:
     """What a picture may take until it is read."""
     return PictureLimits(settings.max_body_bytes, settings.max_picture_bytes, settings.limits.max_json_values)
+
+
+def picture_caps(settings: GatewaySettings) -> PictureCaps:
+    """What is decoded of a picture."""
+    return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
 
 
 def page_of(settings: GatewaySettings, *, described: bool) -> Page:

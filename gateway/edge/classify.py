@@ -1,4 +1,4 @@
-"""The gateway's own interface: `/v1/classify`, `/v1/pipeline` and health."""
+"""The gateway's own interface for pictures: `/v1/classify`."""
 
 from __future__ import annotations
 
@@ -32,19 +32,17 @@ from splitway.gateway.paths import CLASSIFY
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
-from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import known_caller
 from splitway.skins.v2_rest import json_response
 from splitway.telemetry.watch import Watched
-from splitway.version import __version__
 from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
 
 _TimingsMs = dict[str, dict[str, float]]
 
 
-class Edge:
-    """What the edge's routes need.
+class ClassifyRoute:
+    """Answers `/v1/classify`.
 
     Args:
         pipeline: runs the requests.
@@ -52,7 +50,6 @@ class Edge:
         picture_limits: what its picture may take until it is read.
         caps: what is decoded of one picture at most.
         telemetry: told of every request.
-        lifecycle: whether the process can answer.
         bodies: memory for request bodies.
     """
 
@@ -63,7 +60,6 @@ class Edge:
         picture_limits: PictureLimits,
         caps: PictureCaps,
         telemetry: GatewayTelemetry,
-        lifecycle: Lifecycle,
         bodies: BodyBudget,
     ) -> None:
         self._pipeline = pipeline
@@ -72,7 +68,6 @@ class Edge:
         self._caps = caps
         self._bodies = bodies
         self._telemetry = telemetry
-        self._lifecycle = lifecycle
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture, and tell whoever follows requests how it ended."""
@@ -82,11 +77,11 @@ class Edge:
             self._bodies.charge(request.scope) as charge,
         ):
             watched.caller = known_caller(request.scope)
-            reply = await self._classify(request, headers, watched, charge)
+            reply = await self._answer(request, headers, watched, charge)
             watched.sent_bytes = len(reply.body)
             return reply
 
-    async def _classify(
+    async def _answer(
         self, request: Request, headers: dict[str, str], watched: Watched[ChainAnswer], charge: BodyCharge
     ) -> Response:
         limits = self._limits
@@ -98,7 +93,7 @@ class Edge:
         picture = await read_picture(request, headers, deadline, self._picture_limits, charge, watched.received)
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        weigh = partial(picture_cost, picture, self._caps.pixels, self._caps.seconds)
+        weigh = partial(picture_cost, picture, self._caps)
         cost = await cost_aside(weigh, len(picture))
         async with while_connected(request):
             seen = await self._pipeline.classify(picture, heads, top_k, id_, context, cost)
@@ -117,61 +112,19 @@ class Edge:
             reply.background = BackgroundTask(afterwards)
         return reply
 
-    async def pipeline(self) -> Response:
-        """Describe the door, the stages and their replicas as they are now."""
-        reason, traffic = self._lifecycle.not_ready_because, self._telemetry.traffic
-        self._telemetry.settle()
-        content = {
-            "ready": reason is None,
-            "reason": reason,
-            "gateway": {
-                "version": __version__,
-                "uptime_s": round(traffic.uptime_s, 3),
-                "requests": dict(traffic.requests.totals),
-                "recent": traffic.requests.recent(),
-            },
-            "admission": self._pipeline.describe_door(),
-            "heads": self._pipeline.describe_heads(),
-            "releases": self._pipeline.describe_releases(),
-            "stages": [
-                {**stage, "recent": traffic.calls[stage["name"]].recent()} for stage in self._pipeline.describe()
-            ],
-        }
-        return json_response(content)
 
-    async def livez(self) -> Response:
-        return json_response({"live": True})
-
-    async def readyz(self) -> Response:
-        """Say whether the pipeline can answer, and which stage is missing if not."""
-        reason = self._lifecycle.not_ready_because
-        missing = self._pipeline.why_not_ready()
-        stages = {stage.name: missing.get(stage.name, "ready") for stage in self._pipeline.stages}
-        content = {"ready": reason is None, "reason": reason, "stages": stages}
-        return json_response(content, 200 if reason is None else 503)
-
-
-def edge_router(edge: Edge) -> APIRouter:
-    """The edge's routes."""
+def classify_router(route: ClassifyRoute) -> APIRouter:
+    """The route of `/v1/classify`."""
     router = APIRouter()
     router.add_api_route(
         CLASSIFY,
-        edge.classify,
+        route.classify,
         methods=["POST"],
         tags=[edge_docs.CLASSIFY_TAG],
         response_class=Response,
         responses=edge_docs.REPLIES,
         openapi_extra=edge_docs.CLASSIFY,
     )
-    get = (
-        ("/v1/pipeline", edge.pipeline, edge_docs.PIPELINE),
-        ("/livez", edge.livez, edge_docs.LIVEZ),
-        ("/readyz", edge.readyz, edge_docs.READYZ),
-    )
-    for path, endpoint, docs in get:
-        router.add_api_route(
-            path, endpoint, methods=["GET"], response_class=Response, tags=[edge_docs.HEALTH_TAG], **docs
-        )
     return router
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K, RAW_TYPES
+from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K
 from splitway.gateway.edge.problems import MEDIA_TYPE, STATUSES
 from splitway.gateway.edge.status_docs import SCHEMAS as PIPELINE_SCHEMAS
-from splitway.gateway.fleet.router import RELEASE_HEADER
-from splitway.gateway.rollout.rollout import CANARY_HEADER, KEY_HEADER
 from splitway.http.openapi import (
     BOOLEAN,
     INTEGER,
@@ -29,6 +27,8 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
+from splitway.kinds.image.kind import MEDIA_TYPES
+from splitway.names import ATTEMPT_HEADER, CANARY_HEADER, KEY_HEADER, RELEASE_HEADER, REQUEST_ID_HEADER
 from splitway.skins import v2_docs
 
 CLASSIFY_TAG, HEALTH_TAG = "classify", "health"
@@ -139,7 +139,7 @@ CLASSIFY: Docs = {
     "requestBody": {
         "required": True,
         "content": {
-            **dict.fromkeys(RAW_TYPES, _PICTURE),
+            **dict.fromkeys(MEDIA_TYPES, _PICTURE),
             "multipart/form-data": {"schema": reference("ImageInForm")},
             "application/json": {"schema": reference("ImageInJson")},
         },
@@ -147,7 +147,7 @@ CLASSIFY: Docs = {
 }
 _BESIDE = {
     "server-timing": header("As `timings_ms`.", STRING),
-    "x-attempt-count": header("Attempts of the stage that needed most.", INTEGER),
+    ATTEMPT_HEADER: header("Attempts of the stage that needed most.", INTEGER),
     RELEASE_HEADER: header("Whose versions answered.", STRING),
     "cache-status": header("Whether kept features were used (RFC 9211).", STRING),
 }
@@ -198,5 +198,5 @@ def gateway_description(needs_key: Callable[[str], bool]) -> Description:
         error=_error,
         schemes=bearer("An API key, as `splitway keys create` makes it, or a token of the identity provider."),
         needed=lambda path: ["bearer"] if needs_key(path) else [],
-        headers={"x-request-id": header("The request's id.", STRING)},
+        headers={REQUEST_ID_HEADER: header("The request's id.", STRING)},
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from splitway.errors import InvalidInput
-from splitway.pictures.look import is_picture
+from splitway.kinds.image.look import is_picture
 from splitway.wire.aside import give_way
 from splitway.wire.base64_text import decode_base64
 

@@ -9,19 +9,21 @@ from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
-from splitway.gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
-from splitway.gateway.fleet.router import DEFAULT_HEAD, Pins, Want
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.executor import ChainAnswer
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.flow.request import Task
 from splitway.gateway.paths import INFER
 from splitway.http.lifecycle import Lifecycle
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
-MODEL = "pipeline"
+MODEL = PIPELINE
 VERSION = "1"
 ROUTE = INFER
 HEAD = "head"
@@ -70,7 +72,7 @@ class PipelinePlane:
         heads = () if head is None else (head,)
         for output in request.outputs:
             output.check_top_k()
-        weigh = partial(inputs_cost, request.inputs, self._caps.pixels, self._caps.seconds)
+        weigh = partial(inputs_cost, request.inputs, self._caps)
         cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
         fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
@@ -101,14 +103,14 @@ class PipelinePlane:
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:
     """What the pipeline takes: of an extractor of pictures the encoded picture, of any other all its tensors."""
-    return (IMAGE,) if extractor is None or extractor.takes_pictures else extractor.inputs
+    return (PICTURES,) if extractor is None or extractor.takes_pictures else extractor.inputs
 
 
 def _check_inputs(specs: tuple[TensorSpec, ...], tensors: tuple[Tensor, ...]) -> None:
     given = {tensor.name: tensor for tensor in tensors}
     if given.keys() != {spec.name for spec in specs}:
-        if specs == (IMAGE,):
-            raise InvalidInput(f"the input must be exactly one tensor {IMAGE.name!r} of encoded pictures")
+        if specs == (PICTURES,):
+            raise InvalidInput(f"the input must be exactly one tensor {PICTURES.name!r} of encoded pictures")
         named = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)
         raise InvalidInput(f"the inputs must be exactly {named}")
     for spec in specs:

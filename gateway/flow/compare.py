@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from splitway.answers.classes.predictions import Prediction
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 from splitway.gateway.fleet.router import NoChain
 from splitway.gateway.flow.executor import ChainAnswer
 from splitway.gateway.hop.stage_client import NotCalled
 from splitway.gateway.resilience.chance import Chance
 from splitway.gateway.rollout.rollout import Choice, Part, Rollout
-from splitway.wire.predictions import Prediction
 
 _log = logging.getLogger(__name__)
 ENDS = ("ok", "failed", "dropped")

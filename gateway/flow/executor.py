@@ -19,15 +19,16 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.gateway.fleet.inventory import EXTRACTOR, IMAGE, ServedModel
-from splitway.gateway.fleet.router import RELEASE_HEADER, NoChain, Router, Target
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.router import NoChain, Router, Target
 from splitway.gateway.flow.answer_check import check_answer, check_kept
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.job import Job
 from splitway.gateway.hop.attempt import CheckAnswer
 from splitway.gateway.hop.stage_client import Errand, HopAnswer, StageClient
 from splitway.gateway.hop.timings import HopTimings
-from splitway.wire.context import ATTEMPT_HEADER
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import ATTEMPT_HEADER, EXTRACTOR, RELEASE_HEADER
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
 
@@ -261,7 +262,7 @@ def _told(job: Job, answer: ChainAnswer) -> ChainAnswer:
 
 
 def _is_one_picture(job: Job) -> bool:
-    return len(job.inputs) == 1 and job.rows == 1 and job.inputs[0].name == IMAGE.name
+    return len(job.inputs) == 1 and job.rows == 1 and job.inputs[0].name == PICTURES.name
 
 
 def _space(answer: HopAnswer) -> str:

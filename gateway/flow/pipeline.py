@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from splitway.answers.classes.predictions import Prediction, read_predictions
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.usage import charge
-from splitway.gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Router, Want
 from splitway.gateway.flow.compare import Classified, Comparer, counts_as_failure
 from splitway.gateway.flow.executor import Chain, ChainAnswer
@@ -23,10 +24,11 @@ from splitway.gateway.hop.timings import spent
 from splitway.gateway.resilience.admission import Admission
 from splitway.gateway.resilience.budget import RetryBudget
 from splitway.gateway.rollout.rollout import Choice, Part, Rollout
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import PROBABILITIES
 from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import CLASSIFICATION, InferResponse, RequestedOutput
-from splitway.wire.predictions import Prediction, read_predictions
 from splitway.wire.tensor import Tensor
 
 _NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)
@@ -261,7 +263,7 @@ def _classification(
     cost: int = 1,
 ) -> Task:
     wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
-    image = Tensor.of_bytes(IMAGE.name, [picture])
+    image = Tensor.of_bytes(PICTURES.name, [picture])
     return Task((image,), heads, context, request_id, (wanted,), check, classes=True, cost=cost)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
-from splitway.gateway.fleet.inventory import EXTRACTOR, PROBABILITIES
 from splitway.gateway.fleet.router import Pins, Router, Want
 from splitway.gateway.flow.job import Job
 from splitway.gateway.hop.attempt import CheckAnswer
 from splitway.gateway.paths import INFER
 from splitway.gateway.rollout.rollout import Choice
+from splitway.names import EXTRACTOR, PROBABILITIES
 from splitway.wire.context import CallContext
 from splitway.wire.messages import RequestedOutput
 from splitway.wire.tensor import Tensor

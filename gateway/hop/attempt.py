@@ -15,10 +15,10 @@ from splitway.gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
 from splitway.gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
 from splitway.gateway.resilience.breaker import Permit
 from splitway.gateway.transport.transport import Transport
+from splitway.names import ATTEMPT_HEADER, TIMEOUT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
-from splitway.wire.context import ATTEMPT_HEADER
-from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
+from splitway.wire.deadline import Deadline
 from splitway.wire.gathered import Body
 from splitway.wire.messages import InferResponse
 from splitway.wire.v2_json import HEADER_LENGTH, parse_response

@@ -29,11 +29,11 @@ from splitway.gateway.resilience.hedge import HedgeDelay, hedged
 from splitway.gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
 from splitway.gateway.resilience.suspects import Suspects, digest_of
 from splitway.gateway.transport.transport import CutOff
+from splitway.names import CALLER_HEADER, REQUEST_ID_HEADER
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
-from splitway.telemetry.watch import REQUEST_ID
-from splitway.wire.context import CALLER_HEADER, CallContext
+from splitway.wire.context import CallContext
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, gather_request
@@ -41,7 +41,7 @@ from splitway.wire.v2_json import HEADER_LENGTH, gather_request
 _ONCE = RetryPolicy(max_attempts=1)
 _MOST_LOST = 2
 """Connections that may be lost with one request."""
-FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID)
+FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID_HEADER)
 
 
 class NotCalled(Unavailable):

@@ -10,6 +10,7 @@ from splitway.gateway.flow.executor import ChainAnswer
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState
+from splitway.names import GATEWAY
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES
@@ -17,7 +18,6 @@ from splitway.telemetry.watch import RequestEnded
 
 RequestAnswered = RequestEnded[ChainAnswer]
 """A request to the gateway ended; its facts are the answer, where there is one."""
-SERVICE = "gateway"
 _KEPT_S = 300.0
 """How long the counts of a replica that is gone can still be read."""
 
@@ -31,7 +31,7 @@ class GatewayMetrics:
     """
 
     def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
-        self.registry = new_registry(SERVICE)
+        self.registry = new_registry(GATEWAY)
         make = Families(self.registry, "splitway_gateway")
         self._requests = make.counter("requests_total", "Requests by how they ended.", "route", "outcome")
         self._duration = make.seconds("duration_seconds", "Time to an answer.", "route")
@@ -78,7 +78,7 @@ class GatewayMetrics:
             family.begin((stage,) for stage in stages)
         for family in (self._retries, self._hedges):
             family.begin((stage, outcome) for stage in stages for outcome in OUTCOMES)
-        self._misses.begin((stage,) for stage in (*stages, SERVICE))
+        self._misses.begin((stage,) for stage in (*stages, GATEWAY))
         for alone in (self._waits, self._rate_limited):
             alone.begin([()])
 
@@ -114,7 +114,7 @@ class GatewayMetrics:
         self._duration[route].observe(ended.seconds)
         self._received[route].inc(ended.received_bytes)
         if isinstance(ended.error, DeadlineExceeded) and ended.error.stage is None:
-            self._misses[SERVICE,].inc()
+            self._misses[GATEWAY,].inc()
         if isinstance(ended.error, RateLimited):
             self._rate_limited[()].inc()
         if answer is None:

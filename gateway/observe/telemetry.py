@@ -9,10 +9,11 @@ from starlette.requests import Request
 from splitway.errors import SplitwayError
 from splitway.gateway.flow.executor import ChainAnswer
 from splitway.gateway.hop.events import Event, Subscriber
-from splitway.gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
+from splitway.gateway.observe.metrics import GatewayMetrics, answer_in_log
 from splitway.gateway.observe.traffic import Traffic
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
+from splitway.names import GATEWAY
 from splitway.security.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.mailbox import Mailbox
@@ -34,7 +35,7 @@ class GatewayTelemetry:
         self, stages: tuple[str, ...], logged_per_second: int, patience_s: float, *, exposed: bool = False
     ) -> None:
         self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
-        self.tracer = make_tracer(SERVICE, callers_decide=not exposed)
+        self.tracer = make_tracer(GATEWAY, callers_decide=not exposed)
         self.traffic = Traffic(time.monotonic, stages)
         log = RequestLog("request", "route", logged_per_second, time.monotonic, answer_in_log)
         subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)

@@ -9,16 +9,15 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from splitway.errors import InvalidInput, SetupError
-from splitway.gateway.fleet.router import RELEASE_HEADER, Pins, Want
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.resilience.chance import Chance
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from splitway.gateway.rollout.share import in_share
+from splitway.names import CANARY_HEADER, KEY_HEADER, RELEASE_HEADER
 from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock
 
-KEY_HEADER = "x-splitway-key"
-CANARY_HEADER = "x-splitway-canary"
 _log = logging.getLogger(__name__)
 Reach = Callable[[Want], frozenset[str]]
 Wanted = Callable[[Pins | None], Iterable[str]]

@@ -10,11 +10,12 @@ from PIL import Image
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.manifest import IMAGE, PIXELS, Preprocessing
+from splitway.kinds.image.decode import FORMATS, PictureDecoder, accepted_pictures, to_model_input
+from splitway.kinds.image.limits import LARGE_S, PictureLimits
+from splitway.kinds.image.look import Picture
+from splitway.manifest import Preprocessing
 from splitway.memory_limit import give_large_blocks_back
-from splitway.pictures.limits import LARGE_S, PictureLimits
-from splitway.pictures.look import Picture
-from splitway.preprocessing import FORMATS, PictureDecoder, accepted_pictures, to_model_input
+from splitway.names import IMAGE, PIXELS
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
 from splitway.runtime.settings import StageSettings

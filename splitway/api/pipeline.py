@@ -5,17 +5,19 @@ from __future__ import annotations
 import difflib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.bundle_graph import Chain
+from splitway.bundle_graph import Chain, check_follow
 from splitway.environment import read_environment
-from splitway.errors import BundleError, InvalidInput, SetupError, UnfitInput
-from splitway.manifest import IMAGE, TensorEntry
-from splitway.preprocessing import PictureDecoder, accepted_pictures, to_model_input
+from splitway.errors import InvalidInput, SetupError, UnfitInput
+from splitway.kinds.image.decode import PictureDecoder, accepted_pictures, to_model_input
+from splitway.manifest import TensorEntry
+from splitway.names import IMAGE
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import renamed
 from splitway.runtime.catalog.trust import trusted_keys
@@ -48,17 +50,16 @@ class Pipeline:
     def __init__(
         self, extractor: Bundle, bodies: Sequence[Bundle], heads: Sequence[Bundle], settings: StageSettings
     ) -> None:
-        before = extractor
-        for body in bodies:
-            _check_follows(before, body)
-            before = body
+        for before, body in pairwise((extractor, *bodies)):
+            check_follow(before, body)
+        last = (extractor, *bodies)[-1]
         for head in heads:
-            _check_follows(before, head)
+            check_follow(last, head)
         self.bundles = (extractor, *bodies, *heads)
         """What was loaded, in the order of the stages."""
         self.labels = {head.manifest.name: head.labels for head in heads}
         """The names of each head's classes, in order; none for a head that has no labels."""
-        self.feature_space = str(before.manifest.gives)
+        self.feature_space = str(last.manifest.gives)
         """Of what the heads are given."""
         self._inputs = _InputReader(extractor, settings)
         self._trunk = [_load(bundle, settings) for bundle in (extractor, *bodies)]
@@ -174,12 +175,6 @@ def _encoded(name: str, rows: Any) -> Tensor:
 
 def _kind(value: Any) -> str:
     return type(value).__name__
-
-
-def _check_follows(before: Bundle, after: Bundle) -> None:
-    gives, takes = before.manifest.gives, after.manifest.takes
-    if gives != takes:
-        raise BundleError(f"{before.folder} gives features of {gives}, {after.folder} takes {takes}")
 
 
 def _load(bundle: Bundle, settings: StageSettings) -> TestedEngine:

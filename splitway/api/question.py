@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from splitway.manifest import PROBABILITIES
+from splitway.names import PROBABILITIES
 from splitway.splitter.cut import CutModel
 from splitway.splitter.names import unique_names
 from splitway.splitter.proof.prove import Answers, are_probabilities, are_shares

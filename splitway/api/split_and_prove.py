@@ -13,9 +13,10 @@ from splitway.api.question import Question, as_classifier
 from splitway.api.samples import find_samples
 from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
-from splitway.bundle_graph import find_chain
+from splitway.bundle_graph import check_follow, find_chain
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
-from splitway.manifest import HEAD, PIXELS, EngineName, Manifest, Preprocessing, Proof
+from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
+from splitway.names import DEFAULT_HEAD, PIXELS
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.cut import cut_model
 from splitway.splitter.cuts import ROOM
@@ -56,7 +57,7 @@ class SplitJob:
     samples: Path | None
     version: str
     force: bool
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     room: Room = ROOM
     """What a request may carry where the bundles are served."""
 
@@ -121,7 +122,7 @@ def verify(
 
 def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[Manifest]]:
     """The chain whose head was split from the same model as its extractor; a head trained later has another source."""
-    chain = find_chain(models, version, {HEAD: version} if version else None)
+    chain = find_chain(models, version, {DEFAULT_HEAD: version} if version else None)
     source = chain.extractor.manifest.source_model
     heads = [head for head in chain.heads.values() if head.manifest.source_model == source]
     if not heads:
@@ -215,7 +216,8 @@ def _check_rows(asked: _Answered) -> None:
 def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
     """Prove what lies in the folders and write the proof, and the engine that it holds for, into each manifest."""
     bundles = [load_bundle(folder) for folder in folders]
-    _check_spaces(bundles)
+    for before, after in pairwise(bundles):
+        check_follow(before, after)
     manifests = [bundle.manifest for bundle in bundles]
     try:
         proof = _prove(whole, bundles, question, say)
@@ -230,15 +232,6 @@ def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Sa
     for folder, manifest in zip(folders, proved, strict=True):
         write_manifest(folder, manifest)
     return proved
-
-
-def _check_spaces(bundles: list[Bundle]) -> None:
-    for one, other in pairwise(bundles):
-        if one.manifest.gives != other.manifest.takes:
-            raise BundleError(
-                f"{one.folder} gives features of {one.manifest.gives}, "
-                f"but {other.folder} was trained on {other.manifest.takes}"
-            )
 
 
 def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> Proof:

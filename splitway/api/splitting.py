@@ -16,7 +16,8 @@ from splitway.api.room import room_from
 from splitway.api.source import SourceOptions, load_and_show
 from splitway.api.split_and_prove import SplitJob, split
 from splitway.errors import ModelError, SetupError
-from splitway.manifest import HEAD, Manifest, Preprocessing
+from splitway.manifest import Manifest, Preprocessing
+from splitway.names import DEFAULT_HEAD
 from splitway.splitter.cut import takes_pictures
 from splitway.splitter.cuts import best_cut, find_cuts
 from splitway.splitter.graph import Graph
@@ -39,7 +40,7 @@ class SplitOptions:
     resample: str = "bilinear"
     samples: Path | None = None
     version: str = "1"
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     force: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from splitway.errors import RequestError, ServingError, SplitwayError
+from splitway.names import REQUEST_ID_HEADER, TIMEOUT_HEADER
 
 Docs = dict[str, Any]
 Schema = dict[str, Any]
@@ -148,13 +149,13 @@ INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 TIMEOUT = parameter(
-    "x-request-timeout-ms",
+    TIMEOUT_HEADER,
     "header",
     "How long the caller waits, in milliseconds; clamped to what the service allows.",
     {"type": "number", "exclusiveMinimum": 0, "examples": [2500]},
 )
 REQUEST_ID = parameter(
-    "x-request-id",
+    REQUEST_ID_HEADER,
     "header",
     "Names the request in answers, logs and traces. What is not 1 to 128 letters, digits or `._:/+=@-` is replaced.",
     {"type": "string"},

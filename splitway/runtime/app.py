@@ -14,7 +14,7 @@ from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
-from splitway.manifest import Role
+from splitway.names import Role
 from splitway.runtime import stage_docs
 from splitway.runtime.catalog.administrators import Administrators
 from splitway.runtime.catalog.catalog import Scope

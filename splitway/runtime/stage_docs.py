@@ -20,8 +20,8 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
-from splitway.manifest import VERSION
-from splitway.security import service_token
+from splitway.names import TOKEN_HEADER, VERSION
+from splitway.security.service_token import OPEN
 from splitway.skins import v2_docs
 from splitway.skins.v2_rest import STATUSES
 
@@ -34,7 +34,7 @@ _TOKEN: dict[str, Docs] = {
     "service": {
         "type": "apiKey",
         "in": "header",
-        "name": service_token.HEADER,
+        "name": TOKEN_HEADER,
         "description": "The token that the gateway and its stages share.",
     }
 }
@@ -137,5 +137,5 @@ def stage_description(*, needs_token: bool) -> Description:
         },
         error=lambda _: ("application/json", reference("Error")),
         schemes=bearer("The administrator's key, or an API key with the scope `admin`.") | _TOKEN,
-        needed=lambda path: [*_TOKEN] if needs_token and path not in service_token.OPEN else [],
+        needed=lambda path: [*_TOKEN] if needs_token and path not in OPEN else [],
     )

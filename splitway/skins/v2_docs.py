@@ -23,6 +23,7 @@ from splitway.http.openapi import (
     reference,
     refusals,
 )
+from splitway.names import ATTEMPT_HEADER
 from splitway.wire.tensor import BYTES, MAX_RANK, NUMPY_DTYPES
 from splitway.wire.v2_fields import MAX_ID, MAX_NAME
 
@@ -147,7 +148,7 @@ _MODEL = parameter("model", "path", "The model's name.", {"type": "string", "min
 _VERSION = parameter("version", "path", "Its version; without one the default.", {"type": "string", "minLength": 1})
 _LENGTH_OUT = {HEADER_LENGTH: header("Bytes of the JSON, if binary tensors follow it.", INTEGER)}
 _INFERRED = {
-    "x-attempt-count": header("Attempts of the stage that needed most.", INTEGER),
+    ATTEMPT_HEADER: header("Attempts of the stage that needed most.", INTEGER),
     "server-timing": header("Where the time went: `queue`, `decode`, `compute`, in milliseconds.", STRING),
 }
 

@@ -18,12 +18,13 @@ from splitway.http.body_budget import BodyBudget
 from splitway.http.fast_routes import Endpoint
 from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
+from splitway.names import UNFIT_ROW_HEADER
 from splitway.security.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
 from splitway.version import __version__
 from splitway.wire.aside import LARGE_BYTES, aside
-from splitway.wire.context import UNFIT_ROW_HEADER, Answer, CallContext, Limits
+from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.messages import InferRequest

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from splitway.errors import ModelError
-from splitway.manifest import FEATURES, PIXELS, Preprocessing
+from splitway.manifest import Preprocessing
+from splitway.names import FEATURES, PIXELS
 from splitway.splitter.cuts import CARRIED, ROOM, why_never, why_not
 from splitway.splitter.graph import Graph, Part, Step, Wire
 from splitway.splitter.names import features_names

@@ -11,21 +11,8 @@ from typing import Any
 
 from splitway.bundle import sha256_file, write_manifest
 from splitway.errors import ModelError
-from splitway.manifest import (
-    BODY,
-    EXTRACTOR,
-    HEAD,
-    PROBABILITIES,
-    Cut,
-    EngineFile,
-    EngineName,
-    Manifest,
-    Preprocessing,
-    Role,
-    Rows,
-    SourceModel,
-    TensorEntry,
-)
+from splitway.manifest import Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel, TensorEntry
+from splitway.names import BODY, DEFAULT_HEAD, EXTRACTOR, PROBABILITIES, Role
 from splitway.splitter.cut import CutModel, feature_space
 from splitway.splitter.cuts import ROOM
 from splitway.splitter.export import entries, export_engines
@@ -46,13 +33,13 @@ class PackPlan:
     labels: list[str] | None
     source: SourceModel
     version: str
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     """The last bundle's name."""
     room: Room = ROOM
     """What a request may carry where the bundles are served."""
 
 
-def stage_names(parts: int, head: str = HEAD) -> list[str]:
+def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:
     """What the bundles of a model in so many parts are called."""
     return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import write_manifest
 from splitway.errors import ModelError
-from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
+from splitway.manifest import Cut, Manifest, SourceModel
+from splitway.names import PROBABILITIES
 from splitway.splitter.export import entries, export_engines
 from splitway.splitter.graph import Graph, Part
 from splitway.splitter.pack import now, tool_versions, write_labels

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
 
 from splitway.errors import DeadlineExceeded, SplitwayError
+from splitway.names import REQUEST_ID_HEADER
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.outcome import HURRIED
 from splitway.telemetry.trace import Span, Tracer
 
-REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 Facts = TypeVar("Facts")
 
@@ -73,7 +73,7 @@ class Watched(Generic[Facts]):
         self._watch = watch
         self._name = name
         self.span: Span = watch.tracer.begin(name, headers, remember=remember)
-        self.request_id = usable_id(headers.get(REQUEST_ID)) or ""
+        self.request_id = usable_id(headers.get(REQUEST_ID_HEADER)) or ""
         self._received_s: float | None = None
         self._hurried = False
         self.received_bytes = 0

@@ -19,8 +19,8 @@ from splitway.cli.credentials import kept_back, key_for, refusal, say_what_is_ke
 from splitway.errors import SetupError, printable
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
+from splitway.names import ALL_HEADS
 
-ALL_HEADS = "*"
 """Stands for every head that gives classes."""
 _TIMEOUT_S = 60.0
 

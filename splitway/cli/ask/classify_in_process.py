@@ -8,18 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from splitway.answers.classes.best import best_classes
+from splitway.answers.classes.kind import gives_classes
+from splitway.answers.classes.predictions import read_predictions
 from splitway.api.picture_files import read_picture
 from splitway.api.pipeline import Pipeline, known_heads, load_chain
 from splitway.bundle_graph import Chain, Found, find_chain
-from splitway.cli.ask.classify import ALL_HEADS, Result
+from splitway.cli.ask.classify import Result
 from splitway.cli.console import tensorflow_hushed
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
-from splitway.manifest import IMAGE, PROBABILITIES
+from splitway.names import ALL_HEADS, IMAGE, PROBABILITIES
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.classes import best_classes
 from splitway.skins.v2_rest import STATUSES
-from splitway.wire.predictions import read_predictions
-from splitway.wire.tensor import Tensor
 
 _STATUSES = STATUSES | {EngineFailed.code: 502}
 """As the gateway has them."""
@@ -55,11 +55,7 @@ def _refuse_without_pictures(extractor: Found) -> None:
 
 
 def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
-    with_classes = [
-        name
-        for name, head in chain.heads.items()
-        if any(entry.name == PROBABILITIES and len(entry.shape) == 2 for entry in head.manifest.outputs)
-    ]
+    with_classes = [name for name, head in chain.heads.items() if gives_classes(head.manifest.outputs)]
     if list(heads) == [ALL_HEADS] and with_classes:
         return with_classes
     names = known_heads(chain.heads, heads or [chain.default_head])
@@ -116,8 +112,7 @@ class _Speaker:
 
     def _answer(self, head: str, features: Arrays) -> dict[str, Any]:
         outputs = self._pipeline.head(head, features)
-        classes = best_classes(outputs[PROBABILITIES][0], self._top_k, self._pipeline.labels[head])
-        said = Tensor.of_bytes(PROBABILITIES, [str(each).encode() for each in classes])  # as a stage says it
+        said = best_classes(outputs[PROBABILITIES], self._top_k, self._pipeline.labels[head])
         first, *others = read_predictions(head, said, self._top_k)
         predictions = [asdict(each) for each in (first, *others)]
         return {"label": first.label, "confidence": first.confidence, "predictions": predictions}

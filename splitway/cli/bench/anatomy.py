@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from splitway.errors import SetupError
+from splitway.names import GATEWAY
 
 WHOLE = "total"
 OTHER = "other"
-GATEWAY, CLIENT = "gateway", "client"
+CLIENT = "client"
 
 
 @dataclass(frozen=True)

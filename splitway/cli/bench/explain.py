@@ -18,7 +18,7 @@ from splitway.cli.bench.load import DEFAULT_MODELS, Picture, Target, ask, client
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.manifest import HEAD, IMAGE
+from splitway.names import DEFAULT_HEAD, IMAGE
 from splitway.runtime.settings import StageSettings
 
 MOST_REQUESTS = 200
@@ -56,7 +56,7 @@ def _load_chain(target: Target) -> Pipeline:
     """Load what the stages serve, as their settings say."""
     version = read_environment(StageSettings).model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or DEFAULT_MODELS, version, {HEAD: version} if version else {})
+        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
         return load_chain(chain, [chain.default_head])
 
 

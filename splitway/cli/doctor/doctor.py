@@ -34,9 +34,10 @@ from splitway.cli.doctor.checks import (
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
 from splitway.errors import SetupError, in_one_line
-from splitway.local.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
+from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, named_url
 from splitway.local.run_file import read_run
 from splitway.manifest import EngineName
+from splitway.names import GATEWAY
 from splitway.runtime.engines.cores import available_cores
 from splitway.stored import unnamed
 from splitway.version import __version__

@@ -16,9 +16,8 @@ from splitway.api.picture_files import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
-from splitway.manifest import IMAGE
+from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.runtime.arrays import Arrays
-from splitway.wire.deadline import TIMEOUT_HEADER
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response

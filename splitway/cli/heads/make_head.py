@@ -15,7 +15,8 @@ from splitway.cli.console import OUT, Steps
 from splitway.cli.heads import confusion
 from splitway.cli.heads.train_head import Lesson
 from splitway.errors import BundleError
-from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
+from splitway.manifest import Cut, Manifest, SourceModel
+from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.pack import SOURCE
 from splitway.splitter.proof.prove import prove

@@ -12,7 +12,9 @@ from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
 from splitway.cli.models.every_bundle import check_every
 from splitway.errors import BundleError
-from splitway.manifest import EXTRACTOR, HEAD, PROBABILITIES, Manifest
+from splitway.manifest import Manifest
+from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
+from splitway.plan import can_follow
 from splitway.splitter import default_model, efficientnet_lite
 from splitway.splitter.fetch import cache_folder
 from splitway.splitter.pack import Say
@@ -49,10 +51,10 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
 def _is_whole(out: Path, version: str) -> bool:
     try:
         extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
-        head = load_bundle(out / HEAD / version, role="head")
+        head = load_bundle(out / DEFAULT_HEAD / version, role="head")
     except BundleError:
         return False
-    return extractor.manifest.feature_space == head.manifest.feature_space
+    return can_follow(extractor.manifest, head.manifest)
 
 
 def split(path: Path, options: SplitOptions, *, say: Say) -> None:

@@ -11,6 +11,7 @@ import typer
 from splitway.api.given import Given
 from splitway.cli.console import ERR, Steps, one_line_errors, tensorflow_hushed
 from splitway.errors import SetupError
+from splitway.names import DEFAULT_HEAD
 
 if TYPE_CHECKING:
     from splitway.api.source import SourceOptions
@@ -103,7 +104,7 @@ def split(
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
     version: Version = "1",
-    head: Annotated[str, typer.Option(help="Name of the last bundle.")] = "classifier",
+    head: Annotated[str, typer.Option(help="Name of the last bundle.")] = DEFAULT_HEAD,
     force: Force = False,
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,

@@ -41,19 +41,19 @@ from splitway.http.server.last_connection import let_no_more_in, waits_to_be_let
 from splitway.http.server.open_files import kept_back, raise_limit
 from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
-from splitway.security.service_names import GATEWAY
+from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 
 APPS = {
-    "gateway": "splitway.gateway.app:create_app",
-    "feature_extractor": "splitway.services.feature_extractor.app:create_app",
-    "classifier": "splitway.services.classifier.app:create_app",
+    GATEWAY: "splitway.gateway.app:create_app",
+    EXTRACTOR: "splitway.services.feature_extractor.app:create_app",
+    HEADS: "splitway.services.classifier.app:create_app",
 }
 _BODY_APP = "splitway.services.body.app:create_app"
-_BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
+_BODY = re.compile(BODY_NAME)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30
 _BACKLOG = 2048
@@ -178,7 +178,7 @@ def _check_callers(app: FrontedApp, settings: SecuritySettings, *, exposed: bool
 
 
 def _create(stage: str, *, exposed: bool) -> FrontedApp:
-    if _BODY_NAME.fullmatch(stage):
+    if _BODY.fullmatch(stage):
         return _made_by(_BODY_APP, stage, exposed=exposed)
     if stage not in APPS:
         raise SetupError(f"there is nothing called {stage!r} to serve; choose from {', '.join(APPS)}, body_<number>")

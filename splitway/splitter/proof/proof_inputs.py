@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.kinds.image.decode import to_model_input
 from splitway.manifest import Preprocessing
-from splitway.preprocessing import to_model_input
 from splitway.splitter.graph import Graph, Wire
 
 _SEED = 20_261_122

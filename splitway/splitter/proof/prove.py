@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.errors import ProofError
-from splitway.manifest import PROBABILITIES, Difference, Proof
+from splitway.manifest import Difference, Proof
+from splitway.names import PROBABILITIES
 
 TOLERANCE = 1e-4
 HALF_PRECISION_TOLERANCE = 2e-2

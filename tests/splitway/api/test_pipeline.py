@@ -12,8 +12,8 @@ from splitway.api import pipeline
 from splitway.api.pipeline import Pipeline
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, InvalidInput, TooLarge
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.base import Engine
 from splitway.runtime.engines.load import load_engine

@@ -13,7 +13,8 @@ import pytest
 
 import splitway
 from splitway.errors import BundleError, InvalidInput, ModelError, SetupError, UnfitInput
-from splitway.preprocessing import PictureDecoder
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from tests.tiny_bundles import write_bundle
 
 HEAVY = {"numpy", "httpx", "keras", "tensorflow", "pydantic", "typer", "PIL"}
@@ -66,15 +67,9 @@ def test_pictures_pixels_and_rows_at_once_give_the_same(models: Path, samples: P
     alone = [pipeline({"image": [picture]})["classifier"]["probabilities"] for picture in pictures]
     preprocessing = pipeline.bundles[0].manifest.preprocessing
     assert preprocessing is not None
-    decode = PictureDecoder(preprocessing, pipeline_limits())
+    decode = PictureDecoder(preprocessing, PictureLimits())
     pixels = pipeline({"pixels": np.stack([decode(picture) for picture in pictures])})["classifier"]["probabilities"]
     assert together.tobytes() == np.concatenate(alone).tobytes() == pixels.tobytes()
-
-
-def pipeline_limits() -> Any:
-    from splitway.pictures.limits import PictureLimits
-
-    return PictureLimits()
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +219,7 @@ def test_what_cannot_be_split_leaves_nothing(model: Any, tmp_path: Path) -> None
         (SetupError, "cannot read the labels", {"labels": str(tmp_path / "none.txt")}),
     ):
         with pytest.raises(error, match=says):
-            splitway.split(model, out=out, **options)  # type: ignore[arg-type]
+            splitway.split(model, out=out, **options)
     assert not out.exists()
 
 

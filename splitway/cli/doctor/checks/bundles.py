@@ -11,7 +11,8 @@ from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.models.every_bundle import check_one
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import EXTRACTOR
+from splitway.names import EXTRACTOR
+from splitway.plan import can_follow
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
 from splitway.stored import OtherFormat, Part, unknown_fields
@@ -136,10 +137,11 @@ _SPLIT = "put the pair that one splitway split or train-head made into the folde
 def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Result]) -> Iterable[Result]:
     """Heads of which the newest version takes features that nothing in the folder gives now."""
     links = [newest.extractor, *newest.bodies]
-    given = {link.manifest.gives for link in links}
     for name in _names(models):
         found = _newest(name)
-        if found is None or found.manifest.role != "head" or found.manifest.takes in given:
+        if found is None or found.manifest.role != "head":
+            continue
+        if any(can_follow(link.manifest, found.manifest) for link in links):
             continue
         yield level(
             "chain",

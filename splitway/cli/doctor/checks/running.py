@@ -21,8 +21,9 @@ from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.watch.wording import address, span, troubles
 from splitway.errors import SetupError, printable
-from splitway.local.places import GATEWAY, RUN_FILE, Place
+from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import RunFile
+from splitway.names import GATEWAY
 
 _CLOCKS_APART_S = 2.0
 _AT_ONCE = 8

@@ -16,7 +16,7 @@ from splitway.security.keys import read_keys
 
 PREFIX = "SPLITWAY_"
 _GATEWAY = "the gateway"
-SETTINGS = {_GATEWAY: "gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
+SETTINGS = {_GATEWAY: "splitway.gateway.settings:GatewaySettings", "a stage": "splitway.runtime.settings:StageSettings"}
 """Where each app's settings are; by name, as `splitway serve` finds the apps, which this package must not import."""
 _MEANS = "splitway.gateway.wiring:means_of"
 _TOKENS = "splitway.security.service_token:read_tokens"

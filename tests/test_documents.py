@@ -1,0 +1,43 @@
+"""The documents keep their order: headings, links and the index of decisions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+HEADINGS = ["Quickstart", "API", "Deploy", "Security", "Observability", "Performance", "Development"]
+_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def _anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_has_the_headings_that_readers_look_for_and_stays_short() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
+    assert len(text.splitlines()) < 200
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(document: Path) -> None:
+    for name, anchor in _LINK.findall(document.read_text(encoding="utf-8")):
+        target = document.parent / name if name else document
+        assert target.exists(), name
+        assert not anchor or anchor in _anchors(target), f"{name}#{anchor}"
+
+
+def test_the_index_of_decisions_has_each_with_its_title_status_and_date() -> None:
+    index = (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| \[(.*?)\]\((.*?)\) \| (.*) \| (\S+) \|$", index, re.MULTILINE)
+    heads = [re.match(r"# (\d+)\. (.*)\n\n(.*), (\d{4}-\d\d-\d\d)\.\n", file.read_text("utf-8")) for file in DECISIONS]
+    assert rows == [
+        (head[1], head[2], file.name, head[3], head[4]) for file, head in zip(DECISIONS, heads, strict=True) if head
+    ]
+    assert len(rows) == len(DECISIONS)

@@ -56,11 +56,11 @@ class Pipeline:
         for head in heads:
             check_follow(last, head)
         self.bundles = (extractor, *bodies, *heads)
-        """What was loaded, in the order of the stages."""
+        """The loaded bundles, in the order of the stages."""
         self.labels = {head.manifest.name: head.labels for head in heads}
         """The names of each head's classes, in order; none for a head that has no labels."""
         self.feature_space = str(last.manifest.gives)
-        """Of what the heads are given."""
+        """The space of the features that the heads take."""
         self._inputs = _InputReader(extractor, settings)
         self._trunk = [_load(bundle, settings) for bundle in (extractor, *bodies)]
         self._heads = {head.manifest.name: _load(head, settings) for head in heads}
@@ -68,12 +68,12 @@ class Pipeline:
 
     @property
     def takes(self) -> tuple[tuple[TensorSpec, ...], ...]:
-        """The alternatives of what it takes: the inputs of one of them, all of them and no others."""
+        """The accepted inputs: exactly those of one of these alternatives."""
         return self._inputs.accepts
 
     @property
     def heads(self) -> dict[str, tuple[TensorEntry, ...]]:
-        """What each head gives, by its name."""
+        """The outputs of each head, by its name."""
         return {b.manifest.name: b.manifest.outputs for b in self.bundles if b.manifest.name in self._heads}
 
     def __call__(self, inputs: Inputs, heads: Iterable[str] | None = None) -> dict[str, dict[str, NDArray[Any]]]:
@@ -128,7 +128,7 @@ def known_heads(heads: Mapping[str, Any], names: Iterable[str] | None) -> list[s
 
 
 class _InputReader:
-    """Makes of what the caller gives what the extractor's model takes."""
+    """Turns the caller's inputs into the extractor's."""
 
     def __init__(self, extractor: Bundle, settings: StageSettings) -> None:
         manifest = extractor.manifest

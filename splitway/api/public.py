@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from splitway.api.pipeline import Pipeline
 
 _EXTRA = {"keras": "split", "tensorflow": "split", "h5py": "split", "ai_edge_litert": "serve"}
-"""What to install for a library that is missing."""
+"""The extra that brings each library."""
 
 
 def _quiet(_step: str) -> None:
@@ -140,13 +140,13 @@ def load(folder: str | PathLike[str] = "models", heads: Iterable[str] | None = N
 
 
 def _model(model: Any) -> Any:
-    """A path where a path is named; anything else is taken for a model in memory."""
+    """A path for text and paths; any other object is taken for a model in memory."""
     return Path(model) if isinstance(model, str | PathLike) else model
 
 
 @contextmanager
 def _installed() -> Iterator[None]:
-    """Say of a library that is missing what to install."""
+    """Name the extra to install if a library is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

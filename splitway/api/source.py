@@ -1,4 +1,4 @@
-"""A model that the user names: its hash is shown before anything in it is read."""
+"""Reads the user's model; the hash of its file is shown first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def quiet(_line: str) -> None:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user allows while a model is read."""
+    """The user's options for reading a model."""
 
     allow_legacy: bool = False
     custom_objects: str | None = None
@@ -34,13 +34,13 @@ class SourceOptions:
     pictures: Path | None = None
     """Samples to prove a model of pictures on, where none are named."""
     note: Say = quiet
-    """Is told the file's SHA-256, and what the user should know of how the model was read."""
+    """Called with the file's SHA-256, and with remarks on how the model was read."""
 
 
 def source_options(
     allow_legacy: bool, custom_objects: str | Sequence[str], size: tuple[int, int] | None, note: Say, *given: str
 ) -> SourceOptions:
-    """Put together what is said in Python. `given` names further arguments that the caller has named."""
+    """Make options from arguments of the Python API. `given` names further arguments that the caller has set."""
     modules = custom_objects if isinstance(custom_objects, str) else ",".join(custom_objects)
     named = [name for name, value in (("size", size), ("custom_objects", modules)) if value]
     return SourceOptions(

@@ -1,4 +1,4 @@
-"""From what the user says of a model to its bundles."""
+"""Makes bundles from the user's model and options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from splitway.wire.room import Room
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """What the user says of a model of theirs."""
+    """The user's options for a split."""
 
     out: Path
     at: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class SplitOptions:
     labels: Path | Sequence[str] | None = None
     """A text file with a label a line, or the labels."""
     pixel_range: tuple[float, float] = (0.0, 255.0)
-    """What the model expects pixel values 0 and 255 to be."""
+    """The model's own values for pixels 0 and 255."""
     crop: float = 1.0
     resample: str = "bilinear"
     samples: Path | None = None

@@ -41,7 +41,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are t
 
 
 def default_samples(samples: Path | None) -> Path | None:
-    """The samples that come with the project, where none are named."""
+    """The given samples, or else those that come with the project."""
     return samples or (Path("samples") if Path("samples").is_dir() else None)
 
 
@@ -49,7 +49,7 @@ def inspect(
     context: typer.Context,
     model: Model,
     every: Annotated[
-        bool, typer.Option("--all", help="Every layer in its order, and why it cannot be cut where it cannot.")
+        bool, typer.Option("--all", help="List every layer in order, with the reason if it cannot be cut.")
     ] = False,
     plot: Annotated[Path | None, typer.Option(help="SVG file to draw the cuts into.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
@@ -57,10 +57,10 @@ def inspect(
     custom_objects: CustomObjects = None,
     size: Size = "224x224",
 ) -> None:
-    """Say where a model can be cut: what crosses, how much work stays on either side, and which cut is best.
+    """List the possible cuts of a model: the tensors that cross, the work on either side, and the best cut.
 
-    The best cut is the one where a further head on the same features costs least: what crosses has to travel, and what
-    is behind it has to be computed again. FLOPs and times are estimates; `splitway bench --explain` measures.
+    At the best cut a further head on the same features costs least: the tensors are sent, and the layers after the cut
+    are computed again. FLOPs and times are estimates; `splitway bench --explain` measures.
 
     Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
     """
@@ -88,7 +88,7 @@ def split(
         str | None,
         typer.Option(
             metavar="LAYER[,LAYER...]",
-            help="Layers after which to cut, one less than stages; the best one, as inspect ranks them, if not given.",
+            help="Layers after which to cut, one less than stages; by default the best one, as inspect ranks them.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
@@ -98,7 +98,7 @@ def split(
         Path | None, typer.Option(help="Text file with one label per line, in the model's order.")
     ] = None,
     pixel_range: Annotated[
-        str, typer.Option("--range", help="What the model expects pixel values 0 and 255 to be, as LOW:HIGH.")
+        str, typer.Option("--range", help="The model's own values for pixels 0 and 255, as LOW:HIGH.")
     ] = "0:255",
     crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window that is kept.")] = 1.0,
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
@@ -112,8 +112,8 @@ def split(
 ) -> None:
     """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
-    A model of one RGB picture is served as one: crop, resize and --range become part of the feature space. Any other
-    takes its tensors as they are. Where LiteRT cannot run a stage, or not as exactly, TensorFlow serves it.
+    A model with one RGB picture as input is served with pictures: crop, resize and --range become part of the feature
+    space. Any other model takes its own tensors. TensorFlow serves a stage that LiteRT cannot run, or not as exactly.
 
     Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """
@@ -132,7 +132,7 @@ def split(
 def reading(
     context: typer.Context, allow_legacy: bool, custom_objects: list[str] | None, size: str = "224x224"
 ) -> SourceOptions:
-    """Return what the user allows while a model is read; what there is to say of it goes to the terminal."""
+    """Return the options for reading a model. Remarks on the model go to the terminal."""
     from splitway.api.source import SourceOptions
 
     modules = ",".join(custom_objects or ())

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from splitway.errors import SetupError
 from splitway.names import VERSION
 from splitway.state_file import locked, replace_file
-from splitway.stored import FORMAT, Format, Part, read_stored
+from splitway.stored import FORMAT, Format, StoredPart, read_stored
 
 FILE = "releases.json"
 _HISTORY = 200
@@ -24,7 +24,7 @@ Version = Annotated[str, Field(pattern=VERSION)]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class Release(Part):
+class Release(StoredPart):
     """Versions that move together."""
 
     extractor: Version
@@ -36,7 +36,7 @@ class Release(Part):
     created: str
 
 
-class Trial(Part):
+class Trial(StoredPart):
     """A release that gets a share of the requests: as answers (canary), or beside them, unseen (shadow)."""
 
     release: ReleaseName
@@ -44,7 +44,7 @@ class Trial(Part):
     since: str
 
 
-class Event(Part):
+class Event(StoredPart):
     """What was done, and why."""
 
     at: str
@@ -53,7 +53,7 @@ class Event(Part):
     reason: str = ""
 
 
-class Releases(Part):
+class Releases(StoredPart):
     """The whole file."""
 
     format: Format = FORMAT

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from splitway.errors import SetupError, Unauthorized
-from splitway.security.principal import SCOPES, Principal, Scope
+from splitway.security.callers.principal import SCOPES, Principal, Scope
 from splitway.wire.deadline import Clock
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from splitway.kinds.image.look import STARTS, is_picture, look
 from splitway.names import IMAGE
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly
+from splitway.wire.context import Limits
 from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues, loads_bounded
 
@@ -39,20 +39,12 @@ MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
-@dataclass(frozen=True)
-class PictureLimits:
-    """What a picture, and the body it comes in, may take."""
-
-    max_body_bytes: int
-    max_picture_bytes: int
-    max_json_values: int
-
-
 async def read_picture(
     request: Request,
     headers: Mapping[str, str],
     deadline: Deadline,
-    limits: PictureLimits,
+    limits: Limits,
+    max_picture_bytes: int,
     charge: BodyCharge,
     on_body: Callable[[int], None],
 ) -> bytes:
@@ -79,8 +71,8 @@ async def read_picture(
         raise InvalidInput("the picture is empty")
     if not body.startswith(STARTS) or b"\0" not in body:  # a whole picture has some
         _check_kind(body, media_type)
-    if len(body) > limits.max_picture_bytes:
-        raise TooLarge(f"the picture has {len(body)} bytes; at most {limits.max_picture_bytes} are taken")
+    if len(body) > max_picture_bytes:
+        raise TooLarge(f"the picture has {len(body)} bytes; at most {max_picture_bytes} are taken")
     return body
 
 

@@ -8,17 +8,18 @@ from functools import partial
 from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
-from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
+from splitway.gateway.edge.cost import PictureCaps, inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
-from splitway.gateway.flow.executor import ChainAnswer
 from splitway.gateway.flow.pipeline import Pipeline
-from splitway.gateway.flow.request import Task
+from splitway.gateway.flow.request import Request
+from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
 from splitway.http.lifecycle import Lifecycle
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
 from splitway.telemetry.watch import Watch, Watched
+from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
@@ -34,7 +35,7 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 class PipelinePlane:
     """Serves the protocol's routes of the gateway."""
 
-    def __init__(self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle, caps: PictureCaps) -> None:
+    def __init__(self, pipeline: Pipeline, watch: Watch[Result], lifecycle: Lifecycle, caps: PictureCaps) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
@@ -62,7 +63,7 @@ class PipelinePlane:
             "parameters": {"heads": ",".join(heads), HEAD: head},
         }
 
-    def watch(self, headers: MutableMapping[str, str]) -> Watched[ChainAnswer]:
+    def watch(self, headers: MutableMapping[str, str]) -> Watched[Result]:
         return self._watch.request(ROUTE, headers)
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
@@ -70,26 +71,23 @@ class PipelinePlane:
         if head is not None and not (isinstance(head, str) and head and head != "*"):
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
         heads = () if head is None else (head,)
-        for output in request.outputs:
-            output.check_top_k()
-        weigh = partial(inputs_cost, request.inputs, self._caps)
-        cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
-        fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
-        task = Task(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
-        answer, _ = await self._pipeline.run(task)
-        (hop,) = answer.heads.values()
-        parameters = {FEATURE_SPACE: answer.feature_space}
-        if answer.release is not None:
-            parameters["release"] = answer.release
+        size, weigh = sum(tensor.size for tensor in request.inputs), partial(inputs_cost, request.inputs, self._caps)
+        cost, fit = await by_size(size, weigh), partial(self._check, request)
+        asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
+        result = await self._pipeline.run(asked)
+        (hop,) = result.heads.values()
+        parameters = {FEATURE_SPACE: result.feature_space}
+        if result.release is not None:
+            parameters["release"] = result.release
         response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
-        return Answer(response, answer.headers, answer)
+        return Answer(response, result.headers, result)
 
     def _check(self, request: InferRequest, heads: tuple[str, ...], pins: Pins | None) -> None:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""
         router = self._pipeline.router
         extractor = router.served_extractor(Want(frozenset(heads), pins))
-        if extractor is not None:  # else there is no way to the head, as whoever is asked for it says
+        if extractor is not None:  # else there is no way to the head, which the executor says in full
             _check_inputs(_inputs(extractor), request.inputs)
         served = router.served_head(heads[0], pins)
         if served is None:

@@ -81,11 +81,11 @@ class ServedModel:
         }
 
 
-class _Part(BaseModel):
+class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Entry(_Part):
+class _OfferedVersion(_Said):
     """A version that can be called."""
 
     name: _Name
@@ -108,7 +108,7 @@ class _Entry(_Part):
         return ServedModel(*known, takes, gives, self.inputs, self.outputs, self.max_rows)
 
 
-class _Inventory(_Part):
+class _Inventory(_Said):
     ready: bool
     reason: str | None = None
     models: tuple[dict[str, Any], ...]
@@ -127,7 +127,7 @@ def read_inventory(body: bytes) -> Inventory:
     try:
         said = _Inventory.model_validate_json(body)
         callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
-        entries = [_Entry.model_validate(entry) for entry in callable_]
+        entries = [_OfferedVersion.model_validate(entry) for entry in callable_]
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState
@@ -16,7 +16,7 @@ from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES
 from splitway.telemetry.watch import RequestEnded
 
-RequestAnswered = RequestEnded[ChainAnswer]
+RequestAnswered = RequestEnded[Result]
 """A request to the gateway ended; its facts are the answer, where there is one."""
 _KEPT_S = 300.0
 """How long the counts of a replica that is gone can still be read."""
@@ -120,7 +120,7 @@ class GatewayMetrics:
         if answer is None:
             return
         self._sent[route].inc(ended.sent_bytes)
-        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest.values()))))
+        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest))))
         for head in answer.heads:
             self._head_ended(head, OK)
         for head, error in answer.failures.items():
@@ -172,17 +172,17 @@ def _in_ms(hop: HopTimings) -> dict[str, float]:
     return {f"{part}_ms": ms for part, ms in hop.in_ms().items()}
 
 
-def answer_in_log(answer: ChainAnswer) -> dict[str, Any]:
+def answer_in_log(answer: Result) -> dict[str, Any]:
     """What a request's line in the log says of its answer."""
     stages = {
-        name: {**_in_ms(hop.timings), "version": hop.response.model_version, "attempts": hop.attempts}
-        for name, hop in {**answer.features.answers, **answer.heads}.items()
+        name: {**_in_ms(hop.timings), "version": hop.model.version, "attempts": hop.attempts}
+        for name, hop in answer.hops.items()
     }
     line: dict[str, Any] = {"stages": stages, "feature_space": answer.feature_space}
     if answer.release is not None:
         line["release"] = answer.release
-    if answer.features.cache is not None:
-        line["cache"] = str(answer.features.cache)
+    if answer.cache is not None:
+        line["cache"] = str(answer.cache)
     failed = {name: error.code for name, error in answer.failures.items() if not isinstance(error, NotFound)}
     if failed:
         line["heads_failed"] = failed

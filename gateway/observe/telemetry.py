@@ -1,4 +1,4 @@
-"""All that the gateway says of its work, wired: whoever wants to know is told of requests and of events here."""
+"""All that the gateway says of its work, wired: subscribers are told of requests and of events here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from starlette.requests import Request
 
 from splitway.errors import SplitwayError
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import Event, Subscriber
 from splitway.gateway.observe.metrics import GatewayMetrics, answer_in_log
 from splitway.gateway.observe.traffic import Traffic
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
 from splitway.names import GATEWAY
-from splitway.security.principal import known_caller
+from splitway.security.callers.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.tracer import make_tracer
@@ -42,10 +42,10 @@ class GatewayTelemetry:
         self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self.traffic.on_event))
         self.on_event: Subscriber = self._events.put
         self.metrics.registry.before_reading.append(self.settle)
-        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=patience_s)
+        self.watch: Watch[Result] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
-        """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""
+        """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""
         # not `request.url`, which cannot be had of every query string
         route = work_asked_for(request.method, request.scope["path"])
         if route is None:

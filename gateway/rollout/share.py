@@ -1,4 +1,4 @@
-"""Who is in a release's share: by chance, or by a key that always falls on the same side."""
+"""Which requests are in a release's share: by chance, or by a key that always falls on the same side."""
 
 from __future__ import annotations
 

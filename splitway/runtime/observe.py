@@ -60,7 +60,7 @@ class Busy(Protocol):
         """Callers who share no batch for now."""
 
 
-class Room(Protocol):
+class PictureMemory(Protocol):
     """Memory for pictures."""
 
     @property
@@ -108,7 +108,7 @@ class StageMetrics:
         """Say whether the process is ready whenever metrics are read."""
         self._ready.set_function(ready)
 
-    def show_room(self, room: Room) -> None:
+    def show_room(self, room: PictureMemory) -> None:
         """Say how much memory pictures take whenever metrics are read."""
         self._room_used.set_function(lambda: room.used_bytes)
         self._room_size.set_function(lambda: room.capacity_bytes)

@@ -19,11 +19,11 @@ from splitway.http.fast_routes import Endpoint
 from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import UNFIT_ROW_HEADER
-from splitway.security.principal import known_caller
+from splitway.security.callers.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
 from splitway.version import __version__
-from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.aside import LARGE_BYTES, aside, by_size
 from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues
@@ -162,10 +162,7 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, parse: Parse,
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts
         packing = packing_asked_for(headers.get("accept-encoding"))
-        if answer.response.size <= LARGE_BYTES:
-            response = _answered(answer, parsed, packing)
-        else:
-            response = await aside(partial(_answered, answer, parsed, packing))
+        response = await by_size(answer.response.size, partial(_answered, answer, parsed, packing))
         watched.sent_bytes = len(response.body)
         return response
 
@@ -247,19 +244,17 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     async def infer(request: Request) -> Response:
         return await models.endpoint(*_asked(request))(request)
 
-    get: list[tuple[str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
-        ("", server_metadata, v2_docs.SERVER_METADATA),
-        ("/", server_metadata, v2_docs.SERVER_METADATA),
-        ("/health/live", live, v2_docs.LIVE),
-        ("/health/ready", ready, v2_docs.READY),
-    ]
+    get: dict[str, tuple[Callable[..., Awaitable[Response]], dict[str, Any]]] = {
+        "": (server_metadata, v2_docs.SERVER_METADATA),
+        "/": (server_metadata, v2_docs.SERVER_METADATA),
+        "/health/live": (live, v2_docs.LIVE),
+        "/health/ready": (ready, v2_docs.READY),
+    }
     for model in ("/models/{model}", "/models/{model}/versions/{version}"):
-        by_version = "{version}" in model
-        get.append((model, model_metadata, v2_docs.model_metadata(by_version=by_version)))
-        get.append((f"{model}/ready", model_ready, v2_docs.model_ready(by_version=by_version)))
-        docs = v2_docs.infer(by_version=by_version)
-        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **docs)
-    for path, endpoint, docs in get:
+        get[model] = model_metadata, v2_docs.MODEL_METADATA
+        get[f"{model}/ready"] = model_ready, v2_docs.MODEL_READY
+        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **v2_docs.INFER)
+    for path, (endpoint, docs) in get.items():
         router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **docs)
     return router
 

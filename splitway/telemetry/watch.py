@@ -1,4 +1,4 @@
-"""One request followed from its arrival to its end, however it ends; whoever wants to know is told once."""
+"""One request followed from its arrival to its end, however it ends; its subscribers are told once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class RequestEnded(NamedTuple, Generic[Facts]):
     facts: Facts | None
     """What the app knows of it, where it came so far."""
     caller: str = ""
-    """The id of whoever made it, where callers show who they are."""
+    """The id of its caller, where callers show who they are."""
+    at_s: float = 0.0
+    """When it ended, in seconds since 1970."""
 
 
 Subscriber = Callable[[RequestEnded[Facts]], None]
@@ -105,7 +107,7 @@ class Watched(Generic[Facts]):
         received, sent = self.received_bytes, self.sent_bytes
         seconds = 0.0 if self._received_s is None else time.perf_counter() - self._received_s
         ids = self.request_id, span.trace_id
-        ended = RequestEnded(name, outcome, seconds, *ids, received, sent, error, self.facts, self.caller)
+        ended = RequestEnded(name, outcome, seconds, *ids, received, sent, error, self.facts, self.caller, time.time())
         self._watch.ended.put(ended)
 
 
@@ -115,7 +117,7 @@ class Watch(Generic[Facts]):
     Args:
         tracer: begins their traces.
         subscribers: told of each one's end, a little later.
-        patience_s: a caller who allows less than this has himself to blame when the time is up.
+        patience_s: timeouts below this count as the caller's fault, not as a server error.
     """
 
     def __init__(self, tracer: Tracer, subscribers: Sequence[Subscriber[Facts]], *, patience_s: float = 0.0) -> None:

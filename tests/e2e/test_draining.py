@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from splitway.local.certificates import certificates_in
-from splitway.security.service_names import IDENTITY, TRUST
+from splitway.security.identities.service_names import IDENTITY, TRUST
 from tests.splitway.runtime.stage_process import served
 
 CALLERS = 96

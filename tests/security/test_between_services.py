@@ -21,7 +21,7 @@ import pytest
 
 from splitway.local.certificates import certificates_in
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from splitway.security.certificates import Certificates
+from splitway.security.identities.certificates import Certificates
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request

@@ -26,7 +26,7 @@ import pytest
 
 from splitway.http.body import pack
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from splitway.security.keys import KeyFile, make_key
+from splitway.security.callers.keys import KeyFile, make_key
 from splitway.state_file import replace_file
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor

@@ -13,8 +13,8 @@ from splitway.answers.classes.kind import gives_classes
 from splitway.answers.classes.predictions import read_predictions
 from splitway.api.picture_files import read_picture
 from splitway.api.pipeline import Pipeline, known_heads, load_chain
-from splitway.bundle_graph import Chain, Found, find_chain
-from splitway.cli.ask.classify import Result
+from splitway.bundle_graph import Chain, FoundBundle, find_chain
+from splitway.cli.ask.classify import PictureResult
 from splitway.cli.console import tensorflow_hushed
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, IMAGE, PROBABILITIES
@@ -26,7 +26,7 @@ _STATUSES = STATUSES | {EngineFailed.code: 502}
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
-def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[Result]:
+def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[PictureResult]:
     """Run each file through the chain that is found in the folder.
 
     Args:
@@ -47,7 +47,7 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
     return [_classify(speaker, file) for file in files]
 
 
-def _refuse_without_pictures(extractor: Found) -> None:
+def _refuse_without_pictures(extractor: FoundBundle) -> None:
     """Raise SetupError, with what a model takes that takes no pictures, and where it is asked."""
     if extractor.manifest.preprocessing is None:
         takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in extractor.manifest.inputs)
@@ -65,15 +65,15 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
     return names
 
 
-def _classify(speaker: _Speaker, file: Path) -> Result:
+def _classify(speaker: _Speaker, file: Path) -> PictureResult:
     try:
         picture = read_picture(file)
     except OSError as error:
-        return Result(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:
-        return Result(file, reply=speaker.reply(picture))
+        return PictureResult.of(file, speaker.reply(picture))
     except (RequestError, ServingError) as error:
-        return Result(file, error=error.in_full)
+        return PictureResult(file, error=error.in_full)
 
 
 class _Speaker:

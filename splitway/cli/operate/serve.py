@@ -29,9 +29,7 @@ from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.http.fast_routes import FrontedApp
 from splitway.http.heartbeat import Heartbeat
-from splitway.http.hosts import HostCheck, host_rule
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.origins import origin_rule
 from splitway.http.server.bind import bind
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connection_metrics import ConnectionMetrics
@@ -42,8 +40,8 @@ from splitway.http.server.open_files import kept_back, raise_limit
 from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
+from splitway.security.identities.tls import Identity
 from splitway.security.settings import SecuritySettings
-from splitway.security.tls import Identity
 from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 
@@ -83,7 +81,6 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     inherited = None if fd is None else socket.socket(fileno=fd)
     exposed = settings.is_exposed(host if inherited is None else inherited.getsockname()[0])
     app = _create(stage, exposed=exposed)
-    _check_callers(app, settings, exposed=exposed)
     if stage == GATEWAY:
         give_large_blocks_back(_LARGE_BODY_BYTES, _KEPT_FREE_BYTES)
     gc.collect()
@@ -166,15 +163,6 @@ def _metrics_listener(host: str, port: int) -> list[socket.socket]:
         return [bind(host, port)] if port else []
     except SetupError as error:
         raise SetupError(f"SPLITWAY_METRICS_PORT={port}: {error.detail.partition(';')[0]}") from error
-
-
-def _check_callers(app: FrontedApp, settings: SecuritySettings, *, exposed: bool) -> None:
-    """Put the check of the headers Host and Origin in front of all of an app's layers."""
-    is_open = not exposed or settings.auth == "open-to-everyone"
-    is_taken = host_rule(settings.hosts, exposed=exposed)
-    is_foreign = origin_rule(settings.origins, is_open=is_open)
-    if is_taken is not None or is_foreign is not None:
-        app.front = HostCheck(app.front or app.layers, is_taken, is_foreign, app.state.render)
 
 
 def _create(stage: str, *, exposed: bool) -> FrontedApp:

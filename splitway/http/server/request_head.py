@@ -72,7 +72,7 @@ def malformed(detail: str) -> Refusal:
     return Refusal(400, InvalidInput(detail))
 
 
-class Target(NamedTuple):
+class RequestTarget(NamedTuple):
     """What a request's line asks for."""
 
     path: str
@@ -84,10 +84,10 @@ class Target(NamedTuple):
 
 
 @lru_cache(_KNOWN)
-def read_target(target: bytes) -> Target:
+def read_target(target: bytes) -> RequestTarget:
     """Read the target of any method but CONNECT. Raises Refusal."""
     if target == b"*":
-        return Target("*", target, b"", None)
+        return RequestTarget("*", target, b"", None)
     found = _TARGET.fullmatch(target)
     scheme, authority, raw_path, query = (None,) * 4 if found is None else found.groups()
     if not raw_path and not authority:
@@ -96,7 +96,7 @@ def read_target(target: bytes) -> Target:
     path = _decoded(raw_path)
     if authority is not None and scheme is not None:
         authority = _without_port(authority.lower(), scheme.lower())
-    return Target(path, raw_path, query or b"", authority)
+    return RequestTarget(path, raw_path, query or b"", authority)
 
 
 def path_of(target: bytes) -> str:
@@ -124,7 +124,7 @@ def _without_port(authority: bytes, scheme: bytes) -> bytes:
     return authority.removesuffix(_DEFAULT_PORTS[scheme]).removesuffix(b":")
 
 
-def check_target(target: Target, method: bytes, host: bytes | None, scheme: str) -> None:
+def check_target(target: RequestTarget, method: bytes, host: bytes | None, scheme: str) -> None:
     """Check what the target's form allows. Raises Refusal."""
     if target.path == "*" and method != b"OPTIONS":
         raise malformed("only OPTIONS may have * as its target")

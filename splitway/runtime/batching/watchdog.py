@@ -24,7 +24,7 @@ _ENDS_WITHIN_S = 15.0
 """So long a process that hangs may take to end in order; its event loop may hang as well."""
 
 
-class Watched(Protocol):
+class WatchedModel(Protocol):
     """A model that is served."""
 
     label: str
@@ -56,7 +56,7 @@ class Watchdog:
         self._stopped = threading.Event()
         self._closing: set[asyncio.Future[None]] = set()
 
-    def start(self, models: Callable[[], Iterable[Watched]]) -> None:
+    def start(self, models: Callable[[], Iterable[WatchedModel]]) -> None:
         """Begin to look. To be called on the event loop.
 
         Args:
@@ -79,7 +79,7 @@ class Watchdog:
             self._lifecycle.is_stuck = True
             _log.error("%s could not be stopped and is given up", ", ".join(left) or "a model that is being loaded")
 
-    def trouble(self, models: Iterable[Watched]) -> str | None:
+    def trouble(self, models: Iterable[WatchedModel]) -> str | None:
         """Say what can no longer answer, and why; None if all can."""
         now_s = self._clock()
         for model, began_s, more_s in self.runs.under_way:
@@ -89,7 +89,7 @@ class Watchdog:
                 return f"{model} hangs: one run has taken {ran_s:.0f} s, and {allowed_s:g} s are allowed"
         return next((f"{each.label} hangs: its batch loop has died" for each in models if each.died), None)
 
-    def _run(self, models: Callable[[], Iterable[Watched]], loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, models: Callable[[], Iterable[WatchedModel]], loop: asyncio.AbstractEventLoop) -> None:
         reason: str | None = None
         while reason is None:
             if self._stopped.wait(LOOKS_EVERY_S):
@@ -102,7 +102,7 @@ class Watchdog:
         if not self._stopped.wait(_ENDS_WITHIN_S):
             self._lifecycle.last_resort()
 
-    def _close(self, models: Iterable[Watched]) -> None:
+    def _close(self, models: Iterable[WatchedModel]) -> None:
         """Answer those who wait for what will not answer."""
         for model in models:
             task = asyncio.ensure_future(model.close())

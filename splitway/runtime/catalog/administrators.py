@@ -11,9 +11,9 @@ from starlette.requests import Request
 from splitway.errors import Forbidden, Unauthorized
 from splitway.http.body import plain_headers
 from splitway.security.audit import audit
-from splitway.security.bearer import KnownSecrets, bearer
-from splitway.security.key_ring import KeyRing
-from splitway.security.principal import Principal
+from splitway.security.callers.bearer import KnownSecrets, bearer
+from splitway.security.callers.key_ring import KeyRing
+from splitway.security.callers.principal import Principal
 from splitway.telemetry.ending import outcome_name
 
 _KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))

@@ -9,7 +9,7 @@ from splitway.errors import NotFound, Unavailable
 from splitway.http.fast_routes import Endpoint
 from splitway.http.lifecycle import Lifecycle
 from splitway.manifest import describe
-from splitway.runtime.catalog.served import ServedModel
+from splitway.runtime.catalog.served import ServedBundle
 from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.observe import StageMetrics
 
@@ -30,7 +30,7 @@ class Directory:
         """The inference routes of all that can be called now, by method and path."""
         self._lifecycle = lifecycle
         self._metrics = metrics
-        self._told: dict[tuple[str, str], ServedModel] = {}
+        self._told: dict[tuple[str, str], ServedBundle] = {}
         self._defaults: dict[str, str] = {}
 
     @property
@@ -67,7 +67,7 @@ class Directory:
             raise Unavailable(f"version {number} of {model!r} is being loaded", stage=model, retry_after_s=1)
         return described.model.endpoint
 
-    def answering(self) -> list[ServedModel]:
+    def answering(self) -> list[ServedBundle]:
         """Every version that answers requests."""
         return [served for model in tuple(self.models.values()) for served in model.callable.values()]
 
@@ -101,7 +101,7 @@ class Directory:
                 _log.info("%s version %s is the default, no longer %s", name, number, self._defaults[name])
         self._defaults = defaults
 
-    def _now(self) -> dict[tuple[str, str], ServedModel]:
+    def _now(self) -> dict[tuple[str, str], ServedBundle]:
         return {(name, n): served for name, model in self.models.items() for n, served in model.callable.items()}
 
     def _version(self, name: str, number: str | None) -> tuple[str, Version]:

@@ -17,7 +17,7 @@ _REMEMBERED_S = 10
 """How long a pause may be after which as many are expected as before it."""
 
 
-class Share:
+class LoggedShare:
     """Which of many requests are logged: about as many a second as are wanted.
 
     What to expect is learnt from the last busy second; where more come than that, the share is halved on the way.
@@ -81,7 +81,9 @@ class RequestLog:
         self._event = event
         self._subject = subject
         self._more = more
-        self._shares = {False: Share(per_second, clock), True: Share(per_second, clock)} if per_second else None
+        self._shares = (
+            {False: LoggedShare(per_second, clock), True: LoggedShare(per_second, clock)} if per_second else None
+        )
 
     def on_request(self, ended: RequestEnded[Facts]) -> None:
         """Log a request that has ended, or leave it out."""
@@ -105,12 +107,18 @@ class RequestLog:
             **({} if ended.facts is None else self._more(ended.facts)),
             **({} if share == 1.0 else {"share": round(share, 4)}),
         }
-        self._log.log(logging.WARNING if failed else logging.INFO, self._event, extra=line)
+        level = logging.WARNING if failed else logging.INFO
+        if self._log.isEnabledFor(level):
+            record = self._log.makeRecord(self._log.name, level, __file__, 0, self._event, (), None, extra=line)
+            record.created = ended.at_s
+            self._log.handle(record)
 
 
 def _blame(error: BaseException | None) -> dict[str, Any]:
-    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what he sent."""
-    if not isinstance(error, SplitwayError) or isinstance(error, NotFound):  # its stage may be a name he made up
+    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what they sent."""
+    if not isinstance(error, SplitwayError) or isinstance(
+        error, NotFound
+    ):  # its stage may be a name the caller made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
     return blamed | ({"detail": error.in_full} if isinstance(error, ServingError) else {})

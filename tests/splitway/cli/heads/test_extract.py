@@ -15,8 +15,8 @@ from splitway.cli.console import Steps
 from splitway.cli.heads.extract import Hop, extract
 from splitway.errors import SetupError
 from splitway.names import TOKEN_HEADER
-from splitway.security.certificates import Certificates
-from splitway.security.tls import Identity
+from splitway.security.identities.certificates import Certificates
+from splitway.security.identities.tls import Identity
 from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_response, parse_request

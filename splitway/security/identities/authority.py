@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
-from splitway.security.service_names import uri_of
+from splitway.security.identities.service_names import uri_of
 
 _SERVERS = re.compile(f"{EXTRACTOR}|{HEADS}|{BODY_NAME}")
 """Services that are called and call nobody. One of any other name may do both."""

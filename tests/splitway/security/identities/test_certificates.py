@@ -16,8 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from splitway.cli.operate import certs
 from splitway.errors import SetupError
 from splitway.local.certificates import utc_now
-from splitway.security.certificates import Certificates, read_certificates
-from splitway.security.service_names import IDENTITY, TRUST
+from splitway.security.identities.certificates import Certificates, read_certificates
+from splitway.security.identities.service_names import IDENTITY, TRUST
 from tests.support import one_line, splitway
 
 START = datetime(2026, 5, 1, tzinfo=UTC)

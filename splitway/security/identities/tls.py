@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitway.errors import SetupError
-from splitway.security.service_names import IDENTITY, TRUST, service_of
+from splitway.security.identities.service_names import IDENTITY, TRUST, service_of
 from splitway.state_file import signature
 
 if TYPE_CHECKING:
-    from splitway.security.certificates import Certified
+    from splitway.security.identities.certificates import Certified
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 2.0
@@ -131,7 +131,7 @@ class Identity:
             ) from error
 
     def _load(self) -> _Loaded:
-        from splitway.security.certificates import certified, read_certificates  # noqa: PLC0415 - loads cryptography
+        from splitway.security.identities.certificates import certified, read_certificates  # noqa: PLC0415 - loads cryptography
 
         path = self._folder / IDENTITY
         own = certified(read_certificates(path)[0], path)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from splitway.errors import SetupError, Unauthorized
 from splitway.security.audit import audit
-from splitway.security.keys import KeyRecord, key_hash, key_id, read_keys
-from splitway.security.principal import Principal
+from splitway.security.callers.keys import KeyRecord, key_hash, key_id, read_keys
+from splitway.security.callers.principal import Principal
 from splitway.state_file import Signature, signature
 
 _log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import pytest
 
 from splitway.cli.operate.keys import create, listed, revoke
 from splitway.errors import SetupError, Unauthorized
-from splitway.security.key_ring import KeyRing
-from splitway.security.keys import change_keys, key_hash, key_id, make_key, read_keys
+from splitway.security.callers.key_ring import KeyRing
+from splitway.security.callers.keys import change_keys, key_hash, key_id, make_key, read_keys
 from tests.support import splitway
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from cryptography import x509
 
 from splitway.errors import SetupError
-from splitway.security.authority import Authority, certificate_pem, has_issued
-from splitway.security.service_names import IDENTITY, TRUST, check_name, service_of
+from splitway.security.identities.authority import Authority, certificate_pem, has_issued
+from splitway.security.identities.service_names import IDENTITY, TRUST, check_name, service_of
 from splitway.state_file import locked, replace_file
 
 LIFE = timedelta(days=7)

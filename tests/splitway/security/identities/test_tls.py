@@ -23,9 +23,9 @@ from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
 from splitway.http.server.tls_server import TlsServer
-from splitway.security.certificates import Certificates
-from splitway.security.service_names import IDENTITY, TRUST
-from splitway.security.tls import Identity
+from splitway.security.identities.certificates import Certificates
+from splitway.security.identities.service_names import IDENTITY, TRUST
+from splitway.security.identities.tls import Identity
 from tests.splitway.http.server.guarded_server import ANY_NUMBER
 
 SERVICES = ("gateway", "classifier", "feature_extractor", "other")

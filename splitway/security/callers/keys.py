@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from splitway.errors import SetupError
-from splitway.security.principal import Principal, Scope
+from splitway.security.callers.principal import Principal, Scope
 from splitway.state_file import locked, replace_file
 
 KEY_PREFIX = "splitway_"
@@ -28,13 +28,13 @@ _SECRET_BYTES = 32
 MAX_KEYS = 10_000
 
 
-class _Part(BaseModel):
+class _KeysPart(BaseModel):
     """Unlike other kept files: a field that says what a key may not do must not be ignored by a version without it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class KeyRecord(_Part):
+class KeyRecord(_KeysPart):
     """What is kept of one key."""
 
     id: str = Field(pattern=rf"^{_ID}$")
@@ -63,7 +63,7 @@ class KeyRecord(_Part):
         return self.expires is not None and self.expires <= now
 
 
-class KeyFile(_Part):
+class KeyFile(_KeysPart):
     """The whole file."""
 
     format: int = Field(default=1, ge=1, le=1)

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
-from splitway import __version__
 from splitway.cli.console import ERR, OUT
 from splitway.cli.doctor.checks import (
     access,
@@ -41,6 +40,7 @@ from splitway.manifest import EngineName
 from splitway.names import GATEWAY
 from splitway.runtime.engines.cores import available_cores
 from splitway.stored import unnamed
+from splitway.version import __version__
 
 _TIME_LIMIT_S = 150.0
 _PORTS = {GATEWAY: GATEWAY_PORT, **PORTS}

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called, and what to do where it is no model that can be read."""
+"""Tells a file's format by its first bytes, and gives advice if it is not a model that can be read."""
 
 from __future__ import annotations
 

@@ -250,8 +250,8 @@ class Rollout:
             "current": None if pins is None else pins.release,
             "pending": None if self._named_current is pins else self._releases.current,
             "previous": self._releases.previous,
-            "canary": _described(self.canary),
-            "shadow": _described(self.shadow),
+            "canary": self.canary,
+            "shadow": self.shadow,
             "rolled_back": {trial.release: reason for trial, reason in self._withdrawn.items()},
             "problem": self._unwritten or (None if self._file is None else self._file.problem),
             "releases": {
@@ -273,7 +273,3 @@ def _pins(name: str, release: Release) -> Pins:
 
 def _trials(releases: Releases) -> list[Trial]:
     return [trial for trial in (releases.canary, releases.shadow) if trial is not None]
-
-
-def _described(trial: Trial | None) -> dict[str, Any] | None:
-    return None if trial is None else trial.model_dump()

@@ -21,6 +21,8 @@ from tests.load.knee import find_knee
 from tests.load.step import Step
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 
+pytestmark = pytest.mark.alone
+
 _ANY_TIME_MS = "60000"
 
 

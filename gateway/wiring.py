@@ -175,14 +175,14 @@ def front_of(
 
 
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
-    """How callers show who they are; None where nobody is asked.
+    """How callers are authenticated; None without authentication.
 
     Args:
         settings: the gateway's.
         exposed: whether others than this machine reach it.
 
     Raises:
-        SetupError: it is reached from elsewhere and nobody would be asked, without that having been said; or the
+        SetupError: it is reachable from other machines without authentication and without `open-to-everyone`; or the
             settings contradict each other; or the keys cannot be read.
     """
     policy = token_policy(settings)
@@ -191,9 +191,9 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     if keys is None and policy is None:
         if exposed and not is_open:
             raise SetupError(
-                "the gateway would be reached from beyond this machine, and would ask nobody for a key: set "
+                "the gateway would be reachable from other machines without authentication: set "
                 "SPLITWAY_KEYS_FILE (splitway keys create makes it; with compose add -f deploy/compose/keys.yaml) or "
-                "SPLITWAY_JWT_ISSUER; if whoever reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
+                "SPLITWAY_JWT_ISSUER; to serve everyone, set SPLITWAY_AUTH=open-to-everyone"
             )
         return None
     if is_open:

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `stage.json`."""
+"""The manifest of a bundle: `stage.json`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ENDPOINT = "serve"
 """The one signature of every engine file."""
 EXTRACTOR = "feature_extractor"
 HEAD = "classifier"
-"""The head that answers where none is named."""
+"""The default head."""
 BODY = "body"
-"""What stages between the two are called, with a number behind it."""
+"""Name of the stages between the two, followed by a number."""
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
-"""What a stage may be called."""
+"""Allowed names of a stage."""
 VERSION = r"^[1-9][0-9]{0,17}$"
 FEATURES = "features"
 IMAGE = "image"
@@ -32,7 +32,7 @@ EngineName = Literal["litert", "tensorflow"]
 FeatureSpace = Annotated[str, Field(pattern=r"^fs:[0-9a-f]{16}$")]
 MAX_FILE_BYTES = 4 * 1024**3
 MAX_ROW_ELEMENTS = 2**28
-"""Of one tensor; a manifest that asks for more is not believed."""
+"""Of one tensor; manifests beyond it are refused."""
 
 
 def _inside(path: str) -> str:
@@ -76,7 +76,7 @@ class TensorEntry(Part):
 
     @property
     def row_bytes(self) -> int:
-        """What one row takes on the wire, in bytes."""
+        """Size of one row on the wire, in bytes."""
         return math.prod(self.shape[1:]) * NUMPY_DTYPES[self.datatype].itemsize
 
 
@@ -100,7 +100,7 @@ class Preprocessing(Part):
     range: tuple[Finite, Finite]
     """What pixel values 0 and 255 become before the model sees them."""
     datatype: Literal["UINT8", "FP32"]
-    """What the model itself takes."""
+    """The model's own input type."""
 
 
 class SourceModel(Part):
@@ -112,7 +112,7 @@ class SourceModel(Part):
 
 
 class Cut(Part):
-    """Where the model was split, and what crosses."""
+    """Place of the split, and the tensors that cross it."""
 
     layer: str
     bytes_per_row: int

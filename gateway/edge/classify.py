@@ -75,7 +75,7 @@ class Edge:
         self._lifecycle = lifecycle
 
     async def classify(self, request: Request) -> Response:
-        """Answer one picture, and tell whoever follows requests how it ended."""
+        """Answer one picture, and report its end to the observers."""
         headers = plain_headers(request)
         with (
             self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,

@@ -193,7 +193,7 @@ def gateway_description(needs_key: Callable[[str], bool]) -> Description:
         tags={
             CLASSIFY_TAG: "Pictures in, classes out.",
             v2_docs.TAG: v2_docs.ABOUT_TAG,
-            HEALTH_TAG: "For whoever starts, balances and watches gateways.",
+            HEALTH_TAG: "For orchestrators, load balancers and monitoring.",
         },
         error=_error,
         schemes=bearer("An API key, as `splitway keys create` makes it, or a token of the identity provider."),

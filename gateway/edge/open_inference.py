@@ -40,9 +40,9 @@ class PipelinePlane:
 
     def check_model(self, model: str, version: str | None) -> None:
         if model != MODEL:
-            raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
+            raise NotFound(f"there is no model {model[:80]!r}, only {MODEL!r}")
         if version not in (None, VERSION):
-            raise NotFound(f"model {MODEL!r} has no version {version[:20]!r} here, only {VERSION!r}")
+            raise NotFound(f"model {MODEL!r} has no version {version[:20]!r}, only {VERSION!r}")
 
     def metadata(self) -> dict[str, Any]:
         router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
@@ -87,7 +87,7 @@ class PipelinePlane:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""
         router = self._pipeline.router
         extractor = router.served_extractor(Want(frozenset(heads), pins))
-        if extractor is not None:  # else there is no way to the head, as whoever is asked for it says
+        if extractor is not None:  # else the head cannot be reached, and its error says so
             _check_inputs(_inputs(extractor), request.inputs)
         served = router.served_head(heads[0], pins)
         if served is None:

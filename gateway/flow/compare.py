@@ -42,7 +42,7 @@ Again = Callable[[Choice], Awaitable[Classified]]
 
 
 def counts_as_failure(error: BaseException, *, others_answered: bool = False) -> bool:
-    """Whether a request's end is held against its release: not what the caller did, nor that nobody was asked.
+    """Whether a request's end counts against its release: callers' errors and calls that were not made do not.
 
     Args:
         others_answered: another release has answered the same request, so that the caller is not to blame.
@@ -97,7 +97,7 @@ class Comparer:
         return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
     async def _compare(self, seen: Classified, other: Choice, again: Again) -> None:
-        """Run the other release. Whatever becomes of it is counted, and nobody else hears of it."""
+        """Run the other release. Its result is counted, and has no other effect."""
         try:
             found = await again(other)
         except Exception as error:

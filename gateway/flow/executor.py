@@ -39,7 +39,7 @@ _Turn = Coroutine[Any, Any, HopAnswer]
 
 
 class Features(NamedTuple):
-    """What the heads are given, and how it came about."""
+    """The heads' input, and how it was computed."""
 
     tensors: tuple[Tensor, ...]
     space: str
@@ -162,7 +162,9 @@ class Chain:
         """Raise TooLarge for more rows than a stage on the way takes, before any has begun."""
         most = self._router.most_rows(job.want)
         if most is not None and job.rows > most[0]:
-            raise TooLarge(f"the request has {job.rows} rows; {most[1]} takes at most {most[0]} at once", stage=most[1])
+            raise TooLarge(
+                f"the request has {job.rows} rows; {most[1]} accepts at most {most[0]} at once", stage=most[1]
+            )
 
     async def _extract(self, job: Job, *, may_be_kept: bool) -> tuple[HopAnswer, CacheResult | None]:
         """Run the extractor, or take what it gave for the same picture before."""
@@ -213,7 +215,7 @@ class Chain:
 
     @staticmethod
     async def _at_once(heads: Sequence[_Turn]) -> Sequence[HopAnswer | BaseException]:
-        """Run all heads beside each other; what is no failure of a stage ends them all."""
+        """Run all heads in parallel; an error that is no stage's failure ends them all."""
         if len(heads) == 1:  # without a task of its own
             try:
                 return [await heads[0]]
@@ -233,7 +235,7 @@ class Chain:
         return Errand(model, target, makes_sense, job.on_trial)
 
     def _why_not(self, job: Job, name: str, space: str | None = None) -> SplitwayError:
-        """Why a head cannot be run: there is none of this name, none for these features, or nobody to ask."""
+        """Why a head cannot be run: unknown name, no version for these features, or no replica."""
         known = self._router.heads(job.pins)
         of_release = "" if job.pins is None else f" in release {job.pins.release!r}"
         if known and name not in known:
@@ -244,7 +246,7 @@ class Chain:
             detail = f"head {name!r} was trained on {model.takes}; the features are from {', '.join(given)}"
             return FeatureSpaceMismatch(detail, stage=name)
         missing = "; ".join(self._router.why_not_ready(job.pins).values())
-        detail = missing or f"nobody serves head {name!r}{of_release}"
+        detail = missing or f"no replica serves head {name!r}{of_release}"
         if job.pins is not None:
             detail = f"release {job.pins.release!r} cannot be served: {detail}"
         return NoChain(detail, stage=self._missing_stage(job), retry_after_s=1)

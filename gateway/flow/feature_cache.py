@@ -181,7 +181,7 @@ class FeatureCache:
     async def features_anew(
         self, picture: bytes | memoryview, feature_space: str, version: str, extract: Extract
     ) -> tuple[InferResponse, CacheResult]:
-        """The same, extracted now: what was kept did not serve, and is replaced."""
+        """The same, extracted now; it replaces an unusable entry."""
         wanted = _Wanted(await _key(picture, feature_space, version), feature_space, version, extract)
         response = await extract()
         await self._keep(wanted, response)
@@ -216,7 +216,7 @@ class FeatureCache:
         return CacheResult.STORED if stored else CacheResult.MISS
 
     async def _kept(self, key: str, check: CheckKept) -> InferResponse | None:
-        """What the store has; what cannot be read, or cannot be right, counts as nothing, and is replaced."""
+        """The stored entry; an unreadable or implausible one counts as missing and is replaced."""
         kept = await self._store.get(key)
         if kept is None:
             return None
@@ -225,7 +225,7 @@ class FeatureCache:
             check(response)
             return response
         except (SplitwayError, UnicodeDecodeError) as error:
-            _log.warning("what the feature cache kept under %s is of no use: %s", key, error)
+            _log.warning("the feature cache's entry %s is unusable: %s", key, error)
             return None
 
     def bypassed(self) -> CacheResult:
@@ -268,7 +268,7 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
     """Wait for another request's extraction. Raises its error where the picture itself is at fault."""
     done, _ = await asyncio.wait({flight}, timeout=max(0.0, deadline.remaining_s))
     if not done:
-        raise DeadlineExceeded("the time was up before an equal picture's features were there")
+        raise DeadlineExceeded("the deadline passed before an equal picture's features were computed")
     if flight.cancelled():
         return _Fruitless.LEFT
     error = flight.exception()

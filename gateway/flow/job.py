@@ -24,7 +24,7 @@ class Job:
         check: judges each head's answer.
         pins: the release whose versions alone may be called.
         on_trial: whether those versions are on trial.
-        in_background: nobody waits: no retries, no kept features.
+        in_background: no caller waits: no retries, no cached features.
     """
 
     inputs: tuple[Tensor, ...]

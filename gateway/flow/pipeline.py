@@ -36,12 +36,12 @@ _COMPARISON_S = 5.0
 
 @dataclass(frozen=True)
 class TrialPolicy:
-    """What callers of a canary may count on."""
+    """Guarantees for callers of a canary."""
 
     attempt_timeout_s: float
     """Time below which it is the caller's own hurry that ends an attempt."""
     second_chances: RetryBudget
-    """Pays for the current release's answers to whom a canary has failed."""
+    """Pays for the current release's answers to callers whose canary failed."""
 
 
 class Pipeline:
@@ -53,7 +53,7 @@ class Pipeline:
         admission: the door.
         rollout: decides on each request's release.
         comparer: runs releases beside each other.
-        trials: what callers of a canary may count on.
+        trials: guarantees for callers of a canary.
         cache: features of pictures that have been seen.
     """
 
@@ -137,7 +137,7 @@ class Pipeline:
         return answer, choice
 
     def _count(self, choice: Choice, errors: Collection[Exception], *, patient: bool) -> None:
-        """Tell the rollout of a request's end; time that the caller was too short of is nobody's failure."""
+        """Report a request's end to the rollout; a caller's own short time limit does not count as a failure."""
         failed = any(
             counts_as_failure(error) and (patient or not isinstance(error, DeadlineExceeded)) for error in errors
         )
@@ -145,7 +145,7 @@ class Pipeline:
             self.rollout.ended(choice, failed=failed)
 
     async def _try(self, canary: Order, usual: Order) -> tuple[ChainAnswer, Choice]:
-        """Run a canary; a caller whom it fails is answered by the current release, unless he asked for the canary."""
+        """Run a canary; if it fails, the current release answers, unless the caller asked for the canary."""
         failures: Mapping[str, SplitwayError]
         tried: tuple[ChainAnswer, Choice] | SplitwayError
         try:
@@ -217,7 +217,7 @@ class Pipeline:
         return self.router.why_not_ready(self.rollout.current.pins)
 
     def describe_door(self) -> dict[str, Any]:
-        """Who is inside, who waits, who was turned away."""
+        """Running, waiting and rejected requests."""
         door = self.admission
         return {
             "limit": door.limit.limit,
@@ -242,7 +242,7 @@ class Pipeline:
         ]
 
     def describe_releases(self) -> dict[str, Any]:
-        """The releases: who gets which, and how they do."""
+        """The releases, their shares and their results."""
         background = {"running": self.comparer.running, **self.comparer.ends}
         return {**self.rollout.describe(), "background": background}
 

@@ -92,7 +92,7 @@ class Orders:
         extractor = self._router.served_extractor(Want(frozenset(heads), pins))
         if extractor is not None and not extractor.takes_pictures:
             takes = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in extractor.inputs)
-            raise InvalidInput(f"this pipeline takes no picture but {takes}: send them to {INFER}", stage=EXTRACTOR)
+            raise InvalidInput(f"this pipeline accepts {takes} and no picture: send them to {INFER}", stage=EXTRACTOR)
 
     def _gives_no_classes(self, head: str, pins: Pins | None) -> SplitwayError | None:
         model = self._router.served_head(head, pins)
@@ -100,5 +100,5 @@ class Orders:
             return None
         gives = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in model.outputs)
         return InvalidInput(
-            f"head {head!r} gives no {PROBABILITIES} but {gives}: ask {INFER} with parameter head", stage=head
+            f"head {head!r} gives {gives} and no {PROBABILITIES}: use {INFER} with parameter head", stage=head
         )

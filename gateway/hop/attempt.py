@@ -167,7 +167,7 @@ class AttemptMaker:
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
             call.check(model, response)
         except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent
-            what = f"{model.name} sent an answer that cannot be read"
+            what = f"{model.name} sent an unreadable answer"
             nonsense = BadStageAnswer(what, stage=model.name, private=error.detail)
             return self._judge(nonsense, call, timeout_s, limit)
         except SplitwayError as error:

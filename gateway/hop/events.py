@@ -34,7 +34,7 @@ class HopEnded(NamedTuple):
     outcome: str
     seconds: float
     attempts: int
-    """None where nobody could be asked, or there was no time."""
+    """None if no replica could be called, or there was no time."""
 
 
 class BreakerMoved(NamedTuple):

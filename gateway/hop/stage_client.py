@@ -45,7 +45,7 @@ FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID)
 
 
 class NotCalled(Unavailable):
-    """The breakers let no call through, so that nobody was asked."""
+    """The breakers let no call through, so no replica was called."""
 
 
 class HopAnswer(NamedTuple):
@@ -141,7 +141,7 @@ class StageClient:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.
 
         Raises:
-            NoChain: whoever could have been asked has moved on.
+            NoChain: every suitable replica has moved on to another version.
             SplitwayError: with `stage` set; what the stage refused keeps the stage's own words.
         """
         started_s = time.perf_counter()
@@ -211,7 +211,9 @@ class StageClient:
         """
         while True:
             if hop.call.deadline.expired:
-                error = DeadlineExceeded(f"the time was up before {hop.errand.model} answered", stage=hop.errand.model)
+                error = DeadlineExceeded(
+                    f"the deadline passed before {hop.errand.model} answered", stage=hop.errand.model
+                )
                 raise AttemptFailed(error, may_retry=False)
             target = hop.errand.target()
             choice = self.replicas.choose(hop.tried, target)
@@ -258,7 +260,7 @@ class StageClient:
 
     @staticmethod
     def _forget(replica: Replica, model: ServedModel, hop: _Hop, end: Verdict) -> bool:
-        """Note that a replica no longer serves a version; say whether somebody else is to be asked.
+        """Note that a replica no longer serves a version; return whether to try another replica.
 
         A head that refuses the features and is the only one is not forgotten: fresh features may suit it.
         """
@@ -272,8 +274,8 @@ class StageClient:
         if target:
             reasons = "the breakers of all its replicas are open"
         else:
-            reasons = self.replicas.why_not_ready() or f"none serves a version of {model} that fits"
-        detail = f"no replica of {self.name} takes calls: {reasons}"
+            reasons = self.replicas.why_not_ready() or f"none serves a suitable version of {model}"
+        detail = f"no replica of {self.name} can be called: {reasons}"
         return kind(detail, stage=model, retry_after_s=self.replicas.retry_after_s())
 
 

@@ -57,7 +57,7 @@ class LiveMetrics(Collector):
         yield GaugeMetricFamily("splitway_gateway_queued", "Requests waiting at the door.", door.queued)
         yield GaugeMetricFamily("splitway_gateway_limit", "Requests that may be in flight.", door.limit.limit)
         turned = CounterMetricFamily(
-            "splitway_gateway_shed", "Requests turned away at the door, by why.", labels=["outcome"]
+            "splitway_gateway_shed", "Requests rejected by admission, by reason.", labels=["outcome"]
         )
         for reason in Turned:
             turned.add_metric([reason], door.turned_away[reason])

@@ -70,7 +70,7 @@ class GatewayMetrics:
         self._begin(routes, stages)
 
     def _begin(self, routes: tuple[str, ...], stages: tuple[str, ...]) -> None:
-        """What is known to come is there from the start, with 0."""
+        """Create the series known in advance, with 0."""
         self._requests.begin((route, outcome) for route in routes for outcome in OUTCOMES)
         for family in (self._duration, self._composition, self._received, self._sent):
             family.begin((route,) for route in routes)

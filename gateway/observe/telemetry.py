@@ -1,4 +1,4 @@
-"""All that the gateway says of its work, wired: whoever wants to know is told of requests and of events here."""
+"""The gateway's observability, wired: subscribers get requests and events from here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class GatewayTelemetry:
     Args:
         stages: their names, in order.
         logged_per_second: requests that get a line in the log.
-        patience_s: what a caller who allows less has only itself to blame for when the time is up.
+        patience_s: time limits below this count as the caller's fault, not as a server error.
         exposed: whether others than this machine reach it; they do not decide on which traces are kept.
     """
 
@@ -44,8 +44,8 @@ class GatewayTelemetry:
         self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
-        """A request for work was refused before anything else: its caller is over his rate, or may not have it done."""
-        # not `request.url`, which cannot be had of every query string
+        """A request for work was refused at once: its caller is over the rate limit, or lacks the scope."""
+        # not `request.url`, which fails for some query strings
         route = work_asked_for(request.method, request.scope["path"])
         if route is None:
             return

@@ -64,7 +64,7 @@ class Page:
     def _answer(self, request: Request, name: str) -> Response:
         asset = self._assets.get(name)
         if asset is None:
-            raise NotFound(f"the page has no part {name[:80]!r}; it begins at /")
+            raise NotFound(f"the page has no file {name[:80]!r}; it starts at /")
         return asset.answer(request)
 
 

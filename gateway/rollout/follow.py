@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 class Follower:
-    """Polls one at a time, so that a slow disk, or a lock that somebody holds, holds up nothing else.
+    """Polls one at a time, so that a slow disk, or a lock held by another process, delays nothing else.
 
     Args:
         rollout: what follows the file.

@@ -41,9 +41,9 @@ class Choice(NamedTuple):
     part: Part = Part.FREE
     pins: Pins | None = None
     on_trial: bool = False
-    """Whether its versions are others than the current release's: what they do must not touch anybody else."""
+    """Whether its versions differ from the current release's: their failures must not affect other requests."""
     counts: bool = True
-    """Whether it says something of the release: what callers choose themselves does not."""
+    """Whether it counts for the release: requests whose caller chose the release do not."""
 
 
 class Rollout:
@@ -126,7 +126,7 @@ class Rollout:
 
     @property
     def current(self) -> Choice:
-        """What a request gets that nothing else is said of.
+        """The release for requests that select none.
 
         A release that the file newly names takes over when all its heads can be reached, or some while the old one
         reaches none.

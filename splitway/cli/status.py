@@ -85,7 +85,7 @@ class Gateway(_Part):
 
 
 class Door(_Part):
-    """Who is inside, who waits, who was turned away."""
+    """Running, waiting and rejected requests."""
 
     limit: float | None = None
     in_flight: int | None = None
@@ -108,7 +108,7 @@ class Look:
     """One answer of the gateway, or why there is none.
 
     Args:
-        url: who was asked.
+        url: the gateway's address.
         at: when, for people.
         at_s: when, by a clock that only goes forward.
         answer: what was said, word for word.

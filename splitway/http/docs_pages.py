@@ -42,7 +42,7 @@ def docs_router() -> APIRouter:
         name = request.path_params["name"]
         asset = _assets().get(name)
         if asset is None:
-            raise NotFound(f"the description has no part {name[:80]!r}; it begins at /docs")
+            raise NotFound(f"the documentation has no file {name[:80]!r}; it starts at /docs")
         return asset.answer(request)
 
     router = APIRouter()

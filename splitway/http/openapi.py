@@ -1,7 +1,7 @@
 """What the apps' descriptions of themselves (OpenAPI 3.1) have in common.
 
-A description is made when somebody asks for it, and costs a request nothing: routes say what is special to them, and
-here follows what is true of all: how errors look, who has to show a key, which methods a path takes.
+A description is made at the first request for it, and costs other requests nothing. Routes describe their own parts;
+this module adds the common ones: errors, authentication, and the methods of a path.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BEARER = "bearer"
 """The scheme's name in every description."""
 _ALWAYS = (400, 408, 414, 417, 429, 431, 500)
 """What any request may be answered: before the app sees it, if its head is wrong, slow or large, or its connection is
-one too many; and by the app if its Host is wrong, or nobody thought of what went wrong."""
+one too many; and by the app if its Host is wrong, or the failure is unexpected."""
 _STRANGERS = (401, 403)
 
 

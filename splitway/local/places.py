@@ -43,7 +43,7 @@ class Place:
     def doubt(self) -> str | None:
         """Why that process is not what `splitway up` started there; None where it is, or this system does not tell."""
         if not self.is_alive:
-            return f"process {self.pid}, which it names, is no Splitway that runs"
+            return f"process {self.pid}, which it names, is not a running Splitway process"
         if not can_be_told():
             return None
         if users_of(self.pid) - {os.geteuid(), 0}:
@@ -52,7 +52,7 @@ class Place:
 
 
 def named_url(url: str | None) -> str | None:
-    """The gateway's address as the user names it; None if he does not. Raises SetupError for what is no address."""
+    """The gateway's address given by the user; None without one. Raises SetupError if it is not an address."""
     if url and not _is_address(url):
         raise SetupError(f"--url takes an address such as http://127.0.0.1:{GATEWAY_PORT}, not {url!r}")
     return url.rstrip("/") if url else None

@@ -1,7 +1,7 @@
 """The file that `splitway up` leaves while it runs, and whether what it says may be believed.
 
-Whoever can write it can name any address. So secrets go to nobody but the processes that a file names which is the
-user's own, in a folder that nobody else can write (`why_not`), and only while they are what the file says.
+Any user who can write it can name any address. Secrets are therefore sent only to processes named by a file that is
+the user's own, in a folder that no other user can write (`why_not`), and only while they are what the file says.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def write_run_file(path: Path, places: Sequence[Place]) -> None:
 
 
 def make_run_folder(folder: Path) -> None:
-    """Make the folder of a run file; if it is there and the user's own, let nobody else write it.
+    """Make the folder of a run file; if it exists and is the user's own, make it writable by the user only.
 
     Raises:
         SetupError: it is another user's link, or cannot be made.

@@ -87,7 +87,7 @@ class DataPlane:
                 async with asyncio.timeout(deadline.remaining_s):
                     result = await self._decode_and_infer(tensors, rows, deadline, context)
         except TimeoutError:
-            raise DeadlineExceeded("the caller's time was up before the work was done") from None
+            raise DeadlineExceeded("the deadline passed before the work was done") from None
         except UnfitInput as error:
             if tensors.keys() <= self._takes:
                 raise
@@ -120,7 +120,7 @@ class DataPlane:
         def go_on() -> None:
             deadline.check("its pictures were decoded")
             if abandoned.is_set():
-                raise DeadlineExceeded("nobody waits for these pictures any more")
+                raise DeadlineExceeded("the caller no longer waits for these pictures")
 
         load = await self._weigh(tensors)
         place = None if load is NOTHING else self._room.place(load)
@@ -211,18 +211,18 @@ async def _wait_for(place: Place, deadline: Deadline) -> None:
         async with asyncio.timeout(left_s - min(_ANSWERS_WITHIN_S, left_s / 10)):
             await place.given.wait()
     except TimeoutError:
-        what = "the memory for decoding pictures is taken; send the request again in a moment"
+        what = "the memory for decoding pictures is in use; send the request again in a moment"
         raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
 
 
 def _go_on() -> None:
-    """What is done at once, is not worth asking whether anybody still waits."""
+    """Short work runs without a check for abandoned requests."""
 
 
 def _check_rows_and_values(tensor: Tensor, max_rows: int) -> None:
     if tensor.rows < 1:
         raise InvalidInput(f"tensor {tensor.name!r} has no rows")
     if tensor.rows > max_rows:
-        raise TooLarge(f"tensor {tensor.name!r} has {tensor.rows} rows; at most {max_rows} are taken at once")
+        raise TooLarge(f"tensor {tensor.name!r} has {tensor.rows} rows; at most {max_rows} are allowed at once")
     if tensor.datatype.startswith("FP") and not np.isfinite(tensor.array).all():
         raise InvalidInput(f"tensor {tensor.name!r} holds NaN or infinity; every number must be finite")

@@ -42,8 +42,8 @@ class Stage(Protocol):
         """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
 
     def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
-        """Turn what was sent into the model's inputs; between long steps call `go_on`, which raises if nobody waits.
-        `load` is what `weigh` said of it."""
+        """Turn a request's tensors into the model's inputs. `go_on`, called between long steps, raises once the caller
+        has gone. `load` is the result of `weigh`."""
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         """Turn the model's outputs into what was asked for."""

@@ -1,4 +1,4 @@
-"""A private certificate authority: it says which service is which, to services that trust nobody else.
+"""A private certificate authority: it certifies the services' identities. Services trust no other authority.
 
 A service's name stands in its certificate as `spiffe://splitway/<service>`, and nowhere else that counts.
 """
@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from splitway.security.service_names import GATEWAY, uri_of
 
 _SERVERS = re.compile(r"feature_extractor|classifier|body_[1-9][0-9]*")
-"""Services that are called and call nobody. One of any other name may do both."""
+"""Services that only receive calls. A service of any other name may also make calls."""
 _LIFE = timedelta(days=5 * 365)
 _CLOCKS_DIFFER_BY = timedelta(minutes=5)
 _USAGES = (

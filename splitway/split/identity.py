@@ -51,7 +51,7 @@ def _identity(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:
 
 
 def _config(value: Any, where: str) -> Mapping[str, Any]:
-    """What a layer or an initializer is told. Raises ModelError, with what helps, for one that does not say it."""
+    """The configuration of a layer or initializer. Raises ModelError, with advice, if it has none."""
     try:
         config = value.get_config()
     except (KeyboardInterrupt, SystemExit):

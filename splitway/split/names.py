@@ -33,5 +33,5 @@ def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:
 
 
 def features_names(count: int, name: str) -> list[str]:
-    """What the tensors of a cut are called: by the one name, or numbered from 1."""
+    """Names of a cut's tensors: the one name, or numbered from 1."""
     return [name] if count == 1 else [f"{name}_{number}" for number in range(1, count + 1)]

@@ -49,11 +49,11 @@ class PackPlan:
     head: str = HEAD
     """The last bundle's name."""
     room: Room = ROOM
-    """What a request may carry where the bundles are served."""
+    """Size limits of a request to the served bundles."""
 
 
 def stage_names(parts: int, head: str = HEAD) -> list[str]:
-    """What the bundles of a model in so many parts are called."""
+    """Names of the bundles of a model in this many parts."""
     return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
 
 

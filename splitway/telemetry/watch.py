@@ -1,4 +1,4 @@
-"""One request followed from its arrival to its end, however it ends; whoever wants to know is told once."""
+"""One request followed from its arrival to its end, however it ends; each subscriber is notified once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RequestEnded(NamedTuple, Generic[Facts]):
     facts: Facts | None
     """What the app knows of it, where it came so far."""
     caller: str = ""
-    """The id of whoever made it, where callers show who they are."""
+    """The caller's id, if callers are authenticated."""
 
 
 Subscriber = Callable[[RequestEnded[Facts]], None]
@@ -115,7 +115,7 @@ class Watch(Generic[Facts]):
     Args:
         tracer: begins their traces.
         subscribers: told of each one's end, a little later.
-        patience_s: a caller who allows less than this has himself to blame when the time is up.
+        patience_s: timeouts below this count as the caller's fault, not as a server error.
     """
 
     def __init__(self, tracer: Tracer, subscribers: Sequence[Subscriber[Facts]], *, patience_s: float = 0.0) -> None:

@@ -15,7 +15,7 @@ from splitway.wire.messages import InferResponse
 ATTEMPT_HEADER = "x-attempt-count"
 """To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""
 CALLER_HEADER = "x-splitway-caller"
-"""To a stage: a word for whose request this is, the same for every request of theirs; it tells nobody who they are."""
+"""To a stage: a pseudonym of the caller, the same for all of their requests."""
 UNFIT_ROW_HEADER = "x-splitway-unfit-row"
 """Beside a stage's 400: the request was as it should be, and its model cannot answer this row, from 0."""
 
@@ -23,7 +23,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class CallContext(NamedTuple):
-    """What travels beside a request: who asks, how long they wait, and what is remembered of its way."""
+    """Context of a request: its caller, deadline and trace."""
 
     deadline: Deadline
     headers: Mapping[str, str]
@@ -33,7 +33,7 @@ class CallContext(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response, headers that travel beside it, and what whoever follows the request is told of how it came about."""
+    """A response, its additional headers, and facts for the observers of the request."""
 
     response: InferResponse
     headers: Mapping[str, str] = _NOTHING
@@ -49,8 +49,8 @@ class Limits:
     default_timeout_s: float
     max_timeout_s: float
     max_rows: int | None = None
-    """None where whoever runs the model looks at it."""
+    """None if the model's runner checks it."""
     max_json_values: int = MAX_JSON_VALUES
     """Each of which keeps the event loop for about a microsecond."""
     takes_packed: bool = True
-    """Whether bodies may be packed; what a small one unpacks to costs whoever unpacks it."""
+    """Whether bodies may be compressed; a small one may be expensive to decompress."""

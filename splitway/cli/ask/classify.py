@@ -50,7 +50,7 @@ def parse_heads(option: str | None) -> list[str]:
         return []
     heads = [name.strip() for name in option.split(",")]
     if not all(heads) or len(set(heads)) != len(heads) or (ALL_HEADS in heads and len(heads) > 1):
-        raise SetupError(f"--heads takes names separated by commas, each once, or * for all, not {option!r}")
+        raise SetupError(f"--heads needs different names separated by commas, or * for all, not {option!r}")
     return heads
 
 
@@ -96,12 +96,12 @@ def _read(file: Path, reply: httpx.Response) -> Result:
             return Result(file, reply=content)
         return Result(file, error=str(content["detail"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Result(file, error=f"the gateway answered {reply.status_code} in a form that is not its own")
+        return Result(file, error=f"the gateway answered {reply.status_code} in an unexpected form")
 
 
 def _no_number(name: str) -> float:
     """Refuse what Python takes for JSON, and nothing else does: NaN and infinity."""
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def print_table(results: list[Result]) -> None:
@@ -126,7 +126,7 @@ def print_table(results: list[Result]) -> None:
 
 
 def _shown(text: str) -> str:
-    """Names, labels and details in one line, whoever chose them."""
+    """Names, labels and details in one line, safe for a terminal."""
     return printable(text, keep="")
 
 

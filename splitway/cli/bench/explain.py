@@ -111,12 +111,14 @@ class _Follower:
         except httpx.TransportError as error:
             raise SetupError(f"a request got no answer: {error}") from error
         if (code := failure(reply)) is not None:
-            raise SetupError(f"a request was refused with {reply.status_code} {code}; only answers can be explained")
+            raise SetupError(
+                f"a request was refused with {reply.status_code} {code}; only successful requests can be explained"
+            )
         try:
             content = reply.json()
             model, timings_ms = content["model"], content["timings_ms"]
         except (ValueError, KeyError, TypeError) as error:
-            raise SetupError("the answers are not a gateway's: they name no model or no timings_ms") from error
+            raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
         if self._chain is not None and model != (ours := _serves(self._chain)):
             self._why_not = f"No break-even: the gateway serves {_named(model)}; the bundles here are {_named(ours)}."
             self._chain = None

@@ -73,7 +73,7 @@ def bench(target: Target, clients: int, seconds: float) -> Load:
 def read_pictures(target: Target) -> list[Picture]:
     """Read the files. Raises SetupError if there is none, OSError if one cannot be read."""
     if not target.files:
-        raise SetupError("name a picture to send: there is no samples/*.jpg here")
+        raise SetupError("name a picture to send: this folder has no samples/*.jpg")
     return [Picture(read_picture(file), headers_for(file)) for file in target.files]
 
 
@@ -83,7 +83,7 @@ def gateway(target: Target, steps: Steps, **environment: str) -> Iterator[str]:
 
     Raises:
         InvalidInput: a picture is refused.
-        SetupError: nobody answers, or no pipeline came up.
+        SetupError: the gateway does not answer, or no pipeline started.
     """
     if target.url is None:
         steps.say("starting the pipeline")

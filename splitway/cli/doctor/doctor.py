@@ -52,7 +52,7 @@ def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bo
     """Check everything, print what was found, return 1 if something is broken.
 
     Args:
-        url: the gateway as the user names it; None if he does not.
+        url: the gateway given by the user; None if there is none.
         models: folder of the bundles.
         options: the variables that the commands read.
         as_json: print one object instead of a list.
@@ -152,7 +152,7 @@ def _port(facts: Facts, number: int, stage: str) -> Result:
 def _settings(options: Sequence[str]) -> Iterator[Result]:
     kinds = {app: variables.find_settings(app) for app in variables.SETTINGS}
     found = [kind for kind in kinds.values() if kind is not None]
-    if len(found) == len(kinds):  # else a variable of what is not installed would seem to be nobody's
+    if len(found) == len(kinds):  # else a variable of a part that is not installed would seem unknown
         yield from variables.unknown(os.environ, variables.known_variables(found, options))
     yield from dict.fromkeys(result for app, kind in kinds.items() for result in variables.readable(app, kind))
 

@@ -1,4 +1,4 @@
-"""Line charts as SVG text, drawn here so that a report is one file that asks nobody for anything."""
+"""Line charts as SVG text, drawn here so that a report is one self-contained file."""
 
 from __future__ import annotations
 

@@ -13,25 +13,25 @@ from splitway.cli.given import Given
 Model = Annotated[
     Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
 ]
-AllowLegacy = Annotated[bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")]
+AllowLegacy = Annotated[bool, typer.Option("--allow-legacy", help="Accept .h5 files, an older and less safe format.")]
 CustomObjects = Annotated[
     list[str] | None,
     typer.Option(
-        help="Module (name or file.py) with the model's own classes; may be repeated; it is imported, so it runs."
+        help="Module (name or file.py) with the model's own classes; may be repeated. It is imported, so its code runs."
     ),
 ]
 Size = Annotated[
-    str, typer.Option(metavar="HEIGHTxWIDTH", help="Of the pictures, for a model that takes them of any size.")
+    str, typer.Option(metavar="HEIGHTxWIDTH", help="Size of the pictures, for a model that accepts any size.")
 ]
 Samples = Annotated[
     Path | None,
     typer.Option(
-        help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs. Columns of a "
+        help="Pictures (a folder) or rows (.npz, .csv, .jsonl) for the proof, beside random inputs. Columns of a "
         ".csv are called name for an input of one number, name[0],name[1],... for one of several."
     ),
 ]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing bundles.")]
 
 
 def default_samples(samples: Path | None) -> Path | None:
@@ -43,9 +43,9 @@ def inspect(
     context: typer.Context,
     model: Model,
     every: Annotated[
-        bool, typer.Option("--all", help="Every layer in its order, and why it cannot be cut where it cannot.")
+        bool, typer.Option("--all", help="List every layer in order, with the reason if it cannot be cut.")
     ] = False,
-    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the cuts into.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG file for a chart of the cuts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
@@ -83,7 +83,7 @@ def split(
         str | None,
         typer.Option(
             metavar="LAYER[,LAYER...]",
-            help="Layers after which to cut, one less than stages; the best one, as inspect ranks them, if not given.",
+            help="Layers to cut after, one less than stages. Default: the best one in inspect's ranking.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
@@ -93,9 +93,9 @@ def split(
         Path | None, typer.Option(help="Text file with one label per line, in the model's order.")
     ] = None,
     pixel_range: Annotated[
-        str, typer.Option("--range", help="What the model expects pixel values 0 and 255 to be, as LOW:HIGH.")
+        str, typer.Option("--range", help="The model's values for pixels 0 and 255, as LOW:HIGH.")
     ] = "0:255",
-    crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window that is kept.")] = 1.0,
+    crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window to keep.")] = 1.0,
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
     version: Version = "1",

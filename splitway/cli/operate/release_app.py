@@ -12,7 +12,7 @@ from splitway.cli.given import Given
 
 app = typer.Typer(
     name="release",
-    help="Say which versions belong together, try them on a share of the requests, make them current, go back.",
+    help="Releases: name versions that belong together, try them on a share of the requests, promote them, roll back.",
     epilog="Start with: splitway release create autumn && splitway release promote autumn",
     no_args_is_help=True,
 )
@@ -23,24 +23,24 @@ File = Annotated[
     Path | None,
     typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
 ]
-Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+Reason = Annotated[str, typer.Option(help="Reason, for the history.")]
 _MODELS = Path("models")
 
 
 def _alone(context: typer.Context, file: Path | None) -> Path | None:
     """The file that is named, for commands that read no bundle. Raises SetupError if their folder is named too."""
     if file is not None:
-        Given.of(context).refuse("models", because=f"the releases are read from {file}, and no bundle is")
+        Given.of(context).refuse("models", because=f"the releases are read from {file}, without bundles")
     return file
 
 
 @app.command()
 def create(
     name: Name,
-    extractor: Annotated[str | None, typer.Option(help="Version of the extractor; the newest if not given.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="Version of the extractor. Default: the newest.")] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VERSION of a head; may be repeated. Every head that fits if none is given."),
+        typer.Option(help="NAME=VERSION of a head; may be repeated. Default: every head that fits."),
     ] = None,
     models: Models = _MODELS,
     file: File = None,
@@ -123,13 +123,13 @@ def shadow(
         from splitway.cli.operate.release import ReleaseBook
 
         ReleaseBook(models, _alone(context, file)).try_out("shadow", name, percent, reason)
-        OUT.print(f"{name} runs unseen beside {percent:g} % of the requests", markup=False)
+        OUT.print(f"{name} runs as a shadow of {percent:g} % of the requests", markup=False)
 
 
 @app.command()
 def promote(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The release; the canary if not given.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the release. Default: the canary.")] = None,
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",

@@ -13,8 +13,7 @@ from splitway.cli.given import Given
 Url = Annotated[
     str | None,
     typer.Option(
-        help="Address of the gateway; if not given, that of the pipeline that runs from this folder, or "
-        "http://127.0.0.1:8080.",
+        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
         envvar="SPLITWAY_URL",
     ),
 ]
@@ -23,17 +22,17 @@ Url = Annotated[
 def top(
     context: typer.Context,
     url: Url = None,
-    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.2, max=3600)] = 1.0,
+    interval: Annotated[float, typer.Option(help="Seconds between updates.", min=0.2, max=3600)] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view and exit: 0 if ready, 1 if not.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of the view.")] = False,
 ) -> None:
     """Watch a running pipeline: what the gateway answers, and how each stage and replica does. q or Ctrl-C ends it.
 
-    The counts are the gateway's own since its start. Where nobody answers it says so and goes on trying. In a pipe it
-    prints a line per look; with --json it prints what the gateway says at /v1/pipeline, with the time and the address.
+    The counts are the gateway's own since its start. If the gateway does not answer, top says so and tries
+    again. In a pipe it prints a line per update; with --json the gateway's /v1/pipeline with time and address.
 
-    A gateway that asks for a key is shown SPLITWAY_API_KEY, or what stands in the file SPLITWAY_API_KEY_FILE; there is
-    no option for it, as everybody on a machine can read its command lines.
+    If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
+    option for it, because every user of a machine can read command lines.
 
     Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log
 
@@ -44,7 +43,7 @@ def top(
         from splitway.cli.watch.top import top as watch
 
         if once:
-            Given.of(context).refuse("interval", because="--once looks once")
+            Given.of(context).refuse("interval", because="--once prints once")
         raise typer.Exit(watch(TopOptions(url, interval, once, as_json)))
 
 
@@ -59,7 +58,7 @@ def doctor(
     Looks at Python and the packages, the bundles (hashes, feature spaces, releases) and whether their engines run them,
     ports, memory, cores, disk, the SPLITWAY_* variables as they are set here, and the pipeline that runs: who answers,
     in which version, by which clock, and whether strangers are asked for a key. Changes nothing. Ends with 1 if
-    something is broken, with 0 if there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
+    something is broken, with 0 if there are warnings. If the gateway requires a key, set SPLITWAY_API_KEY.
 
     Examples: splitway doctor; splitway doctor --models /srv/models; splitway doctor --url http://gateway:8080
 

@@ -29,7 +29,7 @@ Show = Callable[[Look, Trends], None]
 
 @dataclass(frozen=True)
 class TopOptions:
-    """Whom to ask, how often, and how to show it.
+    """Address, interval and form of the output.
 
     Args:
         url: the gateway; if None, the one that runs from this folder, wherever it is by then.
@@ -57,7 +57,7 @@ def top(options: TopOptions) -> int:
     if OUT.is_terminal and not OUT.is_dumb_terminal and not options.as_json:
         asyncio.run(_on_screen(url, options.interval_s))
     else:
-        with suppress(BrokenPipeError):  # whoever read has read enough
+        with suppress(BrokenPipeError):  # the reader has read enough
             asyncio.run(_watch(url, options.interval_s, _print_json if options.as_json else _print_line))
     return 0
 

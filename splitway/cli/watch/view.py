@@ -95,7 +95,7 @@ def _readiness(look: Look) -> tuple[Sign, str]:
         return BAD, f"{look.trouble}"
     if look.status.ready:
         return GOOD, "ready"
-    return BAD, f"not ready: {look.status.reason or 'it does not say why'}"
+    return BAD, f"not ready: {look.status.reason or 'no reason given'}"
 
 
 def _gateway_rows(status: PipelineStatus, trends: Trends) -> Iterator[tuple[str, Text]]:

@@ -10,9 +10,9 @@ from splitway.telemetry.outcome import OK
 
 NOTHING = "-"
 """Where a number is not known."""
-_STATES = {"unknown": "not asked yet", "ready": "ready", "not_ready": "not ready", "unreachable": "unreachable"}
+_STATES = {"unknown": "not probed yet", "ready": "ready", "not_ready": "not ready", "unreachable": "unreachable"}
 _SENTENCES = {
-    "unknown": "has not been asked yet",
+    "unknown": "has not been probed yet",
     "not_ready": "is not ready",
     "unreachable": "cannot be reached",
 }

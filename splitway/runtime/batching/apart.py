@@ -92,7 +92,7 @@ def _by_rows(parts: Sequence[Part], outputs: Outputs, infer: _Infer) -> Some:
 
 
 def _told(part: Part, error: Exception, infer: _Infer) -> SplitwayError:
-    """What a member is told of a failure that it shares with no other."""
+    """The error for a member that fails on its own."""
     if isinstance(error, Unfit):
         return explain(error, part.inputs, lambda inputs: _fails(part.member, inputs, infer))
     if isinstance(error, SplitwayError):
@@ -102,7 +102,7 @@ def _told(part: Part, error: Exception, infer: _Infer) -> SplitwayError:
 
 
 def _fails(member: Member, inputs: Arrays, infer: _Infer) -> bool:
-    """Whether the model fails on a part of a member's inputs; not looked at any more when nobody waits for it."""
+    """Whether the model fails on a part of a member's inputs; not checked any more once its caller has gone."""
     if member.deadline.expired or member.future.done():
         return False
     try:

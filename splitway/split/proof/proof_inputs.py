@@ -1,4 +1,4 @@
-"""What a cut is proved on: the user's pictures, and random inputs of every kind that a model takes."""
+"""Inputs of a proof: the user's samples, and random inputs of every kind that a model takes."""
 
 from __future__ import annotations
 

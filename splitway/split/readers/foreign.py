@@ -58,7 +58,7 @@ def name_of(layer: Any) -> str:
 
 
 def said(error: BaseException) -> str:
-    """What an exception says, in one line that is not too long; its class where it says nothing."""
+    """An exception's message in one short line; its class if the message is empty."""
     text = tried(lambda: in_one_line(error)) or type(error).__name__
     return printable(text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}...")
 

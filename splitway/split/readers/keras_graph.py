@@ -66,7 +66,7 @@ def _read(model: keras.Model) -> Graph:
 
 
 def _names(model: keras.Model, end: str, layers: list[str]) -> list[str]:
-    """What inputs or outputs are called: by their keys where the model was built with a dictionary, else by layer."""
+    """Names of inputs or outputs: their keys if the model was built with a dictionary, else their layers'."""
     structure = getattr(model, f"_{end}_struct", None)
     return sorted(structure) if isinstance(structure, dict) and len(structure) == len(layers) else layers
 
@@ -207,7 +207,7 @@ def _parts(layer: Any) -> frozenset[str]:
 def _refusal(layer: Any) -> str | None:
     for each in _with_all_inside(layer):
         if isinstance(each, keras.layers.Lambda):
-            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code is not taken from a model file"
+            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code in model files is not accepted"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Lines to a terminal, a file or a pipe, written by a thread: nobody waits for a reader who stands still."""
+"""Lines to a terminal, a file or a pipe, written by a thread: a stopped reader blocks no request."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Lines:
     def _run(self) -> None:
         while True:
             line = self._queue.get()
-            with contextlib.suppress(OSError, ValueError):  # whoever read has gone
+            with contextlib.suppress(OSError, ValueError):  # the reader has gone
                 self._stream.write(line + "\n")
                 self._stream.flush()
             self._queue.task_done()

@@ -29,7 +29,7 @@ class LineHandler(logging.Handler):
         try:
             dropped = self._lines.take_dropped()
             if dropped:
-                level, says = logging.WARNING, "%d lines were dropped: nobody read them"
+                level, says = logging.WARNING, "%d lines were dropped: the reader was too slow"
                 lost = logging.LogRecord(__name__, level, __file__, 0, says, (dropped,), None)
                 self._lines.write(self.format(lost))
             self._lines.write(self.format(record))

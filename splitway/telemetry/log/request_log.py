@@ -109,8 +109,8 @@ class RequestLog:
 
 
 def _blame(error: BaseException | None) -> dict[str, Any]:
-    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what he sent."""
-    if not isinstance(error, SplitwayError) or isinstance(error, NotFound):  # its stage may be a name he made up
+    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote the caller's data."""
+    if not isinstance(error, SplitwayError) or isinstance(error, NotFound):  # its stage may be made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
     return blamed | ({"detail": error.in_full} if isinstance(error, ServingError) else {})

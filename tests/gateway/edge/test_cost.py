@@ -175,6 +175,6 @@ def test_pictures_may_not_take_too_long_together() -> None:
     dear = scanned(0xCA, 2000, [(0, 0)] * 60)
     once = look(dear)
     assert once is not None
-    with pytest.raises(TooLarge, match="s together; at most"):
+    with pytest.raises(TooLarge, match="s of CPU together; at most"):
         inputs_cost([Tensor.of_bytes("image", [dear] * 5)], 25_000_000, max_seconds=once.seconds)
     assert inputs_cost([Tensor.of_bytes("image", [dear] * 3)], 25_000_000, max_seconds=once.seconds) > 12

@@ -118,5 +118,5 @@ def test_a_lock_that_is_kept_is_said(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("splitway.state_file._LOCK_TRIES", 2)
     with path.with_name("releases.json.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SetupError, match="somebody else holds"):
+        with pytest.raises(SetupError, match="another process holds"):
             ReleaseFile(path).withdraw(Trial.model_validate(trial("two")), "too many errors")

@@ -99,7 +99,7 @@ def _mended(models: Path, version: Path) -> str:
     name = f"{version.parent.name}/{version.name}"
     if name != (is_for := f"{bundle.manifest.name}/{bundle.manifest.version}"):
         return f"move it to {models / is_for}, or make it for where it is"
-    return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if nobody knows it, remove it"
+    return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if it is unknown, remove it"
 
 
 def whole(models: Path, found: Wholeness) -> list[Result]:

@@ -1,4 +1,4 @@
-"""Docker, for whoever runs the services in containers: never needed, so never a problem."""
+"""Docker, for services in containers: optional, so never a problem."""
 
 from __future__ import annotations
 

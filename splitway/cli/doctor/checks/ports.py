@@ -1,4 +1,4 @@
-"""The ports that a local pipeline takes: free, or held by whom."""
+"""The ports of a local pipeline: free, or the process that holds them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _AT_ONCE = 8
 _MOST_OF_A_VERSION = 40
 _OWN_IDENTITY = RUN_FILE.parent / "certs" / GATEWAY
 """Where `splitway up --mtls` keeps the gateway's certificate."""
-_WHO_IS_MISSING = "splitway top shows who is missing; docs/operations.md says what each reason asks for"
+_WHO_IS_MISSING = "splitway top shows what is missing; docs/operations.md explains each reason"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Heard:
     """What one process said when it was asked from here.
 
     Args:
-        stage, url: who it is.
+        stage, url: its name and address.
         answers: whether it did.
         version: of Splitway.
         clock_ahead_s: by how much its clock is ahead of this machine's; None where it sends no date.
@@ -62,9 +62,9 @@ class Running:
 
     Args:
         look: what its gateway says.
-        is_expected: whether somebody said that it runs: the user by an address, or a run file whose gateway lives.
+        is_expected: whether it should run: the user gave an address, or a run file names a live gateway.
         heard: its processes, as they answer from here; the gateway first.
-        asks_for_key: whether the gateway answers nobody who shows none.
+        asks_for_key: whether the gateway requires a key.
     """
 
     look: Look
@@ -74,13 +74,13 @@ class Running:
 
 
 def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
-    """Ask the gateway, then everybody whom it or the run file names.
+    """Ask the gateway, then every process that it or the run file names.
 
     Args:
         url: the gateway.
-        places: what runs from this folder. Nobody else is shown what stages ask for.
-        is_expected: whether somebody said that it runs.
-        key: the headers that show the gateway who asks. It gets them if it asks for them, and nobody else does.
+        places: the processes started from this folder. Only they receive the stages' secrets.
+        is_expected: whether it should run.
+        key: the headers with the API key. Only the gateway receives them, and only if it requires a key.
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
@@ -172,7 +172,7 @@ def gateway(running: Running) -> Result:
         return ok("gateway", f"nothing runs at {look.url}, so it was not looked into", "splitway up starts a pipeline")
     if not look.status.ready:
         return problem(
-            "gateway", f"{look.url} is not ready: {look.status.reason or 'it does not say why'}", _WHO_IS_MISSING
+            "gateway", f"{look.url} is not ready: {look.status.reason or 'no reason given'}", _WHO_IS_MISSING
         )
     told = look.status.gateway
     up_for = f", up for {span(told.uptime_s)}" if told and told.uptime_s is not None else ""

@@ -1,4 +1,4 @@
-"""The SPLITWAY_* variables: whether each is known to somebody, can be read, and agrees with the others."""
+"""The SPLITWAY_* variables: whether each is known, can be read, and agrees with the others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _named(place: str) -> Any:
 
 
 def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
-    """Every variable that somebody reads: the apps by their settings, the commands by their options."""
+    """Every known variable: the apps' settings and the commands' options."""
     kinds = tuple(kinds)
     fields = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields}
     files = {f"{PREFIX}{name.upper()}_FILE" for kind in kinds for name in secret_fields(kind)}
@@ -65,7 +65,7 @@ def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str])
 
 
 def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:
-    """A result for each variable that nobody reads, with the one that may have been meant."""
+    """A result for each unknown variable, with the nearest known name."""
     found = []
     for name in sorted(set(environment) - known):
         if not name.upper().startswith(PREFIX):

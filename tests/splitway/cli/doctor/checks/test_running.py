@@ -181,7 +181,9 @@ def test_a_gateway_that_asks_for_none_is_shown_none() -> None:
     assert [asked.headers.get("authorization") for asked in seen] == [None, None]
 
 
-@pytest.mark.parametrize(("key", "says"), [(None, "asks for a key"), ({"authorization": "Bearer x"}, "does not take")])
+@pytest.mark.parametrize(
+    ("key", "says"), [(None, "requires a key"), ({"authorization": "Bearer x"}, "does not accept")]
+)
 def test_a_gateway_that_refuses_is_there_and_the_key_is_what_is_missing(key: dict[str, str] | None, says: str) -> None:
     with fake_gateway(of=key_asked_for("the-key", Answer())) as url:
         running = listen(url, [], is_expected=False, key=key)

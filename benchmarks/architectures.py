@@ -43,7 +43,7 @@ _LIMIT_S = 900
 
 def cuts_of(name: str) -> list[str]:
     """The best cut, and the one with several tensors that is nearest to half of the work."""
-    from splitway.split.cuts import best_cut, find_cuts
+    from splitway.splitter.cuts import best_cut, find_cuts
 
     cuts = find_cuts(_model(name).graph)
     several = [cut for cut in cuts if cut.why_not is None and len(cut.tensors) > 1]
@@ -54,7 +54,7 @@ def cuts_of(name: str) -> list[str]:
 def _model(name: str) -> Any:
     import keras
 
-    from splitway.split.readers.loaded import of_keras
+    from splitway.splitter.readers.loaded import of_keras
 
     keras.utils.set_random_seed(1)
     return of_keras(getattr(keras.applications, name)(weights=None), name.lower())

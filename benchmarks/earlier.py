@@ -37,7 +37,7 @@ def earlier(
         environment: added to every process's.
         key: what its callers have to show.
     """
-    with _tree_of(revision) as tree:
+    with tree_of(revision) as tree:
         made = _bundles(tree, models)
         port, started_s = free_port(), time.perf_counter()
         command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(made), "--port", str(port)]
@@ -54,7 +54,8 @@ def earlier(
 
 
 @contextmanager
-def _tree_of(revision: str) -> Iterator[Path]:
+def tree_of(revision: str) -> Iterator[Path]:
+    """A work tree of a commit, for as long as it is needed."""
     with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
         tree = Path(folder) / "tree"
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, revision], cwd=ROOT, check=True)

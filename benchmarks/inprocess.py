@@ -19,8 +19,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.prepare import UNCUT
 from splitway.bundle import load_bundle
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder, to_model_input
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
+from splitway.kinds.image.limits import PictureLimits
 
 ROOT = Path(__file__).parent.parent
 

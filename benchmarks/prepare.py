@@ -21,10 +21,10 @@ TRIVIAL_FEATURES = 2560
 def uncut() -> None:
     """Convert the whole default model as the bundles are converted."""
     from splitway.bundle import read_manifest
-    from splitway.manifest import PIXELS, PROBABILITIES
-    from splitway.split.export import export_engines
-    from splitway.split.graph import Part
-    from splitway.split.readers.source import load_model
+    from splitway.names import PIXELS, PROBABILITIES
+    from splitway.splitter.export import export_engines
+    from splitway.splitter.graph import Part
+    from splitway.splitter.readers.source import load_model
 
     models = ROOT / "models"
     source = models / read_manifest(models / "feature_extractor" / "1").source_model.path

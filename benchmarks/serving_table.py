@@ -101,7 +101,7 @@ _BATCHING = """
 ## Batches
 
 `SPLITWAY_ENGINE=tensorflow`, with batches of up to eight rows (its default) and with `SPLITWAY_MAX_BATCH_ROWS=1`. A
-batch is whatever waits when the engine is free; no request waits for a batch to fill. With LiteRT batches gain nothing
+batch is all that waits when the engine is free; no request waits for a batch to fill. With LiteRT batches gain nothing
 and are off.
 
 """

@@ -14,31 +14,28 @@ from fastapi import FastAPI
 from splitway import __version__
 from splitway.environment import read_environment
 from splitway.gateway.callers.access import needed_scope
-from splitway.gateway.callers.limits import Allowance
-from splitway.gateway.edge.classify import Edge, edge_router
-from splitway.gateway.edge.cost import PictureCaps
+from splitway.gateway.edge.classify import ClassifyRoute, classify_router
 from splitway.gateway.edge.docs import gateway_description
 from splitway.gateway.edge.open_inference import ROUTE as INFER
 from splitway.gateway.edge.open_inference import PipelinePlane
 from splitway.gateway.edge.problems import refuse, render
+from splitway.gateway.edge.status import Status, status_router
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
-from splitway.gateway.page.routes import page_router
+from splitway.gateway.page.assets import page_router
 from splitway.gateway.paths import CLASSIFY
-from splitway.gateway.rollout.follow import Follower
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import (
     admission_of,
-    allowance_policy,
     body_budget,
     cache_of,
-    front_of,
+    layers_of,
     make_windows,
     means_of,
     page_of,
-    picture_limits,
+    picture_caps,
     prober_of,
     rollout_of,
     stages_of,
@@ -47,7 +44,7 @@ from splitway.gateway.wiring import (
     trial_policy,
 )
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
+from splitway.http.fast_routes import OPENAPI, FrontedApp
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.principal import principal_of
 from splitway.skins.v2_rest import infer_endpoint, v2_router
@@ -78,12 +75,11 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     stages, admission = stages_of(settings, transport, telemetry), admission_of(settings, metrics)
     router = Router([(stage.name, stage.replicas) for stage in stages])
     rollout = rollout_of(settings, router)
-    follower = Follower(rollout)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = Pipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(partial(_why_not_ready, pipeline))
-    prober = prober_of(settings, stages, transport, follower, metrics)
+    prober = prober_of(settings, stages, transport, rollout, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -92,7 +88,6 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
             yield
         finally:
             await prober.close()
-            await follower.close()
             await comparer.close()
             transport.close()
             if pipeline.cache is not None:
@@ -113,15 +108,14 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
-    caps = PictureCaps.of(settings)
-    edge = Edge(pipeline, settings.limits, picture_limits(settings), caps, telemetry, lifecycle, bodies)
+    caps = picture_caps(settings)
+    route = ClassifyRoute(pipeline, settings.limits, settings.max_picture_bytes, caps, telemetry, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, caps)
-    app.include_router(edge_router(edge))
+    app.include_router(classify_router(route))
+    app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
     app.include_router(v2_router(plane, limits, bodies))
-    routes = {("POST", CLASSIFY): edge.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
-    short_way, policy = ShortWay(app.layers, routes, render), allowance_policy(settings, asks_who=means is not None)
-    allowance = Allowance(short_way, policy, windows, render, telemetry.refused)
-    app.front = front_of(allowance, means, settings, telemetry, lifecycle)
+    routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
+    app.put_in_front(layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
     app.include_router(page_router(page_of(settings, described=not exposed)))
     return app

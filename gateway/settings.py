@@ -10,18 +10,16 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 
 from splitway.errors import SetupError
-from splitway.gateway.fleet.inventory import EXTRACTOR, NAME
 from splitway.gateway.redis_address import check_redis_address
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.pictures.limits import MAX_SECONDS
+from splitway.kinds.image.limits import MAX_SECONDS
+from splitway.names import EXTRACTOR, HEADS, NAME, Role
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
 _MAX_JSON_VALUES = 1 << 17
 """Of one request: at the gateway all requests wait while one is read."""
-HEADS = "classifier"
-"""The last stage, which serves all heads."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class StageConfig:
     """One link of the chain: its name, what its models are, and where its replicas are."""
 
     name: str
-    role: Literal["extractor", "body", "head"]
+    role: Role
     urls: tuple[str, ...]
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-from starlette.types import ASGIApp
 
 from splitway.errors import SetupError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.keys_place import check_keys_place
-from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, AllowancePolicy
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
-from splitway.gateway.edge.intake import PictureLimits
+from splitway.gateway.edge.cost import PictureCaps
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import ProbedStage, Prober
@@ -31,25 +29,26 @@ from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.page.routes import Page
+from splitway.gateway.page.assets import Page
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
 from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
 from splitway.gateway.resilience.hedge import HedgeDelay
 from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.gateway.rollout.file import ReleaseFile
-from splitway.gateway.rollout.follow import Follower
 from splitway.gateway.rollout.rollout import Rollout
 from splitway.gateway.settings import GatewaySettings, StageConfig
 from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
+from splitway.http.fast_routes import Endpoint, Layer, ShortWay
+from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
+from splitway.names import GATEWAY
 from splitway.security.key_ring import KeyRing
-from splitway.security.service_names import GATEWAY
 from splitway.security.service_token import read_tokens
 from splitway.security.tls import Identity
-from splitway.telemetry.metrics import MetricsPort
+from splitway.telemetry.metrics import metrics_port
 
 
 def _stage_client(
@@ -106,9 +105,9 @@ def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetr
     )
 
 
-def picture_limits(settings: GatewaySettings) -> PictureLimits:
-    """What a picture may take until it is read."""
-    return PictureLimits(settings.max_body_bytes, settings.max_picture_bytes, settings.limits.max_json_values)
+def picture_caps(settings: GatewaySettings) -> PictureCaps:
+    """What is decoded of a picture."""
+    return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
 
 
 def page_of(settings: GatewaySettings, *, described: bool) -> Page:
@@ -152,26 +151,37 @@ def prober_of(
     settings: GatewaySettings,
     stages: Sequence[StageClient],
     transport: Transport,
-    follower: Follower,
+    rollout: Rollout,
     metrics: GatewayMetrics,
 ) -> Prober:
     """What asks the replicas."""
     probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
     interval_s = settings.probe_interval_ms / 1000
-    return Prober(probed, transport, interval_s, follower.look, on_look_up_failed=metrics.look_up_failed)
+    return Prober(probed, transport, interval_s, rollout.poll, on_look_up_failed=metrics.look_up_failed)
 
 
-def front_of(
-    app: ASGIApp, means: Means | None, settings: GatewaySettings, telemetry: GatewayTelemetry, lifecycle: Lifecycle
-) -> ASGIApp:
-    """What a request meets before anything that knows its route."""
-    if means is not None:
-        app = Access(app, means, settings.metrics_networks, render, telemetry.refused)
-    app = RequestId(app)
-    if settings.metrics_port:
-        registry = telemetry.metrics.registry
-        app = MetricsPort(app, settings.metrics_port, registry, lambda: lifecycle.not_ready_because)
-    return app
+def layers_of(
+    settings: GatewaySettings,
+    means: Means | None,
+    windows: Windows,
+    routes: Mapping[tuple[str, str], Endpoint],
+    telemetry: GatewayTelemetry,
+    lifecycle: Lifecycle,
+    *,
+    exposed: bool,
+) -> list[Layer | None]:
+    """What a request meets before the framework, in this order."""
+    networks, refused = settings.metrics_networks, telemetry.refused
+    policy = allowance_policy(settings, asks_who=means is not None)
+    access = partial(Access, metrics_networks=networks, render=render, on_refusal=refused)
+    return [
+        host_check(settings, render, exposed=exposed),
+        metrics_port(settings, telemetry.metrics.registry, lambda: lifecycle.not_ready_because),
+        RequestId,
+        None if means is None else partial(access, means=means),
+        partial(Allowance, policy=policy, windows=windows, render=render, on_refusal=refused),
+        partial(ShortWay, routes=routes, render=render),
+    ]
 
 
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:

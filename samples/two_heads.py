@@ -18,7 +18,7 @@ from pathlib import Path
 
 from samples.digits import write_digits
 from splitway.bundle_graph import EXTRACTOR
-from splitway.cli.ask.classify import Result, classify_files, print_table
+from splitway.cli.ask.classify import PictureResult, classify_files, print_table
 from splitway.cli.console import ERR, one_line_errors
 from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import SetupError
@@ -62,7 +62,7 @@ def _train(folder: Path, extractor: str) -> None:
         raise SetupError("the second head could not be trained")
 
 
-def _classify(files: list[Path], url: str) -> list[Result]:
+def _classify(files: list[Path], url: str) -> list[PictureResult]:
     started_s = time.monotonic()
     while True:
         results = classify_files(files, url, 3, HEADS)

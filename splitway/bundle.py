@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitway.errors import BundleError, printable
-from splitway.manifest import PROBABILITIES, SAVED_MODEL, VERSION, EngineFile, EngineName, Manifest, Role
+from splitway.manifest import SAVED_MODEL, EngineFile, EngineName, Manifest
+from splitway.names import PROBABILITIES, VERSION, Role
 from splitway.security.untrusted_files import hash_inside, read_inside, walk_inside
 from splitway.stored import read_stored
 

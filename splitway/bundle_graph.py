@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from splitway.bundle import Bundle, find_bundle, load_bundle, read_manifest, version_folders
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import EXTRACTOR, HEAD, Manifest
+from splitway.manifest import Manifest
+from splitway.names import DEFAULT_HEAD, EXTRACTOR
+from splitway.plan import can_follow, can_take
 
 if TYPE_CHECKING:
     from splitway.security.signing import TrustedKeys
@@ -41,8 +43,8 @@ class Chain:
     @property
     def default_head(self) -> str:
         """The head that answers where none is named. Raises SetupError if that may be one of several."""
-        if HEAD in self.heads:
-            return HEAD
+        if DEFAULT_HEAD in self.heads:
+            return DEFAULT_HEAD
         if len(self.heads) > 1:
             raise SetupError(f"there are several heads, {', '.join(self.heads)}: name the heads that should answer")
         return next(iter(self.heads))
@@ -76,6 +78,15 @@ def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, s
         except BundleError as error:
             first_error = first_error or error
     raise first_error or BundleError(f"{begin} is no bundle")
+
+
+def check_follow(before: Found | Bundle, after: Found | Bundle) -> None:
+    """Raise BundleError unless one bundle takes what another gives."""
+    if not can_follow(before.manifest, after.manifest):
+        raise BundleError(
+            f"{after.folder} takes {after.manifest.takes}, but {before.folder} gives {before.manifest.gives}: what "
+            "belongs together is of one feature space"
+        )
 
 
 def bodies_of(models: Path) -> list[str]:
@@ -132,7 +143,7 @@ def _bodies(others: Mapping[str, list[Found]], space: str) -> tuple[list[Found],
 
 def _taker(found: list[Found], role: str, space: str) -> Found | None:
     """The newest version of this role that takes this feature space."""
-    return next((each for each in found if each.manifest.role == role and each.manifest.takes == space), None)
+    return next((each for each in found if each.manifest.role == role and can_take(each.manifest, space)), None)
 
 
 def _no_head(models: Path, last: Path, space: str, others: Mapping[str, list[Found]]) -> str:

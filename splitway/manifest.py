@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from splitway.names import NAME, SPACE, VERSION, Role
+from splitway.plan import ends
 from splitway.security.untrusted_files import stays_inside
 from splitway.stored import FORMAT, Format, Part
 from splitway.wire.tensor import NUMPY_DTYPES, TensorSpec
@@ -15,21 +17,8 @@ SAVED_MODEL = "saved_model"
 """The folder in a bundle that the TensorFlow engine reads."""
 ENDPOINT = "serve"
 """The one signature of every engine file."""
-EXTRACTOR = "feature_extractor"
-HEAD = "classifier"
-"""The default head."""
-BODY = "body"
-"""Name of the stages between the two, followed by a number."""
-NAME = r"^[a-z][a-z0-9_]{0,63}$"
-"""Allowed names of a stage."""
-VERSION = r"^[1-9][0-9]{0,17}$"
-FEATURES = "features"
-IMAGE = "image"
-PIXELS = "pixels"
-PROBABILITIES = "probabilities"
-Role = Literal["extractor", "body", "head"]
 EngineName = Literal["litert", "tensorflow"]
-FeatureSpace = Annotated[str, Field(pattern=r"^fs:[0-9a-f]{16}$")]
+FeatureSpace = Annotated[str, Field(pattern=SPACE)]
 MAX_FILE_BYTES = 4 * 1024**3
 MAX_ROW_ELEMENTS = 2**28
 """Of one tensor; manifests beyond it are refused."""
@@ -205,12 +194,12 @@ class Manifest(Part):
     @property
     def takes(self) -> str | None:
         """The feature space of what comes in; None for an extractor, which takes no features."""
-        return None if self.role == "extractor" else self.feature_space
+        return ends(self.role, self.feature_space, self.gives_space).takes
 
     @property
     def gives(self) -> str | None:
         """The feature space of what goes out; None for a head, which gives answers."""
-        return self.feature_space if self.role == "extractor" else self.gives_space
+        return ends(self.role, self.feature_space, self.gives_space).gives
 
     @property
     def input_row_bytes(self) -> int:

@@ -13,13 +13,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from splitway.errors import SetupError
+from splitway.names import VERSION
 from splitway.state_file import locked, replace_file
 from splitway.stored import FORMAT, Format, Part, read_stored
 
 FILE = "releases.json"
 _HISTORY = 200
 """Events that are kept."""
-Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+Version = Annotated[str, Field(pattern=VERSION)]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 

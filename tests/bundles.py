@@ -7,7 +7,8 @@ from typing import Any
 
 from splitway.bundle import engine_file_entry
 from splitway.bundle import write_manifest as write
-from splitway.manifest import Cut, Manifest, Preprocessing, Role, SourceModel, TensorEntry
+from splitway.manifest import Cut, Manifest, Preprocessing, SourceModel, TensorEntry
+from splitway.names import Role
 
 SPACES = {letter: f"fs:{letter * 16}" for letter in "abcdef"}
 _PIXELS = TensorEntry(name="pixels", datatype="UINT8", shape=(-1, 8, 8, 3))

@@ -17,6 +17,27 @@ MOST_FILES = {"gateway": 6, "splitway/cli": 8}
 """Directly in a folder, the package's own file included."""
 MOST_FILES_ELSEWHERE = 16
 MOST_LINES = 300
+TWINS_LEFT = {
+    "Counts",
+    "Found",
+    "Load",
+    "Memory",
+    "Part",
+    "Place",
+    "Refusal",
+    "Replica",
+    "Result",
+    "Room",
+    "ServedModel",
+    "Share",
+    "Stage",
+    "Target",
+    "Watched",
+    "_Part",
+    "_Place",
+    "_Reader",
+}
+"""Names of two classes that wait for their renaming: shrinks to none."""
 
 
 def _files() -> list[Path]:
@@ -91,3 +112,9 @@ def test_no_import_goes_round_in_a_circle() -> None:
         TopologicalSorter(_graph()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_no_two_classes_have_one_name() -> None:
+    trees = [ast.parse(path.read_text()) for path in _files()]
+    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert {name for name, count in names.items() if count > 1} <= TWINS_LEFT

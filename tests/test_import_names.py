@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
 
 ASK = """
 import gateway, services
@@ -38,14 +35,3 @@ def test_without_such_a_project_there_is_no_such_name(tmp_path: Path, name: str)
     asked = f"import importlib.util; print(importlib.util.find_spec({name!r}))"
     ran = subprocess.run([sys.executable, "-c", asked], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "None"
-
-
-def test_the_wheel_holds_one_package_and_the_page(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"splitway"}
-    page = {f"splitway/gateway/page/{file.name}" for file in (ROOT / "gateway/page").iterdir() if file.is_file()}
-    assert page | {"splitway/gateway/app.py", "splitway/services/classifier/app.py"} <= set(names)

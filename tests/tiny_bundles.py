@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import engine_file_entry, load_bundle, write_manifest
-from splitway.manifest import Cut, Manifest, Role, SourceModel, TensorEntry
+from splitway.manifest import Cut, Manifest, SourceModel, TensorEntry
+from splitway.names import Role
 from splitway.runtime.engines.load import load_engine
 
 WIDTH = 4

@@ -12,8 +12,8 @@ from fastapi import Body, FastAPI
 from pydantic import BaseModel
 
 from splitway.bundle import load_bundle
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder, to_model_input
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.engines.load import load_engine
 
 MODELS = Path(os.environ["MODELS"])

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import load_bundle
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder, to_model_input
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.engines.base import Engine
 from splitway.runtime.engines.load import load_engine
 

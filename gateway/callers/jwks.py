@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import jwt
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt import PyJWK
 
 from splitway.errors import Unauthorized, Unavailable
 from splitway.gateway.callers.keys_place import is_address
@@ -21,7 +23,7 @@ from splitway.wire.deadline import Clock
 _KEPT_S = 3600.0
 """How long keys are believed while no newer ones can be had."""
 _UNKNOWN_AGAIN_S = 30.0
-"""How often a key that is not there may cause another look: anybody can make one up."""
+"""How often a key that is not there may cause another look: any caller can make one up."""
 _FAILED_AGAIN_S = 5.0
 _MAX_BYTES = 256 * 1024
 _MAX_KEYS = 64
@@ -29,12 +31,6 @@ _TIMEOUT_S = 3.0
 _MIN_RSA_BITS = 2048
 _TYPES = (None, "JWT", "AT+JWT", "APPLICATION/AT+JWT")
 _REQUIRED = ["exp", "iss", "aud", "sub"]
-_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "RSA": (RSAAlgorithm, ("RS256", "PS256")),
-    "EC P-256": (ECAlgorithm, ("ES256",)),
-    "OKP Ed25519": (OKPAlgorithm, ("EdDSA",)),
-}
-"""Kinds of keys, and by what each can sign."""
 _log = logging.getLogger(__name__)
 
 
@@ -88,11 +84,8 @@ class AddressSource:
         return text
 
 
-@dataclass(frozen=True)
-class _Key:
-    id: str | None
-    algorithms: frozenset[str]
-    key: Any
+_Key = dict[str, PyJWK]
+"""One key, as PyJWT reads it for each algorithm that it fits."""
 
 
 class SigningKeys:
@@ -162,10 +155,10 @@ class SigningKeys:
             self._under_way = None
 
     async def verified(self, token: str, *, issuer: str, audience: str) -> Mapping[str, Any]:
-        """Return what a token says, which one of the keys has signed. Whether it is valid now, is not looked at.
+        """Verify signature, issuer and audience, and return the claims. The caller checks the times.
 
         Raises:
-            Unauthorized: its signature, issuer or audience is wrong.
+            Unauthorized: none of the keys has signed it, or it is from another issuer or for another audience.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -173,7 +166,7 @@ class SigningKeys:
             key = await self._find(header.get("kid"), algorithm)
             return jwt.decode(
                 token,
-                key.key,
+                key,
                 algorithms=[algorithm],
                 issuer=issuer,
                 audience=audience,
@@ -191,7 +184,7 @@ class SigningKeys:
             raise Unauthorized("this type of token is not accepted here")
         return algorithm
 
-    async def _find(self, id_: str | None, algorithm: str) -> _Key:
+    async def _find(self, id_: str | None, algorithm: str) -> PyJWK:
         key = self._match(id_, algorithm)
         if key is None and id_ is not None:
             await self._look_for_unknown()
@@ -200,11 +193,13 @@ class SigningKeys:
             raise Unauthorized("the token is signed by an unknown key")
         return key
 
-    def _match(self, id_: str | None, algorithm: str) -> _Key | None:
-        if id_ is None:  # there must be no choice
-            only = self._keys[0] if len(self._keys) == 1 else None
-            return only if only is not None and algorithm in only.algorithms else None
-        return next((key for key in self._keys if key.id == id_ and algorithm in key.algorithms), None)
+    def _match(self, id_: str | None, algorithm: str) -> PyJWK | None:
+        """The key of this id; where none is named, there must be no choice."""
+        for fits in self._keys:
+            key = fits.get(algorithm)
+            if key is not None and (key.key_id == id_ if id_ is not None else len(self._keys) == 1):
+                return key
+        return None
 
     async def _look_for_unknown(self) -> None:
         """Fetch the keys again: the provider may have a new one."""
@@ -227,31 +222,35 @@ def _read_set(text: bytes, algorithms: tuple[str, ...]) -> tuple[_Key, ...]:
     if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
         raise ValueError(f"it is not a JWK set of at most {_MAX_KEYS} keys")
     found = [_read_key(entry, algorithms) for entry in entries if isinstance(entry, dict)]
-    keys = tuple(key for key in found if key is not None)
+    keys = tuple(key for key in found if key)
     if not keys:
         raise ValueError(f"it has no key for {', '.join(algorithms)} among them")
     return keys
 
 
-def _read_key(entry: dict[str, Any], algorithms: tuple[str, ...]) -> _Key | None:
-    """One key; None if it is for something else, or is no public key."""
-    kind, fits = _KINDS.get(f"{entry.get('kty')} {entry.get('crv', '')}".strip(), (None, ()))
-    said, id_ = entry.get("alg"), entry.get("kid")
-    usable = frozenset(name for name in fits if name in algorithms and said in (None, name))
-    is_for_this = entry.get("use", "sig") == "sig" and "verify" in entry.get("key_ops", ["verify"])
-    if kind is None or not usable or not is_for_this or "d" in entry:
-        return None
-    try:
-        key = kind.from_jwk(entry)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        return None
-    if isinstance(key, RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
-        return None
-    return _Key(id_ if isinstance(id_, str) else None, usable, key)
+def _read_key(entry: dict[str, Any], algorithms: tuple[str, ...]) -> _Key:
+    """One key for each algorithm that it fits; none if it is for something else, or is no public key."""
+    if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ["verify"]):
+        return {}
+    fits = {}
+    for name in algorithms:
+        if entry.get("alg") in (None, name):
+            with suppress(jwt.PyJWTError, ValueError, TypeError):
+                fits[name] = PyJWK(entry, name)
+    return {name: key for name, key in fits.items() if _is_strong(key.key)}
+
+
+def _is_strong(key: Any) -> bool:
+    """Whether this is a public key of a kind, size and curve that are taken."""
+    if isinstance(key, RSAPublicKey):
+        return key.key_size >= _MIN_RSA_BITS
+    if isinstance(key, EllipticCurvePublicKey):
+        return isinstance(key.curve, SECP256R1)
+    return isinstance(key, Ed25519PublicKey)
 
 
 def _in_words(error: Exception) -> str:
-    """The fault of a token, for its sender; nothing of its content."""
+    """What is wrong with a token, for its sender; nothing of what it holds."""
     for kind, words in {
         jwt.InvalidSignatureError: "the token's signature is not valid",
         jwt.InvalidIssuerError: "the token is from another issuer",

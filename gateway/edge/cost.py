@@ -6,12 +6,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.gateway.fleet.inventory import IMAGE
-from splitway.pictures.limits import MAX_SECONDS, check_seconds
-from splitway.pictures.look import look
+from splitway.kinds.image.kind import PICTURES
+from splitway.kinds.image.limits import MAX_SECONDS, check_seconds
+from splitway.kinds.image.look import look
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 
@@ -22,13 +21,6 @@ _LARGEST_AT_ONCE = 4
 """Pictures of the largest size that one request may hold, or as many pixels or seconds in smaller ones."""
 
 
-class PictureSettings(Protocol):
-    """Where limits on a picture are said."""
-
-    max_picture_pixels: int
-    max_picture_seconds: float
-
-
 @dataclass(frozen=True)
 class PictureCaps:
     """What is decoded of one picture at most, as the stages have it too."""
@@ -37,26 +29,20 @@ class PictureCaps:
     seconds: float = MAX_SECONDS
     """Of a processor."""
 
-    @classmethod
-    def of(cls, settings: PictureSettings) -> PictureCaps:
-        """As the settings say."""
-        return cls(settings.max_picture_pixels, settings.max_picture_seconds)
 
-
-def picture_cost(picture: Buffer, max_pixels: int, max_seconds: float = MAX_SECONDS) -> int:
+def picture_cost(picture: Buffer, caps: PictureCaps) -> int:
     """Return what an encoded picture costs; one, where it is none that a stage would decode.
 
     Raises:
-        TooLarge: more than `max_pixels`, or than `max_seconds` of a processor.
+        TooLarge: it takes more than the caps.
         InvalidInput: it has more parts than pictures have, or its header does not say how large it is.
     """
-    return _of(*_weight(picture, max_pixels, max_seconds))
+    return _of(*_weight(picture, caps))
 
 
-def inputs_cost(inputs: Sequence[Tensor], max_pixels: int, max_seconds: float = MAX_SECONDS) -> int:
+def inputs_cost(inputs: Sequence[Tensor], caps: PictureCaps) -> int:
     """Return what a request's tensors cost, of which each has as many rows. Raises as `picture_cost`, and TooLarge for
     pictures that are too much together: more than a stage can decode while it is waited for."""
-    caps = PictureCaps(max_pixels, max_seconds)
     return max((_tensor_cost(tensor, caps) for tensor in inputs), default=1)
 
 
@@ -67,7 +53,7 @@ async def cost_aside(cost: Callable[[], int], size: int) -> int:
 
 def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
     if tensor.datatype == BYTES:
-        are_pictures = tensor.name == IMAGE.name and len(tensor.shape) == 1  # in another shape they are refused
+        are_pictures = tensor.name == PICTURES.name and len(tensor.shape) == 1  # in another shape they are refused
         return _pictures_cost(tensor.elements, caps) if are_pictures else len(tensor.elements)
     if tensor.datatype == "UINT8" and len(tensor.shape) == 4 and tensor.shape[3] in _CHANNELS:
         return tensor.rows * _of(tensor.shape[1] * tensor.shape[2], 0.0)
@@ -75,7 +61,7 @@ def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
 
 
 def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
-    weights = [_weight(picture, caps.pixels, caps.seconds) for picture in pictures]
+    weights = [_weight(picture, caps) for picture in pictures]
     pixels = sum(each for each, _ in weights)
     if pixels > (most := _LARGEST_AT_ONCE * caps.pixels):
         raise TooLarge(f"the pictures have {pixels} pixels together; at most {most} are allowed in one request")
@@ -88,7 +74,7 @@ def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
     return sum(_of(*weight) for weight in weights)
 
 
-def _weight(data: Buffer, max_pixels: int, max_seconds: float) -> tuple[int, float]:
+def _weight(data: Buffer, caps: PictureCaps) -> tuple[int, float]:
     """Pixels and seconds of a processor; nothing of what is no picture. Raises as `picture_cost`."""
     picture = look(data)
     if picture is None:
@@ -96,12 +82,12 @@ def _weight(data: Buffer, max_pixels: int, max_seconds: float) -> tuple[int, flo
     pixels = picture.width * picture.height
     if not pixels:
         raise InvalidInput("the picture's header does not say how large it is")
-    if pixels > max_pixels:
+    if pixels > caps.pixels:
         size = f"{picture.width} x {picture.height}"
-        raise TooLarge(f"the picture has {size} pixels; at most {max_pixels} in total are allowed")
+        raise TooLarge(f"the picture has {size} pixels; at most {caps.pixels} in total are allowed")
     seconds = picture.seconds
-    if seconds > max_seconds:
-        check_seconds(picture, max_seconds)
+    if seconds > caps.seconds:
+        check_seconds(picture, caps.seconds)
     return pixels, seconds
 
 

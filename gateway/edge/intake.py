@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,24 +13,25 @@ from starlette.requests import Request
 
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
 from splitway.gateway.edge.multipart import file_of_form
-from splitway.gateway.edge.picture_kind import foreign_kind
 from splitway.http.body import read_body
 from splitway.http.body_budget import BodyCharge
-from splitway.pictures.look import is_picture, look
+from splitway.kinds.image.foreign import foreign_kind
+from splitway.kinds.image.kind import MEDIA_TYPES
+from splitway.kinds.image.look import STARTS, is_picture, look
+from splitway.names import IMAGE
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly
+from splitway.wire.context import Limits
 from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues, loads_bounded
 
-RAW_TYPES = ("image/jpeg", "image/png", "image/webp")
 _SPELT_OTHERWISE = ("image/jpg", "image/pjpeg", "image/x-png", "image/*")
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
 _CURLS = "application/x-www-form-urlencoded"
 _SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", _CURLS)
 """What clients send that were told no type; the last is curl's."""
-_FORMS = frozenset((*RAW_TYPES, *_SPELT_OTHERWISE, *_SAYS_NOTHING, _MULTIPART, _JSON))
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
-FIELD = "image"
+_FORMS = frozenset((*MEDIA_TYPES, *_SPELT_OTHERWISE, *_SAYS_NOTHING, _MULTIPART, _JSON))
+FIELD = IMAGE
 _VALUE = re.compile(rb'"image"\s*:\s*"')
 _FOUND_WITHIN_BYTES = 64 * 1024
 """Where the field begins, of a large body whose text need not be read as JSON."""
@@ -39,20 +39,12 @@ MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
 
 
-@dataclass(frozen=True)
-class PictureLimits:
-    """What a picture, and the body it comes in, may take."""
-
-    max_body_bytes: int
-    max_picture_bytes: int
-    max_json_values: int
-
-
 async def read_picture(
     request: Request,
     headers: Mapping[str, str],
     deadline: Deadline,
-    limits: PictureLimits,
+    limits: Limits,
+    max_picture_bytes: int,
     charge: BodyCharge,
     on_body: Callable[[int], None],
 ) -> bytes:
@@ -77,10 +69,10 @@ async def read_picture(
         body = await _out_of_json(body, limits.max_json_values, charge)
     if not body:
         raise InvalidInput("the picture is empty")
-    if not body.startswith(_STARTS) or b"\0" not in body:  # a whole picture has some
+    if not body.startswith(STARTS) or b"\0" not in body:  # a whole picture has some
         _check_kind(body, media_type)
-    if len(body) > limits.max_picture_bytes:
-        raise TooLarge(f"the picture has {len(body)} bytes; at most {limits.max_picture_bytes} are allowed")
+    if len(body) > max_picture_bytes:
+        raise TooLarge(f"the picture has {len(body)} bytes; at most {max_picture_bytes} are allowed")
     return body
 
 
@@ -124,7 +116,7 @@ def _check_kind(picture: bytes, media_type: str) -> None:
 
 def _is_stripped(picture: bytes) -> bool:
     """Whether a picture is as curl -d @file sends it: without line ends and zero bytes, and damaged by that."""
-    if b"\0" in picture or b"\n" in picture or b"\r" in picture or not picture.startswith((*_STARTS, b"\x89PNG")):
+    if b"\0" in picture or b"\n" in picture or b"\r" in picture or not picture.startswith((*STARTS, b"\x89PNG")):
         return False
     try:
         found = look(picture)

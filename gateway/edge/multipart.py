@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from splitway.errors import InvalidInput
-from splitway.pictures.look import is_picture
+from splitway.kinds.image.look import is_picture
 from splitway.wire.aside import give_way
 from splitway.wire.base64_text import decode_base64
 
@@ -33,7 +33,7 @@ _AS_IT_IS = ("", "7bit", "8bit", "binary")
 
 
 @dataclass(frozen=True)
-class _Part:
+class _FormPart:
     """One part: its field's name, whether it says that it is a file, and where it lies in the body."""
 
     name: str
@@ -66,7 +66,7 @@ def file_of_form(body: bytes, content_type: str, field: str) -> bytes:
     return _content(body, found[0])
 
 
-def _content(body: bytes, part: _Part) -> bytes:
+def _content(body: bytes, part: _FormPart) -> bytes:
     content = body[part.start : part.end]
     is_text = not part.is_file and content[: len(_DATA_URI)].lower() == _DATA_URI
     if part.encoding == "base64" or is_text:
@@ -106,7 +106,7 @@ def parameters_of(header: str) -> Mapping[str, str]:
     return found
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
+def _parts(body: bytes, boundary: bytes) -> Iterator[_FormPart]:
     """The parts between the boundaries. Raises InvalidInput where they do not end as they must."""
     at, is_last = _first_boundary(body, boundary)
     for number in range(_MAX_PARTS + 1):
@@ -116,7 +116,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
             raise InvalidInput(f"the multipart body has more than {_MAX_PARTS} parts")
         name, is_file, encoding, start = _head(body, at)
         end, at, is_last = _next_boundary(body, boundary, start)
-        yield _Part(name, is_file, encoding, start, end)
+        yield _FormPart(name, is_file, encoding, start, end)
 
 
 def _first_boundary(body: bytes, boundary: bytes) -> tuple[int, bool]:

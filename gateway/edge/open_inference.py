@@ -9,19 +9,21 @@ from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
 from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
-from splitway.gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
-from splitway.gateway.fleet.router import DEFAULT_HEAD, Pins, Want
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.pipeline import Pipeline
-from splitway.gateway.flow.request import Task
+from splitway.gateway.flow.request import Request
+from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
 from splitway.http.lifecycle import Lifecycle
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
-MODEL = "pipeline"
+MODEL = PIPELINE
 VERSION = "1"
 ROUTE = INFER
 HEAD = "head"
@@ -32,7 +34,7 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 class PipelinePlane:
     """Serves the protocol's routes of the gateway."""
 
-    def __init__(self, pipeline: Pipeline, watch: Watch[ChainAnswer], lifecycle: Lifecycle, caps: PictureCaps) -> None:
+    def __init__(self, pipeline: Pipeline, watch: Watch[Result], lifecycle: Lifecycle, caps: PictureCaps) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
@@ -60,7 +62,7 @@ class PipelinePlane:
             "parameters": {"heads": ",".join(heads), HEAD: head},
         }
 
-    def watch(self, headers: MutableMapping[str, str]) -> Watched[ChainAnswer]:
+    def watch(self, headers: MutableMapping[str, str]) -> Watched[Result]:
         return self._watch.request(ROUTE, headers)
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
@@ -70,18 +72,18 @@ class PipelinePlane:
         heads = () if head is None else (head,)
         for output in request.outputs:
             output.check_top_k()
-        weigh = partial(inputs_cost, request.inputs, self._caps.pixels, self._caps.seconds)
+        weigh = partial(inputs_cost, request.inputs, self._caps)
         cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
         fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
-        task = Task(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
-        answer, _ = await self._pipeline.run(task)
-        (hop,) = answer.heads.values()
-        parameters = {FEATURE_SPACE: answer.feature_space}
-        if answer.release is not None:
-            parameters["release"] = answer.release
+        asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
+        result = await self._pipeline.run(asked)
+        (hop,) = result.heads.values()
+        parameters = {FEATURE_SPACE: result.feature_space}
+        if result.release is not None:
+            parameters["release"] = result.release
         response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
-        return Answer(response, answer.headers, answer)
+        return Answer(response, result.headers, result)
 
     def _check(self, request: InferRequest, heads: tuple[str, ...], pins: Pins | None) -> None:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""
@@ -101,14 +103,14 @@ class PipelinePlane:
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:
     """What the pipeline takes: of an extractor of pictures the encoded picture, of any other all its tensors."""
-    return (IMAGE,) if extractor is None or extractor.takes_pictures else extractor.inputs
+    return (PICTURES,) if extractor is None or extractor.takes_pictures else extractor.inputs
 
 
 def _check_inputs(specs: tuple[TensorSpec, ...], tensors: tuple[Tensor, ...]) -> None:
     given = {tensor.name: tensor for tensor in tensors}
     if given.keys() != {spec.name for spec in specs}:
-        if specs == (IMAGE,):
-            raise InvalidInput(f"the input must be exactly one tensor {IMAGE.name!r} of encoded pictures")
+        if specs == (PICTURES,):
+            raise InvalidInput(f"the input must be exactly one tensor {PICTURES.name!r} of encoded pictures")
         named = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)
         raise InvalidInput(f"the inputs must be exactly {named}")
     for spec in specs:

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from splitway.errors import SplitwayError, printable
 from splitway.gateway.observe.timeline import timeline
+from splitway.names import REQUEST_ID_HEADER
 from splitway.skins import v2_rest
 from splitway.skins.v2_rest import error_headers, v2_error
 from splitway.telemetry.trace import Span
-from splitway.telemetry.watch import REQUEST_ID
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = v2_rest.STATUSES | {"engine_failed": 502}
@@ -39,7 +39,7 @@ def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> R
     """Answer with problem details, and the time line of a request whose way was remembered."""
     details = problem_details(error, request_id)
     content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
-    headers = {REQUEST_ID: request_id} | error_headers(error)
+    headers = {REQUEST_ID_HEADER: request_id} | error_headers(error)
     return Response(content, STATUSES[error.code], headers, MEDIA_TYPE)
 
 

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitway.http.server.request_head import Header
-from splitway.telemetry.watch import REQUEST_ID, usable_id
+from splitway.names import REQUEST_ID_HEADER
+from splitway.telemetry.watch import usable_id
 
-_NAME = REQUEST_ID.encode()
+_NAME = REQUEST_ID_HEADER.encode()
 _KEPT = b"cache-control"
 _NOT_KEPT = [(_KEPT, b"no-store"), (b"x-content-type-options", b"nosniff")]
 """Caches do not store answers about a caller's picture, and browsers do not guess another media type."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
+
+from splitway.security.networks import is_address
 
 LookUp = Callable[[str, int], list[str]]
 """Returns the addresses of a host, whose port is given too. May take long, and may raise anything."""
@@ -70,7 +71,7 @@ class Name:
     @property
     def is_address(self) -> bool:
         """Whether it stands for itself."""
-        return self.host == "localhost" or _is_address(self.host)
+        return self.host == "localhost" or is_address(self.host)
 
     @property
     def is_unresolved(self) -> bool:
@@ -147,11 +148,3 @@ class Name:
         kept = {address for address in self._known if self._lacking[address] < _MISSING_ANSWERS}
         self._known = sorted(kept | answer)
         self._lacking = Counter({address: self._lacking[address] for address in self._known})
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -8,19 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from splitway.wire.tensor import BYTES, MAX_RANK, TensorSpec
+from splitway.answers.classes.kind import gives_classes
+from splitway.kinds.image.kind import PICTURES
+from splitway.names import NAME, VERSION, Role
+from splitway.plan import ends
+from splitway.wire.tensor import MAX_RANK, TensorSpec
 
-IMAGE = TensorSpec("image", BYTES, (-1,))
-PROBABILITIES = "probabilities"
-EXTRACTOR = "feature_extractor"
-NAME = r"^[a-z][a-z0-9_]{0,63}$"
-"""What a model may be called."""
 Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")
 """States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
 _Name = Annotated[str, Field(pattern=NAME)]
-_Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
+_Version = Annotated[str, Field(pattern=VERSION)]
 
 _MAX_SIZE = (1 << 31) - 1
 
@@ -64,12 +63,11 @@ class ServedModel:
 
     @property
     def takes_pictures(self) -> bool:
-        return IMAGE in self.inputs
+        return PICTURES in self.inputs
 
     @property
     def gives_classes(self) -> bool:
-        """Whether it can be asked for the best classes: one `probabilities`, a row of them for each row."""
-        return any(output.name == PROBABILITIES and len(output.shape) == 2 for output in self.outputs)
+        return gives_classes(self.outputs)
 
     def describe(self) -> dict[str, Any]:
         """As `/v1/pipeline` shows it."""
@@ -94,7 +92,7 @@ class _Entry(_Part):
     version: _Version
     state: Literal["ready", "retiring"]
     is_default: bool
-    role: Literal["extractor", "body", "head"]
+    role: Role
     feature_space: str | None = None
     gives_space: str | None = None
     inputs: _Specs = ()
@@ -103,10 +101,8 @@ class _Entry(_Part):
 
     def model_served(self) -> ServedModel:
         """Raises ValueError where the role leaves no sense in the spaces."""
-        is_extractor = self.role == "extractor"
-        takes = None if is_extractor else self.feature_space
-        gives = self.feature_space if is_extractor else self.gives_space
-        if (takes is None) != is_extractor or (gives is None) != (self.role == "head"):
+        takes, gives = ends(self.role, self.feature_space, self.gives_space)
+        if (takes is None) != (self.role == "extractor") or (gives is None) != (self.role == "head"):
             raise ValueError(f"{self.role} {self.name} {self.version} does not say its feature spaces")
         known = (self.name, self.version, self.role, self.is_default, self.state)
         return ServedModel(*known, takes, gives, self.inputs, self.outputs, self.max_rows)

@@ -51,7 +51,7 @@ class Prober:
         stages: the stages to probe.
         transport: carries the questions.
         interval_s: seconds between two rounds.
-        each_round: called in each round, before the replicas are asked.
+        each_round: waited for at the start; later begun in each round, unless it is still under way.
         look_up: asks the resolver.
         on_look_up_failed: told of each look-up that failed, by the stage's name.
     """
@@ -78,7 +78,8 @@ class Prober:
     async def start(self) -> None:
         """Ask once, then go on asking in the background. Slow answers are not waited for."""
         self._lateness.start()
-        await self._begin_round()
+        await self._do_the_rest()
+        self._begin_round()
         await asyncio.wait(self._under_way.values(), timeout=_START_S)
         self._task = asyncio.create_task(self._run(), name="prober")
 
@@ -92,19 +93,22 @@ class Prober:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self._begin_round()
+            self._begin_round()
 
-    async def _begin_round(self) -> None:
+    def _begin_round(self) -> None:
         """Begin to look up every name and to ask every replica, but for those where that is still under way."""
-        try:
-            await self._each_round()
-        except Exception:  # what else is done in a round must not end the probing
-            _log.exception("a round of the prober")
+        self._begin(("each round",), self._do_the_rest)
         for stage in self._stages:
             for name in self._names[stage.name]:
                 if not name.is_address:
                     self._begin((stage.name, name.url, "look-up"), partial(self._look_up, stage, name))
             self._begin_probes(stage)
+
+    async def _do_the_rest(self) -> None:
+        try:
+            await self._each_round()
+        except Exception:  # whatever it was, the next round may go better
+            _log.exception("a round of the prober")
 
     def _begin_probes(self, stage: ProbedStage) -> list[asyncio.Task[None]]:
         """Begin to ask each replica whose address is known: what is connected to a name would be looked up once more,

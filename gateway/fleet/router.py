@@ -14,11 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 from splitway.errors import InvalidInput, Unavailable
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.names import ALL_HEADS, DEFAULT_HEAD
+from splitway.plan import can_take
 
-DEFAULT_HEAD = "classifier"
-ALL_HEADS = ("*",)
-RELEASE_HEADER = "x-splitway-release"
-"""Names a request's release, and says whose an answer is."""
+_ALL_HEADS = (ALL_HEADS,)
 Target = Mapping[str, ServedModel]
 """The replicas that can do what is asked, by address, and the version that is to be called on each."""
 _MEMO_ENTRIES = 1024
@@ -104,9 +103,9 @@ class Router:
             return found
 
         def find() -> Target:
-            ways = (self._offered(self._heads, pins, tried=tried) for tried in (False, True))
-            fitting = ([m for m in way if m[1].name == name and m[1].takes == space] for way in ways)
-            return _best_of_each(next(filter(None, fitting), ()))
+            ways = (self._fitting(self._heads, space, pins, tried=tried) for tried in (False, True))
+            of_name = ([m for m in way if m[1].name == name] for way in ways)
+            return _best_of_each(next(filter(None, of_name), ()))
 
         return self._remembered(key, find) if name in self.heads(pins) else {}
 
@@ -150,7 +149,7 @@ class Router:
         """The heads of a request: those named, the default for none, and for `*` all that give classes now."""
         if not heads:
             return (self.default_head(pins),)
-        if heads != ALL_HEADS:
+        if heads != _ALL_HEADS:
             return heads
         reached = self.coverage(Want(frozenset(self.heads(pins)), pins))
         return tuple(name for name in self.heads(pins) if name in reached and self._gives_classes(name, pins))
@@ -167,7 +166,7 @@ class Router:
             of_name = ([model for _, model in way if model.name == name] for way in ways)
             models = next(filter(None, of_name), ())
             given = self._given_on_the_way(pins)
-            return max(models, key=lambda model: (model.takes in given, *model.preference), default=None)
+            return max(models, key=lambda model: (can_take(model, *given), *model.preference), default=None)
 
         return self._remembered(("served", name, pins), find) if name in self.heads(pins) else None
 
@@ -224,7 +223,7 @@ class Router:
         spaces: frozenset[str | None] = frozenset({None})
         for name, replicas in self._links[:-1]:
             models = [model for _, model in self._offered(replicas, pins) if model.name == name]
-            spaces = frozenset(model.gives for model in models if model.takes in spaces)
+            spaces = frozenset(model.gives for model in models if can_take(model, *spaces))
         return spaces
 
     def _spaces(self, replicas: ReplicaSet, pins: Pins | None) -> list[str]:
@@ -234,8 +233,7 @@ class Router:
     def _towards(self, position: int, space: str | None, want: Want, *, tried: bool = False) -> Target:
         """On each replica of a link the version that leads to most of the wanted heads; only where that is the most."""
         name, replicas = self._links[position]
-        offered = self._offered(replicas, want.pins, tried=tried)
-        fitting = [m for m in offered if m[1].name == name and m[1].takes == space]
+        fitting = [m for m in self._fitting(replicas, space, want.pins, tried=tried) if m[1].name == name]
         reached = {m.gives: self._reached(position + 1, m.gives, want.pins, tried=tried) for _, m in fitting}
         covers = {space: len(heads & want.heads) for space, heads in reached.items()}
         most = max(covers.values(), default=0)
@@ -246,7 +244,7 @@ class Router:
 
         def find() -> frozenset[str]:
             name, replicas = self._links[position]
-            fitting = [model for _, model in self._offered(replicas, pins, tried=tried) if model.takes == space]
+            fitting = [model for _, model in self._fitting(replicas, space, pins, tried=tried)]
             if position == len(self._links) - 1:
                 return frozenset(model.name for model in fitting)
             onwards = {model.gives for model in fitting if model.name == name}
@@ -254,6 +252,12 @@ class Router:
             return frozenset().union(*further)
 
         return self._remembered(("reached", position, space, pins, tried), find)
+
+    def _fitting(
+        self, replicas: ReplicaSet, space: str | None, pins: Pins | None, *, tried: bool
+    ) -> Iterator[tuple[str, ServedModel]]:
+        """What can be called with features of this space, by address."""
+        return (offer for offer in self._offered(replicas, pins, tried=tried) if can_take(offer[1], space))
 
     def _offered(
         self, replicas: ReplicaSet, pins: Pins | None, *, tried: bool = False

@@ -5,39 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 from splitway.gateway.fleet.router import NoChain
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import NotCalled
 from splitway.gateway.resilience.chance import Chance
-from splitway.gateway.rollout.rollout import Choice, Part, Rollout
-from splitway.wire.predictions import Prediction
+from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
 
 _log = logging.getLogger(__name__)
 ENDS = ("ok", "failed", "dropped")
 """How a comparison can end."""
-Best = Mapping[str, Prediction]
-"""Each head's first class."""
-
-
-@dataclass(frozen=True)
-class Classified:
-    """A picture's classes by each head that answered, and the release that they are of."""
-
-    predictions: dict[str, list[Prediction]]
-    answer: ChainAnswer
-    choice: Choice
-
-    @property
-    def best(self) -> Best:
-        return {head: predictions[0] for head, predictions in self.predictions.items()}
-
-
-Again = Callable[[Choice], Awaitable[Classified]]
+Again = Callable[[Choice], Awaitable[Result]]
 """Classifies the same picture once more, as a release that is given."""
 
 
@@ -75,7 +56,7 @@ class Comparer:
     def running(self) -> int:
         return len(self._running)
 
-    def plan(self, seen: Classified, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    def plan(self, seen: Result, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Return what is to be called when the answer has been sent; None if there is nothing to compare it with."""
         other = self._other(seen)
         if other is None:
@@ -91,12 +72,12 @@ class Comparer:
 
         return begin
 
-    def _other(self, seen: Classified) -> Choice | None:
-        if seen.choice.part is not Part.CANARY:
-            return self._rollout.shadow_of(seen.choice, seen.predictions)
+    def _other(self, seen: Result) -> Choice | None:
+        if seen.choice.role is not ReleaseRole.CANARY:
+            return self._rollout.shadow_of(seen.choice, seen.heads)
         return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
-    async def _compare(self, seen: Classified, other: Choice, again: Again) -> None:
+    async def _compare(self, seen: Result, other: Choice, again: Again) -> None:
         """Run the other release. Its result is counted, and has no other effect."""
         try:
             found = await again(other)
@@ -105,11 +86,10 @@ class Comparer:
                 _log.exception("comparing releases")
             self._ended(other, [error])
             return
-        self._ended(other, list(found.answer.failures.values()))
-        best = found.best
-        trial = other if other.part is Part.SHADOW else seen.choice
-        for head in best.keys() & seen.best.keys():
-            one, two = seen.best[head], best[head]
+        self._ended(other, list(found.failures.values()))
+        trial = other if other.role is ReleaseRole.SHADOW else seen.choice
+        for head in found.heads.keys() & seen.heads.keys():
+            one, two = seen.heads[head].predictions[0], found.heads[head].predictions[0]
             assert trial.pins is not None, "what is on trial is a release"
             self._rollout.compared(
                 trial.pins.release, agreed=one.index == two.index, drift=abs(one.confidence - two.confidence)
@@ -118,7 +98,7 @@ class Comparer:
     def _ended(self, other: Choice, errors: Sequence[Exception]) -> None:
         self.ends["failed" if errors else "ok"] += 1
         failed = any(counts_as_failure(error, others_answered=True) for error in errors)
-        if other.part is Part.SHADOW and (failed or not errors):
+        if other.role is ReleaseRole.SHADOW and (failed or not errors):
             self._rollout.ended(other, failed=failed)
 
     async def close(self) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +27,10 @@ from splitway.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from splitway.gateway.fleet.inventory import ServedModel
+from splitway.gateway.hop.answer_check import check_kept
+from splitway.gateway.hop.timings import HopTimings
+from splitway.gateway.hop.turn import HopAnswer
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
@@ -34,8 +39,7 @@ from splitway.wire.v2_json import build_response, parse_response
 _BINARY = InferRequest((), parameters={"binary_data_output": True})
 _OF_THE_PICTURE = (InvalidInput, TooLarge, UnsupportedMediaType)
 """Errors that an equal picture gets too."""
-Extract = Callable[[], Awaitable[InferResponse]]
-CheckKept = Callable[[InferResponse], None]
+Extract = Callable[[], Awaitable[HopAnswer]]
 _log = logging.getLogger(__name__)
 _OVERHEAD_BYTES = 200
 """Of one entry in memory, beside its key and value."""
@@ -142,60 +146,56 @@ class FeatureCache:
     async def features(
         self,
         picture: bytes | memoryview,
-        feature_space: str,
-        version: str,
+        model: ServedModel,
         extract: Extract,
         deadline: Deadline,
-        check: CheckKept = lambda _: None,
-    ) -> tuple[InferResponse, CacheResult]:
-        """Return a picture's features in this feature space, as this version of the extractor gives them.
+        *,
+        may_be_kept: bool = True,
+    ) -> tuple[HopAnswer, CacheResult]:
+        """Return a picture's features as this version of the extractor gives them.
 
         A request that meets an equal one under way waits for its end. If that fails, all who waited ask at once, each
         for itself; if its caller only leaves, or allowed it less time, one of them takes over, and that once.
 
         Args:
             picture: as it was encoded.
-            feature_space: what the extractors give now.
-            version: theirs; another one of the same space may round otherwise, and a canary must be run.
+            model: what the extractors are called at now; another version of the same space may round otherwise, and a
+                canary must be run.
             extract: asks an extractor; called at most once.
             deadline: how long the caller waits for another request's extraction.
-            check: raises SplitwayError for kept features that this version cannot have given.
+            may_be_kept: False where what was kept did not serve: they are extracted now, and replace it.
 
         Raises:
             DeadlineExceeded: another request's extraction took too long.
             SplitwayError: of `extract`; of another's, if the picture itself is at fault.
         """
-        key = await _key(picture, feature_space, version)
-        wanted = _Wanted(key, feature_space, version, extract)
+        began_s = time.perf_counter()
+        wanted = _Wanted(await _key(picture, model), model, extract, began_s)
+        if not may_be_kept:
+            answer = await extract()
+            await self._keep(wanted, answer.response)
+            return answer, self.bypassed()
         takes_over = True
-        while (flight := self._under_way.get(key)) is not None:
-            end = await _another(flight, deadline)
-            if isinstance(end, InferResponse):
-                return end, self._count(CacheResult.COLLAPSED)
-            if end is _Fruitless.FAILED or not takes_over:
-                response = await extract()
-                return response, self._count(await self._keep(wanted, response))
+        while (flight := self._under_way.get(wanted.key)) is not None:
+            given = await _another(flight, deadline)
+            if given is not None:
+                return wanted.answer(given), self._count(CacheResult.COLLAPSED)
+            has_left = flight.cancelled()
+            if not (has_left and takes_over):
+                answer = await extract()
+                return answer, self._count(await self._keep(wanted, answer.response))
             takes_over = False
-        return await self._lead(wanted, deadline, check)
+        return await self._lead(wanted, deadline)
 
-    async def features_anew(
-        self, picture: bytes | memoryview, feature_space: str, version: str, extract: Extract
-    ) -> tuple[InferResponse, CacheResult]:
-        """The same, extracted now; it replaces an unusable entry."""
-        wanted = _Wanted(await _key(picture, feature_space, version), feature_space, version, extract)
-        response = await extract()
-        await self._keep(wanted, response)
-        return response, self.bypassed()
-
-    async def _lead(self, wanted: _Wanted, deadline: Deadline, check: CheckKept) -> tuple[InferResponse, CacheResult]:
+    async def _lead(self, wanted: _Wanted, deadline: Deadline) -> tuple[HopAnswer, CacheResult]:
         """Look into the store, then extract; equal requests that arrive meanwhile wait for the same."""
         flight: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
         self._under_way[wanted.key] = flight
         try:
-            kept = await self._kept(wanted.key, check)
-            response = await wanted.extract() if kept is None else kept
-            if wanted.is_given_by(response):
-                flight.set_result(response)
+            kept = await self._kept(wanted)
+            answer = await wanted.extract() if kept is None else wanted.answer(kept)
+            if wanted.is_given_by(answer.response):
+                flight.set_result(answer.response)
             else:
                 flight.set_exception(BadStageAnswer("the extractors have moved on"))
         except SplitwayError as error:
@@ -207,25 +207,25 @@ class FeatureCache:
             if not flight.cancel() and not flight.cancelled():
                 flight.exception()  # looked at, whether another request waits or not
         if kept is not None:
-            return response, self._count(CacheResult.HIT)
-        return response, self._count(await self._keep(wanted, response))
+            return answer, self._count(CacheResult.HIT)
+        return answer, self._count(await self._keep(wanted, answer.response))
 
     async def _keep(self, wanted: _Wanted, response: InferResponse) -> CacheResult:
         """Store what is what the key says; extractors may have moved on since it was made."""
         stored = wanted.is_given_by(response) and await self._store.put(wanted.key, _packed(response))
         return CacheResult.STORED if stored else CacheResult.MISS
 
-    async def _kept(self, key: str, check: CheckKept) -> InferResponse | None:
+    async def _kept(self, wanted: _Wanted) -> InferResponse | None:
         """The stored entry; an unreadable or implausible one counts as missing and is replaced."""
-        kept = await self._store.get(key)
+        kept = await self._store.get(wanted.key)
         if kept is None:
             return None
         try:
             response = _unpacked(kept)
-            check(response)
+            check_kept(wanted.model, response)
             return response
         except (SplitwayError, UnicodeDecodeError) as error:
-            _log.warning("the feature cache's entry %s is unusable: %s", key, error)
+            _log.warning("the feature cache's entry %s is unusable: %s", wanted.key, error)
             return None
 
     def bypassed(self) -> CacheResult:
@@ -239,42 +239,44 @@ class FeatureCache:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Features that a request wants: the key, what it stands for, and who gives them."""
+    """Features that a request wants: the key, the model that gives them, what asks it, and since when."""
 
     key: str
-    feature_space: str
-    version: str
+    model: ServedModel
     extract: Extract
+    began_s: float
 
     def is_given_by(self, response: InferResponse) -> bool:
         """Whether an answer is of the version and the feature space that the key names."""
         spaces = {tensor.parameters.get(FEATURE_SPACE) for tensor in response.outputs}
-        return response.model_version == self.version and spaces == {self.feature_space}
+        return response.model_version == self.model.version and spaces == {self.model.gives}
+
+    def answer(self, response: InferResponse) -> HopAnswer:
+        """What was kept, or given to another request, as this one's answer."""
+        return HopAnswer(self.model, response, HopTimings.of_cache(time.perf_counter() - self.began_s), 0)
 
 
-class _Fruitless(Enum):
-    """How another request's extraction came to nothing."""
-
-    FAILED = auto()
-    LEFT = auto()
-
-
-async def _key(picture: bytes | memoryview, feature_space: str, version: str) -> str:
+async def _key(picture: bytes | memoryview, model: ServedModel) -> str:
     digest = _digest(picture) if len(picture) <= LARGE_BYTES else await aside(partial(_digest, picture))
-    return f"splitway:{feature_space}:{version}:{digest}"
+    return f"splitway:{model.gives}:{model.version}:{digest}"
 
 
-async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) -> InferResponse | _Fruitless:
-    """Wait for another request's extraction. Raises its error where the picture itself is at fault."""
+async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) -> InferResponse | None:
+    """Wait for another request's extraction; None where it fails or its caller leaves.
+
+    Raises:
+        DeadlineExceeded: it took too long.
+        SplitwayError: its error, where the picture itself is at fault.
+    """
     done, _ = await asyncio.wait({flight}, timeout=max(0.0, deadline.remaining_s))
     if not done:
         raise DeadlineExceeded("the deadline passed before an equal picture's features were computed")
     if flight.cancelled():
-        return _Fruitless.LEFT
+        return None
     error = flight.exception()
     if isinstance(error, _OF_THE_PICTURE):
         raise copy(error)  # an error holds the calls that it went through, and those of two requests end apart
-    return flight.result() if error is None else _Fruitless.FAILED
+    return flight.result() if error is None else None
 
 
 def _digest(picture: bytes | memoryview) -> str:

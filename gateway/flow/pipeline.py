@@ -10,24 +10,19 @@ from typing import Any
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.usage import charge
-from splitway.gateway.fleet.inventory import IMAGE, PROBABILITIES, ServedModel
 from splitway.gateway.fleet.router import Router, Want
-from splitway.gateway.flow.compare import Classified, Comparer, counts_as_failure
-from splitway.gateway.flow.executor import Chain, ChainAnswer
+from splitway.gateway.flow.compare import Comparer, counts_as_failure
+from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
-from splitway.gateway.flow.job import Job
-from splitway.gateway.flow.request import Order, Orders, Task
-from splitway.gateway.hop.attempt import CheckAnswer
+from splitway.gateway.flow.request import Request, as_release
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.timings import spent
 from splitway.gateway.resilience.admission import Admission
 from splitway.gateway.resilience.budget import RetryBudget
-from splitway.gateway.rollout.rollout import Choice, Part, Rollout
+from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
 from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
-from splitway.wire.messages import CLASSIFICATION, InferResponse, RequestedOutput
-from splitway.wire.predictions import Prediction, read_predictions
-from splitway.wire.tensor import Tensor
 
 _NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)
 _COMPARISON_S = 5.0
@@ -74,10 +69,9 @@ class Pipeline:
         self.cache = cache
         self.router = router
         self._trials = trials
-        self._orders = Orders(router)
-        self._chain = Chain(stages, router, cache)
+        self._executor = Executor(stages, router, cache)
 
-    async def run(self, task: Task) -> tuple[ChainAnswer, Choice]:
+    async def run(self, request: Request) -> Result:
         """Send one request through every stage and the heads that it names.
 
         Raises:
@@ -85,44 +79,46 @@ class Pipeline:
             RateLimited, TooLarge: the caller may not have so much.
             SplitwayError: the stage that failed is named in it.
         """
-        caller, spent = caller_of(task.context.scope), 1
-        with task.context.span.child("admission"):  # first, for a refusal must cost next to nothing
-            await self.admission.enter(task.context.deadline, caller, task.cost)
+        context, cost, spent = request.context, request.cost, 1
+        caller = caller_of(context.scope)
+        with context.span.child("admission"):  # first, for a refusal must cost next to nothing
+            await self.admission.enter(context.deadline, caller, cost)
         try:
-            order = self._order(task)
-            await charge(task.context.scope, task.cost)
-            spent = task.cost
-            answer, choice = await (self._run(order) if order.instead is None else self._try(order, order.instead))
-            if answer.features.cache in _NOT_EXTRACTED:
+            usual, canary = self._as_released(request)
+            await charge(context.scope, cost)
+            spent = cost
+            result = await (self._run(usual) if canary is None else self._try(canary, usual))
+            if result.cache in _NOT_EXTRACTED:
                 spent = 1
-            return answer, choice
+            return result
         finally:
-            self.admission.leave(caller, task.cost, spent)
+            self.admission.leave(caller, cost, spent)
 
-    def _order(self, task: Task) -> Order:
-        """Decide on a request's release. A canary that does not take what the current release takes has failed it."""
-        choice = self.rollout.choose(task.context.headers, partial(self.router.named, task.heads))
-        if choice.part is not Part.CANARY:
-            return self._orders.order(choice, task)
-        usual = self._orders.order(self.rollout.current._replace(counts=choice.counts), task)
-        heads = (*usual.job.heads, *usual.refused)
-        half = Deadline.after(task.context.deadline.remaining_s / 2)
+    def _as_released(self, request: Request) -> tuple[Request, Request | None]:
+        """The request as its release is to answer it; of a canary's, as the current release and as the canary.
+
+        A canary that does not take what the current release takes has failed the request.
+        """
+        choice = self.rollout.choose(request.context.headers, partial(self.router.named, request.heads))
+        if choice.role is not ReleaseRole.CANARY:
+            return as_release(request, choice, self.router), None
+        usual = as_release(request, self.rollout.current._replace(counts=choice.counts), self.router)
+        half = request.context._replace(deadline=Deadline.after(request.context.deadline.remaining_s / 2))
+        tried = request._replace(heads=(*usual.heads, *usual.refused), context=half)
         try:
-            canary = self._orders.order(
-                choice, task._replace(heads=heads, context=task.context._replace(deadline=half))
-            )
+            canary = as_release(tried, choice, self.router)
         except RequestError:
             canary = None
         if canary is None or canary.refused.keys() != usual.refused.keys():
             self.rollout.ended(choice, failed=True)
-            return usual
-        return canary._replace(instead=usual)
+            return usual, None
+        return usual, canary
 
-    async def _run(self, order: Order) -> tuple[ChainAnswer, Choice]:
-        door, choice = self.admission, order.choice
-        patient = order.job.context.deadline.remaining_s >= self._trials.attempt_timeout_s
+    async def _run(self, request: Request) -> Result:
+        door, choice = self.admission, request.choice
+        patient = request.context.deadline.remaining_s >= self._trials.attempt_timeout_s
         try:
-            answer = await self._chain.run(order.job)
+            result = await self._executor.run(request)
         except Exception as error:
             sheds = isinstance(error, Overloaded) or (patient and isinstance(error, DeadlineExceeded))
             if sheds and not choice.on_trial:
@@ -130,11 +126,11 @@ class Pipeline:
             self._count(choice, [error], patient=patient)
             raise
         if not choice.on_trial:
-            waited_s, worked_s = spent(answer.longest)
+            waited_s, worked_s = spent(result.longest)
             door.limit.observe(waited_s=waited_s, worked_s=worked_s, in_flight=door.in_flight)
-        self._count(choice, answer.failures.values(), patient=patient)
-        answer.failures.update(order.refused)
-        return answer, choice
+        self._count(choice, result.failures.values(), patient=patient)
+        result.failures.update(request.refused)
+        return result
 
     def _count(self, choice: Choice, errors: Collection[Exception], *, patient: bool) -> None:
         """Report a request's end to the rollout; a caller's own short time limit does not count as a failure."""
@@ -144,71 +140,39 @@ class Pipeline:
         if failed or not errors:
             self.rollout.ended(choice, failed=failed)
 
-    async def _try(self, canary: Order, usual: Order) -> tuple[ChainAnswer, Choice]:
+    async def _try(self, canary: Request, usual: Request) -> Result:
         """Run a canary; if it fails, the current release answers, unless the caller asked for the canary."""
         failures: Mapping[str, SplitwayError]
-        tried: tuple[ChainAnswer, Choice] | SplitwayError
+        tried: Result | SplitwayError
         try:
             tried = await self._run(canary)
-            failures = {name: e for name, e in tried[0].failures.items() if name not in canary.refused}
+            failures = {name: e for name, e in tried.failures.items() if name not in canary.refused}
         except SplitwayError as error:
-            tried, failures = error, dict.fromkeys(canary.job.heads, error)
-        may_repeat = canary.choice.counts and not usual.job.context.deadline.expired
+            tried, failures = error, dict.fromkeys(canary.heads, error)
+        may_repeat = canary.choice.counts and not usual.context.deadline.expired
         if failures and may_repeat and self._trials.second_chances.spend():
             try:
-                answer, choice = await self._run(usual)
+                result = await self._run(usual)
             except RequestError:
                 self._trials.second_chances.give_back()
                 raise
-            lost = [error for head, error in failures.items() if head in answer.heads]
+            lost = [error for head, error in failures.items() if head in result.heads]
             if any(not counts_as_failure(e) and counts_as_failure(e, others_answered=True) for e in lost):
                 self.rollout.ended(canary.choice, failed=True)
-            return answer, choice
+            return result
         if not failures:
             self._trials.second_chances.first_attempt()
         if isinstance(tried, SplitwayError):
             raise tried
         return tried
 
-    async def classify(
-        self,
-        picture: bytes,
-        heads: tuple[str, ...],
-        top_k: int,
-        request_id: str,
-        context: CallContext,
-        cost: int = 1,
-    ) -> Classified:
-        """Return the best `top_k` classes of one encoded picture, best first, as each head sees them."""
-
-        reading = _Reading(top_k)
-        task = _classification(picture, heads, top_k, request_id, context, reading.check, cost)
-        answer, choice = await self.run(task)
-        return Classified(reading.of(answer), answer, choice)
-
-    def compare(
-        self, seen: Classified, picture: bytes, request_id: str, context: CallContext
-    ) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    def compare(self, request: Request, seen: Result) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Return what is to be started when an answer has been sent: the same picture as another release."""
-        heads = tuple(seen.predictions)
 
-        async def again(choice: Choice) -> Classified:
-            later = CallContext(Deadline.after(_COMPARISON_S), context.headers)
-            reading = _Reading(1)
-            task = _classification(picture, heads, 1, request_id, later, reading.check)
-            job = Job(
-                task.inputs,
-                heads,
-                later,
-                task.outputs,
-                request_id,
-                task.check,
-                choice.pins,
-                on_trial=True,
-                in_background=True,
-            )
-            answer = await self._chain.run(job)
-            return Classified(reading.of(answer), answer, choice)
+        async def again(choice: Choice) -> Result:
+            context = CallContext(Deadline.after(_COMPARISON_S), request.context.headers)
+            asked = request._replace(heads=tuple(seen.heads), context=context, in_background=True)
+            return await self._executor.run(asked._replace(choice=choice._replace(on_trial=True)))
 
         return self.comparer.plan(seen, again)
 
@@ -249,38 +213,3 @@ class Pipeline:
     def describe(self) -> list[dict[str, Any]]:
         """The stages and their replicas as they are now."""
         return [stage.describe() for stage in self.stages]
-
-
-def _classification(
-    picture: bytes,
-    heads: tuple[str, ...],
-    top_k: int,
-    request_id: str,
-    context: CallContext,
-    check: CheckAnswer,
-    cost: int = 1,
-) -> Task:
-    wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
-    image = Tensor.of_bytes(IMAGE.name, [picture])
-    return Task((image,), heads, context, request_id, (wanted,), check, classes=True, cost=cost)
-
-
-class _Reading:
-    """What the heads' answers say, read once: when they come, so that one that makes no sense is asked for again.
-
-    Args:
-        top_k: the most classes of each.
-    """
-
-    def __init__(self, top_k: int) -> None:
-        self._top_k = top_k
-        self._read: dict[int, list[Prediction]] = {}
-        """By the answer's identity: a head may have been asked twice."""
-
-    def check(self, head: ServedModel, response: InferResponse) -> None:
-        """Raise BadStageAnswer for classes that can be none."""
-        self._read[id(response)] = read_predictions(head.name, response.outputs[0], self._top_k)
-
-    def of(self, answer: ChainAnswer) -> dict[str, list[Prediction]]:
-        """What the answers that counted say, by head."""
-        return {name: self._read[id(hop.response)] for name, hop in answer.heads.items()}

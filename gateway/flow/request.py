@@ -1,104 +1,101 @@
-"""What the chain is to do for a request, as one release is to answer it."""
+"""What a caller asks of the pipeline, and the same as one release is to answer it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput, SplitwayError, Unavailable
-from splitway.gateway.fleet.inventory import EXTRACTOR, PROBABILITIES
 from splitway.gateway.fleet.router import Pins, Router, Want
-from splitway.gateway.flow.job import Job
-from splitway.gateway.hop.attempt import CheckAnswer
 from splitway.gateway.paths import INFER
 from splitway.gateway.rollout.rollout import Choice
+from splitway.names import EXTRACTOR, IMAGE, PROBABILITIES
 from splitway.wire.context import CallContext
-from splitway.wire.messages import RequestedOutput
-from splitway.wire.tensor import Tensor
+from splitway.wire.messages import CLASSIFICATION, RequestedOutput
+from splitway.wire.tensor import Tensor, TensorSpec
+
+_NONE: Mapping[str, SplitwayError] = MappingProxyType({})
 
 
-class Task(NamedTuple):
-    """What a caller asks of the pipeline.
+class Request(NamedTuple):
+    """What a caller asks of the pipeline; `as_release` fills in what its release says of it.
 
     Args:
-        inputs: for the extractor.
-        heads: by name; none means the default, `*` all that give classes.
-        outputs: what is asked of each head.
-        check: judges each head's answer.
-        classes: whether classes are asked for, so that other heads cannot serve.
+        inputs: for the extractor; all of as many rows.
+        heads: by name; until a release is chosen, none means the default, and `*` all that give classes.
+        context: how long the caller waits, and what travels on.
+        id: what it is called.
+        outputs: what is asked of each head; nothing means all that it gives.
+        top_k: how many classes are asked of each head, so that others cannot serve; 0 where tensors are.
         check_fit: raises RequestError where a release's versions of the heads, or of what leads there, do not suit.
         cost: what the caller is charged when the work is about to begin.
+        choice: the release whose versions alone may be called.
+        refused: heads that need not be asked, and why.
+        in_background: no caller waits: no retries, no cached features.
     """
 
     inputs: tuple[Tensor, ...]
     heads: tuple[str, ...]
     context: CallContext
-    request_id: str | None = None
+    id: str | None = None
     outputs: tuple[RequestedOutput, ...] = ()
-    check: CheckAnswer = lambda *_: None
-    classes: bool = False
+    top_k: int = 0
     check_fit: Callable[[tuple[str, ...], Pins | None], None] = lambda *_: None
     cost: int = 1
+    choice: Choice = Choice()
+    refused: Mapping[str, SplitwayError] = _NONE
+    in_background: bool = False
+
+    @property
+    def want(self) -> Want:
+        return Want(frozenset(self.heads), self.choice.pins)
+
+    @property
+    def rows(self) -> int:
+        return self.inputs[0].rows
 
 
-class Order(NamedTuple):
-    """A request as one release is to answer it."""
-
-    choice: Choice
-    job: Job
-    refused: Mapping[str, SplitwayError]
-    """Heads that need not be asked."""
-    instead: Order | None = None
-    """The same as the current release, where this one is a canary's."""
+def request_for_classes(
+    picture: bytes, heads: tuple[str, ...], top_k: int, context: CallContext, id_: str, cost: int
+) -> Request:
+    """The best `top_k` classes of one encoded picture, as each head sees them."""
+    wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
+    return Request((Tensor.of_bytes(IMAGE, [picture]),), heads, context, id_, (wanted,), top_k, cost=cost)
 
 
-class Orders:
-    """Makes orders.
+def as_release(request: Request, choice: Choice, router: Router) -> Request:
+    """The request as this release is to answer it. Raises RequestError if it asks what cannot be."""
+    pins = choice.pins
+    heads = router.named(request.heads, pins)
+    refused: dict[str, SplitwayError] = {}
+    if request.top_k:
+        _check_takes_pictures(router, heads, pins)
+        refused = {name: error for name in heads if (error := _gives_no_classes(router, name, pins))}
+        if refused and len(refused) == len(heads):
+            raise refused[heads[0]]
+    if not heads:
+        missing = "; ".join(router.why_not_ready(pins).values()) or "there is none"
+        raise Unavailable(f"no head that gives classes is ready: {missing}", retry_after_s=1)
+    request.check_fit(heads, pins)
+    left = tuple(name for name in heads if name not in refused)
+    return request._replace(heads=left, choice=choice, refused=refused)
 
-    Args:
-        router: knows what each release's versions take and give.
-    """
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+def _check_takes_pictures(router: Router, heads: tuple[str, ...], pins: Pins | None) -> None:
+    extractor = router.served_extractor(Want(frozenset(heads), pins))
+    if extractor is not None and not extractor.takes_pictures:
+        takes = _in_words(extractor.inputs)
+        raise InvalidInput(f"this pipeline accepts {takes} and no picture: send them to {INFER}", stage=EXTRACTOR)
 
-    def order(self, choice: Choice, task: Task) -> Order:
-        """Return what the chain is to do for a request of a release. Raises RequestError if it asks what cannot be."""
-        heads = self._router.named(task.heads, choice.pins)
-        refused: dict[str, SplitwayError] = {}
-        if task.classes:
-            self._check_takes_pictures(heads, choice.pins)
-            refused = {name: error for name in heads if (error := self._gives_no_classes(name, choice.pins))}
-            if refused and len(refused) == len(heads):
-                raise refused[heads[0]]
-        if not heads:
-            missing = "; ".join(self._router.why_not_ready(choice.pins).values()) or "there is none"
-            raise Unavailable(f"no head that gives classes is ready: {missing}", retry_after_s=1)
-        task.check_fit(heads, choice.pins)
-        left = tuple(name for name in heads if name not in refused)
-        job = Job(
-            task.inputs,
-            left,
-            task.context,
-            task.outputs,
-            task.request_id,
-            task.check,
-            choice.pins,
-            on_trial=choice.on_trial,
-        )
-        return Order(choice, job, refused)
 
-    def _check_takes_pictures(self, heads: tuple[str, ...], pins: Pins | None) -> None:
-        extractor = self._router.served_extractor(Want(frozenset(heads), pins))
-        if extractor is not None and not extractor.takes_pictures:
-            takes = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in extractor.inputs)
-            raise InvalidInput(f"this pipeline accepts {takes} and no picture: send them to {INFER}", stage=EXTRACTOR)
+def _gives_no_classes(router: Router, head: str, pins: Pins | None) -> SplitwayError | None:
+    model = router.served_head(head, pins)
+    if model is None or model.gives_classes:
+        return None
+    what = f"head {head!r} gives no {PROBABILITIES} but {_in_words(model.outputs)}"
+    return InvalidInput(f"{what}: ask {INFER} with parameter head", stage=head)
 
-    def _gives_no_classes(self, head: str, pins: Pins | None) -> SplitwayError | None:
-        model = self._router.served_head(head, pins)
-        if model is None or model.gives_classes:
-            return None
-        gives = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in model.outputs)
-        return InvalidInput(
-            f"head {head!r} gives {gives} and no {PROBABILITIES}: use {INFER} with parameter head", stage=head
-        )
+
+def _in_words(specs: tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)

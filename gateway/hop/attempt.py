@@ -4,61 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
+from splitway.answers.classes.predictions import read_predictions
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
-from splitway.gateway.fleet.inventory import ServedModel
-from splitway.gateway.fleet.replica import Replica
 from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.hop.answer_check import check_answer
 from splitway.gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
+from splitway.gateway.hop.timings import read_timings
+from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn
 from splitway.gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
-from splitway.gateway.resilience.breaker import Permit
 from splitway.gateway.transport.transport import Transport
+from splitway.names import ATTEMPT_HEADER, TIMEOUT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK
-from splitway.telemetry.trace import TRACEPARENT, UNRECORDED, Span
-from splitway.wire.context import ATTEMPT_HEADER
-from splitway.wire.deadline import TIMEOUT_HEADER, Deadline
-from splitway.wire.gathered import Body
-from splitway.wire.messages import InferResponse
+from splitway.telemetry.trace import TRACEPARENT, Span
+from splitway.wire.deadline import Deadline
 from splitway.wire.v2_json import HEADER_LENGTH, parse_response
 
 _LATE_S = 0.25
 """A timer that is late by so much says that the gateway stood still."""
-CheckAnswer = Callable[[ServedModel, InferResponse], None]
-"""Raises BadStageAnswer for an answer that can be read but makes no sense for the model that was called."""
-
-
-class Call(NamedTuple):
-    """What is asked of a stage, by whichever replica."""
-
-    body: Body
-    headers: Mapping[str, str]
-    deadline: Deadline
-    check: CheckAnswer
-    on_trial: bool = False
-    """Whether the versions are on trial: how they do says nothing of the replica, which serves others as well."""
-    span: Span = UNRECORDED
-    """The hop's, below which each attempt has its own."""
-
-
-class Attempt(NamedTuple):
-    """Which attempt this is: what it calls, its number from 1, whether it runs beside an earlier one, and how the one
-    before it had failed."""
-
-    model: ServedModel
-    number: int
-    is_hedge: bool = False
-    because: str = ""
-
-
-class Success(NamedTuple):
-    """A checked answer, who gave it, and the stage's own account of its time."""
-
-    model: ServedModel
-    response: InferResponse
-    server_timing: str
-    received_bytes: int
 
 
 class AttemptMaker:
@@ -91,29 +54,29 @@ class AttemptMaker:
         self._timeout_s = timeout_s
         self._on_event = on_event
 
-    async def __call__(self, replica: Replica, permit: Permit, call: Call, attempt: Attempt) -> Success | Verdict:
-        """Make one call to `replica` and settle `permit`."""
-        started_s = time.perf_counter()
+    async def __call__(self, turn: Turn, attempt: Attempt) -> HopAnswer | Verdict:
+        """Make one call and settle the permit for it."""
+        started_s, replica = time.perf_counter(), attempt.replica
         outcome, received_bytes = CANCELLED, 0
-        span = call.span.child(ATTEMPT, "client")
+        span = turn.span.child(ATTEMPT, "client")
         if span.recorded:
             span.attributes |= {"stage": self._stage, "model": attempt.model.name}
             span.attributes |= {"replica": replica.url, "replica_number": replica.number}
             span.attributes |= {"number": attempt.number, "is_hedge": attempt.is_hedge, "because": attempt.because}
         replica.in_flight += 1
         try:
-            end = await self._call(replica, call, attempt, span)
+            end = await self._call(turn, attempt, span)
             seconds = time.perf_counter() - started_s
             if isinstance(end, Verdict):
                 outcome = end.error.code
-                self._settle(replica, permit, end, seconds, on_trial=call.on_trial)
+                self._settle(attempt, end, seconds, on_trial=turn.on_trial)
             else:
                 outcome, received_bytes = OK, end.received_bytes
-                self._settle_success(replica, permit, seconds, on_trial=call.on_trial)
+                self._settle_success(attempt, seconds, on_trial=turn.on_trial)
             return end
         except BaseException as error:
-            permit.released()
-            if isinstance(error, asyncio.CancelledError) and not call.on_trial:
+            attempt.permit.released()
+            if isinstance(error, asyncio.CancelledError) and not turn.on_trial:
                 replica.takes_at_least(time.perf_counter() - started_s)
             raise
         finally:
@@ -121,20 +84,22 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             span.end(outcome)
-            told = (attempt.is_hedge, attempt.because, len(call.body), received_bytes)
+            told = (attempt.is_hedge, attempt.because, len(turn.body), received_bytes)
             self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, *told))
 
-    def _settle_success(self, replica: Replica, permit: Permit, seconds: float, *, on_trial: bool) -> None:
+    def _settle_success(self, attempt: Attempt, seconds: float, *, on_trial: bool) -> None:
+        replica = attempt.replica
         if replica.misses:
             replica.got_through()
         if on_trial:
-            permit.released()
+            attempt.permit.released()
             return
-        permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
+        attempt.permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
         replica.ended(failed=False)
         replica.answered_in(min(seconds, self._timeout_s))
 
-    def _settle(self, replica: Replica, permit: Permit, verdict: Verdict, seconds: float, *, on_trial: bool) -> None:
+    def _settle(self, attempt: Attempt, verdict: Verdict, seconds: float, *, on_trial: bool) -> None:
+        replica, permit = attempt.replica, attempt.permit
         if verdict.blame is Blame.NONE or (on_trial and verdict.blame is not Blame.CONNECTION):
             permit.released()
         else:
@@ -148,33 +113,35 @@ class AttemptMaker:
         if isinstance(verdict.error, Unreachable):
             replica.missed(verdict.error.in_full)
 
-    async def _call(self, replica: Replica, call: Call, attempt: Attempt, span: Span) -> Success | Verdict:
-        timeout_s = min(call.deadline.remaining_s, self._timeout_s)
+    async def _call(self, turn: Turn, attempt: Attempt, span: Span) -> HopAnswer | Verdict:
+        timeout_s = min(turn.context.deadline.remaining_s, self._timeout_s)
         limit = Deadline.after(timeout_s)
-        headers = {**call.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
+        headers = {**turn.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
         if span.exported:
             headers[TRACEPARENT] = span.context.header
         model = attempt.model
-        url = f"{replica.url}/v2/models/{model.name}/versions/{model.version}/infer"
+        url = f"{attempt.replica.url}/v2/models/{model.name}/versions/{model.version}/infer"
         try:
             reply = await self._transport.call(
-                model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=call.body, service=self._stage
+                model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=turn.body, service=self._stage
             )
             if reply.status != 200:
                 had_time = timeout_s >= self._timeout_s
                 fresh = self._takes_callers_input
                 return judge_reply(model.name, reply, takes_callers_input=fresh, was_given_time=had_time)
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
-            call.check(model, response)
+            check_answer(model, turn.request.inputs[0].rows, response)
+            classes = read_predictions(model.name, response.outputs[0], turn.top_k) if turn.top_k else ()
         except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent
             what = f"{model.name} sent an unreadable answer"
             nonsense = BadStageAnswer(what, stage=model.name, private=error.detail)
-            return self._judge(nonsense, call, timeout_s, limit)
+            return self._judge(nonsense, turn, timeout_s, limit)
         except SplitwayError as error:
-            return self._judge(error, call, timeout_s, limit)
-        return Success(model, response, reply.headers.get("server-timing", ""), len(reply.body))
+            return self._judge(error, turn, timeout_s, limit)
+        timings = read_timings(reply.headers.get("server-timing", ""), time.perf_counter() - turn.started_s)
+        return HopAnswer(model, response, timings, turn.attempts, len(reply.body), classes)
 
-    def _judge(self, error: SplitwayError, call: Call, timeout_s: float, limit: Deadline) -> Verdict:
+    def _judge(self, error: SplitwayError, turn: Turn, timeout_s: float, limit: Deadline) -> Verdict:
         """Judge a call without a reply. One that ends long after its limit waited for this process, not for a stage."""
         had_time = timeout_s >= self._timeout_s and limit.remaining_s > -_LATE_S
-        return judge_error(error, time_is_up=call.deadline.expired, was_given_time=had_time)
+        return judge_error(error, time_is_up=turn.context.deadline.expired, was_given_time=had_time)

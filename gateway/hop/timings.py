@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _ENTRY = re.compile(r"(?:^|,)\s*(queue|decode|compute);dur=([^,]*)")
@@ -51,7 +51,7 @@ def read_timings(server_timing: str, total_s: float) -> HopTimings:
     return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
 
 
-def spent(timings: Mapping[str, HopTimings]) -> tuple[float, float]:
+def spent(hops: Sequence[HopTimings]) -> tuple[float, float]:
     """Return how long a request waited and how long it was worked on, over all hops, in seconds."""
-    worked_s = sum(hop.decode + hop.compute for hop in timings.values())
-    return sum(hop.total for hop in timings.values()) - worked_s, worked_s
+    worked_s = sum(hop.decode + hop.compute for hop in hops)
+    return sum(hop.total for hop in hops) - worked_s, worked_s

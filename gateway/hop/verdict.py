@@ -23,7 +23,7 @@ from splitway.errors import (
     printable,
 )
 from splitway.gateway.transport.http1 import Reply
-from splitway.wire.context import UNFIT_ROW_HEADER
+from splitway.names import UNFIT_ROW_HEADER
 
 _ROW = re.compile("[0-9]{1,9}", re.ASCII)
 _CALLERS_FAULT = (InvalidInput, TooLarge, UnsupportedMediaType)

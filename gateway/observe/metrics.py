@@ -6,18 +6,18 @@ import time
 from typing import Any
 
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState
+from splitway.names import GATEWAY
 from splitway.telemetry.families import Families
 from splitway.telemetry.metrics import new_registry
 from splitway.telemetry.outcome import OK, OUTCOMES
 from splitway.telemetry.watch import RequestEnded
 
-RequestAnswered = RequestEnded[ChainAnswer]
+RequestAnswered = RequestEnded[Result]
 """A request to the gateway ended; its facts are the answer, where there is one."""
-SERVICE = "gateway"
 _KEPT_S = 300.0
 """How long the counts of a replica that is gone can still be read."""
 
@@ -31,38 +31,32 @@ class GatewayMetrics:
     """
 
     def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
-        self.registry = new_registry(SERVICE)
+        self.registry = new_registry(GATEWAY)
         make = Families(self.registry, "splitway_gateway")
-        self._requests = make.counter("requests_total", "Requests by how they ended.", "route", "outcome")
+        self._requests = make.counter("requests_total", "Requests by outcome.", "route", "outcome")
         self._duration = make.seconds("duration_seconds", "Time to an answer.", "route")
         self._composition = make.seconds(
-            "composition_seconds", "Time of an answer that no stage worked on it or had it in its queue.", "route"
+            "composition_seconds", "Time of an answer outside of the stages' work and queues.", "route"
         )
         self._received = make.counter("received_bytes_total", "Bytes of the requests' bodies.", "route")
         self._sent = make.counter("sent_bytes_total", "Bytes of the answers' bodies.", "route")
-        self._waits = make.seconds("admission_wait_seconds", "Time that a request waited at the door.")
-        self._hops = make.seconds("hop_duration_seconds", "Time of a stage's turn, with all its attempts.", "stage")
-        self._heads = make.counter(
-            "head_requests_total", "Heads of answered requests, by how they ended.", "head", "outcome"
-        )
-        self._attempts = make.counter(
-            "attempts_total", "Calls to replicas, by how they ended.", "stage", "replica", "outcome"
-        )
+        self._waits = make.seconds("admission_wait_seconds", "Time that a request waited for admission.")
+        self._hops = make.seconds("hop_duration_seconds", "Time of a stage call, with all its attempts.", "stage")
+        self._heads = make.counter("head_requests_total", "Heads of answered requests, by outcome.", "head", "outcome")
+        self._attempts = make.counter("attempts_total", "Calls to replicas, by outcome.", "stage", "replica", "outcome")
         self._attempt_duration = make.seconds("attempt_duration_seconds", "Time of a call.", "stage", "replica")
         self._stage_sent = make.counter("stage_sent_bytes_total", "Bytes of the calls' bodies.", "stage")
         self._stage_received = make.counter("stage_received_bytes_total", "Bytes of the replies' bodies.", "stage")
         self._retries = make.counter(
             "retries_total",
-            "Calls after an earlier one had failed, by how it had.",
+            "Retries, by the outcome of the failed attempt.",
             "stage",
             "outcome",
         )
-        self._hedges = make.counter(
-            "hedges_total", "Calls beside an earlier one that took long, by how they ended.", "stage", "outcome"
-        )
-        self._look_ups = make.counter("look_ups_failed_total", "Look-ups of a stage's names that failed.", "stage")
-        self._misses = make.counter("deadline_misses_total", "Requests whose time was up, and where.", "stage")
-        self._rate_limited = make.counter("rate_limited_total", "Requests over what their caller may take.")
+        self._hedges = make.counter("hedges_total", "Hedged calls, by outcome.", "stage", "outcome")
+        self._look_ups = make.counter("look_ups_failed_total", "Failed resolutions of a stage's names.", "stage")
+        self._misses = make.counter("deadline_misses_total", "Requests past their deadline, by stage.", "stage")
+        self._rate_limited = make.counter("rate_limited_total", "Requests over their caller's limits.")
         self._moves = make.counter(
             "breaker_transitions_total", "Changes of a breaker's state.", "stage", "replica", "state"
         )
@@ -78,7 +72,7 @@ class GatewayMetrics:
             family.begin((stage,) for stage in stages)
         for family in (self._retries, self._hedges):
             family.begin((stage, outcome) for stage in stages for outcome in OUTCOMES)
-        self._misses.begin((stage,) for stage in (*stages, SERVICE))
+        self._misses.begin((stage,) for stage in (*stages, GATEWAY))
         for alone in (self._waits, self._rate_limited):
             alone.begin([()])
 
@@ -114,13 +108,13 @@ class GatewayMetrics:
         self._duration[route].observe(ended.seconds)
         self._received[route].inc(ended.received_bytes)
         if isinstance(ended.error, DeadlineExceeded) and ended.error.stage is None:
-            self._misses[SERVICE,].inc()
+            self._misses[GATEWAY,].inc()
         if isinstance(ended.error, RateLimited):
             self._rate_limited[()].inc()
         if answer is None:
             return
         self._sent[route].inc(ended.sent_bytes)
-        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest.values()))))
+        self._composition[route].observe(max(0.0, ended.seconds - sum(map(_at_the_stage, answer.longest))))
         for head in answer.heads:
             self._head_ended(head, OK)
         for head, error in answer.failures.items():
@@ -172,17 +166,17 @@ def _in_ms(hop: HopTimings) -> dict[str, float]:
     return {f"{part}_ms": ms for part, ms in hop.in_ms().items()}
 
 
-def answer_in_log(answer: ChainAnswer) -> dict[str, Any]:
+def answer_in_log(answer: Result) -> dict[str, Any]:
     """What a request's line in the log says of its answer."""
     stages = {
-        name: {**_in_ms(hop.timings), "version": hop.response.model_version, "attempts": hop.attempts}
-        for name, hop in {**answer.features.answers, **answer.heads}.items()
+        name: {**_in_ms(hop.timings), "version": hop.model.version, "attempts": hop.attempts}
+        for name, hop in answer.hops.items()
     }
     line: dict[str, Any] = {"stages": stages, "feature_space": answer.feature_space}
     if answer.release is not None:
         line["release"] = answer.release
-    if answer.features.cache is not None:
-        line["cache"] = str(answer.features.cache)
+    if answer.cache is not None:
+        line["cache"] = str(answer.cache)
     failed = {name: error.code for name, error in answer.failures.items() if not isinstance(error, NotFound)}
     if failed:
         line["heads_failed"] = failed

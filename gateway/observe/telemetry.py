@@ -7,12 +7,13 @@ import time
 from starlette.requests import Request
 
 from splitway.errors import SplitwayError
-from splitway.gateway.flow.executor import ChainAnswer
+from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import Event, Subscriber
-from splitway.gateway.observe.metrics import SERVICE, GatewayMetrics, answer_in_log
+from splitway.gateway.observe.metrics import GatewayMetrics, answer_in_log
 from splitway.gateway.observe.traffic import Traffic
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
+from splitway.names import GATEWAY
 from splitway.security.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.mailbox import Mailbox
@@ -34,14 +35,14 @@ class GatewayTelemetry:
         self, stages: tuple[str, ...], logged_per_second: int, patience_s: float, *, exposed: bool = False
     ) -> None:
         self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
-        self.tracer = make_tracer(SERVICE, callers_decide=not exposed)
+        self.tracer = make_tracer(GATEWAY, callers_decide=not exposed)
         self.traffic = Traffic(time.monotonic, stages)
         log = RequestLog("request", "route", logged_per_second, time.monotonic, answer_in_log)
         subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
         self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self.traffic.on_event))
         self.on_event: Subscriber = self._events.put
         self.metrics.registry.before_reading.append(self.settle)
-        self.watch: Watch[ChainAnswer] = Watch(self.tracer, subscribers, patience_s=patience_s)
+        self.watch: Watch[Result] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """A request for work was refused at once: its caller is over the rate limit, or lacks the scope."""

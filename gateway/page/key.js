@@ -6,7 +6,7 @@
  */
 
 import { byId, make } from "./dom.js";
-import { keyWords } from "./words.js";
+import { keyWords } from "./text.js";
 
 /** What a header can carry, and every key is made of. */
 const CAN_BE_SENT = /^[!-~]+$/;

@@ -1,7 +1,7 @@
 /** The last request: its time line by stage and attempt, and its numbers. */
 
 import { breakable, byId, make, spoken } from "./dom.js";
-import { end, ms } from "./words.js";
+import { end, ms } from "./text.js";
 
 const PARTS = ["queue", "decode", "compute", "network", "total"];
 

@@ -75,10 +75,6 @@ class _Share:
         self.left_s = -math.inf
 
 
-def _ignore(_: float) -> None:
-    """For waits that are not followed."""
-
-
 class Admission:
     """The gateway's door: sheds before any work has been done.
 
@@ -90,7 +86,11 @@ class Admission:
     """
 
     def __init__(
-        self, policy: AdmissionPolicy, limit: AdaptiveLimit, clock: Clock, on_wait: Callable[[float], None] = _ignore
+        self,
+        policy: AdmissionPolicy,
+        limit: AdaptiveLimit,
+        clock: Clock,
+        on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.limit = limit
         self.in_flight = 0

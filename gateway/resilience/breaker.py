@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from splitway.gateway.resilience.chance import Chance
-from splitway.gateway.resilience.window import Counts, TimeWindow
+from splitway.gateway.resilience.window import CallCounts, TimeWindow
 from splitway.wire.deadline import Clock
 
 
@@ -54,7 +54,7 @@ class BreakerTransition:
     reason: str
 
 
-def too_much(counts: Counts, policy: BreakerPolicy) -> str | None:
+def too_much(counts: CallCounts, policy: BreakerPolicy) -> str | None:
     """Say which threshold the counts are over: `failed`, `slow` or none. A pure function."""
     if counts.calls < policy.min_calls:
         return None
@@ -129,10 +129,9 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """The state as of now: an open breaker whose time is over is half open."""
-        if self._state is BreakerState.OPEN and self._clock() >= self._open_until_s:
-            self._move(BreakerState.HALF_OPEN, "its open time is over")
-        return self._state
+        """The state as of now: an open breaker whose time is over is half open. It moves when it is next called."""
+        is_over = self._state is BreakerState.OPEN and self._clock() >= self._open_until_s
+        return BreakerState.HALF_OPEN if is_over else self._state
 
     @property
     def retry_in_s(self) -> float:
@@ -152,6 +151,8 @@ class CircuitBreaker:
         """Return a permit for one call, or None: refused calls are not queued."""
         if not self.lets_through:
             return None
+        if self._state is BreakerState.OPEN:
+            self._move(BreakerState.HALF_OPEN, "its open time is over")
         if self._state is BreakerState.HALF_OPEN:
             self._trials_out += 1
         return Permit(self, self._generation)

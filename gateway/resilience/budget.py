@@ -39,11 +39,11 @@ class RetryBudget:
     @property
     def tokens(self) -> float:
         """Tokens there are now."""
-        self._earn(0.0)
-        return self._tokens
+        return self._earned(self._clock())
 
     def raise_cap(self, in_flight: int) -> None:
         """Let the budget hold a second chance for every call that one replica has in flight."""
+        self._earn(0.0)
         self._cap = max(self._policy.cap, float(in_flight))
 
     def first_attempt(self) -> None:
@@ -64,6 +64,8 @@ class RetryBudget:
 
     def _earn(self, extra: float) -> None:
         now_s = self._clock()
-        income = (now_s - self._at_s) * self._policy.per_second + extra
+        self._tokens = min(self._cap, self._earned(now_s) + extra)
         self._at_s = now_s
-        self._tokens = min(self._cap, self._tokens + income)
+
+    def _earned(self, now_s: float) -> float:
+        return min(self._cap, self._tokens + (now_s - self._at_s) * self._policy.per_second)

@@ -15,7 +15,7 @@ Place = TypeVar("Place")
 _MOST_REMEMBERED = 1024
 
 
-class _Entry(NamedTuple, Generic[Place]):
+class _QueueEntry(NamedTuple, Generic[Place]):
     """One that waits; entries are ordered by tag, and those of one tag by number."""
 
     tag: float
@@ -29,7 +29,7 @@ class FairQueue(Generic[Place]):
     order in which they came."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[_Entry[Place]]] = {}
+        self._lines: dict[str, deque[_QueueEntry[Place]]] = {}
         self._ends: dict[str, float] = {}
         """Where in virtual time the last entry of a caller ends, let out or not; past ones may be missing."""
         self._now = 0.0
@@ -51,7 +51,7 @@ class FairQueue(Generic[Place]):
     def put(self, caller: str, place: Place, cost: float = 1) -> None:
         tag = max(self._now, self._ends.get(caller, 0.0))
         self._ends[caller] = tag + cost
-        self._lines.setdefault(caller, deque()).append(_Entry(tag, self._number, cost, place))
+        self._lines.setdefault(caller, deque()).append(_QueueEntry(tag, self._number, cost, place))
         self._number += 1
         self._size += 1
 

@@ -6,20 +6,19 @@ given to it, nor a second the next time that it comes.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.deadline import Clock
 from splitway.wire.tensor import Tensor
 
 _KEPT_S = 60.0
 _MOST = 1024
-_ASIDE_BYTES = 256 * 1024
-"""Inputs longer than this are hashed in a thread."""
 
 
 class Suspects:
@@ -56,13 +55,9 @@ class Suspects:
 
 async def digest_of(model: str, inputs: Sequence[Tensor]) -> bytes:
     """Return what is the same for equal inputs of one model, whatever else their requests say."""
-    if sum(map(_bytes, inputs)) > _ASIDE_BYTES:
-        return await asyncio.to_thread(_digest, model, inputs)
+    if sum(tensor.size for tensor in inputs) > LARGE_BYTES:
+        return await aside(partial(_digest, model, inputs))
     return _digest(model, inputs)
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.data.nbytes if isinstance(tensor.data, np.ndarray) else sum(map(len, tensor.data))
 
 
 def _digest(model: str, inputs: Sequence[Tensor]) -> bytes:

@@ -52,16 +52,14 @@ class ReleaseRecord:
         return self._outcomes.counts(now_s).calls
 
     def error_share(self, now_s: float) -> float:
-        counts = self._outcomes.counts(now_s)
-        return counts.failed / counts.calls if counts.calls else 0.0
+        return self._outcomes.counts(now_s).failed_share
 
     def comparisons(self, now_s: float) -> int:
         return self._comparisons.counts(now_s).calls
 
     def disagreement(self, now_s: float) -> float:
         """Share of comparisons with another first class."""
-        counts = self._comparisons.counts(now_s)
-        return counts.failed / counts.calls if counts.calls else 0.0
+        return self._comparisons.counts(now_s).failed_share
 
     def agreement(self, now_s: float) -> float | None:
         """Share of comparisons with the same first class; None before the first."""

@@ -9,22 +9,21 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from splitway.errors import InvalidInput, SetupError
-from splitway.gateway.fleet.router import RELEASE_HEADER, Pins, Want
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.resilience.chance import Chance
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from splitway.gateway.rollout.share import in_share
+from splitway.names import CANARY_HEADER, KEY_HEADER, RELEASE_HEADER
 from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock
 
-KEY_HEADER = "x-splitway-key"
-CANARY_HEADER = "x-splitway-canary"
 _log = logging.getLogger(__name__)
 Reach = Callable[[Want], frozenset[str]]
 Wanted = Callable[[Pins | None], Iterable[str]]
 
 
-class Part(StrEnum):
+class ReleaseRole(StrEnum):
     """What a request is to its release."""
 
     FREE = "free"
@@ -38,7 +37,7 @@ class Part(StrEnum):
 class Choice(NamedTuple):
     """The release of one request."""
 
-    part: Part = Part.FREE
+    role: ReleaseRole = ReleaseRole.FREE
     pins: Pins | None = None
     on_trial: bool = False
     """Whether its versions differ from the current release's: their failures must not affect other requests."""
@@ -84,6 +83,7 @@ class Rollout:
         await asyncio.to_thread(self._file.read)
         if self._file.releases is not self._releases:
             self._take_over(self._file.releases)
+        self._in_force = self._due
 
     async def _write_down(self, file: ReleaseFile, trial: Trial, reason: str) -> None:
         try:
@@ -126,18 +126,22 @@ class Rollout:
 
     @property
     def current(self) -> Choice:
-        """The release for requests that select none.
+        """The release of requests that select none, as of now."""
+        pins = self._due
+        return Choice() if pins is None else Choice(ReleaseRole.CURRENT, pins)
 
-        A release that the file newly names takes over when all its heads can be reached, or some while the old one
-        reaches none.
+    @property
+    def _due(self) -> Pins | None:
+        """The release in force, or the one that the file newly names, once it can take over.
+
+        It can when all its heads can be reached, or some while the old one reaches none.
         """
         named, old = self._named_current, self._in_force
-        if named is not old:
-            reached = frozenset() if named is None else self._reached(named)
-            old_is_lost = old is not None and not self._reached(old)
-            if named is None or reached == named.heads.keys() or (reached and old_is_lost):
-                self._in_force = named
-        return Choice() if self._in_force is None else Choice(Part.CURRENT, self._in_force)
+        if named is None or named is old:
+            return named
+        reached = self._reached(named)
+        old_is_lost = old is not None and not self._reached(old)
+        return named if reached == named.heads.keys() or (reached and old_is_lost) else old
 
     @property
     def _named_current(self) -> Pins | None:
@@ -166,18 +170,19 @@ class Rollout:
         if side not in (None, "always", "never"):
             raise InvalidInput(f"{CANARY_HEADER} must be always or never, not {side[:40]!r}")
         current = self.current
+        self._in_force = current.pins
         named = headers.get(RELEASE_HEADER)
         if named is not None:
             if named not in self._pins:
                 known = ", ".join(self._pins) or "none"
                 raise InvalidInput(f"there is no release {named[:80]!r}; the releases are: {known}")
             pins = self._pins[named]
-            return Choice(Part.NAMED, pins, on_trial=pins is not current.pins, counts=False)
+            return Choice(ReleaseRole.NAMED, pins, on_trial=pins is not current.pins, counts=False)
         canary, counts = self.canary, side is None
         if canary is not None and self._is_on_its_side(canary, headers):
             pins = self._pins[canary.release]
             if pins is not current.pins and self._serves(pins, wanted(current.pins)):
-                return Choice(Part.CANARY, pins, on_trial=True, counts=counts)
+                return Choice(ReleaseRole.CANARY, pins, on_trial=True, counts=counts)
         return current if counts else current._replace(counts=False)
 
     def _is_on_its_side(self, canary: Trial, headers: Mapping[str, str]) -> bool:
@@ -189,11 +194,11 @@ class Rollout:
     def shadow_of(self, choice: Choice, heads: Iterable[str]) -> Choice | None:
         """The release by which these heads are to answer beside, unseen; None if there is none for this request."""
         trial = self.shadow
-        if trial is None or choice.part is not Part.CURRENT or not choice.counts:
+        if trial is None or choice.role is not ReleaseRole.CURRENT or not choice.counts:
             return None
         if self._chance() * 100 >= trial.percent or not self._serves(self._pins[trial.release], heads):
             return None
-        return Choice(Part.SHADOW, self._pins[trial.release], on_trial=True)
+        return Choice(ReleaseRole.SHADOW, self._pins[trial.release], on_trial=True)
 
     def ended(self, choice: Choice, *, failed: bool) -> None:
         """Count how a request of a release ended."""
@@ -227,15 +232,15 @@ class Rollout:
         """The records of the releases that have had requests."""
         return {name: record for name, record in self._records.items() if name in self._pins}
 
-    def shares(self) -> dict[tuple[str, Part], float]:
+    def shares(self) -> dict[tuple[str, ReleaseRole], float]:
         """Percent of the requests that each release gets, by what it is."""
-        shares: dict[tuple[str, Part], float] = {}
+        shares: dict[tuple[str, ReleaseRole], float] = {}
         if self.canary is not None:
-            shares[self.canary.release, Part.CANARY] = self.canary.percent
+            shares[self.canary.release, ReleaseRole.CANARY] = self.canary.percent
         if self.shadow is not None:
-            shares[self.shadow.release, Part.SHADOW] = self.shadow.percent
+            shares[self.shadow.release, ReleaseRole.SHADOW] = self.shadow.percent
         if (pins := self.current.pins) is not None:
-            shares[pins.release, Part.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
+            shares[pins.release, ReleaseRole.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
         return shares
 
     def describe(self) -> dict[str, Any]:
@@ -255,7 +260,7 @@ class Rollout:
                     "heads": dict(pins.heads),
                     "feature_space": pins.feature_space,
                     "served": self._serves(pins, pins.heads),
-                    **self._record(name).describe(now_s),
+                    **self._records.get(name, ReleaseRecord(self._policy.window_s)).describe(now_s),
                 }
                 for name, pins in self._pins.items()
             },

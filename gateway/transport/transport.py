@@ -16,7 +16,7 @@ from splitway.errors import (
 from splitway.gateway.transport.http1 import HttpPool, Reply
 from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
 from splitway.gateway.transport.shortage import is_own_shortage
-from splitway.security.service_token import HEADER
+from splitway.names import TOKEN_HEADER
 from splitway.security.tls import Identity
 from splitway.wire.gathered import Body
 
@@ -38,7 +38,7 @@ class Transport:
     """
 
     def __init__(self, max_reply_bytes: int, *, token: str | None = None, identity: Identity | None = None) -> None:
-        self._headers = {HEADER: token} if token else {}
+        self._headers = {TOKEN_HEADER: token} if token else {}
         self._pool = HttpPool(
             max_reply_bytes, keepalive_s=_KEEPALIVE_S, connect_timeout_s=_CONNECT_TIMEOUT_S, identity=identity
         )

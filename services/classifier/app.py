@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from splitway.names import HEADS
 from splitway.runtime.app import create_stage_app
 from splitway.runtime.settings import StageSettings
 from splitway.services.classifier.stage import Classifier
@@ -12,5 +13,5 @@ from splitway.services.classifier.stage import Classifier
 def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Serve every head among the bundles."""
     return create_stage_app(
-        "classifier", "head", lambda bundle, _: Classifier(bundle), settings, every_name=True, exposed=exposed
+        HEADS, "head", lambda bundle, _: Classifier(bundle), settings, every_name=True, exposed=exposed
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from splitway.answers.classes.best import best_classes
 from splitway.bundle import Bundle
-from splitway.manifest import PROBABILITIES
+from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.classes import best_classes
 from splitway.runtime.stage import TensorStage
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
@@ -26,10 +26,6 @@ class Classifier(TensorStage):
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         k = next((output.top_k for output in request.outputs if output.name == PROBABILITIES), 0)
         tensors = super().finish(outputs, request)
-        return [self._classes(tensor, k) if k and tensor.name == PROBABILITIES else tensor for tensor in tensors]
-
-    def _classes(self, probabilities: Tensor, k: int) -> Tensor:
-        rows = probabilities.array
-        k = min(k, rows.shape[1])
-        elements = [str(each).encode() for row in rows for each in best_classes(row, k, self._labels)]
-        return Tensor.of_bytes(PROBABILITIES, elements, (len(rows), k))
+        if not k:
+            return tensors
+        return [best_classes(t.array, k, self._labels) if t.name == PROBABILITIES else t for t in tensors]

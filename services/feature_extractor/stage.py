@@ -10,16 +10,18 @@ from PIL import Image
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.manifest import IMAGE, PIXELS, Preprocessing
+from splitway.kinds.image.decode import FORMATS, PictureDecoder, to_model_input
+from splitway.kinds.image.kind import PICTURES
+from splitway.kinds.image.limits import LARGE_S, PictureLimits
+from splitway.kinds.image.look import Picture
+from splitway.manifest import Preprocessing
 from splitway.memory_limit import give_large_blocks_back
-from splitway.pictures.limits import LARGE_S, PictureLimits
-from splitway.pictures.look import Picture
-from splitway.preprocessing import FORMATS, PictureDecoder, to_model_input
+from splitway.names import IMAGE, PIXELS
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
-from splitway.wire.tensor import BYTES, TensorSpec
+from splitway.wire.tensor import TensorSpec
 
 
 def make_extractor(bundle: Bundle, settings: StageSettings) -> Stage:
@@ -40,7 +42,7 @@ class PictureExtractor(TensorStage):
         self._decoder = PictureDecoder(target, limits)
         self._input = bundle.manifest.inputs[0].name
         self.accepts = (
-            (TensorSpec(IMAGE, BYTES, (-1,)),),
+            (PICTURES,),
             (TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3)),),
         )
 

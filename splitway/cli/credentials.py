@@ -16,8 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from splitway.cli.console import ERR
 from splitway.environment import read_environment
-from splitway.errors import Forbidden, SetupError, printable
+from splitway.errors import Forbidden, SetupError
 from splitway.local.run_file import LocalGateway
+from splitway.schemas.classify import Problem
+from splitway.schemas.message import read_answer
 from splitway.security.principal import Scope
 
 API_KEY = "SPLITWAY_API_KEY"
@@ -38,7 +40,7 @@ def _put(key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class KeyRefusal:
     """Why a gateway does not answer this caller, and what to do about it."""
 
     says: str
@@ -85,7 +87,7 @@ def one_word(name: str, secret: SecretStr) -> str:
     return word
 
 
-def refusal(reply: httpx.Response, url: str, scope: Scope) -> Refusal | None:
+def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
     """Why the caller was not answered; None where the answer is about something else than who asks.
 
     Args:
@@ -93,10 +95,10 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> Refusal | None:
         url: the gateway's.
         scope: what the caller's key has to allow.
     """
-    said = _problem(reply)
-    if reply.status_code != 401 and (reply.status_code, said.get("code")) != (403, Forbidden.code):
+    said = problem_of(reply)
+    if reply.status_code != 401 and (reply.status_code, said.code) != (403, Forbidden.code):
         return None
-    detail = f" ({printable(str(said['detail']))})" if "detail" in said else ""
+    detail = f" ({said.detail})" if said.detail else ""
     variable = _variable()
     if _AUTHORIZATION not in reply.request.headers:
         says = f"{url} requires a key"
@@ -106,13 +108,13 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> Refusal | None:
         says = f"{url} does not permit this for the key in {variable}{detail}"
     makes = f"splitway keys create NAME --scope {scope}"
     if reply.status_code == 401 and "expired" in detail and "token" not in detail:  # tokens are made by others
-        return Refusal(says, f"make a new one with {makes}, and {_put('that')}")
-    return Refusal(says, f"{_put(f'a key with the scope {scope}')}; {makes} makes one")
+        return KeyRefusal(says, f"make a new one with {makes}, and {_put('that')}")
+    return KeyRefusal(says, f"{_put(f'a key with the scope {scope}')}; {makes} makes one")
 
 
-def _problem(reply: httpx.Response) -> dict[str, object]:
+def problem_of(reply: httpx.Response) -> Problem:
+    """What a gateway says of an error. Nothing stands in it where it is another's answer."""
     try:
-        said = reply.json()
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
+        return read_answer(Problem, reply.content)
+    except ValueError:
+        return Problem()

@@ -217,7 +217,7 @@ def bench(
     with one_line_errors():
         from splitway.cli.bench import report
         from splitway.cli.bench.explain import explain as follow
-        from splitway.cli.bench.load import Target
+        from splitway.cli.bench.load import BenchTarget
         from splitway.cli.bench.load import bench as measure
 
         given = Given.of(context)
@@ -225,7 +225,7 @@ def bench(
             given.refuse("clients", because="--explain follows one client")
         elif url is not None:
             given.refuse("models", because=f"{url} has its own bundles, and without --explain none are compared")
-        target = Target(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
+        target = BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
         if explain:
             (report.print_explanation_json if as_json else report.print_explanation)(follow(target, seconds))
         else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from splitway.errors import SetupError
-from splitway.manifest import BODY, EXTRACTOR, NAME, VERSION
+from splitway.names import BODY, EXTRACTOR, GATEWAY, NAME, PIPELINE, VERSION
 
-_TAKEN = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+|pipeline|gateway|source")
+_TAKEN = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+|{PIPELINE}|{GATEWAY}|source")
 
 
 def check_head_name(name: str) -> None:

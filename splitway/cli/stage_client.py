@@ -13,12 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from splitway.cli.credentials import one_word
 from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.security.service_names import GATEWAY
+from splitway.names import GATEWAY, TOKEN_HEADER
 from splitway.security.tls import Identity, peer_service
 
 SERVICE_TOKEN, IDENTITY = "SPLITWAY_SERVICE_TOKEN", "SPLITWAY_IDENTITY"
-TOKEN_HEADER = "x-service-token"  # noqa: S105 - its name
-"""As `splitway.security.service_token` has it, which a machine that serves nothing cannot import."""
 
 
 class _Peer(BaseSettings):

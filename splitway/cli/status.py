@@ -1,19 +1,21 @@
-"""What a gateway says of itself at `/v1/pipeline`. An older one says less: what it leaves out is None or empty."""
+"""A look at a gateway's `/v1/pipeline`: its status as it is read, or why there is none."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+import orjson
+from pydantic import ValidationError
 
-from splitway.cli.credentials import Refusal, refusal
+from splitway.cli.credentials import KeyRefusal, problem_of, refusal
 from splitway.errors import first_line, printable
+from splitway.schemas.message import readable
+from splitway.schemas.pipeline import PipelineStatus
 from splitway.telemetry.outcome import CALLERS, CANCELLED, OK
 
 PATH = "/v1/pipeline"
@@ -24,83 +26,6 @@ _NO_FAULT_OF_OURS = {OK, CANCELLED} | CALLERS
 def failures(outcomes: Mapping[str, int]) -> int:
     """How many ended in a failure of ours: neither answered, nor given up, nor refused for the caller's mistake."""
     return sum(count for outcome, count in outcomes.items() if outcome not in _NO_FAULT_OF_OURS)
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Recent(_Part):
-    """What ended within the last seconds."""
-
-    window_s: float | None = None
-    ended: int | None = None
-    failed: int | None = None
-    rate_per_s: float | None = None
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-
-
-class Replica(_Part):
-    """One process of a stage as the gateway sees it."""
-
-    url: str
-    state: str = "unknown"
-    reason: str | None = None
-    version: str | None = None
-    feature_space: str | None = None
-    breaker: str | None = None
-    breaker_retry_in_s: float | None = None
-    in_flight: int | None = None
-    attempts: dict[str, int] = {}
-    latency_ms: float | None = None
-
-
-class Stage(_Part):
-    """One link of the chain."""
-
-    name: str
-    ready: bool = False
-    retry_budget: float | None = None
-    recent: Recent = Recent()
-    replicas: tuple[Replica, ...] = ()
-
-    @property
-    def attempts(self) -> Counter[str]:
-        """Calls to all its replicas, by how they ended."""
-        return sum((Counter(replica.attempts) for replica in self.replicas), Counter())
-
-    @property
-    def ready_replicas(self) -> int:
-        return sum(replica.state == "ready" for replica in self.replicas)
-
-
-class Gateway(_Part):
-    """The gateway's own counts since it started."""
-
-    version: str | None = None
-    uptime_s: float | None = None
-    requests: dict[str, int] = {}
-    recent: Recent = Recent()
-
-
-class Door(_Part):
-    """Running, waiting and rejected requests."""
-
-    limit: float | None = None
-    in_flight: int | None = None
-    queued: int | None = None
-    turned_away: dict[str, int] = {}
-
-
-class PipelineStatus(_Part):
-    """All of it."""
-
-    ready: bool
-    reason: str | None = None
-    gateway: Gateway | None = None
-    admission: Door = Door()
-    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
@@ -123,7 +48,7 @@ class Look:
     answer: Mapping[str, Any]
     status: PipelineStatus | None = None
     trouble: str | None = None
-    refused: Refusal | None = None
+    refused: KeyRefusal | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -141,33 +66,18 @@ def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Lo
     if (refused := refusal(reply, url, "metrics")) is not None:
         return Look(url, at, at_s, {}, trouble=f"{refused}", refused=refused)
     try:
-        answer = _readable(reply.raise_for_status().json())
+        answer = readable(orjson.loads(reply.raise_for_status().content))
         return Look(url, at, at_s, answer, PipelineStatus.model_validate(answer))
     except httpx.HTTPStatusError:
-        trouble = f"{url} answers {reply.status_code} to {PATH}: {_detail(reply) or 'is it a Splitway gateway?'}"
+        trouble = (
+            f"{url} answers {reply.status_code} to {PATH}: {problem_of(reply).detail or 'is it a Splitway gateway?'}"
+        )
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "all of it"
         trouble = f"{url} answers {PATH} in a form that is not a gateway's ({where}): is it another version?"
-    except (ValueError, RecursionError):
+    except ValueError:
         trouble = f"{url} answers {PATH} with something that is not JSON: is it a Splitway gateway?"
     return Look(url, at, at_s, {}, trouble=trouble)
-
-
-def _readable(said: Any) -> Any:
-    """The same, without anything that would move the terminal's cursor."""
-    if isinstance(said, str):
-        return printable(said)
-    if isinstance(said, list):
-        return [_readable(each) for each in said]
-    return {_readable(key): _readable(value) for key, value in said.items()} if isinstance(said, dict) else said
-
-
-def _detail(reply: httpx.Response) -> str | None:
-    """What a gateway says of a refusal, such as of a caller over its rate."""
-    try:
-        return printable(str(reply.json()["detail"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
 
 
 def no_answer(url: str, error: httpx.HTTPError | httpx.InvalidURL, at: datetime, at_s: float) -> Look:

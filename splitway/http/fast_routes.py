@@ -7,7 +7,7 @@ exit stacks (docs/adr/0008).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +21,8 @@ from splitway.http.openapi import Description
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
+Layer = Callable[[ASGIApp], ASGIApp]
+"""Puts an ASGI app in front of another."""
 OPENAPI = "/openapi.json"
 """Where an app describes itself; without it, it has no page of that description either."""
 
@@ -59,9 +61,9 @@ class ShortWay:
 
 
 class FrontedApp(FastAPI):
-    """A FastAPI app with one ASGI app in front of all its layers, such as a ShortWay."""
+    """A FastAPI app with layers of ours in front of all the framework's, such as a ShortWay."""
 
-    front: ASGIApp | None = None
+    _front: ASGIApp | None = None
     documentation: Description | None = None
     """Completes what the app says of itself in OpenAPI."""
 
@@ -74,11 +76,18 @@ class FrontedApp(FastAPI):
         if self.openapi_url:
             self.include_router(docs_router())
 
+    def put_in_front(self, layers: Sequence[Layer | None]) -> None:
+        """Put layers in front, in the order in which a request meets them; None is one that is left out."""
+        front: ASGIApp = self.layers
+        for layer in filter(None, reversed(layers)):
+            front = layer(front)
+        self._front = front
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.front is None or scope["type"] != "http":
+        if self._front is None or scope["type"] != "http":
             await self.layers(scope, receive, send)
         else:
-            await self.front(scope, receive, send)
+            await self._front(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The app's description of itself; made once, at the first request for it."""

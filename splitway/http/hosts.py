@@ -6,16 +6,17 @@ nothing is taken.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.errors import Forbidden, InvalidInput, SplitwayError
 from splitway.http.errors import Render
-from splitway.http.origins import IsForeign
+from splitway.http.origins import IsForeign, origin_rule
+from splitway.security.networks import is_address
+from splitway.security.settings import SecuritySettings
 
 _ANY = "*"
 IsTaken = Callable[[bytes], bool]
@@ -39,6 +40,16 @@ def host_rule(named: str, *, exposed: bool) -> IsTaken | None:
         return host in names or _is_of_this_network(host)
 
     return is_taken
+
+
+def host_check(settings: SecuritySettings, render: Render, *, exposed: bool) -> Callable[[ASGIApp], ASGIApp] | None:
+    """What puts the check of the headers Host and Origin in front of an app; None where all of them are taken."""
+    is_open = not exposed or settings.auth == "open-to-everyone"
+    is_taken = host_rule(settings.hosts, exposed=exposed)
+    is_foreign = origin_rule(settings.origins, is_open=is_open)
+    if is_taken is None and is_foreign is None:
+        return None
+    return partial(HostCheck, is_taken=is_taken, is_foreign=is_foreign, render=render)
 
 
 class HostCheck:
@@ -86,8 +97,4 @@ def _is_of_this_network(host: str) -> bool:
     """Whether a name cannot be registered: `localhost`, a container's, an address. Registered names have a dot."""
     if "." not in host and ":" not in host:
         return host.replace("-", "").replace("_", "").isalnum()
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return is_address(host)

@@ -20,15 +20,15 @@ import httpx
 from splitway.bundle_graph import bodies_of
 from splitway.errors import SetupError
 from splitway.http.server.bind import bind
-from splitway.local.places import GATEWAY, GATEWAY_PORT, HEADS, PORTS, RUN_FILE, Place
+from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.run_file import make_run_folder, write_run_file
-from splitway.manifest import EXTRACTOR
+from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 from splitway.releases import FILE
 from splitway.stored import unnamed
 
 _BODY_PORT, _BODY_PORTS = 8101, 10
 """The first body's port, and how many there are for each."""
-_BODY = re.compile(r"body_[1-9][0-9]*")
+_BODY = re.compile(BODY_NAME)
 _STOP_TIMEOUT_S = 35.0
 _POLL_S = 0.05
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised here, bound only when the user says so

@@ -9,11 +9,8 @@ from urllib.parse import urlsplit
 
 from splitway.errors import SetupError
 from splitway.local.processes import PROC, can_be_told, listens_at, users_of
-from splitway.manifest import EXTRACTOR
+from splitway.names import EXTRACTOR, HEADS
 
-GATEWAY = "gateway"
-HEADS = "classifier"
-"""The stage that serves every head."""
 GATEWAY_PORT = 8080
 PORTS = {EXTRACTOR: 8081, HEADS: 8091}
 """The port from which a stage's replicas' ports are taken."""

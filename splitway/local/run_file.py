@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitway.errors import SetupError, printable
-from splitway.local.places import GATEWAY, GATEWAY_PORT, RUN_FILE, Place
+from splitway.local.places import GATEWAY_PORT, RUN_FILE, Place
+from splitway.names import GATEWAY
 from splitway.state_file import replace_file
 
 _MOST_BYTES = 1 << 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -14,8 +15,9 @@ from splitway import __version__
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import OPENAPI, FrontedApp, ShortWay
-from splitway.manifest import Role
+from splitway.http.fast_routes import OPENAPI, FrontedApp, Layer, ShortWay
+from splitway.http.hosts import host_check
+from splitway.names import Role
 from splitway.runtime import stage_docs
 from splitway.runtime.catalog.administrators import Administrators
 from splitway.runtime.catalog.catalog import Scope
@@ -26,7 +28,7 @@ from splitway.runtime.settings import StageSettings
 from splitway.security.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
-from splitway.telemetry.metrics import MetricsPort, add_metrics_route
+from splitway.telemetry.metrics import add_metrics_route, metrics_port
 from splitway.wire.v2_json import EXTENSIONS
 
 
@@ -87,17 +89,24 @@ def create_stage_app(
     app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
     registry = app.state.registry = repository.telemetry.metrics.registry
     install_error_handlers(app, _render)
-    app.front = ShortWay(app.layers, repository.directory.routes, _render)
     app.include_router(models_router(repository.directory, [*EXTENSIONS, "model_repository"]))
     app.include_router(inventory_router(repository, settings, _administrators(settings)))
     _add_health(app, repository)
     add_metrics_route(app, registry, settings)
-    if tokens := read_tokens(settings.service_token):
-        app.front = ServiceToken(app.front, tokens, _render)
-    if settings.metrics_port:
-        lifecycle = repository.lifecycle
-        app.front = MetricsPort(app.front, settings.metrics_port, registry, lambda: lifecycle.not_ready_because)
+    app.put_in_front(_layers(settings, repository, exposed=exposed))
     return app
+
+
+def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -> list[Layer | None]:
+    """What a request meets before the framework, in this order."""
+    lifecycle, registry = repository.lifecycle, repository.telemetry.metrics.registry
+    tokens = read_tokens(settings.service_token)
+    return [
+        host_check(settings, _render, exposed=exposed),
+        metrics_port(settings, registry, lambda: lifecycle.not_ready_because),
+        partial(ServiceToken, tokens=tokens, render=_render) if tokens else None,
+        partial(ShortWay, routes=repository.directory.routes, render=_render),
+    ]
 
 
 def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, TooLarge, UnfitInput
 from splitway.manifest import Manifest
+from splitway.names import ATTEMPT_HEADER, CALLER_HEADER
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
@@ -23,7 +24,7 @@ from splitway.runtime.stage import Stage, Tensors
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import LARGE_BYTES, aside
-from splitway.wire.context import ATTEMPT_HEADER, CALLER_HEADER, Answer, CallContext
+from splitway.wire.context import Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Tensor, TensorSpec

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from splitway.errors import DeadlineExceeded
+from splitway.kinds.image.limits import MOST_MEMORY_BYTES, check_memory, memory_for_pictures
+from splitway.kinds.image.look import Picture
 from splitway.memory_limit import Memory, read_memory
-from splitway.pictures.limits import MOST_MEMORY_BYTES, check_memory, memory_for_pictures
-from splitway.pictures.look import Picture
 from splitway.wire.deadline import Clock
 
 SMALL_BYTES = 8_000_000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from splitway.bundle import Bundle
+from splitway.bundle_graph import check_follow
 from splitway.errors import BundleError
-from splitway.preprocessing import PictureDecoder, to_model_input
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.base import warm_up
 from splitway.runtime.engines.load import load_engine
@@ -33,16 +35,15 @@ class InProcessChain:
         self, extractor: Bundle, bodies: Sequence[Bundle], heads: Sequence[Bundle], settings: StageSettings
     ) -> None:
         preprocessing = extractor.manifest.preprocessing
-        before = extractor
-        for body in bodies:
-            _check_follows(before, body)
-            before = body
+        for before, body in pairwise((extractor, *bodies)):
+            check_follow(before, body)
+        last = (extractor, *bodies)[-1]
         for head in heads:
-            _check_follows(before, head)
+            check_follow(last, head)
         if preprocessing is None:
             raise BundleError(f"{extractor.folder}: an extractor's manifest must say how pictures are preprocessed")
         self.bundles = (extractor, *bodies, *heads)
-        self.feature_space = str(before.manifest.gives)
+        self.feature_space = str(last.manifest.gives)
         """Of what the heads are given."""
         self._preprocessing = preprocessing
         self._decode = PictureDecoder(preprocessing, settings.picture_limits)
@@ -70,12 +71,6 @@ class InProcessChain:
     def head(self, name: str, features: Arrays) -> Arrays:
         """Return what one head gives for features. Raises as a call does."""
         return answer(self._heads[name], features)
-
-
-def _check_follows(before: Bundle, after: Bundle) -> None:
-    gives, takes = before.manifest.gives, after.manifest.takes
-    if gives != takes:
-        raise BundleError(f"{before.folder} gives features of {gives}, {after.folder} takes {takes}")
 
 
 def _load(bundle: Bundle, settings: StageSettings) -> TestedEngine:

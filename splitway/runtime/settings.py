@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from splitway.manifest import EngineName, Manifest, Role
-from splitway.pictures.limits import MAX_SECONDS, PictureLimits, memory_for_pictures
+from splitway.kinds.image.limits import MAX_SECONDS, PictureLimits, memory_for_pictures
+from splitway.manifest import EngineName, Manifest
+from splitway.names import Role
 from splitway.releases import FILE
 from splitway.runtime.engines.cores import available_cores
 from splitway.security.settings import SecuritySettings

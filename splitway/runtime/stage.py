@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from splitway.answers.classes.kind import gives_classes
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
-from splitway.manifest import PROBABILITIES, Manifest
+from splitway.manifest import Manifest
+from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, Load
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
@@ -60,7 +62,8 @@ class TensorStage:
         self.manifest: Manifest = bundle.manifest
         self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
-        gives_space = bundle.manifest.gives
+        self._gives_classes = gives_classes(self.gives)
+        self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
         self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
 
     def warm_up(self) -> None:
@@ -68,8 +71,8 @@ class TensorStage:
 
     def check(self, request: InferRequest) -> None:
         """Raise FeatureSpaceMismatch for foreign features, InvalidInput for classes of what has none."""
-        if self.manifest.takes is not None:
-            check_feature_space(request, self.manifest.takes, self.manifest.role)
+        if self._takes is not None:
+            check_feature_space(request, self._takes, self.manifest.role)
         for output in request.outputs:
             self._check_classification(output)
 
@@ -87,10 +90,7 @@ class TensorStage:
         return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
 
     def _check_classification(self, output: RequestedOutput) -> None:
-        if not output.top_k:
-            return
-        rank = next((len(spec.shape) for spec in self.gives if spec.name == output.name), 0)
-        if (output.name, rank) != (PROBABILITIES, 2):
+        if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
             raise InvalidInput(
                 f"output {output.name[:80]!r} has no classes: classification is for {PROBABILITIES!r} of two dimensions"
             )

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from splitway.security.service_names import GATEWAY, uri_of
+from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
+from splitway.security.service_names import uri_of
 
-_SERVERS = re.compile(r"feature_extractor|classifier|body_[1-9][0-9]*")
+_SERVERS = re.compile(f"{EXTRACTOR}|{HEADS}|{BODY_NAME}")
 """Services that only receive calls. A service of any other name may also make calls."""
 _LIFE = timedelta(days=5 * 365)
 _CLOCKS_DIFFER_BY = timedelta(minutes=5)

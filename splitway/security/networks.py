@@ -1,4 +1,4 @@
-"""Which addresses are one subscriber's."""
+"""Hosts by their IP addresses, and which of these are one subscriber's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from typing import Any
 
 _IPV6_PREFIX = 64
 """One subscriber has at least so many addresses."""
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is named by an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)

@@ -7,12 +7,11 @@ from __future__ import annotations
 import re
 
 from splitway.errors import SetupError
+from splitway.names import NAME
 
-GATEWAY = "gateway"
-"""The service that calls the others."""
 IDENTITY, TRUST = "identity.pem", "trust.pem"
 """In a service's folder: its own key and certificate, and the authorities it trusts."""
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NAME = re.compile(NAME)
 _URI = "spiffe://splitway/"
 
 

@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.errors import SetupError, SplitwayError, Unauthorized
+from splitway.names import TOKEN_HEADER
 from splitway.security.bearer import KnownSecrets
 
-HEADER = "x-service-token"
-_HEADER = HEADER.encode()
+_HEADER = TOKEN_HEADER.encode()
 OPEN = frozenset(("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
 """For orchestrators and monitoring."""
 _SHORTEST, _LONGEST = 16, 1024
@@ -57,7 +57,7 @@ class ServiceToken:
         if scope["type"] != "http" or scope["path"] in OPEN or self._is_taken(scope):
             await self._app(scope, receive, send)
             return
-        error = Unauthorized(f"this stage requires its token in the header {HEADER}")
+        error = Unauthorized(f"this stage requires its token in the header {TOKEN_HEADER}")
         await self._render(Request(scope, receive), error)(scope, receive, send)
 
     def _is_taken(self, scope: Scope) -> bool:

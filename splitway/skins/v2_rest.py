@@ -19,11 +19,12 @@ from splitway.http.body_budget import BodyBudget
 from splitway.http.fast_routes import Endpoint
 from splitway.http.hangup import while_connected
 from splitway.http.lifecycle import Lifecycle
+from splitway.names import UNFIT_ROW_HEADER
 from splitway.security.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
 from splitway.wire.aside import LARGE_BYTES, aside
-from splitway.wire.context import UNFIT_ROW_HEADER, Answer, CallContext, Limits
+from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.messages import InferRequest
@@ -246,19 +247,17 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     async def infer(request: Request) -> Response:
         return await models.endpoint(*_asked(request))(request)
 
-    get: list[tuple[str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
-        ("", server_metadata, v2_docs.SERVER_METADATA),
-        ("/", server_metadata, v2_docs.SERVER_METADATA),
-        ("/health/live", live, v2_docs.LIVE),
-        ("/health/ready", ready, v2_docs.READY),
-    ]
+    get: dict[str, tuple[Callable[..., Awaitable[Response]], dict[str, Any]]] = {
+        "": (server_metadata, v2_docs.SERVER_METADATA),
+        "/": (server_metadata, v2_docs.SERVER_METADATA),
+        "/health/live": (live, v2_docs.LIVE),
+        "/health/ready": (ready, v2_docs.READY),
+    }
     for model in ("/models/{model}", "/models/{model}/versions/{version}"):
-        by_version = "{version}" in model
-        get.append((model, model_metadata, v2_docs.model_metadata(by_version=by_version)))
-        get.append((f"{model}/ready", model_ready, v2_docs.model_ready(by_version=by_version)))
-        docs = v2_docs.infer(by_version=by_version)
-        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **docs)
-    for path, endpoint, docs in get:
+        get[model] = model_metadata, v2_docs.MODEL_METADATA
+        get[f"{model}/ready"] = model_ready, v2_docs.MODEL_READY
+        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **v2_docs.INFER)
+    for path, (endpoint, docs) in get.items():
         router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **docs)
     return router
 

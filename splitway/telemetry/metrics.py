@@ -143,6 +143,14 @@ class MetricsPort:
         await (answer or _nothing_else)()(scope, receive, send)
 
 
+def metrics_port(
+    settings: TelemetrySettings, registry: CollectorRegistry, why_not_ready: Callable[[], str | None]
+) -> Callable[[ASGIApp], ASGIApp] | None:
+    """What puts a MetricsPort in front of an app; None where there is no such port."""
+    port = settings.metrics_port
+    return partial(MetricsPort, port=port, registry=registry, why_not_ready=why_not_ready) if port else None
+
+
 def _live() -> Response:
     return Response("live\n", media_type="text/plain")
 

@@ -1,4 +1,4 @@
-"""One request followed from its arrival to its end, however it ends; each subscriber is notified once."""
+"""One request followed from its arrival to its end, however it ends; its subscribers are told once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
 
 from splitway.errors import DeadlineExceeded, SplitwayError
+from splitway.names import REQUEST_ID_HEADER
 from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.outcome import HURRIED
 from splitway.telemetry.trace import Span, Tracer
 
-REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 Facts = TypeVar("Facts")
 
@@ -44,7 +44,9 @@ class RequestEnded(NamedTuple, Generic[Facts]):
     facts: Facts | None
     """What the app knows of it, where it came so far."""
     caller: str = ""
-    """The caller's id, if callers are authenticated."""
+    """The id of its caller, where callers show who they are."""
+    at_s: float = 0.0
+    """When it ended, in seconds since 1970."""
 
 
 Subscriber = Callable[[RequestEnded[Facts]], None]
@@ -73,7 +75,7 @@ class Watched(Generic[Facts]):
         self._watch = watch
         self._name = name
         self.span: Span = watch.tracer.begin(name, headers, remember=remember)
-        self.request_id = usable_id(headers.get(REQUEST_ID)) or ""
+        self.request_id = usable_id(headers.get(REQUEST_ID_HEADER)) or ""
         self._received_s: float | None = None
         self._hurried = False
         self.received_bytes = 0
@@ -105,7 +107,7 @@ class Watched(Generic[Facts]):
         received, sent = self.received_bytes, self.sent_bytes
         seconds = 0.0 if self._received_s is None else time.perf_counter() - self._received_s
         ids = self.request_id, span.trace_id
-        ended = RequestEnded(name, outcome, seconds, *ids, received, sent, error, self.facts, self.caller)
+        ended = RequestEnded(name, outcome, seconds, *ids, received, sent, error, self.facts, self.caller, time.time())
         self._watch.ended.put(ended)
 
 

@@ -12,13 +12,6 @@ from splitway.wire.deadline import Deadline
 from splitway.wire.json_data import MAX_JSON_VALUES
 from splitway.wire.messages import InferResponse
 
-ATTEMPT_HEADER = "x-attempt-count"
-"""To a stage: which of a request's attempts there this is, from 1. To a caller: of the stage that needed most."""
-CALLER_HEADER = "x-splitway-caller"
-"""To a stage: a pseudonym of the caller, the same for all of their requests."""
-UNFIT_ROW_HEADER = "x-splitway-unfit-row"
-"""Beside a stage's 400: the request was as it should be, and its model cannot answer this row, from 0."""
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

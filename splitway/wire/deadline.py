@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from splitway.errors import DeadlineExceeded, InvalidInput
+from splitway.names import ENVOY_TIMEOUT_HEADER, TIMEOUT_HEADER
 
-TIMEOUT_HEADER = "x-request-timeout-ms"
-ENVOY_TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
 Clock = Callable[[], float]
 
 

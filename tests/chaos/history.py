@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from splitway.bundle import Bundle
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 
 TOP_K = 5

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
 from tests.support import infer, picture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from splitway.bundle_graph import find_chain
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
 from tests.splitway.cli.test_split import saved, split_here, unet

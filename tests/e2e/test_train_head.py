@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from samples.digits import write_digits
 from splitway.bundle import load_bundle
-from splitway.cli.ask.classify import classify_files
+from splitway.cli.ask.classify import PictureResult, classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.operate.up import passing_pipeline
 from splitway.local.launch import LocalPipeline
@@ -81,12 +82,19 @@ def test_digits_are_learnt(digits: Path, own_models: Path, extractor_url: str, t
 def _check_both_heads(files: list[Path], models: Path) -> None:
     """Over the gateway and in this process two heads say the same, byte for byte."""
     local = classify_in_process(files, models, HEADS, top_k=10)
-    assert [result.answers["digits"]["label"] for result in local] == ["7", "3"]
+    assert [_said(result, "digits")["label"] for result in local] == ["7", "3"]
     with passing_pipeline(models) as own:
         served = classify_files(files, own.gateway.url, 10, HEADS)
     for one, other in zip(local, served, strict=True):
         for head in HEADS:
-            assert json.dumps(one.answers[head]["predictions"]) == json.dumps(other.answers[head]["predictions"])
+            first, second = (json.dumps(_said(result, head)["predictions"]) for result in (one, other))
+            assert first == second
+
+
+def _said(result: PictureResult, head: str) -> dict[str, Any]:
+    assert result.reply is not None
+    said: dict[str, Any] = result.reply["heads"][head]
+    return said
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named_or_ends_it(

@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from splitway.gateway.flow.executor import Chain, Features
+from splitway.gateway.flow.executor import Executor
+from splitway.gateway.flow.request import Request
+from splitway.gateway.hop.turn import HopAnswer
 from splitway.wire.tensor import Tensor
 from tests.gateway.conftest import Entry, Handler, answer, classes, extractor_entry, head_entry
 from tests.gateway.hop.test_stage_client import refusing
@@ -153,14 +155,14 @@ async def test_versions_that_change_under_load_are_never_mixed_and_nobody_fails(
 
 async def test_a_gateway_that_mixes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rule is broken once: heads are called at any version. Then the check above must fail."""
-    honest = Chain._head
+    honest = Executor._head
 
-    async def any_version(self: Chain, job: Any, name: str, features: Features) -> Any:
-        pretended = random.Random(len(features.space)).choice([space("1"), space("2")])
-        there = pretended if self._router.head(name, pretended, job.pins) else features.space
-        return await honest(self, job, name, Features(features.tensors, there, features.answers, features.cache))
+    async def any_version(self: Executor, request: Request, name: str, given: HopAnswer) -> HopAnswer:
+        pretended = random.Random(len(str(given.model.gives))).choice([space("1"), space("2")])
+        there = pretended if self._router.head(name, pretended, request.choice.pins) else given.model.gives
+        return await honest(self, request, name, given._replace(model=replace(given.model, gives=there)))
 
-    monkeypatch.setattr(Chain, "_head", any_version)
+    monkeypatch.setattr(Executor, "_head", any_version)
     seen = await run("")
     assert [each for each in seen if each.status == 200 and len(each.versions) != 1]
 

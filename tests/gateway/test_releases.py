@@ -13,7 +13,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from splitway.wire.context import UNFIT_ROW_HEADER
+from splitway.names import UNFIT_ROW_HEADER
 from tests.gateway.conftest import answer, classes
 from tests.gateway.hop.test_stage_client import refusing
 from tests.gateway.versioned import Stage, classify, extractors, heads, pipeline, release, space, trial, write

@@ -30,7 +30,7 @@ BEHIND_KEYS = (
     "/.env",
     "/docs",
 )
-OPEN = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/", "/page/page.js")
+OPEN = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/", "/page/main.js")
 
 
 class Closed:

@@ -4,44 +4,55 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import ERR, OUT
-from splitway.cli.credentials import kept_back, key_for, refusal, say_what_is_kept_back
+from splitway.cli.credentials import kept_back, key_for, problem_of, refusal, say_what_is_kept_back
 from splitway.errors import SetupError, printable
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
+from splitway.names import ALL_HEADS
+from splitway.schemas.classify import ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer, PredictedClass
+from splitway.schemas.message import readable
 
-ALL_HEADS = "*"
 """Stands for every head that gives classes."""
 _TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Result:
-    """What the gateway said of one file: a reply or an error."""
+class PictureResult:
+    """What was said of one file: an answer, word for word and as it is read, or an error."""
 
     file: Path
-    reply: dict[str, Any] | None = None
+    reply: Mapping[str, Any] | None = None
+    answer: ClassifyAnswer | HeadsAnswer | None = None
     error: str | None = None
 
+    @classmethod
+    def of(cls, file: Path, reply: Mapping[str, Any]) -> PictureResult:
+        """Read an answer. Raises ValueError for what is none."""
+        form = HeadsAnswer if "heads" in reply else ClassifyAnswer
+        return cls(file, reply, form.model_validate(readable(reply)))
+
     @property
-    def answers(self) -> dict[str, dict[str, Any]]:
-        """What each head that was asked by name said: its predictions, or an error."""
-        return {} if self.reply is None else self.reply.get("heads", {})
+    def heads(self) -> Mapping[str, HeadAnswer | HeadFailure]:
+        """What each head that was asked by name said."""
+        return self.answer.heads if isinstance(self.answer, HeadsAnswer) else {}
 
     @property
     def failed(self) -> bool:
         """Whether the file, or one of the heads, has no answer."""
-        return self.error is not None or any("error" in answer for answer in self.answers.values())
+        return self.error is not None or any(isinstance(said, HeadFailure) for said in self.heads.values())
 
 
 def parse_heads(option: str | None) -> list[str]:
@@ -54,7 +65,7 @@ def parse_heads(option: str | None) -> list[str]:
     return heads
 
 
-def classify_files(files: list[Path], url: str | None, top_k: int, heads: Sequence[str] = ()) -> list[Result]:
+def classify_files(files: list[Path], url: str | None, top_k: int, heads: Sequence[str] = ()) -> list[PictureResult]:
     """Send each file in turn, for the gateway's one head or for these; without an address to this folder's gateway.
 
     Raises:
@@ -67,17 +78,17 @@ def classify_files(files: list[Path], url: str | None, top_k: int, heads: Sequen
         return [_classify(client, file, asked, kept_back(local)) for file in files]
 
 
-def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyless: str | None) -> Result:
+def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyless: str | None) -> PictureResult:
     try:
         picture = read_picture(file)
     except OSError as error:
-        return Result(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:
         reply = client.post("/v1/classify", params=asked, content=picture, headers=headers_for(file))
     except httpx.ConnectError as error:
         raise SetupError(f"no gateway answers at {client.base_url}; start one with: splitway up") from error
     except httpx.TransportError as error:
-        return Result(file, error=f"no answer: {error}")
+        return PictureResult(file, error=f"no answer: {error}")
     if (refused := refusal(reply, str(client.base_url).rstrip("/"), "infer")) is not None:
         raise SetupError(keyless or str(refused))
     return _read(file, reply)
@@ -89,40 +100,36 @@ def headers_for(file: Path) -> dict[str, str]:
     return {"content-type": media_type if media_type.startswith("image/") else "image/jpeg"}
 
 
-def _read(file: Path, reply: httpx.Response) -> Result:
-    try:
-        content = reply.json(parse_constant=_no_number)
+def _read(file: Path, reply: httpx.Response) -> PictureResult:
+    with suppress(ValueError, TypeError):
         if reply.status_code in (200, 207):
-            return Result(file, reply=content)
-        return Result(file, error=str(content["detail"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return Result(file, error=f"the gateway answered {reply.status_code} in an unexpected form")
+            return PictureResult.of(file, orjson.loads(reply.content))
+    error = problem_of(reply).detail or f"the gateway answered {reply.status_code} in an unexpected form"
+    return PictureResult(file, error=error)
 
 
-def _no_number(name: str) -> float:
-    """Refuse what Python takes for JSON, and nothing else does: NaN and infinity."""
-    raise ValueError(f"{name} is not JSON")
-
-
-def print_table(results: list[Result]) -> None:
+def print_table(results: list[PictureResult]) -> None:
     """Print one row per file, or per head where heads were asked for; errors go to stderr."""
-    by_head = any(result.answers for result in results)
+    by_head = any(result.heads for result in results)
     columns = ("file", *(("head",) if by_head else ()), "label", "confidence", "then", "ms")
     table = Table(*columns, box=None, header_style="bold")
     for result in results:
-        if result.reply is None:
+        if result.answer is None:
             ERR.print(_shown(f"{result.file}: {result.error}"), style="red", markup=False)
             continue
-        total_ms = f"{result.reply['timings_ms']['total']:.1f}"
-        for head, answer in result.answers.items() if by_head else [(None, result.reply)]:
-            if "error" in answer:
-                detail = answer["error"]["detail"]
-                ERR.print(_shown(f"{result.file}: {head}: {detail}"), style="red", markup=False)
+        for head, said in _rows(result):
+            if isinstance(said, HeadFailure):
+                ERR.print(_shown(f"{result.file}: {head}: {said.error.detail}"), style="red", markup=False)
             else:
-                said = (str(result.file), *(() if head is None else (head,)), *_cells(answer), total_ms)
-                table.add_row(*(Text(_shown(cell)) for cell in said))
+                named = (str(result.file), *(head,) * by_head)
+                cells = (*named, *_cells(said.predictions), f"{result.answer.timings_ms.total:.1f}")
+                table.add_row(*(Text(_shown(cell)) for cell in cells))
     if table.row_count:
         OUT.print(table)
+
+
+def _rows(result: PictureResult) -> Iterable[tuple[str, HeadAnswer | HeadFailure | ClassifyAnswer]]:
+    return [("", result.answer)] if isinstance(result.answer, ClassifyAnswer) else result.heads.items()
 
 
 def _shown(text: str) -> str:
@@ -130,14 +137,14 @@ def _shown(text: str) -> str:
     return printable(text, keep="")
 
 
-def _cells(answer: Mapping[str, Any]) -> tuple[str, str, str]:
-    first, *others = answer["predictions"]
-    then = ", ".join(f"{p['label']} {p['confidence']:.2f}" for p in others[:2])
-    return first["label"], f"{first['confidence']:.3f}", then
+def _cells(predictions: Sequence[PredictedClass]) -> tuple[str, str, str]:
+    first, *others = predictions
+    then = ", ".join(f"{each.label} {each.confidence:.2f}" for each in others[:2])
+    return first.label, f"{first.confidence:.3f}", then
 
 
-def print_json(results: list[Result]) -> None:
-    """Print one JSON object per line."""
+def print_json(results: list[PictureResult]) -> None:
+    """Print one JSON object per line: the gateway's own words."""
     for result in results:
         content = result.reply if result.reply is not None else {"error": result.error}
         print(json.dumps({"file": str(result.file), **content}, allow_nan=False))

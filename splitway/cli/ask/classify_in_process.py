@@ -9,29 +9,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from splitway.answers.classes.best import best_classes
+from splitway.answers.classes.kind import gives_classes
+from splitway.answers.classes.predictions import read_predictions
 from splitway.bundle import Bundle
 from splitway.bundle_graph import Chain, Found, find_chain
-from splitway.cli.ask.classify import ALL_HEADS, Result
+from splitway.cli.ask.classify import PictureResult
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
-from splitway.manifest import PROBABILITIES
+from splitway.names import ALL_HEADS, PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.trust import trusted_keys
-from splitway.runtime.classes import best_classes
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 from splitway.skins.v2_rest import STATUSES
-from splitway.wire.predictions import read_predictions
-from splitway.wire.tensor import Tensor
 
 _STATUSES = STATUSES | {EngineFailed.code: 502}
 """As the gateway has them."""
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
-def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[Result]:
+def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[PictureResult]:
     """Run each file through the chain that is found in the folder.
 
     Args:
@@ -62,11 +62,7 @@ def _refuse_without_pictures(extractor: Found) -> None:
 
 
 def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
-    with_classes = [
-        name
-        for name, head in chain.heads.items()
-        if any(entry.name == PROBABILITIES and len(entry.shape) == 2 for entry in head.manifest.outputs)
-    ]
+    with_classes = [name for name, head in chain.heads.items() if gives_classes(head.manifest.outputs)]
     if list(heads) == [ALL_HEADS] and with_classes:
         return with_classes
     names = list(heads) or [chain.default_head]
@@ -79,15 +75,15 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
     return names
 
 
-def _classify(speaker: _Speaker, file: Path) -> Result:
+def _classify(speaker: _Speaker, file: Path) -> PictureResult:
     try:
         picture = read_picture(file)
     except OSError as error:
-        return Result(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:
-        return Result(file, reply=speaker.reply(picture))
+        return PictureResult.of(file, speaker.reply(picture))
     except (RequestError, ServingError) as error:
-        return Result(file, error=error.in_full)
+        return PictureResult(file, error=error.in_full)
 
 
 class _Speaker:
@@ -125,8 +121,7 @@ class _Speaker:
 
     def _answer(self, head: Bundle, features: Arrays) -> dict[str, Any]:
         outputs = self._chain.head(head.manifest.name, features)
-        classes = best_classes(outputs[PROBABILITIES][0], self._top_k, head.labels)
-        said = Tensor.of_bytes(PROBABILITIES, [str(each).encode() for each in classes])  # as a stage says it
+        said = best_classes(outputs[PROBABILITIES], self._top_k, head.labels)
         first, *others = read_predictions(head.manifest.name, said, self._top_k)
         predictions = [asdict(each) for each in (first, *others)]
         return {"label": first.label, "confidence": first.confidence, "predictions": predictions}

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from splitway.errors import SetupError
+from splitway.names import GATEWAY
 
 WHOLE = "total"
 OTHER = "other"
-GATEWAY, CLIENT = "gateway", "client"
+CLIENT = "client"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceTimes:
     """A stage, the gateway or the client: what was spent there in all, and in which of its parts."""
 
     name: str
@@ -78,7 +79,7 @@ class Anatomy:
     requests: int
     wait: Spread
     served: Spread
-    places: tuple[Place, ...]
+    places: tuple[PlaceTimes, ...]
 
     @classmethod
     def of(cls, readings: Sequence[Reading]) -> Anatomy:
@@ -92,7 +93,7 @@ class Anatomy:
         )
 
     @property
-    def stages(self) -> tuple[Place, ...]:
+    def stages(self) -> tuple[PlaceTimes, ...]:
         """The places of the chain, first to last."""
         return tuple(place for place in self.places if place.name not in {GATEWAY, CLIENT})
 
@@ -101,7 +102,7 @@ class Anatomy:
         return spread.mean_ms / self.wait.mean_ms
 
 
-def _place(name: str, each: Sequence[Mapping[str, float]]) -> Place:
+def _place(name: str, each: Sequence[Mapping[str, float]]) -> PlaceTimes:
     names = dict.fromkeys(part for parts in each for part in parts)
     whole = Spread.of([sum(parts.values()) for parts in each])
-    return Place(name, whole, {part: Spread.of([parts.get(part, 0.0) for parts in each]) for part in names})
+    return PlaceTimes(name, whole, {part: Spread.of([parts.get(part, 0.0) for parts in each]) for part in names})

@@ -13,13 +13,24 @@ import httpx
 from splitway.bundle_graph import find_chain
 from splitway.cli.bench.anatomy import Anatomy, Reading
 from splitway.cli.bench.break_even import BreakEven
-from splitway.cli.bench.load import DEFAULT_MODELS, Picture, Target, ask, client_of, failure, gateway, read_pictures
+from splitway.cli.bench.load import (
+    DEFAULT_MODELS,
+    BenchTarget,
+    Picture,
+    ask,
+    client_of,
+    failure,
+    gateway,
+    read_pictures,
+)
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.manifest import HEAD
+from splitway.names import DEFAULT_HEAD
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
+from splitway.schemas.classify import TimedAnswer
+from splitway.schemas.message import read_answer
 
 MOST_REQUESTS = 200
 _ROUND = 10
@@ -35,7 +46,7 @@ class Explanation:
     why_not: str | None = None
 
 
-def explain(target: Target, seconds: float) -> Explanation:
+def explain(target: BenchTarget, seconds: float) -> Explanation:
     """Follow up to 200 requests, for up to so many seconds; where the bundles are at hand, run them here as well.
 
     Raises:
@@ -52,12 +63,12 @@ def explain(target: Target, seconds: float) -> Explanation:
             return _Follower(client, chain, pictures).follow(seconds, steps)
 
 
-def _load_chain(target: Target) -> InProcessChain:
+def _load_chain(target: BenchTarget) -> InProcessChain:
     """Load what the stages serve, as their settings say."""
     settings = read_environment(StageSettings)
     version = settings.model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or DEFAULT_MODELS, version, {HEAD: version} if version else {})
+        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
         extractor, bodies, heads = chain.load([chain.default_head])
         return InProcessChain(extractor, bodies, heads, settings)
 
@@ -115,15 +126,16 @@ class _Follower:
                 f"a request was refused with {reply.status_code} {code}; only successful requests can be explained"
             )
         try:
-            content = reply.json()
-            model, timings_ms = content["model"], content["timings_ms"]
-        except (ValueError, KeyError, TypeError) as error:
+            said = read_answer(TimedAnswer, reply.content)
+        except ValueError as error:
             raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
-        if self._chain is not None and model != (ours := _serves(self._chain)):
-            self._why_not = f"No break-even: the gateway serves {_named(model)}; the bundles here are {_named(ours)}."
+        if self._chain is not None and said.model != (ours := _serves(self._chain)):
+            self._why_not = (
+                f"No break-even: the gateway serves {_named(said.model)}; the bundles here are {_named(ours)}."
+            )
             self._chain = None
         self._from_cache += any(sign in reply.headers.get("cache-status", "") for sign in ("; hit", "; collapsed"))
-        return Reading.of(seconds * 1000, timings_ms)
+        return Reading.of(seconds * 1000, said.timings_ms.model_dump())
 
 
 def _serves(chain: InProcessChain) -> dict[str, str]:

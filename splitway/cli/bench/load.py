@@ -16,7 +16,7 @@ import httpx
 from splitway.cli.ask.classify import classify_files, headers_for
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import Steps
-from splitway.cli.credentials import gateway_headers
+from splitway.cli.credentials import gateway_headers, problem_of
 from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
 
@@ -27,7 +27,7 @@ _NO_ANSWER = "no_answer"
 
 
 @dataclass(frozen=True)
-class Target:
+class BenchTarget:
     """What is measured: a running gateway, or a pipeline of the run's own; and with which pictures."""
 
     files: Sequence[Path]
@@ -44,7 +44,7 @@ class Picture:
 
 
 @dataclass
-class Load:
+class LoadResult:
     """What a closed loop of clients saw."""
 
     clients: int
@@ -54,7 +54,7 @@ class Load:
     """By the error's code; `no_answer` where the connection failed."""
 
 
-def bench(target: Target, clients: int, seconds: float) -> Load:
+def bench(target: BenchTarget, clients: int, seconds: float) -> LoadResult:
     """Let clients ask for so many seconds.
 
     Raises:
@@ -63,14 +63,14 @@ def bench(target: Target, clients: int, seconds: float) -> Load:
     pictures = read_pictures(target)
     with Steps() as steps, gateway(target, steps) as url:
         steps.say(f"measuring for {seconds:g} s")
-        load = _closed_loop(url, pictures, Load(clients, seconds), steps)
+        load = _closed_loop(url, pictures, LoadResult(clients, seconds), steps)
     if not load.waits_ms:
         told = ", ".join(f"{count} {code}" for code, count in load.failures.items())
         raise SetupError(f"no request was answered within {seconds:g} s: {told or 'all of them took longer'}")
     return load
 
 
-def read_pictures(target: Target) -> list[Picture]:
+def read_pictures(target: BenchTarget) -> list[Picture]:
     """Read the files. Raises SetupError if there is none, OSError if one cannot be read."""
     if not target.files:
         raise SetupError("name a picture to send: this folder has no samples/*.jpg")
@@ -78,7 +78,7 @@ def read_pictures(target: Target) -> list[Picture]:
 
 
 @contextmanager
-def gateway(target: Target, steps: Steps, **environment: str) -> Iterator[str]:
+def gateway(target: BenchTarget, steps: Steps, **environment: str) -> Iterator[str]:
     """The address of the gateway, once it has taken each picture; one of our own gets this environment.
 
     Raises:
@@ -117,13 +117,10 @@ def failure(reply: httpx.Response) -> str | None:
     """The code of a refusal; None of an answer."""
     if reply.status_code == 200:
         return None
-    try:
-        return str(reply.json()["code"])
-    except (ValueError, KeyError, TypeError):
-        return f"http_{reply.status_code}"
+    return problem_of(reply).code or f"http_{reply.status_code}"
 
 
-def _closed_loop(url: str, pictures: Sequence[Picture], load: Load, steps: Steps) -> Load:
+def _closed_loop(url: str, pictures: Sequence[Picture], load: LoadResult, steps: Steps) -> LoadResult:
     stop = threading.Event()
     threads = [
         threading.Thread(target=_ask_again_and_again, args=(url, pictures, load, stop), daemon=True)
@@ -143,7 +140,7 @@ def _closed_loop(url: str, pictures: Sequence[Picture], load: Load, steps: Steps
     return load
 
 
-def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: Load, stop: threading.Event) -> None:
+def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: LoadResult, stop: threading.Event) -> None:
     """One client, until told to stop; what is answered after that does not count."""
     with client_of(url) as client:
         for picture in cycle(pictures):

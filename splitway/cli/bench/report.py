@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from splitway.cli.bench.anatomy import OTHER, Anatomy, Place, Spread
+from splitway.cli.bench.anatomy import OTHER, Anatomy, PlaceTimes, Spread
 from splitway.cli.bench.break_even import BreakEven
 from splitway.cli.bench.explain import Explanation
-from splitway.cli.bench.load import Load
+from splitway.cli.bench.load import LoadResult
 from splitway.cli.console import OUT, bar
 
 _ROUNDING_MS = 0.01
@@ -21,7 +21,7 @@ _LEGEND = (
 )
 
 
-def print_load(load: Load) -> None:
+def print_load(load: LoadResult) -> None:
     """Print one row of what the clients saw."""
     figures = _load_figures(load)
     table = Table(box=None, header_style="bold")
@@ -35,12 +35,12 @@ def print_load(load: Load) -> None:
     OUT.print(table)
 
 
-def print_load_json(load: Load) -> None:
+def print_load_json(load: LoadResult) -> None:
     """Print the same as one JSON object."""
     print(json.dumps(_load_figures(load)))
 
 
-def _load_figures(load: Load) -> dict[str, Any]:
+def _load_figures(load: LoadResult) -> dict[str, Any]:
     spread = Spread.of(load.waits_ms)
     return {
         "clients": load.clients,
@@ -72,7 +72,7 @@ def print_explanation(explanation: Explanation) -> None:
         OUT.print(sentence)
 
 
-def _parts(place: Place) -> dict[str, Spread]:
+def _parts(place: PlaceTimes) -> dict[str, Spread]:
     """The parts worth a row: none, where all is in one, and no rest that is only rounding."""
     if set(place.parts) == {OTHER}:
         return {}

@@ -35,9 +35,10 @@ from splitway.cli.doctor.checks import (
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
 from splitway.errors import SetupError, in_one_line
-from splitway.local.places import GATEWAY, GATEWAY_PORT, PORTS, RUN_FILE, named_url
+from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, named_url
 from splitway.local.run_file import read_run
 from splitway.manifest import EngineName
+from splitway.names import GATEWAY
 from splitway.runtime.engines.cores import available_cores
 from splitway.stored import unnamed
 
@@ -183,7 +184,7 @@ def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -
     for name, thread in threads.items():
         thread.join(max(0.0, deadline_s - time.monotonic()))
         if thread.is_alive():
-            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "look at it by hand")]
+            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "check it by hand")]
     results = [result for name in all_checks for result in found[name]]
     return sorted(results, key=lambda result: LEVELS.index(result.level))
 

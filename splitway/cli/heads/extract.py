@@ -16,9 +16,10 @@ from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
-from splitway.manifest import IMAGE
+from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.runtime.arrays import Arrays
-from splitway.wire.deadline import TIMEOUT_HEADER
+from splitway.schemas.message import read_answer
+from splitway.schemas.protocol import ErrorMessage
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
@@ -195,6 +196,6 @@ def _no_answer(hop: Hop, error: httpx.TransportError | httpx.InvalidURL) -> Setu
 
 def _reason(reply: httpx.Response) -> str:
     try:
-        return str(reply.json()["error"])
-    except (ValueError, KeyError, TypeError):
+        return read_answer(ErrorMessage, reply.content).error
+    except ValueError:
         return "in a form that is not a stage's"

@@ -15,12 +15,13 @@ from splitway.cli.heads import confusion
 from splitway.cli.heads.train_head import Lesson
 from splitway.cli.models.source import keep_source
 from splitway.errors import BundleError
-from splitway.manifest import PROBABILITIES, Cut, Manifest, SourceModel
+from splitway.manifest import Cut, Manifest, SourceModel
+from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
-from splitway.split.pack import SOURCE
-from splitway.split.proof.prove import prove
-from splitway.split.readers.loaded import of_keras
-from splitway.split.train_head import Examples, HeadPlan, pack_head, run, stratified, train
+from splitway.splitter.pack import SOURCE
+from splitway.splitter.proof.prove import prove
+from splitway.splitter.readers.loaded import of_keras
+from splitway.splitter.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 
 _MOST_CONFUSIONS = 3
 

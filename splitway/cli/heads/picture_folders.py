@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from splitway.errors import SetupError, printable
+from splitway.kinds.image.foreign import CONVERT, foreign_kind
+from splitway.kinds.image.look import is_picture
 
 LEAST = 2
 """Pictures of a class: one to train on and one to hold out."""
 HIDDEN = "hidden"
-_HEAD = 16
+_HEAD = 2048
 _SHOWN_CLASSES, _SHOWN_FILES = 40, 5
-_NOT_TAKEN = {b"GIF8": "GIF", b"BM": "BMP", b"II*\x00": "TIFF", b"MM\x00*": "TIFF"}
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,12 @@ def _why_no_picture(path: Path) -> str | None:
 
 def _why_not_taken(head: bytes) -> str | None:
     """Why bytes begin no picture that a stage takes; None if they do."""
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    if is_picture(head):
         return None
     if not head:
         return "empty"
-    other = next((name for magic, name in _NOT_TAKEN.items() if head.startswith(magic)), None)
-    if head[4:8] == b"ftyp":
-        other = "AVIF" if head[8:11] == b"avi" else "HEIC"
-    return f"a picture in {other}, which is not taken: save it as JPEG, PNG or WebP" if other else "no picture"
+    kind = foreign_kind(head) or ""
+    return f"a picture in {kind}" if kind.endswith(CONVERT) else "no picture"
 
 
 def _check(found: PictureFolders) -> None:

@@ -21,9 +21,9 @@ from splitway.cli.heads.picture_folders import (
 )
 from splitway.cli.names import check_head_name, check_version
 from splitway.errors import SetupError
-from splitway.local.places import GATEWAY, RUN_FILE
+from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
-from splitway.manifest import EXTRACTOR, HEAD
+from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def find_hops(job: HeadJob) -> list[Hop]:
         )
     hops: dict[str, Hop] = {}
     for place in run.places:
-        if place.stage in (GATEWAY, HEAD) or place.stage in hops:
+        if place.stage in (GATEWAY, DEFAULT_HEAD) or place.stage in hops:
             continue
         if (doubt := run.why_not(place)) is not None:
             raise SetupError(

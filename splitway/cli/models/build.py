@@ -18,13 +18,15 @@ from splitway.cli.models.room import room_from
 from splitway.cli.models.source import SourceOptions, load_and_show
 from splitway.cli.names import check_head_name, check_version
 from splitway.errors import BundleError, ModelError, SetupError
-from splitway.manifest import EXTRACTOR, HEAD, PROBABILITIES, Manifest, Preprocessing
-from splitway.split import default_model, efficientnet_lite
-from splitway.split.cut import takes_pictures
-from splitway.split.cuts import best_cut, find_cuts
-from splitway.split.fetch import cache_folder
-from splitway.split.graph import Graph
-from splitway.split.readers.loaded import of_keras
+from splitway.manifest import Manifest, Preprocessing
+from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
+from splitway.plan import can_follow
+from splitway.splitter import default_model, efficientnet_lite
+from splitway.splitter.cut import takes_pictures
+from splitway.splitter.cuts import best_cut, find_cuts
+from splitway.splitter.fetch import cache_folder
+from splitway.splitter.graph import Graph
+from splitway.splitter.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS, Room
 
 Say = Callable[[str], None]
@@ -43,7 +45,7 @@ class SplitOptions:
     resample: str
     samples: Path | None
     version: str
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     source: SourceOptions = field(default_factory=SourceOptions)
     pictures: Path | None = None
     """Samples for a model that takes pictures, where none are named."""
@@ -78,10 +80,10 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
 def _is_whole(out: Path, version: str) -> bool:
     try:
         extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
-        head = load_bundle(out / HEAD / version, role="head")
+        head = load_bundle(out / DEFAULT_HEAD / version, role="head")
     except BundleError:
         return False
-    return extractor.manifest.feature_space == head.manifest.feature_space
+    return can_follow(extractor.manifest, head.manifest)
 
 
 def split(path: Path, options: SplitOptions, *, force: bool, say: Say) -> None:

@@ -15,7 +15,7 @@ from splitway.cli.models.chart import Line, drawing
 from splitway.cli.models.room import room_from
 from splitway.cli.models.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
-from splitway.split.cuts import CutOption, find_cuts, ranked
+from splitway.splitter.cuts import CutOption, find_cuts, ranked
 
 _SHOWN = 10
 _WIDE = 240

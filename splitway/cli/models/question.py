@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from splitway.manifest import PROBABILITIES
-from splitway.split.cut import CutModel
-from splitway.split.names import unique_names
-from splitway.split.proof.prove import Answers, are_probabilities, are_shares
+from splitway.names import PROBABILITIES
+from splitway.splitter.cut import CutModel
+from splitway.splitter.names import unique_names
+from splitway.splitter.proof.prove import Answers, are_probabilities, are_shares
 
 _OTHER = "output"
 """What an output is called that has the name of probabilities and is none."""

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from splitway.cli.ask.pictures import read_picture
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import PIXELS, PROBABILITIES, Preprocessing
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
-from splitway.split.graph import Graph
-from splitway.split.proof.proof_inputs import picture_inputs
-from splitway.split.proof.samples import FORMATS, NO_SAMPLES, Samples, read_samples
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
+from splitway.manifest import Preprocessing
+from splitway.names import PIXELS, PROBABILITIES
+from splitway.splitter.graph import Graph
+from splitway.splitter.proof.proof_inputs import picture_inputs
+from splitway.splitter.proof.samples import FORMATS, NO_SAMPLES, Samples, read_samples
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 

@@ -10,8 +10,8 @@ from splitway.cli.console import ERR
 from splitway.cli.given import Given
 from splitway.errors import SetupError
 from splitway.manifest import SourceModel
-from splitway.split.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
-from splitway.split.readers.source import fingerprint, load_model
+from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.splitter.readers.source import fingerprint, load_model
 
 
 @dataclass(frozen=True)

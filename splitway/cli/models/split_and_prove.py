@@ -11,21 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
-from splitway.bundle_graph import find_chain
+from splitway.bundle_graph import check_follow, find_chain
 from splitway.cli.models.question import Question, as_classifier
 from splitway.cli.models.samples import find_samples
 from splitway.cli.models.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
-from splitway.manifest import HEAD, PIXELS, EngineName, Manifest, Preprocessing, Proof
+from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
+from splitway.names import DEFAULT_HEAD, PIXELS
 from splitway.runtime.inprocess import InProcessStage, in_turn
-from splitway.split.cut import cut_model
-from splitway.split.cuts import ROOM
-from splitway.split.export import export_engines
-from splitway.split.graph import Part
-from splitway.split.pack import SOURCE, PackPlan, pack, stage_names
-from splitway.split.proof.chance import chance_named
-from splitway.split.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
-from splitway.split.proof.prove import (
+from splitway.splitter.cut import cut_model
+from splitway.splitter.cuts import ROOM
+from splitway.splitter.export import export_engines
+from splitway.splitter.graph import Part
+from splitway.splitter.pack import SOURCE, PackPlan, pack, stage_names
+from splitway.splitter.proof.chance import chance_named
+from splitway.splitter.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
+from splitway.splitter.proof.prove import (
     HALF_PRECISION_TOLERANCE,
     TOLERANCE,
     Answers,
@@ -34,11 +35,11 @@ from splitway.split.proof.prove import (
     in_batches,
     prove,
 )
-from splitway.split.proof.ranges import find_ranges, rows_named
-from splitway.split.proof.samples import FORMATS, Samples
-from splitway.split.readers.foreign import said
-from splitway.split.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
-from splitway.split.readers.source import fingerprint
+from splitway.splitter.proof.ranges import find_ranges, rows_named
+from splitway.splitter.proof.samples import FORMATS, Samples
+from splitway.splitter.readers.foreign import said
+from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.splitter.readers.source import fingerprint
 from splitway.wire.room import Room
 
 Say = Callable[[str], None]
@@ -58,7 +59,7 @@ class SplitJob:
     samples: Path | None
     version: str
     force: bool
-    head: str = HEAD
+    head: str = DEFAULT_HEAD
     room: Room = ROOM
     """What a request may carry where the bundles are served."""
 
@@ -123,7 +124,7 @@ def verify(
 
 def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[Manifest]]:
     """The chain whose head was split from the same model as its extractor; a head trained later has another source."""
-    chain = find_chain(models, version, {HEAD: version} if version else None)
+    chain = find_chain(models, version, {DEFAULT_HEAD: version} if version else None)
     source = chain.extractor.manifest.source_model
     heads = [head for head in chain.heads.values() if head.manifest.source_model == source]
     if not heads:
@@ -217,7 +218,8 @@ def _check_rows(asked: _Answered) -> None:
 def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
     """Prove what lies in the folders and write the proof, and the engine that it holds for, into each manifest."""
     bundles = [load_bundle(folder) for folder in folders]
-    _check_spaces(bundles)
+    for before, after in pairwise(bundles):
+        check_follow(before, after)
     manifests = [bundle.manifest for bundle in bundles]
     try:
         proof = _prove(whole, bundles, question, say)
@@ -232,15 +234,6 @@ def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Sa
     for folder, manifest in zip(folders, proved, strict=True):
         write_manifest(folder, manifest)
     return proved
-
-
-def _check_spaces(bundles: list[Bundle]) -> None:
-    for one, other in pairwise(bundles):
-        if one.manifest.gives != other.manifest.takes:
-            raise BundleError(
-                f"{one.folder} gives features of {one.manifest.gives}, "
-                f"but {other.folder} was trained on {other.manifest.takes}"
-            )
 
 
 def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> Proof:

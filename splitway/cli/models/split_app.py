@@ -9,6 +9,7 @@ import typer
 
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
 from splitway.cli.given import Given
+from splitway.names import DEFAULT_HEAD
 
 Model = Annotated[
     Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
@@ -99,7 +100,7 @@ def split(
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
     version: Version = "1",
-    head: Annotated[str, typer.Option(help="Name of the last bundle.")] = "classifier",
+    head: Annotated[str, typer.Option(help="Name of the last bundle.")] = DEFAULT_HEAD,
     force: Force = False,
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,

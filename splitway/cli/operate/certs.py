@@ -14,8 +14,7 @@ from rich.table import Table
 from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError
 from splitway.local.certificates import certificates_in, utc_now
-from splitway.local.places import GATEWAY, HEADS
-from splitway.manifest import EXTRACTOR
+from splitway.names import EXTRACTOR, GATEWAY, HEADS
 from splitway.security.certificates import Certified
 
 _SERVICES = (GATEWAY, EXTRACTOR, HEADS)

@@ -13,9 +13,9 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from splitway.bundle_graph import Chain, find_chain
+from splitway.bundle_graph import Chain, check_follow, find_chain
 from splitway.cli.console import OUT
-from splitway.errors import BundleError, SetupError
+from splitway.errors import SetupError
 from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases
 
 _What = Literal["create", "canary", "shadow", "promote", "rollback"]
@@ -162,11 +162,7 @@ def _check_whole(chain: Chain) -> None:
     chain.load(chain.heads)
     last = chain.bodies[-1] if chain.bodies else chain.extractor
     for head in chain.heads.values():
-        if head.manifest.takes != last.manifest.gives:
-            raise BundleError(
-                f"{head.folder} takes {head.manifest.takes}, but {last.folder} gives {last.manifest.gives}: "
-                "versions of one release must be of one feature space"
-            )
+        check_follow(last, head)
 
 
 def _check_name(name: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from splitway.cli.console import ERR, OUT, one_line_errors
 from splitway.cli.given import Given
+
+if TYPE_CHECKING:
+    from splitway.cli.operate.release import ReleaseBook
 
 app = typer.Typer(
     name="release",
@@ -27,11 +31,13 @@ Reason = Annotated[str, typer.Option(help="Reason, for the history.")]
 _MODELS = Path("models")
 
 
-def _alone(context: typer.Context, file: Path | None) -> Path | None:
-    """The file that is named, for commands that read no bundle. Raises SetupError if their folder is named too."""
+def _book(context: typer.Context, models: Path, file: Path | None) -> ReleaseBook:
+    """The releases, for commands that read no bundle. Raises SetupError if both the file and the folder are named."""
+    from splitway.cli.operate.release import ReleaseBook
+
     if file is not None:
         Given.of(context).refuse("models", because=f"the releases are read from {file}, without bundles")
-    return file
+    return ReleaseBook(models, file)
 
 
 @app.command()
@@ -75,9 +81,9 @@ def list_(
     Examples: splitway release list; splitway release list --json | jq '.history[-1]'
     """
     with one_line_errors():
-        from splitway.cli.operate.release import ReleaseBook, print_json, print_table
+        from splitway.cli.operate.release import print_json, print_table
 
-        releases = ReleaseBook(models, _alone(context, file)).read()
+        releases = _book(context, models, file).read()
         if as_json:
             print_json(releases)
         elif releases.releases:
@@ -86,44 +92,34 @@ def list_(
             ERR.print("there is no release yet; make one with: splitway release create NAME")
 
 
-@app.command()
-def canary(
-    context: typer.Context,
-    name: Name,
-    percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)],
-    models: Models = _MODELS,
-    file: File = None,
-    reason: Reason = "",
-) -> None:
-    """Let a release answer a share of the requests. Ends with promote, or with rollback.
+def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable[..., None]:
+    """The command that gives a release a share of the requests."""
 
-    Example: splitway release canary winter --percent 10
-    """
-    with one_line_errors():
-        from splitway.cli.operate.release import ReleaseBook
+    def try_out(
+        context: typer.Context,
+        name: Name,
+        percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)] = usual,
+        models: Models = _MODELS,
+        file: File = None,
+        reason: Reason = "",
+    ) -> None:
+        with one_line_errors():
+            _book(context, models, file).try_out(kind, name, percent, reason)
+            OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
 
-        ReleaseBook(models, _alone(context, file)).try_out("canary", name, percent, reason)
-        OUT.print(f"{name} answers {percent:g} % of the requests", markup=False)
+    return try_out
 
 
-@app.command()
-def shadow(
-    context: typer.Context,
-    name: Name,
-    percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)] = 100.0,
-    models: Models = _MODELS,
-    file: File = None,
-    reason: Reason = "",
-) -> None:
-    """Run a release beside the current one: its answers are compared and thrown away. Ends with rollback.
-
-    Example: splitway release shadow winter --percent 50
-    """
-    with one_line_errors():
-        from splitway.cli.operate.release import ReleaseBook
-
-        ReleaseBook(models, _alone(context, file)).try_out("shadow", name, percent, reason)
-        OUT.print(f"{name} runs as a shadow of {percent:g} % of the requests", markup=False)
+app.command(
+    "canary",
+    help="Let a release answer a share of the requests. Ends with promote, or with rollback.\n\n"
+    "Example: splitway release canary winter --percent 10",
+)(_trial("canary", "answers", ...))
+app.command(
+    "shadow",
+    help="Run a release beside the current one: its answers are compared and thrown away. Ends with rollback.\n\n"
+    "Example: splitway release shadow winter --percent 50",
+)(_trial("shadow", "runs as a shadow of", 100.0))
 
 
 @app.command()
@@ -139,9 +135,7 @@ def promote(
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """
     with one_line_errors():
-        from splitway.cli.operate.release import ReleaseBook
-
-        releases = ReleaseBook(models, _alone(context, file)).promote(name, reason)
+        releases = _book(context, models, file).promote(name, reason)
         OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
 
 
@@ -152,7 +146,5 @@ def rollback(context: typer.Context, models: Models = _MODELS, file: File = None
     Example: splitway release rollback --reason "wrong labels"
     """
     with one_line_errors():
-        from splitway.cli.operate.release import ReleaseBook
-
-        releases = ReleaseBook(models, _alone(context, file)).roll_back(reason)
+        releases = _book(context, models, file).roll_back(reason)
         OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)

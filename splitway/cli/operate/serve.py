@@ -29,9 +29,7 @@ from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.http.fast_routes import FrontedApp
 from splitway.http.heartbeat import Heartbeat
-from splitway.http.hosts import HostCheck, host_rule
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.origins import origin_rule
 from splitway.http.server.bind import bind
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connection_metrics import ConnectionMetrics
@@ -41,19 +39,19 @@ from splitway.http.server.last_connection import let_no_more_in, waits_to_be_let
 from splitway.http.server.open_files import kept_back, raise_limit
 from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
-from splitway.security.service_names import GATEWAY
+from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 from splitway.security.settings import SecuritySettings
 from splitway.security.tls import Identity
 from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 
 APPS = {
-    "gateway": "splitway.gateway.app:create_app",
-    "feature_extractor": "splitway.services.feature_extractor.app:create_app",
-    "classifier": "splitway.services.classifier.app:create_app",
+    GATEWAY: "splitway.gateway.app:create_app",
+    EXTRACTOR: "splitway.services.feature_extractor.app:create_app",
+    HEADS: "splitway.services.classifier.app:create_app",
 }
 _BODY_APP = "splitway.services.body.app:create_app"
-_BODY_NAME = re.compile(r"body_[1-9][0-9]*", re.ASCII)
+_BODY = re.compile(BODY_NAME)
 _KEEPALIVE_S = 75  # longer than any client's, so that the client is the one to close an idle connection
 _GRACE_S = 30
 _BACKLOG = 2048
@@ -83,7 +81,6 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     inherited = None if fd is None else socket.socket(fileno=fd)
     exposed = settings.is_exposed(host if inherited is None else inherited.getsockname()[0])
     app = _create(stage, exposed=exposed)
-    _check_callers(app, settings, exposed=exposed)
     if stage == GATEWAY:
         give_large_blocks_back(_LARGE_BODY_BYTES, _KEPT_FREE_BYTES)
     gc.collect()
@@ -168,17 +165,8 @@ def _metrics_listener(host: str, port: int) -> list[socket.socket]:
         raise SetupError(f"SPLITWAY_METRICS_PORT={port}: {error.detail.partition(';')[0]}") from error
 
 
-def _check_callers(app: FrontedApp, settings: SecuritySettings, *, exposed: bool) -> None:
-    """Put the check of the headers Host and Origin in front of all of an app's layers."""
-    is_open = not exposed or settings.auth == "open-to-everyone"
-    is_taken = host_rule(settings.hosts, exposed=exposed)
-    is_foreign = origin_rule(settings.origins, is_open=is_open)
-    if is_taken is not None or is_foreign is not None:
-        app.front = HostCheck(app.front or app.layers, is_taken, is_foreign, app.state.render)
-
-
 def _create(stage: str, *, exposed: bool) -> FrontedApp:
-    if _BODY_NAME.fullmatch(stage):
+    if _BODY.fullmatch(stage):
         return _made_by(_BODY_APP, stage, exposed=exposed)
     if stage not in APPS:
         raise SetupError(f"there is no app {stage!r}; choose from {', '.join(APPS)}, body_<number>")

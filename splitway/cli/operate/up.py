@@ -16,13 +16,14 @@ from types import FrameType
 from rich.markup import escape
 
 from splitway.bundle_graph import find_chain
-from splitway.cli.ask.classify import ALL_HEADS, classify_files, print_table
+from splitway.cli.ask.classify import classify_files, print_table
 from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from splitway.names import ALL_HEADS, EXTRACTOR, GATEWAY, HEADS
 from splitway.telemetry.log.lines import Lines
 
-_COLOURS = {"gateway": "cyan", "feature_extractor": "green", "classifier": "magenta"}
+_COLOURS = {GATEWAY: "cyan", EXTRACTOR: "green", HEADS: "magenta"}
 _BODY_COLOUR = "yellow"
 _WATCH_S = 0.2
 _RENEW_S = 600.0

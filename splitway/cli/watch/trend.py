@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from splitway.cli.status import PipelineStatus
+from splitway.schemas.pipeline import PipelineStatus
 
 SPAN_S = 60.0
 _RECENT_S = 10.0

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from splitway.cli.status import Look, PipelineStatus, Replica, Stage, failures
+from splitway.cli.status import Look, failures
 from splitway.cli.watch.trend import SPAN_S, Trends, spark_line
 from splitway.cli.watch.wording import (
     NOTHING,
@@ -29,6 +29,9 @@ from splitway.cli.watch.wording import (
     state,
     troubles,
 )
+from splitway.schemas.pipeline import PipelineStatus
+from splitway.schemas.pipeline import ReplicaStatus as Replica
+from splitway.schemas.pipeline import StageStatus as Stage
 
 GOOD, BAD = ("✓", "green"), ("✗", "red")
 CARE = ("!", "yellow")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from splitway.cli.status import Look, PipelineStatus, Recent, Replica, Stage
+from splitway.cli.status import Look
+from splitway.schemas.pipeline import PipelineStatus
+from splitway.schemas.pipeline import RecentStatus as Recent
+from splitway.schemas.pipeline import ReplicaStatus as Replica
+from splitway.schemas.pipeline import StageStatus as Stage
 from splitway.telemetry.outcome import OK
 
 NOTHING = "-"

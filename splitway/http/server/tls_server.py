@@ -13,7 +13,7 @@ import uvicorn
 from splitway.http.server.connections import Connections
 from splitway.http.server.timed import TimedHttp
 from splitway.http.server.tls_listener import Handshake, TlsListener
-from splitway.security.service_names import GATEWAY
+from splitway.names import GATEWAY
 from splitway.security.tls import Identity, peer_service
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from splitway.bundle import read_manifest, read_manifest_bytes, version_folders
 from splitway.errors import BundleError
-from splitway.manifest import BODY, EXTRACTOR, NAME, Role
+from splitway.names import BODY, EXTRACTOR, NAME, Role
 from splitway.releases import read_releases
 from splitway.stored import unnamed
 

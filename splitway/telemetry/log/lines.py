@@ -1,20 +1,21 @@
-"""Lines to a terminal, a file or a pipe, written by a thread: a stopped reader blocks no request."""
+"""Lines to a terminal, a file or a pipe, written by a thread: a reader that has stopped reading holds up no work."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
-import threading
 import time
-from typing import TextIO
+from logging.handlers import QueueHandler, QueueListener
+from typing import Any, TextIO
 
 _MOST_WAITING = 10_000
 
 
-class Lines:
-    """Takes lines at once and writes them in order, each in one piece.
+class Lines(QueueHandler):
+    """Takes lines, or records to be formatted as lines, and has them written in order, each in one piece.
 
-    Of more than wait already, new ones are dropped and counted; how many is said when there is room again.
+    New lines are dropped and counted while the queue is full; the next record with room says how many.
 
     Args:
         stream: where to.
@@ -22,18 +23,28 @@ class Lines:
     """
 
     def __init__(self, stream: TextIO, most_waiting: int = _MOST_WAITING) -> None:
-        self._stream = stream
-        self._queue: queue.Queue[str] = queue.Queue(most_waiting)
+        self._waiting: queue.Queue[str] = queue.Queue(most_waiting)
+        super().__init__(self._waiting)
         self._dropped = 0
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        _Writer(self._waiting, stream).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._dropped and not self._waiting.full():
+            says, dropped = "%d lines were dropped: nothing read them", self.take_dropped()
+            super().emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, says, (dropped,), None))
+        super().emit(record)
+
+    def prepare(self, record: logging.LogRecord) -> str:
+        """A line is formatted where it is logged, so that what waits keeps no request's data alive."""
+        return self.format(record)
+
+    def enqueue(self, record: Any) -> None:
+        self.write(record)
 
     def write(self, line: str) -> None:
         """Have a line written, or dropped. Called from any thread."""
-        if self._thread is None:
-            self._start()
         try:
-            self._queue.put_nowait(line)
+            self._waiting.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
@@ -45,20 +56,19 @@ class Lines:
     def flush(self, timeout_s: float = 1.0) -> None:
         """Wait until everything is written, but not for ever."""
         ends_s = time.monotonic() + timeout_s
-        with self._queue.all_tasks_done:
-            while self._queue.unfinished_tasks and (left_s := ends_s - time.monotonic()) > 0:
-                self._queue.all_tasks_done.wait(left_s)
+        with self._waiting.all_tasks_done:
+            while self._waiting.unfinished_tasks and (left_s := ends_s - time.monotonic()) > 0:
+                self._waiting.all_tasks_done.wait(left_s)
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
-                self._thread.start()
 
-    def _run(self) -> None:
-        while True:
-            line = self._queue.get()
-            with contextlib.suppress(OSError, ValueError):  # the reader has gone
-                self._stream.write(line + "\n")
-                self._stream.flush()
-            self._queue.task_done()
+class _Writer(QueueListener):
+    """Writes what waits to a stream, from a thread."""
+
+    def __init__(self, waiting: queue.Queue[str], stream: TextIO) -> None:
+        super().__init__(waiting)
+        self._stream = stream
+
+    def handle(self, record: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the reader has gone
+            self._stream.write(f"{record}\n")
+            self._stream.flush()

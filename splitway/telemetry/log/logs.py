@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import orjson
@@ -18,30 +19,7 @@ from splitway.telemetry.settings import TelemetrySettings
 _INDENT = "  "
 
 
-class LineHandler(logging.Handler):
-    """Hands lines to a thread that writes them: a reader who stands still must not stop the event loop."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._lines = Lines(stream)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            dropped = self._lines.take_dropped()
-            if dropped:
-                level, says = logging.WARNING, "%d lines were dropped: the reader was too slow"
-                lost = logging.LogRecord(__name__, level, __file__, 0, says, (dropped,), None)
-                self._lines.write(self.format(lost))
-            self._lines.write(self.format(record))
-        except Exception:
-            self.handleError(record)
-
-    def flush(self) -> None:
-        """Wait a second at most until all is written."""
-        self._lines.flush()
-
-
-def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | None = None) -> LineHandler:
+def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | None = None) -> Lines:
     """Send everything that this process logs, the libraries' lines too, through one format and by one handler.
 
     Args:
@@ -54,7 +32,7 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     first: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _timed,
         _named(service),
     ]
     last: list[Processor] = [
@@ -74,7 +52,7 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     else:
         last += [_in_order, structlog.processors.JSONRenderer(_dumps)]
     formatter = structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=first)
-    handler = LineHandler(stream)
+    handler = Lines(stream)
     handler.setFormatter(formatter)
     handler.addFilter(Repeats())
     root = logging.getLogger()
@@ -91,6 +69,13 @@ def _named(service: str) -> Processor:
         return event
 
     return name
+
+
+def _timed(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """When it happened: a request's line is written a moment after the request has ended."""
+    happened = datetime.fromtimestamp(event["_record"].created, UTC)
+    event["time"] = happened.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return event
 
 
 def _in_order(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -105,12 +105,18 @@ class RequestLog:
             **({} if ended.facts is None else self._more(ended.facts)),
             **({} if share == 1.0 else {"share": round(share, 4)}),
         }
-        self._log.log(logging.WARNING if failed else logging.INFO, self._event, extra=line)
+        level = logging.WARNING if failed else logging.INFO
+        if self._log.isEnabledFor(level):
+            record = self._log.makeRecord(self._log.name, level, __file__, 0, self._event, (), None, extra=line)
+            record.created = ended.at_s
+            self._log.handle(record)
 
 
 def _blame(error: BaseException | None) -> dict[str, Any]:
-    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote the caller's data."""
-    if not isinstance(error, SplitwayError) or isinstance(error, NotFound):  # its stage may be made up
+    """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what they sent."""
+    if not isinstance(error, SplitwayError) or isinstance(
+        error, NotFound
+    ):  # its stage may be a name the caller made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
     return blamed | ({"detail": error.in_full} if isinstance(error, ServingError) else {})

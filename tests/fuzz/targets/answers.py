@@ -8,13 +8,13 @@ from functools import partial
 
 import orjson
 
+from splitway.answers.classes.predictions import read_predictions
 from splitway.errors import SplitwayError
 from splitway.gateway.hop.timings import read_timings
 from splitway.gateway.hop.verdict import judge_reply
 from splitway.gateway.transport.http1 import Reply
 from splitway.skins.v2_rest import v2_error
 from splitway.wire.messages import InferRequest, InferResponse
-from splitway.wire.predictions import read_predictions
 from splitway.wire.v2_json import HEADER_LENGTH, build_response, parse_response
 from tests.fuzz.frames import TOKENS, json_of, split_frame, whole_frames
 from tests.fuzz.target import Target, lines

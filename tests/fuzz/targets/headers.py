@@ -12,10 +12,11 @@ from splitway.errors import SplitwayError
 from splitway.gateway.edge.intake import MAX_HEADS, read_heads, read_timeline, read_top_k
 from splitway.gateway.hop.stage_client import FORWARDED_HEADERS
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.gateway.rollout.rollout import KEY_HEADER, Rollout
+from splitway.gateway.rollout.rollout import Rollout
 from splitway.gateway.rollout.share import in_share
 from splitway.gateway.transport.request_head import request_head
 from splitway.http.body import packing_asked_for, plain_headers
+from splitway.names import KEY_HEADER
 from splitway.telemetry.trace import NoTracer, read_traceparent
 from splitway.telemetry.watch import usable_id
 from splitway.wire.deadline import read_deadline

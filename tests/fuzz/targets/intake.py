@@ -10,14 +10,15 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from splitway.errors import SplitwayError
-from splitway.gateway.edge.intake import PictureLimits, read_picture
+from splitway.gateway.edge.intake import read_picture
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget
+from splitway.wire.context import Limits
 from splitway.wire.deadline import Deadline
 from tests.fuzz.target import Target, check_brief, lines, wait_for
 
 _MAX_BODY_BYTES, _MAX_PICTURE_BYTES = 20_000, 10_000
-_LIMITS = PictureLimits(_MAX_BODY_BYTES, _MAX_PICTURE_BYTES, 1000)
+_LIMITS = Limits(_MAX_BODY_BYTES, _MAX_BODY_BYTES, 5, 5, max_json_values=1000)
 _FORM = b"multipart/form-data; boundary=b"
 
 
@@ -48,7 +49,7 @@ async def _picture(request: Request) -> bytes:
     bodies = BodyBudget(_MAX_BODY_BYTES, 1.0, lambda _: "")
     with bodies.charge(request.scope) as charge:
         picture = await read_picture(
-            request, plain_headers(request), Deadline.after(5), _LIMITS, charge, lambda _: None
+            request, plain_headers(request), Deadline.after(5), _LIMITS, _MAX_PICTURE_BYTES, charge, lambda _: None
         )
     assert bodies.held_bytes == 0
     return picture

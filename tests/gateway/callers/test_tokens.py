@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 import pytest
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
@@ -227,6 +227,25 @@ async def test_a_file_that_breaks_changes_nothing_for_an_hour(verifier: Verifier
 async def test_with_one_key_alone_a_token_need_not_name_it(tmp_path: Path) -> None:
     only = Verifier(tmp_path, [jwk(RSA_KEY, None)], ("RS256",))
     assert await only.scopes(jwt.encode(CLAIMS, RSA_KEY, "RS256")) == ("jwt:ada", ["infer"])
+
+
+async def test_one_key_signs_by_every_algorithm_of_its_kind_that_is_taken(tmp_path: Path) -> None:
+    only = Verifier(tmp_path, [jwk(RSA_KEY, "r")], ("RS256", "PS256"))
+    for algorithm in ("RS256", "PS256"):
+        assert await only.scopes(token(RSA_KEY, algorithm)) == ("jwt:ada", ["infer"])
+        assert await only.scopes(jwt.encode(CLAIMS, RSA_KEY, algorithm)) == ("jwt:ada", ["infer"])
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [(ec.generate_private_key(ec.SECP384R1()), "ES256"), (ed448.Ed448PrivateKey.generate(), "EdDSA")],
+    ids=["P-384", "Ed448"],
+)
+async def test_keys_of_other_curves_are_left_out(tmp_path: Path, key: Any, algorithm: str) -> None:
+    some = Verifier(tmp_path, [jwk(key, "x"), jwk(RSA_KEY, "r")], ("RS256", "ES256", "EdDSA"))
+    assert await some.scopes(token())
+    signed = forged({"alg": algorithm, "kid": "x"}, b"by the other curve")
+    assert "an unknown key" in await some.refusal(signed)
 
 
 UNUSABLE: dict[str, dict[str, Any]] = {

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.gateway.edge.cost import inputs_cost, picture_cost
-from splitway.pictures.look import look
+from splitway.gateway.edge.cost import PictureCaps, inputs_cost, picture_cost
+from splitway.kinds.image.look import look
 from splitway.wire.tensor import Buffer, Tensor
 from tests.security.attack_pictures import segments
 from tests.support import picture
 
+CAPS, TINY = PictureCaps(25_000_000), PictureCaps(1)
 PNG = b"\x89PNG\r\n\x1a\n"
 MANY = 1024 * 1024
 PADDED: dict[str, bytes] = {
@@ -99,14 +100,14 @@ def test_whoever_announces_a_small_picture_and_sends_a_large_one_is_not_believed
     assert picture_size(lie) == (6000, 5000)
     assert decoders in {(6000, 5000), (8, 8)}
     with pytest.raises(TooLarge, match="6000 x 5000"):
-        picture_cost(lie, 25_000_000)
+        picture_cost(lie, CAPS)
 
 
 @pytest.mark.parametrize("data", PADDED.values(), ids=PADDED.keys())
 def test_a_megabyte_of_nothing_is_not_gone_through(data: bytes) -> None:
     """Of ten megabytes, Pillow takes 0.4 to 2.6 s for each, and holds the interpreter's lock; this takes 0.5 ms."""
     with pytest.raises(InvalidInput):
-        picture_cost(data, 25_000_000)
+        picture_cost(data, CAPS)
 
 
 STARTS = [
@@ -136,38 +137,40 @@ def test_no_damage_raises(which: tuple[str, dict[str, object]], at: int, value: 
 
 def test_a_megapixel_costs_one_and_a_row_at_least_one() -> None:
     million = PNG + header(1000, 1000)
-    assert [picture_cost(each, 25_000_000) for each in (million, PNG + header(1000, 1001), b"no picture")] == [1, 2, 1]
+    assert [picture_cost(each, CAPS) for each in (million, PNG + header(1000, 1001), b"no picture")] == [1, 2, 1]
     pictures = Tensor.of_bytes("image", [million, PNG + header(5000, 5000), b"x"])
-    assert inputs_cost([pictures], 25_000_000) == 1 + 25 + 1
-    assert inputs_cost([Tensor.of_bytes("words", [b"x"] * 7)], 1) == 7
-    assert inputs_cost([Tensor.of_array("pixels", np.zeros((3, 1200, 1000, 3), np.uint8))], 1) == 6
-    assert inputs_cost([Tensor.of_array("a", np.zeros((5, 2), np.float32)), Tensor.of_array("b", np.zeros(5))], 1) == 5
-    assert inputs_cost([], 1) == 1
+    assert inputs_cost([pictures], CAPS) == 1 + 25 + 1
+    assert inputs_cost([Tensor.of_bytes("words", [b"x"] * 7)], TINY) == 7
+    assert inputs_cost([Tensor.of_array("pixels", np.zeros((3, 1200, 1000, 3), np.uint8))], TINY) == 6
+    assert (
+        inputs_cost([Tensor.of_array("a", np.zeros((5, 2), np.float32)), Tensor.of_array("b", np.zeros(5))], TINY) == 5
+    )
+    assert inputs_cost([], TINY) == 1
 
 
 def test_pictures_may_not_be_too_much_together() -> None:
     bombs = Tensor.of_bytes("image", [picture(size=(1000, 1000))] * 5)
     with pytest.raises(TooLarge, match="5000000 pixels together; at most 4000000"):
-        inputs_cost([bombs], 1_000_000)
+        inputs_cost([bombs], PictureCaps(1_000_000))
     many_small = Tensor.of_bytes("image", [picture(size=(10, 10))] * 64)
-    assert inputs_cost([many_small], 1_000_000) == 64
+    assert inputs_cost([many_small], PictureCaps(1_000_000)) == 64
 
 
 def test_what_takes_long_to_decode_costs_more_than_its_pixels_or_is_refused() -> None:
     """64 arithmetically coded scans of 25 megapixels are a kilobyte, and take a processor two thirds of a second."""
     plain = scanned(0xC0, 5000, [(0, 63)])
-    assert picture_cost(plain, 25_000_000) == 25
-    few = picture_cost(scanned(0xCA, 5000, [(0, 0)] * 64), 25_000_000)
-    assert few > 2 * picture_cost(plain, 25_000_000)
-    with pytest.raises(TooLarge, match=r"up to .* s, .*SPLITWAY_MAX_PICTURE_SECONDS"):
-        picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), 25_000_000)
-    assert picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), 25_000_000, max_seconds=100) > 900
+    assert picture_cost(plain, CAPS) == 25
+    few = picture_cost(scanned(0xCA, 5000, [(0, 0)] * 64), CAPS)
+    assert few > 2 * picture_cost(plain, CAPS)
+    with pytest.raises(TooLarge, match=r"up to .* s of CPU; .*SPLITWAY_MAX_PICTURE_SECONDS"):
+        picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), CAPS)
+    assert picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), PictureCaps(25_000_000, 100)) > 900
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"progressive": True, "quality": 95}], ids=str)
 def test_a_phones_picture_is_never_too_dear(options: dict[str, Any]) -> None:
     data = picture("RGB", (4080, 3060), "JPEG", **options)
-    cost = picture_cost(data, 25_000_000)
+    cost = picture_cost(data, CAPS)
     assert 13 <= cost < 40
 
 
@@ -176,5 +179,5 @@ def test_pictures_may_not_take_too_long_together() -> None:
     once = look(dear)
     assert once is not None
     with pytest.raises(TooLarge, match="s of CPU together; at most"):
-        inputs_cost([Tensor.of_bytes("image", [dear] * 5)], 25_000_000, max_seconds=once.seconds)
-    assert inputs_cost([Tensor.of_bytes("image", [dear] * 3)], 25_000_000, max_seconds=once.seconds) > 12
+        inputs_cost([Tensor.of_bytes("image", [dear] * 5)], PictureCaps(25_000_000, once.seconds))
+    assert inputs_cost([Tensor.of_bytes("image", [dear] * 3)], PictureCaps(25_000_000, once.seconds)) > 12

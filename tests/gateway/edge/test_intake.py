@@ -11,19 +11,18 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from splitway.errors import InvalidInput, Overloaded, SplitwayError, TooLarge, UnsupportedMediaType
-from splitway.gateway.edge.intake import PictureLimits, read_picture
+from splitway.gateway.edge.intake import read_picture
 from splitway.http.body_budget import BodyBudget
+from splitway.wire.context import Limits
 from splitway.wire.deadline import Deadline
 from tests.support import picture
 
 PNG, JPEG = picture(), picture(format_="JPEG")
-LIMITS = PictureLimits(16 << 20, 10 << 20, 1 << 17)
+LIMITS = Limits(16 << 20, 16 << 20, 5, 5, max_json_values=1 << 17)
 JSON = "application/json"
 
 
-async def read(
-    content_type: str | None, body: bytes, bodies: BodyBudget | None = None, limits: PictureLimits = LIMITS
-) -> bytes:
+async def read(content_type: str | None, body: bytes, bodies: BodyBudget | None = None, most: int = 10 << 20) -> bytes:
     """Read a picture out of a body that comes in two pieces."""
     half = len(body) // 2
     messages: list[Message] = [
@@ -38,7 +37,8 @@ async def read(
     scope = {"type": "http", "method": "POST", "query_string": b"", "headers": []}
     bodies = bodies or BodyBudget(96 << 20, 0.5, lambda _: "")
     with bodies.charge(scope) as charge:
-        return await read_picture(Request(scope, receive), headers, Deadline.after(5), limits, charge, lambda _: None)
+        request, deadline = Request(scope, receive), Deadline.after(5)
+        return await read_picture(request, headers, deadline, LIMITS, most, charge, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,9 @@ async def test_a_body_is_charged_while_it_is_read_and_given_back() -> None:
 
 
 async def test_a_picture_over_its_limit_is_refused_in_every_form() -> None:
-    small = PictureLimits(16 << 20, 1000, 1 << 17)
     for content_type, body in (("image/jpeg", LARGE), (JSON, orjson.dumps({"image": TEXT}))):
         with pytest.raises(TooLarge, match=f"{len(LARGE)} bytes; at most 1000"):
-            await read(content_type, body, limits=small)
+            await read(content_type, body, most=1000)
 
 
 async def test_a_picture_beside_many_values_is_taken_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -18,7 +19,10 @@ from splitway.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache, MemoryStore
+from splitway.gateway.hop.timings import HopTimings
+from splitway.gateway.hop.turn import HopAnswer
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor
@@ -29,11 +33,12 @@ from tests.gateway.test_two_replicas import Counting
 
 FOREVER = Deadline.after(1e6)
 JPEG = {"content-type": "image/jpeg"}
+MODEL = ServedModel("feature_extractor", "1", "extractor", True, "ready", None, SPACE, (), ())
 
 
-def response(value: float = 1.0, space: str = SPACE) -> InferResponse:
-    tensor = Tensor.of_array("features", np.full((1, 4), value, np.float32), {"feature_space": space})
-    return InferResponse("feature_extractor", "1", (tensor,))
+def response(value: float = 1.0, version: str = "1") -> HopAnswer:
+    tensor = Tensor.of_array("features", np.full((1, 4), value, np.float32), {"feature_space": SPACE})
+    return HopAnswer(MODEL, InferResponse("feature_extractor", version, (tensor,)), HopTimings.of_cache(0.0), 1)
 
 
 class Extractor:
@@ -44,7 +49,7 @@ class Extractor:
         self.gate = asyncio.Event()
         self.failures = list(failures)
 
-    async def __call__(self) -> InferResponse:
+    async def __call__(self) -> HopAnswer:
         self.calls += 1
         await self.gate.wait()
         if self.failures:
@@ -52,8 +57,8 @@ class Extractor:
         return response(self.calls)
 
 
-async def _sixteen(cache: FeatureCache, extract: Extractor) -> list[tuple[InferResponse, CacheResult] | BaseException]:
-    tasks = [asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER)) for _ in range(16)]
+async def _sixteen(cache: FeatureCache, extract: Extractor) -> list[tuple[HopAnswer, CacheResult] | BaseException]:
+    tasks = [asyncio.create_task(cache.features(b"picture", MODEL, extract, FOREVER)) for _ in range(16)]
     await asyncio.sleep(0.01)
     extract.gate.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
@@ -70,22 +75,24 @@ async def test_sixteen_equal_pictures_at_once_are_one_extraction() -> None:
 async def test_what_is_kept_is_what_was_given() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
     extract.gate.set()
-    first, _ = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
-    again, result = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    first, _ = await cache.features(b"picture", MODEL, extract, FOREVER)
+    again, result = await cache.features(b"picture", MODEL, extract, FOREVER)
     assert result is CacheResult.HIT
-    assert again.outputs[0].array.tobytes() == first.outputs[0].array.tobytes()
-    assert (again.model_version, again.outputs[0].parameters) == (first.model_version, first.outputs[0].parameters)
+    (one,), (two,) = first.response.outputs, again.response.outputs
+    assert two.array.tobytes() == one.array.tobytes()
+    assert two.parameters == one.parameters
+    assert again.response.model_version == first.response.model_version
 
 
 async def test_another_feature_space_or_version_is_another_key() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
     extract.gate.set()
-    await cache.features(b"picture", SPACE, "1", extract, FOREVER)
-    _, result = await cache.features(b"picture", SPACE, "2", extract, FOREVER)
+    await cache.features(b"picture", MODEL, extract, FOREVER)
+    _, result = await cache.features(b"picture", replace(MODEL, version="2"), extract, FOREVER)
     assert result is not CacheResult.HIT
-    _, result = await cache.features(b"picture", "fs:ffffffffffffffff", "1", extract, FOREVER)
+    _, result = await cache.features(b"picture", replace(MODEL, gives="fs:ffffffffffffffff"), extract, FOREVER)
     assert (result, extract.calls) == (CacheResult.MISS, 3)
-    _, result = await cache.features(b"picture", "fs:ffffffffffffffff", "1", extract, FOREVER)
+    _, result = await cache.features(b"picture", replace(MODEL, gives="fs:ffffffffffffffff"), extract, FOREVER)
     assert result is CacheResult.MISS, "features that came from another space than was asked for must not be kept"
 
 
@@ -109,7 +116,7 @@ def _ends(*leaves_after_s: float, requests: int, time_s: float, fails: bool) -> 
     """When and how equal requests end, and how many extractions there were; the first of them are cancelled."""
     calls = 0
 
-    async def extract() -> InferResponse:
+    async def extract() -> HopAnswer:
         nonlocal calls
         calls += 1
         await asyncio.sleep(SECONDS)
@@ -121,7 +128,7 @@ def _ends(*leaves_after_s: float, requests: int, time_s: float, fails: bool) -> 
         began_s = now()
         try:
             deadline = Deadline.after(time_s, now)
-            how = str((await cache.features(b"picture", SPACE, "1", extract, deadline))[1])
+            how = str((await cache.features(b"picture", MODEL, extract, deadline))[1])
         except SplitwayError as error:
             how = error.code
         return round(now() - began_s, 3), how
@@ -156,8 +163,8 @@ def test_a_leader_with_less_time_than_its_waiters_is_no_failure_of_theirs() -> N
     async def main() -> tuple[list[object], int]:
         calls = 0
 
-        def extract(time_s: float) -> Callable[[], Awaitable[InferResponse]]:
-            async def run() -> InferResponse:
+        def extract(time_s: float) -> Callable[[], Awaitable[HopAnswer]]:
+            async def run() -> HopAnswer:
                 nonlocal calls
                 calls += 1
                 await asyncio.sleep(min(SECONDS, time_s))
@@ -169,7 +176,7 @@ def test_a_leader_with_less_time_than_its_waiters_is_no_failure_of_theirs() -> N
 
         cache = FeatureCache(MemoryStore(10_000))
         tasks = [
-            asyncio.create_task(cache.features(b"picture", SPACE, "1", extract(s), Deadline.after(s, now)))
+            asyncio.create_task(cache.features(b"picture", MODEL, extract(s), Deadline.after(s, now)))
             for s in (0.25, 5.0, 5.0, 5.0)
         ]
         ends = await asyncio.gather(*tasks, return_exceptions=True)
@@ -185,27 +192,27 @@ async def test_features_of_another_version_are_neither_kept_nor_shared() -> None
     """The extractor has moved on from version 1 to 2 of one space between the choice of the key and its answer."""
     cache, calls, gate = FeatureCache(MemoryStore(10_000)), 0, asyncio.Event()
 
-    async def extract() -> InferResponse:
+    async def extract() -> HopAnswer:
         nonlocal calls
         calls += 1
         await gate.wait()
-        return response(calls)._replace(model_version="2")
+        return response(calls, "2")
 
-    tasks = [asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER)) for _ in range(3)]
+    tasks = [asyncio.create_task(cache.features(b"picture", MODEL, extract, FOREVER)) for _ in range(3)]
     await asyncio.sleep(0)
     gate.set()
     ends = await asyncio.gather(*tasks)
     assert calls == 3
     assert [result for _, result in ends] == [CacheResult.MISS] * 3
-    _, result = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    _, result = await cache.features(b"picture", MODEL, extract, FOREVER)
     assert result is CacheResult.MISS, "nothing was kept under version 1"
 
 
 async def test_who_leads_and_leaves_hands_over() -> None:
     cache, extract = FeatureCache(MemoryStore(10_000)), Extractor()
-    leader = asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER))
+    leader = asyncio.create_task(cache.features(b"picture", MODEL, extract, FOREVER))
     await asyncio.sleep(0)
-    follower = asyncio.create_task(cache.features(b"picture", SPACE, "1", extract, FOREVER))
+    follower = asyncio.create_task(cache.features(b"picture", MODEL, extract, FOREVER))
     await asyncio.sleep(0)
     leader.cancel()
     extract.gate.set()
@@ -218,17 +225,17 @@ async def test_what_cannot_be_read_is_extracted_anew_and_replaced(kept: bytes) -
     store, extract = MemoryStore(10_000), Extractor()
     cache = FeatureCache(store)
     extract.gate.set()
-    await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    await cache.features(b"picture", MODEL, extract, FOREVER)
     (key,) = store._values
     await store.put(key, kept)
-    results = [(await cache.features(b"picture", SPACE, "1", extract, FOREVER))[1] for _ in range(2)]
+    results = [(await cache.features(b"picture", MODEL, extract, FOREVER))[1] for _ in range(2)]
     assert results == [CacheResult.STORED, CacheResult.HIT]
 
 
 async def test_what_there_is_no_room_for_is_not_called_stored() -> None:
     cache, extract = FeatureCache(MemoryStore(10)), Extractor()
     extract.gate.set()
-    _, result = await cache.features(b"picture", SPACE, "1", extract, FOREVER)
+    _, result = await cache.features(b"picture", MODEL, extract, FOREVER)
     assert result is CacheResult.MISS
     assert result.header == "splitway; fwd=uri-miss"
 

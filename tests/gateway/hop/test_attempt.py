@@ -11,10 +11,13 @@ import pytest
 from splitway.errors import DeadlineExceeded
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replicas import ReplicaSet
-from splitway.gateway.hop.attempt import Attempt, AttemptMaker, Call
+from splitway.gateway.hop.attempt import AttemptMaker
+from splitway.gateway.hop.turn import Attempt, Turn
 from splitway.gateway.hop.verdict import Blame, Verdict
 from splitway.gateway.resilience.breaker import BreakerState
+from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
+from splitway.wire.messages import InferRequest
 
 MODEL = ServedModel("classifier", "1", "head", True, "ready", "fs:a", None, (), ())
 TIMEOUT_S = 0.05
@@ -46,8 +49,8 @@ async def test_time_in_which_the_gateway_stood_still_is_not_the_replicas(stands_
         permit = replica.breaker.acquire()
         if permit is None:
             break
-        call = Call(b"", {}, Deadline.after(10), lambda *_: None)
-        end = await attempt(replica, permit, call, Attempt(MODEL, number))
+        turn = Turn("classifier", dict, InferRequest(()), CallContext(Deadline.after(10), {}))
+        end = await attempt(turn, Attempt(replica, permit, MODEL, number))
         assert isinstance(end, Verdict)
         assert end.blame is blame
         if blame is Blame.NONE and number == 2:

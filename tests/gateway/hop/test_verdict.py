@@ -11,7 +11,7 @@ from aiohttp import web
 from splitway.errors import BadStageAnswer, InvalidInput
 from splitway.gateway.hop.verdict import Blame, judge_reply
 from splitway.gateway.transport.http1 import Reply
-from splitway.wire.context import CALLER_HEADER, UNFIT_ROW_HEADER
+from splitway.names import CALLER_HEADER, UNFIT_ROW_HEADER
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
 
 JPEG = {"content-type": "image/jpeg"}

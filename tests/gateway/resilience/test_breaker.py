@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker, Permit, too_much
-from splitway.gateway.resilience.window import Counts
+from splitway.gateway.resilience.breaker import (
+    BreakerPolicy,
+    BreakerState,
+    BreakerTransition,
+    CircuitBreaker,
+    Permit,
+    too_much,
+)
+from splitway.gateway.resilience.window import CallCounts
 from tests.gateway.resilience.support import Chance, Clock
 
 POLICY = BreakerPolicy()
@@ -150,6 +157,68 @@ TestBreaker = BreakerMachine.TestCase
 TestBreaker.settings = settings(max_examples=1000, stateful_step_count=30, deadline=None)
 
 
+class _Watched:
+    """A breaker, what it has done so far, and the permits that are out."""
+
+    def __init__(self, clock: Clock, last: list[bool]) -> None:
+        self.story: list[BreakerTransition | bool] = []
+        self._permits: list[Permit] = []
+        self.breaker = CircuitBreaker(
+            POLICY, clock, Chance(0.3, 0.7), others_serve=lambda: not last[-1], on_transition=self.story.append
+        )
+
+    def step(self, what: str) -> None:
+        if what == "call":
+            permit = self.breaker.acquire()
+            self.story.append(permit is not None)
+            self._permits += [permit] if permit is not None else []
+        elif self._permits:
+            _end(self._permits.pop(0), what)
+
+    def look(self) -> tuple[BreakerState, bool, float]:
+        return self.breaker.state, self.breaker.lets_through, self.breaker.retry_in_s
+
+
+STEP = st.tuples(
+    st.sampled_from(["call", "call", "ok", "slow", "failed", "connection", "released"]),
+    st.integers(1, 12),
+    st.sampled_from([0.0, 0.0, 0.3, 1.0, 2.5, 31.0]),
+    st.booleans(),
+    st.integers(0, 2),
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(STEP, max_size=30))
+def test_looking_at_a_breaker_changes_nothing_that_follows(steps: list[tuple[str, int, float, bool, int]]) -> None:
+    clock, last = Clock(), [False]
+    looked_at, left_alone = _Watched(clock, last), _Watched(clock, last)
+    for what, times, seconds, is_last, looks in steps:
+        last.append(is_last)
+        for _ in range(times):
+            looked_at.step(what)
+            left_alone.step(what)
+        clock.now_s += seconds
+        assert len({looked_at.look() for _ in range(looks)}) <= 1
+    assert looked_at.story == left_alone.story
+    assert looked_at.look() == left_alone.look()
+
+
+def test_an_open_breaker_whose_time_is_over_moves_when_it_is_called_and_not_when_it_is_looked_at() -> None:
+    clock = Clock()
+    watched = _Watched(clock, [False])
+    for what in ("call", "connection") * 5:
+        watched.step(what)
+    clock.now_s += 2
+    assert watched.look() == (BreakerState.HALF_OPEN, True, 0.0)
+    assert watched.story[-1] == BreakerTransition(BreakerState.CLOSED, BreakerState.OPEN, "connection errors in a row")
+    watched.step("call")
+    assert watched.story[-2:] == [
+        BreakerTransition(BreakerState.OPEN, BreakerState.HALF_OPEN, "its open time is over"),
+        True,
+    ]
+
+
 def _breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(POLICY, clock, Chance())
 
@@ -172,7 +241,7 @@ def _call(breaker: CircuitBreaker, how: str) -> None:
     ],
 )
 def test_the_thresholds(calls: int, failed: int, slow: int, says: str | None) -> None:
-    assert too_much(Counts(calls, failed, slow), POLICY) == says
+    assert too_much(CallCounts(calls, failed, slow), POLICY) == says
 
 
 def test_a_cancelled_trial_gives_its_place_back() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -63,6 +63,30 @@ class BudgetMachine(RuleBasedStateMachine):
 
 TestBudget = BudgetMachine.TestCase
 TestBudget.settings = settings(max_examples=1000, stateful_step_count=30, deadline=None)
+
+
+SPENDING = st.tuples(
+    st.sampled_from([0.0, 0.25, 7.0, 60.0]), st.sampled_from(["request", "retry", "give back"]), st.integers(0, 40)
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(SPENDING, max_size=30))
+def test_looking_at_a_budget_changes_nothing_that_follows(steps: list[tuple[float, str, int]]) -> None:
+    clock = Clock()
+    looked_at, left_alone = RetryBudget(BudgetPolicy(), clock), RetryBudget(BudgetPolicy(), clock)
+    for seconds, what, in_flight in steps:
+        clock.now_s += seconds
+        assert looked_at.tokens == looked_at.tokens
+        for budget in (looked_at, left_alone):
+            if what == "request":
+                budget.first_attempt()
+            elif what == "give back":
+                budget.give_back()
+            else:
+                budget.raise_cap(in_flight)
+        assert looked_at.spend() == left_alone.spend()
+    assert looked_at.tokens == pytest.approx(left_alone.tokens)
 
 
 def test_a_total_outage_is_not_amplified_beyond_its_bound() -> None:

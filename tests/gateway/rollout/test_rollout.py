@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from splitway.gateway.fleet.router import Pins
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.gateway.rollout.rollout import Part, Rollout
+from splitway.gateway.rollout.rollout import ReleaseRole, Rollout
+from splitway.releases import Releases
 from tests.gateway.resilience.support import Chance, Clock
 from tests.gateway.versioned import release, trial, write
 
@@ -57,15 +62,15 @@ async def test_a_trial_that_was_withdrawn_may_begin_anew(rollout: Rollout, path:
     write(path, BOTH, current="one", canary=trial("two"))
     await rollout.poll()
     choice = rollout.choose({}, _asked)
-    assert choice.part is Part.CANARY
+    assert choice.role is ReleaseRole.CANARY
     for _ in range(20):
         rollout.ended(choice, failed=True)
-    assert rollout.choose({}, _asked).part is Part.CURRENT
+    assert rollout.choose({}, _asked).role is ReleaseRole.CURRENT
     await rollout.poll()
     assert rollout.describe()["canary"] is None
     write(path, BOTH, current="one", canary=trial("two", since="2026-11-25T08:00:00Z"))
     await rollout.poll()
-    assert rollout.choose({}, _asked).part is Part.CANARY
+    assert rollout.choose({}, _asked).role is ReleaseRole.CANARY
     assert rollout.rollbacks == 1
 
 
@@ -81,9 +86,9 @@ async def test_requests_that_name_their_release_decide_nothing(rollout: Rollout,
 async def test_without_a_key_chance_decides_and_what_is_not_served_gets_nothing(rollout: Rollout, path: Path) -> None:
     write(path, BOTH, current="one", canary=trial("two", 50.0))
     await rollout.poll()
-    sides = Counter(rollout.choose({}, _asked).part for _ in range(10))
-    assert sides == {Part.CANARY: 5, Part.CURRENT: 5}
-    assert {rollout.choose({}, lambda _: ("digits",)).part for _ in range(10)} == {Part.CURRENT}
+    sides = Counter(rollout.choose({}, _asked).role for _ in range(10))
+    assert sides == {ReleaseRole.CANARY: 5, ReleaseRole.CURRENT: 5}
+    assert {rollout.choose({}, lambda _: ("digits",)).role for _ in range(10)} == {ReleaseRole.CURRENT}
 
 
 async def test_only_the_current_releases_requests_are_shadowed(rollout: Rollout, path: Path) -> None:
@@ -91,6 +96,78 @@ async def test_only_the_current_releases_requests_are_shadowed(rollout: Rollout,
     await rollout.poll()
     shadow = rollout.shadow_of(rollout.choose({}, _asked), ["classifier"])
     assert shadow is not None
-    assert (shadow.part, shadow.on_trial) == (Part.SHADOW, True)
+    assert (shadow.role, shadow.on_trial) == (ReleaseRole.SHADOW, True)
     assert rollout.shadow_of(rollout.choose({"x-splitway-release": "two"}, _asked), ["classifier"]) is None
-    assert rollout.shares() == {("one", Part.CURRENT): 100.0, ("two", Part.SHADOW): 100.0}
+    assert rollout.shares() == {("one", ReleaseRole.CURRENT): 100.0, ("two", ReleaseRole.SHADOW): 100.0}
+
+
+class _File:
+    """A releases file in memory."""
+
+    problem = None
+
+    def __init__(self) -> None:
+        self.releases = Releases()
+
+    def read(self) -> None:
+        """It is always up to date."""
+
+    def withdraw(self, *_: object) -> None:
+        """What is withdrawn stays so in the rollout's memory."""
+
+
+NAMES = ("one", "two")
+STEP = st.one_of(
+    st.tuples(st.just("names"), st.sampled_from(NAMES), st.sampled_from([None, *NAMES])),
+    st.tuples(
+        st.just("reached"), st.sampled_from(NAMES), st.sampled_from([(), ("classifier",), ("classifier", "pets")])
+    ),
+    st.tuples(st.just("choose"), st.sampled_from([None, "always", "never"]), st.integers(1, 20)),
+)
+
+
+def _look(rollout: Rollout) -> Any:
+    return rollout.current, rollout.canary, rollout.shadow, rollout.shares(), rollout.describe(), rollout.releases()
+
+
+async def _follow(steps: list[tuple[str, Any, Any]]) -> None:
+    """Take the same steps with two rollouts, of which one is looked at after each."""
+    file, reached, clock = _File(), dict.fromkeys(NAMES, frozenset[str]()), Clock()
+    content: Any = {"format": 1, "releases": {name: release("1", "classifier", "pets") for name in NAMES}}
+
+    def reach(want: Want) -> frozenset[str]:
+        return want.heads & reached[want.pins.release] if want.pins is not None else want.heads
+
+    def make() -> Rollout:
+        anything: Any = file
+        return Rollout(anything, RollbackPolicy(window_s=60), clock, Chance(0.0, 0.999), reach)
+
+    looked_at, left_alone = make(), make()
+    for what, one, two in steps:
+        clock.now_s += 1
+        if what == "names":
+            canary = None if two is None else trial(two, 50.0)
+            file.releases = Releases.model_validate({**content, "current": one, "canary": canary})
+            await looked_at.poll()
+            await left_alone.poll()
+        elif what == "reached":
+            reached[one] = frozenset(two)
+        else:
+            headers = {} if one is None else {"x-splitway-canary": one}
+            for _ in range(two):
+                choices = [each.choose(headers, _asked) for each in (looked_at, left_alone)]
+                assert [str(choice.role) for choice in choices] == [str(choices[0].role)] * 2
+                assert len({choice.pins and choice.pins.release for choice in choices}) == 1
+                for rollout, choice in zip((looked_at, left_alone), choices, strict=True):
+                    rollout.ended(choice, failed=choice.role is ReleaseRole.CANARY)
+        assert _look(looked_at) == _look(looked_at)
+    assert looked_at.describe() == left_alone.describe()
+    assert looked_at.shares() == left_alone.shares()
+    assert looked_at.releases().keys() == left_alone.releases().keys()
+    assert looked_at.rollbacks == left_alone.rollbacks
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, max_size=30))
+def test_looking_at_a_rollout_changes_nothing_that_follows(steps: list[tuple[str, Any, Any]]) -> None:
+    asyncio.run(_follow(steps))

@@ -2,20 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis.extra import numpy as hnp
 
 from splitway.bundle import Bundle
 from splitway.errors import InvalidInput
-from splitway.runtime.classes import best
 from splitway.services.classifier.stage import Classifier
 from splitway.wire.messages import InferRequest, RequestedOutput
-
-
-@given(hnp.arrays(np.float32, 20, elements={"min_value": 0, "max_value": 1}))
-def test_the_best_are_the_largest_in_order(row: np.ndarray) -> None:
-    got = best(row, 5).tolist()
-    assert got == sorted(range(20), key=lambda i: (-row[i], i))[:5]
 
 
 def test_classes_read_back_to_the_same_float32(head_bundle: Bundle) -> None:

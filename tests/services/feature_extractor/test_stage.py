@@ -4,8 +4,8 @@ import pytest
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.settings import StageSettings
 from splitway.services.feature_extractor.stage import make_extractor
 from splitway.wire.tensor import Tensor

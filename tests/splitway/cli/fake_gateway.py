@@ -14,6 +14,7 @@ from typing import Any
 MODEL = {"feature_extractor": "1", "classifier": "1", "feature_space": "fs:0123456789abcdef"}
 HOP = {"queue": 0.1, "decode": 0.0, "compute": 1.0, "network": 0.5}
 TIMINGS = {"feature_extractor": {**HOP, "total": 2.0}, "classifier": {**HOP, "total": 1.7}, "total": 4.0}
+CLASSES = {"predictions": [{"label": "cat", "confidence": 0.9}], "model": MODEL, "timings_ms": TIMINGS}
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Answer:
     """A status, a JSON body and headers."""
 
     status: int = 200
-    content: Any = field(default_factory=lambda: {"model": MODEL, "timings_ms": TIMINGS})
+    content: Any = field(default_factory=lambda: CLASSES)
     headers: dict[str, str] = field(default_factory=dict)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from splitway.cli.status import Look, PipelineStatus
+from splitway.cli.status import Look
+from splitway.schemas.pipeline import PipelineStatus
 
 URL = "http://127.0.0.1:8080"
 AT = datetime(2026, 11, 25, 20, 58, 39, tzinfo=UTC)

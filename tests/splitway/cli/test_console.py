@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.ask import classify
-from splitway.cli.ask.classify import Result, print_table
+from splitway.cli.ask.classify import PictureResult, print_table
 from splitway.cli.console import Steps, Terminal, fail
 from splitway.errors import InvalidInput
 
@@ -56,7 +56,12 @@ def test_labels_heads_names_and_details_are_shown_in_one_printable_line(
     evil = f"a{attack}b"
     answer = {"predictions": [_prediction(evil), _prediction(evil)]}
     heads = {evil: answer, "bad": {"error": {"detail": evil}}}
-    print_table([Result(Path(evil), {"heads": heads, "timings_ms": {"total": 1}}), Result(Path(evil), error=evil)])
+    print_table(
+        [
+            PictureResult.of(Path(evil), {"heads": heads, "timings_ms": {"total": 1}}),
+            PictureResult(Path(evil), error=evil),
+        ]
+    )
     out, err = capsys.readouterr()
     assert all(c.isprintable() or c == "\n" for c in out + err)
     assert (len(out.splitlines()), len(err.splitlines())) == (2, 2)

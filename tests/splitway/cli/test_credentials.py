@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from splitway.cli.credentials import gateway_headers, refusal
+from splitway.cli.status import PATH
 from splitway.errors import SetupError
-from tests.splitway.cli.fake_gateway import MODEL, TIMINGS, Answer, Asked, fake_gateway, key_asked_for
+from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import URL, pipeline
 from tests.support import one_line, splitway
 
@@ -21,13 +22,6 @@ COMMANDS = {
     "explain": ("bench", "cat.jpg", "--explain", "--seconds", "0.2"),
     "top": ("top", "--once"),
 }
-ALL = {
-    **pipeline(heads={}),
-    "model": MODEL,
-    "timings_ms": TIMINGS,
-    "predictions": [{"label": "cat", "confidence": 0.9}],
-}
-"""An answer to whatever a command asks."""
 every_command = pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 
 
@@ -39,12 +33,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _answered(asked: Asked) -> Answer:
+    return Answer(content=pipeline()) if asked.path == PATH else Answer()
+
+
 @every_command
 def test_every_command_shows_the_key_to_its_gateway_and_to_nobody_else(
     arguments: tuple[str, ...], folder: Path
 ) -> None:
     seen: list[Asked] = []
-    with fake_gateway(lambda _: Answer(content=ALL), seen=seen) as url:
+    with fake_gateway(of=_answered, seen=seen) as url:
         done = splitway(*arguments, "--url", url, cwd=folder, SPLITWAY_API_KEY_FILE="key")
     assert done.returncode == 0
     assert {asked.headers.get("authorization") for asked in seen} == {f"Bearer {KEY}"}

@@ -18,13 +18,13 @@ from splitway.cli.models import split_and_prove as bundles
 from splitway.cli.models.source import SourceOptions
 from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError
 from splitway.runtime.inprocess import InProcessStage
-from splitway.split.cut import find_steps
-from splitway.split.graph import Graph
-from splitway.split.names import unique_names
-from splitway.split.proof.proof_inputs import tensor_inputs
-from splitway.split.readers.keras_graph import read_keras
-from splitway.split.readers.loaded import of_keras
-from splitway.split.readers.source import load_model
+from splitway.splitter.cut import find_steps
+from splitway.splitter.graph import Graph
+from splitway.splitter.names import unique_names
+from splitway.splitter.proof.proof_inputs import tensor_inputs
+from splitway.splitter.readers.keras_graph import read_keras
+from splitway.splitter.readers.loaded import of_keras
+from splitway.splitter.readers.source import load_model
 from tests.splitway.cli.test_split import saved, split_here
 
 layers = keras.layers
@@ -131,7 +131,7 @@ def test_whatever_a_damaged_file_raises_is_one_line(
         raise error
 
     path = saved(small(), tmp_path / "m.keras")
-    monkeypatch.setattr("splitway.split.readers.source._config", broken)
+    monkeypatch.setattr("splitway.splitter.readers.source._config", broken)
     with pytest.raises(ModelError, match="damaged or no Keras model"):
         load_model(path)
 

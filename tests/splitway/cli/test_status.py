@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from splitway.cli.status import PipelineStatus, failures, no_answer, read_reply
+from splitway.cli.status import failures, no_answer, read_reply
+from splitway.schemas.pipeline import PipelineStatus
 from splitway.telemetry.outcome import CALLERS, CANCELLED, OK, OURS
 from tests.splitway.cli.pipelines import AT, URL, pipeline
 

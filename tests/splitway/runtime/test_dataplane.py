@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from splitway.errors import Overloaded
 from splitway.manifest import TensorEntry
+from splitway.names import CALLER_HEADER, UNFIT_ROW_HEADER
 from splitway.runtime.dataplane import _caller, _wait_for
 from splitway.runtime.decode_room import DecodeRoom, Load
 from splitway.services.classifier import app as classifier
 from splitway.services.feature_extractor import app as feature_extractor
-from splitway.wire.context import CALLER_HEADER, UNFIT_ROW_HEADER, CallContext
+from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import RequestedOutput
 from tests.splitway.runtime.stage_app import FEATURES, StageClient, serving

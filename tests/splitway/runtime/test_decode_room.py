@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from splitway.errors import DeadlineExceeded, TooLarge
+from splitway.kinds.image.look import look
 from splitway.memory_limit import Memory
-from splitway.pictures.look import look
 from splitway.runtime.decode_room import NOTHING, SMALL_BYTES, DecodeRoom, Load, Place
 from tests.gateway.resilience.support import in_virtual_time, now
 from tests.support import picture

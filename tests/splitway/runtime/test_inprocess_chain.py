@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, InvalidInput, TooLarge
-from splitway.pictures.limits import PictureLimits
-from splitway.preprocessing import PictureDecoder
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime import inprocess_chain
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.base import Engine

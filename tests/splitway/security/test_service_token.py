@@ -9,7 +9,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from splitway.errors import SetupError, SplitwayError
-from splitway.security.service_token import HEADER, ServiceToken, read_tokens
+from splitway.names import TOKEN_HEADER
+from splitway.security.service_token import ServiceToken, read_tokens
 
 TOKEN, OTHER = "a" * 32, "b" * 32
 
@@ -26,7 +27,7 @@ async def _not_read() -> Message:
     pytest.fail("the body was read")
 
 
-async def _status(tokens: tuple[str, ...], path: str, *sent: bytes, header: str = HEADER) -> int:
+async def _status(tokens: tuple[str, ...], path: str, *sent: bytes, header: str = TOKEN_HEADER) -> int:
     answered: list[Message] = []
 
     async def send(message: Message) -> None:

@@ -50,7 +50,7 @@ def keys(environment: Mapping[str, str], now: datetime) -> list[Result]:
     try:
         records = read_keys(Path(name)).keys
     except SetupError as error:
-        return [problem("keys", error.detail, "put that right, or unset SPLITWAY_KEYS_FILE")]
+        return [problem("keys", error.detail, "correct that, or unset SPLITWAY_KEYS_FILE")]
     found = list(_about_to_end(records, now))
     if _is_own(Path(name), stat.S_IWGRP | stat.S_IWOTH):
         says = f"other users can write {name}: anyone who can write this file can grant access"

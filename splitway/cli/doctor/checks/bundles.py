@@ -11,7 +11,8 @@ from splitway.bundle_graph import Chain, Found, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.models.every_bundle import check_one
 from splitway.errors import BundleError, SetupError
-from splitway.manifest import EXTRACTOR
+from splitway.names import EXTRACTOR
+from splitway.plan import can_follow
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
 from splitway.stored import OtherFormat, Part, unknown_fields
@@ -30,10 +31,10 @@ def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
         if any(version_folders(each) for each in _names(models)):
             return None
     except OSError as error:
-        return problem("bundles", f"{error.filename} cannot be looked into: {error.strerror}", "let this user read it")
+        return problem("bundles", f"{error.filename} cannot be read: {error.strerror}", "let this user read it")
     says = f"there is no bundle in {models.absolute()}"
     if may_be_elsewhere:
-        return warning("bundles", f"{says}: those of the pipeline lie elsewhere", "name their folder with --models")
+        return warning("bundles", f"{says}: the pipeline's bundles are elsewhere", "name their folder with --models")
     return problem("bundles", says, f"splitway build --out {models}, or name another folder with --models")
 
 
@@ -105,7 +106,7 @@ def _mended(models: Path, version: Path) -> str:
 def whole(models: Path, found: Wholeness) -> list[Result]:
     """Whether the bundles are whole."""
     signed = f", and a key in {BUNDLE_KEY} has signed it" if found.are_signed else ""
-    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash is the one in its manifest{signed}"
+    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash matches its manifest{signed}"
     return [*found.wrong, *found.said_more, *([ok("bundles", says)] if found.sound else [])]
 
 
@@ -136,10 +137,11 @@ _SPLIT = "put the pair that one splitway split or train-head made into the folde
 def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Result]) -> Iterable[Result]:
     """Heads of which the newest version takes features that nothing in the folder gives now."""
     links = [newest.extractor, *newest.bodies]
-    given = {link.manifest.gives for link in links}
     for name in _names(models):
         found = _newest(name)
-        if found is None or found.manifest.role != "head" or found.manifest.takes in given:
+        if found is None or found.manifest.role != "head":
+            continue
+        if any(can_follow(link.manifest, found.manifest) for link in links):
             continue
         yield level(
             "chain",
@@ -154,7 +156,9 @@ def read_file(path: Path) -> tuple[Releases | None, Result | None]:
     try:
         return read_releases(path), None
     except SetupError as error:
-        return None, problem("releases", error.detail, "mend or remove it; what was read last stays in force till then")
+        return None, problem(
+            "releases", error.detail, "repair or remove it; the last good state stays in force until then"
+        )
 
 
 def releases(models: Path, held: Releases | None) -> list[Result]:
@@ -179,7 +183,7 @@ def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:
             yield problem(
                 "releases",
                 f"release {name} names {stage} {version}, which is not in {models}",
-                "put that version back, or splitway release promote another",
+                "restore that version, or promote another release",
             )
     try:
         gives = read_manifest(models / EXTRACTOR / release.extractor).gives
@@ -189,7 +193,7 @@ def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:
         yield problem(
             "releases",
             f"release {name} is of {release.feature_space}, and {EXTRACTOR} {release.extractor} now gives {gives}",
-            "put the extractor back that was there before, or make a new release",
+            "restore the previous extractor, or make a new release",
         )
 
 

@@ -11,8 +11,9 @@ from splitway.cli.credentials import gateway_headers
 from splitway.cli.doctor.checks import bundles, running
 from splitway.cli.doctor.checks.result import Result
 from splitway.errors import BundleError, SetupError
-from splitway.local.places import GATEWAY, Place
+from splitway.local.places import Place
 from splitway.local.run_file import LocalGateway, RunFile, asked_gateway, read_run
+from splitway.names import GATEWAY
 from splitway.releases import FILE, Releases
 from splitway.security.signing import TrustedKeys
 

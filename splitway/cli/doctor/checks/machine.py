@@ -150,10 +150,10 @@ def writable(name: str, folder: Path, what_for: str, do: str) -> Result:
 
 def temporary() -> Result:
     """Whether there is a place for temporary files, which models are split in."""
-    do = "let TMPDIR name a folder that you may write to"
+    do = "set TMPDIR to a writable folder"
     named = os.environ.get("TMPDIR")
     if named and not Path(named).is_dir():
-        return warning("temporary files", f"TMPDIR={named} is no folder: another is taken", do)
+        return warning("temporary files", f"TMPDIR={named} is not a folder: another is used", do)
     try:
         return writable("temporary files", Path(named or tempfile.gettempdir()), "temporary files", do)
     except FileNotFoundError:  # none of the usual places takes a file
@@ -166,7 +166,7 @@ def descriptors(soft: int, hard: int) -> Result:
         return ok(
             "open files", "any number of files and connections" if soft == -1 else f"{soft} files and connections"
         )
-    says = f"a process may hold {soft} files and connections: a gateway under load refuses callers for want of them"
+    says = f"a process may hold {soft} files and connections: too few for a gateway under load"
     most = _DESCRIPTORS if hard == -1 else min(hard, _DESCRIPTORS)
     return warning("open files", says, f"ulimit -n {most}" if most > soft else "raise LimitNOFILE or ulimits: nofile")
 

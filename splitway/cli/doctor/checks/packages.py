@@ -11,7 +11,7 @@ from splitway.telemetry.settings import traces_asked_for
 
 Installed = Callable[[str], str | None]
 """The version of a package by its name; None where it is not there."""
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?(>=(?P<least>[0-9.]+))?")
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?[^;>]*(>=(?P<least>[0-9.]+))?")
 _EXTRA = re.compile(r"extra == '(?P<extra>\w+)'")
 _RUNS = {"serve": "stages", "gateway": "the gateway"}
 """What each extra is for."""
@@ -58,9 +58,9 @@ def tracing(environment: Mapping[str, str], installed: Installed) -> Result:
     try:
         asked = traces_asked_for(environment)
     except SetupError as error:
-        return problem("traces", f"no process starts: {error.detail}", "set that variable right, or unset it")
+        return problem("traces", f"no process starts: {error.detail}", "correct that variable, or unset it")
     if not asked:
-        return ok("traces", "no OTEL_* variable asks for them; trace ids are in the logs all the same")
+        return ok("traces", "no OTEL_* variable asks for them; trace ids are in the logs anyway")
     if installed(_TRACES) is None:
         says = "OTEL_* variables ask for traces, and OpenTelemetry is missing: none are exported"
         return warning("traces", says, "pip install 'splitway[otel]'")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import httpx
 
 from splitway.cli.doctor.checks.result import Result, ok, problem, warning
-from splitway.local.places import GATEWAY
 from splitway.local.processes import PROC, descriptors, listeners
+from splitway.names import GATEWAY
 
 _LOOPBACK = re.compile("(0{16}F{4}0{4})?[0-9A-F]{6}7F|0{24}01000000")
 """127.0.0.0/8, the same within IPv6, and ::1, as /proc writes them: each word of four bytes turned round."""

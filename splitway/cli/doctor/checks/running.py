@@ -21,8 +21,9 @@ from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
 from splitway.cli.watch.wording import address, span, troubles
 from splitway.errors import SetupError, printable
-from splitway.local.places import GATEWAY, RUN_FILE, Place
+from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import RunFile
+from splitway.names import GATEWAY
 
 _CLOCKS_APART_S = 2.0
 _AT_ONCE = 8
@@ -156,7 +157,7 @@ def run_file(run: RunFile | None, path: Path) -> Result:
             "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
         )
     if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
-        says = f"neither key nor token is sent to what {path} names: {doubt}"
+        says = f"neither key nor token is sent to the addresses in {path}: {doubt}"
         return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
     return ok("run file", f"all {len(places)} processes that {path} names run")
 
@@ -169,7 +170,7 @@ def gateway(running: Running) -> Result:
     if look.status is None and running.is_expected:
         return problem("gateway", f"{look.trouble}", "start it, or name another address with --url")
     if look.status is None:
-        return ok("gateway", f"nothing runs at {look.url}, so it was not looked into", "splitway up starts a pipeline")
+        return ok("gateway", f"nothing runs at {look.url}, so it was not checked", "splitway up starts a pipeline")
     if not look.status.ready:
         return problem(
             "gateway", f"{look.url} is not ready: {look.status.reason or 'no reason given'}", _WHO_IS_MISSING
@@ -191,9 +192,9 @@ def replicas(running: Running) -> list[Result]:
     if ready:
         asking = sum(each.asks_for_certificate for each in running.heard)
         apart = sum(not each.answers for each in running.heard if each.stage != GATEWAY) - asking - len(wrong)
-        beyond = f"; {apart} of them out of reach from here, as in a network of their own" if apart > 0 else ""
-        closed = f"; not looked into from here, for want of the gateway's certificate: {asking}" if asking else ""
-        do = f"set {IDENTITY} to the gateway's folder, to have them looked into too" if asking else ""
+        beyond = f"; {apart} of them are not reachable from here" if apart > 0 else ""
+        closed = f"; not checked, because the gateway's certificate is missing: {asking}" if asking else ""
+        do = f"set {IDENTITY} to the gateway's folder, to check them too" if asking else ""
         found.append(ok("replicas", f"{many(ready, 'replica')} ready{beyond}{closed}", do))
     return found
 
@@ -204,7 +205,7 @@ def versions(running: Running, own: str) -> list[Result]:
     others = {name: version for name, version in told.items() if version != own}
     if others:
         says = ", ".join(f"{name} is {version}" for name, version in others.items())
-        do = "upgrade what is older; versions next to each other work together while you do"
+        do = "upgrade what is older; adjacent versions work together meanwhile"
         return [warning("versions", f"this command is Splitway {own}, but {says}", do)]
     return [ok("versions", f"all {len(told)} that answer are Splitway {own}, as this command is")] if told else []
 
@@ -216,7 +217,7 @@ def clocks(running: Running) -> list[Result]:
     for each, ahead_s in told:
         if abs(ahead_s) > _CLOCKS_APART_S:
             apart = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'}"
-            says = f"the clock of {each.name} is {apart} this machine's: logs and traces do not line up"
+            says = f"the clock of {each.name} is {apart} this machine's: logs and traces do not match in time"
             found.append(warning("clocks", says, "let NTP (chrony, systemd-timesyncd) set both clocks"))
     if told and not found:
         found.append(

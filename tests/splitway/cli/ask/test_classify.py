@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.ask.classify import Result, classify_files, print_table
+from splitway.cli.ask.classify import PictureResult, classify_files, print_table
 from splitway.errors import SetupError
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import make_run_folder, write_run_file
@@ -17,14 +17,14 @@ GOOD = {"status": 200, "predictions": [{"label": "cat", "index": 1, "confidence"
 BAD = {"status": 503, "error": {"detail": "nobody serves digits"}}
 
 
-def _result(**heads: object) -> Result:
-    return Result(Path("cat.jpg"), {"heads": heads, "timings_ms": {"total": 1.0}})
+def _result(**heads: object) -> PictureResult:
+    return PictureResult.of(Path("cat.jpg"), {"heads": heads, "timings_ms": {"total": 1.0}})
 
 
 def test_a_head_without_an_answer_fails_its_file() -> None:
     assert _result(classifier=GOOD, digits=BAD).failed
     assert not _result(classifier=GOOD).failed
-    assert Result(Path("cat.jpg"), error="cannot be read").failed
+    assert PictureResult(Path("cat.jpg"), error="cannot be read").failed
 
 
 def test_there_is_a_row_for_each_head_and_its_error_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from splitway.cli.ask.classify import print_json
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.errors import SetupError
 from splitway.runtime.arrays import Arrays
+from splitway.schemas.classify import HeadFailure
 from tests.tiny_bundles import write_bundle
 
 NONSENSE = {
@@ -53,11 +54,13 @@ def test_an_answer_that_can_be_none_fails_its_file(
 def test_of_several_heads_each_fails_for_itself(models: Path, samples: Path, says: dict[str, Any]) -> None:
     says["probabilities"] = np.full((1, 1000), 1e-3, np.float32)
     good = classify_in_process([samples / "cat.jpg"], models, ["classifier"], top_k=1)[0]
-    assert (good.failed, good.answers["classifier"]["status"]) == (False, 200)
+    assert (good.failed, good.heads["classifier"].status) == (False, 200)
     says["probabilities"] = NONSENSE["more than all"]
     bad = classify_in_process([samples / "cat.jpg"], models, ["classifier"], top_k=1)[0]
-    assert (bad.failed, bad.error, bad.answers["classifier"]["status"]) == (True, None, 502)
-    assert bad.answers["classifier"]["error"]["code"] == "bad_stage_answer"
+    assert (bad.failed, bad.error, bad.heads["classifier"].status) == (True, None, 502)
+    said = bad.heads["classifier"]
+    assert isinstance(said, HeadFailure)
+    assert said.error.code == "bad_stage_answer"
 
 
 @pytest.mark.parametrize("head", ["head", "detector"])

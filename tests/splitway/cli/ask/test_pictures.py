@@ -12,7 +12,7 @@ import pytest
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.ask.pictures import read_picture
-from splitway.cli.bench.load import Target, read_pictures
+from splitway.cli.bench.load import BenchTarget, read_pictures
 from tests.splitway.cli.fake_gateway import Asked, fake_gateway
 from tests.support import splitway
 
@@ -66,7 +66,7 @@ def test_it_fails_alone_and_is_not_sent(odd: tuple[Path, str], models: Path) -> 
 
 def test_bench_takes_none_either(odd: tuple[Path, str]) -> None:
     with pytest.raises(OSError, match=odd[1]):
-        read_pictures(Target([odd[0]], "http://127.0.0.1:1", None))
+        read_pictures(BenchTarget([odd[0]], "http://127.0.0.1:1", None))
 
 
 def test_the_command_ends(odd: tuple[Path, str]) -> None:

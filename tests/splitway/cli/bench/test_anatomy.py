@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from splitway.cli.bench.anatomy import CLIENT, GATEWAY, OTHER, Anatomy, Reading, Spread
+from splitway.cli.bench.anatomy import CLIENT, OTHER, Anatomy, Reading, Spread
 from splitway.errors import SetupError
+from splitway.names import GATEWAY
 
 EXTRACTOR_MS = {"queue": 0.5, "decode": 2.0, "compute": 4.0, "network": 1.0, "total": 8.0}
 HEAD_MS = {"queue": 0.0, "decode": 0.0, "compute": 0.25, "network": 0.5, "total": 1.0}

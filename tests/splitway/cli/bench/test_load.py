@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.bench.load import Target, bench
+from splitway.cli.bench.load import BenchTarget, bench
 from splitway.errors import InvalidInput, SetupError
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway
 from tests.support import one_line, splitway
@@ -20,7 +20,7 @@ OVERLOADED = Answer(503, {"code": "overloaded", "detail": "too much"})
 def test_failures_are_counted_by_code(samples: Path) -> None:
     answers = [Answer(), OVERLOADED, Answer(502, "a proxy's own"), Answer()]
     with fake_gateway(lambda n: answers[n % 4]) as url:
-        load = bench(Target([samples / "cat.jpg"], url), clients=2, seconds=0.3)
+        load = bench(BenchTarget([samples / "cat.jpg"], url), clients=2, seconds=0.3)
     assert set(load.failures) == {"overloaded", "http_502"}
     assert load.waits_ms
     assert abs(len(load.waits_ms) - sum(load.failures.values())) <= 4
@@ -31,13 +31,13 @@ def test_nothing_but_failures_is_an_error(samples: Path) -> None:
         fake_gateway(lambda n: OVERLOADED if n else Answer()) as url,
         pytest.raises(SetupError, match=r"no request was answered within 0\.2 s: \d+ overloaded"),
     ):
-        bench(Target([samples / "cat.jpg"], url), clients=1, seconds=0.2)
+        bench(BenchTarget([samples / "cat.jpg"], url), clients=1, seconds=0.2)
 
 
 def test_a_picture_that_is_refused_is_named_before_anything_is_measured(samples: Path) -> None:
     refusal = Answer(400, {"code": "invalid_input", "detail": "not a picture"})
     with fake_gateway(lambda _: refusal) as url, pytest.raises(InvalidInput, match=r"cat\.jpg: not a picture"):
-        bench(Target([samples / "cat.jpg"], url), clients=1, seconds=10)
+        bench(BenchTarget([samples / "cat.jpg"], url), clients=1, seconds=10)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from splitway.cli.bench.anatomy import Anatomy, Reading
 from splitway.cli.bench.break_even import BreakEven
 from splitway.cli.bench.explain import Explanation
-from splitway.cli.bench.load import Load
+from splitway.cli.bench.load import LoadResult
 from splitway.cli.bench.report import print_explanation, print_load
 from tests.splitway.cli.fake_gateway import TIMINGS
 
@@ -21,7 +21,7 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def test_a_load_is_one_row(capsys: pytest.CaptureFixture[str]) -> None:
-    print_load(Load(4, 2.0, [1.0, 2.0, 3.0], Counter(overloaded=2)))
+    print_load(LoadResult(4, 2.0, [1.0, 2.0, 3.0], Counter(overloaded=2)))
     head, row = _rows(capsys.readouterr().out)
     assert head[:4] == ["clients", "seconds", "requests", "requests/s"]
     assert row == ["4", "2", "3", "1.5", "2.0", "3.0", "2", "overloaded"]

@@ -13,10 +13,9 @@ import pytest
 
 from splitway.cli.console import Steps
 from splitway.cli.heads.extract import Hop, extract
-from splitway.cli.stage_client import TOKEN_HEADER
 from splitway.errors import SetupError
+from splitway.names import TOKEN_HEADER
 from splitway.security.certificates import Certificates
-from splitway.security.service_token import HEADER
 from splitway.security.tls import Identity
 from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor
@@ -56,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        if self.server.token is not None and self.headers[HEADER] != self.server.token:
+        if self.server.token is not None and self.headers[TOKEN_HEADER] != self.server.token:
             self._send(401, b'{"error": "no token"}')
             return
         request = parse_request(body, self.headers[HEADER_LENGTH])
@@ -147,10 +146,6 @@ def test_pictures_none_of_which_can_be_read_are_told(extractor: _Extractor, file
 
 
 TOKEN = "token-of-all-the-services"  # noqa: S105 - of this test
-
-
-def test_the_header_of_the_token_is_the_one_that_stages_read() -> None:
-    assert TOKEN_HEADER == HEADER
 
 
 def test_a_stage_that_answers_its_gateway_alone_is_shown_the_token(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.cli.status import PipelineStatus
 from splitway.cli.watch.trend import Trend, Trends, spark_line
+from splitway.schemas.pipeline import PipelineStatus
 from tests.splitway.cli.pipelines import pipeline, replica, stage
 
 

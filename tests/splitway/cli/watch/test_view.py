@@ -9,10 +9,11 @@ import httpx
 import pytest
 from rich.console import Console
 
-from splitway.cli.status import Look, PipelineStatus, no_answer
+from splitway.cli.status import Look, no_answer
 from splitway.cli.watch.trend import Trends
 from splitway.cli.watch.view import view
 from splitway.cli.watch.wording import counts, number, plain_line, span, troubles
+from splitway.schemas.pipeline import PipelineStatus
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 
 SILENT = no_answer(URL, httpx.ConnectError(""), AT, 112.0)

@@ -1,10 +1,12 @@
-"""Lines are written in order and whole, and nobody waits for whoever should read them."""
+"""Lines are written in order and whole, and no work waits for their reader."""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from splitway.telemetry.log.lines import Lines
 from tests.support import until
@@ -43,6 +45,26 @@ def test_a_reader_who_stands_still_stops_nobody() -> None:
         assert [int(line.split()[0]) for line in seen] == sorted(int(line.split()[0]) for line in seen)
         lines.write("again")
         until(lambda: reader.readline() == "again\n", 5)
+
+
+def test_records_that_find_room_again_say_how_many_were_dropped() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as reader, ThreadPoolExecutor(1) as pool:
+        with os.fdopen(writing, "w") as stream:
+            lines = Lines(stream, most_waiting=100)
+            logger = logging.Logger("a logger of its own")
+            logger.addHandler(lines)
+            for number in range(5000):
+                logger.info("%d %s", number, "x" * 100)
+            read = pool.submit(reader.readlines)
+            lines.flush(timeout_s=10)
+            logger.info("again")
+            lines.flush(timeout_s=10)
+        *written, again = read.result()
+    assert again == "again\n"
+    said = [line for line in written if line.endswith(" lines were dropped: nothing read them\n")]
+    assert written[-1] in said
+    assert sum(int(line.split()[0]) for line in said) == 5000 - (len(written) - len(said))
 
 
 def test_a_reader_who_has_gone_is_no_failure() -> None:

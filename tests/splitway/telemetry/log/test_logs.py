@@ -43,6 +43,16 @@ def test_json_where_no_terminal_is() -> None:
     assert (second["level"], second["event"]) == ("warning", "this is odd")
 
 
+def test_a_lines_time_is_when_it_happened_and_not_when_it_was_written() -> None:
+    stream = io.StringIO()
+    handler = configure_logs("gateway", TelemetrySettings(), stream)
+    record = logging.LogRecord("splitway.request", logging.INFO, __file__, 0, "request", (), None)
+    record.created = 1_700_000_000.25
+    logging.getLogger("splitway.request").handle(record)
+    handler.flush()
+    assert orjson.loads(stream.getvalue())["time"] == "2023-11-14T22:13:20.250000Z"
+
+
 def _log_a_defect(text: str = "a defect") -> None:
     payload = "a " + "secret"
     try:

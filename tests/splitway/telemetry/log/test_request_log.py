@@ -86,7 +86,16 @@ def test_processes_log_the_same_requests() -> None:
 
 def _ended(error: Exception | None, outcome: str, id_: str = "mine") -> RequestEnded[dict[str, object]]:
     return RequestEnded(
-        "/v1/classify", outcome, 0.25, id_, "4bf9", 7, 5, error, {"stages": 2} if error is None else None
+        "/v1/classify",
+        outcome,
+        0.25,
+        id_,
+        "4bf9",
+        7,
+        5,
+        error,
+        {"stages": 2} if error is None else None,
+        at_s=1_700_000_000.5,
     )
 
 
@@ -111,6 +120,7 @@ def test_what_a_line_says(
     told = {"route": "/v1/classify", "request_id": "mine", "trace_id": "4bf9", "outcome": outcome, "ms": 250.0, **says}
     assert told.items() <= vars(record).items()
     assert "secret" not in str(vars(record))
+    assert record.created == 1_700_000_000.5
 
 
 def test_failures_are_not_crowded_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from splitway.cli.doctor.checks.packages import packages, python, tracing
 REQUIREMENTS = (
     "numpy>=2.0",
     "ai-edge-litert>=2.1; extra == 'serve'",
-    "fastapi>=0.163; extra == 'serve'",
+    "fastapi<1,>=0.163; extra == 'serve'",
     "fastapi>=0.163; extra == 'gateway'",
     "uvloop>=0.21; (sys_platform != 'win32') and extra == 'gateway'",
     "tensorflow>=2.20; extra == 'split'",

@@ -110,8 +110,8 @@ def test_doors_that_are_open_and_closed_at_once_are_a_problem(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("name", "value", "then"),
     [
-        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever has that long"),
-        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused with their body"),
+        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever gets that much time"),
+        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused because of their body"),
     ],
 )
 def test_settings_that_do_not_agree_are_a_warning(
@@ -147,4 +147,4 @@ def test_what_is_said_of_a_secret_is_not_the_secret(
 def test_an_app_that_is_not_installed_is_not_judged() -> None:
     (result,) = readable("the gateway", None)
     assert result.level == "ok"
-    assert "is not installed" in result.says
+    assert "are not installed" in result.says

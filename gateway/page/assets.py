@@ -1,0 +1,94 @@
+"""Serves the page, its parts and the samples: read once, when the app is made, and answered from memory.
+
+All its addresses are relative, so that it works below any prefix that a proxy gives it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from splitway.errors import NotFound
+from splitway.http.assets import TYPES, Asset
+from splitway.http.docs_pages import ICON
+from splitway.kinds.image.kind import MEDIA_TYPES
+
+BELOW = "/page/"
+"""Where everything but the page itself is."""
+_INDEX = "index.html"
+_ABOUT = "about.json"
+_SAMPLES = "samples/"
+_PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+_OWN_SAMPLES = Path(__file__).resolve().parent.parent.parent / "samples"
+"""Beside the sources, where they are run in place; imported, they lie behind a link."""
+_MOST_SAMPLES = 12
+_MOST_SAMPLE_BYTES = 2 * 1024 * 1024
+
+
+class Page:
+    """The page's files by their names below `/page/`.
+
+    Args:
+        samples: folder of pictures to try; None for those beside the sources.
+        max_picture_bytes: of one picture.
+        described: whether the gateway answers with a description of its interface.
+    """
+
+    def __init__(self, samples: Path | None, max_picture_bytes: int, *, described: bool = True) -> None:
+        self._assets = {**dict(_own_files()), **dict(_samples(samples or _OWN_SAMPLES, max_picture_bytes))}
+        about = self._about(max_picture_bytes) | {"described": described}
+        self._assets[_ABOUT] = Asset(orjson.dumps(about), TYPES[".json"])
+
+    def _about(self, max_picture_bytes: int) -> dict[str, object]:
+        """What the page has to know of this gateway before it sends anything."""
+        samples = [name for name in self._assets if name.startswith(_SAMPLES)]
+        return {
+            "max_picture_bytes": max_picture_bytes,
+            "media_types": MEDIA_TYPES,
+            "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW[1:] + quote(name)} for name in samples],
+        }
+
+    async def index(self, request: Request) -> Response:
+        return self._answer(request, _INDEX)
+
+    async def part(self, request: Request) -> Response:
+        return self._answer(request, request.path_params["name"])
+
+    def _answer(self, request: Request, name: str) -> Response:
+        asset = self._assets.get(name)
+        if asset is None:
+            raise NotFound(f"the page has no file {name[:80]!r}; it starts at /")
+        return asset.answer(request)
+
+
+def page_router(page: Page) -> APIRouter:
+    """The page's routes."""
+    router = APIRouter()
+    for path, endpoint in (("/", page.index), (BELOW + "{name:path}", page.part)):
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
+    return router
+
+
+def _own_files() -> Iterator[tuple[str, Asset]]:
+    for file in sorted(Path(__file__).parent.iterdir()):
+        if file.suffix in TYPES:
+            yield file.name, Asset(file.read_bytes(), TYPES[file.suffix])
+    yield ICON.name, Asset(ICON.read_bytes(), TYPES[ICON.suffix])
+
+
+def _samples(folder: Path, max_bytes: int) -> Iterator[tuple[str, Asset]]:
+    """The first pictures directly in the folder, by name; those that would be refused are none."""
+    if not folder.is_dir():
+        return
+    pictures = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURES and file.is_file()]
+    pictures = [file for file in pictures if file.name.isprintable() and os.access(file, os.R_OK)]
+    small = [file for file in pictures if file.stat().st_size <= min(max_bytes, _MOST_SAMPLE_BYTES)]
+    for file in small[:_MOST_SAMPLES]:
+        yield _SAMPLES + file.name, Asset(file.read_bytes(), _PICTURES[file.suffix.lower()])

@@ -1,0 +1,1 @@
+"""The best classes of a row of probabilities."""

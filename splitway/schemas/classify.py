@@ -1,0 +1,117 @@
+"""Answers of `/v1/classify`, and problems (RFC 9457)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from splitway.schemas.message import AnswerSchema, Count, Milliseconds, Share
+from splitway.telemetry.outcome import CALLERS, HURRIED, OURS
+
+CODES = sorted((CALLERS | OURS) - {HURRIED})
+"""The codes of errors."""
+_Times = dict[str, Milliseconds]
+_Model = Annotated[
+    dict[str, str],
+    Field(description="The versions that answered, their feature space, and the release if there is one."),
+]
+_Id = Annotated[str, Field(description="The request's; in `x-request-id` as well.")]
+_ERROR = 400
+
+
+class PredictedClass(AnswerSchema):
+    """A class and its probability."""
+
+    label: str
+    index: Count = 0
+    confidence: Share
+
+
+class AttemptTimes(AnswerSchema):
+    """When an attempt began, how long it took and how it ended."""
+
+    number: int
+    replica: int
+    is_hedge: bool
+    start_ms: float
+    ms: float
+    outcome: str
+
+
+class StageTimes(AnswerSchema):
+    """When a stage began, how long it took and how it ended."""
+
+    stage: str
+    start_ms: float
+    ms: float
+    outcome: str
+    attempts: list[AttemptTimes]
+
+
+class HopsTimes(AnswerSchema):
+    """Milliseconds in total, and for each stage `queue`, `decode`, `compute`, `network`, `total`."""
+
+    model_config = {"extra": "allow"}
+    __pydantic_extra__: dict[str, _Times]
+
+    total: float = 0
+
+
+class TimedAnswer(AnswerSchema):
+    """What all answers of `/v1/classify` have."""
+
+    MAY_LACK: ClassVar = frozenset({"timeline"})
+
+    id: _Id = ""
+    model: _Model = {}
+    timings_ms: HopsTimes
+    timeline: list[StageTimes] = []
+
+
+class ClassifyAnswer(TimedAnswer):
+    """The classes that the default head gives, best first."""
+
+    label: str = ""
+    confidence: Share = 0
+    predictions: Annotated[list[PredictedClass], Field(min_length=1)]
+
+
+class HeadAnswer(AnswerSchema):
+    """The classes that one of several heads gives, best first."""
+
+    status: Literal[200] = 200
+    label: str = ""
+    confidence: Share = 0
+    predictions: Annotated[list[PredictedClass], Field(min_length=1)]
+    version: str = ""
+    timings_ms: _Times = {}
+
+
+class Problem(AnswerSchema):
+    """Problem details (RFC 9457)."""
+
+    MAY_LACK: ClassVar = frozenset({"timeline"})
+
+    type: Annotated[str, Field(pattern="^urn:splitway:error:")] = ""
+    title: str = ""
+    status: Annotated[int, Field(ge=_ERROR, le=599)] = 500
+    detail: str = ""
+    code: Annotated[str, Field(json_schema_extra={"enum": [*CODES]})] = ""
+    stage: str | None = None
+    retryable: bool = False
+    id: str = ""
+    timeline: list[StageTimes] = []
+
+
+class HeadFailure(AnswerSchema):
+    """Why one of several heads does not answer."""
+
+    status: Annotated[int, Field(ge=_ERROR)] = 500
+    error: Problem
+
+
+class HeadsAnswer(TimedAnswer):
+    """What each of several heads says."""
+
+    heads: dict[str, HeadAnswer | HeadFailure]

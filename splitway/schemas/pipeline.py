@@ -1,0 +1,154 @@
+"""Answers of `/v1/pipeline` and of the gateway's `/readyz`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+from pydantic import Field
+
+from splitway.schemas.message import AnswerSchema, Count, Share, Told
+from splitway.schemas.protocol import ModelTensor
+
+_Counts = dict[str, Count]
+
+
+class PipelineReadiness(AnswerSchema):
+    """Whether the pipeline can answer, and which stage is missing if not."""
+
+    ready: bool
+    reason: str | None
+    stages: Annotated[dict[str, str], Field(description="`ready`, or why not.")]
+
+
+class RecentStatus(AnswerSchema):
+    """Requests, or calls to one stage, that ended within the last seconds."""
+
+    window_s: Told[float] = None
+    ended: Told[int] = None
+    failed: Told[int] = None
+    rate_per_s: Told[float] = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class OfferedModel(AnswerSchema):
+    """A version of a model that a replica can be asked for, and its feature spaces."""
+
+    name: str
+    version: str
+    state: str
+    is_default: bool
+    takes: str | None
+    gives: str | None
+
+
+class ReplicaStatus(AnswerSchema):
+    """One process of a stage as the gateway sees it."""
+
+    url: str
+    number: Told[int] = None
+    state: str = "unknown"
+    reason: str | None = None
+    version: str | None = None
+    feature_space: str | None = None
+    models: tuple[OfferedModel, ...] = ()
+    breaker: Told[str] = None
+    breaker_retry_in_s: Told[float] = None
+    in_flight: Told[int] = None
+    attempts: _Counts = {}
+    latency_ms: float | None = None
+
+
+class StageStatus(AnswerSchema):
+    """One link of the chain."""
+
+    name: str
+    ready: bool = False
+    retry_budget: Told[float] = None
+    replicas: tuple[ReplicaStatus, ...] = ()
+    recent: RecentStatus = RecentStatus()
+
+    @property
+    def attempts(self) -> Counter[str]:
+        """Calls to all its replicas, by how they ended."""
+        return sum((Counter(replica.attempts) for replica in self.replicas), Counter())
+
+    @property
+    def ready_replicas(self) -> int:
+        return sum(replica.state == "ready" for replica in self.replicas)
+
+
+class GatewayStatus(AnswerSchema):
+    """The gateway's own counts since it started."""
+
+    version: Told[str] = None
+    uptime_s: Told[float] = None
+    requests: _Counts = {}
+    recent: RecentStatus = RecentStatus()
+
+
+class DoorStatus(AnswerSchema):
+    """Requests that are under way, that wait, and that were refused."""
+
+    limit: Told[int] = None
+    in_flight: Told[int] = None
+    queued: Told[int] = None
+    turned_away: _Counts = {}
+
+
+class HeadStatus(AnswerSchema):
+    """A head that requests can name."""
+
+    name: str
+    ready: bool
+    version: str | None
+    outputs: tuple[ModelTensor, ...]
+
+
+class TrialStatus(AnswerSchema):
+    """A release that gets a share of the requests."""
+
+    release: str
+    percent: float
+    since: str
+
+
+class ReleaseStatus(AnswerSchema):
+    """The versions of a release, whether they are served, and what became of its latest requests."""
+
+    extractor: str
+    heads: dict[str, str]
+    feature_space: str
+    served: bool
+    requests: int
+    error_share: Share
+    compared: int
+    agreement: Share | None
+    drift: float | None
+
+
+class ReleasesStatus(AnswerSchema):
+    """The releases, and the share of the requests that each gets."""
+
+    current: str | None = None
+    pending: str | None = None
+    previous: str | None = None
+    canary: TrialStatus | None = None
+    shadow: TrialStatus | None = None
+    rolled_back: dict[str, str] = {}
+    problem: str | None = None
+    releases: dict[str, ReleaseStatus] = {}
+    background: Annotated[dict[str, int], Field(json_schema_extra={"required": ["running"]})] = {}
+
+
+class PipelineStatus(AnswerSchema):
+    """The gateway, its stages, their replicas, the heads and the releases as they are now."""
+
+    ready: bool
+    reason: str | None = None
+    gateway: Told[GatewayStatus] = None
+    admission: DoorStatus = DoorStatus()
+    heads: tuple[HeadStatus, ...] = ()
+    releases: ReleasesStatus = ReleasesStatus()
+    stages: tuple[StageStatus, ...]

@@ -1,0 +1,151 @@
+"""From a part of a model to the files that engines read."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from splitway.bundle import engine_file_entry
+from splitway.errors import ModelError, SetupError, SplitwayError, first_line
+from splitway.manifest import ENDPOINT, SAVED_MODEL, EngineFile, EngineName, TensorEntry
+from splitway.splitter.graph import Part, Wire
+from splitway.splitter.readers.foreign import said
+from splitway.wire.tensor import DATATYPES
+
+_NO_HOLDERS = (str, bytes, int, float, np.ndarray, tf.Tensor, tf.Operation, tf.Graph, type, ModuleType, FunctionType)
+_PLACE = re.compile(r"^<unknown>:0: error: loc\(.*\): (?=')")
+"""Where in the code of TensorFlow the converter met what it cannot convert."""
+LITERT_FILE = "model.tflite"
+_SCOPE = "part"
+"""Around all layers: in a scope their names may begin with what none may begin with outside."""
+
+
+def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
+    """What a manifest says of the tensors at an end of a part."""
+    return tuple(
+        TensorEntry(
+            name=name, datatype=DATATYPES[np.dtype(wire.travels_as)], shape=(-1, *(int(n or 0) for n in wire.shape))
+        )
+        for name, wire in wires.items()
+    )
+
+
+class _Served(tf.Module):
+    """A part as TensorFlow saves it: one function, and all that it uses."""
+
+    def __init__(self, part: Part, rows: int | None) -> None:
+        super().__init__()
+        self._part = part
+        specs = [tf.TensorSpec((rows, *wire.shape), wire.travels_as, name=name) for name, wire in part.takes.items()]
+        self.function = tf.function(self._run, input_signature=specs, autograph=False)
+        self.kept = _kept(self.function.get_concrete_function().graph, part)
+        for value in self.kept:
+            if str(getattr(value, "name", "")).startswith("_"):  # saving makes an operation of this name
+                value._handle_name = f"{_SCOPE}/{value.name}"
+
+    def _run(self, *values: Any) -> dict[str, Any]:
+        part = self._part
+        inside = [tf.cast(v, wire.dtype) for v, wire in zip(values, part.takes.values(), strict=True)]
+        with tf.name_scope(_SCOPE):
+            made = list(zip(part.gives.items(), part.run(inside), strict=True))
+        return {name: tf.identity(tf.cast(value, wire.travels_as), name=name) for (name, wire), value in made}
+
+
+def _kept(graph: Any, part: Part) -> list[Any]:
+    """The variables and tables behind all that a traced part uses, seeds of random numbers included.
+
+    Raises:
+        ModelError: it uses something else that is neither.
+    """
+    wanted = {id(outside): inside for outside, inside in graph.captures if outside.dtype == tf.resource}
+    kept = {id(variable.handle): variable for variable in graph.variables}
+    seen: set[int] = set()
+    for step in part.steps:
+        if wanted.keys() <= kept.keys():
+            break
+        kept |= {handle: holder for handle, holder in _holders(step.owner, seen) if handle in wanted}
+    lost = next((inside for handle, inside in wanted.items() if handle not in kept), None)
+    if lost is not None:
+        raise ModelError(f"the model cannot be exported: {lost.op.name!r} uses a resource that no layer of it holds")
+    return [kept[handle] for handle in dict.fromkeys(wanted)]
+
+
+def _holders(owner: Any, seen: set[int]) -> Iterator[tuple[int, Any]]:
+    """All that an object holds, however deep, that owns a resource, by the identity of its handle."""
+    to_see = [owner]
+    while to_see:
+        each = to_see.pop()
+        if id(each) in seen or isinstance(each, _NO_HOLDERS):
+            continue
+        seen.add(id(each))
+        handle = getattr(each, "handle", None) if isinstance(each, tf.Variable) else _handle_of(each)
+        if handle is not None:
+            yield id(handle), each
+        elif isinstance(each, Mapping):
+            to_see += each.values()
+        elif isinstance(each, list | tuple | set):
+            to_see += each
+        else:
+            to_see += getattr(each, "__dict__", {}).values()
+
+
+def _handle_of(holder: Any) -> Any:
+    return holder.resource_handle if isinstance(holder, tf.saved_model.experimental.TrackableResource) else None
+
+
+def export_saved_model(part: Part, folder: Path, rows: int | None = None) -> None:
+    """Write a SavedModel with one signature, for `rows` rows or (None) any number.
+
+    Raises:
+        ModelError: TensorFlow cannot run or save it.
+        SetupError: the files cannot be written.
+    """
+    try:
+        served = _Served(part, rows)
+        tf.saved_model.save(served, str(folder), signatures={ENDPOINT: served.function.get_concrete_function()})
+    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.UnknownError) as error:
+        raise SetupError(f"cannot write {folder}: {first_line(error)}") from error
+    except (SplitwayError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # what foreign layers raise among it
+        raise ModelError(f"the model cannot be exported: {said(error)}") from error
+
+
+def convert_to_litert(part: Part) -> bytes:
+    """Return a LiteRT model of one row. Raises ModelError if an operation cannot be converted."""
+    with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
+        export_saved_model(part, Path(folder), rows=1)
+        try:
+            converted: bytes = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[ENDPOINT]).convert()
+        except Exception as error:  # the converter raises what its C++ parts happen to raise
+            raise ModelError(f"it cannot be converted to LiteRT: {_reason(error)}") from error
+    return converted
+
+
+def _reason(error: Exception) -> str:
+    """The operations that stand in the way where the converter names them, else its first line."""
+    lines = str(error).splitlines()
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("TF Select ops:", "Custom ops:"))]
+    return f"LiteRT has no {', '.join(named)}" if named else _PLACE.sub("", first_line(error))
+
+
+def export_engines(part: Part, folder: Path, engines: tuple[EngineName, ...]) -> tuple[EngineFile, ...]:
+    """Write the files of these engines into a bundle's folder and describe them. Raises ModelError, SetupError."""
+    files: list[EngineFile] = []
+    if "litert" in engines:
+        litert = folder / LITERT_FILE
+        litert.write_bytes(convert_to_litert(part))
+        files.append(engine_file_entry(folder, litert, "litert"))
+    if "tensorflow" in engines:
+        saved_model = folder / SAVED_MODEL
+        export_saved_model(part, saved_model)
+        written = sorted(path for path in saved_model.rglob("*") if path.is_file())
+        files += [engine_file_entry(folder, path, "tensorflow") for path in written]
+    return tuple(files)

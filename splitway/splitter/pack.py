@@ -1,0 +1,132 @@
+"""Write the parts of a cut model as bundles."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from splitway.bundle import sha256_file, write_manifest
+from splitway.errors import ModelError
+from splitway.manifest import Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel, TensorEntry
+from splitway.names import BODY, DEFAULT_HEAD, EXTRACTOR, PROBABILITIES, Role
+from splitway.splitter.cut import CutModel, feature_space
+from splitway.splitter.cuts import ROOM
+from splitway.splitter.export import entries, export_engines
+from splitway.splitter.graph import Part, Wire
+from splitway.wire.room import Room
+
+SOURCE = "source"
+LABELS_FILE = "labels.txt"
+_TOOLS = ("splitway", "keras", "tensorflow", "ai-edge-litert", "numpy")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PackPlan:
+    """What the bundles need to know beyond the model itself."""
+
+    preprocessing: Preprocessing | None
+    labels: list[str] | None
+    source: SourceModel
+    version: str
+    head: str = DEFAULT_HEAD
+    """The last bundle's name."""
+    room: Room = ROOM
+    """Size limits of a request to the served bundles."""
+
+
+def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:
+    """Names of the bundles of a model in this many parts."""
+    return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions of what makes bundles."""
+    return {name: version(name) for name in _TOOLS}
+
+
+def now() -> str:
+    """The time as manifests say it: UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
+    """Fill an empty folder for each part with its bundle.
+
+    Raises:
+        ModelError: a part cannot be exported, or the labels do not fit the model.
+        SetupError: the files cannot be written.
+    """
+    _check_labels(cut, plan.labels)
+    cuts = len(cut.layers)
+    spaces = [feature_space(cut, place, plan.preprocessing) for place in range(cuts)]
+    for place, (name, part, folder) in enumerate(
+        zip(stage_names(len(cut.parts), plan.head), cut.parts, folders, strict=True)
+    ):
+        say(f"exporting {name}")
+        role: Role = "extractor" if place == 0 else "head" if place == cuts else "body"
+        files, engine = _export(part, folder, name, say)
+        nearest = max(0, place - 1)
+        manifest = Manifest(
+            name=name,
+            version=plan.version,
+            role=role,
+            inputs=_with_ranges(part.takes, cut.graph.ranges),
+            outputs=entries(part.gives),
+            engine_files=files,
+            engine=engine,
+            feature_space=spaces[nearest],
+            gives_space=spaces[place] if role == "body" else None,
+            preprocessing=plan.preprocessing if role == "extractor" else None,
+            source_model=plan.source,
+            cut=Cut(layer=cut.layers[nearest], bytes_per_row=cut.bytes_per_row(nearest), tensors=cut.crossing[nearest]),
+            created=now(),
+            tools=tool_versions(),
+            **(write_labels(plan.labels, folder) if role == "head" else {}),
+        )
+        write_manifest(folder, manifest.model_copy(update={"rows": _rows(manifest, plan.room)}))
+
+
+def _with_ranges(takes: Mapping[str, Wire], ranges: Mapping[int, tuple[int, int]]) -> tuple[TensorEntry, ...]:
+    """What a manifest says of a part's inputs, with the numbers that they may be."""
+    found = [ranges.get(wire.number) for wire in takes.values()]
+    return tuple(e.model_copy(update={"range": each}) for e, each in zip(entries(takes), found, strict=True))
+
+
+def _rows(manifest: Manifest, room: Room) -> Rows:
+    takes, gives = manifest.input_row_bytes, manifest.output_row_bytes
+    return Rows(input_bytes=takes, output_bytes=gives, per_request=room.rows(takes, gives))
+
+
+def _check_labels(cut: CutModel, labels: list[str] | None) -> None:
+    if labels is None:
+        return
+    outputs = cut.parts[-1].gives
+    if PROBABILITIES not in outputs:
+        raise ModelError("the model's outputs are not probabilities, so labels mean nothing: end it in a softmax layer")
+    classes = outputs[PROBABILITIES].shape[-1]
+    if len(labels) != classes:
+        raise ModelError(f"there are {len(labels)} labels for the model's {classes} classes")
+
+
+def _export(part: Part, folder: Path, name: str, say: Say) -> tuple[tuple[EngineFile, ...], EngineName]:
+    """Write the files of both engines; of TensorFlow's alone, and say so, where LiteRT cannot run the part."""
+    files = export_engines(part, folder, ("tensorflow",))
+    try:
+        return (*export_engines(part, folder, ("litert",)), *files), "litert"
+    except ModelError as error:
+        say(f"{name} will be served by TensorFlow: {error.detail}")
+        return files, "tensorflow"
+
+
+def write_labels(labels: list[str] | None, folder: Path) -> dict[str, Any]:
+    """Write the labels' file and return what the manifest says of it."""
+    if labels is None:
+        return {}
+    path = folder / LABELS_FILE
+    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    return {"labels": LABELS_FILE, "labels_sha256": sha256_file(path)}

@@ -1,0 +1,188 @@
+"""Prove a cut: the pieces as they are served give what the uncut model gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitway.errors import ProofError
+from splitway.manifest import Difference, Proof
+from splitway.names import PROBABILITIES
+
+TOLERANCE = 1e-4
+HALF_PRECISION_TOLERANCE = 2e-2
+"""For models that compute in 16 bits, whose every number is rounded a thousand times more coarsely."""
+SMALLEST_SCALE = 1e-3
+"""Outputs that are all smaller than this are compared as if the largest were this."""
+CLEAR_LEAD = 1e-6
+"""A class that leads by less than this leads by rounding."""
+BATCH_SIZES = (1, 3, 8)
+
+Answers = Mapping[str, NDArray[Any]]
+Run = Callable[[Answers], Answers]
+"""A model: named inputs of n rows to named outputs of n rows."""
+
+
+def ulp_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.int64]:
+    """How many float32 values lie between each pair (units in the last place)."""
+
+    def ordered(x: NDArray[np.float32]) -> NDArray[np.int64]:
+        bits = np.ascontiguousarray(x, np.float32).view(np.int32).astype(np.int64)
+        return np.where(bits < 0, np.int64(-(2**31)) - bits, bits)
+
+    distance: NDArray[np.int64] = np.abs(ordered(a) - ordered(b))
+    return distance
+
+
+def _histogram(ulps: NDArray[np.int64]) -> dict[str, int]:
+    """Counts of distances 0, 1, 2-3, 4-7 and so on, those that occur."""
+    exponents = np.where(ulps == 0, 0, np.floor(np.log2(np.maximum(ulps, 1))).astype(np.int64) + 1)
+    found = {}
+    for exponent, count in zip(*np.unique(exponents, return_counts=True), strict=True):
+        low, high = 2 ** (int(exponent) - 1), 2 ** int(exponent) - 1
+        found["0" if exponent == 0 else str(low) if low == high else f"{low}-{high}"] = int(count)
+    return found
+
+
+def difference(got: Answers, expected: Answers) -> Difference:
+    """Compare two sets of answers, number by number, and of probabilities the first class."""
+    pairs = [(np.asarray(got[name]), np.asarray(expected[name])) for name in expected]
+    ulps = np.concatenate([ulp_distance(a, b).reshape(-1) for a, b in pairs])
+    top1 = None
+    if PROBABILITIES in expected and are_shares(expected[PROBABILITIES]):
+        top1 = bool((got[PROBABILITIES].argmax(axis=1) == expected[PROBABILITIES].argmax(axis=1)).all())
+    return Difference(
+        max_abs=max(float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) for a, b in pairs),
+        max_ulp=int(ulps.max()),
+        top1_equal=top1,
+        ulp_histogram=_histogram(ulps),
+    )
+
+
+def are_probabilities(outputs: Answers) -> bool:
+    """Whether the one output is, row by row, a share for each class."""
+    if len(outputs) != 1:
+        return False
+    (array,) = outputs.values()
+    return are_shares(array)
+
+
+def are_shares(array: NDArray[Any]) -> bool:
+    """Whether an output is, row by row, a share for each class."""
+    if array.ndim != 2 or array.shape[1] < 2 or not np.issubdtype(array.dtype, np.floating):
+        return False
+    coarse = 1e-2 if array.dtype == np.float16 else 1e-3
+    return bool(array.min() >= 0 and np.abs(array.astype(np.float64).sum(axis=1) - 1).max() <= coarse)
+
+
+def check_finite(outputs: Answers) -> None:
+    """Raise ProofError if a model gives NaN or infinity."""
+    for name, array in outputs.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise ProofError(f"the uncut model itself gives NaN or infinity in {name!r}: there is nothing to prove")
+
+
+def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -> None:
+    """Check that an uncut model, as it was read, gives what its author had.
+
+    Args:
+        model: what it gives.
+        told: what it should give, for some or all of its outputs, for its first rows.
+        tolerance: as of `prove`.
+        where: where that stands.
+
+    Raises:
+        ProofError: an output differs by more.
+    """
+    for name, wanted in told.items():
+        got = model[name][: len(wanted)]
+        apart = (
+            np.abs(got.astype(np.float64) - wanted.astype(np.float64)).reshape(len(wanted), -1).max(axis=1, initial=0)
+        )
+        allowed = _allowed(name, wanted, tolerance) if np.issubdtype(wanted.dtype, np.floating) else 0.0
+        if not (apart <= allowed).all():
+            raise ProofError(
+                f"the uncut model, as it was read, gives other answers than {where} has under {name!r}: they differ by "
+                f"{apart.max():.3g} in row {int(apart.argmax())}, and {allowed:.3g} is allowed"
+            )
+
+
+def in_batches(run: Run, inputs: Answers, size: int) -> dict[str, NDArray[Any]]:
+    """Run all inputs, `size` rows at a time."""
+    rows = len(next(iter(inputs.values())))
+    batches = [run({name: array[i : i + size] for name, array in inputs.items()}) for i in range(0, rows, size)]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def prove(
+    served: Run,
+    expected: Answers,
+    same_engine: Answers | None,
+    inputs: Answers,
+    engine: str,
+    tolerance: float = TOLERANCE,
+) -> Proof:
+    """Run all inputs through the served pieces in batches of 1, 3 and 8, and compare with the uncut model.
+
+    Args:
+        served: the pieces, one after the other, through the bytes that travel.
+        expected: what the uncut model gives, as its author would run it.
+        same_engine: what the uncut model gives in the engine that serves, where it can be had.
+        inputs: what all of them were given.
+        engine: which one that is.
+        tolerance: the largest difference from `expected` that is allowed: of probabilities as it is, of other floats
+            as a share of the largest (or of 1e-3 where all are smaller). Whole numbers must be equal.
+
+    Raises:
+        ProofError: an output differs by more, or another class is clearly first.
+    """
+    rows = len(next(iter(inputs.values())))
+    answers = [in_batches(served, inputs, size) for size in BATCH_SIZES]
+    allowed = max(_check(got, expected, tolerance) for got in answers)
+    return Proof(
+        engine=engine,
+        inputs=rows,
+        batch_sizes=BATCH_SIZES,
+        tolerance=allowed,
+        against_uncut=_worst([difference(got, expected) for got in answers]),
+        against_same_engine=None if same_engine is None else _worst([difference(got, same_engine) for got in answers]),
+    )
+
+
+def _worst(differences: list[Difference]) -> Difference:
+    return max(differences, key=lambda found: (found.max_abs, found.max_ulp))
+
+
+def _check(got: Answers, expected: Answers, tolerance: float) -> float:
+    """Return the largest difference that was allowed. Raises ProofError for a larger one."""
+    most = 0.0
+    for name, wanted in expected.items():
+        if got[name].shape != wanted.shape:
+            raise ProofError(f"the pieces give {name!r} of shape {got[name].shape}, the uncut model {wanted.shape}")
+        if not np.issubdtype(wanted.dtype, np.floating):
+            if not np.array_equal(got[name], wanted):
+                raise ProofError(f"the pieces differ from the uncut model in {name!r}, which must be equal exactly")
+            continue
+        allowed = _allowed(name, wanted, tolerance)
+        most = max(most, allowed)
+        found = float(np.abs(got[name].astype(np.float64) - wanted.astype(np.float64)).max())
+        if not found <= allowed:
+            raise ProofError(
+                f"the pieces differ from the uncut model by {found:.3g} in {name!r}; at most {allowed:.3g} is allowed"
+            )
+    if PROBABILITIES in expected and are_shares(expected[PROBABILITIES]):
+        wanted = expected[PROBABILITIES].astype(np.float64)
+        chosen = np.take_along_axis(wanted, got[PROBABILITIES].argmax(axis=1)[:, None], axis=1)[:, 0]
+        if (wanted.max(axis=1) - chosen > CLEAR_LEAD).any():
+            raise ProofError("the pieces name another class first than the uncut model for at least one input")
+    return most
+
+
+def _allowed(name: str, wanted: NDArray[Any], tolerance: float) -> float:
+    """The tolerance itself for probabilities; of other numbers, that share of the largest."""
+    if name == PROBABILITIES and are_shares(wanted):
+        return tolerance
+    return tolerance * max(SMALLEST_SCALE, float(np.abs(wanted.astype(np.float64)).max()))

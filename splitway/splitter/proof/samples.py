@@ -1,0 +1,299 @@
+"""Rows of a model's inputs in a file, and the answers that their author had for them: `.npz`, `.csv` or `.jsonl`.
+
+An `.npz` holds an array of rows for each input, by its name; a `.jsonl` an object for each row. A `.csv` has a column
+`name` for an input of one number, and `name[0]`, `name[1]` and so on for one of several; where a model has one input
+and no column is named after it, the columns are its numbers in order. Answers stand under the outputs' names, likewise.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitway.errors import SetupError, in_one_line, printable
+from splitway.splitter.graph import Wire
+
+FORMATS = (".npz", ".csv", ".jsonl")
+MOST_ROWS = 256
+"""Further rows of a file are not read."""
+_ELEMENT = re.compile(r"(?P<name>.+)\[(?P<at>[0-9]{1,9})\]")
+_NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+CSV_COLUMNS = "name for an input of one number, name[0],name[1],... for one of several"
+"""How the columns of a `.csv` are called."""
+Rows = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows that a model is known to work on.
+
+    Args:
+        inputs: for each input its rows, of the model's own types; empty where there are none.
+        answers: for some or all outputs what the model's author got for these rows.
+        path: where they are from.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    answers: Mapping[str, NDArray[Any]]
+    path: Path | None = None
+
+
+NO_SAMPLES = Samples({}, {})
+
+
+class _Names:
+    """The tensors that a file may have, by every name that they go by."""
+
+    def __init__(self, takes: Mapping[str, Wire], gives: Mapping[str, Wire], also: Mapping[str, str]) -> None:
+        self.takes, self.gives, self._also = takes, gives, also
+        self._wires = {**gives, **takes}
+
+    def find(self, name: str) -> str | None:
+        """What the model calls this tensor; None if it has none of this name."""
+        name = self._also.get(name, name)
+        return name if name in self._wires else None
+
+    def known(self, name: str, where: str) -> str:
+        """What the model calls this tensor. Raises SetupError if it has none of this name."""
+        found = self.find(name)
+        if found is None:
+            raise SetupError(f"{where}: {printable(name[:80])!r} is not an input or output; {self.listed}")
+        return found
+
+    def each_once(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The values by what the model calls them. Raises SetupError as `known` does, and for one with two."""
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            tensor = self.known(name, where)
+            if tensor in found:
+                raise SetupError(f"{where}: there are two values for {tensor!r}, by two of its names")
+            found[tensor] = value
+        return found
+
+    def wire(self, name: str) -> Wire:
+        return self._wires[name]
+
+    @property
+    def listed(self) -> str:
+        return f"the model takes {', '.join(map(repr, self.takes))} and gives {', '.join(map(repr, self.gives))}"
+
+
+def read_samples(
+    path: Path, takes: Mapping[str, Wire], gives: Mapping[str, Wire], also: Mapping[str, str] | None = None
+) -> Samples:
+    """Read the rows of a file.
+
+    Args:
+        path: the file.
+        takes: the model's inputs.
+        gives: its outputs.
+        also: further names, and which input or output each stands for.
+
+    Raises:
+        SetupError: it cannot be read, or is not what the model takes; says where.
+    """
+    names = _Names(takes, gives, also or {})
+    found = _read(path, names)
+    missing = [name for name in takes if name not in found]
+    if found and missing:
+        raise SetupError(f"{path} has nothing for the input {missing[0]!r}; {names.listed}")
+    counts = {name: len(rows) for name, rows in found.items()}
+    if not any(counts.values()):
+        raise SetupError(f"{path} has no rows")
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        raise SetupError(f"{path} has different numbers of rows: {said}")
+    answers = {name: rows[:MOST_ROWS] for name, rows in found.items() if name not in takes}
+    return Samples({name: found[name][:MOST_ROWS] for name in takes}, answers, path)
+
+
+def _read(path: Path, names: _Names) -> Rows:
+    read = {".npz": _of_npz, ".csv": _of_csv, ".jsonl": _of_jsonl}.get(path.suffix.lower())
+    if read is None:
+        raise SetupError(f"{path} is not a file of samples: it must be one of {', '.join(FORMATS)}")
+    try:
+        return read(path, names)
+    except OSError as error:
+        raise SetupError(f"cannot read the samples {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} is not text in UTF-8: {error}") from error
+
+
+def _of_npz(path: Path, names: _Names) -> Rows:
+    try:
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            arrays = dict(file) if isinstance(file, np.lib.npyio.NpzFile) else None
+    except OSError:
+        raise
+    except Exception as error:  # what zipfile, zlib and numpy stumble over
+        said = in_one_line(error)
+        if "pickled" in said:  # what numpy takes everything for that it does not know, and it advises to run it
+            said = "it is no .npz file: save it with numpy.savez, as input=array"
+        raise SetupError(f"{path} cannot be read: {said}") from error
+    if arrays is None:
+        raise SetupError(f"{path} holds one array without a name: save it with numpy.savez, as input=array")
+    named = names.each_once(arrays, str(path))
+    return {name: _rows(array, names.wire(name), f"{path}: {name!r}") for name, array in named.items()}
+
+
+def _rows(array: NDArray[Any], wire: Wire, where: str, lines: Sequence[int] = ()) -> NDArray[Any]:
+    """An array of rows as the model takes them; single numbers may lack the dimension of their one column.
+
+    Args:
+        array: the rows.
+        wire: what they should be.
+        where: what is named in errors.
+        lines: of the file, for each row, where there are any.
+    """
+    shape = tuple(wire.shape)
+    if array.ndim == 0:
+        raise SetupError(f"{where} is a single number: rows come first")
+    if array.ndim == 1 and set(shape) == {1}:
+        array = array.reshape(-1, *shape)
+    if array.shape[1:] != shape:
+        raise SetupError(f"{where} has rows of {_shown(array.shape[1:])}; the model's have {_shown(shape)}")
+    if array.dtype.kind not in "biuf":
+        raise SetupError(f"{where} is not made of numbers")
+    return _cast(array, np.dtype(wire.travels_as), where, lines)
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "x".join("?" if n is None else str(n) for n in shape) or "a single number"
+
+
+def _cast(array: NDArray[Any], wanted: np.dtype[Any], where: str, lines: Sequence[int]) -> NDArray[Any]:
+    """The same numbers in the model's type. Raises SetupError for what it cannot hold."""
+    with np.errstate(all="ignore"):
+        made = array.astype(wanted)
+        odd = ~np.isfinite(made) if wanted.kind == "f" else made.astype(np.float64) != array.astype(np.float64)
+    if odd.any():
+        place = tuple(int(at) for at in np.argwhere(odd)[0])
+        at = f", line {lines[place[0]]}" if lines else f", row {place[0]}"
+        raise SetupError(f"{where}{at}: {array[place]} cannot be {wanted.name}, which the model takes there")
+    return made
+
+
+def _of_jsonl(path: Path, names: _Names) -> Rows:
+    found: dict[str, list[NDArray[Any]]] = {}
+    with path.open(encoding="utf-8-sig") as lines:
+        numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+        for number, line in islice(numbered, MOST_ROWS):
+            where = f"{path}, line {number}"
+            row = names.each_once(_object(line, where), where)
+            if found and row.keys() != found.keys():
+                odd = min(row.keys() ^ found.keys())
+                raise SetupError(f"{where}: {odd!r} is in some rows and not in others")
+            for name, value in row.items():
+                found.setdefault(name, []).append(_row(value, names.wire(name), f"{where}: {name!r}", number))
+    return {name: np.concatenate(rows) for name, rows in found.items()}
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"{where} is not JSON: {in_one_line(error)}") from error
+    if not isinstance(row, dict) or not row:
+        raise SetupError(f"{where} is not an object of inputs by name")
+    return row
+
+
+def _row(value: Any, wire: Wire, where: str, number: int) -> NDArray[Any]:
+    """One row, as an array of one."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise SetupError(f"{where} is ragged: its lists are not all of one length") from error
+    return _rows(array[None], wire, where, (number,))
+
+
+def _of_csv(path: Path, names: _Names) -> Rows:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = _csv_lines(path, file)
+        first, header = next(lines, (1, []))
+        header = [name.strip() for name in header]
+        places = _columns(header, names, f"{path}, line {first}")
+        numbered = [(n, _csv_row(line, header, f"{path}, line {n}")) for n, line in islice(lines, MOST_ROWS)]
+    if not numbered:
+        return {}
+    found, numbers = {}, [number for number, _ in numbered]
+    for name, columns in places.items():
+        wire = names.wire(name)
+        array = np.array([[row[column] for column in columns] for _, row in numbered])
+        shaped = array.reshape(len(numbered), *(n or 0 for n in wire.shape))
+        found[name] = _rows(shaped, wire, f"{path}: {name!r}", numbers)
+    return found
+
+
+def _csv_lines(path: Path, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not empty, each with its number."""
+    reader = csv.reader(file)
+    try:
+        for line in reader:
+            if any(field.strip() for field in line):
+                yield reader.line_num, line
+    except csv.Error as error:
+        raise SetupError(f"{path}, line {reader.line_num} cannot be read: {error}") from error
+
+
+def _csv_row(line: list[str], header: list[str], where: str) -> list[float | int]:
+    if len(line) != len(header):
+        raise SetupError(f"{where} has {len(line)} fields; the first line names {len(header)} columns")
+    return [_number(text.strip(), f"{where}, column {name!r}") for text, name in zip(line, header, strict=True)]
+
+
+def _number(text: str, where: str) -> float | int:
+    truth = {"true": 1, "false": 0}.get(text.lower())
+    if truth is not None:
+        return truth
+    try:
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else float(text)
+    except ValueError:
+        raise SetupError(f"{where}: {printable(text[:40])!r} is not a number") from None
+
+
+def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int]]:
+    """For each tensor that a file has, the columns of its numbers in order."""
+    found: dict[str, dict[int, int]] = {}
+    nameless = []
+    for column, name in enumerate(header):
+        tensor, at = _element(name, names)
+        if tensor is None:
+            nameless.append(column)
+        elif at in found.setdefault(tensor, {}):
+            raise SetupError(f"{where}: there are two columns {printable(name)!r}")
+        else:
+            found[tensor][at] = column
+    if nameless and header != [str(at) for at in range(len(header))] and all(map(_NUMBER.fullmatch, header)):
+        raise SetupError(f"{where} has numbers: the first line names the columns, as input[0],input[1],...")
+    if nameless and len(names.takes) == 1 and not names.takes.keys() & found.keys():
+        found[next(iter(names.takes))] = dict(enumerate(nameless))
+    elif nameless:
+        names.known(header[nameless[0]], f"{where} (columns are {CSV_COLUMNS})")
+    for name, columns in found.items():
+        count = math.prod(n or 0 for n in names.wire(name).shape)
+        if sorted(columns) != list(range(count)):
+            raise SetupError(
+                f"{where}: {name!r} has {count} numbers a row, and {len(columns)} columns here: {CSV_COLUMNS}"
+            )
+    return {name: [columns[at] for at in range(len(columns))] for name, columns in found.items()}
+
+
+def _element(column: str, names: _Names) -> tuple[str | None, int]:
+    """The tensor that a column is named after, and which of its numbers it holds."""
+    if (name := names.find(column)) is not None:
+        return name, 0
+    named = _ELEMENT.fullmatch(column)
+    name = None if named is None else names.find(named["name"])
+    return (None, 0) if named is None or name is None else (name, int(named["at"]))

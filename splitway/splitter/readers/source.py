@@ -1,0 +1,245 @@
+"""A model as its author saved it: read without running code from it, and kept for later proofs."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import keras
+
+from splitway.bundle import sha256_file
+from splitway.errors import ModelError, first_line, printable
+from splitway.splitter.readers.file_kinds import is_hdf5, keras_version, no_model
+from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
+from splitway.splitter.readers.reasons import reason_of
+from splitway.splitter.readers.saved_model import load_saved_model
+
+_KERAS, _H5 = ".keras", (".h5", ".hdf5")
+_DESCRIPTION = "config.json"
+_MAX_DESCRIPTION_BYTES = 64 * 1024 * 1024
+_MAX_RATIO = 200
+"""How much smaller a file of an archive may be than what it unpacks to."""
+_CODE = {
+    "Lambda": "layer {!r} is a Lambda",
+    "__lambda__": "there is a {!r} among its functions",
+    "TFSMLayer": "layer {!r} is a TFSMLayer, which loads another model",
+    "TorchModuleWrapper": "layer {!r} is a TorchModuleWrapper, which is pickled",
+    "JaxLayer": "layer {!r} is a JaxLayer",
+    "FlaxLayer": "layer {!r} is a FlaxLayer",
+}
+"""Classes in a description that carry code or bring it in, and how to say so."""
+
+
+def load_model(
+    path: Path,
+    *,
+    allow_legacy: bool = False,
+    custom_objects: str | None = None,
+    picture_size: tuple[int, int] = DEFAULT_PICTURE_SIZE,
+) -> LoadedModel:
+    """Read a `.keras` file, a SavedModel's folder or, where that is allowed, an HDF5 file.
+
+    Args:
+        path: what `model.save` or `model.export` wrote.
+        allow_legacy: take `.h5` too, a format from before Keras could be kept from running what it holds.
+        custom_objects: modules (by dotted name or path, separated by commas) with the model's own classes.
+        picture_size: height and width for a model that takes pictures of any.
+
+    Raises:
+        ModelError: there is nothing there, it is something else, damaged, or holds what cannot be loaded safely.
+    """
+    if path.is_dir():
+        return load_saved_model(path)
+    if not path.is_file():
+        raise ModelError(f"there is no file {path}")
+    path_kind = _kind_of(path, allow_legacy=allow_legacy)
+    _refuse_code(path, path_kind)
+    known = _objects_of(custom_objects)
+    try:
+        model = _loaded(path, path_kind, known)
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged or foreign archive raises what its readers stumble over
+        raise ModelError(f"{path} cannot be loaded: {_why(error, path)}") from error
+
+    def keep(folder: Path) -> Path:
+        return Path(shutil.copyfile(path, folder / f"{KEPT}{path_kind}"))
+
+    return of_keras(model, path.stem, keep, picture_size)
+
+
+def _kind_of(path: Path, *, allow_legacy: bool) -> str:
+    """`.keras` or `.h5`, by what is in a file. Raises ModelError if it is neither, or `.h5` and that is not allowed."""
+    try:
+        legacy = is_hdf5(path)
+        if legacy and not allow_legacy:  # before anything of it is parsed
+            raise ModelError(
+                f"{path} is in the legacy HDF5 format, which is taken with --allow-legacy only; "
+                "better save the model again with model.save('name.keras')"
+            )
+        if (what := no_model(path)) is not None:
+            raise ModelError(f"{path} cannot be loaded: {what}")
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    return _H5[0] if legacy else _KERAS
+
+
+def _loaded(path: Path, kind: str, known: dict[str, Any]) -> keras.Model:
+    """A model in memory, with all that its layers keep beside their weights."""
+    with _under_its_suffix(path, kind) as named:
+        model = keras.saving.load_model(named, compile=False, safe_mode=True, custom_objects=known)
+    if kind == _KERAS:
+        return model
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):  # Keras puts its weights back, but goes on with the old ones
+            layer.finalize_state()
+        _refuse_lost_words(path, layer)
+    return model
+
+
+def _refuse_lost_words(path: Path, layer: Any) -> None:
+    """Raise ModelError for a layer whose vocabulary the legacy format leaves out."""
+    if hasattr(layer, "get_vocabulary") and layer.get_config().get("vocabulary", ()) is None:
+        raise ModelError(
+            f"{path} has no vocabulary for its layer {layer.name!r}: the legacy HDF5 format does not keep what a layer "
+            "was adapted to; save the model again with model.save('name.keras')"
+        )
+
+
+@contextmanager
+def _under_its_suffix(path: Path, kind: str) -> Iterator[Path]:
+    """A file under a name that ends as Keras wants it, for what is in it."""
+    if path.suffix == kind or (kind in _H5 and path.suffix in _H5):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
+        link = Path(folder) / f"{KEPT}{kind}"
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of a file, or of all files of a folder with their names."""
+    if path.is_file():
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _refuse_code(path: Path, kind: str) -> None:
+    """Raise ModelError, before anything is built from it, if a model's description holds code or is unreadable."""
+    try:
+        code = _code_in(_config(path, kind))
+    except Exception as error:  # whatever zipfile, zlib, json and h5py stumble over, nesting too deep for them included
+        raise ModelError(f"{path} cannot be loaded: it is damaged or no Keras model ({first_line(error)})") from error
+    if code is not None:
+        raise ModelError(
+            f"{path}: {code}: it carries code, and code in model files is not accepted; "
+            "replace it by a layer of a class, or by keras.ops"
+        )
+
+
+def _config(path: Path, kind: str) -> Any:
+    if kind == _KERAS:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(archive)
+            return json.loads(archive.read(_DESCRIPTION))
+    with h5py.File(path) as file:
+        return json.loads(file.attrs["model_config"])
+
+
+def _refuse_bomb(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for an archive that unpacks to far more than any model does, or says one thing twice."""
+    members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("a file in it occurs twice")
+    for member in members:
+        if member.filename == _DESCRIPTION and member.file_size > _MAX_DESCRIPTION_BYTES:
+            raise ValueError(f"its description has {member.file_size} bytes")
+        if member.file_size > max(_MAX_DESCRIPTION_BYTES, _MAX_RATIO * member.compress_size):
+            raise ValueError(f"{printable(member.filename[:80])} unpacks to {member.file_size} bytes")
+
+
+def _code_in(config: Any) -> str | None:
+    """What carries code, the first that a description holds, however deep."""
+    if isinstance(config, Mapping):
+        kind = config.get("class_name")
+        if kind in _CODE:
+            inner = config.get("config")
+            name = inner.get("name") if isinstance(inner, Mapping) else None
+            return _CODE[kind].format(printable(str(name or kind.strip("_").lower())[:80]))
+        config = list(config.values())
+    if isinstance(config, list):
+        return next((code for each in config if (code := _code_in(each)) is not None), None)
+    return None
+
+
+def _objects_of(modules: str | None) -> dict[str, Any]:
+    """The classes and functions in the namespaces of the user's own modules, separated by commas.
+
+    Classes that a module imports from Keras or another library are found by Keras.
+    """
+    found: dict[str, Any] = {}
+    for module in filter(None, (each.strip() for each in (modules or "").split(","))):
+        loaded = _import(module)
+        found |= {name: value for name, value in vars(loaded).items() if _is_own(value, loaded.__name__)}
+    return found
+
+
+def _is_own(value: Any, module: str) -> bool:
+    """Whether something comes from a module or its package, or is a layer's class that is none of Keras' own."""
+    if not callable(value):
+        return False
+    home = str(getattr(value, "__module__", None))
+    if home.partition(".")[0] == module.partition(".")[0]:
+        return True
+    return isinstance(value, type) and issubclass(value, keras.layers.Layer) and not home.startswith("keras.")
+
+
+def _import(module: str) -> ModuleType:
+    path = Path(module)
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(module)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None, "a path that ends in .py has a loader"
+        assert spec.loader is not None, "a path that ends in .py has a loader"
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = loaded
+        spec.loader.exec_module(loaded)
+    except Exception as error:  # the user's own code may raise anything
+        raise ModelError(f"the module {module} with the model's own classes cannot be imported: {error}") from error
+    return loaded
+
+
+def _why(error: Exception, path: Path) -> str:
+    """A loader's complaint in one line, with what to do where it misses a class."""
+    version = keras_version(path)
+    missing = re.search(r"Could not locate (?:class|function) '([^']*)'|Unknown layer: '([^']*)'", str(error))
+    said = reason_of(error) if missing is None else f"it needs {missing[1] or missing[2]!r}, which Keras does not know"
+    if version.startswith(("1.", "2.")):
+        return (
+            f"it was written by Keras {version}, and Keras 3 cannot read it ({said}); "
+            "write it with model.export('folder') where it was made"
+        )
+    if missing is not None:
+        said += (
+            ": name its module with --custom-objects, or write the model with model.export('folder') where that class "
+            "is at hand"
+        )
+    return said

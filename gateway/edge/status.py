@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from splitway.gateway.edge import docs
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.http.lifecycle import Lifecycle
 from splitway.skins.v2_rest import json_response
@@ -22,7 +22,7 @@ class Status:
         lifecycle: whether the process can answer.
     """
 
-    def __init__(self, pipeline: Pipeline, telemetry: GatewayTelemetry, lifecycle: Lifecycle) -> None:
+    def __init__(self, pipeline: GatewayPipeline, telemetry: GatewayTelemetry, lifecycle: Lifecycle) -> None:
         self._pipeline = pipeline
         self._telemetry = telemetry
         self._lifecycle = lifecycle

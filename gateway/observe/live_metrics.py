@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from splitway.gateway.flow.compare import ENDS
 from splitway.gateway.flow.feature_cache import CacheResult
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.resilience.admission import Turned
 from splitway.gateway.resilience.breaker import BreakerState
 
@@ -24,7 +24,7 @@ class LiveMetrics(Collector):
         on_head: told of the heads that there are, before anything may have been counted of them.
     """
 
-    def __init__(self, pipeline: Pipeline, on_head: Callable[[str], None]) -> None:
+    def __init__(self, pipeline: GatewayPipeline, on_head: Callable[[str], None]) -> None:
         self._pipeline = pipeline
         self._on_head = on_head
 

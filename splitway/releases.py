@@ -1,7 +1,7 @@
 """Which versions belong together: releases at rest, in one file that stages, gateway and command line share.
 
 A release is one version of the extractor and one of each head, all of one feature space. The file is replaced whole, so
-that whoever reads it sees one state or the next.
+that a reader sees one state or the next.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def write_releases(path: Path, releases: Releases) -> None:
 
 
 def change_releases(path: Path, change: Callable[[Releases], Releases], patience_s: float = PATIENCE_S) -> Releases:
-    """Read, change and replace the file while nobody else who uses this does; return what it holds then.
+    """Read, change and replace the file under its lock; return what it holds then.
 
     Args:
         path: the file; where there is none, the change is given empty releases.
@@ -109,7 +109,7 @@ def change_releases(path: Path, change: Callable[[Releases], Releases], patience
         patience_s: how long another process may keep the lock.
 
     Raises:
-        SetupError: the file, or the lock beside it, cannot be read or written, or somebody else keeps the lock.
+        SetupError: the file, or the lock beside it, cannot be read or written, or another process keeps the lock.
     """
     with locked(path, patience_s):
         releases = change(read_releases(path) or Releases())

@@ -14,7 +14,6 @@ from typing import Any
 
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.gateway.callers.caller import caller_of, pseudonym
-from splitway.gateway.fleet.replica_description import described
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.fleet.router import NoChain, Target
 from splitway.gateway.hop.attempt import AttemptMaker
@@ -78,15 +77,6 @@ class StageClient:
     def suspects(self) -> int:
         """How many requests get one attempt alone."""
         return len(self._suspects)
-
-    def describe(self) -> dict[str, Any]:
-        """The stage and its replicas as they are now."""
-        return {
-            "name": self.name,
-            "ready": bool(self.replicas.ready),
-            "retry_budget": round(self.budget.tokens, 2),
-            "replicas": [described(replica, self.name) for replica in self.replicas.replicas],
-        }
 
     async def infer(self, turn: Turn) -> HopAnswer:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.
@@ -216,8 +206,8 @@ class StageClient:
         if target:
             reasons = "the breakers of all its replicas are open"
         else:
-            reasons = self.replicas.why_not_ready() or f"none serves a version of {model} that fits"
-        detail = f"no replica of {self.name} takes calls: {reasons}"
+            reasons = self.replicas.why_not_ready() or f"none serves a suitable version of {model}"
+        detail = f"no replica of {self.name} can be called: {reasons}"
         return kind(detail, stage=model, retry_after_s=self.replicas.retry_after_s())
 
 

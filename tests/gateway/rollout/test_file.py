@@ -117,5 +117,5 @@ def test_a_lock_that_is_kept_is_said(path: Path) -> None:
     write(path, {"one": release("1"), "two": release("2")}, current="one", canary=trial("two"))
     with path.with_name("releases.json.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SetupError, match="somebody else holds"):
+        with pytest.raises(SetupError, match="another process holds"):
             ReleaseFile(path, patience_s=0.04).withdraw(Trial.model_validate(trial("two")), "too many errors")

@@ -38,7 +38,7 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 
 WORKERS ?= 2
 WHOLE := $(addprefix tests/,contract deploy e2e load security)
-PARALLEL := -n $(WORKERS) --dist loadfile
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder # the slowest files are few tests each: not last
 test: test-modules test-whole ## Run all tests but the long ones (test-chaos, test-siege); those that need Docker only where an engine answers
 	$(if $(LEAVE_OUT),,$(BIN)/pytest --timeout 1200 tests/compose || [ $$? = 5 ]) # 5: no engine answers
 

@@ -246,8 +246,8 @@ class Rollout:
             "current": None if pins is None else pins.release,
             "pending": None if self._named_current is pins else self._releases.current,
             "previous": self._releases.previous,
-            "canary": self.canary and self.canary.model_dump(),
-            "shadow": self.shadow and self.shadow.model_dump(),
+            "canary": self.canary,
+            "shadow": self.shadow,
             "rolled_back": {trial.release: reason for trial, reason in self._withdrawn.items()},
             "problem": self._unwritten or (None if self._file is None else self._file.problem),
             "releases": {

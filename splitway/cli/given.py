@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import typer
 
 from splitway.errors import SetupError
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the gateway; if not given, that of the pipeline that runs from this folder, or "
+        "http://127.0.0.1:8080.",
+        envvar="SPLITWAY_URL",
+    ),
+]
+"""The gateway that a command asks."""
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,14 @@ from splitway.cli.ask.classify import PictureResult
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
-from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
+from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
-from splitway.skins.v2_rest import STATUSES
+from splitway.skins.v2_rest import CHAIN_STATUSES
 
-_STATUSES = STATUSES | {EngineFailed.code: 502}
-"""As the gateway has them."""
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
@@ -117,7 +115,7 @@ class _Speaker:
             return {"status": 200, **self._answer(head, features), "version": head.manifest.version}
         except (RequestError, ServingError) as error:
             told = {"code": error.code, "title": error.title, "detail": error.in_full}
-            return {"status": _STATUSES[error.code], "error": told}
+            return {"status": CHAIN_STATUSES[error.code], "error": told}
 
     def _answer(self, head: Bundle, features: Arrays) -> dict[str, Any]:
         outputs = self._chain.head(head.manifest.name, features)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundBundle:
     """A bundle whose manifest has been read, and nothing else of it."""
 
     folder: Path
@@ -36,9 +36,9 @@ class Chain:
         heads: the last, by name.
     """
 
-    extractor: Found
-    bodies: tuple[Found, ...]
-    heads: Mapping[str, Found]
+    extractor: FoundBundle
+    bodies: tuple[FoundBundle, ...]
+    heads: Mapping[str, FoundBundle]
 
     @property
     def default_head(self) -> str:
@@ -80,7 +80,7 @@ def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, s
     raise first_error or BundleError(f"{begin} is no bundle")
 
 
-def check_follow(before: Found | Bundle, after: Found | Bundle) -> None:
+def check_follow(before: FoundBundle | Bundle, after: FoundBundle | Bundle) -> None:
     """Raise BundleError unless one bundle takes what another gives."""
     if not can_follow(before.manifest, after.manifest):
         raise BundleError(
@@ -109,7 +109,7 @@ def bodies_of(models: Path) -> list[str]:
 
 
 def _from(models: Path, extractor: Path, named: Mapping[str, str]) -> Chain:
-    first = Found(extractor, read_manifest(extractor))
+    first = FoundBundle(extractor, read_manifest(extractor))
     if first.manifest.role != "extractor":
         raise BundleError(f"{extractor} holds a bundle of role {first.manifest.role}; role extractor is required")
     others = {name: _every_version(models / name) for name in _names(models) if name != EXTRACTOR}
@@ -117,16 +117,16 @@ def _from(models: Path, extractor: Path, named: Mapping[str, str]) -> Chain:
     heads = {name: head for name, found in others.items() if (head := _taker(found, "head", space))}
     for name, version in named.items():
         folder = find_bundle(models, name, version)
-        heads[name] = Found(folder, read_manifest(folder))
+        heads[name] = FoundBundle(folder, read_manifest(folder))
     if not heads:
         last = (bodies[-1] if bodies else first).folder
         raise BundleError(_no_head(models, last, space, others))
     return Chain(first, tuple(bodies), dict(sorted(heads.items())))
 
 
-def _bodies(others: Mapping[str, list[Found]], space: str) -> tuple[list[Found], str]:
+def _bodies(others: Mapping[str, list[FoundBundle]], space: str) -> tuple[list[FoundBundle], str]:
     """The bodies that follow a feature space one by one, and the space in which they end."""
-    bodies: list[Found] = []
+    bodies: list[FoundBundle] = []
     seen = {space}
     while True:
         next_ones = [body for found in others.values() if (body := _taker(found, "body", space))]
@@ -141,12 +141,12 @@ def _bodies(others: Mapping[str, list[Found]], space: str) -> tuple[list[Found],
         seen.add(space)
 
 
-def _taker(found: list[Found], role: str, space: str) -> Found | None:
+def _taker(found: list[FoundBundle], role: str, space: str) -> FoundBundle | None:
     """The newest version of this role that takes this feature space."""
     return next((each for each in found if each.manifest.role == role and can_take(each.manifest, space)), None)
 
 
-def _no_head(models: Path, last: Path, space: str, others: Mapping[str, list[Found]]) -> str:
+def _no_head(models: Path, last: Path, space: str, others: Mapping[str, list[FoundBundle]]) -> str:
     takers = [each for found in others.values() for each in found if each.manifest.role in ("body", "head")]
     if not takers:
         return f"no head in {models}: no bundle at {models}/classifier/<version>; make one with: splitway build"
@@ -158,10 +158,10 @@ def _names(models: Path) -> list[str]:
     return sorted(path.name for path in models.iterdir() if path.is_dir() and path.name.isidentifier())
 
 
-def _every_version(folder: Path) -> list[Found]:
+def _every_version(folder: Path) -> list[FoundBundle]:
     """The versions whose manifests can be read, newest first."""
     found = []
     for version in version_folders(folder):
         with contextlib.suppress(BundleError):
-            found.append(Found(version, read_manifest(version)))
+            found.append(FoundBundle(version, read_manifest(version)))
     return found

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from splitway.names import NAME, SPACE, VERSION, Role
 from splitway.plan import ends
 from splitway.security.untrusted_files import stays_inside
-from splitway.stored import FORMAT, Format, Part
+from splitway.stored import FORMAT, Format, StoredPart
 from splitway.wire.tensor import NUMPY_DTYPES, TensorSpec
 
 SAVED_MODEL = "saved_model"
@@ -50,7 +50,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class TensorEntry(Part):
+class TensorEntry(StoredPart):
     """A tensor that a stage takes or gives; -1 stands for any number of rows."""
 
     name: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -69,7 +69,7 @@ class TensorEntry(Part):
         return math.prod(self.shape[1:]) * NUMPY_DTYPES[self.datatype].itemsize
 
 
-class EngineFile(Part):
+class EngineFile(StoredPart):
     """One file that an engine reads. The path is relative to the bundle and stays inside it."""
 
     engine: EngineName
@@ -78,7 +78,7 @@ class EngineFile(Part):
     size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
-class Preprocessing(Part):
+class Preprocessing(StoredPart):
     """How a picture becomes the backbone's pixels: a centred crop of the short side, then one resize."""
 
     height: int = Field(gt=0, le=4096)
@@ -92,7 +92,7 @@ class Preprocessing(Part):
     """The model's own input type."""
 
 
-class SourceModel(Part):
+class SourceModel(StoredPart):
     """The uncut model, and where a copy of it lies (relative to the models folder)."""
 
     name: str
@@ -100,7 +100,7 @@ class SourceModel(Part):
     path: str
 
 
-class Cut(Part):
+class Cut(StoredPart):
     """Place of the split, and the tensors that cross it."""
 
     layer: str
@@ -109,7 +109,7 @@ class Cut(Part):
     """The layers whose outputs cross, in the order of the tensors; empty where it is the layer's alone."""
 
 
-class Rows(Part):
+class Rows(StoredPart):
     """What one row takes on the wire, in bytes, and how many a request has room for."""
 
     input_bytes: int
@@ -119,7 +119,7 @@ class Rows(Part):
     """With the limits that the model was split under; None for any number."""
 
 
-class Difference(Part):
+class Difference(StoredPart):
     """The largest differences between two sets of answers."""
 
     max_abs: Finite
@@ -130,7 +130,7 @@ class Difference(Part):
     """How many numbers differ by how many units in the last place: `0`, `1`, `2-3`, `4-7`, ..."""
 
 
-class Proof(Part):
+class Proof(StoredPart):
     """head(backbone(x)) against the uncut model, through the serving engine and the bytes that travel."""
 
     engine: str
@@ -145,7 +145,7 @@ class Proof(Part):
     """Against the uncut model in the serving engine: the cut alone."""
 
 
-class Manifest(Part):
+class Manifest(StoredPart):
     """`stage.json`."""
 
     format: Format = FORMAT

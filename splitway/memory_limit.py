@@ -21,7 +21,7 @@ _UNLIMITED = 1 << 60
 """Version 1 says more than this where it has no limit."""
 
 
-class Memory(NamedTuple):
+class MemoryLimit(NamedTuple):
     """The tightest limit on this process's memory."""
 
     limit_bytes: int
@@ -29,7 +29,7 @@ class Memory(NamedTuple):
     """By all processes under the same limit, without what only caches files."""
 
 
-def read_memory(root: Path = Path("/")) -> Memory | None:
+def read_memory(root: Path = Path("/")) -> MemoryLimit | None:
     """Return the limit that leaves the least room; None where there is none, or it cannot be read.
 
     Args:
@@ -70,7 +70,7 @@ def _folders(root: Path) -> Iterator[Path]:
             folder = folder.parent
 
 
-def _memory(folder: Path) -> Memory | None:
+def _memory(folder: Path) -> MemoryLimit | None:
     stat = dict(_fields(_text(folder / "memory.stat")))
     version_2 = [_number(folder / name) for name in ("memory.max", "memory.high")]
     version_1 = stat.get("hierarchical_memory_limit")
@@ -79,7 +79,7 @@ def _memory(folder: Path) -> Memory | None:
     if not limits or used is None or min(limits) >= _UNLIMITED:
         return None
     names = [name for name in _FILE_CACHE if name.startswith("total_") == (version_1 is not None)]
-    return Memory(min(limits), max(0, used - sum(stat.get(name, 0) for name in names)))
+    return MemoryLimit(min(limits), max(0, used - sum(stat.get(name, 0) for name in names)))
 
 
 def _fields(text: str) -> Iterator[tuple[str, int]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from splitway.errors import SetupError
 
-_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
+PATIENCE_S, _LOCK_PAUSE_S = 2.0, 0.02
 Signature = tuple[int, int, int]
 """What is another once a file has been written again."""
 
@@ -53,8 +53,8 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock beside a file, for the time of a change.
+def locked(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Hold the lock beside a file, which every writer takes.
 
     Raises:
         SetupError: the lock cannot be written, or another process keeps it.
@@ -65,7 +65,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(f"cannot write {beside}: {error.strerror}") from error
     with lock:
-        for _ in range(_LOCK_TRIES):
+        for _ in range(max(1, round(patience_s / _LOCK_PAUSE_S))):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel takes it back however the process ends
                 break

@@ -46,13 +46,13 @@ Format = Annotated[int, BeforeValidator(_check_format)]
 """The field `format` of a whole file; files from before there were formats have none, and are of the first."""
 
 
-class Part(BaseModel):
+class StoredPart(BaseModel):
     """A file, or a part of one."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-Stored = TypeVar("Stored", bound=Part)
+Stored = TypeVar("Stored", bound=StoredPart)
 
 
 def read_stored(kind: type[Stored], content: bytes, path: Path, what: str) -> Stored:
@@ -87,7 +87,7 @@ def unnamed() -> Iterator[None]:
         _unnamed.reset(before)
 
 
-def unknown_fields(found: Part) -> str:
+def unknown_fields(found: StoredPart) -> str:
     """The fields of a file that this version does not know, in one line; empty if there are none."""
     return printable(", ".join(islice(_unknown_fields(found), _MOST_NAMED))[:_MAX_NAMED])
 
@@ -100,17 +100,17 @@ def _first_fault(error: ValidationError) -> tuple[str, str]:
     return where, fault["msg"].removeprefix("Value error, ")
 
 
-def _unknown_fields(part: Part, where: str = "") -> Iterator[str]:
+def _unknown_fields(part: StoredPart, where: str = "") -> Iterator[str]:
     """The names of fields that this version does not know, with where they stand; one for all parts of a kind."""
     yield from (f"{where}{name}" for name in part.model_extra or ())
     for name in type(part).model_fields:
         value = getattr(part, name)
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
-        found = (_unknown_fields(each, f"{where}{name}.") for each in inside if isinstance(each, Part))
+        found = (_unknown_fields(each, f"{where}{name}.") for each in inside if isinstance(each, StoredPart))
         yield from dict.fromkeys(field for fields in found for field in fields)
 
 
-def _name_unknown_fields(found: Part, path: str, content: int) -> None:
+def _name_unknown_fields(found: StoredPart, path: str, content: int) -> None:
     """Log the unknown fields of a file once, however often the same content is read."""
     if _unnamed.get() or _looked_through.get(path) == content:
         return

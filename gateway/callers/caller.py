@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from splitway.security.callers.principal import principal_of
 from splitway.security.networks import address_of
-from splitway.security.principal import principal_of
 
 _SALT = secrets.token_bytes(16)
 """This process's own, so that what stages are told of a caller cannot be traced back to them."""

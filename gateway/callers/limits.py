@@ -18,7 +18,7 @@ from splitway.gateway.callers.sliding_window import Windows
 from splitway.gateway.callers.usage import Share, Tab, keep
 from splitway.gateway.paths import work_asked_for
 from splitway.http.errors import Render
-from splitway.security.principal import principal_of
+from splitway.security.callers.principal import principal_of
 
 OnRefusal = Callable[[Request, RateLimited], None]
 DEFAULT_CONCURRENCY = 64

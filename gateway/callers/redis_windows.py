@@ -14,11 +14,10 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from splitway.gateway.callers.sliding_window import Counts, Limit, MemoryWindows, Standing, standing
+from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Standing, WindowCounts, standing
 from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
-_TIMEOUT_S = 0.5
 _LEFT_ALONE_S = 5.0
 _CONNECTIONS = 4
 _log = logging.getLogger(__name__)
@@ -30,14 +29,15 @@ class RedisWindows:
     Args:
         url: `redis://host:port/database`.
         clock: monotonic seconds.
+        timeout_s: how long a count may take.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, timeout_s: float = 0.5) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
         )
         self._storage = RedisStorage(
@@ -47,6 +47,7 @@ class RedisWindows:
             connection_pool=self._pool,  # type: ignore[arg-type] # passed on to redis-py; limits' types forget it
         )
         self._clock = clock
+        self._timeout_s = timeout_s
         self._instead = MemoryWindows(clock)
         self._again_at_s = 0.0
         self._failed = False
@@ -57,7 +58,7 @@ class RedisWindows:
             if self._failed:
                 self._again_at_s = now_s + _LEFT_ALONE_S  # one tries; the others wait for what becomes of it elsewhere
             try:
-                async with asyncio.timeout(_TIMEOUT_S):
+                async with asyncio.timeout(self._timeout_s):
                     found = await self._take(caller, limit, amount)
             except Exception as error:  # among them counts that are no numbers: each gateway then counts alone
                 if not is_own_shortage(error):
@@ -72,7 +73,7 @@ class RedisWindows:
         taken = await self._storage.acquire_sliding_window_entry(key, limit.amount, limit.window_s, amount)
         previous, _, current, kept_s = await self._storage.get_sliding_window(key, limit.window_s)
         left_s = max(0.0, kept_s - limit.window_s)  # a window is kept for as long again as it goes on
-        return standing(limit, Counts(previous, current, left_s), amount, taken=taken)
+        return standing(limit, WindowCounts(previous, current, left_s), amount, taken=taken)
 
     def _leave_alone(self, error: Exception) -> None:
         self._again_at_s = self._clock() + _LEFT_ALONE_S

@@ -25,7 +25,7 @@ class Limit(NamedTuple):
     window_s: int
 
 
-class Counts(NamedTuple):
+class WindowCounts(NamedTuple):
     """A caller's usage in the previous and the current window, and the time left of the current one."""
 
     previous: int
@@ -57,7 +57,7 @@ class Standing(NamedTuple):
     """Until asking again is worthwhile; 0 where it was given."""
 
 
-def standing(limit: Limit, counts: Counts, amount: int, *, taken: bool) -> Standing:
+def standing(limit: Limit, counts: WindowCounts, amount: int, *, taken: bool) -> Standing:
     """How a caller stands who has had this."""
     remaining = max(0, floor(limit.amount - counts.weighted(limit.window_s)))
     return Standing(limit, taken, remaining, counts.left_s, 0.0 if taken else counts.wait_s(amount, limit))
@@ -112,11 +112,11 @@ class MemoryWindows:
             self._windows.move_to_end(key)
             window.move_to(now_s, limit.window_s)
         left_s = window.began_s + limit.window_s - now_s
-        counts = Counts(window.previous, window.current, left_s)
+        counts = WindowCounts(window.previous, window.current, left_s)
         taken = counts.weighted(limit.window_s) + amount <= limit.amount
         if taken:
             window.current += amount
-            counts = Counts(window.previous, window.current, left_s)
+            counts = WindowCounts(window.previous, window.current, left_s)
         return standing(limit, counts, amount, taken=taken)
 
     async def close(self) -> None:

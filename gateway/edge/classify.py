@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.gateway.edge import docs as edge_docs
-from splitway.gateway.edge.cost import PictureCaps, cost_aside, picture_cost
+from splitway.gateway.edge.cost import PictureCaps, picture_cost
 from splitway.gateway.edge.intake import (
     asks_for_timeline,
     read_heads,
@@ -21,7 +21,7 @@ from splitway.gateway.edge.intake import (
     read_timeline,
     read_top_k,
 )
-from splitway.gateway.edge.problems import STATUSES, problem_details, request_id
+from splitway.gateway.edge.problems import problem_details, request_id
 from splitway.gateway.edge.request_id import came_in_s
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.flow.request import request_for_classes
@@ -33,9 +33,10 @@ from splitway.gateway.paths import CLASSIFY
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
-from splitway.security.principal import known_caller
-from splitway.skins.v2_rest import json_response
+from splitway.security.callers.principal import known_caller
+from splitway.skins.v2_rest import CHAIN_STATUSES, json_response
 from splitway.telemetry.watch import Watched
+from splitway.wire.aside import by_size
 from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
 
@@ -71,7 +72,7 @@ class ClassifyRoute:
         self._telemetry = telemetry
 
     async def classify(self, request: Request) -> Response:
-        """Answer one picture, and report its end to the observers."""
+        """Answer one picture; its end is told to the telemetry."""
         headers = plain_headers(request)
         with (
             self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
@@ -96,8 +97,7 @@ class ClassifyRoute:
         )
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        weigh = partial(picture_cost, picture, self._caps)
-        cost = await cost_aside(weigh, len(picture))
+        cost = await by_size(len(picture), partial(picture_cost, picture, self._caps))
         asked = request_for_classes(picture, heads, top_k, context, id_, cost)
         async with while_connected(request):
             watched.facts = result = await self._pipeline.run(asked)
@@ -149,7 +149,7 @@ def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
         for name, hop in result.heads.items()
     }
     for name, error in result.failures.items():
-        entries[name] = {"status": STATUSES[error.code], "error": problem_details(error, id_)}
+        entries[name] = {"status": CHAIN_STATUSES[error.code], "error": problem_details(error, id_)}
     before = {name: timings_ms[name] for name in result.before}
     return {"id": id_, "heads": entries, "model": _model(result, {}), "timings_ms": before}
 

@@ -4,14 +4,13 @@ decoding it is estimated to take, whichever is more."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitway.errors import InvalidInput, TooLarge
 from splitway.kinds.image.kind import PICTURES
 from splitway.kinds.image.limits import MAX_SECONDS, check_seconds
 from splitway.kinds.image.look import look
-from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 
 _PIXELS_OF_ONE = 1_000_000
@@ -44,11 +43,6 @@ def inputs_cost(inputs: Sequence[Tensor], caps: PictureCaps) -> int:
     """Return what a request's tensors cost, of which each has as many rows. Raises as `picture_cost`, and TooLarge for
     pictures that are too much together: more than a stage can decode while it is waited for."""
     return max((_tensor_cost(tensor, caps) for tensor in inputs), default=1)
-
-
-async def cost_aside(cost: Callable[[], int], size: int) -> int:
-    """Return a cost; found beside the event loop where the pictures have many bytes, for all of them may be read."""
-    return cost() if size <= LARGE_BYTES else await aside(cost)
 
 
 def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:

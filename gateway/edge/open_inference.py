@@ -8,18 +8,22 @@ from functools import partial
 from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
-from splitway.gateway.edge.cost import PictureCaps, cost_aside, inputs_cost
+from splitway.gateway.edge.cost import PictureCaps, inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.pipeline import Pipeline
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
+from splitway.http.body_budget import BodyBudget
+from splitway.http.fast_routes import Endpoint
 from splitway.http.lifecycle import Lifecycle
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
+from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch, Watched
-from splitway.wire.context import Answer, CallContext
+from splitway.wire.aside import by_size
+from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
@@ -32,21 +36,42 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 
 
 class PipelinePlane:
-    """Serves the protocol's routes of the gateway."""
+    """Serves the protocol's routes of the gateway.
 
-    def __init__(self, pipeline: Pipeline, watch: Watch[Result], lifecycle: Lifecycle, caps: PictureCaps) -> None:
+    Args:
+        pipeline: runs the requests.
+        watch: follows them.
+        lifecycle: whether the process can answer.
+        caps: what is decoded of one picture at most.
+        limits: what one request may take.
+        bodies: memory for request bodies.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        watch: Watch[Result],
+        lifecycle: Lifecycle,
+        caps: PictureCaps,
+        limits: Limits,
+        bodies: BodyBudget,
+    ) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
         self._caps = caps
+        self._endpoint = infer_endpoint(self, limits, bodies)
 
-    def check_model(self, model: str, version: str | None) -> None:
-        if model != MODEL:
-            raise NotFound(f"there is no model {model[:80]!r}, only {MODEL!r}")
-        if version not in (None, VERSION):
-            raise NotFound(f"model {MODEL!r} has no version {version[:20]!r}, only {VERSION!r}")
+    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
+        _check_model(model, version)
+        return self.lifecycle.not_ready_because
 
-    def metadata(self) -> dict[str, Any]:
+    def endpoint(self, model: str, version: str | None) -> Endpoint:
+        _check_model(model, version)
+        return self._endpoint
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        _check_model(model, version)
         router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
         heads = router.heads(pins)
         head = DEFAULT_HEAD if DEFAULT_HEAD in heads or len(heads) != 1 else heads[0]
@@ -70,12 +95,9 @@ class PipelinePlane:
         if head is not None and not (isinstance(head, str) and head and head != "*"):
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
         heads = () if head is None else (head,)
-        for output in request.outputs:
-            output.check_top_k()
-        weigh = partial(inputs_cost, request.inputs, self._caps)
-        cost = await cost_aside(weigh, sum(tensor.size for tensor in request.inputs))
-        fit = partial(self._check, request)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
+        size, weigh = sum(tensor.size for tensor in request.inputs), partial(inputs_cost, request.inputs, self._caps)
+        cost, fit = await by_size(size, weigh), partial(self._check, request)
         asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
         result = await self._pipeline.run(asked)
         (hop,) = result.heads.values()
@@ -89,7 +111,7 @@ class PipelinePlane:
         """Raise InvalidInput for tensors that neither a release's extractor takes nor its head gives."""
         router = self._pipeline.router
         extractor = router.served_extractor(Want(frozenset(heads), pins))
-        if extractor is not None:  # else the head cannot be reached, and its error says so
+        if extractor is not None:  # else there is no way to the head, which the executor says in full
             _check_inputs(_inputs(extractor), request.inputs)
         served = router.served_head(heads[0], pins)
         if served is None:
@@ -99,6 +121,14 @@ class PipelinePlane:
             if output.name not in gives:
                 named = ", ".join(map(repr, gives))
                 raise InvalidInput(f"there is no output {output.name[:80]!r}; the head gives {named}")
+
+
+def _check_model(model: str, version: str | None) -> None:
+    """Raise NotFound unless it is the pipeline."""
+    if model != MODEL:
+        raise NotFound(f"there is no model {model[:80]!r}, only {MODEL!r}")
+    if version not in (None, VERSION):
+        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r}, only {VERSION!r}")
 
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:

@@ -67,7 +67,7 @@ class ReplicaSet:
         self.update(urls)
 
     def on_change(self, tell: Callable[[], None]) -> None:
-        """Subscribe to every change of readiness or of the served models."""
+        """Call `tell` whenever a replica becomes or ceases to be ready, or serves other models."""
         self._on_change.append(tell)
 
     def update(self, urls: Collection[str]) -> None:

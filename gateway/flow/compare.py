@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
@@ -23,7 +24,7 @@ Again = Callable[[Choice], Awaitable[Result]]
 
 
 def counts_as_failure(error: BaseException, *, others_answered: bool = False) -> bool:
-    """Whether a request's end counts against its release: callers' errors and calls that were not made do not.
+    """Whether a request's end is held against its release: not the caller's mistakes, nor that no replica was asked.
 
     Args:
         others_answered: another release has answered the same request, so that the caller is not to blame.
@@ -59,18 +60,15 @@ class Comparer:
     def plan(self, seen: Result, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Return what is to be called when the answer has been sent; None if there is nothing to compare it with."""
         other = self._other(seen)
-        if other is None:
-            return None
+        return None if other is None else partial(self._begin, seen, other, again)
 
-        async def begin() -> None:
-            if len(self._running) >= self._most:
-                self.ends["dropped"] += 1
-                return
-            task = asyncio.create_task(self._compare(seen, other, again), name="compare releases")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-        return begin
+    async def _begin(self, seen: Result, other: Choice, again: Again) -> None:
+        if len(self._running) >= self._most:
+            self.ends["dropped"] += 1
+            return
+        task = asyncio.create_task(self._compare(seen, other, again), name="compare releases")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _other(self, seen: Result) -> Choice | None:
         if seen.choice.role is not ReleaseRole.CANARY:
@@ -78,7 +76,7 @@ class Comparer:
         return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
     async def _compare(self, seen: Result, other: Choice, again: Again) -> None:
-        """Run the other release. Its result is counted, and has no other effect."""
+        """Run the other release. Its end is counted, and goes no further."""
         try:
             found = await again(other)
         except Exception as error:

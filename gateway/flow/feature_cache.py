@@ -31,7 +31,7 @@ from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.hop.answer_check import check_kept
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.hop.turn import HopAnswer
-from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.aside import by_size
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.v2_json import build_response, parse_response
@@ -257,7 +257,7 @@ class _Wanted:
 
 
 async def _key(picture: bytes | memoryview, model: ServedModel) -> str:
-    digest = _digest(picture) if len(picture) <= LARGE_BYTES else await aside(partial(_digest, picture))
+    digest = await by_size(len(picture), partial(_digest, picture))
     return f"splitway:{model.gives}:{model.version}:{digest}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.usage import charge
-from splitway.gateway.fleet.router import Router, Want
+from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer, counts_as_failure
 from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
@@ -31,12 +31,12 @@ _COMPARISON_S = 5.0
 
 @dataclass(frozen=True)
 class TrialPolicy:
-    """Guarantees for callers of a canary."""
+    """How requests of a canary are answered where it fails."""
 
     attempt_timeout_s: float
     """Time below which it is the caller's own hurry that ends an attempt."""
     second_chances: RetryBudget
-    """Pays for the current release's answers to callers whose canary failed."""
+    """Pays for the current release's answers to requests that a canary has failed."""
 
 
 class Pipeline:
@@ -133,7 +133,7 @@ class Pipeline:
         return result
 
     def _count(self, choice: Choice, errors: Collection[Exception], *, patient: bool) -> None:
-        """Report a request's end to the rollout; a caller's own short time limit does not count as a failure."""
+        """Tell the rollout of a request's end; a caller's own haste is no failure of it."""
         failed = any(
             counts_as_failure(error) and (patient or not isinstance(error, DeadlineExceeded)) for error in errors
         )
@@ -141,7 +141,7 @@ class Pipeline:
             self.rollout.ended(choice, failed=failed)
 
     async def _try(self, canary: Request, usual: Request) -> Result:
-        """Run a canary; if it fails, the current release answers, unless the caller asked for the canary."""
+        """Run a canary; the current release answers what it fails, unless the request asked for the canary."""
         failures: Mapping[str, SplitwayError]
         tried: Result | SplitwayError
         try:
@@ -179,37 +179,3 @@ class Pipeline:
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""
         return self.router.why_not_ready(self.rollout.current.pins)
-
-    def describe_door(self) -> dict[str, Any]:
-        """Running, waiting and rejected requests."""
-        door = self.admission
-        return {
-            "limit": door.limit.limit,
-            "in_flight": door.in_flight,
-            "queued": door.queued,
-            "turned_away": {reason.value: count for reason, count in door.turned_away.items()},
-        }
-
-    def describe_heads(self) -> list[dict[str, Any]]:
-        """The heads, and whether each can be reached now."""
-        pins = self.rollout.current.pins
-        names = self.router.heads(pins)
-        served = [(name, self.router.served_head(name, pins)) for name in names]
-        return [
-            {
-                "name": name,
-                "ready": bool(self.router.covered(Want(frozenset({name}), pins))),
-                "version": None if model is None else model.version,
-                "outputs": [] if model is None else [spec.metadata() for spec in model.outputs],
-            }
-            for name, model in served
-        ]
-
-    def describe_releases(self) -> dict[str, Any]:
-        """The releases, their shares and their results."""
-        background = {"running": self.comparer.running, **self.comparer.ends}
-        return {**self.rollout.describe(), "background": background}
-
-    def describe(self) -> list[dict[str, Any]]:
-        """The stages and their replicas as they are now."""
-        return [stage.describe() for stage in self.stages]

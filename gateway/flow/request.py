@@ -1,4 +1,4 @@
-"""What a caller asks of the pipeline, and the same as one release is to answer it."""
+"""A caller's request to the pipeline, and the same as one release is to answer it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NONE: Mapping[str, SplitwayError] = MappingProxyType({})
 
 
 class Request(NamedTuple):
-    """What a caller asks of the pipeline; `as_release` fills in what its release says of it.
+    """A caller's request to the pipeline; `as_release` fills in what depends on its release.
 
     Args:
         inputs: for the extractor; all of as many rows.
@@ -32,7 +32,7 @@ class Request(NamedTuple):
         cost: what the caller is charged when the work is about to begin.
         choice: the release whose versions alone may be called.
         refused: heads that need not be asked, and why.
-        in_background: no caller waits: no retries, no cached features.
+        in_background: no caller waits for it: it uses no kept features and is not done again.
     """
 
     inputs: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""What came of a request: what every stage answered, and which heads failed."""
+"""The outcome of a request: the answer of every stage, and the heads that failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from splitway.names import ATTEMPT_HEADER, RELEASE_HEADER
 
 @dataclass
 class Result:
-    """What came of a request, and the release that it is of."""
+    """The outcome of a request, and the release that it is of."""
 
     choice: Choice
     before: Mapping[str, HopAnswer]
@@ -33,7 +33,7 @@ class Result:
 
     @property
     def feature_space(self) -> str:
-        """What the heads were given."""
+        """The space of the features that the heads were given."""
         return str([*self.before.values()][-1].model.gives)
 
     @property
@@ -53,7 +53,7 @@ class Result:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes beside the answer: attempts of the stage that needed most, release, how it met the cache."""
+        """Headers beside the answer: attempts of the stage that needed most, release, how it met the cache."""
         headers = {ATTEMPT_HEADER: str(max(hop.attempts for hop in self.hops.values()))}
         if self.release is not None:
             headers[RELEASE_HEADER] = self.release

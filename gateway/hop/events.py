@@ -34,7 +34,7 @@ class HopEnded(NamedTuple):
     outcome: str
     seconds: float
     attempts: int
-    """None if no replica could be called, or there was no time."""
+    """0 where no replica could be asked, or there was no time."""
 
 
 class BreakerMoved(NamedTuple):

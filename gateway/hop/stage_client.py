@@ -14,7 +14,6 @@ from typing import Any
 
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.gateway.callers.caller import caller_of, pseudonym
-from splitway.gateway.fleet.replica_description import described
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.fleet.router import NoChain, Target
 from splitway.gateway.hop.attempt import AttemptMaker
@@ -39,7 +38,7 @@ FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID_HEADER)
 
 
 class NotCalled(Unavailable):
-    """The breakers let no call through, so no replica was called."""
+    """The breakers let no call through, so that no replica was asked."""
 
 
 class StageClient:
@@ -79,20 +78,11 @@ class StageClient:
         """How many requests get one attempt alone."""
         return len(self._suspects)
 
-    def describe(self) -> dict[str, Any]:
-        """The stage and its replicas as they are now."""
-        return {
-            "name": self.name,
-            "ready": bool(self.replicas.ready),
-            "retry_budget": round(self.budget.tokens, 2),
-            "replicas": [described(replica, self.name) for replica in self.replicas.replicas],
-        }
-
     async def infer(self, turn: Turn) -> HopAnswer:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.
 
         Raises:
-            NoChain: every suitable replica has moved on to another version.
+            NoChain: the replicas that could have been asked have moved on.
             SplitwayError: with `stage` set; what the stage refused keeps the stage's own words.
         """
         context = turn.context
@@ -202,7 +192,7 @@ class StageClient:
 
     @staticmethod
     def _forget(attempt: Attempt, turn: Turn, end: Verdict) -> bool:
-        """Note that a replica no longer serves a version; return whether to try another replica.
+        """Note that a replica no longer serves a version; say whether another is to be asked.
 
         A head that refuses the features and is the only one is not forgotten: fresh features may suit it.
         """

@@ -1,4 +1,4 @@
-"""What one stage is asked within a request, each attempt at it, and what it answers."""
+"""One stage's turn in a request, its attempts, and its answer."""
 
 from __future__ import annotations
 

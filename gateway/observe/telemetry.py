@@ -1,4 +1,4 @@
-"""The gateway's observability, wired: subscribers get requests and events from here."""
+"""All that the gateway says of its work, wired: subscribers are told of requests and of events here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from splitway.gateway.observe.traffic import Traffic
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
 from splitway.names import GATEWAY
-from splitway.security.principal import known_caller
+from splitway.security.callers.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.tracer import make_tracer
@@ -45,7 +45,7 @@ class GatewayTelemetry:
         self.watch: Watch[Result] = Watch(self.tracer, subscribers, patience_s=patience_s)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
-        """A request for work was refused at once: its caller is over the rate limit, or lacks the scope."""
+        """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""
         # not `request.url`, which fails for some query strings
         route = work_asked_for(request.method, request.scope["path"])
         if route is None:

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.aside import by_size
 from splitway.wire.deadline import Clock
 from splitway.wire.tensor import Tensor
 
@@ -55,9 +55,7 @@ class Suspects:
 
 async def digest_of(model: str, inputs: Sequence[Tensor]) -> bytes:
     """Return what is the same for equal inputs of one model, whatever else their requests say."""
-    if sum(tensor.size for tensor in inputs) > LARGE_BYTES:
-        return await aside(partial(_digest, model, inputs))
-    return _digest(model, inputs)
+    return await by_size(sum(tensor.size for tensor in inputs), partial(_digest, model, inputs))
 
 
 def _digest(model: str, inputs: Sequence[Tensor]) -> bytes:

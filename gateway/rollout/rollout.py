@@ -24,7 +24,7 @@ Wanted = Callable[[Pins | None], Iterable[str]]
 
 
 class ReleaseRole(StrEnum):
-    """What a request is to its release."""
+    """How a request came to its release."""
 
     FREE = "free"
     """There is no release: the newest versions that belong together."""
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     role: ReleaseRole = ReleaseRole.FREE
     pins: Pins | None = None
     on_trial: bool = False
-    """Whether its versions differ from the current release's: their failures must not affect other requests."""
+    """Whether its versions are others than the current release's: what they do must not touch other requests."""
     counts: bool = True
     """Whether it counts for the release: requests whose caller chose the release do not."""
 
@@ -250,8 +250,8 @@ class Rollout:
             "current": None if pins is None else pins.release,
             "pending": None if self._named_current is pins else self._releases.current,
             "previous": self._releases.previous,
-            "canary": _described(self.canary),
-            "shadow": _described(self.shadow),
+            "canary": self.canary,
+            "shadow": self.shadow,
             "rolled_back": {trial.release: reason for trial, reason in self._withdrawn.items()},
             "problem": self._unwritten or (None if self._file is None else self._file.problem),
             "releases": {
@@ -273,7 +273,3 @@ def _pins(name: str, release: Release) -> Pins:
 
 def _trials(releases: Releases) -> list[Trial]:
     return [trial for trial in (releases.canary, releases.shadow) if trial is not None]
-
-
-def _described(trial: Trial | None) -> dict[str, Any] | None:
-    return None if trial is None else trial.model_dump()

@@ -1,4 +1,4 @@
-"""Membership of a request in a release's share: random, or by a key that is always on the same side."""
+"""Which requests are in a release's share: by chance, or by a key that always falls on the same side."""
 
 from __future__ import annotations
 

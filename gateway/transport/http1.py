@@ -16,7 +16,7 @@ import httptools
 
 from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
 from splitway.gateway.transport.request_head import Address, request_head
-from splitway.security.tls import Identity, peer_service
+from splitway.security.identities.tls import Identity, peer_service
 from splitway.wire.gathered import Body, Gathered
 
 _MAX_HEAD_BYTES = 64 * 1024

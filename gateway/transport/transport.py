@@ -17,7 +17,7 @@ from splitway.gateway.transport.http1 import HttpPool, Reply
 from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply
 from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.names import TOKEN_HEADER
-from splitway.security.tls import Identity
+from splitway.security.identities.tls import Identity
 from splitway.wire.gathered import Body
 
 _KEEPALIVE_S = 15.0  # shorter than the stages' own, or an idle connection dies under a request

@@ -18,7 +18,7 @@ from splitway.manifest import Preprocessing
 from splitway.memory_limit import give_large_blocks_back
 from splitway.names import IMAGE, PIXELS
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.decode_room import NOTHING, Load
+from splitway.runtime.decode_room import NOTHING, DecodeLoad
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
 from splitway.wire.tensor import TensorSpec
@@ -57,16 +57,16 @@ class PictureExtractor(TensorStage):
     def needs_decoding(self, tensors: Tensors) -> bool:
         return IMAGE in tensors
 
-    def weigh(self, tensors: Tensors) -> Load:
+    def weigh(self, tensors: Tensors) -> DecodeLoad:
         """Read the pictures' headers. Raises InvalidInput and TooLarge for those that are not decoded."""
         if IMAGE not in tensors:
             return NOTHING
         decoder = self._decoder
         pictures = tuple(map(decoder.look, tensors[IMAGE].elements))
         memory = max(map(decoder.memory_bytes, pictures))
-        return Load(memory, max(picture.seconds for picture in pictures) > LARGE_S, pictures)
+        return DecodeLoad(memory, max(picture.seconds for picture in pictures) > LARGE_S, pictures)
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
         if IMAGE in tensors:
             pictures = (load if load is not NOTHING else self.weigh(tensors)).pictures
             pixels = np.stack([self._decode_next(picture, go_on) for picture in pictures])

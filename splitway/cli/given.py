@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import typer
 
 from splitway.errors import SetupError
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
+        envvar="SPLITWAY_URL",
+    ),
+]
+"""The gateway that a command asks."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ import typer
 
 from splitway import __version__
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.given import Given
+from splitway.cli.doctor import doctor_app
+from splitway.cli.given import Given, Url
 from splitway.cli.heads import train_head_app
 from splitway.cli.models import sign_app, split_app
 from splitway.cli.models.split_app import Force, Samples, Version, default_samples
 from splitway.cli.operate import certs_app, keys_app, release_app
-from splitway.cli.watch import observe_app
+from splitway.cli.watch import top_app
 
 app = typer.Typer(
     name="splitway",
@@ -28,8 +29,8 @@ app.add_typer(release_app.app)
 app.add_typer(keys_app.app)
 app.add_typer(certs_app.app)
 app.command()(train_head_app.train_head)
-app.command()(observe_app.top)
-app.command()(observe_app.doctor)
+app.command()(top_app.top)
+app.command()(doctor_app.doctor)
 
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 
@@ -140,7 +141,7 @@ def demo(
 def classify(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
-    url: observe_app.Url = None,
+    url: Url = None,
     top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
     heads: Annotated[
         str | None, typer.Option(help="Heads to use, separated by commas, or * for all. Default: the default head.")
@@ -204,13 +205,13 @@ def bench(
 
     Starts a pipeline on free ports and stops it afterwards, unless --url names a running one.
 
-    --explain follows up to 200 requests of one client through every stage and hop, and does the same work in this
-    process in turn with them. It says what the split costs here, and how many heads on the same features, or pictures
-    that come again, pay for it.
+    --explain follows up to 200 requests of one client through every stage and hop, alternating with the same work in
+    this process. It reports the cost of the split, and how many heads on the same features, or repeated pictures, pay
+    for it.
 
     Examples: splitway bench --clients 4; splitway bench --explain cat.jpg; splitway bench --explain --json | jq .says
 
-    Each request costs its client a millisecond of the same processors: to find limits take wrk, make load or bench.
+    The client takes a millisecond of the same processors per request: to find limits use wrk, make load or make bench.
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """

@@ -14,7 +14,7 @@ from splitway.cli.credentials import one_word
 from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.names import GATEWAY, TOKEN_HEADER
-from splitway.security.tls import Identity, peer_service
+from splitway.security.identities.tls import Identity, peer_service
 
 SERVICE_TOKEN, IDENTITY = "SPLITWAY_SERVICE_TOKEN", "SPLITWAY_IDENTITY"
 

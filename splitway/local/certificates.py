@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from splitway.security.certificates import Certificates
+from splitway.security.identities.certificates import Certificates
 
 _SETTLE_S = 5.0
 """Longer than running services take to read their files again."""

@@ -25,7 +25,7 @@ from splitway.runtime.catalog.inventory import inventory_router
 from splitway.runtime.catalog.repository import Repository
 from splitway.runtime.catalog.served import MakeStage
 from splitway.runtime.settings import StageSettings
-from splitway.security.key_ring import KeyRing
+from splitway.security.callers.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import add_metrics_route, metrics_port
@@ -110,13 +110,13 @@ def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -
 
 
 def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:
-    """Raise SetupError where strangers would reach the stage without anybody having said that they may."""
+    """Raise SetupError if strangers would reach the stage, and no setting allows that."""
     knows_the_gateway = settings.identity is not None or settings.service_token is not None
     if exposed and not knows_the_gateway and settings.auth != "open-to-everyone":
         raise SetupError(
             "the stage would be reachable from other machines without authentication: set "
-            "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; to serve "
-            "everyone, set SPLITWAY_AUTH=open-to-everyone"
+            "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; if everyone who "
+            "reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
         )
 
 

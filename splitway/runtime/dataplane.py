@@ -17,13 +17,13 @@ from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.unfit import check_range, renamed
-from splitway.runtime.decode_room import NOTHING, DecodeRoom, Load, Place
+from splitway.runtime.decode_room import NOTHING, DecodeLoad, DecodePlace, DecodeRoom
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
 from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
-from splitway.wire.aside import LARGE_BYTES, aside
+from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
@@ -147,13 +147,11 @@ class DataPlane:
             add_spans(span, result, decoded_s)
         return result
 
-    async def _weigh(self, tensors: Tensors) -> Load:
+    async def _weigh(self, tensors: Tensors) -> DecodeLoad:
         """What decoding takes; of many bytes read beside the event loop."""
         if not self._stage.needs_decoding(tensors):
             return NOTHING
-        if sum(tensor.size for tensor in tensors.values()) <= LARGE_BYTES:
-            return self._stage.weigh(tensors)
-        return await aside(partial(self._stage.weigh, tensors))
+        return await by_size(sum(tensor.size for tensor in tensors.values()), partial(self._stage.weigh, tensors))
 
     async def _run(
         self, decode: Prepare, apart: Decoders | None, rows: int, deadline: Deadline, context: CallContext
@@ -205,7 +203,7 @@ def _caller(context: CallContext) -> str:
     return said or ":".join(map(str, context.scope.get("client") or ()))
 
 
-async def _wait_for(place: Place, deadline: Deadline) -> None:
+async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
     """Wait for memory. Raises Overloaded where there is none, just in time for an answer that says so."""
     left_s = deadline.remaining_s
     try:

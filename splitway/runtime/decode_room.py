@@ -19,7 +19,7 @@ from typing import NamedTuple
 from splitway.errors import DeadlineExceeded
 from splitway.kinds.image.limits import MOST_MEMORY_BYTES, check_memory, memory_for_pictures
 from splitway.kinds.image.look import Picture
-from splitway.memory_limit import Memory, read_memory
+from splitway.memory_limit import MemoryLimit, read_memory
 from splitway.wire.deadline import Clock
 
 SMALL_BYTES = 8_000_000
@@ -31,7 +31,7 @@ _LOOKS_EVERY_S = 0.25
 """While something waits."""
 
 
-class Load(NamedTuple):
+class DecodeLoad(NamedTuple):
     """What decoding one request's pictures takes."""
 
     memory_bytes: int
@@ -40,7 +40,7 @@ class Load(NamedTuple):
     pictures: tuple[Picture, ...]
 
 
-NOTHING = Load(0, False, ())
+NOTHING = DecodeLoad(0, False, ())
 """Of a request without pictures."""
 
 
@@ -58,7 +58,7 @@ class DecodeRoom:
         self,
         told_bytes: int,
         threads: int,
-        read: Callable[[], Memory | None] = read_memory,
+        read: Callable[[], MemoryLimit | None] = read_memory,
         clock: Clock = time.monotonic,
     ) -> None:
         self._told_bytes = told_bytes
@@ -73,8 +73,8 @@ class DecodeRoom:
         self._used = 0
         self._large_is_decoded = False
         self._passes = 0
-        self._large: deque[Place] = deque()
-        self._others: deque[Place] = deque()
+        self._large: deque[DecodePlace] = deque()
+        self._others: deque[DecodePlace] = deque()
 
     @property
     def capacity_bytes(self) -> int:
@@ -91,7 +91,7 @@ class DecodeRoom:
         """Requests that wait for memory, or for another large picture."""
         return len(self._large) + len(self._others)
 
-    def place(self, load: Load) -> Place | None:
+    def place(self, load: DecodeLoad) -> DecodePlace | None:
         """Return a place for a request, which may have to be waited for; None where it needs none.
 
         Raises:
@@ -104,7 +104,7 @@ class DecodeRoom:
         if load.memory_bytes > (most_ever := self._beside_small_ones(self._most_ever)):
             largest = max(load.pictures, key=lambda picture: picture.width * picture.height)
             check_memory(largest, load.memory_bytes, most_ever)
-        place = Place(self, load)
+        place = DecodePlace(self, load)
         with self._lock:
             (self._large if load.is_large else self._others).append(place)
         self._let_in()
@@ -169,16 +169,16 @@ class DecodeRoom:
         self._give(first)
         return False
 
-    def _fits(self, place: Place, most: int) -> bool:
+    def _fits(self, place: DecodePlace, most: int) -> bool:
         """Whether there is room now."""
         return self._used + place.load.memory_bytes <= most
 
-    def _give(self, place: Place) -> None:
+    def _give(self, place: DecodePlace) -> None:
         self._used += place.load.memory_bytes
         place.has_room = True
         place.given.set()
 
-    def take_back(self, place: Place) -> None:
+    def take_back(self, place: DecodePlace) -> None:
         """End a place, wherever it stands. May be called in any thread, and more than once."""
         with self._lock:
             if place.ended:
@@ -191,19 +191,19 @@ class DecodeRoom:
                 if self._large and self._large[0] is place:
                     self._passes = 0  # they were counted for this one
                 (self._large if place.load.is_large else self._others).remove(place)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and no caller waits
             place.loop.call_soon_threadsafe(self._let_in)
 
 
-def _first(waiting: Iterable[Place], most: int) -> Place | None:
+def _first(waiting: Iterable[DecodePlace], most: int) -> DecodePlace | None:
     """Whose turn it is: the first but for those that would not fit now if they were alone."""
     return next((place for place in waiting if place.load.memory_bytes <= most), None)
 
 
-class Place:
+class DecodePlace:
     """One request's memory: waited for, used in a thread, and given back whatever becomes of the request."""
 
-    def __init__(self, room: DecodeRoom, load: Load) -> None:
+    def __init__(self, room: DecodeRoom, load: DecodeLoad) -> None:
         self.load = load
         self.loop = asyncio.get_running_loop()
         self.given = asyncio.Event()

@@ -11,7 +11,7 @@ from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import Manifest
 from splitway.names import PROBABILITIES
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.decode_room import NOTHING, Load
+from splitway.runtime.decode_room import NOTHING, DecodeLoad
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
@@ -40,12 +40,12 @@ class Stage(Protocol):
     def needs_decoding(self, tensors: Tensors) -> bool:
         """Whether `decode` takes long enough to need a thread."""
 
-    def weigh(self, tensors: Tensors) -> Load:
+    def weigh(self, tensors: Tensors) -> DecodeLoad:
         """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
-        """Turn a request's tensors into the model's inputs. `go_on`, called between long steps, raises once the caller
-        has gone. `load` is the result of `weigh`."""
+    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
+        """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
+        `go_on`, which raises if the caller has gone."""
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         """Turn the model's outputs into what was asked for."""
@@ -79,10 +79,10 @@ class TensorStage:
     def needs_decoding(self, tensors: Tensors) -> bool:
         return False
 
-    def weigh(self, tensors: Tensors) -> Load:
+    def weigh(self, tensors: Tensors) -> DecodeLoad:
         return NOTHING
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: Load = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
         return {name: tensor.array for name, tensor in tensors.items()}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:

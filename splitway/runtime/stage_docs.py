@@ -75,7 +75,7 @@ def stage_description(*, needs_token: bool) -> Description:
     """What completes a stage's description.
 
     Args:
-        needs_token: whether the stage requires the services' token.
+        needs_token: whether requests need the services' token.
     """
     return Description(
         about=_ABOUT,

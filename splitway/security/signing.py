@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import Field, ValidationError
 
 from splitway.errors import BundleError, SetupError
-from splitway.stored import Part
+from splitway.stored import StoredPart
 
 DOMAIN = b"splitway bundle v1\n"
 """Stands before what is signed."""
@@ -38,7 +38,7 @@ _PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", 
 KeyId = Annotated[str, Field(pattern=r"^ed25519:[0-9a-f]{16}$")]
 
 
-class Signature(Part):
+class Signature(StoredPart):
     """One key's."""
 
     key: KeyId
@@ -47,7 +47,7 @@ class Signature(Part):
     """In base64."""
 
 
-class Signatures(Part):
+class Signatures(StoredPart):
     """What lies beside a manifest: one signature for each key."""
 
     signatures: tuple[Signature, ...] = Field(max_length=16)

@@ -27,6 +27,11 @@ async def aside(work: Callable[[], Result]) -> Result:
     return await in_thread(_THREAD, work)
 
 
+async def by_size(size: int, work: Callable[[], Result]) -> Result:
+    """The same where so many bytes are many; few are worked on here."""
+    return work() if size <= LARGE_BYTES else await aside(work)
+
+
 async def in_thread(threads: Executor, work: Callable[[], Result]) -> Result:
     """Run `work` in one of these threads. Given up before it has begun, it is forgotten at once, with all that it
     holds; an executor keeps what is cancelled until it would have been its turn."""

@@ -26,7 +26,7 @@ class CallContext(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response, its additional headers, and facts for the observers of the request."""
+    """A response, the headers beside it, and the facts that are counted and logged of how it came about."""
 
     response: InferResponse
     headers: Mapping[str, str] = _NOTHING
@@ -42,8 +42,8 @@ class Limits:
     default_timeout_s: float
     max_timeout_s: float
     max_rows: int | None = None
-    """None if the model's runner checks it."""
+    """None where the model's own limit is checked later."""
     max_json_values: int = MAX_JSON_VALUES
     """Each of which keeps the event loop for about a microsecond."""
     takes_packed: bool = True
-    """Whether bodies may be compressed; a small one may be expensive to decompress."""
+    """Whether bodies may be packed; a small one may unpack to a large one."""

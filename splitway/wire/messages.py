@@ -23,15 +23,11 @@ class RequestedOutput(NamedTuple):
 
     @property
     def top_k(self) -> int:
-        """How many classes to give instead of the tensor; 0 for the tensor itself."""
+        """How many classes to give instead of the tensor; 0 for the tensor itself. Raises InvalidInput for no count."""
         value = self.parameters.get(CLASSIFICATION, 0)
         if type(value) is not int or value < 0:
             raise InvalidInput(f"parameter classification of output {self.name!r} must be a whole number from 0 up")
         return value
-
-    def check_top_k(self) -> None:
-        """Raise InvalidInput if `classification` is no count."""
-        _ = self.top_k
 
 
 class InferRequest(NamedTuple):

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from splitway.security.service_names import IDENTITY
+from splitway.security.identities.service_names import IDENTITY
 from tests.support import free_port, until
 
 _CAPTURE_S = 60

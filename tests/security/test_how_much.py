@@ -26,13 +26,15 @@ import pytest
 
 from splitway.http.body import pack
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from splitway.security.keys import KeyFile, make_key
+from splitway.security.callers.keys import KeyFile, make_key
 from splitway.state_file import replace_file
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.gateway.edge.test_cost import PADDED, PNG, header
 from tests.support import LogBook, picture, until
+
+pytestmark = pytest.mark.alone
 
 MB = 1 << 20
 CLASSIFY, INFER = "/v1/classify", "/v2/models/pipeline/infer"

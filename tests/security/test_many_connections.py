@@ -14,9 +14,11 @@ import httpx
 import pytest
 
 from splitway.local.certificates import certificates_in
-from splitway.security.service_names import IDENTITY, TRUST
+from splitway.security.identities.service_names import IDENTITY, TRUST
 from tests.splitway.runtime.stage_process import served
 from tests.support import until
+
+pytestmark = pytest.mark.alone
 
 FILES = 256
 CROWD = 300

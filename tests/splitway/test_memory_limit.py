@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.memory_limit import Memory, read_memory
+from splitway.memory_limit import MemoryLimit, read_memory
 
 MB = 1_000_000
 
@@ -31,7 +31,7 @@ def test_version_2_says_the_limit_of_each_group(tmp_path: Path) -> None:
         f"{outer}/memory.high": f"{400 * MB}\n",
         f"{outer}/memory.current": f"{100 * MB}\n",
     }
-    assert read_memory(write(tmp_path, files)) == Memory(300 * MB, 170 * MB)
+    assert read_memory(write(tmp_path, files)) == MemoryLimit(300 * MB, 170 * MB)
 
 
 def test_within_a_container_the_path_is_not_there_and_the_top_is_its_own(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_within_a_container_the_path_is_not_there_and_the_top_is_its_own(tmp_pat
         "sys/fs/cgroup/memory.max": f"{512 * MB}\n",
         "sys/fs/cgroup/memory.current": f"{90 * MB}\n",
     }
-    assert read_memory(write(tmp_path, files)) == Memory(512 * MB, 90 * MB)
+    assert read_memory(write(tmp_path, files)) == MemoryLimit(512 * MB, 90 * MB)
 
 
 def test_version_1_says_the_least_of_the_hierarchy(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_version_1_says_the_least_of_the_hierarchy(tmp_path: Path) -> None:
         f"{folder}/memory.stat": stat,
         f"{folder}/memory.usage_in_bytes": f"{200 * MB}\n",
     }
-    assert read_memory(write(tmp_path, files)) == Memory(512 * MB, 188 * MB)
+    assert read_memory(write(tmp_path, files)) == MemoryLimit(512 * MB, 188 * MB)
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,19 @@ from splitway.answers.classes.best import best_classes
 from splitway.answers.classes.kind import gives_classes
 from splitway.answers.classes.predictions import read_predictions
 from splitway.bundle import Bundle
-from splitway.bundle_graph import Chain, Found, find_chain
+from splitway.bundle_graph import Chain, FoundBundle, find_chain
 from splitway.cli.ask.classify import PictureResult
 from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import tensorflow_hushed
 from splitway.environment import read_environment
-from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
+from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, PROBABILITIES
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
-from splitway.skins.v2_rest import STATUSES
+from splitway.skins.v2_rest import CHAIN_STATUSES
 
-_STATUSES = STATUSES | {EngineFailed.code: 502}
-"""As the gateway has them."""
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
@@ -54,7 +52,7 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
     return [_classify(speaker, file) for file in files]
 
 
-def _refuse_without_pictures(extractor: Found) -> None:
+def _refuse_without_pictures(extractor: FoundBundle) -> None:
     """Raise SetupError, with what a model takes that takes no pictures, and where it is asked."""
     if extractor.manifest.preprocessing is None:
         takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in extractor.manifest.inputs)
@@ -117,7 +115,7 @@ class _Speaker:
             return {"status": 200, **self._answer(head, features), "version": head.manifest.version}
         except (RequestError, ServingError) as error:
             told = {"code": error.code, "title": error.title, "detail": error.in_full}
-            return {"status": _STATUSES[error.code], "error": told}
+            return {"status": CHAIN_STATUSES[error.code], "error": told}
 
     def _answer(self, head: Bundle, features: Arrays) -> dict[str, Any]:
         outputs = self._chain.head(head.manifest.name, features)

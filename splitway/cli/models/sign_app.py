@@ -27,10 +27,10 @@ def sign(
         typer.Option("--new-key", help="Create the key first, and the public key beside it. Never overwrites a key."),
     ] = False,
 ) -> None:
-    """Sign bundles, so that stages can tell yours from any other's: every bundle in the folder, or those named.
+    """Sign bundles, so that stages can recognise yours: every bundle in the folder, or the named ones.
 
-    Each is checked first. The signature covers the manifest, and through its hashes every file that is served; it lies
-    beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve nothing else.
+    Each bundle is checked first. The signature covers the manifest, and through its hashes every served file. It is
+    stored beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve only signed bundles.
 
     Examples: splitway sign --key release.pem --new-key; splitway sign models --key release.pem --bundle classifier/2
     """
@@ -63,10 +63,9 @@ def verify(
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
 
-    Before that it says of every version of every bundle, in a line each, whether its files are as its manifest says.
-    Writes the largest differences into the proved manifests; fails, and changes nothing, if they are over the
-    tolerance. With --key it changes nothing, needs no TensorFlow, and fails if a bundle is not signed or not as it was
-    signed.
+    First checks the files of every version of every bundle against its manifest, with a line each. Writes the largest
+    differences into the proved manifests; fails without a change if they exceed the tolerance. With --key it changes
+    nothing, needs no TensorFlow, and fails if a bundle is unsigned or differs from its signature.
 
     Examples: splitway verify; splitway verify models --key release.pub.pem
     """

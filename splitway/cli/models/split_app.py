@@ -52,10 +52,10 @@ def inspect(
     custom_objects: CustomObjects = None,
     size: Size = "224x224",
 ) -> None:
-    """Say where a model can be cut: what crosses, how much work stays on either side, and which cut is best.
+    """List the possible cuts of a model, best first: crossing tensors, and the work on either side.
 
-    The best cut is the one where a further head on the same features costs least: what crosses has to travel, and what
-    is behind it has to be computed again. FLOPs and times are estimates; `splitway bench --explain` measures.
+    At the best cut a further head on the same features costs least: the tensors that cross it have to travel, and the
+    layers behind it have to be computed again. FLOPs and times are estimates; `splitway bench --explain` measures.
 
     Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
     """
@@ -109,7 +109,7 @@ def split(
     """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
     A model of one RGB picture is served as one: crop, resize and --range become part of the feature space. Any other
-    takes its tensors as they are. Where LiteRT cannot run a stage, or not as exactly, TensorFlow serves it.
+    model takes its tensors unchanged. If LiteRT cannot run a stage exactly enough, TensorFlow serves it.
 
     Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """

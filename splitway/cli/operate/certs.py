@@ -15,7 +15,7 @@ from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError
 from splitway.local.certificates import certificates_in, utc_now
 from splitway.names import EXTRACTOR, GATEWAY, HEADS
-from splitway.security.certificates import Certified
+from splitway.security.identities.certificates import Certified
 
 _SERVICES = (GATEWAY, EXTRACTOR, HEADS)
 _LOOK_S = 60.0

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from splitway.cli.console import OUT
 from splitway.errors import SetupError
-from splitway.security.keys import KeyFile, KeyRecord, change_keys, key_id, make_key, read_keys
-from splitway.security.principal import SCOPES, Scope
+from splitway.security.callers.keys import KeyFile, KeyRecord, change_keys, key_id, make_key, read_keys
+from splitway.security.callers.principal import SCOPES, Scope
 
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1)}
 _LONGEST_DAYS = 3660

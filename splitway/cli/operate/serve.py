@@ -40,8 +40,8 @@ from splitway.http.server.open_files import kept_back, raise_limit
 from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
+from splitway.security.identities.tls import Identity
 from splitway.security.settings import SecuritySettings
-from splitway.security.tls import Identity
 from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
+from splitway.names import TIMEOUT_HEADER, TOKEN_HEADER
 
 Header = tuple[bytes, bytes]
 _KNOWN = 64
@@ -38,8 +39,8 @@ _ONCE = frozenset(
         b"origin",
         b"sec-fetch-site",
         b"transfer-encoding",
-        b"x-request-timeout-ms",
-        b"x-service-token",
+        TIMEOUT_HEADER.encode(),
+        TOKEN_HEADER.encode(),
     }
 )
 """Of two of these, one reader takes the first and another the last."""
@@ -72,7 +73,7 @@ def malformed(detail: str) -> Refusal:
     return Refusal(400, InvalidInput(detail))
 
 
-class Target(NamedTuple):
+class RequestTarget(NamedTuple):
     """What a request's line asks for."""
 
     path: str
@@ -84,10 +85,10 @@ class Target(NamedTuple):
 
 
 @lru_cache(_KNOWN)
-def read_target(target: bytes) -> Target:
+def read_target(target: bytes) -> RequestTarget:
     """Read the target of any method but CONNECT. Raises Refusal."""
     if target == b"*":
-        return Target("*", target, b"", None)
+        return RequestTarget("*", target, b"", None)
     found = _TARGET.fullmatch(target)
     scheme, authority, raw_path, query = (None,) * 4 if found is None else found.groups()
     if not raw_path and not authority:
@@ -96,7 +97,7 @@ def read_target(target: bytes) -> Target:
     path = _decoded(raw_path)
     if authority is not None and scheme is not None:
         authority = _without_port(authority.lower(), scheme.lower())
-    return Target(path, raw_path, query or b"", authority)
+    return RequestTarget(path, raw_path, query or b"", authority)
 
 
 def path_of(target: bytes) -> str:
@@ -124,7 +125,7 @@ def _without_port(authority: bytes, scheme: bytes) -> bytes:
     return authority.removesuffix(_DEFAULT_PORTS[scheme]).removesuffix(b":")
 
 
-def check_target(target: Target, method: bytes, host: bytes | None, scheme: str) -> None:
+def check_target(target: RequestTarget, method: bytes, host: bytes | None, scheme: str) -> None:
     """Check what the target's form allows. Raises Refusal."""
     if target.path == "*" and method != b"OPTIONS":
         raise malformed("only OPTIONS may have * as its target")

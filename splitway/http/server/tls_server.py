@@ -14,7 +14,7 @@ from splitway.http.server.connections import Connections
 from splitway.http.server.timed import TimedHttp
 from splitway.http.server.tls_listener import Handshake, TlsListener
 from splitway.names import GATEWAY
-from splitway.security.tls import Identity, peer_service
+from splitway.security.identities.tls import Identity, peer_service
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE_S = 10.0

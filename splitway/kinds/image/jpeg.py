@@ -106,10 +106,10 @@ class Jpeg(NamedTuple):
 
 def look_at_jpeg(data: Buffer) -> Jpeg:
     """Read a JPEG's segments. Raises InvalidInput for more of them, or more scans, than pictures have."""
-    return _Reader(data).read()
+    return _JpegReader(data).read()
 
 
-class _Reader:
+class _JpegReader:
     def __init__(self, data: Buffer) -> None:
         self._data = data
         self._kept: list[tuple[int, int]] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from splitway.errors import TooLarge
 from splitway.kinds.image.look import Picture
-from splitway.memory_limit import Memory, read_memory
+from splitway.memory_limit import MemoryLimit, read_memory
 
 MOST_MEMORY_BYTES = 240_000_000
 """What decoding may take where no control group says how much there is."""
@@ -31,7 +31,7 @@ class PictureLimits:
     """For what is decoded outside a served stage, which counts what it decodes at once."""
 
 
-def memory_for_pictures(told_bytes: int, read: Callable[[], Memory | None] = read_memory) -> int:
+def memory_for_pictures(told_bytes: int, read: Callable[[], MemoryLimit | None] = read_memory) -> int:
     """Return how many bytes of memory pictures may take: what one was told, or else what the control group allows
     beside all that is in use now, or else a fixed amount."""
     memory = None if told_bytes else read()

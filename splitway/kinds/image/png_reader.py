@@ -22,10 +22,10 @@ _HEADER_RANGE = (len(SIGNATURE), len(SIGNATURE) + _AROUND + _HEADER.size)
 
 def look_at_png(data: Buffer) -> Png:
     """Read a PNG's chunks. Raises InvalidInput for more of them than pictures have."""
-    return _Reader(data).read()
+    return _PngReader(data).read()
 
 
-class _Reader:
+class _PngReader:
     _header = _NO_HEADER
     _palette: Range | None = None
     _transparency: Range | None = None

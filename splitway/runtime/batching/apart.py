@@ -21,7 +21,7 @@ _Infer = Callable[[Arrays], Outputs]
 _LATE = "the model had failed on its batch and could be run again for it"
 
 
-class Part(NamedTuple):
+class MemberInputs(NamedTuple):
     """A member, and the inputs that were made for it."""
 
     member: Member
@@ -36,7 +36,7 @@ class Some(NamedTuple):
     refused: list[tuple[Member, Exception]]
 
 
-def answer_apart(parts: Sequence[Part], failure: Exception, infer: _Infer) -> Some:
+def answer_apart(parts: Sequence[MemberInputs], failure: Exception, infer: _Infer) -> Some:
     """Answer those members of a failed batch that can be answered.
 
     Args:
@@ -73,7 +73,7 @@ def check_rows(outputs: Arrays, rows: int) -> None:
             raise EngineFailed(f"the model was given {rows} rows and gave {len(array)} of {name!r}")
 
 
-def _by_rows(parts: Sequence[Part], outputs: Outputs, infer: _Infer) -> Some:
+def _by_rows(parts: Sequence[MemberInputs], outputs: Outputs, infer: _Infer) -> Some:
     """Rows don't depend on each other: those that are finite are answers, whatever else was in the batch."""
     finite = finite_rows(outputs)
     members: list[Member] = []
@@ -91,7 +91,7 @@ def _by_rows(parts: Sequence[Part], outputs: Outputs, infer: _Infer) -> Some:
     return Some(members, _joined(answers), refused)
 
 
-def _told(part: Part, error: Exception, infer: _Infer) -> SplitwayError:
+def _told(part: MemberInputs, error: Exception, infer: _Infer) -> SplitwayError:
     """The error for a member that fails on its own."""
     if isinstance(error, Unfit):
         return explain(error, part.inputs, lambda inputs: _fails(part.member, inputs, infer))
@@ -102,7 +102,7 @@ def _told(part: Part, error: Exception, infer: _Infer) -> SplitwayError:
 
 
 def _fails(member: Member, inputs: Arrays, infer: _Infer) -> bool:
-    """Whether the model fails on a part of a member's inputs; not checked any more once its caller has gone."""
+    """Whether the model fails on a part of a member's inputs; no longer looked at when the caller has gone."""
     if member.deadline.expired or member.future.done():
         return False
     try:

@@ -152,7 +152,7 @@ class Batcher:
         Args:
             prepare: makes its inputs of `rows` rows.
             rows: how many rows it adds to a batch.
-            deadline: the caller's.
+            deadline: after which the caller no longer waits.
             trace: where it is traced; the batch's other members are told.
             caller: the request's caller; callers on whose rows the model keeps failing share no batch.
 
@@ -185,7 +185,7 @@ class Batcher:
             raise
 
     def _leave(self, member: Member) -> None:
-        """Remove an abandoned request from the queue: its body would be held until an engine is free."""
+        """Take out of the queue requests whose callers have gone: a body would be held until an engine is free."""
         with self._lock, suppress(ValueError):  # a thread has taken it
             self._waiting.remove(member)
             self._waiting_rows -= member.rows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.apart import Part, answer_apart, check_rows
+from splitway.runtime.batching.apart import MemberInputs, answer_apart, check_rows
 from splitway.runtime.batching.batch import Infer, Member, Run
 from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Clock
@@ -79,7 +79,7 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
     it is run again for each member on its own, while its deadline lasts: by `again`, where that is another way.
     """
     began_s = clock()
-    parts: list[Part] = []
+    parts: list[MemberInputs] = []
     refused: list[tuple[Member, Exception]] = []
     for member in batch:
         if member.future.done():
@@ -91,7 +91,7 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
         except Exception as error:  # its own trouble, not the batch's
             refused.append((member, error))
         else:
-            parts.append(Part(member, inputs))
+            parts.append(MemberInputs(member, inputs))
     prepared_s = clock()
     rows = sum(part.member.rows for part in parts)
     try:
@@ -105,7 +105,7 @@ def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: boo
     return Run([part.member for part in parts], refused, outputs, rows, began_s, prepared_s, clock())
 
 
-def _join(parts: list[Part]) -> Arrays:
+def _join(parts: list[MemberInputs]) -> Arrays:
     if len(parts) == 1:
         return parts[0].inputs
     return {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}

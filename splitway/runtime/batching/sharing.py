@@ -1,6 +1,6 @@
 """Sharing of batches: rows of callers on which the model keeps failing are run apart for a while.
 
-Each failure is a strike; strikes fade by time, so that a caller with good input shares again.
+Each failure is a strike; strikes fade by time, so that a caller whose requests the model can answer shares again.
 """
 
 from __future__ import annotations

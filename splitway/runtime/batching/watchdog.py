@@ -20,11 +20,9 @@ from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Clock
 
 _log = logging.getLogger(__name__)
-_ENDS_WITHIN_S = 15.0
-"""So long a process that hangs may take to end in order; its event loop may hang as well."""
 
 
-class Watched(Protocol):
+class WatchedModel(Protocol):
     """A model that is served."""
 
     label: str
@@ -45,18 +43,22 @@ class Watchdog:
         limit_s: the longest time that one run may take; 0 for any.
         lifecycle: told of a process that hangs.
         clock: monotonic seconds.
+        ends_within_s: how long a process that hangs may take to end in order; its event loop may hang as well.
     """
 
-    def __init__(self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic, ends_within_s: float = 15.0
+    ) -> None:
         self.runs = Runs(clock)
         self.pauses = Pauses(clock)
         self._limit_s = limit_s
         self._lifecycle = lifecycle
         self._clock = clock
+        self._ends_within_s = ends_within_s
         self._stopped = threading.Event()
         self._closing: set[asyncio.Future[None]] = set()
 
-    def start(self, models: Callable[[], Iterable[Watched]]) -> None:
+    def start(self, models: Callable[[], Iterable[WatchedModel]]) -> None:
         """Begin to look. To be called on the event loop.
 
         Args:
@@ -79,7 +81,7 @@ class Watchdog:
             self._lifecycle.is_stuck = True
             _log.error("%s could not be stopped and is given up", ", ".join(left) or "a model that is being loaded")
 
-    def trouble(self, models: Iterable[Watched]) -> str | None:
+    def trouble(self, models: Iterable[WatchedModel]) -> str | None:
         """Say what can no longer answer, and why; None if all can."""
         now_s = self._clock()
         for model, began_s, more_s in self.runs.under_way:
@@ -89,7 +91,7 @@ class Watchdog:
                 return f"{model} hangs: one run has taken {ran_s:.0f} s, and {allowed_s:g} s are allowed"
         return next((f"{each.label} hangs: its batch loop has died" for each in models if each.died), None)
 
-    def _run(self, models: Callable[[], Iterable[Watched]], loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, models: Callable[[], Iterable[WatchedModel]], loop: asyncio.AbstractEventLoop) -> None:
         reason: str | None = None
         while reason is None:
             if self._stopped.wait(LOOKS_EVERY_S):
@@ -99,10 +101,10 @@ class Watchdog:
         _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
         self._lifecycle.hang = reason
         loop.call_soon_threadsafe(self._close, [each for each in models() if reason.startswith(f"{each.label} ")])
-        if not self._stopped.wait(_ENDS_WITHIN_S):
+        if not self._stopped.wait(self._ends_within_s):
             self._lifecycle.last_resort()
 
-    def _close(self, models: Iterable[Watched]) -> None:
+    def _close(self, models: Iterable[WatchedModel]) -> None:
         """Answer those who wait for what will not answer."""
         for model in models:
             task = asyncio.ensure_future(model.close())

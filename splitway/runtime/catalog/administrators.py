@@ -11,9 +11,9 @@ from starlette.requests import Request
 from splitway.errors import Forbidden, Unauthorized
 from splitway.http.body import plain_headers
 from splitway.security.audit import audit
-from splitway.security.bearer import KnownSecrets, bearer
-from splitway.security.key_ring import KeyRing
-from splitway.security.principal import Principal
+from splitway.security.callers.bearer import KnownSecrets, bearer
+from splitway.security.callers.key_ring import KeyRing
+from splitway.security.callers.principal import Principal
 from splitway.telemetry.ending import outcome_name
 
 _KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))
@@ -21,7 +21,7 @@ _UNKNOWN = "an unknown caller"
 
 
 class Administrators:
-    """Admits administrators, and writes an audit line for each action and each refusal.
+    """Lets administrators in, and logs their actions and every refusal.
 
     Args:
         key: the administrator's; None where there is none.
@@ -37,7 +37,7 @@ class Administrators:
         """Check the caller, then log the result of the action; entries of the given dictionary are logged with it.
 
         Raises:
-            Unauthorized: the key is missing or unknown.
+            Unauthorized: the request names no key, or an unknown one.
             Forbidden: the caller is no administrator, or there are none here.
         """
         who = _UNKNOWN

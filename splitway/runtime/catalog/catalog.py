@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(NAME)
 _OTHER_ROLES = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+")
-Versions = Mapping[str, "Found"]
+Versions = Mapping[str, "FoundVersion"]
 """By number."""
 
 
@@ -37,7 +37,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundVersion:
     """One version's folder as it lay there when it was looked at."""
 
     folder: Path
@@ -47,7 +47,7 @@ class Found:
     """Path, size and modification time of every file: a bundle that failed to load is tried again when they change."""
 
 
-def look(models: Path, scope: Scope, known: Iterable[str] = ()) -> dict[str, dict[str, Found]]:
+def look(models: Path, scope: Scope, known: Iterable[str] = ()) -> dict[str, dict[str, FoundVersion]]:
     """Return the versions of every name in scope, and of the names that are known already.
 
     Raises:
@@ -61,7 +61,7 @@ def look(models: Path, scope: Scope, known: Iterable[str] = ()) -> dict[str, dic
     return {name: _versions(models / name) for name in names}
 
 
-def has_changed(found: Found) -> bool:
+def has_changed(found: FoundVersion) -> bool:
     """Whether the manifest is another one by now."""
     return _digest(found.folder) != found.digest
 
@@ -89,8 +89,8 @@ def newest_first(versions: Iterable[str]) -> list[str]:
     return sorted(versions, key=int, reverse=True)
 
 
-def _versions(folder: Path) -> dict[str, Found]:
-    return {path.name: Found(path, _digest(path), _files(path)) for path in version_folders(folder)}
+def _versions(folder: Path) -> dict[str, FoundVersion]:
+    return {path.name: FoundVersion(path, _digest(path), _files(path)) for path in version_folders(folder)}
 
 
 def _is_in(folder: Path, scope: Scope) -> bool:

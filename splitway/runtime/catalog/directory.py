@@ -9,7 +9,7 @@ from splitway.errors import NotFound, Unavailable
 from splitway.http.fast_routes import Endpoint
 from splitway.http.lifecycle import Lifecycle
 from splitway.manifest import describe
-from splitway.runtime.catalog.served import ServedModel
+from splitway.runtime.catalog.served import ServedBundle
 from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.observe import StageMetrics
 
@@ -28,24 +28,16 @@ class Directory:
         self.models: dict[str, ModelVersions] = {}
         self.routes: dict[tuple[str, str], Endpoint] = {}
         """The inference routes of all that can be called now, by method and path."""
-        self._lifecycle = lifecycle
+        self.lifecycle = lifecycle
         self._metrics = metrics
-        self._told: dict[tuple[str, str], ServedModel] = {}
+        self._told: dict[tuple[str, str], ServedBundle] = {}
         self._defaults: dict[str, str] = {}
-
-    @property
-    def not_ready_because(self) -> str | None:
-        return self._lifecycle.not_ready_because
-
-    @property
-    def not_live_because(self) -> str | None:
-        return self._lifecycle.not_live_because
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         number, described = self._version(model, version)
         if described.model is None:
             return f"version {number} of {model!r} is being loaded"
-        return self.not_ready_because
+        return self.lifecycle.not_ready_because
 
     def metadata(self, model: str, version: str | None) -> dict[str, Any]:
         number, described = self._version(model, version)
@@ -67,7 +59,7 @@ class Directory:
             raise Unavailable(f"version {number} of {model!r} is being loaded", stage=model, retry_after_s=1)
         return described.model.endpoint
 
-    def answering(self) -> list[ServedModel]:
+    def answering(self) -> list[ServedBundle]:
         """Every version that answers requests."""
         return [served for model in tuple(self.models.values()) for served in model.callable.values()]
 
@@ -101,7 +93,7 @@ class Directory:
                 _log.info("%s version %s is the default, no longer %s", name, number, self._defaults[name])
         self._defaults = defaults
 
-    def _now(self) -> dict[tuple[str, str], ServedModel]:
+    def _now(self) -> dict[tuple[str, str], ServedBundle]:
         return {(name, n): served for name, model in self.models.items() for n, served in model.callable.items()}
 
     def _version(self, name: str, number: str | None) -> tuple[str, Version]:

@@ -14,9 +14,9 @@ from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.batching.watchdog import Watchdog
-from splitway.runtime.catalog.catalog import Found, Scope, Versions, has_changed, in_use, look, newest_first
+from splitway.runtime.catalog.catalog import FoundVersion, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.catalog.directory import Directory
-from splitway.runtime.catalog.served import MakeStage, ServedModel, open_bundle
+from splitway.runtime.catalog.served import MakeStage, ServedBundle, open_bundle
 from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.decode_room import DecodeRoom
@@ -55,7 +55,7 @@ class Repository:
         share, least_rate = settings.body_memory_share, settings.body_least_rate
         self._bodies = BodyBudget(settings.body_memory_bytes, share, address_of, least_rate)
         self.telemetry.metrics.registry.register(BodyMetrics("splitway_stage", self._bodies))
-        self._found: dict[str, dict[str, Found]] = {}
+        self._found: dict[str, dict[str, FoundVersion]] = {}
         self._in_use: dict[str, set[str]] = {}
         self._said: set[str] = set()
         self._first_load_is_over = False
@@ -210,14 +210,14 @@ class Repository:
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    async def _open(self, name: str, found: Found) -> ServedModel:
+    async def _open(self, name: str, found: FoundVersion) -> ServedBundle:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
-    def _served(self, bundle: Bundle) -> ServedModel:
+    def _served(self, bundle: Bundle) -> ServedBundle:
         shared = self._watchdog, self._bodies, self._room
-        return ServedModel(bundle, self._make_stage, self._settings, self.telemetry.watch, *shared)
+        return ServedBundle(bundle, self._make_stage, self._settings, self.telemetry.watch, *shared)
 
-    async def _load(self, model: ServedModel, found: Found) -> None:
+    async def _load(self, model: ServedBundle, found: FoundVersion) -> None:
         await self._in_thread(model.load)
         if await self._in_thread(has_changed, found):
             raise BundleError(f"{found.folder} was rewritten while it was being loaded")

@@ -19,7 +19,7 @@ from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch_policy import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.watchdog import Watchdog
-from splitway.runtime.catalog.catalog import Found, Scope
+from splitway.runtime.catalog.catalog import FoundVersion, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
@@ -52,14 +52,14 @@ class Card:
     """Rows that one request may have."""
 
 
-def open_bundle(found: Found, name: str, scope: Scope) -> Bundle:
+def open_bundle(found: FoundVersion, name: str, scope: Scope) -> Bundle:
     """Read and check a bundle. Raises BundleError if it is damaged, not signed, or is not what its place says."""
     bundle = load_bundle(found.folder, role=scope.role, keys=scope.keys)
     check_place(found.folder, name, bundle.manifest)
     return bundle
 
 
-class ServedModel:
+class ServedBundle:
     """A checked bundle and everything that answers for it.
 
     Args:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from splitway.errors import SplitwayError, first_line
-from splitway.runtime.catalog.catalog import Found, Versions, newest_first
-from splitway.runtime.catalog.served import Card, ServedModel
+from splitway.runtime.catalog.catalog import FoundVersion, Versions, newest_first
+from splitway.runtime.catalog.served import Card, ServedBundle
 
 GONE = "its bundle is gone, and no other can replace it"
 UNSAID = "it cannot be loaded; the stage's log says why"
 State = Literal["loading", "ready", "retiring", "failed"]
-OpenModel = Callable[[str, Found], Awaitable[ServedModel]]
+OpenModel = Callable[[str, FoundVersion], Awaitable[ServedBundle]]
 """Makes a model of a name's bundle, without its engines. Raises BundleError."""
-LoadModel = Callable[[ServedModel, Found], Awaitable[None]]
+LoadModel = Callable[[ServedBundle, FoundVersion], Awaitable[None]]
 """Loads and warms its engines beside the event loop. Raises any SplitwayError, and what an engine raises."""
 
 
@@ -29,13 +29,13 @@ class Version:
     reason: str | None = None
     """Why it could not be loaded, as callers may know it."""
     in_full: str | None = None
-    """The same with paths and an engine's message, for the operator."""
+    """The same with paths and in an engine's words, for the operators."""
     card: Card | None = None
-    model: ServedModel | None = None
+    model: ServedBundle | None = None
     """What answers, where something does."""
     digest: str = ""
     """Of the manifest that `model` was made from."""
-    could_not: Found | None = None
+    could_not: FoundVersion | None = None
     """What could not be loaded; it is tried again when it has changed."""
     leaving: asyncio.Task[None] | None = None
 
@@ -75,9 +75,9 @@ class ModelVersions:
         self.default: str | None = None
         self.versions: dict[str, Version] = {}
         self.asked: set[str] = set()
-        """Loaded by an administrator."""
+        """Loaded on request."""
         self.unloaded: set[str] = set()
-        """Unloaded by an administrator."""
+        """Unloaded on request."""
         self.news: list[str] = []
         """Failures that have not been logged yet."""
         self._open = open_model
@@ -94,7 +94,7 @@ class ModelVersions:
         return self.versions[newest_first(failed)[0]].in_full if failed else None
 
     @property
-    def callable(self) -> dict[str, ServedModel]:
+    def callable(self) -> dict[str, ServedBundle]:
         """What answers, by version, oldest first, the default last."""
         models = {
             number: version.model for number, version in tuple(self.versions.items()) if version.model is not None
@@ -178,15 +178,15 @@ class ModelVersions:
     def _is_loaded(self, number: str) -> bool:
         return number in self.versions and self.versions[number].model is not None
 
-    def _could_not(self, number: str, found: Found) -> bool:
+    def _could_not(self, number: str, found: FoundVersion) -> bool:
         return number in self.versions and self.versions[number].could_not == found
 
-    def _needs_loading(self, number: str, found: Found) -> bool:
+    def _needs_loading(self, number: str, found: FoundVersion) -> bool:
         if self._could_not(number, found):
             return False
         return not self._is_loaded(number) or self.versions[number].digest != found.digest
 
-    async def _load_one(self, number: str, found: Found) -> None:
+    async def _load_one(self, number: str, found: FoundVersion) -> None:
         """Make a version, or keep what there is of it and remember why there is no more."""
         version = self.versions.setdefault(number, Version("loading"))
         if version.model is None:
@@ -203,7 +203,7 @@ class ModelVersions:
         else:
             self._succeeded(version, model, found)
 
-    def _failed(self, version: Version, found: Found, in_full: str, reason: str) -> None:
+    def _failed(self, version: Version, found: FoundVersion, in_full: str, reason: str) -> None:
         version.could_not = found
         if version.model is None:
             version.state = "failed"
@@ -212,7 +212,7 @@ class ModelVersions:
             what = "is not served" if version.model is None else "goes on as it was before it was rewritten"
             self.news.append(f"{self.name} version {found.folder.name} {what}: {in_full}")
 
-    def _succeeded(self, version: Version, model: ServedModel, found: Found) -> None:
+    def _succeeded(self, version: Version, model: ServedBundle, found: FoundVersion) -> None:
         model.start()
         if version.model is not None:
             self._in_background(_close(version.model))
@@ -259,7 +259,7 @@ def without_paths(detail: str, folder: Path) -> str:
     return UNSAID if "/" in said else said
 
 
-async def _close(model: ServedModel) -> None:
+async def _close(model: ServedBundle) -> None:
     try:
         await model.drained()
     finally:

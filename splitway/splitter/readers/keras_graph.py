@@ -54,7 +54,7 @@ def _read(model: keras.Model) -> Graph:
     if fixed:
         raise ModelError(f"the model takes batches of exactly {fixed[0]}: build it from keras.Input without batch_size")
     graph = Graph()
-    reader = _Reader(graph)
+    reader = _KerasReader(graph)
     for tensor in inner.inputs:
         reader.add(tensor)
     takes = _names(model, "inputs", [tensor._keras_history.operation.name for tensor in inner.inputs])
@@ -86,7 +86,7 @@ def _functional_call() -> Any:
     return type(keras.Model(pixels, pixels)).call
 
 
-class _Reader:
+class _KerasReader:
     """Walks over nodes and writes steps."""
 
     def __init__(self, graph: Graph) -> None:

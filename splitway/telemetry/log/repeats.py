@@ -13,7 +13,7 @@ _PER_SECOND = 5
 
 
 @dataclass
-class _Place:
+class _LinePlace:
     """A place in the code that logs."""
 
     second: int = 0
@@ -34,12 +34,12 @@ class Repeats(logging.Filter):
         super().__init__()
         self._clock = clock
         self._per_second = per_second
-        self._places: dict[tuple[str, int], _Place] = {}
+        self._places: dict[tuple[str, int], _LinePlace] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] == PACKAGE and not record.exc_info:
             return True
-        place = self._places.setdefault((record.pathname, record.lineno), _Place())
+        place = self._places.setdefault((record.pathname, record.lineno), _LinePlace())
         second = int(self._clock())
         if second != place.second:
             place.second, place.logged = second, 0

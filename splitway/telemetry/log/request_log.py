@@ -17,7 +17,7 @@ _REMEMBERED_S = 10
 """How long a pause may be after which as many are expected as before it."""
 
 
-class Share:
+class LoggedShare:
     """Which of many requests are logged: about as many a second as are wanted.
 
     What to expect is learnt from the last busy second; where more come than that, the share is halved on the way.
@@ -81,7 +81,9 @@ class RequestLog:
         self._event = event
         self._subject = subject
         self._more = more
-        self._shares = {False: Share(per_second, clock), True: Share(per_second, clock)} if per_second else None
+        self._shares = (
+            {False: LoggedShare(per_second, clock), True: LoggedShare(per_second, clock)} if per_second else None
+        )
 
     def on_request(self, ended: RequestEnded[Facts]) -> None:
         """Log a request that has ended, or leave it out."""

@@ -20,7 +20,7 @@ def run(data: bytes) -> None:
         request = parse_request(body, header_length, max_elements=1 << 16)
         _ = request.timeout_s
         for output in request.outputs:
-            output.check_top_k()
+            _ = output.top_k
     except SplitwayError:
         return
     again = parse_request(*build_request(request))
@@ -56,6 +56,8 @@ def seeds() -> Iterator[bytes]:
     nested = {"name": "x", "datatype": "INT64", "shape": [2, 2], "data": [[1, 2], [3, -4]]}
     yield b"\n" + orjson.dumps({"inputs": [nested]})
     yield b"12\n{}" + SEPARATOR + b"tail"
+    short = {"name": "x", "datatype": "BYTES", "shape": [3], "parameters": {"binary_data_size": 11}}  # holds two
+    yield b"=\n" + orjson.dumps({"inputs": [short]}) + SEPARATOR + b"\x03\0\0\0one\0\0\0\0"
 
 
 TARGET = Target(run, seeds, TOKENS, json_at=json_of)

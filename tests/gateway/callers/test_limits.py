@@ -16,8 +16,8 @@ from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import allowance_policy
 from splitway.http.body import pack
-from splitway.security.keys import KeyFile, make_key
-from splitway.security.principal import Principal
+from splitway.security.callers.keys import KeyFile, make_key
+from splitway.security.callers.principal import Principal
 from splitway.state_file import replace_file
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor

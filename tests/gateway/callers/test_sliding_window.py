@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.gateway.callers.sliding_window import Counts, Limit, MemoryWindows
+from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, WindowCounts
 from tests.gateway.resilience.support import Clock
 
 TEN = Limit("cost", 10, 60)
@@ -76,8 +76,8 @@ async def test_who_waits_as_long_as_they_are_told_gets_it_then_and_no_sooner(
 
 
 def test_more_than_the_limit_is_never_there() -> None:
-    assert math.isfinite(Counts(0, 0, 60).wait_s(11, TEN))
-    assert Counts(3, 4, 30).wait_s(11, TEN) >= 30
+    assert math.isfinite(WindowCounts(0, 0, 60).wait_s(11, TEN))
+    assert WindowCounts(3, 4, 30).wait_s(11, TEN) >= 30
 
 
 async def test_memory_does_not_grow_with_what_is_counted_nor_beyond_so_many_callers(clock: Clock) -> None:

@@ -15,7 +15,7 @@ from splitway.errors import Overloaded
 from splitway.manifest import TensorEntry
 from splitway.names import CALLER_HEADER, UNFIT_ROW_HEADER
 from splitway.runtime.dataplane import _caller, _wait_for
-from splitway.runtime.decode_room import DecodeRoom, Load
+from splitway.runtime.decode_room import DecodeLoad, DecodeRoom
 from splitway.services.classifier import app as classifier
 from splitway.services.feature_extractor import app as feature_extractor
 from splitway.wire.context import CallContext
@@ -188,7 +188,7 @@ def test_a_caller_is_who_the_gateway_says_or_else_a_connection(headers: dict[str
 
 async def test_what_finds_no_memory_in_its_time_is_told_to_come_again_before_that_is_up() -> None:
     room = DecodeRoom(100_000_000, threads=1)
-    places = [room.place(Load(60_000_000, False, ())) for _ in range(2)]
+    places = [room.place(DecodeLoad(60_000_000, False, ())) for _ in range(2)]
     assert places[1] is not None
     deadline = Deadline.after(0.2)
     with pytest.raises(Overloaded, match="the memory for decoding pictures is in use") as refused:

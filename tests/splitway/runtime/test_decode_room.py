@@ -9,27 +9,27 @@ import pytest
 
 from splitway.errors import DeadlineExceeded, TooLarge
 from splitway.kinds.image.look import look
-from splitway.memory_limit import Memory
-from splitway.runtime.decode_room import NOTHING, SMALL_BYTES, DecodeRoom, Load, Place
+from splitway.memory_limit import MemoryLimit
+from splitway.runtime.decode_room import NOTHING, SMALL_BYTES, DecodeLoad, DecodePlace, DecodeRoom
 from tests.gateway.resilience.support import in_virtual_time, now
 from tests.support import picture
 
 MB = 1_000_000
 
 
-def load(megabytes: int, *, large: bool = False) -> Load:
+def load(megabytes: int, *, large: bool = False) -> DecodeLoad:
     looked = look(picture(size=(8, 8), format_="WEBP"))
     assert looked is not None
-    return Load(megabytes * MB, large, (looked,))
+    return DecodeLoad(megabytes * MB, large, (looked,))
 
 
-def taken(room: DecodeRoom, megabytes: int, *, large: bool = False) -> Place:
+def taken(room: DecodeRoom, megabytes: int, *, large: bool = False) -> DecodePlace:
     place = room.place(load(megabytes, large=large))
     assert place is not None
     return place
 
 
-def end(place: Place) -> None:
+def end(place: DecodePlace) -> None:
     """Decode in a thread, and end the request."""
 
     def decode() -> None:
@@ -172,7 +172,7 @@ async def test_it_is_given_back_when_decoding_fails() -> None:
 async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
     """An estimate that was wrong once, while two versions were loaded, refuses nothing afterwards."""
     used = [330 * MB]
-    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: 0.0)
+    room = DecodeRoom(0, 1, lambda: MemoryLimit(512 * MB, used[0]), lambda: 0.0)
     with pytest.raises(TooLarge, match="memory"):
         room.place(load(100))
     used[0] = 150 * MB
@@ -182,7 +182,7 @@ async def test_what_the_process_itself_takes_is_looked_at_again() -> None:
 
 def shrinking(used: list[int]) -> DecodeRoom:
     """A room whose process took 150 MB at first, of 512."""
-    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0] * MB), now)
+    room = DecodeRoom(0, 1, lambda: MemoryLimit(512 * MB, used[0] * MB), now)
     room.look()
     return room
 
@@ -254,10 +254,10 @@ def test_nothing_is_read_while_nothing_waits() -> None:
     async def main() -> None:
         reads = 0
 
-        def read() -> Memory:
+        def read() -> MemoryLimit:
             nonlocal reads
             reads += 1
-            return Memory(512 * MB, 150 * MB)
+            return MemoryLimit(512 * MB, 150 * MB)
 
         room = DecodeRoom(0, 1, read, now)
         place, waits = taken(room, 200), taken(room, 200)
@@ -276,7 +276,7 @@ def test_nothing_is_read_while_nothing_waits() -> None:
 
 async def test_it_is_looked_at_again_while_pictures_are_decoded_one_after_the_other() -> None:
     seconds, used = [0.0], [330 * MB]
-    room = DecodeRoom(0, 1, lambda: Memory(512 * MB, used[0]), lambda: seconds[0])
+    room = DecodeRoom(0, 1, lambda: MemoryLimit(512 * MB, used[0]), lambda: seconds[0])
     small = taken(room, 20)
     assert room.capacity_bytes == 54 * MB
     used[0] = 150 * MB

@@ -14,10 +14,10 @@ from splitway.cli.doctor.checks.ports import is_reached_from_elsewhere
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.doctor.checks.running import Running
 from splitway.errors import SetupError
-from splitway.security.certificates import certified, read_certificates
+from splitway.security.callers.keys import KeyRecord, read_keys
 from splitway.security.exposure import is_exposed
-from splitway.security.keys import KeyRecord, read_keys
-from splitway.security.service_names import IDENTITY
+from splitway.security.identities.certificates import certified, read_certificates
+from splitway.security.identities.service_names import IDENTITY
 
 _SOON = timedelta(days=14)
 """How long before a key expires its holder is told."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
-from splitway.bundle_graph import Chain, Found, find_chain
+from splitway.bundle_graph import Chain, FoundBundle, find_chain
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.models.every_bundle import check_one
 from splitway.errors import BundleError, SetupError
@@ -15,7 +15,7 @@ from splitway.names import EXTRACTOR
 from splitway.plan import can_follow
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
-from splitway.stored import OtherFormat, Part, unknown_fields
+from splitway.stored import OtherFormat, StoredPart, unknown_fields
 
 BUNDLE_KEY = "SPLITWAY_BUNDLE_KEY"
 
@@ -81,7 +81,7 @@ def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
     return Wholeness(frozenset(sound), tuple(wrong), keys is not None, tuple(said_more))
 
 
-def _unknown(name: str, path: str, found: Part) -> list[Result]:
+def _unknown(name: str, path: str, found: StoredPart) -> list[Result]:
     """A warning of what a newer version wrote into a file, if it did."""
     if not (listed := unknown_fields(found)):
         return []
@@ -201,11 +201,11 @@ def _names(models: Path) -> list[Path]:
     return sorted(path for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
 
 
-def _newest(name: Path) -> Found | None:
+def _newest(name: Path) -> FoundBundle | None:
     """The newest version whose manifest can be read, as a stage takes it."""
     for version in version_folders(name):
         try:
-            return Found(version, read_manifest(version))
+            return FoundBundle(version, read_manifest(version))
         except BundleError:
             continue
     return None

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.environment import read_environment, secret_fields
 from splitway.errors import SetupError
-from splitway.security.keys import read_keys
+from splitway.security.callers.keys import read_keys
 
 PREFIX = "SPLITWAY_"
 _GATEWAY = "the gateway"

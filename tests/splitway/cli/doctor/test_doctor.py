@@ -19,9 +19,9 @@ from splitway.cli.doctor import doctor as command
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import Result, ok, problem, warning
 from splitway.cli.doctor.doctor import checks, examine, print_json, print_list
+from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
-from splitway.cli.watch.observe_app import variables_of
 from splitway.security.signing import make_key_pair
 from tests.bundles import make_bundle
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.security.certificates import Certificates
+from splitway.security.identities.certificates import Certificates
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom
 from splitway.http.server.timed import TimedHttp
-from splitway.security.tls import Identity
+from splitway.security.identities.tls import Identity
 from tests.splitway.http.server.guarded_server import GuardedServer, read_all, serving, statuses
 from tests.support import until
 

@@ -14,7 +14,7 @@ import pytest
 
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom
-from splitway.security.tls import Identity
+from splitway.security.identities.tls import Identity
 from tests.security.malformed import CUT_SHORT, KINDS
 from tests.splitway.http.server.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
 from tests.support import until

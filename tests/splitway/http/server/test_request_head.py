@@ -2,22 +2,29 @@ from __future__ import annotations
 
 import pytest
 
-from splitway.http.server.request_head import Refusal, Target, check_headers, check_target, read_target, without_upgrade
+from splitway.http.server.request_head import (
+    Refusal,
+    RequestTarget,
+    check_headers,
+    check_target,
+    read_target,
+    without_upgrade,
+)
 
 
 @pytest.mark.parametrize(
     ("target", "read"),
     [
-        (b"/", Target("/", b"/", b"", None)),
-        (b"/a%20b?c=%ff#d".partition(b"#")[0], Target("/a b", b"/a%20b", b"c=%ff", None)),
-        (b"//a/../b", Target("//a/../b", b"//a/../b", b"", None)),
-        (b"*", Target("*", b"*", b"", None)),
-        (b"http://A.b:80/c?d", Target("/c", b"/c", b"d", b"a.b")),
-        (b"HTTPS://[::1]:443?d", Target("/", b"/", b"d", b"[::1]")),
-        (b"http://a:8000", Target("/", b"/", b"", b"a:8000")),
+        (b"/", RequestTarget("/", b"/", b"", None)),
+        (b"/a%20b?c=%ff#d".partition(b"#")[0], RequestTarget("/a b", b"/a%20b", b"c=%ff", None)),
+        (b"//a/../b", RequestTarget("//a/../b", b"//a/../b", b"", None)),
+        (b"*", RequestTarget("*", b"*", b"", None)),
+        (b"http://A.b:80/c?d", RequestTarget("/c", b"/c", b"d", b"a.b")),
+        (b"HTTPS://[::1]:443?d", RequestTarget("/", b"/", b"d", b"[::1]")),
+        (b"http://a:8000", RequestTarget("/", b"/", b"", b"a:8000")),
     ],
 )
-def test_targets(target: bytes, read: Target) -> None:
+def test_targets(target: bytes, read: RequestTarget) -> None:
     assert read_target(target) == read
 
 

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from splitway.errors import InvalidInput, NotFound, Unavailable
-from splitway.telemetry.log.request_log import RequestLog, Share
+from splitway.telemetry.log.request_log import LoggedShare, RequestLog
 from splitway.telemetry.watch import RequestEnded
 
 
@@ -28,7 +28,7 @@ def _ids(second: int, count: int) -> list[str]:
 
 def test_everything_is_logged_where_little_comes() -> None:
     clock = Clock()
-    share = Share(20, clock)
+    share = LoggedShare(20, clock)
     for second in range(5):
         clock.now_s = float(second)
         assert all(share.takes(id_) for id_ in _ids(second, 20))
@@ -37,7 +37,7 @@ def test_everything_is_logged_where_little_comes() -> None:
 
 def test_under_load_about_as_many_as_are_wanted() -> None:
     clock = Clock()
-    share = Share(20, clock)
+    share = LoggedShare(20, clock)
     taken = []
     for second in range(30):
         clock.now_s = float(second)
@@ -51,7 +51,7 @@ def test_under_load_about_as_many_as_are_wanted() -> None:
 
 def test_bursts_with_pauses_between_are_expected() -> None:
     clock = Clock()
-    share = Share(20, clock)
+    share = LoggedShare(20, clock)
     taken = []
     for second in range(0, 60, 2):
         clock.now_s = float(second)
@@ -62,7 +62,7 @@ def test_bursts_with_pauses_between_are_expected() -> None:
 def test_two_that_meet_a_burst_in_another_order_log_the_same() -> None:
     """The first busy second, of which neither knows anything."""
     ids = _ids(0, 500)
-    first, second = Share(20, Clock()), Share(20, Clock())
+    first, second = LoggedShare(20, Clock()), LoggedShare(20, Clock())
     logged = {id_ for id_ in ids if first.takes(id_)}
     also = {id_ for id_ in reversed(ids) if second.takes(id_)}
     last = min(first.share, second.share)
@@ -74,7 +74,7 @@ def test_two_that_meet_a_burst_in_another_order_log_the_same() -> None:
 def test_processes_log_the_same_requests() -> None:
     """The second sees half of what the first sees; what the first logs of that, the second logs as well."""
     clock = Clock()
-    first, second = Share(50, clock), Share(50, clock)
+    first, second = LoggedShare(50, clock), LoggedShare(50, clock)
     for at in range(3):
         clock.now_s = float(at)
         ids = _ids(at, 400)

@@ -12,7 +12,7 @@ from splitway.cli.doctor.checks.access import access, api_key, identity, keys
 from splitway.cli.doctor.checks.result import Result
 from splitway.cli.doctor.checks.running import Running
 from splitway.cli.operate.keys import create
-from splitway.security.certificates import Certificates
+from splitway.security.identities.certificates import Certificates
 from tests.splitway.cli.pipelines import URL, look, pipeline
 
 NOW = datetime.now(UTC)

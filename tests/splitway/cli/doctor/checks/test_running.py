@@ -17,8 +17,8 @@ from splitway.cli.doctor.checks.running import Heard, Running, clocks, gateway, 
 from splitway.cli.status import no_answer
 from splitway.local.places import Place
 from splitway.local.run_file import RunFile
-from splitway.security.certificates import Certificates
-from splitway.security.tls import Identity
+from splitway.security.identities.certificates import Certificates
+from splitway.security.identities.tls import Identity
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 from tests.support import free_port

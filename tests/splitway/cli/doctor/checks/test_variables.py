@@ -10,9 +10,9 @@ import pytest
 from typer.main import get_command
 
 from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
+from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
-from splitway.cli.watch.observe_app import variables_of
 
 ROOT = Path(__file__).parents[5]
 _NAME = re.compile(r"\bSPLITWAY_[A-Z][A-Z_]*[A-Z]\b")

@@ -1,0 +1,1 @@
+"""Which service is which: the authority, its certificates, and TLS by them."""

@@ -1,0 +1,171 @@
+"""Mutual TLS 1.3 between the services: a service's own certificate, and its peers'."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from splitway.errors import SetupError
+from splitway.security.identities.service_names import IDENTITY, TRUST, service_of
+from splitway.state_file import signature
+
+if TYPE_CHECKING:
+    from splitway.security.identities.certificates import Certified
+
+_log = logging.getLogger(__name__)
+_LOOK_S = 2.0
+_WARN_SHARE = 1 / 4
+"""Of a certificate's life: with less left, its renewal has failed."""
+_WARN_AGAIN_S = 3600.0
+Clock = Callable[[], float]
+Now = Callable[[], datetime]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What the files held when they were read last."""
+
+    certificate: Certified
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+class Identity:
+    """A service's own certificate, and the authorities it trusts; the files are checked every two seconds.
+
+    New connections use what was read last; those that are open go on. What cannot be read changes nothing.
+
+    Args:
+        folder: as `splitway certs create` writes it for one service.
+        service: whose it must be.
+        clock: seconds, monotonic.
+        now: the time.
+
+    Raises:
+        SetupError: the folder has no certificate, or another service's.
+    """
+
+    def __init__(self, folder: Path, service: str, clock: Clock = time.monotonic, now: Now = _utc_now) -> None:
+        self._folder = folder
+        self._service = service
+        self._clock = clock
+        self._now = now
+        self._looked_s = clock()
+        self._seen = self._signature()
+        self._loaded = self._load()
+        self._complaint = ""
+        self._warned_s = -_WARN_AGAIN_S
+        self.generation = 0
+        """Another one whenever other certificates have been read."""
+        self._warn()
+
+    @property
+    def certificate(self) -> Certified:
+        """The service's own, as it was read last."""
+        return self._loaded.certificate
+
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        """The context for connections; check the peer with `peer_service`."""
+        return self._loaded.client
+
+    def server_context(self) -> ssl.SSLContext:
+        """To listen with for as long as the process lives: each handshake uses what was read last."""
+        context = self._context(ssl.PROTOCOL_TLS_SERVER)
+
+        def use_the_last(handshake: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> None:
+            self.look()
+            handshake.context = self._loaded.server
+
+        context.sni_callback = use_the_last
+        return context
+
+    def look(self) -> None:
+        """Read the files again if they have changed. To be called often: it does nothing most of the time."""
+        if self._clock() - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = self._clock()
+        try:
+            seen = self._signature()
+            if seen != self._seen:
+                before, self._loaded, self._seen = self._seen, self._load(), seen
+                self.generation += 1
+                if seen[0] != before[0]:
+                    _log.info("a new certificate, good until %s", _date(self.certificate.ends))
+                else:
+                    _log.info("the trusted certificates have changed; this service's own certificate is unchanged")
+            self._complaint = ""
+        except SetupError as error:
+            if error.detail != self._complaint:
+                _log.error("the previous certificate stays in use: %s", error.detail)
+            self._complaint = error.detail
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say once an hour that the certificate is about to expire, or has."""
+        now, own = self._now(), self.certificate
+        if not own.is_due(now, _WARN_SHARE) or self._clock() - self._warned_s < _WARN_AGAIN_S:
+            return
+        self._warned_s = self._clock()
+        if own.has_expired(now):
+            _log.error("this service's certificate has expired %s: no service accepts it any more", _date(own.ends))
+        else:
+            _log.warning("this service's certificate expires %s: renew it (splitway certs create)", _date(own.ends))
+
+    def _signature(self) -> tuple[object, object]:
+        try:
+            return signature(self._folder / IDENTITY), signature(self._folder / TRUST)
+        except OSError as error:
+            raise SetupError(
+                f"cannot read {error.filename}: {error.strerror}; splitway certs create writes it"
+            ) from error
+
+    def _load(self) -> _Loaded:
+        from splitway.security.identities.certificates import certified, read_certificates  # noqa: PLC0415 - loads cryptography
+
+        path = self._folder / IDENTITY
+        own = certified(read_certificates(path)[0], path)
+        if own.service != self._service:
+            raise SetupError(f"{path} is the certificate of {own.service}, and this is {self._service}")
+        return _Loaded(own, self._context(ssl.PROTOCOL_TLS_SERVER), self._context(ssl.PROTOCOL_TLS_CLIENT))
+
+    def _context(self, protocol: int) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.check_hostname = False  # a service is who its certificate says, wherever it runs
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if protocol == ssl.PROTOCOL_TLS_SERVER:
+            context.num_tickets = 0  # a session that is resumed would outlive the certificate that it began with
+        try:
+            context.load_cert_chain(self._folder / IDENTITY, password="")  # or OpenSSL would ask for one
+            context.load_verify_locations(self._folder / TRUST)
+        except OSError as error:  # ssl's own among them
+            raise SetupError(
+                f"{self._folder} holds a key and certificates that do not belong together: {error}"
+            ) from error
+        return context
+
+
+def peer_service(connection: ssl.SSLObject | None) -> str | None:
+    """Which service is at the other end; None if it has shown no certificate of one."""
+    certificate = connection.getpeercert() if connection is not None else None
+    names = certificate.get("subjectAltName", ()) if certificate else ()
+    if not isinstance(names, tuple) or len(names) != 1:
+        return None
+    kind, uri = names[0]
+    return service_of(str(uri)) if kind == "URI" else None
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""How many bytecode instructions a request takes, in each process and function: `make bench-bytecode BEFORE=REV`, or
+"""How many bytecode instructions a request takes, in each process and function: `make bench WHAT=bytecode BEFORE=REV`, or
 what keys, limits and the service token add: `python -m benchmarks.bytecode --closed`.
 
 On a noisy machine ten percent of a rate cannot be told from chance; a count can be repeated to within five, if nothing

@@ -11,7 +11,6 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from splitway import __version__
 from splitway.environment import read_environment
 from splitway.gateway.callers.access import needed_scope
 from splitway.gateway.edge.classify import ClassifyRoute, classify_router
@@ -48,6 +47,7 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.security.callers.principal import principal_of
 from splitway.skins.v2_rest import models_router
 from splitway.telemetry.metrics import add_metrics_route
+from splitway.version import __version__
 from splitway.wire.v2_json import EXTENSIONS
 
 

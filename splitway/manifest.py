@@ -101,7 +101,7 @@ class SourceModel(StoredPart):
 
 
 class Cut(StoredPart):
-    """Place of the split, and the tensors that cross it."""
+    """Where the model was split, and what crosses."""
 
     layer: str
     bytes_per_row: int

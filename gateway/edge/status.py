@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from splitway import __version__
 from splitway.gateway.edge import docs
 from splitway.gateway.fleet.replica import Replica
 from splitway.gateway.fleet.router import Want
@@ -28,6 +27,7 @@ from splitway.schemas.pipeline import (
 )
 from splitway.schemas.protocol import ModelTensor
 from splitway.skins.v2_rest import json_response
+from splitway.version import __version__
 
 
 class Status:

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from splitway import __version__
+from splitway.api.given import Given
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
 from splitway.cli.doctor import doctor_app
-from splitway.cli.given import Given, Url
 from splitway.cli.heads import train_head_app
 from splitway.cli.models import sign_app, split_app
 from splitway.cli.models.split_app import Force, Samples, Version, default_samples
 from splitway.cli.operate import certs_app, keys_app, release_app
+from splitway.cli.options import Url
 from splitway.cli.watch import top_app
+from splitway.version import __version__
 
 app = typer.Typer(
     name="splitway",

@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from splitway import __version__
 from splitway.errors import Forbidden
 from splitway.telemetry.settings import Network, TelemetrySettings
+from splitway.version import __version__
 
 PATH = "/metrics"
 

@@ -15,7 +15,7 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from splitway.cli.ask.pictures import read_picture
+from splitway.api.picture_files import read_picture
 from splitway.cli.console import ERR, OUT
 from splitway.cli.credentials import kept_back, key_for, problem_of, refusal, say_what_is_kept_back
 from splitway.errors import SetupError, printable

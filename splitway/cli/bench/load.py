@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files, headers_for
-from splitway.cli.ask.pictures import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.credentials import gateway_headers, problem_of
 from splitway.cli.operate.up import passing_pipeline

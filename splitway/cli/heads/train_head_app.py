@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.given import Given
 from splitway.errors import SetupError
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.given import Given
-from splitway.cli.models.split_app import Samples, default_samples
+from splitway.cli.models.split_app import Samples, reading
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 _MODELS = Path("models")
@@ -27,7 +27,7 @@ def sign(
         typer.Option("--new-key", help="Create the key first, and the public key beside it. Never overwrites a key."),
     ] = False,
 ) -> None:
-    """Sign bundles, so that stages can recognise yours: every bundle in the folder, or the named ones.
+    """Sign every bundle in the folder, or those named, so that stages can tell yours from others.
 
     Each bundle is checked first. The signature covers the manifest, and through its hashes every served file. It is
     stored beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve only signed bundles.
@@ -49,7 +49,9 @@ def verify(
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="PEM file of public keys: check all signatures and hashes, without a proof."),
+        typer.Option(
+            help="PEM file of public keys: check the signature and every hash of each bundle, and prove nothing."
+        ),
     ] = None,
     allow_legacy: Annotated[
         bool, typer.Option("--allow-legacy", help="Accept .h5 files, an older and less safe format.")
@@ -63,9 +65,10 @@ def verify(
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
 
-    First checks the files of every version of every bundle against its manifest, with a line each. Writes the largest
-    differences into the proved manifests; fails without a change if they exceed the tolerance. With --key it changes
-    nothing, needs no TensorFlow, and fails if a bundle is unsigned or differs from its signature.
+    First it prints a line for every version of every bundle: whether its files match its manifest.
+    Writes the largest differences into the proved manifests; fails, and changes nothing, if they are over the
+    tolerance. With --key it changes nothing, needs no TensorFlow, and fails if a bundle is not signed or not as it was
+    signed.
 
     Examples: splitway verify; splitway verify models --key release.pub.pem
     """
@@ -81,10 +84,7 @@ def verify(
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.sign import sign_again_if_changed
-        from splitway.cli.models.source import SourceOptions, joined
 
-        allowed = SourceOptions(
-            allow_legacy, joined(custom_objects), given=Given.of(context), pictures=default_samples(None)
-        )
+        allowed = reading(context, allow_legacy, custom_objects)
         with sign_again_if_changed(models):
             command.verify(models, samples, version, allowed, say=steps.say)

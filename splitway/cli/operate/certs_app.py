@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import ERR, one_line_errors
-from splitway.cli.given import Given
 
 app = typer.Typer(
     name="certs",

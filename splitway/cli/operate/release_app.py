@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import ERR, OUT, one_line_errors
-from splitway.cli.given import Given
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
+from splitway.kinds.image.kind import PICTURES
 from splitway.kinds.image.limits import PictureLimits, check_memory, check_seconds
 from splitway.kinds.image.look import Picture, look
 from splitway.kinds.image.parts import Target
 from splitway.kinds.image.pixels import open_picture
 from splitway.manifest import Preprocessing
-from splitway.wire.tensor import Buffer
+from splitway.names import PIXELS
+from splitway.wire.tensor import Buffer, TensorSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_SIDE = 65_535
@@ -49,6 +51,11 @@ _SIDEWAYS = (5, 6, 7, 8)
 # What Pillow says of a picture is nothing that an operator could act on, and callers could fill the log with it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def accepted_pictures(target: Preprocessing) -> tuple[tuple[TensorSpec, ...], ...]:
+    """What may be given of pictures: encoded ones, or pixels that are cropped and resized already."""
+    return (PICTURES,), (TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3)),)
 
 
 class PictureDecoder:

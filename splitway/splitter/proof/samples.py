@@ -52,7 +52,7 @@ NO_SAMPLES = Samples({}, {})
 
 
 class _Names:
-    """The tensors that a file may have, by every name that they go by."""
+    """The tensors that a file may hold, by all their names."""
 
     def __init__(self, takes: Mapping[str, Wire], gives: Mapping[str, Wire], also: Mapping[str, str]) -> None:
         self.takes, self.gives, self._also = takes, gives, also

@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes, and advice if it is not a readable model."""
+"""Tells a file's format by its first bytes, and gives advice if it is not a model that can be read."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class LoadedModel:
     keep: Callable[[Path], Path]
     """Puts a copy into a folder and returns its place."""
     notes: tuple[str, ...] = ()
-    """A note for the user about the reading."""
+    """Remarks for the user on how it was read."""
     takes_any_size: bool = False
     """Whether its pictures may be of any size, and it was given one."""
 

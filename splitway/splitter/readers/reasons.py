@@ -1,4 +1,4 @@
-"""A library's message about a failure, in one sentence."""
+"""The reason of a library's failure, in one sentence."""
 
 from __future__ import annotations
 

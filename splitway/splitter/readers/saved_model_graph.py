@@ -238,7 +238,7 @@ def _rename_functions(definition: Any) -> None:
 
 
 def _needed(nodes: dict[str, Any], ends: Iterable[str]) -> set[str]:
-    """Names of the nodes that some tensors are made by."""
+    """Names of the nodes that make some tensors."""
     found: set[str] = set()
     to_see = list(ends)
     while to_see:

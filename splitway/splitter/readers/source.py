@@ -176,7 +176,7 @@ def _refuse_bomb(archive: zipfile.ZipFile) -> None:
 
 
 def _code_in(config: Any) -> str | None:
-    """What carries code, the first that a description holds, however deep."""
+    """The first entry of a description, at any depth, that carries code."""
     if isinstance(config, Mapping):
         kind = config.get("class_name")
         if kind in _CODE:

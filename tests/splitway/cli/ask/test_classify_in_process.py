@@ -35,7 +35,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             calm = {"features": np.ones((1, 1280), np.float32), "probabilities": np.ones((1, 1000), np.float32)}
             return {**calm, **given} if any(array.any() for array in inputs.values()) else calm
 
-    monkeypatch.setattr("splitway.runtime.inprocess_chain.load_engine", lambda *_: Engine())
+    monkeypatch.setattr("splitway.api.pipeline.load_engine", lambda *_: Engine())
     return given
 
 

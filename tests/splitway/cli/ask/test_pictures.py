@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
-from splitway.cli.ask.pictures import read_picture
 from splitway.cli.bench.load import BenchTarget, read_pictures
 from tests.splitway.cli.fake_gateway import Asked, fake_gateway
 from tests.support import splitway

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
+from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, threads, unknown
 from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
@@ -147,4 +147,10 @@ def test_what_is_said_of_a_secret_is_not_the_secret(
 def test_an_app_that_is_not_installed_is_not_judged() -> None:
     (result,) = readable("the gateway", None)
     assert result.level == "ok"
-    assert "are not installed" in result.says
+    assert "is not installed" in result.says
+
+
+@pytest.mark.parametrize(("asked", "level"), [("8", "warning"), ("2", None), ("many", None), ("", None)])
+def test_more_threads_than_cores_are_a_warning(asked: str, level: str | None) -> None:
+    found = threads({"SPLITWAY_THREADS": asked} if asked else {}, available=2)
+    assert (None if found is None else found.level) == level

@@ -114,7 +114,7 @@ def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:
     knows_the_gateway = settings.identity is not None or settings.service_token is not None
     if exposed and not knows_the_gateway and settings.auth != "open-to-everyone":
         raise SetupError(
-            "the stage would be reached from beyond this machine, and take anybody for the gateway: set "
+            "the stage would be reachable from other machines without authentication: set "
             "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; if everyone who "
             "reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
         )

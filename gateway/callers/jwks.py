@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: fetched now and then, and what is signed with them."""
+"""The public keys of an identity provider: fetched when they are due, and used to verify tokens."""
 
 from __future__ import annotations
 
@@ -251,13 +251,13 @@ def _is_strong(key: Any) -> bool:
 
 
 def _in_words(error: Exception) -> str:
-    """What is wrong with a token, for its sender; nothing of what it holds."""
+    """A sentence for the sender about what is wrong with a token, without its content."""
     for kind, words in {
         jwt.InvalidSignatureError: "the token's signature does not fit",
         jwt.InvalidIssuerError: "the token is from another issuer",
-        jwt.InvalidAudienceError: "the token is for somebody else",
+        jwt.InvalidAudienceError: "the token is for another audience",
         jwt.MissingRequiredClaimError: f"the token must have {', '.join(_REQUIRED)}",
     }.items():
         if isinstance(error, kind):
             return words
-    return "this is no token"
+    return "this is not a valid token"

@@ -19,7 +19,7 @@ from splitway.splitter.cuts import CutOption, find_cuts, ranked
 
 _SHOWN = 10
 _WIDE = 240
-"""Columns where nobody looks and a program reads: nothing is wrapped."""
+"""Columns where stdout is no terminal: nothing is wrapped."""
 _LEGEND = (
     "tensors: how many cross, KB/row: what they weigh; FLOPs and parameters: the backbone's share; head ms: what each "
     "further head on the same features costs, the wire included. Estimates."

@@ -62,7 +62,7 @@ def _model(name: str) -> Any:
 
 def prove(name: str, layer: str) -> dict[str, Any]:
     """Split a model after a layer and return what its manifest says."""
-    from splitway.cli.models.split_and_prove import SplitJob, split
+    from splitway.api.split_and_prove import SplitJob, split
     from splitway.manifest import Preprocessing
 
     model = _model(name)

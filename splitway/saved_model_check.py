@@ -29,7 +29,7 @@ _OUTSIDE = re.compile(
 )
 """Operations that reach out of the model, whatever TensorFlow says of their state."""
 _SAVER = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "LookupTableExportV2"}
-"""What the saver's own functions do, which nobody but the saver calls: neither loading nor serving does."""
+"""What the saver's own functions do, which only the saver calls: neither loading nor serving does."""
 
 
 def refuse_unsafe(folder: Path) -> None:
@@ -57,7 +57,9 @@ def _check(folder: Path, nodes: Iterable[Any], functions: dict[str, Any], also: 
             continue
         known = op_def_registry.get(node.op)
         if known is None:
-            raise ModelError(f"{folder} has the operation {node.op}, which this TensorFlow does not know: refused")
+            raise ModelError(
+                f"{folder} has the operation {node.op}, which this TensorFlow does not know: it is refused"
+            )
         if node.op.startswith("LookupTableExport"):
             raise ModelError(
                 f"{folder} has a table that can still grow ({node.name}), as a layer has right after adapt(): it is "
@@ -66,7 +68,7 @@ def _check(folder: Path, nodes: Iterable[Any], functions: dict[str, Any], also: 
         if _OUTSIDE.fullmatch(node.op) or (known.is_stateful and not _STATE.fullmatch(node.op)):
             raise ModelError(
                 f"{folder} has the operation {node.op} ({node.name}), which touches files, runs code or otherwise "
-                "reaches out of the model: it is refused"
+                "acts outside of the model: it is refused"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a stage can be told, by environment variables with the prefix SPLITWAY_."""
+"""Settings of a stage: environment variables with the prefix SPLITWAY_."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class StageSettings(SecuritySettings):
     bundle_key: Path | None = None
     """PEM file of one public key or several; if set, a bundle is served only if one of them has signed it."""
     engine: Literal["auto", "litert", "tensorflow"] = "auto"
-    """What executes a bundle; `auto` is what it was proved in."""
+    """Engine; `auto` is the engine of the bundle's proof."""
     rescan_ms: Annotated[float, Field(ge=0)] = 2000.0
     """How often the folder of bundles is looked through for new, rewritten and removed ones, in milliseconds; 0: never
     after the start."""
     keep_old_s: Annotated[float, Field(ge=0)] = 30.0
-    """How long a version that has been replaced still answers whoever asks for it by number, in seconds."""
+    """How long a version that has been replaced still answers requests for its number, in seconds."""
     releases: Path | None = None
     """File of releases, whose versions in use are kept loaded; `releases.json` in the folder of bundles if not set."""
     admin_key: SecretStr | None = None
-    """Opens the protocol's repository routes to whoever sends it as a bearer token; they are closed if not set."""
+    """Opens the protocol's repository routes to callers who send it as a bearer token; they are closed if not set."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of the engine; 0 takes every core this process may use, and one for a head."""
     max_batch_rows: Annotated[int, Field(ge=0, le=4096)] = 0
@@ -72,7 +72,7 @@ class StageSettings(SecuritySettings):
         return self.threads or (available_cores() if role == "extractor" else 1)
 
     def engine_for(self, manifest: Manifest) -> EngineName:
-        """What executes this bundle."""
+        """The engine for this bundle."""
         return manifest.engine if self.engine == "auto" else self.engine
 
     @property

@@ -39,9 +39,9 @@ class Deadline(NamedTuple):
         return self if seconds is None else Deadline(min(self.at_s, self.clock() + seconds), self.clock)
 
     def check(self, doing: str) -> None:
-        """Raise DeadlineExceeded if nobody waits for the answer any more."""
+        """Raise DeadlineExceeded if the caller no longer waits for the answer."""
         if self.expired:
-            raise DeadlineExceeded(f"the caller's time was up before {doing}")
+            raise DeadlineExceeded(f"the deadline passed before {doing}")
 
     def header(self) -> str:
         """What is left in whole milliseconds, at least 1."""

@@ -16,6 +16,8 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.local.places import RUN_FILE
 from tests.support import LogBook, splitway, until
 
+pytestmark = pytest.mark.alone
+
 JPEG = {"content-type": "image/jpeg"}
 
 

@@ -41,9 +41,9 @@ class Reading:
             places = {name: {**hop, OTHER: totals[name] - sum(hop.values())} for name, hop in hops.items()}
             served_ms = float(timings_ms[WHOLE])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SetupError("the gateway's answers do not say where the time went: timings_ms is damaged") from error
+            raise SetupError("the gateway's answers do not report their timings: timings_ms is damaged") from error
         if not places:
-            raise SetupError("the gateway's answers do not say where the time went: timings_ms names no stage")
+            raise SetupError("the gateway's answers do not report their timings: timings_ms names no stage")
         places |= {GATEWAY: {OTHER: served_ms - sum(totals.values())}, CLIENT: {OTHER: wait_ms - served_ms}}
         return cls(wait_ms, served_ms, places)
 
@@ -64,7 +64,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceTimes:
     """A stage, the gateway or the client: what was spent there in all, and in which of its parts."""
 
     name: str
@@ -79,7 +79,7 @@ class Anatomy:
     requests: int
     wait: Spread
     served: Spread
-    places: tuple[Place, ...]
+    places: tuple[PlaceTimes, ...]
 
     @classmethod
     def of(cls, readings: Sequence[Reading]) -> Anatomy:
@@ -93,7 +93,7 @@ class Anatomy:
         )
 
     @property
-    def stages(self) -> tuple[Place, ...]:
+    def stages(self) -> tuple[PlaceTimes, ...]:
         """The places of the chain, first to last."""
         return tuple(place for place in self.places if place.name not in {GATEWAY, CLIENT})
 
@@ -102,7 +102,7 @@ class Anatomy:
         return spread.mean_ms / self.wait.mean_ms
 
 
-def _place(name: str, each: Sequence[Mapping[str, float]]) -> Place:
+def _place(name: str, each: Sequence[Mapping[str, float]]) -> PlaceTimes:
     names = dict.fromkeys(part for parts in each for part in parts)
     whole = Spread.of([sum(parts.values()) for parts in each])
-    return Place(name, whole, {part: Spread.of([parts.get(part, 0.0) for parts in each]) for part in names})
+    return PlaceTimes(name, whole, {part: Spread.of([parts.get(part, 0.0) for parts in each]) for part in names})

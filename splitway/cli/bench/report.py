@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from splitway.cli.bench.anatomy import OTHER, Anatomy, Place, Spread
+from splitway.cli.bench.anatomy import OTHER, Anatomy, PlaceTimes, Spread
 from splitway.cli.bench.break_even import BreakEven
 from splitway.cli.bench.explain import Explanation
 from splitway.cli.bench.load import LoadResult
@@ -72,7 +72,7 @@ def print_explanation(explanation: Explanation) -> None:
         OUT.print(sentence)
 
 
-def _parts(place: Place) -> dict[str, Spread]:
+def _parts(place: PlaceTimes) -> dict[str, Spread]:
     """The parts worth a row: none, where all is in one, and no rest that is only rounding."""
     if set(place.parts) == {OTHER}:
         return {}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from splitway.cli.console import one_line_errors
-from splitway.cli.given import Url
+from splitway.cli.options import Url
 
 
 def doctor(

@@ -12,7 +12,7 @@ from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog.catalog import FoundVersion, Versions, newest_first
 from splitway.runtime.catalog.served import Card, ServedBundle
 
-GONE = "its bundle is gone, and there is none to take its place"
+GONE = "its bundle is gone, and no other can replace it"
 UNSAID = "it cannot be loaded; the stage's log says why"
 State = Literal["loading", "ready", "retiring", "failed"]
 OpenModel = Callable[[str, FoundVersion], Awaitable[ServedBundle]]
@@ -29,7 +29,7 @@ class Version:
     reason: str | None = None
     """Why it could not be loaded, as callers may know it."""
     in_full: str | None = None
-    """The same with paths and in an engine's words, for whoever runs Splitway."""
+    """The same with paths and in an engine's words, for the operators."""
     card: Card | None = None
     model: ServedBundle | None = None
     """What answers, where something does."""
@@ -75,11 +75,11 @@ class ModelVersions:
         self.default: str | None = None
         self.versions: dict[str, Version] = {}
         self.asked: set[str] = set()
-        """Loaded because somebody said so."""
+        """Loaded on request."""
         self.unloaded: set[str] = set()
-        """Not loaded because somebody said so."""
+        """Unloaded on request."""
         self.news: list[str] = []
-        """What went wrong and has not been logged."""
+        """Failures that have not been logged yet."""
         self._open = open_model
         self._load = load_model
         self._pinned = pinned
@@ -253,7 +253,7 @@ class ModelVersions:
 
 
 def without_paths(detail: str, folder: Path) -> str:
-    """What is wrong with a bundle as callers may know it: files are called what they are called in its folder, and of
+    """A bundle's fault as callers may know it: files are named relative to its folder, and of
     a line that still names a path nothing is said."""
     said = detail.replace(f"{folder}/", "").replace(str(folder), "the bundle")
     return UNSAID if "/" in said else said

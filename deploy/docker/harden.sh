@@ -1,6 +1,6 @@
 #!/bin/sh
-# Take out of a serving image what nobody needs there who serves, and an intruder could use: what installs packages, and
-# the right to become root by calling a program. Called by their Dockerfiles, last.
+# Remove from an image what serving does not need and an intruder could use: what installs packages, and the right to
+# become root by calling a program.
 set -eu
 python=$(readlink -f "$(command -v python3)")
 "$python" -I - <<'END'

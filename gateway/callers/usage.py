@@ -1,6 +1,6 @@
 """Charges a request to its caller's limits: one unit on arrival, the rest when its cost is known.
 
-Work that is refused costs no more than that one.
+A refused request is charged one unit only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STATE = "tab"
 
 @dataclass(frozen=True)
 class Share:
-    """Limits of one caller."""
+    """The limits of one caller."""
 
     rate: Limit | None = None
     cost: Limit | None = None
@@ -32,11 +32,11 @@ class Share:
 
 
 class Tab:
-    """What one request takes.
+    """The charges of one request.
 
     Args:
         windows: where it is counted.
-        caller: who makes it.
+        caller: the request's.
         share: the caller's limits.
     """
 

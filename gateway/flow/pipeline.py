@@ -39,7 +39,7 @@ class TrialPolicy:
     """Pays for the current release's answers to requests that a canary has failed."""
 
 
-class Pipeline:
+class GatewayPipeline:
     """Runs requests through the stages, as many at once as the slowest stage bears.
 
     Args:

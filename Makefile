@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-siege test-compose test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -38,16 +38,22 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 
 WORKERS ?= 2
 WHOLE := $(addprefix tests/,contract deploy e2e load security)
-test: setup models ## Run all tests but the long ones (test-chaos, test-siege), those of modules in WORKERS processes; those that need Docker only where an engine answers
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 20 $(addprefix --ignore ,tests/chaos tests/compose $(WHOLE))
-	$(BIN)/pytest --durations 20 --ignore tests/security/long $(WHOLE) # whole pipelines, one at a time: they keep time
-	$(if $(LEAVE_OUT),,$(BIN)/pytest tests/compose || [ $$? = 5 ]) # 5: no engine answers
+PARALLEL := -n $(WORKERS) --dist loadfile
+test: test-modules test-whole ## Run all tests but the long ones (test-chaos, test-siege); those that need Docker only where an engine answers
+	$(if $(LEAVE_OUT),,$(BIN)/pytest --timeout 1200 tests/compose || [ $$? = 5 ]) # 5: no engine answers
+
+test-modules: setup models ## Run the tests of modules in WORKERS processes, and measure which branches they take
+	$(BIN)/pytest $(PARALLEL) --durations 20 --cov --cov-report= $(addprefix --ignore ,tests/chaos tests/compose $(WHOLE))
+
+test-whole: setup models ## Run the tests of whole pipelines: in WORKERS processes, and one at a time those that keep time
+	$(BIN)/pytest $(PARALLEL) --durations 20 -m 'not alone' --ignore tests/security/long $(WHOLE)
+	$(BIN)/pytest --durations 20 -m alone --ignore tests/security/long $(WHOLE)
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)
-	$(BIN)/pytest tests/chaos
+	$(BIN)/pytest --timeout 1200 tests/chaos
 
 test-siege: setup models ## Serve beside 200 slow connections for minutes (3 minutes)
-	$(BIN)/pytest -s tests/security/long
+	$(BIN)/pytest -s --timeout 1200 tests/security/long
 
 test-package: setup ## Install the package into an empty venv elsewhere; build, load, serve and ask there (5 minutes)
 	$(BIN)/python -m tests.package.run
@@ -92,12 +98,12 @@ architectures: setup ## Split and prove models of every family of keras.applicat
 	$(BIN)/python -m benchmarks.architectures
 
 test-compose: setup ## Run the compose tests against a real Docker engine
-	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose
+	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest --timeout 1200 tests/compose
 
 SECONDS ?= 60
 fuzz: setup models ## Fuzz what reads bytes from outside, and the routes (SECONDS=60 each: 13 minutes; TARGETS=... KEEP=1)
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(if $(KEEP),--keep) $(TARGETS)
-	SPLITWAY_FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest tests/security/test_openapi.py
+	SPLITWAY_FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest --timeout 0 tests/security/test_openapi.py
 
 audit: setup .tools/audit/.installed ## Ask which locked packages have known weaknesses; fails where nobody can be asked (OSV=URL)
 	$(BIN)/uv export --quiet --frozen --all-extras --all-groups --no-emit-project --output-file .tools/requirements.txt
@@ -117,6 +123,7 @@ lint: setup ## Check style, types, import contracts and the lock
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(shell command -v tsc),tsc --project jsconfig.json,@echo 'There is no tsc (node-typescript): the types of the page are not checked')
 	$(BIN)/python -m benchmarks.serving_table --check
 	$(BIN)/uv lock --check --quiet
 	@! grep -nE 'https?://' uv.lock | grep -v '$(LOCK_INDEX)/' || { echo 'uv.lock names a host: use make lock'; exit 1; }
@@ -126,5 +133,5 @@ lock: ## Lock the dependencies again. The lock names no index host: every machin
 	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist reports
+	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

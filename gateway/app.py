@@ -15,15 +15,14 @@ from splitway.environment import read_environment
 from splitway.gateway.callers.access import needed_scope
 from splitway.gateway.edge.classify import ClassifyRoute, classify_router
 from splitway.gateway.edge.docs import gateway_description
+from splitway.gateway.edge.open_inference import MODEL, PipelinePlane
 from splitway.gateway.edge.open_inference import ROUTE as INFER
-from splitway.gateway.edge.open_inference import PipelinePlane
 from splitway.gateway.edge.problems import refuse, render
 from splitway.gateway.edge.status import Status, status_router
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
 from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
-from splitway.gateway.page.assets import page_router
 from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import (
@@ -46,9 +45,10 @@ from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import OPENAPI, FrontedApp
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.callers.principal import principal_of
-from splitway.skins.v2_rest import infer_endpoint, v2_router
+from splitway.skins.v2_rest import models_router
 from splitway.telemetry.metrics import add_metrics_route
 from splitway.version import __version__
+from splitway.wire.v2_json import EXTENSIONS
 
 
 def _why_not_ready(pipeline: GatewayPipeline) -> str | None:
@@ -110,12 +110,12 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     install_error_handlers(app, render)
     caps = picture_caps(settings)
     route = ClassifyRoute(pipeline, settings.limits, settings.max_picture_bytes, caps, telemetry, bodies)
-    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, caps)
+    plane = PipelinePlane(pipeline, telemetry.watch, lifecycle, caps, limits, bodies)
     app.include_router(classify_router(route))
     app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
-    app.include_router(v2_router(plane, limits, bodies))
-    routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): infer_endpoint(plane, limits, bodies)}
+    app.include_router(models_router(plane, EXTENSIONS))
+    routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): plane.endpoint(MODEL, None)}
     app.put_in_front(layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
-    app.include_router(page_router(page_of(settings, described=not exposed)))
+    app.include_router(page_of(settings, described=not exposed))
     return app

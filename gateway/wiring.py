@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from fastapi import APIRouter
+
 from splitway.errors import SetupError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
@@ -29,7 +31,7 @@ from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.page.assets import Page
+from splitway.gateway.page.assets import page_router
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
 from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
@@ -110,9 +112,10 @@ def picture_caps(settings: GatewaySettings) -> PictureCaps:
     return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
 
 
-def page_of(settings: GatewaySettings, *, described: bool) -> Page:
+def page_of(settings: GatewaySettings, *, described: bool) -> APIRouter:
     """The page, with its samples."""
-    return Page(Path(settings.samples) if settings.samples else None, settings.max_picture_bytes, described=described)
+    samples = Path(settings.samples) if settings.samples else None
+    return page_router(samples, settings.max_picture_bytes, described=described)
 
 
 def rollout_of(settings: GatewaySettings, router: Router) -> Rollout:
@@ -185,15 +188,15 @@ def layers_of(
 
 
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
-    """How callers show who they are; None where nobody is asked.
+    """How callers authenticate; None if they need not.
 
     Args:
         settings: the gateway's.
         exposed: whether others than this machine reach it.
 
     Raises:
-        SetupError: it is reached from elsewhere and nobody would be asked, without that having been said; or the
-            settings contradict each other; or the keys cannot be read.
+        SetupError: other machines reach the gateway, it would need no key, and no setting allows that; or the settings
+            contradict each other; or the keys cannot be read.
     """
     policy = token_policy(settings)
     keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
@@ -201,9 +204,9 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     if keys is None and policy is None:
         if exposed and not is_open:
             raise SetupError(
-                "the gateway would be reached from beyond this machine, and would ask nobody for a key: set "
+                "the gateway would be reached from beyond this machine, and would ask for no key: set "
                 "SPLITWAY_KEYS_FILE (splitway keys create makes it; with compose add -f deploy/compose/keys.yaml) or "
-                "SPLITWAY_JWT_ISSUER; if whoever reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
+                "SPLITWAY_JWT_ISSUER; if everyone who reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
             )
         return None
     if is_open:

@@ -254,7 +254,7 @@ def staged(*targets: Path) -> Iterator[list[Path]]:
 
 
 def _beside(target: Path) -> Path:
-    """A hidden name in the target's folder that nobody has."""
+    """A hidden, unused name in the target's folder."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
 
 

@@ -46,7 +46,7 @@ class SplitwayError(Exception):
             stages, never machines, paths or what a library had to say.
         stage: the stage it happened in, where one is known.
         retry_after_s: seconds after which another try is worthwhile, where that is known.
-        private: more for whoever runs Splitway, such as a replica's address: in logs, in `/v1/pipeline` and on the
+        private: more for the operators, such as a replica's address: in logs, in `/v1/pipeline` and on the
             command line, never in an answer to a caller.
     """
 

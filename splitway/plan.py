@@ -10,15 +10,11 @@ from typing import NamedTuple, Protocol
 from splitway.names import Role
 
 
-class Takes(Protocol):
-    """A bundle, or a model that a replica serves, by what comes in."""
+class Link(Protocol):
+    """A bundle, or a model that a replica serves."""
 
     @property
     def takes(self) -> str | None: ...
-
-
-class Gives(Protocol):
-    """The same, by what goes out."""
 
     @property
     def gives(self) -> str | None: ...
@@ -37,11 +33,11 @@ def ends(role: Role, feature_space: str | None, gives_space: str | None) -> Ends
     return Ends(None, feature_space) if role == "extractor" else Ends(feature_space, gives_space)
 
 
-def can_take(stage: Takes, *spaces: str | None) -> bool:
+def can_take(stage: Link, *spaces: str | None) -> bool:
     """Whether a stage can be called with features of one of these spaces."""
     return stage.takes in spaces
 
 
-def can_follow(before: Gives, after: Takes) -> bool:
+def can_follow(before: Link, after: Link) -> bool:
     """Whether one stage takes what another gives."""
     return before.gives is not None and can_take(after, before.gives)

@@ -29,7 +29,7 @@ _OUTSIDE = re.compile(
 )
 """Operations that reach out of the model, whatever TensorFlow says of their state."""
 _SAVER = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "LookupTableExportV2"}
-"""What the saver's own functions do, which nobody but the saver calls: neither loading nor serving does."""
+"""What the saver's own functions do, which only the saver calls: neither loading nor serving does."""
 
 
 def refuse_unsafe(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from splitway.errors import SetupError
 
-_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
+PATIENCE_S, _LOCK_PAUSE_S = 2.0, 0.02
 Signature = tuple[int, int, int]
 """What is another once a file has been written again."""
 
@@ -25,7 +25,7 @@ def signature(path: Path) -> Signature:
 
 
 def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> None:
-    """Replace a file in one step, so that whoever reads it sees one state or the next.
+    """Replace a file in one step, so that a reader sees one state or the next.
 
     Args:
         path: the file.
@@ -53,11 +53,11 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock beside a file, which whoever changes it takes.
+def locked(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Hold the lock beside a file, which every writer takes.
 
     Raises:
-        SetupError: the lock cannot be written, or somebody else keeps it.
+        SetupError: the lock cannot be written, or another process keeps it.
     """
     beside = path.with_name(f"{path.name}.lock")
     try:
@@ -65,12 +65,12 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(f"cannot write {beside}: {error.strerror}") from error
     with lock:
-        for _ in range(_LOCK_TRIES):
+        for _ in range(max(1, round(patience_s / _LOCK_PAUSE_S))):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel takes it back however the process ends
                 break
             except BlockingIOError:
                 time.sleep(_LOCK_PAUSE_S)
         else:
-            raise SetupError(f"somebody else holds {beside}; try again, or end whoever does")
+            raise SetupError(f"another process holds {beside}; try again, or end that process")
         yield

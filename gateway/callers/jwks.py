@@ -27,7 +27,6 @@ _UNKNOWN_AGAIN_S = 30.0
 _FAILED_AGAIN_S = 5.0
 _MAX_BYTES = 256 * 1024
 _MAX_KEYS = 64
-_TIMEOUT_S = 3.0
 _MIN_RSA_BITS = 2048
 _TYPES = (None, "JWT", "AT+JWT", "APPLICATION/AT+JWT")
 _REQUIRED = ["exp", "iss", "aud", "sub"]
@@ -65,16 +64,17 @@ class AddressSource:
 
     every_s = 300.0
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_s: float) -> None:
         self._url = url
+        self._timeout_s = timeout_s
 
     async def fetch(self) -> bytes:
         import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
 
         headers = {"accept": "application/json", "accept-encoding": "identity"}
-        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S, headers=headers)
+        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s, headers=headers)
         text = b""
-        async with asyncio.timeout(_TIMEOUT_S), client, client.stream("GET", self._url) as reply:
+        async with asyncio.timeout(self._timeout_s), client, client.stream("GET", self._url) as reply:
             if reply.status_code != 200:
                 raise ValueError(f"status {reply.status_code}")
             async for chunk in reply.aiter_raw():
@@ -95,10 +95,11 @@ class SigningKeys:
         place: a path, or an address.
         algorithms: by which may be signed.
         clock: monotonic seconds.
+        timeout_s: how long an address may take.
     """
 
-    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock) -> None:
-        self._source: Source = AddressSource(place) if is_address(place) else FileSource(Path(place))
+    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock, timeout_s: float) -> None:
+        self._source: Source = AddressSource(place, timeout_s) if is_address(place) else FileSource(Path(place))
         self._algorithms = algorithms
         self._clock = clock
         self._keys: tuple[_Key, ...] = ()

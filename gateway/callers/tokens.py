@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_TOKEN_BYTES = 8 * 1024
-_MAX_KNOWN_TOKENS = 4096
 _LEEWAY_S = 30.0
 """By which the provider's clock may be ahead."""
 _PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,96}")
@@ -39,12 +38,16 @@ class TokenPolicy:
         audience: for whom (`aud`).
         keys: path or https address of the issuer's public keys, a JWK set.
         algorithms: by which they may be signed.
+        most_known: of those that have been seen, how many are kept.
+        fetch_timeout_s: how long an address may take to give the keys.
     """
 
     issuer: str
     audience: str
     keys: str
     algorithms: tuple[str, ...]
+    most_known: int = 4096
+    fetch_timeout_s: float = 3.0
 
 
 class TokenVerifier:
@@ -66,7 +69,7 @@ class TokenVerifier:
             raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
         self._policy = policy
         self._now = now
-        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock)
+        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock, policy.fetch_timeout_s)
         self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._known_with = self._keys.generation
 
@@ -95,7 +98,7 @@ class TokenVerifier:
         expires_s = self._check_times(claims)
         principal = Principal(_id(claims), _scopes(claims))
         self._known[digest] = (principal, expires_s)
-        if len(self._known) > _MAX_KNOWN_TOKENS:
+        if len(self._known) > self._policy.most_known:
             self._known.popitem(last=False)
         return principal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K
-from splitway.gateway.edge.problems import MEDIA_TYPE, STATUSES
+from splitway.gateway.edge.problems import MEDIA_TYPE, speaks_v2
 from splitway.http.openapi import (
     BINARY,
     INTEGER,
@@ -26,6 +26,7 @@ from splitway.schemas.classify import ClassifyAnswer, HeadsAnswer, Problem
 from splitway.schemas.pipeline import PipelineReadiness, PipelineStatus
 from splitway.schemas.protocol import EXAMPLE, ErrorMessage
 from splitway.skins import v2_docs
+from splitway.skins.v2_rest import CHAIN_STATUSES
 
 CLASSIFY_TAG, HEALTH_TAG = "classify", "health"
 _ABOUT = (
@@ -102,9 +103,7 @@ READYZ: Docs = {"summary": "Say whether the pipeline can answer", "responses": d
 
 
 def _error(path: str) -> tuple[str, Docs]:
-    if path == "/v2" or path.startswith("/v2/"):
-        return "application/json", reference(ErrorMessage)
-    return MEDIA_TYPE, reference(Problem)
+    return ("application/json", reference(ErrorMessage)) if speaks_v2(path) else (MEDIA_TYPE, reference(Problem))
 
 
 def gateway_description(needs_key: Callable[[str], bool]) -> Description:
@@ -115,11 +114,11 @@ def gateway_description(needs_key: Callable[[str], bool]) -> Description:
     """
     return Description(
         about=_ABOUT,
-        statuses=STATUSES,
+        statuses=CHAIN_STATUSES,
         tags={
             CLASSIFY_TAG: "Pictures in, classes out.",
             v2_docs.TAG: v2_docs.ABOUT_TAG,
-            HEALTH_TAG: "For whoever starts, balances and watches gateways.",
+            HEALTH_TAG: "For orchestrators, load balancers and monitoring.",
         },
         error=_error,
         schemes=bearer("An API key, as `splitway keys create` makes it, or a token of the identity provider."),

@@ -15,12 +15,15 @@ from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
+from splitway.http.body_budget import BodyBudget
+from splitway.http.fast_routes import Endpoint
 from splitway.http.lifecycle import Lifecycle
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
+from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import by_size
-from splitway.wire.context import Answer, CallContext
+from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
@@ -33,23 +36,42 @@ _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 
 
 class PipelinePlane:
-    """Serves the protocol's routes of the gateway."""
+    """Serves the protocol's routes of the gateway.
+
+    Args:
+        pipeline: runs the requests.
+        watch: follows them.
+        lifecycle: whether the process can answer.
+        caps: what is decoded of one picture at most.
+        limits: what one request may take.
+        bodies: memory for request bodies.
+    """
 
     def __init__(
-        self, pipeline: GatewayPipeline, watch: Watch[Result], lifecycle: Lifecycle, caps: PictureCaps
+        self,
+        pipeline: GatewayPipeline,
+        watch: Watch[Result],
+        lifecycle: Lifecycle,
+        caps: PictureCaps,
+        limits: Limits,
+        bodies: BodyBudget,
     ) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
         self._caps = caps
+        self._endpoint = infer_endpoint(self, limits, bodies)
 
-    def check_model(self, model: str, version: str | None) -> None:
-        if model != MODEL:
-            raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
-        if version not in (None, VERSION):
-            raise NotFound(f"model {MODEL!r} has no version {version[:20]!r} here, only {VERSION!r}")
+    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
+        _check_model(model, version)
+        return self.lifecycle.not_ready_because
 
-    def metadata(self) -> dict[str, Any]:
+    def endpoint(self, model: str, version: str | None) -> Endpoint:
+        _check_model(model, version)
+        return self._endpoint
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        _check_model(model, version)
         router, pins = self._pipeline.router, self._pipeline.rollout.current.pins
         heads = router.heads(pins)
         head = DEFAULT_HEAD if DEFAULT_HEAD in heads or len(heads) != 1 else heads[0]
@@ -99,6 +121,14 @@ class PipelinePlane:
             if output.name not in gives:
                 named = ", ".join(map(repr, gives))
                 raise InvalidInput(f"there is no output {output.name[:80]!r}; the head gives {named}")
+
+
+def _check_model(model: str, version: str | None) -> None:
+    """Raise NotFound unless it is the pipeline."""
+    if model != MODEL:
+        raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
+    if version not in (None, VERSION):
+        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r} here, only {VERSION!r}")
 
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:

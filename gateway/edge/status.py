@@ -6,9 +6,26 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from splitway.gateway.edge import docs
+from splitway.gateway.fleet.replica import Replica
+from splitway.gateway.fleet.router import Want
 from splitway.gateway.flow.pipeline import GatewayPipeline
+from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.telemetry import GatewayTelemetry
+from splitway.gateway.observe.traffic import Flow
+from splitway.gateway.resilience.admission import Admission
 from splitway.http.lifecycle import Lifecycle
+from splitway.schemas.pipeline import (
+    DoorStatus,
+    GatewayStatus,
+    HeadStatus,
+    OfferedModel,
+    PipelineStatus,
+    RecentStatus,
+    ReleasesStatus,
+    ReplicaStatus,
+    StageStatus,
+)
+from splitway.schemas.protocol import ModelTensor
 from splitway.skins.v2_rest import json_response
 from splitway.version import __version__
 
@@ -29,25 +46,24 @@ class Status:
 
     async def pipeline(self) -> Response:
         """Describe the door, the stages and their replicas as they are now."""
-        reason, traffic = self._lifecycle.not_ready_because, self._telemetry.traffic
         self._telemetry.settle()
-        content = {
-            "ready": reason is None,
-            "reason": reason,
-            "gateway": {
-                "version": __version__,
-                "uptime_s": round(traffic.uptime_s, 3),
-                "requests": dict(traffic.requests.totals),
-                "recent": traffic.requests.recent(),
-            },
-            "admission": self._pipeline.describe_door(),
-            "heads": self._pipeline.describe_heads(),
-            "releases": self._pipeline.describe_releases(),
-            "stages": [
-                {**stage, "recent": traffic.calls[stage["name"]].recent()} for stage in self._pipeline.describe()
-            ],
-        }
-        return json_response(content)
+        reason, traffic = self._lifecycle.not_ready_because, self._telemetry.traffic
+        gateway = GatewayStatus(
+            version=__version__,
+            uptime_s=round(traffic.uptime_s, 3),
+            requests=traffic.requests.totals,
+            recent=RecentStatus(**traffic.requests.recent()),
+        )
+        status = PipelineStatus(
+            ready=reason is None,
+            reason=reason,
+            gateway=gateway,
+            admission=door_status(self._pipeline.admission),
+            heads=heads_status(self._pipeline),
+            releases=releases_status(self._pipeline),
+            stages=tuple(stage_status(stage, traffic.calls[stage.name]) for stage in self._pipeline.stages),
+        )
+        return json_response(status.model_dump())
 
     async def livez(self) -> Response:
         return json_response({"live": True})
@@ -72,3 +88,61 @@ def status_router(status: Status) -> APIRouter:
     for path, endpoint, told in get:
         router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=[docs.HEALTH_TAG], **told)
     return router
+
+
+def door_status(door: Admission) -> DoorStatus:
+    """The requests that are under way, wait, or were refused."""
+    turned_away = {reason.value: count for reason, count in door.turned_away.items()}
+    return DoorStatus(limit=door.limit.limit, in_flight=door.in_flight, queued=door.queued, turned_away=turned_away)
+
+
+def heads_status(pipeline: GatewayPipeline) -> tuple[HeadStatus, ...]:
+    """The heads, and whether each can be reached now."""
+    router, pins = pipeline.router, pipeline.rollout.current.pins
+    served = {name: router.served_head(name, pins) for name in router.heads(pins)}
+    return tuple(
+        HeadStatus(
+            name=name,
+            ready=bool(router.covered(Want(frozenset({name}), pins))),
+            version=None if model is None else model.version,
+            outputs=() if model is None else tuple(ModelTensor.of(output) for output in model.outputs),
+        )
+        for name, model in served.items()
+    )
+
+
+def releases_status(pipeline: GatewayPipeline) -> ReleasesStatus:
+    """The releases: which callers get which, and how they do."""
+    background = {"running": pipeline.comparer.running, **pipeline.comparer.ends}
+    return ReleasesStatus.of({**pipeline.rollout.describe(), "background": background})
+
+
+def stage_status(stage: StageClient, calls: Flow) -> StageStatus:
+    """A stage, its replicas and the calls to them that ended lately."""
+    return StageStatus(
+        name=stage.name,
+        ready=bool(stage.replicas.ready),
+        retry_budget=round(stage.budget.tokens, 2),
+        replicas=tuple(replica_status(replica, stage.name) for replica in stage.replicas.replicas),
+        recent=RecentStatus(**calls.recent()),
+    )
+
+
+def replica_status(replica: Replica, stage: str) -> ReplicaStatus:
+    """A replica with the version of the stage's own model, or of another where it serves none of that name."""
+    models = replica.models.values()
+    first = max(models, key=lambda model: (model.name == stage, model.preference, model.name), default=None)
+    return ReplicaStatus(
+        url=replica.url,
+        number=replica.number,
+        state=replica.state,
+        reason=replica.reason or None,
+        version=None if first is None else first.version,
+        feature_space=None if first is None else first.gives or first.takes,
+        models=tuple(OfferedModel.of(model) for model in models),
+        breaker=replica.breaker.state,
+        breaker_retry_in_s=round(replica.breaker.retry_in_s, 3),
+        in_flight=replica.in_flight,
+        attempts=replica.outcomes,
+        latency_ms=None if replica.latency_s is None else round(replica.latency_s * 1000, 3),
+    )

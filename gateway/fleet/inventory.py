@@ -12,6 +12,7 @@ from splitway.answers.classes.kind import gives_classes
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import NAME, VERSION, Role
 from splitway.plan import ends
+from splitway.schemas.message import first_mistake
 from splitway.wire.tensor import MAX_RANK, TensorSpec
 
 Offer = tuple[str, str]
@@ -69,17 +70,6 @@ class ServedModel:
     def gives_classes(self) -> bool:
         return gives_classes(self.outputs)
 
-    def describe(self) -> dict[str, Any]:
-        """As `/v1/pipeline` shows it."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "state": self.state,
-            "is_default": self.is_default,
-            "takes": self.takes,
-            "gives": self.gives,
-        }
-
 
 class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -129,9 +119,7 @@ def read_inventory(body: bytes) -> Inventory:
         callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
         entries = [_OfferedVersion.model_validate(entry) for entry in callable_]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ValueError(f"{where}: {first['msg']}") from error
+        raise ValueError(first_mistake(error)) from error
     models = [entry.model_served() for entry in entries]
     reason = None if said.ready else said.reason or "it does not say why"
     return Inventory({model.offer: model for model in models}, reason)

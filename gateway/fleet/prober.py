@@ -48,7 +48,7 @@ class Prober:
     Each name is looked up and each replica asked by itself: none waits for another.
 
     Args:
-        stages: whom to ask.
+        stages: the stages to ask.
         transport: carries the questions.
         interval_s: seconds between two rounds.
         each_round: waited for at the start; later begun in each round, unless it is still under way.

@@ -75,7 +75,7 @@ class Replica:
         self.breaker = breaker
         self.state = ReplicaState.UNKNOWN
         self.reason = "has not been asked yet"
-        """Why it is not ready, with addresses and in its own words: for whoever runs Splitway."""
+        """Why it is not ready, with addresses and in its own words: for the operators."""
         self.models: Mapping[Offer, ServedModel] = {}
         """What it can be asked for, as it said last."""
         self.misses = 0
@@ -127,7 +127,7 @@ class Replica:
         """A probe, or a call, did not get through. Of a ready replica this says something only if it happens again.
 
         Args:
-            reason: why, for whoever runs Splitway.
+            reason: why, for the operators.
             excused: this process may have been too late itself to see the answer.
         """
         self.missed_in_all += 1
@@ -171,7 +171,7 @@ class Replica:
         self._measured_at_s = self._clock()
 
     def takes_at_least(self, seconds: float) -> None:
-        """Note that an answer would have taken longer than `seconds`, had somebody waited for it."""
+        """Note that an answer would have taken longer than `seconds`; the caller did not wait for it."""
         if self._latency_s is None or seconds > self._latency_s:
             self.answered_in(seconds)
 

@@ -67,7 +67,7 @@ class ReplicaSet:
         self.update(urls)
 
     def on_change(self, tell: Callable[[], None]) -> None:
-        """Have somebody told of every change in who is ready or in what is served."""
+        """Call `tell` whenever a replica becomes or ceases to be ready, or serves other models."""
         self._on_change.append(tell)
 
     def update(self, urls: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.usage import charge
-from splitway.gateway.fleet.router import Router, Want
+from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer, counts_as_failure
 from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
@@ -179,37 +179,3 @@ class GatewayPipeline:
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""
         return self.router.why_not_ready(self.rollout.current.pins)
-
-    def describe_door(self) -> dict[str, Any]:
-        """How many requests are inside, wait, and were turned away."""
-        door = self.admission
-        return {
-            "limit": door.limit.limit,
-            "in_flight": door.in_flight,
-            "queued": door.queued,
-            "turned_away": {reason.value: count for reason, count in door.turned_away.items()},
-        }
-
-    def describe_heads(self) -> list[dict[str, Any]]:
-        """The heads, and whether each can be reached now."""
-        pins = self.rollout.current.pins
-        names = self.router.heads(pins)
-        served = [(name, self.router.served_head(name, pins)) for name in names]
-        return [
-            {
-                "name": name,
-                "ready": bool(self.router.covered(Want(frozenset({name}), pins))),
-                "version": None if model is None else model.version,
-                "outputs": [] if model is None else [spec.metadata() for spec in model.outputs],
-            }
-            for name, model in served
-        ]
-
-    def describe_releases(self) -> dict[str, Any]:
-        """The releases: who gets which, and how they do."""
-        background = {"running": self.comparer.running, **self.comparer.ends}
-        return {**self.rollout.describe(), "background": background}
-
-    def describe(self) -> list[dict[str, Any]]:
-        """The stages and their replicas as they are now."""
-        return [stage.describe() for stage in self.stages]

@@ -14,7 +14,6 @@ from typing import Any
 
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.gateway.callers.caller import caller_of, pseudonym
-from splitway.gateway.fleet.replica_description import described
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.fleet.router import NoChain, Target
 from splitway.gateway.hop.attempt import AttemptMaker
@@ -78,15 +77,6 @@ class StageClient:
     def suspects(self) -> int:
         """How many requests get one attempt alone."""
         return len(self._suspects)
-
-    def describe(self) -> dict[str, Any]:
-        """The stage and its replicas as they are now."""
-        return {
-            "name": self.name,
-            "ready": bool(self.replicas.ready),
-            "retry_budget": round(self.budget.tokens, 2),
-            "replicas": [described(replica, self.name) for replica in self.replicas.replicas],
-        }
 
     async def infer(self, turn: Turn) -> HopAnswer:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.

@@ -6,17 +6,14 @@ All its addresses are relative, so that it works below any prefix that a proxy g
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
 
-from splitway.errors import NotFound
-from splitway.http.assets import TYPES, Asset
+from splitway.http.assets import TYPES, Asset, asset_router
 from splitway.http.docs_pages import ICON
 from splitway.kinds.image.kind import MEDIA_TYPES
 
@@ -32,48 +29,28 @@ _MOST_SAMPLES = 12
 _MOST_SAMPLE_BYTES = 2 * 1024 * 1024
 
 
-class Page:
-    """The page's files by their names below `/page/`.
+def page_router(samples: Path | None, max_picture_bytes: int, *, described: bool = True) -> APIRouter:
+    """The page's routes.
 
     Args:
         samples: folder of pictures to try; None for those beside the sources.
         max_picture_bytes: of one picture.
         described: whether the gateway answers with a description of its interface.
     """
-
-    def __init__(self, samples: Path | None, max_picture_bytes: int, *, described: bool = True) -> None:
-        self._assets = {**dict(_own_files()), **dict(_samples(samples or _OWN_SAMPLES, max_picture_bytes))}
-        about = self._about(max_picture_bytes) | {"described": described}
-        self._assets[_ABOUT] = Asset(orjson.dumps(about), TYPES[".json"])
-
-    def _about(self, max_picture_bytes: int) -> dict[str, object]:
-        """What the page has to know of this gateway before it sends anything."""
-        samples = [name for name in self._assets if name.startswith(_SAMPLES)]
-        return {
-            "max_picture_bytes": max_picture_bytes,
-            "media_types": MEDIA_TYPES,
-            "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW[1:] + quote(name)} for name in samples],
-        }
-
-    async def index(self, request: Request) -> Response:
-        return self._answer(request, _INDEX)
-
-    async def part(self, request: Request) -> Response:
-        return self._answer(request, request.path_params["name"])
-
-    def _answer(self, request: Request, name: str) -> Response:
-        asset = self._assets.get(name)
-        if asset is None:
-            raise NotFound(f"the page has no part {name[:80]!r}; it begins at /")
-        return asset.answer(request)
+    assets = {**dict(_own_files()), **dict(_samples(samples or _OWN_SAMPLES, max_picture_bytes))}
+    about = _about(assets, max_picture_bytes) | {"described": described}
+    assets[_ABOUT] = Asset(orjson.dumps(about), TYPES[".json"])
+    return asset_router("the page", _INDEX, ("/",), BELOW, lambda: assets)
 
 
-def page_router(page: Page) -> APIRouter:
-    """The page's routes."""
-    router = APIRouter()
-    for path, endpoint in (("/", page.index), (BELOW + "{name:path}", page.part)):
-        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
-    return router
+def _about(assets: Iterable[str], max_picture_bytes: int) -> dict[str, object]:
+    """What the page has to know of this gateway before it sends anything."""
+    samples = [name for name in assets if name.startswith(_SAMPLES)]
+    return {
+        "max_picture_bytes": max_picture_bytes,
+        "media_types": MEDIA_TYPES,
+        "samples": [{"name": name.removeprefix(_SAMPLES), "url": BELOW[1:] + quote(name)} for name in samples],
+    }
 
 
 def _own_files() -> Iterator[tuple[str, Asset]]:

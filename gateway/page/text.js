@@ -19,7 +19,10 @@ export const megabytes = (bytes) => `${+(bytes / 1024 / 1024).toFixed(1)}${THIN}
 /** @param {string} url */
 export const address = (url) => url.replace(/^https?:\/\//, "");
 
-/** How an attempt or a hop ended. */
+/**
+ * How an attempt or a hop ended.
+ * @type {Record<string, string>}
+ */
 const ENDS = {
   ok: "answered",
   cancelled: "cancelled",
@@ -88,7 +91,7 @@ const FAILURES = {
 
 /**
  * A failure as sentences.
- * @param {{code?: string, stage?: string|null, detail?: string, retryable?: boolean, status?: number}} problem
+ * @param {Problem} problem
  * @param {string} limit how large a picture may be
  * @returns {{what: string, next: string, detail: string}}
  */
@@ -102,7 +105,10 @@ export function failure(problem, limit) {
   return { what, next, detail: problem.detail ?? "" };
 }
 
-/** What a key does not do without a scope. */
+/**
+ * What a key does not do without a scope.
+ * @type {Record<string, string>}
+ */
 const WITHOUT = { infer: "classify pictures", metrics: "show the pipeline" };
 
 /**

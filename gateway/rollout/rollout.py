@@ -86,15 +86,14 @@ class Rollout:
         self._in_force = self._due
 
     async def _write_down(self, file: ReleaseFile, trial: Trial, reason: str) -> None:
+        problem = None
         try:
             await asyncio.to_thread(file.withdraw, trial, reason)
         except SetupError as error:
             problem = f"{trial.release!r} is rolled back in this gateway's memory alone: {error.detail}"
             if problem != self._unwritten:
                 _log.error("%s", problem)
-            self._unwritten = problem
-        else:
-            self._unwritten = None
+        self._unwritten = problem
 
     def _take_over(self, releases: Releases) -> None:
         """Put other releases in force; a trial that begins anew has a clean record."""
@@ -234,11 +233,8 @@ class Rollout:
 
     def shares(self) -> dict[tuple[str, ReleaseRole], float]:
         """Percent of the requests that each release gets, by what it is."""
-        shares: dict[tuple[str, ReleaseRole], float] = {}
-        if self.canary is not None:
-            shares[self.canary.release, ReleaseRole.CANARY] = self.canary.percent
-        if self.shadow is not None:
-            shares[self.shadow.release, ReleaseRole.SHADOW] = self.shadow.percent
+        trials = (self.canary, ReleaseRole.CANARY), (self.shadow, ReleaseRole.SHADOW)
+        shares = {(trial.release, role): trial.percent for trial, role in trials if trial is not None}
         if (pins := self.current.pins) is not None:
             shares[pins.release, ReleaseRole.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
         return shares
@@ -250,8 +246,8 @@ class Rollout:
             "current": None if pins is None else pins.release,
             "pending": None if self._named_current is pins else self._releases.current,
             "previous": self._releases.previous,
-            "canary": _described(self.canary),
-            "shadow": _described(self.shadow),
+            "canary": self.canary,
+            "shadow": self.shadow,
             "rolled_back": {trial.release: reason for trial, reason in self._withdrawn.items()},
             "problem": self._unwritten or (None if self._file is None else self._file.problem),
             "releases": {
@@ -273,7 +269,3 @@ def _pins(name: str, release: Release) -> Pins:
 
 def _trials(releases: Releases) -> list[Trial]:
     return [trial for trial in (releases.canary, releases.shadow) if trial is not None]
-
-
-def _described(trial: Trial | None) -> dict[str, Any] | None:
-    return None if trial is None else trial.model_dump()

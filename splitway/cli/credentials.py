@@ -113,7 +113,7 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
 
 
 def problem_of(reply: httpx.Response) -> Problem:
-    """What a gateway says of an error. Nothing stands in it where it is another's answer."""
+    """The problem that a gateway answers with; an empty one where the answer is not a gateway's."""
     try:
         return read_answer(Problem, reply.content)
     except ValueError:

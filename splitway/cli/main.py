@@ -9,11 +9,13 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
+from splitway.cli.doctor import doctor_app
 from splitway.cli.heads import train_head_app
 from splitway.cli.models import sign_app, split_app
 from splitway.cli.models.split_app import Force, Samples, Version, default_samples
 from splitway.cli.operate import certs_app, keys_app, release_app
-from splitway.cli.watch import observe_app
+from splitway.cli.options import Url
+from splitway.cli.watch import top_app
 from splitway.version import __version__
 
 app = typer.Typer(
@@ -28,8 +30,8 @@ app.add_typer(release_app.app)
 app.add_typer(keys_app.app)
 app.add_typer(certs_app.app)
 app.command()(train_head_app.train_head)
-app.command()(observe_app.top)
-app.command()(observe_app.doctor)
+app.command()(top_app.top)
+app.command()(doctor_app.doctor)
 
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 
@@ -142,7 +144,7 @@ def demo(
 def classify(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
-    url: observe_app.Url = None,
+    url: Url = None,
     top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
     heads: Annotated[
         str | None, typer.Option(help="Heads to ask, separated by commas, or * for all; the default one if not given.")

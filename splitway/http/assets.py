@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+
+from splitway.errors import NotFound
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -47,6 +51,32 @@ class Asset:
         if _names(request.headers.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
         return Response(self.content, headers=headers, media_type=self.media_type)
+
+
+def asset_router(
+    whole: str, page: str, paths: Sequence[str], below: str, assets: Callable[[], Mapping[str, Asset]]
+) -> APIRouter:
+    """The routes of a page and its parts.
+
+    Args:
+        whole: what the parts are of, for the error.
+        page: the file of the page.
+        paths: where the page is.
+        below: where every file is.
+        assets: the files by name; not asked for before one of them is.
+    """
+
+    async def answer(request: Request) -> Response:
+        name = request.path_params.get("name", page)
+        asset = assets().get(name)
+        if asset is None:
+            raise NotFound(f"{whole} has no part {name[:80]!r}; it begins at {paths[0]}")
+        return asset.answer(request)
+
+    router = APIRouter()
+    for path in (*paths, below + "{name:path}"):
+        router.add_api_route(path, answer, methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
+    return router
 
 
 def _names(if_none_match: str, etag: str) -> bool:

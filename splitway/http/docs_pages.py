@@ -15,11 +15,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
 
-from splitway.errors import NotFound
-from splitway.http.assets import TYPES, Asset
+from splitway.http.assets import TYPES, Asset, asset_router
 
 BELOW = "/docs/"
 """Where the pages' parts are."""
@@ -34,21 +31,7 @@ _DATA = re.compile(r'url\((?:"(data:(?:[^"\\]|\\.)*)"|(data:[^)]*))\)')
 
 def docs_router() -> APIRouter:
     """The pages' routes. Nothing is read before the first of them is asked for."""
-
-    async def page(request: Request) -> Response:
-        return _assets()[_PAGE].answer(request)
-
-    async def part(request: Request) -> Response:
-        name = request.path_params["name"]
-        asset = _assets().get(name)
-        if asset is None:
-            raise NotFound(f"the description has no part {name[:80]!r}; it begins at /docs")
-        return asset.answer(request)
-
-    router = APIRouter()
-    for path, endpoint in (("/docs", page), ("/redoc", page), (BELOW + "{name:path}", part)):
-        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
-    return router
+    return asset_router("the description", _PAGE, ("/docs", "/redoc"), BELOW, _assets)
 
 
 @cache

@@ -110,13 +110,13 @@ def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -
 
 
 def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:
-    """Raise SetupError where strangers would reach the stage without anybody having said that they may."""
+    """Raise SetupError if strangers would reach the stage, and no setting allows that."""
     knows_the_gateway = settings.identity is not None or settings.service_token is not None
     if exposed and not knows_the_gateway and settings.auth != "open-to-everyone":
         raise SetupError(
             "the stage would be reached from beyond this machine, and take anybody for the gateway: set "
-            "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; if whoever reaches it "
-            "may use it, say so: SPLITWAY_AUTH=open-to-everyone"
+            "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; if everyone who "
+            "reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
         )
 
 

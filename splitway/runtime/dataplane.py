@@ -117,7 +117,7 @@ class DataPlane:
         def go_on() -> None:
             deadline.check("its pictures were decoded")
             if abandoned.is_set():
-                raise DeadlineExceeded("nobody waits for these pictures any more")
+                raise DeadlineExceeded("the caller no longer waits for these pictures")
 
         load = await self._weigh(tensors)
         place = None if load is NOTHING else self._room.place(load)

@@ -191,7 +191,7 @@ class DecodeRoom:
                 if self._large and self._large[0] is place:
                     self._passes = 0  # they were counted for this one
                 (self._large if place.load.is_large else self._others).remove(place)
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and no caller waits
             place.loop.call_soon_threadsafe(self._let_in)
 
 
@@ -217,7 +217,7 @@ class DecodePlace:
         """Begin to decode, in a thread. Raises DeadlineExceeded where the request was given up meanwhile."""
         with self._lock:
             if self._is_left:
-                raise DeadlineExceeded("nobody waits for these pictures any more")
+                raise DeadlineExceeded("the caller no longer waits for these pictures")
             self._is_used = True
 
     def __exit__(self, *_: object) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from splitway.manifest import Manifest
 from splitway.runtime.batching.batch import BatchResult
+from splitway.runtime.decode_room import DecodeRoom
 from splitway.telemetry.families import Families
 from splitway.telemetry.log.request_log import RequestLog
 from splitway.telemetry.metrics import new_registry
@@ -60,22 +61,6 @@ class Busy(Protocol):
         """Callers who share no batch for now."""
 
 
-class PictureMemory(Protocol):
-    """Memory for pictures."""
-
-    @property
-    def used_bytes(self) -> int:
-        """How much is in use."""
-
-    @property
-    def capacity_bytes(self) -> int:
-        """How much there is."""
-
-    @property
-    def waiting(self) -> int:
-        """Requests that wait for some of it."""
-
-
 class StageMetrics:
     """A process's metrics; the label `stage` is the name of the model."""
 
@@ -108,7 +93,7 @@ class StageMetrics:
         """Say whether the process is ready whenever metrics are read."""
         self._ready.set_function(ready)
 
-    def show_room(self, room: PictureMemory) -> None:
+    def show_room(self, room: DecodeRoom) -> None:
         """Say how much memory pictures take whenever metrics are read."""
         self._room_used.set_function(lambda: room.used_bytes)
         self._room_size.set_function(lambda: room.capacity_bytes)

@@ -32,11 +32,11 @@ class StageSettings(SecuritySettings):
     """How often the folder of bundles is looked through for new, rewritten and removed ones, in milliseconds; 0: never
     after the start."""
     keep_old_s: Annotated[float, Field(ge=0)] = 30.0
-    """How long a version that has been replaced still answers whoever asks for it by number, in seconds."""
+    """How long a version that has been replaced still answers requests for its number, in seconds."""
     releases: Path | None = None
     """File of releases, whose versions in use are kept loaded; `releases.json` in the folder of bundles if not set."""
     admin_key: SecretStr | None = None
-    """Opens the protocol's repository routes to whoever sends it as a bearer token; they are closed if not set."""
+    """Opens the protocol's repository routes to callers who send it as a bearer token; they are closed if not set."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of the engine; 0 takes every core this process may use, and one for a head."""
     max_batch_rows: Annotated[int, Field(ge=0, le=4096)] = 0

@@ -44,8 +44,8 @@ class Stage(Protocol):
         """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
 
     def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
-        """Turn what was sent into the model's inputs; between long steps call `go_on`, which raises if nobody waits.
-        `load` is what `weigh` said of it."""
+        """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
+        `go_on`, which raises if the caller has gone."""
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
         """Turn the model's outputs into what was asked for."""

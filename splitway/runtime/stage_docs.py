@@ -75,7 +75,7 @@ def stage_description(*, needs_token: bool) -> Description:
     """What completes a stage's description.
 
     Args:
-        needs_token: whether the stage takes requests only from whoever has the services' token.
+        needs_token: whether requests need the services' token.
     """
     return Description(
         about=_ABOUT,
@@ -83,7 +83,7 @@ def stage_description(*, needs_token: bool) -> Description:
         tags={
             v2_docs.TAG: v2_docs.ABOUT_TAG,
             MODELS: "What is served, and for administrators how to change it.",
-            HEALTH: "For whoever starts, balances and watches stages.",
+            HEALTH: "For orchestrators, load balancers and monitoring.",
         },
         error=lambda _: ("application/json", reference(ErrorMessage)),
         schemes=bearer("The administrator's key, or an API key with the scope `admin`.") | _TOKEN,

@@ -1,4 +1,4 @@
-"""What the forms of requests and answers have in common, and the JSON Schemas that are made from them.
+"""The base of all models of requests and answers, and the JSON Schemas that are made from them.
 
 No request is validated by these models, and no answer is built from them on the way of a request.
 """
@@ -6,10 +6,10 @@ No request is validated by these models, and no answer is built from them on the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import CoreSchema, core_schema
 
@@ -49,6 +49,11 @@ class AnswerSchema(RequestSchema):
     """
 
     MAY_LACK: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def of(cls, described: object) -> Self:
+        """From what has the same fields: an object, or a mapping."""
+        return cls.model_validate(described, from_attributes=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
@@ -100,3 +105,9 @@ def readable(said: Any) -> Any:
     if isinstance(said, list):
         return [readable(each) for each in said]
     return {readable(key): readable(value) for key, value in said.items()} if isinstance(said, dict) else said
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Where something makes no sense, and why: the first of all such places."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

@@ -28,7 +28,7 @@ from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import AT_ONCE, ManyValues
 from splitway.wire.messages import InferRequest
-from splitway.wire.v2_json import EXTENSIONS, HEADER_LENGTH, build_response, parse_request
+from splitway.wire.v2_json import HEADER_LENGTH, build_response, parse_request
 
 STATUSES: dict[str, int] = {
     "invalid_input": 400,
@@ -48,6 +48,8 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "deadline_exceeded": 504,
 }
+CHAIN_STATUSES = STATUSES | {"engine_failed": 502}
+"""Of a whole chain: a stage whose model fails is a gateway's bad stage, not the gateway's own failure."""
 
 
 class Model(Protocol):
@@ -60,18 +62,6 @@ class Model(Protocol):
         """Run the model. Raises any SplitwayError."""
 
 
-class InferencePlane(Model, Protocol):
-    """What the skin needs beneath it where there is one model."""
-
-    lifecycle: Lifecycle
-
-    def check_model(self, model: str, version: str | None) -> None:
-        """Raise NotFound unless this model and version are served here."""
-
-    def metadata(self) -> dict[str, Any]:
-        """Describe the model."""
-
-
 class Models(Protocol):
     """What the skin needs beneath it where there are several models, or several versions of one.
 
@@ -79,13 +69,8 @@ class Models(Protocol):
     is meant.
     """
 
-    @property
-    def not_ready_because(self) -> str | None:
-        """The reason why the process cannot serve, or None."""
-
-    @property
-    def not_live_because(self) -> str | None:
-        """The reason why the process must be started again, or None."""
+    lifecycle: Lifecycle
+    """Whether the process can answer, and must be started again."""
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         """The reason why this model cannot serve, or None."""
@@ -189,39 +174,6 @@ def infer_endpoint(plane: Model, limits: Limits, bodies: BodyBudget) -> Endpoint
     return partial(_infer, plane, limits, bodies, parse)
 
 
-class _OnlyModel:
-    """One model as several."""
-
-    def __init__(self, plane: InferencePlane, limits: Limits, bodies: BodyBudget) -> None:
-        self._plane = plane
-        self._endpoint = infer_endpoint(plane, limits, bodies)
-
-    @property
-    def not_ready_because(self) -> str | None:
-        return self._plane.lifecycle.not_ready_because
-
-    @property
-    def not_live_because(self) -> str | None:
-        return self._plane.lifecycle.not_live_because
-
-    def model_not_ready_because(self, model: str, version: str | None) -> str | None:
-        self._plane.check_model(model, version)
-        return self.not_ready_because
-
-    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
-        self._plane.check_model(model, version)
-        return self._plane.metadata()
-
-    def endpoint(self, model: str, version: str | None) -> Endpoint:
-        self._plane.check_model(model, version)
-        return self._endpoint
-
-
-def v2_router(plane: InferencePlane, limits: Limits, bodies: BodyBudget) -> APIRouter:
-    """The protocol's routes over the one model of a plane."""
-    return models_router(_OnlyModel(plane, limits, bodies), EXTENSIONS)
-
-
 def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     """The protocol's routes over any number of models."""
     router = APIRouter(prefix="/v2", tags=[v2_docs.TAG])
@@ -230,10 +182,10 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
         return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
 
     async def live() -> Response:
-        return live_response(models.not_live_because)
+        return live_response(models.lifecycle.not_live_because)
 
     async def ready() -> Response:
-        return _ready(models.not_ready_because)
+        return _ready(models.lifecycle.not_ready_because)
 
     async def model_metadata(request: Request) -> Response:
         return json_response(models.metadata(*_asked(request)))

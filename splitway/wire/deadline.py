@@ -39,7 +39,7 @@ class Deadline(NamedTuple):
         return self if seconds is None else Deadline(min(self.at_s, self.clock() + seconds), self.clock)
 
     def check(self, doing: str) -> None:
-        """Raise DeadlineExceeded if nobody waits for the answer any more."""
+        """Raise DeadlineExceeded if the caller no longer waits for the answer."""
         if self.expired:
             raise DeadlineExceeded(f"the caller's time was up before {doing}")
 

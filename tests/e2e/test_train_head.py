@@ -22,6 +22,8 @@ from splitway.cli.operate.up import passing_pipeline
 from splitway.local.launch import LocalPipeline
 from tests.support import one_line, picture, splitway
 
+pytestmark = pytest.mark.alone
+
 PER_CLASS = 100
 HEADS = ["classifier", "digits"]
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from splitway.gateway.app import create_app
+from splitway.gateway.edge.status import heads_status, replica_status
 from splitway.gateway.fleet.inventory import Offer, ServedModel, read_inventory
 from splitway.gateway.fleet.replica import ReplicaState
 from splitway.gateway.flow.pipeline import GatewayPipeline
@@ -38,7 +39,7 @@ def test_the_stage_that_is_missing_is_named(pipeline: GatewayPipeline) -> None:
     assert pipeline.why_not_ready() == {"classifier": said}
     pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.NOT_READY, "http://classifier drains")
     assert pipeline.why_not_ready() == {"classifier": "no replica of classifier is ready: 1 not ready"}
-    assert pipeline.describe_heads()[0]["ready"] is False
+    assert heads_status(pipeline)[0].ready is False
 
 
 def test_stages_of_different_feature_spaces_are_not_ready(pipeline: GatewayPipeline) -> None:
@@ -52,4 +53,4 @@ def test_a_replicas_version_is_that_of_the_stages_own_model(pipeline: GatewayPip
     (replica,) = pipeline.stages[-1].replicas.replicas
     pets = {**default_entries("classifier")[0], "name": "pets", "version": "2"}
     replica.serves(inventory(*default_entries("classifier"), pets))
-    assert pipeline.describe()[-1]["replicas"][0]["version"] == "1"
+    assert replica_status(replica, "classifier").version == "1"

@@ -27,6 +27,8 @@ from tests.splitway.runtime.stage_process import serve_process
 from tests.support import free_port, one_line, splitway, until
 from tests.tiny_bundles import SPACE, write_bundle
 
+pytestmark = pytest.mark.alone
+
 Attack = Callable[[Path, Path], object]
 """Given the folder of a forged version, and one where the attacker keeps a key."""
 

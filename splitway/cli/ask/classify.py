@@ -31,7 +31,7 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class PictureResult:
-    """What was said of one file: an answer, word for word and as it is read, or an error."""
+    """An answer for one file, word for word and as it is read, or an error."""
 
     file: Path
     reply: Mapping[str, Any] | None = None
@@ -46,7 +46,7 @@ class PictureResult:
 
     @property
     def heads(self) -> Mapping[str, HeadAnswer | HeadFailure]:
-        """What each head that was asked by name said."""
+        """The answer of each head that was asked by name."""
         return self.answer.heads if isinstance(self.answer, HeadsAnswer) else {}
 
     @property

@@ -16,13 +16,11 @@ from splitway.api.pipeline import Pipeline, known_heads, load_chain
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
 from splitway.cli.ask.classify import PictureResult
 from splitway.cli.console import tensorflow_hushed
-from splitway.errors import EngineFailed, InvalidInput, RequestError, ServingError, SetupError
+from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, IMAGE, PROBABILITIES
 from splitway.runtime.arrays import Arrays
-from splitway.skins.v2_rest import STATUSES
+from splitway.skins.v2_rest import CHAIN_STATUSES
 
-_STATUSES = STATUSES | {EngineFailed.code: 502}
-"""As the gateway has them."""
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
@@ -108,7 +106,7 @@ class _Speaker:
             return {"status": 200, **self._answer(head, features), "version": self._versions[head]}
         except (RequestError, ServingError) as error:
             told = {"code": error.code, "title": error.title, "detail": error.in_full}
-            return {"status": _STATUSES[error.code], "error": told}
+            return {"status": CHAIN_STATUSES[error.code], "error": told}
 
     def _answer(self, head: str, features: Arrays) -> dict[str, Any]:
         outputs = self._pipeline.head(head, features)

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge
+from splitway.names import TIMEOUT_HEADER, TOKEN_HEADER
 
 Header = tuple[bytes, bytes]
 _KNOWN = 64
@@ -38,8 +39,8 @@ _ONCE = frozenset(
         b"origin",
         b"sec-fetch-site",
         b"transfer-encoding",
-        b"x-request-timeout-ms",
-        b"x-service-token",
+        TIMEOUT_HEADER.encode(),
+        TOKEN_HEADER.encode(),
     }
 )
 """Of two of these, one reader takes the first and another the last."""

@@ -102,7 +102,7 @@ def _told(part: MemberInputs, error: Exception, infer: _Infer) -> SplitwayError:
 
 
 def _fails(member: Member, inputs: Arrays, infer: _Infer) -> bool:
-    """Whether the model fails on a part of a member's inputs; not looked at any more when nobody waits for it."""
+    """Whether the model fails on a part of a member's inputs; no longer looked at when the caller has gone."""
     if member.deadline.expired or member.future.done():
         return False
     try:

@@ -152,7 +152,7 @@ class Batcher:
         Args:
             prepare: makes its inputs of `rows` rows.
             rows: how many rows it adds to a batch.
-            deadline: after which nobody waits for it.
+            deadline: after which the caller no longer waits.
             trace: where it is traced; the batch's other members are told.
             caller: whose it is; one on whose rows the model keeps failing shares no batch.
 
@@ -185,7 +185,7 @@ class Batcher:
             raise
 
     def _leave(self, member: Member) -> None:
-        """Take out of the queue what nobody waits for any more: its body would be held until an engine is free."""
+        """Take out of the queue requests whose callers have gone: a body would be held until an engine is free."""
         with self._lock, suppress(ValueError):  # a thread has taken it
             self._waiting.remove(member)
             self._waiting_rows -= member.rows

@@ -1,6 +1,6 @@
 """Who may share a batch: callers on whose rows the model keeps failing are run apart for a while.
 
-Each failure is a strike; strikes fade by time, so that whoever sends what the model can answer shares again.
+Each failure is a strike; strikes fade by time, so that a caller whose requests the model can answer shares again.
 """
 
 from __future__ import annotations

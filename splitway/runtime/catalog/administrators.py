@@ -21,7 +21,7 @@ _NOBODY = "nobody known"
 
 
 class Administrators:
-    """Lets administrators in, and writes down whatever they do and whoever is refused.
+    """Lets administrators in, and logs their actions and every refusal.
 
     Args:
         key: the administrator's; None where there is none.
@@ -37,8 +37,8 @@ class Administrators:
         """Check who asks, then log how the action ended; what is added to the given dictionary is logged with it.
 
         Raises:
-            Unauthorized: nobody is named, or by a key that is not known.
-            Forbidden: whoever asks is no administrator, or there are none here.
+            Unauthorized: the request names no key, or an unknown one.
+            Forbidden: the caller is no administrator, or there are none here.
         """
         who = _NOBODY
         try:

@@ -97,7 +97,7 @@ def _is_in(folder: Path, scope: Scope) -> bool:
     """Whether the newest bundle whose manifest can be read has the scope's role.
 
     Where keys are set and none of them has signed any, what role they have is not looked up: they are taken for heads,
-    so that somebody is told why they are not served, unless their name says that they are something else.
+    so that the log says why they are not served, unless their name says that they are something else.
     """
     read = False
     with contextlib.suppress(OSError):

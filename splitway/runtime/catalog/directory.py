@@ -28,24 +28,16 @@ class Directory:
         self.models: dict[str, ModelVersions] = {}
         self.routes: dict[tuple[str, str], Endpoint] = {}
         """The inference routes of all that can be called now, by method and path."""
-        self._lifecycle = lifecycle
+        self.lifecycle = lifecycle
         self._metrics = metrics
         self._told: dict[tuple[str, str], ServedBundle] = {}
         self._defaults: dict[str, str] = {}
-
-    @property
-    def not_ready_because(self) -> str | None:
-        return self._lifecycle.not_ready_because
-
-    @property
-    def not_live_because(self) -> str | None:
-        return self._lifecycle.not_live_because
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         number, described = self._version(model, version)
         if described.model is None:
             return f"version {number} of {model!r} is being loaded"
-        return self.not_ready_because
+        return self.lifecycle.not_ready_because
 
     def metadata(self, model: str, version: str | None) -> dict[str, Any]:
         number, described = self._version(model, version)

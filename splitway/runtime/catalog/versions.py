@@ -29,7 +29,7 @@ class Version:
     reason: str | None = None
     """Why it could not be loaded, as callers may know it."""
     in_full: str | None = None
-    """The same with paths and in an engine's words, for whoever runs Splitway."""
+    """The same with paths and in an engine's words, for the operators."""
     card: Card | None = None
     model: ServedBundle | None = None
     """What answers, where something does."""
@@ -75,9 +75,9 @@ class ModelVersions:
         self.default: str | None = None
         self.versions: dict[str, Version] = {}
         self.asked: set[str] = set()
-        """Loaded because somebody said so."""
+        """Loaded on request."""
         self.unloaded: set[str] = set()
-        """Not loaded because somebody said so."""
+        """Unloaded on request."""
         self.news: list[str] = []
         """What went wrong and has not been logged."""
         self._open = open_model

@@ -48,7 +48,7 @@ class EnginePool:
             self._narrow.put(engine)
 
     def close(self) -> None:
-        """Give the engines' memory back, when nobody is at work any more."""
+        """Give the engines' memory back, when none is at work any more."""
         del self._wide
         while not self._narrow.empty():
             self._narrow.get_nowait()

@@ -21,8 +21,8 @@ class TensorFlowEngine:
     """One SavedModel with a dynamic number of rows.
 
     TensorFlow reads files by itself. So that it reads what was hashed, whatever becomes of the bundle meanwhile, it is
-    given a copy that nobody else can write to, and that goes when the model is loaded. A graph that reaches out of the
-    model, to files or to Python, is not loaded at all: loading already runs parts of it.
+    given a copy that no other process can write to, and that goes when the model is loaded. A graph that reaches out of
+    the model, to files or to Python, is not loaded at all: loading already runs parts of it.
     """
 
     name = "tensorflow"

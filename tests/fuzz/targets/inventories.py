@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import orjson
 
 from splitway.gateway.fleet.inventory import Inventory, read_inventory
+from splitway.schemas.pipeline import OfferedModel
 from tests.fuzz.target import Target, check_brief, everywhere
 from tests.gateway.conftest import SPACE, body_entry, extractor_entry, head_entry
 
@@ -27,7 +28,13 @@ def run(data: bytes) -> None:
 def _shown(inventory: Inventory) -> None:
     """All that is said further on can be said."""
     specs = [spec.metadata() for model in inventory.models.values() for spec in (*model.inputs, *model.outputs)]
-    orjson.dumps([specs, inventory.not_ready_because, [model.describe() for model in inventory.models.values()]])
+    orjson.dumps(
+        [
+            specs,
+            inventory.not_ready_because,
+            [OfferedModel.of(model).model_dump() for model in inventory.models.values()],
+        ]
+    )
     assert all(
         model.takes_pictures in (True, False) and model.gives_classes in (True, False)
         for model in inventory.models.values()

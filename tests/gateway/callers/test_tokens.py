@@ -62,11 +62,11 @@ def forged(header: dict[str, Any], secret: bytes | None = None) -> str:
 class Verifier:
     """A verifier with its own clocks and a file of keys."""
 
-    def __init__(self, folder: Path, keys: list[dict[str, Any]], algorithms: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, keys: list[dict[str, Any]], algorithms: tuple[str, ...], **more: int) -> None:
         self.file = folder / "keys.json"
         self.write(keys)
         self.clock, self.now_s = Clock(), NOW_S
-        policy = TokenPolicy(ISSUER, AUDIENCE, str(self.file), algorithms)
+        policy = TokenPolicy(ISSUER, AUDIENCE, str(self.file), algorithms, **more)
         self._verifier = TokenVerifier(policy, self.clock, lambda: self.now_s)
 
     def write(self, keys: list[dict[str, Any]]) -> None:
@@ -182,8 +182,8 @@ async def test_one_that_has_been_seen_expires_all_the_same(verifier: Verifier) -
     assert "has expired" in await verifier.refusal(good)
 
 
-async def test_those_seen_are_no_more_than_so_many(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitway.gateway.callers.tokens._MAX_KNOWN_TOKENS", 3)
+async def test_those_seen_are_no_more_than_so_many(tmp_path: Path) -> None:
+    verifier = Verifier(tmp_path, KEYS, ("RS256", "ES256", "EdDSA"), most_known=3)
     for n in range(10):
         await verifier.scopes(token(ED_KEY, "EdDSA", {"kid": "d"}, n=n))
     assert len(verifier._verifier._known) == 3
@@ -366,9 +366,7 @@ async def test_a_provider_that_is_down_stops_nobody_for_an_hour(
 
 
 @pytest.mark.parametrize("answer", ["redirect", "huge", "slow"])
-async def test_an_answer_that_is_none(unused_tcp_port: int, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitway.gateway.callers.jwks._TIMEOUT_S", 0.3)
-
+async def test_an_answer_that_is_none(unused_tcp_port: int, answer: str) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
         if answer == "redirect":
             raise web.HTTPFound("http://127.0.0.1:9/keys")
@@ -381,7 +379,7 @@ async def test_an_answer_that_is_none(unused_tcp_port: int, answer: str, monkeyp
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
-    policy = TokenPolicy(ISSUER, AUDIENCE, f"http://127.0.0.1:{unused_tcp_port}/keys", ("RS256",))
+    policy = TokenPolicy(ISSUER, AUDIENCE, f"http://127.0.0.1:{unused_tcp_port}/keys", ("RS256",), fetch_timeout_s=0.3)
     try:
         with pytest.raises(Unavailable):
             await TokenVerifier(policy, Clock(), lambda: NOW_S).verify(token())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from splitway.cli.credentials import API_KEY, gateway_headers
-from splitway.cli.doctor.checks.ports import is_reached_from_elsewhere
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.doctor.checks.running import Running
 from splitway.errors import SetupError
+from splitway.local.processes import listeners
 from splitway.security.callers.keys import KeyRecord, read_keys
 from splitway.security.exposure import is_exposed
 from splitway.security.identities.certificates import certified, read_certificates
@@ -22,6 +23,8 @@ from splitway.security.identities.service_names import IDENTITY
 _SOON = timedelta(days=14)
 """How long before a key expires its holder is told."""
 _HTTP_PORT = 80
+_LOOPBACK = re.compile("(0{16}F{4}0{4})?[0-9A-F]{6}7F|0{24}01000000")
+"""127.0.0.0/8, the same within IPv6, and ::1, as /proc writes them: each word of four bytes turned round."""
 
 
 def api_key(url: str, environment: Mapping[str, str]) -> Iterator[Result]:
@@ -107,6 +110,11 @@ def access(running: Running) -> Result | None:
         says = f"{url} is reached from other machines, and whoever reaches it may use it"
         return warning("access", says, "splitway keys create NAME, and SPLITWAY_KEYS_FILE at the gateway")
     return ok("access", f"{url} asks nobody for a key, and is reached from this machine alone")
+
+
+def is_reached_from_elsewhere(number: int) -> bool:
+    """Whether something listens on this port beyond loopback, as far as /proc says."""
+    return any(not _LOOPBACK.fullmatch(address) for address, _ in listeners(number))
 
 
 def _is_own(path: Path, mode: int) -> bool:

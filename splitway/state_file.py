@@ -13,7 +13,7 @@ from pathlib import Path
 
 from splitway.errors import SetupError
 
-_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.02
+PATIENCE_S, _LOCK_PAUSE_S = 2.0, 0.02
 Signature = tuple[int, int, int]
 """What is another once a file has been written again."""
 
@@ -30,7 +30,7 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
     Args:
         path: the file.
         content: text goes as UTF-8.
-        mode: who may read it, from before there is anything in it; if not given, that stays as it was.
+        mode: its permissions, set before anything is written; by default those of the old file.
 
     Raises:
         SetupError: it cannot be written.
@@ -53,7 +53,7 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Hold the lock beside a file, which every writer takes.
 
     Raises:
@@ -65,7 +65,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(f"cannot write {beside}: {error.strerror}") from error
     with lock:
-        for _ in range(_LOCK_TRIES):
+        for _ in range(max(1, round(patience_s / _LOCK_PAUSE_S))):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel takes it back however the process ends
                 break

@@ -15,6 +15,13 @@ from tests.support import LogBook
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count no branches while Hypothesis drives a state machine: it takes the same ones thousands of times."""
+    for item in items:
+        if item.name == "runTest":
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def models() -> Path:
     """The default bundles, as `make models` leaves them."""

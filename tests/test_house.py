@@ -17,26 +17,7 @@ MOST_FILES = {"gateway": 6, "splitway/cli": 8}
 """Directly in a folder, the package's own file included."""
 MOST_FILES_ELSEWHERE = 16
 MOST_LINES = 300
-TWINS_LEFT = {
-    "Counts",
-    "Found",
-    "Load",
-    "Memory",
-    "Part",
-    "Place",
-    "Refusal",
-    "Replica",
-    "Result",
-    "Room",
-    "ServedModel",
-    "Share",
-    "Stage",
-    "Target",
-    "Watched",
-    "_Part",
-    "_Place",
-    "_Reader",
-}
+TWINS_LEFT = {"Result"}
 """Names of two classes that wait for their renaming: shrinks to none."""
 
 

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-DEPLOYABLES = {
-    "gateway": Path("gateway/Dockerfile"),
-    "stage": Path("services/feature_extractor/Dockerfile"),
-    "splitter": Path("deploy/models/Dockerfile"),
-}
-"""What is deployed, and the file that says which extras it is made of."""
-_INSTALL = re.compile(r"deploy/install\.sh ([a-z ]+)$", re.MULTILINE)
+import yaml
+
+COMPOSE = Path("compose.yaml")
+DEPLOYABLES = {"gateway": "gateway", "stage": "feature-extractor", "splitter": "models"}
+"""What is deployed, and the service of the compose file that says which extras it is made of."""
 
 
-def extras(dockerfile: Path) -> list[str]:
-    """The extras that an image is installed with."""
-    found = _INSTALL.search(dockerfile.read_text(encoding="utf-8"))
-    assert found is not None, f"{dockerfile} installs no extras"
-    return found[1].split()
+def extras(service: str, compose: Path = COMPOSE) -> list[str]:
+    """The extras that a service's image is installed with."""
+    services = yaml.safe_load(compose.read_text(encoding="utf-8"))["services"]
+    return str(services[service]["build"]["args"]["EXTRAS"]).split()
 
 
-def bill(uv: Path, name: str, dockerfile: Path) -> dict[str, Any]:
+def bill(uv: Path, name: str) -> dict[str, Any]:
     """The bill of materials of one deployable: every Python package of the lock, with the hashes of its files."""
-    options = [option for extra in extras(dockerfile) for option in ("--extra", extra)]
+    options = [option for extra in extras(DEPLOYABLES[name]) for option in ("--extra", extra)]
     command = [str(uv), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", *options]
     told = [*command, "--format", "cyclonedx1.5"]
     content: dict[str, Any] = json.loads(subprocess.run(told, check=True, capture_output=True, text=True).stdout)  # noqa: S603
@@ -48,8 +44,8 @@ def _name_no_host(component: dict[str, Any]) -> None:
 def main(uv: Path, folder: Path) -> None:
     """Write one file for each deployable."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, dockerfile in DEPLOYABLES.items():
-        content = bill(uv, name, dockerfile)
+    for name in DEPLOYABLES:
+        content = bill(uv, name)
         path = folder / f"{name}.cdx.json"
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         print(f"{path}: {len(content['components'])} packages")

@@ -1,6 +1,6 @@
-"""Who may call the gateway: the key or the token of every request is looked at before anything else of it is.
+"""Access to the gateway: the key or token of every request is checked before anything else.
 
-RFC 6750: 401 where nobody is named or cannot be believed, 403 where whoever asks may not do that.
+RFC 6750: 401 without valid credentials, 403 without the scope.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from splitway.telemetry.settings import Network
 
 OnRefusal = Callable[[Request, SplitwayError], None]
 _OPEN = HEALTH | {"/"}
-"""Health, for whoever starts and balances gateways; and the page, which holds nothing and asks for a key itself."""
+"""Health, for orchestrators and load balancers; and the page, which holds no data and asks for a key itself."""
 _OPEN_BELOW = "/page/"
 _SCOPES: dict[str, Scope] = {METRICS: "metrics", "/v1/pipeline": "metrics"}
 _ADMIN_BELOW = "/v2/repository"
 
 
 def needed_scope(path: str) -> Scope | None:
-    """What a caller of this path has to be allowed; None where everybody is. A path that nobody knows is one of work:
-    strangers do not learn which there are."""
+    """Scope this path requires, or None if it is public. Unknown paths require `infer`, so that routes cannot be probed
+    without a key."""
     if path in _OPEN or path.startswith(_OPEN_BELOW):
         return None
     if path.startswith(_ADMIN_BELOW):

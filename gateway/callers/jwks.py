@@ -27,7 +27,6 @@ _UNKNOWN_AGAIN_S = 30.0
 _FAILED_AGAIN_S = 5.0
 _MAX_BYTES = 256 * 1024
 _MAX_KEYS = 64
-_TIMEOUT_S = 3.0
 _MIN_RSA_BITS = 2048
 _TYPES = (None, "JWT", "AT+JWT", "APPLICATION/AT+JWT")
 _REQUIRED = ["exp", "iss", "aud", "sub"]
@@ -65,16 +64,17 @@ class AddressSource:
 
     every_s = 300.0
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_s: float) -> None:
         self._url = url
+        self._timeout_s = timeout_s
 
     async def fetch(self) -> bytes:
         import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
 
         headers = {"accept": "application/json", "accept-encoding": "identity"}
-        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S, headers=headers)
+        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s, headers=headers)
         text = b""
-        async with asyncio.timeout(_TIMEOUT_S), client, client.stream("GET", self._url) as reply:
+        async with asyncio.timeout(self._timeout_s), client, client.stream("GET", self._url) as reply:
             if reply.status_code != 200:
                 raise ValueError(f"status {reply.status_code}")
             async for chunk in reply.aiter_raw():
@@ -95,10 +95,11 @@ class SigningKeys:
         place: a path, or an address.
         algorithms: by which may be signed.
         clock: monotonic seconds.
+        timeout_s: how long an address may take.
     """
 
-    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock) -> None:
-        self._source: Source = AddressSource(place) if is_address(place) else FileSource(Path(place))
+    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock, timeout_s: float) -> None:
+        self._source: Source = AddressSource(place, timeout_s) if is_address(place) else FileSource(Path(place))
         self._algorithms = algorithms
         self._clock = clock
         self._keys: tuple[_Key, ...] = ()
@@ -129,7 +130,7 @@ class SigningKeys:
         if self._under_way is not None:
             await asyncio.shield(self._under_way)
         if self._confirmed_s is None or self._clock() - self._confirmed_s >= _KEPT_S:
-            raise Unavailable("the identity provider's keys cannot be had now", retry_after_s=_FAILED_AGAIN_S)
+            raise Unavailable("the identity provider's keys are not available now", retry_after_s=_FAILED_AGAIN_S)
 
     def _may_try(self, now_s: float) -> bool:
         return self._tried_s is None or now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._source.every_s)
@@ -149,7 +150,7 @@ class SigningKeys:
         except Exception as error:  # whatever is wrong there, the last keys stay in force for a while
             if not self._failed:
                 why = error if isinstance(error, ValueError) else type(error).__name__
-                _log.warning("the identity provider's keys cannot be had: %s", why)
+                _log.warning("the identity provider's keys cannot be fetched: %s", why)
             self._failed = True
         finally:
             self._under_way = None
@@ -179,9 +180,9 @@ class SigningKeys:
         """The algorithm of a token whose header asks nothing of us that we do not do. Raises Unauthorized."""
         algorithm, kind = header.get("alg"), header.get("typ")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise Unauthorized(f"the token is signed by none of {', '.join(self._algorithms)}")
+            raise Unauthorized(f"the token's algorithm must be one of {', '.join(self._algorithms)}")
         if (kind.upper() if isinstance(kind, str) else kind) not in _TYPES or "crit" in header:
-            raise Unauthorized("the token is of a kind that is not taken here")
+            raise Unauthorized("this type of token is not accepted here")
         return algorithm
 
     async def _find(self, id_: str | None, algorithm: str) -> PyJWK:
@@ -190,7 +191,7 @@ class SigningKeys:
             await self._look_for_unknown()
             key = self._match(id_, algorithm)
         if key is None:
-            raise Unauthorized("the token is signed by a key that is not known here")
+            raise Unauthorized("the token is signed by an unknown key")
         return key
 
     def _match(self, id_: str | None, algorithm: str) -> PyJWK | None:
@@ -220,11 +221,11 @@ def _read_set(text: bytes, algorithms: tuple[str, ...]) -> tuple[_Key, ...]:
     content = orjson.loads(text)
     entries = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
-        raise ValueError(f"this is no JWK set of at most {_MAX_KEYS} keys")
+        raise ValueError(f"it is not a JWK set of at most {_MAX_KEYS} keys")
     found = [_read_key(entry, algorithms) for entry in entries if isinstance(entry, dict)]
     keys = tuple(key for key in found if key)
     if not keys:
-        raise ValueError(f"there is no key for {', '.join(algorithms)} among them")
+        raise ValueError(f"it has no key for {', '.join(algorithms)} among them")
     return keys
 
 
@@ -252,11 +253,11 @@ def _is_strong(key: Any) -> bool:
 def _in_words(error: Exception) -> str:
     """What is wrong with a token, for its sender; nothing of what it holds."""
     for kind, words in {
-        jwt.InvalidSignatureError: "the token's signature does not fit",
+        jwt.InvalidSignatureError: "the token's signature is not valid",
         jwt.InvalidIssuerError: "the token is from another issuer",
-        jwt.InvalidAudienceError: "the token is for somebody else",
+        jwt.InvalidAudienceError: "the token is for another audience",
         jwt.MissingRequiredClaimError: f"the token must have {', '.join(_REQUIRED)}",
     }.items():
         if isinstance(error, kind):
             return words
-    return "this is no token"
+    return "not a valid token"

@@ -1,6 +1,6 @@
-"""What one caller may take: requests a second, cost a minute, requests under way at once.
+"""Limits of one caller: requests a second, cost a minute, parallel requests.
 
-Who is over it is refused before the body is read.
+Callers over their limit are refused before the body is read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RETRY_WHEN_BUSY_S = 1.0
 
 @dataclass(frozen=True)
 class AllowancePolicy:
-    """What everybody may take of whom nothing else is said; 0 for no limit."""
+    """Default limits of a caller; 0 for no limit."""
 
     rate_per_second: int = 0
     cost_per_minute: int = 0
@@ -41,7 +41,7 @@ class Allowance:
 
     Args:
         app: does the work.
-        policy: what everybody may take.
+        policy: the default limits.
         windows: where it is counted.
         render: turns a refusal into an answer.
         on_refusal: told of every one.
@@ -73,7 +73,7 @@ class Allowance:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *tab.headers()]
             elif not message.get("more_body", False):
-                place.leave()  # before the last part is on its way: whoever has it may ask again
+                place.leave()  # before the last part is sent: its receiver may ask again
             await send(message)
 
         try:
@@ -123,7 +123,7 @@ class _Place:
             return
         if self._taken[self._caller] >= most:
             raise RateLimited(
-                f"{most} of your requests are under way, and you may have no more at once",
+                f"{most} of your requests are running, the most allowed at the same time",
                 retry_after_s=_RETRY_WHEN_BUSY_S,
             )
         self._taken[self._caller] += 1

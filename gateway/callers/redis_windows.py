@@ -18,7 +18,6 @@ from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Standi
 from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
-_TIMEOUT_S = 0.5
 _LEFT_ALONE_S = 5.0
 _CONNECTIONS = 4
 _log = logging.getLogger(__name__)
@@ -30,14 +29,15 @@ class RedisWindows:
     Args:
         url: `redis://host:port/database`.
         clock: monotonic seconds.
+        timeout_s: how long a count may take.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, timeout_s: float = 0.5) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
         )
         self._storage = RedisStorage(
@@ -47,6 +47,7 @@ class RedisWindows:
             connection_pool=self._pool,  # type: ignore[arg-type] # passed on to redis-py; limits' types forget it
         )
         self._clock = clock
+        self._timeout_s = timeout_s
         self._instead = MemoryWindows(clock)
         self._again_at_s = 0.0
         self._failed = False
@@ -57,7 +58,7 @@ class RedisWindows:
             if self._failed:
                 self._again_at_s = now_s + _LEFT_ALONE_S  # one tries; the others wait for what becomes of it elsewhere
             try:
-                async with asyncio.timeout(_TIMEOUT_S):
+                async with asyncio.timeout(self._timeout_s):
                     found = await self._take(caller, limit, amount)
             except Exception as error:  # among them counts that are no numbers: each gateway then counts alone
                 if not is_own_shortage(error):
@@ -77,14 +78,12 @@ class RedisWindows:
     def _leave_alone(self, error: Exception) -> None:
         self._again_at_s = self._clock() + _LEFT_ALONE_S
         if not self._failed:
-            _log.warning(
-                "the shared allowances cannot be reached (%s); this gateway counts alone", type(error).__name__
-            )
+            _log.warning("the shared counters cannot be reached (%s); this gateway counts alone", type(error).__name__)
         self._failed = True
 
     def _is_back(self) -> None:
         if self._failed:
-            _log.warning("the shared allowances can be reached again")
+            _log.warning("the shared counters can be reached again")
             self._failed, self._again_at_s = False, 0.0
 
     async def close(self) -> None:

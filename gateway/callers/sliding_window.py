@@ -1,7 +1,7 @@
 """How much of something each caller has had lately, in two numbers per caller however much it was.
 
 A sliding window out of two fixed ones: what was counted in the last window still counts as far as the last `window_s`
-seconds reach back into it. Against a fixed window nobody has twice his share around the change of windows.
+seconds reach back into it. Unlike with a fixed window, no caller gets twice their share around the change of windows.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class WindowCounts(NamedTuple):
         return self.previous * self.left_s / window_s + self.current
 
     def wait_s(self, amount: int, limit: Limit) -> float:
-        """Seconds until there is room for so much, if nobody takes any meanwhile. Of more than the limit there never
-        is."""
+        """Seconds until this amount fits, if nothing is taken meanwhile. More than the limit never fits."""
         free, window_s = limit.amount - amount, limit.window_s
         if self.weighted(window_s) <= free:
             return 0.0

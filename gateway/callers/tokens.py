@@ -1,7 +1,7 @@
 """Tokens of an identity provider (JWT, RFC 7519; OpenID Connect), checked after the best current practice of RFC 8725.
 
 What is taken is fixed by the settings, never by the token: the algorithms, of which all are asymmetric; where the keys
-come from; who issued it and for whom.
+come from; issuer and audience.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_TOKEN_BYTES = 8 * 1024
-_MAX_KNOWN_TOKENS = 4096
 _LEEWAY_S = 30.0
 """By which the provider's clock may be ahead."""
 _PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,96}")
@@ -35,16 +34,20 @@ class TokenPolicy:
     """Which tokens are taken.
 
     Args:
-        issuer: who must have issued them (`iss`).
-        audience: for whom (`aud`).
+        issuer: their issuer (`iss`).
+        audience: one of their audiences (`aud`).
         keys: path or https address of the issuer's public keys, a JWK set.
         algorithms: by which they may be signed.
+        most_known: of those that have been seen, how many are kept.
+        fetch_timeout_s: how long an address may take to give the keys.
     """
 
     issuer: str
     audience: str
     keys: str
     algorithms: tuple[str, ...]
+    most_known: int = 4096
+    fetch_timeout_s: float = 3.0
 
 
 class TokenVerifier:
@@ -66,7 +69,7 @@ class TokenVerifier:
             raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
         self._policy = policy
         self._now = now
-        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock)
+        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock, policy.fetch_timeout_s)
         self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._known_with = self._keys.generation
 
@@ -75,7 +78,7 @@ class TokenVerifier:
 
         Raises:
             Unauthorized: it is not to be believed, is not for us, or not valid now.
-            Unavailable: the provider's keys have not been had for too long; that is nobody's fault who asks.
+            Unavailable: the provider's keys could not be fetched for too long.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
@@ -95,12 +98,12 @@ class TokenVerifier:
         expires_s = self._check_times(claims)
         principal = Principal(_id(claims), _scopes(claims))
         self._known[digest] = (principal, expires_s)
-        if len(self._known) > _MAX_KNOWN_TOKENS:
+        if len(self._known) > self._policy.most_known:
             self._known.popitem(last=False)
         return principal
 
     def _forget_withdrawn(self) -> None:
-        """Whose key may have been withdrawn, is looked at again."""
+        """Drop verified tokens when the key set changes, so that revoked keys are noticed."""
         if self._known_with != self._keys.generation:
             self._known.clear()
             self._known_with = self._keys.generation
@@ -123,7 +126,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float:
     except OverflowError:  # a whole number of hundreds of digits
         seconds = math.inf
     if not math.isfinite(seconds):
-        raise Unauthorized(f"the token's {name} is no time")
+        raise Unauthorized(f"the token's {name} is not a time")
     return seconds
 
 

@@ -21,9 +21,9 @@ from splitway.gateway.edge.intake import (
     read_timeline,
     read_top_k,
 )
-from splitway.gateway.edge.problems import STATUSES, problem_details, request_id
+from splitway.gateway.edge.problems import problem_details, request_id
 from splitway.gateway.edge.request_id import came_in_s
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.flow.request import request_for_classes
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.turn import HopAnswer
@@ -34,7 +34,7 @@ from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
 from splitway.security.callers.principal import known_caller
-from splitway.skins.v2_rest import json_response
+from splitway.skins.v2_rest import CHAIN_STATUSES, json_response
 from splitway.telemetry.watch import Watched
 from splitway.wire.aside import by_size
 from splitway.wire.context import CallContext, Limits
@@ -57,7 +57,7 @@ class ClassifyRoute:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: GatewayPipeline,
         limits: Limits,
         max_picture_bytes: int,
         caps: PictureCaps,
@@ -149,7 +149,7 @@ def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
         for name, hop in result.heads.items()
     }
     for name, error in result.failures.items():
-        entries[name] = {"status": STATUSES[error.code], "error": problem_details(error, id_)}
+        entries[name] = {"status": CHAIN_STATUSES[error.code], "error": problem_details(error, id_)}
     before = {name: timings_ms[name] for name in result.before}
     return {"id": id_, "heads": entries, "model": _model(result, {}), "timings_ms": before}
 

@@ -12,13 +12,10 @@ from starlette.responses import Response
 from splitway.errors import SplitwayError, printable
 from splitway.gateway.observe.timeline import timeline
 from splitway.names import REQUEST_ID_HEADER
-from splitway.skins import v2_rest
-from splitway.skins.v2_rest import error_headers, v2_error
+from splitway.skins.v2_rest import CHAIN_STATUSES, error_headers, v2_error
 from splitway.telemetry.trace import Span
 
 MEDIA_TYPE = "application/problem+json"
-STATUSES = v2_rest.STATUSES | {"engine_failed": 502}
-"""The protocol's own, but a stage whose model fails is a bad gateway's trouble, not an internal error here."""
 
 
 def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
@@ -26,7 +23,7 @@ def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
     return {
         "type": f"urn:splitway:error:{error.code}",
         "title": error.title,
-        "status": STATUSES[error.code],
+        "status": CHAIN_STATUSES[error.code],
         "detail": printable(error.detail),
         "code": error.code,
         "stage": error.stage,
@@ -40,23 +37,24 @@ def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> R
     details = problem_details(error, request_id)
     content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
     headers = {REQUEST_ID_HEADER: request_id} | error_headers(error)
-    return Response(content, STATUSES[error.code], headers, MEDIA_TYPE)
+    return Response(content, CHAIN_STATUSES[error.code], headers, MEDIA_TYPE)
 
 
 def render(request: Request, error: SplitwayError) -> Response:
     """Answer in the form that the route's callers read."""
-    if _speaks_v2(request.scope["path"]):  # `request.url` cannot be had of every query string
+    if speaks_v2(request.scope["path"]):  # `request.url` cannot be had of every query string
         return v2_error(error)
     return problem(error, request_id(request), getattr(request.state, "timeline", None))
 
 
-def _speaks_v2(path: str) -> bool:
+def speaks_v2(path: str) -> bool:
+    """Whether errors of this path have the protocol's form."""
     return path == "/v2" or path.startswith("/v2/")
 
 
 def refuse(error: SplitwayError, status: int, path: str) -> tuple[str, bytes]:
     """The media type and the body of an answer to what never became a request; its path may be unknown, or broken."""
-    if _speaks_v2(path):
+    if speaks_v2(path):
         answer = v2_error(error)
         return str(answer.media_type), bytes(answer.body)
     return MEDIA_TYPE, orjson.dumps(problem_details(error, secrets.token_hex(16)) | {"status": status})

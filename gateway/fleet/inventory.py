@@ -12,6 +12,7 @@ from splitway.answers.classes.kind import gives_classes
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import NAME, VERSION, Role
 from splitway.plan import ends
+from splitway.schemas.message import first_mistake
 from splitway.wire.tensor import MAX_RANK, TensorSpec
 
 Offer = tuple[str, str]
@@ -27,7 +28,7 @@ _MAX_SIZE = (1 << 31) - 1
 def _can_be_shapes(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     for spec in specs:
         if len(spec.shape) > MAX_RANK or not all(-1 <= size <= _MAX_SIZE for size in spec.shape):
-            raise ValueError(f"tensor {spec.name[:80]!r} has a shape that can be none")
+            raise ValueError(f"tensor {spec.name[:80]!r} has an impossible shape")
     return specs
 
 
@@ -118,9 +119,7 @@ def read_inventory(body: bytes) -> Inventory:
         callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
         entries = [_OfferedVersion.model_validate(entry) for entry in callable_]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ValueError(f"{where}: {first['msg']}") from error
+        raise ValueError(first_mistake(error)) from error
     models = [entry.model_served() for entry in entries]
-    reason = None if said.ready else said.reason or "it does not say why"
+    reason = None if said.ready else said.reason or "no reason given"
     return Inventory({model.offer: model for model in models}, reason)

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from splitway.gateway.flow.compare import ENDS
 from splitway.gateway.flow.feature_cache import CacheResult
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.resilience.admission import Turned
 from splitway.gateway.resilience.breaker import BreakerState
 
@@ -24,7 +24,7 @@ class LiveMetrics(Collector):
         on_head: told of the heads that there are, before anything may have been counted of them.
     """
 
-    def __init__(self, pipeline: Pipeline, on_head: Callable[[str], None]) -> None:
+    def __init__(self, pipeline: GatewayPipeline, on_head: Callable[[str], None]) -> None:
         self._pipeline = pipeline
         self._on_head = on_head
 
@@ -39,10 +39,10 @@ class LiveMetrics(Collector):
         yield from self._replicas()
         yield from self._cache()
         yield from self._releases()
-        budget = GaugeMetricFamily("splitway_gateway_retry_budget_tokens", "Retry tokens left.", labels=["stage"])
+        budget = GaugeMetricFamily("splitway_gateway_retry_budget_tokens", "Remaining retry tokens.", labels=["stage"])
         suspects = GaugeMetricFamily(
             "splitway_gateway_suspect_requests",
-            "Requests that lost two connections within a minute, so that they get one attempt.",
+            "Inputs on which two connections broke within a minute; they get one attempt.",
             labels=["stage"],
         )
         for stage in self._pipeline.stages:
@@ -54,10 +54,10 @@ class LiveMetrics(Collector):
     def _door(self) -> Iterator[Metric]:
         door = self._pipeline.admission
         yield GaugeMetricFamily("splitway_gateway_in_flight", "Requests being answered.", door.in_flight)
-        yield GaugeMetricFamily("splitway_gateway_queued", "Requests waiting at the door.", door.queued)
-        yield GaugeMetricFamily("splitway_gateway_limit", "Requests that may be in flight.", door.limit.limit)
+        yield GaugeMetricFamily("splitway_gateway_queued", "Requests waiting for admission.", door.queued)
+        yield GaugeMetricFamily("splitway_gateway_limit", "Limit on requests in flight.", door.limit.limit)
         turned = CounterMetricFamily(
-            "splitway_gateway_shed", "Requests turned away at the door, by why.", labels=["outcome"]
+            "splitway_gateway_shed", "Requests rejected by admission, by reason.", labels=["outcome"]
         )
         for reason in Turned:
             turned.add_metric([reason], door.turned_away[reason])
@@ -68,12 +68,14 @@ class LiveMetrics(Collector):
         if cache is None:
             return
         results = CounterMetricFamily(
-            "splitway_gateway_cache_requests", "Requests by how they met the cache.", labels=["outcome"]
+            "splitway_gateway_cache_requests", "Requests by result of the feature cache.", labels=["outcome"]
         )
         for result in CacheResult:
             results.add_metric([result], cache.results[result])
         yield results
-        yield GaugeMetricFamily("splitway_gateway_cache_bytes", "Bytes of kept features here.", cache.bytes_held)
+        yield GaugeMetricFamily(
+            "splitway_gateway_cache_bytes", "Bytes of features in the local cache.", cache.bytes_held
+        )
 
     def _releases(self) -> Iterator[Metric]:
         rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
@@ -100,12 +102,12 @@ class LiveMetrics(Collector):
         for (name, part), percent in rollout.shares().items():
             shares.add_metric([name, part], percent)
         runs = CounterMetricFamily(
-            "splitway_gateway_comparisons", "Comparisons in the background by how they ended.", labels=["outcome"]
+            "splitway_gateway_comparisons", "Comparisons in the background, by outcome.", labels=["outcome"]
         )
         for outcome in ENDS:
             runs.add_metric([outcome], comparer.ends[outcome])
         yield from (requests, errors, agreement, drift, shares, runs)
-        yield CounterMetricFamily("splitway_gateway_rollbacks", "Trials that ended by themselves.", rollout.rollbacks)
+        yield CounterMetricFamily("splitway_gateway_rollbacks", "Trials that ended automatically.", rollout.rollbacks)
 
     def _replicas(self) -> Iterator[Metric]:
         labels = ["stage", "replica"]
@@ -114,15 +116,15 @@ class LiveMetrics(Collector):
             "splitway_gateway_replica_in_flight", "Calls that a replica is answering.", labels=labels
         )
         breakers = GaugeMetricFamily(
-            "splitway_gateway_breaker_state", "1 for the state that a breaker is in.", labels=[*labels, "state"]
+            "splitway_gateway_breaker_state", "1 for the current state of a breaker.", labels=[*labels, "state"]
         )
         info = GaugeMetricFamily(
             "splitway_gateway_model_info",
-            "What a replica can be asked for; always 1.",
+            "Models served by a replica; always 1.",
             labels=[*labels, "head", "version", "feature_space"],
         )
         missed = CounterMetricFamily(
-            "splitway_gateway_replica_missed", "Probes and calls that did not get through to a replica.", labels=labels
+            "splitway_gateway_replica_missed", "Probes and calls that could not reach a replica.", labels=labels
         )
         for stage in self._pipeline.stages:
             for replica in stage.replicas.replicas:

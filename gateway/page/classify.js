@@ -1,19 +1,25 @@
 /** Taking a picture, sending it, and showing what comes back. */
 
-import { byId, make } from "./dom.js";
+import { byId, make, signals } from "./dom.js";
 import { askGateway, focusKey, onKeyChange } from "./key.js";
 import { failure, megabytes, ms, percent } from "./text.js";
 
 const TIMEOUT_MS = 35_000;
 
-/** What the page knows of this gateway; replaced by what it says of itself. */
+/**
+ * What the page knows of this gateway; replaced by what it says of itself.
+ * @type {About}
+ */
 let about = { max_picture_bytes: 10 << 20, media_types: ["image/jpeg", "image/png", "image/webp"], samples: [] };
 /** @type {AbortController|null} */
 let underWay = null;
 let shownUrl = "";
 /** @type {(reply: object) => void} */
 let onReply = () => {};
-/** The picture that was refused for the key's sake; sent again with another. @type {File|null} */
+/**
+ * The picture that was refused for the key's sake; sent again with another.
+ * @type {File|null}
+ */
 let waiting = null;
 
 /**
@@ -23,10 +29,10 @@ let waiting = null;
 export function takePictures(whenReplied) {
   onReply = whenReplied;
   const drop = byId("drop");
-  byId("file").addEventListener("change", (event) => {
-    const [file] = event.target.files;
+  byId("file").addEventListener("change", () => {
+    const [file] = byId("file").files;
     if (file) ask(file);
-    event.target.value = ""; // so that the same file can be chosen again
+    byId("file").value = ""; // so that the same file can be chosen again
   });
   for (const kind of ["dragenter", "dragover"]) {
     document.addEventListener(kind, (event) => {
@@ -83,7 +89,10 @@ async function askWithSample(name, url) {
   }
 }
 
-/** Send one picture, instead of any that is under way. @param {File} file */
+/**
+ * Send one picture, instead of any that is under way.
+ * @param {File} file
+ */
 async function ask(file) {
   underWay?.abort();
   if (!about.media_types.includes(file.type)) {
@@ -98,7 +107,7 @@ async function ask(file) {
   const mine = (underWay = new AbortController());
   show(file);
   byId("answer").setAttribute("aria-busy", "true");
-  const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const signal = signals.any([mine.signal, signals.timeout(TIMEOUT_MS)]);
   try {
     const { status, reply, isRefused } = await askGateway("infer", "v1/classify?top_k=5&timeline=true", {
       method: "POST", body: file, headers: { "content-type": file.type }, signal,
@@ -111,7 +120,7 @@ async function ask(file) {
     waiting = isRefused ? file : null;
     onReply(reply);
   } catch (error) {
-    if (!mine.signal.aborted) fail({ code: "network", detail: `${error.message}` }, () => ask(file));
+    if (!mine.signal.aborted) fail({ code: "network", detail: error instanceof Error ? error.message : String(error) }, () => ask(file));
   } finally {
     if (underWay === mine) byId("answer").setAttribute("aria-busy", "false");
   }
@@ -128,7 +137,10 @@ function show(file) {
   shown.src = shownUrl;
 }
 
-/** Show one answer's labels. @param {any} reply */
+/**
+ * Show one answer's labels.
+ * @param {Classified} reply
+ */
 function succeed(reply) {
   const rows = reply.predictions.map(({ label, confidence }) =>
     make("li.label", { "--share": confidence },
@@ -145,7 +157,11 @@ function succeed(reply) {
   byId("said").textContent = `${reply.label}, ${percent(reply.confidence)}, in ${ms(reply.timings_ms.total)}`;
 }
 
-/** Show a failure as sentences. @param {any} problem @param {() => void} again */
+/**
+ * Show a failure as sentences.
+ * @param {Problem} problem
+ * @param {() => void} again
+ */
 function fail(problem, again) {
   const { what, next, detail } = failure(problem, megabytes(about.max_picture_bytes));
   const parts = [make("p.error-what", {}, what), make("p", {}, next)];
@@ -159,7 +175,11 @@ function fail(problem, again) {
   fill(parts, []);
 }
 
-/** Refuse what was given, before anything is sent. @param {string} what @param {string} next */
+/**
+ * Refuse what was given, before anything is sent.
+ * @param {string} what
+ * @param {string} next
+ */
 function refuse(what, next) {
   byId("shown").hidden = true;
   fill([make("p.error-what", {}, what), make("p", {}, next)], []);

@@ -23,10 +23,23 @@ export function make(tag, properties = {}, ...children) {
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
-/** A name that may break after its underscores. @param {string} name @returns {(Node|string)[]} */
+/**
+ * The ways to make a signal, which not every description of browsers has yet.
+ * @type {{any: (signals: AbortSignal[]) => AbortSignal, timeout: (ms: number) => AbortSignal}}
+ */
+export const signals = /** @type {any} */ (AbortSignal);
+
+/**
+ * A name that may break after its underscores.
+ * @param {string} name
+ * @returns {(Node|string)[]}
+ */
 export const breakable = (name) => name.split(/(?<=_)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 
-/** Words for screen readers alone. @param {string} words */
+/**
+ * Words for screen readers alone.
+ * @param {string} words
+ */
 export const spoken = (words) => make("span.hidden", {}, words);
 
 /**
@@ -45,7 +58,7 @@ export function morph(old, fresh) {
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) === value) continue;
-    if (name === "style") old.style.cssText = value;
+    if (name === "style") /** @type {HTMLElement} */ (old).style.cssText = value;
     else old.setAttribute(name, value);
   }
   const before = [...old.childNodes];

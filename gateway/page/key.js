@@ -14,9 +14,15 @@ const CAN_BE_SENT = /^[!-~]+$/;
 let key = "";
 /** Whether the gateway has asked for a key; until then nothing of this is seen. */
 let isAsked = false;
-/** What the gateway said of the last key that it did not take. @type {string|null} */
+/**
+ * What the gateway said of the last key that it did not take.
+ * @type {string|null}
+ */
 let wrong = null;
-/** What the key in use is not enough for. @type {Set<string>} */
+/**
+ * What the key in use is not enough for.
+ * @type {Set<string>}
+ */
 const lacking = new Set();
 /** @type {((hasKey: boolean) => void)[]} */
 const listeners = [];
@@ -25,7 +31,7 @@ const listeners = [];
 export const onKeyChange = (listener) => listeners.push(listener);
 
 /**
- * Ask the gateway, and nobody whom it points to, with the key if there is one.
+ * Ask the gateway, without following redirects, with the key if there is one.
  * @param {string} scope what the key has to allow: `infer` or `metrics`
  * @param {string} path
  * @param {RequestInit} options
@@ -80,7 +86,7 @@ function draw() {
   byId("key-field").hidden = key !== "" && lacking.size === 0;
   byId("key-forget").hidden = key === "";
   say(keyWords(key !== "", wrong, [...lacking]));
-  if (byId("key").contains(focused) && focused.closest("[hidden]")) byId(key ? "key-forget" : "api-key").focus();
+  if (byId("key").contains(focused) && focused?.closest("[hidden]")) byId(key ? "key-forget" : "api-key").focus();
 }
 
 /** @param {string} words */
@@ -90,10 +96,10 @@ function say(words) {
 
 /** Make the field, which a page that needs none does not have. */
 function build() {
-  const field = make("input", {
+  const field = /** @type {HTMLInputElement} */ (make("input", {
     id: "api-key", type: "password", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
     "aria-describedby": "key-says",
-  });
+  }));
   const button = make("button", { type: "button" }, "Use the key");
   const forget = make("button.plain", { id: "key-forget", type: "button", hidden: true }, "Forget the key");
   const take = () => {

@@ -1,22 +1,26 @@
 /** The pipeline as it is now: asked for twice a second, drawn as gateway, stages and replicas. */
 
-import { byId, make, morph } from "./dom.js";
+import { byId, make, morph, signals } from "./dom.js";
 import { askGateway, onKeyChange } from "./key.js";
 import { address, count, ms, rate } from "./text.js";
 
 const EVERY_MS = 500;
 const TIMEOUT_MS = 2000;
 const MOST_CHANGES = 20;
+/** @type {Record<string, string>} */
 const SIGNS = { ready: "✓", not_ready: "…", unreachable: "×", unknown: "?" };
 
-/** What was last seen: of each replica its state and its breaker's. @type {Map<string, string>|null} */
+/**
+ * What was last seen: of each replica its state and its breaker's.
+ * @type {Map<string, string>|null}
+ */
 let seen = null;
 let answeredAt = 0;
 let isSilent = false;
 let timer = 0;
 let turn = 0;
 
-/** Ask again and again, but not while nobody looks. */
+/** Ask again and again, but not while the page is hidden. */
 export function watchPipeline() {
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
@@ -27,14 +31,14 @@ export function watchPipeline() {
   if (!document.hidden) poll();
 }
 
-/** Ask once and draw what comes of it, unless it was asked again meanwhile or nobody looks any more. */
+/** Ask once and draw what comes of it, unless it was asked again meanwhile or the page is hidden. */
 async function poll() {
   const startedAt = performance.now();
   const mine = ++turn;
   const isOver = () => mine !== turn || document.hidden;
   clearTimeout(timer);
   try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const signal = signals.timeout(TIMEOUT_MS);
     const { status, reply, isRefused } = await askGateway("metrics", "v1/pipeline", { cache: "no-store", signal });
     if (isOver()) return;
     if (isRefused) return closed(status); // the same would come of every further look
@@ -47,10 +51,13 @@ async function poll() {
   timer = setTimeout(poll, Math.max(50, EVERY_MS - (performance.now() - startedAt)));
 }
 
-/** The gateway shows it to others alone: what was drawn goes, until there is another key. @param {number} status */
+/**
+ * The gateway shows it to others alone: what was drawn goes, until there is another key.
+ * @param {number} status
+ */
 function closed(status) {
   const [state, words] = status === 401
-    ? ["The gateway asks for a key", "The pipeline is shown to whoever gives a key."]
+    ? ["The gateway requires a key", "Enter a key to see the pipeline."]
     : ["Not shown to this key", "To see the pipeline, a key needs the scope metrics."];
   isSilent = false;
   seen = null;
@@ -71,7 +78,7 @@ function silent() {
   byId("flow").classList.add("old");
 }
 
-/** @param {any} pipeline */
+/** @param {Pipeline} pipeline */
 function draw(pipeline) {
   if (isSilent) changed("The gateway answers again.");
   isSilent = false;
@@ -93,7 +100,7 @@ function showState(name, words) {
   if (byId("state").textContent !== words) byId("state").textContent = words;
 }
 
-/** @param {any} pipeline */
+/** @param {Pipeline} pipeline */
 function drawGateway({ gateway: own, admission }) {
   const requests = Object.entries(own?.requests ?? {}).filter(([, number]) => number > 0);
   return make("li.part.gateway", {},
@@ -108,7 +115,7 @@ function drawGateway({ gateway: own, admission }) {
     tally("Requests since the start", requests));
 }
 
-/** @param {any} stage @param {number} at */
+/** @param {Stage} stage @param {number} at */
 function drawStage(stage, at) {
   return make("li.part", { "data-stage": at % 4 },
     make("h3", {}, stage.name, stage.ready ? "" : make("span.flag", {}, "not ready")),
@@ -116,7 +123,7 @@ function drawStage(stage, at) {
     make("ul.replicas", {}, ...stage.replicas.map(drawReplica)));
 }
 
-/** @param {any} replica */
+/** @param {Replica} replica */
 function drawReplica(replica) {
   const versions = new Set((replica.models ?? []).map((model) => `${model.name} ${model.version}`));
   const again = replica.breaker_retry_in_s > 0 ? `, tries again in ${replica.breaker_retry_in_s.toFixed(1)} s` : "";
@@ -134,11 +141,14 @@ function drawReplica(replica) {
     tally("Calls since the start", Object.entries(replica.attempts ?? {})));
 }
 
-/** What the last seconds were like. @param {any} recent */
+/**
+ * What the last seconds were like.
+ * @param {Recent|undefined} recent
+ */
 function recently(recent) {
   const failed = recent ? count(recent.failed) : "–";
-  const { rate_per_s, p50_ms, p99_ms } = recent ?? {};
-  return make("dl.recent", {}, ...pairs({ rate: rate(rate_per_s), p50: ms(p50_ms), p99: ms(p99_ms), failed }));
+  const shown = { rate: rate(recent?.rate_per_s), p50: ms(recent?.p50_ms), p99: ms(recent?.p99_ms), failed };
+  return make("dl.recent", {}, ...pairs(shown));
 }
 
 /** @param {Object<string, string>} values */
@@ -158,7 +168,10 @@ function tally(title, entries) {
 /** @param {string} word */
 const said = (word) => word.replaceAll("_", " ");
 
-/** Say which replicas have changed since the last look. @param {any[]} stages */
+/**
+ * Say which replicas have changed since the last look.
+ * @param {Stage[]} stages
+ */
 function announce(stages) {
   const now = new Map();
   for (const { name, replicas } of stages) {

@@ -19,7 +19,10 @@ export const megabytes = (bytes) => `${+(bytes / 1024 / 1024).toFixed(1)}${THIN}
 /** @param {string} url */
 export const address = (url) => url.replace(/^https?:\/\//, "");
 
-/** How an attempt or a hop ended. */
+/**
+ * How an attempt or a hop ended.
+ * @type {Record<string, string>}
+ */
 const ENDS = {
   ok: "answered",
   cancelled: "cancelled",
@@ -57,7 +60,7 @@ const FAILURES = {
     "The pipeline below shows which replica is missing. Start it again, then try again.",
   ],
   overloaded: () => [
-    "The pipeline has more work than it can take.",
+    "The pipeline is overloaded.",
     "Wait a moment, then try again; if it goes on, add replicas of the slowest stage.",
   ],
   deadline_exceeded: (stage) => [
@@ -88,7 +91,7 @@ const FAILURES = {
 
 /**
  * A failure as sentences.
- * @param {{code?: string, stage?: string|null, detail?: string, retryable?: boolean, status?: number}} problem
+ * @param {Problem} problem
  * @param {string} limit how large a picture may be
  * @returns {{what: string, next: string, detail: string}}
  */
@@ -102,7 +105,10 @@ export function failure(problem, limit) {
   return { what, next, detail: problem.detail ?? "" };
 }
 
-/** What a key does not do without a scope. */
+/**
+ * What a key does not do without a scope.
+ * @type {Record<string, string>}
+ */
 const WITHOUT = { infer: "classify pictures", metrics: "show the pipeline" };
 
 /**
@@ -117,6 +123,6 @@ export function keyWords(hasKey, wrong, lacking) {
   if (hasKey) {
     return lacking.map((scope) => `Your key does not ${WITHOUT[scope]}: it lacks the scope ${scope}.`).join(" ");
   }
-  if (wrong !== null) return `The gateway does not take this key${wrong ? `: ${wrong}` : ""}.`;
-  return "This gateway asks for a key. Whoever runs it gives you one.";
+  if (wrong !== null) return `The gateway does not accept this key${wrong ? `: ${wrong}` : ""}.`;
+  return "This gateway requires a key. Its operator can give you one.";
 }

@@ -7,22 +7,23 @@ const PARTS = ["queue", "decode", "compute", "network", "total"];
 
 /**
  * Show where a request's time went.
- * @param {any} reply the gateway's answer or problem
+ * @param {Partial<Classified> & Problem} reply the gateway's answer or problem
  */
 export function showLast(reply) {
   const hops = reply.timeline ?? [];
-  const timings = reply.timings_ms ?? {};
-  byId("last").hidden = hops.length === 0 && !timings.total;
-  byId("timeline").replaceChildren(...(hops.length ? [timeLine(hops, timings.total)] : []));
-  byId("numbers").replaceChildren(...(timings.total ? [numbers(timings)] : []));
+  const timings = reply.timings_ms;
+  byId("last").hidden = hops.length === 0 && !timings?.total;
+  byId("timeline").replaceChildren(...(hops.length ? [timeLine(hops, timings?.total)] : []));
+  byId("numbers").replaceChildren(...(timings?.total ? [numbers(timings)] : []));
 }
 
-/** @param {any[]} hops @param {number|undefined} total */
+/** @param {Hop[]} hops @param {number|undefined} total */
 function timeLine(hops, total) {
   const last = Math.max(total ?? 0, ...hops.map((hop) => hop.start_ms + hop.ms), 0.01);
   const step = niceStep(last);
   const width = Math.ceil(last / step) * step;
   const ticks = Array.from({ length: Math.round(width / step) + 1 }, (_, at) => at * step);
+  /** @param {number} tick */
   const written = (tick) => `${+tick.toFixed(2)}${tick === width ? "\u202fms" : ""}`;
   const marks = ticks.map((tick) => make("span", { "--at": tick / width }, written(tick)));
   const axis = make("div.axis", { "aria-hidden": "true" }, ...marks);
@@ -30,18 +31,18 @@ function timeLine(hops, total) {
     hopRow(hop, at, width),
     ...hop.attempts.map((attempt) => attemptRow(attempt, at, width)),
   ]);
-  const whole = { start_ms: 0, ms: total, outcome: "ok" };
+  const whole = { start_ms: 0, ms: total ?? 0, outcome: "ok" };
   if (total) rows.unshift(row("whole", -1, whole, width, ["The whole request"], ms(total)));
   return make("div.timeline", { "--ticks": ticks.length - 1 }, axis, make("ol.rows", {}, ...rows));
 }
 
-/** @param {any} hop @param {number} at @param {number} width */
+/** @param {Hop} hop @param {number} at @param {number} width */
 function hopRow(hop, at, width) {
   const words = hop.outcome === "ok" ? ms(hop.ms) : `${end(hop.outcome)}, ${ms(hop.ms)}`;
   return row("hop", at, hop, width, [hop.stage], words);
 }
 
-/** @param {any} attempt @param {number} at @param {number} width */
+/** @param {Attempt} attempt @param {number} at @param {number} width */
 function attemptRow(attempt, at, width) {
   const kind = attempt.is_hedge ? "hedge" : attempt.number > 1 ? "retry" : "call";
   const name = [make("b", {}, kind), ` ${attempt.number} `, make("code", {}, `#${attempt.replica}`)];
@@ -66,18 +67,22 @@ function row(kind, at, span, width, name, words) {
     make("span.row-end", {}, spoken(" began at "), spoken(`${ms(span.start_ms)}, `), words));
 }
 
-/** The step of an axis with at most six of them. @param {number} last */
+/**
+ * The step of an axis with at most six of them.
+ * @param {number} last
+ */
 function niceStep(last) {
   const power = 10 ** Math.floor(Math.log10(last / 6));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => last / step <= 6) ?? last;
 }
 
-/** @param {Object<string, any>} timings */
+/** @param {Classified["timings_ms"]} timings */
 function numbers(timings) {
   const { total, ...stages } = timings;
   const entries = Object.entries(stages);
   const between = Math.max(0, total - entries.reduce((sum, [, parts]) => sum + parts.total, 0));
   const head = make("tr", {}, ...["ms", ...PARTS].map((part) => make("th", { scope: "col" }, part)));
+  /** @param {string} name @param {StageTimings} parts @param {number|null} at */
   const line = (name, parts, at) => make("tr", { "data-stage": at },
     make("th", { scope: "row" }, ...breakable(name)),
     ...PARTS.map((part) => make("td", {}, parts[part]?.toFixed(2) ?? "")));

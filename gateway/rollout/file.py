@@ -9,7 +9,7 @@ from pathlib import Path
 
 from splitway.errors import SetupError
 from splitway.releases import Event, Releases, Trial, change_releases, read_releases
-from splitway.state_file import Signature, signature
+from splitway.state_file import PATIENCE_S, Signature, signature
 
 _log = logging.getLogger(__name__)
 Now = Callable[[], datetime]
@@ -21,11 +21,13 @@ class ReleaseFile:
     Args:
         path: where it lies.
         now: the time that is written into its history.
+        patience_s: how long another process may keep the file's lock.
     """
 
-    def __init__(self, path: Path, now: Now = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, path: Path, now: Now = lambda: datetime.now(UTC), patience_s: float = PATIENCE_S) -> None:
         self._path = path
         self._now = now
+        self._patience_s = patience_s
         self._seen: Signature | None = None
         self._was_there = False
         self.releases = Releases()
@@ -89,4 +91,4 @@ class ReleaseFile:
             ended = {name: None for name in ("canary", "shadow") if getattr(found, name) == trial}
             return found.model_copy(update=ended).noted(event) if ended else found
 
-        change_releases(self._path, end)
+        change_releases(self._path, end, self._patience_s)

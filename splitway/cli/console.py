@@ -125,6 +125,8 @@ def tensorflow_hushed() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # Keras imports pyplot where it is installed, which takes seconds and leaves files; `new_figure` lets it in again
+    sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
     python_stderr, native_stderr = sys.stderr, os.dup(2)

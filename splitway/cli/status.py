@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +34,7 @@ class Look:
     """One answer of the gateway, or why there is none.
 
     Args:
-        url: who was asked.
+        url: the gateway's address.
         at: when, for people.
         at_s: when, by a clock that only goes forward.
         answer: what was said, word for word.
@@ -59,6 +60,16 @@ class Look:
         heard = {"at": self.at.astimezone().isoformat(timespec="milliseconds"), "url": self.url}
         said = self.answer if self.trouble is None else {"ready": False, "reason": self.trouble}
         return json.dumps({**heard, **said}, ensure_ascii=False)
+
+
+def ask(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Look:
+    """Ask a gateway once; whatever comes of it is a look."""
+    at_s = time.monotonic()
+    try:
+        reply = client.get(f"{url}{PATH}", headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return no_answer(url, error, datetime.now().astimezone(), at_s)
+    return read_reply(url, reply, datetime.now().astimezone(), at_s)
 
 
 def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Look:

@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from splitway import __version__
 from splitway.http.docs_pages import docs_router
 from splitway.http.errors import Render, as_ours, is_for_callers
 from splitway.http.openapi import Description
+from splitway.version import __version__
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -106,7 +106,7 @@ class FrontedApp(FastAPI):
             await self._front(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """The app's description of itself; made once, when somebody asks for it."""
+        """The app's description of itself; made once, at the first request for it."""
         if self.openapi_schema is None and self.documentation is not None:
             self.documentation.complete(super().openapi())
         return super().openapi()

@@ -1,7 +1,7 @@
-"""The file that `splitway up` leaves while it runs, and whether what it says may be believed.
+"""The file that `splitway up` writes while it runs, and whether it can be trusted.
 
-Whoever can write it can name any address. So secrets go to nobody but the processes that a file names which is the
-user's own, in a folder that nobody else can write (`why_not`), and only while they are what the file says.
+A user who can write this file can name any address. So secrets are sent only if the file is the user's own, in a folder
+that no other user can write (`why_not`), and only while the named processes are the ones that `splitway up` started.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from splitway.state_file import replace_file
 _MOST_BYTES = 1 << 20
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
+Users = Container[int]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class RunFile:
 
     Args:
         places: the processes that it names.
-        doubt: why that is not believed; None where it is.
+        doubt: why they are not trusted; None if they are.
     """
 
     places: Sequence[Place]
     doubt: str | None = None
 
     def why_not(self, place: Place) -> str | None:
-        """Why a place must be sent no secret; None where it may."""
+        """Why a process must not get secrets; None if it may."""
         return self.doubt or place.doubt
 
 
@@ -47,21 +48,25 @@ class LocalGateway:
 
     Args:
         url: its address.
-        doubt: why it must be sent no secret; None where it may.
+        doubt: why it must not get secrets; None if it may.
     """
 
     url: str
     doubt: str | None = None
 
 
-def read_run(path: Path = RUN_FILE) -> RunFile | None:
-    """What `splitway up` left here; None if there is no such file.
+def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | None:
+    """The content of the run file; None if there is no such file.
+
+    Args:
+        path: the file.
+        trusted: users whose files are believed; this one and the superuser if not given.
 
     Raises:
         SetupError: the file is there and cannot be read.
     """
     try:
-        content, doubt = _read(path)
+        content, doubt = _read(path, _own() if trusted is None else trusted)
         return RunFile(_places(json.loads(content)), doubt)
     except FileNotFoundError:
         return None
@@ -70,18 +75,18 @@ def read_run(path: Path = RUN_FILE) -> RunFile | None:
 
 
 def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
-    """The processes of the pipeline that `splitway up` started here, believed or not; raises as read_run does."""
+    """The processes in the run file, trusted or not. Raises as read_run does."""
     run = read_run(path)
     return None if run is None else list(run.places)
 
 
 def asked_gateway(url: str | None) -> LocalGateway:
-    """The gateway that is named, which is believed in; that of this folder if none is."""
+    """The named gateway, which is trusted; without a name, that of this folder."""
     return local_gateway() if url is None else LocalGateway(url)
 
 
 def local_gateway(path: Path = RUN_FILE) -> LocalGateway:
-    """The gateway that runs from this folder; the one at the default address if none does."""
+    """The gateway that runs from this folder, or else the one at the default address."""
     run = None
     with suppress(SetupError):
         run = read_run(path)
@@ -110,15 +115,15 @@ def write_run_file(path: Path, places: Sequence[Place]) -> None:
     replace_file(path, json.dumps(entries, indent=2) + "\n", _FILE_MODE)
 
 
-def make_run_folder(folder: Path) -> None:
-    """Make the folder of a run file; if it is there and the user's own, let nobody else write it.
+def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
+    """Make the folder of a run file. If it exists and is the user's own, remove other users' right to write it.
 
     Raises:
         SetupError: it is another user's link, or cannot be made.
     """
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        if (doubt := _doubt_of_link(folder)) is not None:
+        if (doubt := _doubt_of_link(folder, _own() if trusted is None else trusted)) is not None:
             raise SetupError(f"{folder} {doubt}: remove it, or start splitway up in another folder")
         found = folder.stat()
         if found.st_uid == os.geteuid() and found.st_mode & _OTHERS_WRITE:
@@ -127,13 +132,13 @@ def make_run_folder(folder: Path) -> None:
         raise SetupError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def _read(path: Path) -> tuple[bytes, str | None]:
-    """The file's bytes, and why they are not to be believed. All is asked of what was opened, and nothing of names,
-    which may mean something else by then."""
-    doubts = [_named(path.parent, _doubt_of_link(path.parent))]
+def _read(path: Path, trusted: Users) -> tuple[bytes, str | None]:
+    """The file's bytes, and why they cannot be trusted. Every check uses the opened file, because its name may point to
+    another file by then."""
+    doubts = [_named(path.parent, _doubt_of_link(path.parent, trusted))]
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        doubts.append(_named(path.parent, _doubt_of(os.fstat(folder))))
+        doubts.append(_named(path.parent, _doubt_of(os.fstat(folder), trusted)))
         number = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
@@ -141,7 +146,7 @@ def _read(path: Path) -> tuple[bytes, str | None]:
         found = os.fstat(number)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             raise ValueError
-        doubts.append(_named(path, _doubt_of(found)))
+        doubts.append(_named(path, _doubt_of(found, trusted)))
         return file.read(_MOST_BYTES), next((doubt for doubt in doubts if doubt), None)
 
 
@@ -149,23 +154,23 @@ def _named(path: Path, doubt: str | None) -> str | None:
     return None if doubt is None else f"{path} {doubt}"
 
 
-def _doubt_of_link(folder: Path) -> str | None:
-    """Why a folder is not where its name says that it is. Raises OSError."""
+def _doubt_of_link(folder: Path, trusted: Users) -> str | None:
+    """Why a folder's path leads somewhere else, through a link. Raises OSError."""
     found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) and not _is_trusted(found.st_uid):
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
         return f"is a link that user {found.st_uid} made"
     return None
 
 
-def _doubt_of(found: os.stat_result) -> str | None:
-    if not _is_trusted(found.st_uid):
+def _doubt_of(found: os.stat_result, trusted: Users) -> str | None:
+    if found.st_uid not in trusted:
         return f"belongs to user {found.st_uid}"
     return "can be written by others: chmod go-w it" if found.st_mode & _OTHERS_WRITE else None
 
 
-def _is_trusted(user: int) -> bool:
+def _own() -> Users:
     """The user and the superuser, who can do anything here anyway."""
-    return user in (os.geteuid(), 0)
+    return os.geteuid(), 0
 
 
 def _places(run: dict[str, object]) -> list[Place]:

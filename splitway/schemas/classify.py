@@ -59,7 +59,7 @@ class HopsTimes(AnswerSchema):
 
 
 class TimedAnswer(AnswerSchema):
-    """What all answers of `/v1/classify` have."""
+    """The fields of all answers of `/v1/classify`."""
 
     MAY_LACK: ClassVar = frozenset({"timeline"})
 
@@ -112,6 +112,6 @@ class HeadFailure(AnswerSchema):
 
 
 class HeadsAnswer(TimedAnswer):
-    """What each of several heads says."""
+    """The answer of each of several heads."""
 
     heads: dict[str, HeadAnswer | HeadFailure]

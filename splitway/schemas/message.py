@@ -1,4 +1,4 @@
-"""What the forms of requests and answers have in common, and the JSON Schemas that are made from them.
+"""The base of all models of requests and answers, and the JSON Schemas that are made from them.
 
 No request is validated by these models, and no answer is built from them on the way of a request.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import CoreSchema, core_schema
 
@@ -105,3 +105,9 @@ def readable(said: Any) -> Any:
     if isinstance(said, list):
         return [readable(each) for each in said]
     return {readable(key): readable(value) for key, value in said.items()} if isinstance(said, dict) else said
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Where something makes no sense, and why: the first of all such places."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

@@ -40,7 +40,7 @@ class StageModel(AnswerSchema):
 
 
 class StageInventory(StageReadiness):
-    """What a stage serves."""
+    """The models that a stage serves."""
 
     stage: str
     models: list[StageModel]

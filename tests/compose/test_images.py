@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.supply_chain.sbom import DEPLOYABLES, bill
+from deploy.supply_chain.sbom import bill
 from tests.compose.composed import Compose, require_docker, run
 
 require_docker()
@@ -59,7 +59,7 @@ def test_what_is_run_cannot_be_written_to_by_whom_it_runs_as(image: str) -> None
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_bill_of_materials_is_that_of_the_image(image: str) -> None:
     name = IMAGES[image]
-    components = bill(ROOT / ".venv" / "bin" / "uv", name, DEPLOYABLES[name])["components"]
+    components = bill(ROOT / ".venv" / "bin" / "uv", name)["components"]
     listed = {(each["name"], each["version"]): each for each in components}
     installed = json.loads(inside(image, "/opt/venv/bin/python", "-c", _INSTALLED))
     found = {(re.sub(r"[-_.]+", "-", key).lower(), version) for key, version in installed.items() if key != "splitway"}

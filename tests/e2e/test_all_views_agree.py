@@ -17,6 +17,8 @@ from tests.deploy.prometheus.server import COMMITTED, Prometheus, needs, prometh
 from tests.e2e.page.browser import CHROMIUM, View, chromium
 from tests.support import LogBook, splitway, until
 
+pytestmark = pytest.mark.alone
+
 needs("prometheus")
 
 LOAD_S, KILL_AFTER_S = 30.0, 10.0

@@ -16,6 +16,8 @@ from splitway.local.certificates import certificates_in
 from splitway.security.identities.service_names import IDENTITY, TRUST
 from tests.splitway.runtime.stage_process import served
 
+pytestmark = pytest.mark.alone
+
 CALLERS = 96
 REQUEST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
 

@@ -22,6 +22,8 @@ from tests.e2e.hanging_stage import HANGS, SLOW
 from tests.support import free_port, until
 from tests.tiny_bundles import SPACE, WIDTH, write_bundle
 
+pytestmark = pytest.mark.alone
+
 
 class Stage:
     """The process, and what it is asked."""

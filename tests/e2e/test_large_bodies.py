@@ -22,6 +22,8 @@ from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.security.processes import resident_bytes
 from tests.support import LogBook, random_pixels
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 LARGE = 10 * MIB
 LONGEST_MS = 25.0

@@ -22,6 +22,8 @@ from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.support import LogBook, free_port, until
 
+pytestmark = pytest.mark.alone
+
 MIB = 1024
 JPEG = {"content-type": "image/jpeg"}
 

@@ -27,6 +27,8 @@ from tests.splitway.runtime.stage_process import serve_process
 from tests.support import until
 from tests.tiny_bundles import oracle, write_bundle
 
+pytestmark = pytest.mark.alone
+
 CALLERS = 4
 UPGRADES = 5
 INPUTS = {"x": np.linspace(-1, 1, 4, dtype=np.float32)[None], "ids": np.array([[1, 2]], np.int32)}

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import httpx
+import pytest
 
 from splitway.local.launch import LocalPipeline
 from tests.support import picture, until
+
+pytestmark = pytest.mark.alone
 
 SECONDS = 5.0
 HELD = re.compile(

@@ -22,6 +22,8 @@ from splitway.cli.operate.up import passing_pipeline
 from splitway.local.launch import LocalPipeline
 from tests.support import one_line, picture, splitway
 
+pytestmark = pytest.mark.alone
+
 PER_CLASS = 100
 HEADS = ["classifier", "digits"]
 
@@ -123,7 +125,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_named_or_ends_it(
 
 @pytest.mark.parametrize("name", ["feature_extractor", "body_1", "pipeline", "gateway", "source", "Digits", "1st", ""])
 def test_a_name_that_is_taken_or_none_is_refused(two_classes: Path, name: str) -> None:
-    assert "is no name for a head" in one_line(splitway("train-head", "--images", two_classes, "--name", name))
+    assert "is not a valid name for a head" in one_line(splitway("train-head", "--images", two_classes, "--name", name))
 
 
 def test_pictures_that_are_too_few_are_refused(two_classes: Path, tmp_path: Path) -> None:

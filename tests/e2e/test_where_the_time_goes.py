@@ -8,6 +8,9 @@ import time
 
 import httpx
 import orjson
+import pytest
+
+pytestmark = pytest.mark.alone
 
 REQUESTS = 40
 

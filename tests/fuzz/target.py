@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
-"""By target: inputs that together reach all that has been reached; kept, and replayed by the tests."""
+"""By target: few inputs that together reach most of what has been reached; kept, and replayed by the tests."""
 REGRESSIONS = HERE / "regressions"
 """By target: inputs that once broke something."""
 NAMES = sorted(path.stem for path in (HERE / "targets").glob("[a-z]*.py"))

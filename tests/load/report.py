@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.table import Table
 
-from splitway.cli.models.chart import Line, Points, chart
+from splitway.cli.models.plot import Line, Points, chart
 from tests.load.knee import Knee
 from tests.load.step import Step
 
@@ -25,7 +25,6 @@ h1 { font-size: 1.4rem; margin-bottom: 0; } .about { color: #6b7280; margin-top:
 .knee { border-left: 4px solid #2563eb; background: #eff6ff; padding: .7rem 1rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
 figure { margin: 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
-svg text { font-size: 12px; fill: #374151; } .grid { stroke: #e5e7eb; }
 table { border-collapse: collapse; width: 100%; margin-top: 1.2rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e5e7eb; white-space: nowrap; }
 td.told { white-space: normal; overflow-wrap: anywhere; }

@@ -28,6 +28,8 @@ from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.security.between import FalseStage, ask, gateway_process, overheard, post, why_not_captured
 from tests.support import LogBook, free_port, one_line, splitway, until
 
+pytestmark = pytest.mark.alone
+
 JPEG = {"content-type": "image/jpeg"}
 TOKEN = "between-services-" + "0123456789abcdef" * 2
 

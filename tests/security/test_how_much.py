@@ -34,6 +34,8 @@ from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.gateway.edge.test_cost import PADDED, PNG, header
 from tests.support import LogBook, picture, until
 
+pytestmark = pytest.mark.alone
+
 MB = 1 << 20
 CLASSIFY, INFER = "/v1/classify", "/v2/models/pipeline/infer"
 JPEG = {"content-type": "image/jpeg"}

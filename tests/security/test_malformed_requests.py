@@ -20,6 +20,8 @@ from tests.security.malformed import CUT_SHORT, KINDS, READER
 from tests.security.processes import address, open_files, resident_bytes
 from tests.support import LogBook, until
 
+pytestmark = pytest.mark.alone
+
 WARM_UP, REQUESTS, AT_ONCE = 1_000, 10_000, 4
 MAY_GROW_BYTES = 3_000_000
 """Between the thousandth request and the last, of which 0.6 to 1.0 MB is usual; one kept head would be 60 MB."""

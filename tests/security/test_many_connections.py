@@ -18,6 +18,8 @@ from splitway.security.identities.service_names import IDENTITY, TRUST
 from tests.splitway.runtime.stage_process import served
 from tests.support import until
 
+pytestmark = pytest.mark.alone
+
 FILES = 256
 CROWD = 300
 ITS_OWN_SOCKETS = 3

@@ -21,6 +21,8 @@ from splitway.wire.v2_json import HEADER_LENGTH, build_request
 from tests.security import attack_pictures
 from tests.support import free_port, until
 
+pytestmark = pytest.mark.alone
+
 MOST_MS, MOST_MIB = 50.0, 20.0
 
 

@@ -14,6 +14,8 @@ from tests.security.processes import address, open_files
 from tests.security.slow import KINDS, SlowCaller
 from tests.support import LogBook, until
 
+pytestmark = pytest.mark.alone
+
 HEADER_S, BODY_S, ANSWER_S = 1.0, 2.0, 1.5
 LATE_S = 4.0
 """On top of that: the clock's step, two seconds in which an answer can be read, and a busy machine."""

@@ -18,6 +18,8 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.security.leaks import CANARY, ask_a_stage, ask_the_gateway, check, leaks
 from tests.support import LogBook, free_port, until
 
+pytestmark = pytest.mark.alone
+
 JPEG = {"content-type": "image/jpeg"}
 TOKEN, ADMIN, COLLECTOR_KEY = "canary-service-token-0123", "canary-admin-key-0123456", "canary-collector-key"
 PLACE = "canary-place"

@@ -25,6 +25,8 @@ from tests.splitway.runtime.stage_app import serving as stage_app
 from tests.support import free_port
 from tests.tiny_bundles import write_bundle
 
+pytestmark = pytest.mark.alone
+
 JPEG, HURRY = {"content-type": "image/jpeg"}, {"x-request-timeout-ms": "2000"}
 PLACE = "canary-place"
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_CELL, _SMALLEST_CELL = 34, 6
-_MOST_PIXELS = 900
-_MARGIN = 130
+from splitway.cli.models.plot import as_svg, new_figure
+
+_CELL_INCHES, _SMALLEST_INCHES, _MOST_INCHES = 0.4, 0.02, 10.0
+_MARGIN_INCHES = 2.0
 _MOST_LABELLED = 60
-_STYLE = (
-    ".ground{fill:#fff}text{font:12px system-ui,sans-serif;fill:#374151}.in{fill:#fff}.right{fill:#2563eb}"
-    ".wrong{fill:#dc2626}@media(prefers-color-scheme:dark){.ground{fill:#111827}text{fill:#d1d5db}}"
-)
+_MOST_NUMBERED = 25
+_RIGHT, _WRONG = (0.15, 0.39, 0.92), (0.86, 0.15, 0.15)
 
 
 class Confusion(NamedTuple):
@@ -47,41 +45,27 @@ def worst(matrix: NDArray[np.int64], labels: Sequence[str], most: int) -> list[C
 
 
 def drawing(title: str, matrix: NDArray[np.int64], labels: Sequence[str]) -> str:
-    """Draw the counts as SVG, in a file of its own: a row for each class, blue what is right, red what is not."""
-    cell = max(_SMALLEST_CELL, min(_CELL, _MOST_PIXELS // len(labels)))
-    side = cell * len(labels)
-    width, height = _MARGIN + side + 20, 40 + side + _MARGIN
-    sums = np.maximum(matrix.sum(axis=1), 1)
-    cells = [
-        part
-        for true, taken in np.argwhere(matrix)
-        for part in _cell(int(true), int(taken), int(matrix[true, taken]), float(sums[true]), cell)
-    ]
-    names = [] if len(labels) > _MOST_LABELLED else _names(labels, cell, side)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(title)}"><style>{_STYLE}</style>'
-        f'<rect class="ground" width="{width}" height="{height}"/>'
-        f'<text x="{_MARGIN}" y="22">{escape(title)}</text>{"".join(cells)}{"".join(names)}</svg>\n'
-    )
+    """Draw the counts as SVG: a row for each class, blue what is right, red what is not."""
+    classes = len(labels)
+    side = classes * max(_SMALLEST_INCHES, min(_CELL_INCHES, _MOST_INCHES / classes))
+    figure = new_figure((side + _MARGIN_INCHES, side + _MARGIN_INCHES))
+    axes = figure.subplots()
+    strengths = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(_colours(strengths))
+    axes.set_title(title, parse_math=False)
+    axes.set(xlabel="taken for", ylabel="shown")
+    named = labels if classes <= _MOST_LABELLED else []
+    short = [label if len(label) <= 18 else f"{label[:17]}…" for label in named]
+    axes.set_xticks(range(len(short)), short, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(len(short)), short, parse_math=False)
+    for true, taken in np.argwhere(matrix) if classes <= _MOST_NUMBERED else ():
+        ink = "white" if strengths[true, taken] > 0.5 else "black"
+        axes.text(taken, true, str(matrix[true, taken]), color=ink, ha="center", va="center")
+    return as_svg(figure, title)
 
 
-def _cell(true: int, taken: int, times: int, of: float, size: int) -> list[str]:
-    x, y = _MARGIN + taken * size, 40 + true * size
-    kind, strength = "right" if true == taken else "wrong", 0.15 + 0.85 * times / of
-    parts = [f'<rect class="{kind}" x="{x}" y="{y}" width="{size}" height="{size}" fill-opacity="{strength:.2f}"/>']
-    if size >= 24:
-        inside = ' class="in"' if strength > 0.6 else ""
-        parts.append(f'<text{inside} x="{x + size / 2}" y="{y + size / 2 + 4}" text-anchor="middle">{times}</text>')
-    return parts
-
-
-def _names(labels: Sequence[str], cell: int, side: int) -> list[str]:
-    """The classes beside the rows (what is shown) and under the columns (what it was taken for)."""
-    parts = []
-    for number, label in enumerate(labels):
-        at, short = number * cell + cell / 2, escape(label if len(label) <= 18 else f"{label[:17]}…")
-        parts.append(f'<text x="{_MARGIN - 6}" y="{44 + at}" text-anchor="end">{short}</text>')
-        x, y = _MARGIN + at + 4, 46 + side
-        parts.append(f'<text x="{x}" y="{y}" text-anchor="end" transform="rotate(-60 {x} {y})">{short}</text>')
-    return parts
+def _colours(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Red, green, blue and opacity of each cell; what never happened cannot be seen."""
+    right = np.eye(len(strengths), dtype=bool)[..., None]
+    opacity = np.where(strengths > 0, 0.15 + 0.85 * strengths, 0.0)
+    return np.concatenate([np.where(right, _RIGHT, _WRONG), opacity[..., None]], axis=2)

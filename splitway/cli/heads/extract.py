@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from splitway.cli.ask.pictures import read_picture
+from splitway.api.picture_files import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
@@ -30,7 +30,6 @@ _BYTES = 16 * 1024 * 1024
 """Of one request; pictures that are more together go one by one."""
 _AT_ONCE = 3
 _TRIES = 4
-_PAUSE_S = 0.5
 _LATER = (429, 503, 504)
 """Answers after which the same request may succeed."""
 
@@ -41,6 +40,8 @@ class Hop:
 
     model: str
     url: str
+    pause_s: float = 0.5
+    """Before it is asked again where it is overloaded."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _sent(client: httpx.Client, hop: Hop, body: bytes, headers: dict[str, str]) 
     for _ in range(_TRIES - 1):
         if reply.status_code not in _LATER:
             break
-        time.sleep(_PAUSE_S)
+        time.sleep(hop.pause_s)
         reply = request()
     return reply
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
+import select
 import signal
+import sys
+import termios
 import time
-from collections.abc import Callable
+import tty
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 import httpx
+from rich.live import Live
 
 from splitway.cli.console import OUT, Terminal
 from splitway.cli.credentials import kept_back, key_for, say_what_is_kept_back
-from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
-from splitway.cli.watch.screen import Screen
-from splitway.cli.watch.trend import Trends
+from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.view import view
 from splitway.cli.watch.wording import plain_line
 from splitway.local.places import named_url
@@ -24,100 +27,64 @@ from splitway.local.run_file import asked_gateway
 
 _PAPER_COLUMNS = 140
 """The view's width where no screen gives one."""
-Show = Callable[[Look, Trends], None]
+_RECENT_S = 10.0
+"""Over which the calls per second of replicas are counted."""
 
 
-@dataclass(frozen=True)
-class TopOptions:
-    """Whom to ask, how often, and how to show it.
+def top(url: str | None, interval_s: float, *, once: bool, as_json: bool) -> int:
+    """Show the pipeline until told to stop; return the exit code.
 
     Args:
         url: the gateway; if None, the one that runs from this folder, wherever it is by then.
         interval_s: from one look to the next.
         once: look once.
         as_json: one object per line.
-    """
-
-    url: str | None
-    interval_s: float
-    once: bool
-    as_json: bool
-
-
-def top(options: TopOptions) -> int:
-    """Show the pipeline until told to stop; return the exit code.
 
     Raises:
         SetupError: the address is none, or the key cannot be sent.
     """
-    url = named_url(options.url)
+    url = named_url(url)
     say_what_is_kept_back(asked_gateway(url))
-    if options.once:
-        return _once(url, as_json=options.as_json)
-    if OUT.is_terminal and not OUT.is_dumb_terminal and not options.as_json:
-        asyncio.run(_on_screen(url, options.interval_s))
-    else:
-        with suppress(BrokenPipeError):  # whoever read has read enough
-            asyncio.run(_watch(url, options.interval_s, _print_json if options.as_json else _print_line))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    write = Look.to_json if as_json else plain_line
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # the reader of a pipe has read enough
+        if once:
+            look = next(_looks(url, interval_s))
+            paper = Terminal(highlight=False, width=None if OUT.is_terminal else _PAPER_COLUMNS)
+            print(write(look), flush=True) if as_json else paper.print(view(look, paper.width))
+            return 0 if look.is_ready else 1
+        if OUT.is_terminal and sys.stdin.isatty() and not OUT.is_dumb_terminal and not as_json:
+            _on_screen(url, interval_s)
+        for look in _looks(url, interval_s):
+            print(write(look), flush=True)
     return 0
 
 
-def _once(url: str | None, *, as_json: bool) -> int:
-    async def once() -> Look:
-        async with _client() as client:
-            return await _look(client, url)
-
-    look, trends = asyncio.run(once()), Trends()
-    if as_json:
-        _print_json(look, trends)
-    else:
-        paper = Terminal(highlight=False, width=None if OUT.is_terminal else _PAPER_COLUMNS)
-        paper.print(view(look, trends, paper.width))
-    return 0 if look.is_ready else 1
+def _looks(url: str | None, interval_s: float, wait: Callable[[float], object] = time.sleep) -> Iterator[Look]:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        while True:
+            local = asked_gateway(url)
+            look, said = ask(client, local.url, key_for(local)), kept_back(local)
+            yield look if look.refused is None or said is None else replace(look, trouble=said)
+            wait(max(0.0, look.at_s + interval_s - time.monotonic()))
 
 
-async def _on_screen(url: str | None, interval_s: float) -> None:
-    watching = asyncio.current_task()
-    assert watching is not None
-    with Screen(Terminal(highlight=False), quit_=watching.cancel) as screen:
-        await _watch(url, interval_s, lambda look, trends: screen.draw(lambda w, h: view(look, trends, w, h)))
-
-
-async def _watch(url: str | None, interval_s: float, show: Show) -> None:
-    """Look and show until cancelled, which SIGINT and SIGTERM do."""
-    watching, trends = asyncio.current_task(), Trends()
-    assert watching is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, watching.cancel)
-    with suppress(asyncio.CancelledError):
-        async with _client() as client:
-            while True:
-                look = await _look(client, url)
-                if look.status is not None:
-                    trends.add(look.at_s, look.status)
-                show(look, trends)
-                await asyncio.sleep(max(0.0, look.at_s + interval_s - time.monotonic()))
-
-
-def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
-
-
-async def _look(client: httpx.AsyncClient, url: str | None) -> Look:
-    """Ask the gateway once; whatever comes of it is a look."""
-    local, at_s = asked_gateway(url), time.monotonic()
+def _on_screen(url: str | None, interval_s: float) -> None:
+    """Draw on the terminal's other screen until q, Ctrl-C or SIGTERM raises KeyboardInterrupt."""
+    screen, modes = Terminal(highlight=False), termios.tcgetattr(sys.stdin)
+    answered: deque[Look] = deque(maxlen=2 + int(_RECENT_S / interval_s))
+    tty.setcbreak(sys.stdin)  # keys come one by one and unseen; Ctrl-C still sends its signal
     try:
-        reply = await client.get(f"{local.url}{PATH}", headers=key_for(local))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return no_answer(local.url, error, datetime.now().astimezone(), at_s)
-    look = read_reply(local.url, reply, datetime.now().astimezone(), at_s)
-    said = kept_back(local)
-    return look if look.refused is None or said is None else replace(look, trouble=said)
+        with Live(console=screen, screen=True) as live:
+            for look in _looks(url, interval_s, _wait_for_q):
+                if look.status is not None:
+                    answered.append(look)
+                live.update(view(look, screen.width, answered[0] if answered else None, " · q quits"), refresh=True)
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, modes)
 
 
-def _print_json(look: Look, _: Trends) -> None:
-    print(look.to_json(), flush=True)
-
-
-def _print_line(look: Look, trends: Trends) -> None:
-    print(plain_line(look, trends.requests.rate_per_s), flush=True)
+def _wait_for_q(seconds: float) -> None:
+    """Wait, but no longer than until a key is pressed; nothing is read where the terminal is gone."""
+    if select.select([sys.stdin], [], [], seconds)[0] and set(os.read(sys.stdin.fileno(), 64) or b"q") & set(b"qQ"):
+        raise KeyboardInterrupt

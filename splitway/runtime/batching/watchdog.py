@@ -20,8 +20,6 @@ from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Clock
 
 _log = logging.getLogger(__name__)
-_ENDS_WITHIN_S = 15.0
-"""So long a process that hangs may take to end in order; its event loop may hang as well."""
 
 
 class WatchedModel(Protocol):
@@ -45,14 +43,18 @@ class Watchdog:
         limit_s: the longest time that one run may take; 0 for any.
         lifecycle: told of a process that hangs.
         clock: monotonic seconds.
+        ends_within_s: how long a process that hangs may take to end in order; its event loop may hang as well.
     """
 
-    def __init__(self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic, ends_within_s: float = 15.0
+    ) -> None:
         self.runs = Runs(clock)
         self.pauses = Pauses(clock)
         self._limit_s = limit_s
         self._lifecycle = lifecycle
         self._clock = clock
+        self._ends_within_s = ends_within_s
         self._stopped = threading.Event()
         self._closing: set[asyncio.Future[None]] = set()
 
@@ -99,7 +101,7 @@ class Watchdog:
         _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
         self._lifecycle.hang = reason
         loop.call_soon_threadsafe(self._close, [each for each in models() if reason.startswith(f"{each.label} ")])
-        if not self._stopped.wait(_ENDS_WITHIN_S):
+        if not self._stopped.wait(self._ends_within_s):
             self._lifecycle.last_resort()
 
     def _close(self, models: Iterable[WatchedModel]) -> None:

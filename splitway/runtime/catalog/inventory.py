@@ -7,9 +7,10 @@ administrators: https://github.com/triton-inference-server/server/tree/main/docs
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,11 +22,14 @@ from splitway.runtime.catalog.administrators import Administrators
 from splitway.runtime.catalog.repository import Repository
 from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.settings import StageSettings
+from splitway.schemas.message import RequestSchema, first_mistake
+from splitway.schemas.stage import IndexRequest, VersionRequest
 from splitway.skins.v2_rest import json_response
 from splitway.wire.deadline import read_deadline
 from splitway.wire.json_data import loads_bounded
 
 _MAX_BODY_BYTES = 64 * 1024
+_Asked = TypeVar("_Asked", bound=RequestSchema)
 _TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING", "failed": "UNAVAILABLE"}
 
 
@@ -68,7 +72,7 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
     Args:
         repository: what is served.
         settings: the stage's.
-        administrators: who may use the repository's routes.
+        administrators: authorizes the repository's routes.
     """
     router = APIRouter(tags=[stage_docs.MODELS])
 
@@ -78,15 +82,16 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
     async def index(request: Request) -> Response:
         name = request.path_params.get("model")
         async with administrators.acting(request, "repository.index", model=name):
-            content = await _content(request, settings)
+            asked = await _read(IndexRequest, request, settings)
             if name is not None and name not in repository.models:
                 raise NotFound(f"there is no model {name[:80]!r} here")
-            return json_response(_index(repository, name, ready_only=_ready_only(content)))
+            return json_response(_index(repository, name, ready_only=asked.ready))
 
     async def moved(request: Request, action: str, move: Callable[[str, str | None], Awaitable[None]]) -> Response:
         name = request.path_params["model"]
         async with administrators.acting(request, action, model=name) as noted:
-            noted["version"] = version = _version(await _content(request, settings))
+            asked = await _read(VersionRequest, request, settings)
+            noted["version"] = version = asked.parameters.version
             await move(name, version)
         return Response()
 
@@ -108,31 +113,14 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
     return router
 
 
-async def _content(request: Request, settings: StageSettings) -> dict[str, Any]:
+async def _read(schema: type[_Asked], request: Request, settings: StageSettings) -> _Asked:
     limits, headers = settings.limits, plain_headers(request)
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
     body = bytes(await read_body(request, headers, _MAX_BODY_BYTES, deadline))
-    content = loads_bounded(body, _MAX_BODY_BYTES) if body.strip() else {}
-    if not isinstance(content, dict):
-        raise InvalidInput("the JSON must be an object")
-    return content
-
-
-def _version(content: dict[str, Any]) -> str | None:
-    parameters = content.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise InvalidInput("parameters must be an object")
-    version = parameters.get("version")
-    if version is not None and not isinstance(version, str):
-        raise InvalidInput("parameters.version must be a string")
-    return version
-
-
-def _ready_only(content: dict[str, Any]) -> bool:
-    ready = content.get("ready", False)
-    if not isinstance(ready, bool):
-        raise InvalidInput("ready must be true or false")
-    return ready
+    try:
+        return schema.model_validate(loads_bounded(body, _MAX_BODY_BYTES) if body.strip() else {}, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(first_mistake(error)) from error
 
 
 def _index(repository: Repository, name: str | None, *, ready_only: bool) -> list[dict[str, Any]]:

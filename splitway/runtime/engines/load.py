@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from splitway.bundle import Bundle
@@ -9,7 +10,7 @@ from splitway.errors import SetupError
 from splitway.runtime.engines.base import Engine
 
 _EXTRAS = {"litert": "serve", "tensorflow": "split"}
-"""What to install to have an engine."""
+"""The extra that installs an engine."""
 
 
 def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
@@ -30,6 +31,8 @@ def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
 
 def _engine_class(name: str) -> Callable[[Bundle, int], Engine]:
     if name == "tensorflow":
+        # TensorFlow imports Keras, and Keras pyplot where it is installed: a second and 30 MB for nothing
+        sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
         from splitway.runtime.engines.tensorflow import TensorFlowEngine
 
         return TensorFlowEngine

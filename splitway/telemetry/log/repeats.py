@@ -22,7 +22,7 @@ class _LinePlace:
 
 
 class Repeats(logging.Filter):
-    """Lets through so many lines a second from each place in the code that a stranger may provoke as often as he likes:
+    """Limits the lines per second from each place in the code that callers can provoke at will:
     what others' code logs, and stack traces. A line that comes after some that did not says how many, as `left_out`.
 
     Args:

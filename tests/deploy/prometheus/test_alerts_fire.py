@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import needs, prometheus, targets_of
 from tests.support import LogBook, until
+
+pytestmark = pytest.mark.alone
 
 needs("prometheus")
 

@@ -18,6 +18,8 @@ from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import COMMITTED, Prometheus, needs, prometheus, rules, targets_of
 from tests.support import LogBook, until
 
+pytestmark = pytest.mark.alone
+
 needs("prometheus")
 
 DASHBOARDS = sorted((COMMITTED.parent / "grafana" / "dashboards").glob("*.json"))

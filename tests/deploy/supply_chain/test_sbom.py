@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from deploy.supply_chain.sbom import DEPLOYABLES, extras, main
+from deploy.supply_chain.sbom import COMPOSE, DEPLOYABLES, extras, main
 
 ROOT = Path(__file__).parent.parent.parent.parent
 UV = ROOT / ".venv" / "bin" / "uv"
@@ -95,9 +95,19 @@ def test_each_has_what_it_needs_and_no_more(bills: dict[str, Bill]) -> None:
         assert tool not in names["stage"] | names["gateway"]
 
 
-def test_a_dockerfile_that_installs_other_extras_is_followed(tmp_path: Path) -> None:
-    for dockerfile in DEPLOYABLES.values():
-        shutil.copy(dockerfile, tmp_path / "Dockerfile")
-        assert extras(tmp_path / "Dockerfile") == extras(dockerfile)
-    (tmp_path / "Dockerfile").write_text("RUN deploy/install.sh serve otel more\n")
-    assert extras(tmp_path / "Dockerfile") == ["serve", "otel", "more"]
+def test_an_image_that_is_built_with_other_extras_is_followed(tmp_path: Path) -> None:
+    content = yaml.safe_load(COMPOSE.read_text())
+    content["services"]["gateway"]["build"]["args"]["EXTRAS"] = "serve otel more"
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(content))
+    assert extras("gateway", tmp_path / "compose.yaml") == ["serve", "otel", "more"]
+    for service in ("feature-extractor", "models"):
+        assert extras(service, tmp_path / "compose.yaml") == extras(service)
+
+
+def test_every_image_is_built_by_the_one_dockerfile_from_extras_that_there_are() -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys()
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    built = {name: service["build"] for name, service in services.items() if "build" in service}
+    assert set(DEPLOYABLES.values()) <= built.keys()
+    assert {build["dockerfile"] for build in built.values()} == {"deploy/docker/Dockerfile"}
+    assert all(set(extras(name)) <= known for name in built)

@@ -18,6 +18,8 @@ from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open
 from tests.support import LogBook, until
 
+pytestmark = pytest.mark.alone
+
 SHOWS_WITHIN_MS = 2000.0
 
 

@@ -56,6 +56,8 @@ def seeds() -> Iterator[bytes]:
     nested = {"name": "x", "datatype": "INT64", "shape": [2, 2], "data": [[1, 2], [3, -4]]}
     yield b"\n" + orjson.dumps({"inputs": [nested]})
     yield b"12\n{}" + SEPARATOR + b"tail"
+    short = {"name": "x", "datatype": "BYTES", "shape": [3], "parameters": {"binary_data_size": 11}}  # holds two
+    yield b"=\n" + orjson.dumps({"inputs": [short]}) + SEPARATOR + b"\x03\0\0\0one\0\0\0\0"
 
 
 TARGET = Target(run, seeds, TOKENS, json_at=json_of)

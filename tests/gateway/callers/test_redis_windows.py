@@ -15,18 +15,13 @@ from tests.gateway.flow.test_redis_store import Redis, needs_redis, redis
 
 __all__ = ["redis"]
 TEN = Limit("cost", 10, 60)
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is."""
-    monkeypatch.setattr("splitway.gateway.callers.redis_windows._TIMEOUT_S", 20)
+PATIENCE_S = 20
+"""However busy the machine is."""
 
 
 @needs_redis
-@pytest.mark.usefixtures("patient")
 async def test_two_gateways_count_together_and_none_twice(redis: Redis) -> None:
-    one, other = (RedisWindows(redis.url, time.monotonic) for _ in range(2))
+    one, other = (RedisWindows(redis.url, time.monotonic, PATIENCE_S) for _ in range(2))
     ends = await asyncio.gather(*(windows.take("a", TEN, 1) for windows in (one, other) for _ in range(20)))
     assert sum(end.taken for end in ends) == 10
     first = await one.take("b", TEN, 7)
@@ -40,9 +35,8 @@ async def test_two_gateways_count_together_and_none_twice(redis: Redis) -> None:
 
 
 @needs_redis
-@pytest.mark.usefixtures("patient")
 async def test_when_it_dies_each_gateway_counts_alone(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    windows = RedisWindows(redis.url, time.monotonic)
+    windows = RedisWindows(redis.url, time.monotonic, PATIENCE_S)
     assert (await windows.take("a", TEN, 10)).remaining == 0
     redis.stop()
     after = [(await windows.take("a", TEN, 4)).taken for _ in range(4)]
@@ -54,9 +48,8 @@ async def test_when_it_dies_each_gateway_counts_alone(redis: Redis, caplog: pyte
 
 
 @needs_redis
-@pytest.mark.usefixtures("patient")
 async def test_counts_that_are_none_stop_no_request(redis: Redis) -> None:
-    windows = RedisWindows(redis.url, time.monotonic)
+    windows = RedisWindows(redis.url, time.monotonic, PATIENCE_S)
     await windows.take("a", TEN, 1)
     for key in await redis.tell("KEYS", "*"):
         await redis.tell("SET", key, "no number")
@@ -84,10 +77,9 @@ async def test_one_that_hangs_is_waited_for_once_and_not_for_each_request(deaf: 
 
 
 @needs_redis
-@pytest.mark.usefixtures("patient")
 async def test_when_it_is_back_it_counts_again(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
     now_s = 0.0
-    windows = RedisWindows(redis.url, lambda: now_s)
+    windows = RedisWindows(redis.url, lambda: now_s, PATIENCE_S)
     windows._leave_alone(TimeoutError())
     await windows.take("a", TEN, 5)
     now_s += 6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,9 +143,8 @@ def test_those_behind_one_that_gives_up_move_up() -> None:
     assert [queue.pop() for _ in range(3)] == ["a2", "b1", "b2"]
 
 
-def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitway.gateway.resilience.fair_queue._MOST_REMEMBERED", 10)
-    queue: FairQueue[int] = FairQueue()
+def test_what_is_remembered_of_callers_is_bounded() -> None:
+    queue: FairQueue[int] = FairQueue(most_remembered=10)
     most = 0
     queue.put("always", -1)
     for n in range(1000):  # two wait at any time, and time goes on

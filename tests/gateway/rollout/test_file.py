@@ -113,10 +113,9 @@ def test_one_that_cannot_be_opened_is_tried_again(path: Path, monkeypatch: pytes
     assert (file.releases.current, file.problem) == ("one", None)
 
 
-def test_a_lock_that_is_kept_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_kept_is_said(path: Path) -> None:
     write(path, {"one": release("1"), "two": release("2")}, current="one", canary=trial("two"))
-    monkeypatch.setattr("splitway.state_file._LOCK_TRIES", 2)
     with path.with_name("releases.json.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SetupError, match="another process holds"):
-            ReleaseFile(path).withdraw(Trial.model_validate(trial("two")), "too many errors")
+            ReleaseFile(path, patience_s=0.04).withdraw(Trial.model_validate(trial("two")), "too many errors")

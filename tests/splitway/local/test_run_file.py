@@ -93,25 +93,21 @@ def test_nor_a_file_that_others_can_write_in_a_folder_that_is_safe(file: Path) -
     assert f"{file} can be written by others" in (run.doubt or "")
 
 
-def test_what_belongs_to_another_user_is_not_believed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitway.local.run_file._is_trusted", lambda user: user != file.stat().st_uid)
-    run = read_run(file)
+def test_what_belongs_to_another_user_is_not_believed(file: Path) -> None:
+    run = read_run(file, trusted=())
     assert run is not None
     assert f"belongs to user {file.stat().st_uid}" in (run.doubt or "")
 
 
-def test_another_users_link_is_not_believed_and_not_written_through(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_users_link_is_not_believed_and_not_written_through(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(file.parent)
     make_run_folder(link)  # one's own may point elsewhere
-    monkeypatch.setattr("splitway.local.run_file._is_trusted", lambda _: False)
-    run = read_run(link / "run.json")
+    run = read_run(link / "run.json", trusted=())
     assert run is not None
     assert f"{link} is a link that user" in (run.doubt or "")
     with pytest.raises(SetupError, match="is a link that user"):
-        make_run_folder(link)
+        make_run_folder(link, trusted=())
 
 
 def test_a_folder_that_others_could_write_is_closed_to_them_at_the_start(file: Path) -> None:

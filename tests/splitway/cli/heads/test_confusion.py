@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 
 from splitway.cli.heads import confusion
 
@@ -24,6 +25,14 @@ def test_the_drawing_is_xml_with_every_label() -> None:
     drawing = ET.fromstring(confusion.drawing("a & b", MATRIX, LABELS))  # noqa: S314 - our own
     texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert set(LABELS) <= set(texts)
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_are_no_formulas_and_may_be_of_any_script() -> None:
+    labels = ("$x^2$", "猫", "d" * 40)
+    drawing = ET.fromstring(confusion.drawing("$91%$", MATRIX, labels))  # noqa: S314 - our own
+    texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"$91%$", "$x^2$", "猫", "d" * 17 + "…"} <= set(texts)
 
 
 def test_many_classes_still_fit() -> None:

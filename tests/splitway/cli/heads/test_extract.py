@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,13 +130,10 @@ def test_an_extractor_that_changes_meanwhile_stops_it(extractor: _Extractor, fil
         extract([extractor.hop], files, steps)
 
 
-def test_an_overloaded_extractor_is_asked_again(
-    extractor: _Extractor, files: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("splitway.cli.heads.extract._PAUSE_S", 0.0)
+def test_an_overloaded_extractor_is_asked_again(extractor: _Extractor, files: list[Path]) -> None:
     extractor.overloaded = 2
     with Steps() as steps:
-        assert len(extract([extractor.hop], files, steps).files) == 30
+        assert len(extract([replace(extractor.hop, pause_s=0.0)], files, steps).files) == 30
 
 
 def test_pictures_none_of_which_can_be_read_are_told(extractor: _Extractor, files: list[Path]) -> None:

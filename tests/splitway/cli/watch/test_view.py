@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from splitway.cli.status import Look, no_answer
-from splitway.cli.watch.trend import Trends
 from splitway.cli.watch.view import view
 from splitway.cli.watch.wording import counts, number, plain_line, span, troubles
 from splitway.schemas.pipeline import PipelineStatus
@@ -19,52 +18,66 @@ from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, r
 SILENT = no_answer(URL, httpx.ConnectError(""), AT, 112.0)
 
 
-def _drawn(seen: Look, width: int = 140, height: int | None = None, trends: Trends | None = None) -> str:
-    paper = Console(file=io.StringIO(), width=width, height=height, color_system=None)
-    paper.print(view(seen, trends or Trends(), width, height))
+def _drawn(seen: Look, width: int = 160, before: Look | None = None) -> str:
+    paper = Console(file=io.StringIO(), width=width, color_system=None)
+    paper.print(view(seen, width, before))
     assert isinstance(paper.file, io.StringIO)
     return paper.file.getvalue()
 
 
 def _row(drawn: str, begins: str) -> str:
     """The line that begins so, with one blank between its words."""
-    return next(" ".join(line.split()) for line in drawn.splitlines() if line.strip().startswith(begins))
+    lines = (" ".join(line.split()) for line in drawn.splitlines())
+    return next(line for line in lines if line.startswith(begins))
 
 
 def test_the_gateway_is_drawn_with_its_own_counts() -> None:
     drawn = _drawn(look(pipeline()))
     for words in (
-        "Splitway 0.1.0  http://127.0.0.1:8080",
-        "up for 2 h 13 min",
+        "Splitway 0.1.0 http://127.0.0.1:8080",
+        "up for 2:13:20 · 20:58:39",
         "✓ ready",
         "1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input",
-        "8.7/s",
-        "p50 / p99  10.2 / 14.9 ms · 1 of 87 failed (1.1 %), last 10 s",
+        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s",
         "3 in flight of 24 · 1 queued · turned away: 3 queue_full",
-        "fs:61b4d6db79be20bf",
+        "fs:61b4d6db79be20bf of 3 replicas",
     ):
         assert words in drawn
 
 
 def test_stages_and_replicas_are_drawn_with_what_they_do() -> None:
     drawn = _drawn(look(pipeline()))
-    assert _row(drawn, "feature_extractor") == "feature_extractor ✓ 2 of 2 ready 9.8 retries 120 8.7 0 10.2 / 14.9 4"
-    assert _row(drawn, "127.0.0.1:8081") == "127.0.0.1:8081 ✓ ready closed 1 fs:61b4d6db79be20bf 60 - 0 9.1 2"
+    assert _row(drawn, "feature_extractor ✓") == (
+        "feature_extractor ✓ 2 of 2 ready, 9.8 retries 120 8.7 0 10.2 / 14.9 4"
+    )
+    assert _row(drawn, "feature_extractor 127.0.0.1:8081") == (
+        "feature_extractor 127.0.0.1:8081 ✓ ready 1 fs:61b4d6db79be20bf 60 - 0 9.1 2"
+    )
 
 
-def test_calls_per_second_come_from_two_looks() -> None:
-    trends = Trends()
-    for at_s, count in ((98.0, 20), (100.0, 60)):
-        answer = pipeline(stage("classifier", replica(8091, attempts={"ok": count})))
-        trends.add(at_s, PipelineStatus.model_validate(answer))
-    assert " 60 20.0 0 " in _row(_drawn(look(answer), trends=trends), "127.0.0.1:8091")
+@pytest.mark.parametrize(
+    ("before", "passed_s", "rate"),
+    [(20, 2.0, "20.0"), (20, 10.0, "4.0"), (900, 2.0, "0.0"), (20, 0.0, "-")],
+    ids=["two-seconds", "ten-seconds", "began-again", "at-once"],
+)
+def test_calls_per_second_come_from_two_looks(before: int, passed_s: float, rate: str) -> None:
+    earlier, now = (
+        look(pipeline(stage("classifier", replica(8091, attempts={"ok": count}))), at_s)
+        for at_s, count in ((100.0, before), (100.0 + passed_s, 60))
+    )
+    assert f" 60 {rate} 0 " in _row(_drawn(now, before=earlier), "classifier 127.0.0.1:8091")
+
+
+def test_a_replica_that_is_new_has_its_calls_counted_from_none() -> None:
+    earlier, now = look(pipeline(stage("s", replica(1))), 100.0), look(pipeline(stage("s", replica(2))), 102.0)
+    assert " 60 30.0 0 " in _row(_drawn(now, before=earlier), "s 127.0.0.1:2")
 
 
 def test_a_replica_that_is_gone_is_marked_named_and_counted() -> None:
     drawn = _drawn(look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE))))
-    assert _row(drawn, "feature_extractor").startswith("feature_extractor ! 1 of 2 ready")
-    assert (
-        _row(drawn, "127.0.0.1:8082") == "127.0.0.1:8082 ✗ unreachable ! open, 3 s 1 fs:61b4d6db79be20bf 66 - 5 9.1 2"
+    assert _row(drawn, "feature_extractor !") == "feature_extractor ! 1 of 2 ready, 9.8 retries 126 8.7 5 10.2 / 14.9 4"
+    assert _row(drawn, "feature_extractor 127.0.0.1:8082") == (
+        "feature_extractor 127.0.0.1:8082 ✗ unreachable, breaker open, 3 s 1 fs:61b4d6db79be20bf 66 - 5 9.1 2"
     )
     assert "✗ feature_extractor 127.0.0.1:8082 cannot be reached" in drawn
 
@@ -74,19 +87,15 @@ def test_a_gateway_that_is_not_ready_says_why() -> None:
     assert "✗ not ready: no replica of classifier is ready" in drawn
 
 
-def test_a_gateway_that_does_not_answer_is_said_with_how_long() -> None:
-    trends = Trends()
-    trends.add(100.0, PipelineStatus.model_validate(pipeline()))
-    drawn = _drawn(SILENT, trends=trends)
-    assert "✗ no gateway answers at http://127.0.0.1:8080" in drawn
-    assert "for 12 s; it is asked again and again" in drawn
+def test_a_gateway_that_does_not_answer_is_said() -> None:
+    assert "✗ not ready: no gateway answers at http://127.0.0.1:8080" in _drawn(SILENT)
 
 
 def test_an_older_gateway_is_drawn_without_what_it_leaves_out() -> None:
     answer: dict[str, Any] = {"ready": True, "stages": [{"name": "classifier", "replicas": [{"url": "http://c:1"}]}]}
     drawn = _drawn(look(answer))
-    assert "of an older version" in drawn
-    assert _row(drawn, "c:1").startswith("c:1 ! not asked yet -")
+    assert "requests" not in drawn
+    assert _row(drawn, "classifier c:1") == "classifier c:1 ✗ not asked yet - - 0 - 0 - -"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
@@ -97,14 +106,13 @@ def test_nothing_is_cut_off_in_the_table_whatever_the_width(width: int) -> None:
     assert "fs:61b4d6db79be20bf" in drawn
 
 
-def test_in_a_low_window_replicas_in_trouble_come_first_and_the_others_are_counted() -> None:
+def test_stages_and_what_is_in_trouble_come_first_so_that_a_low_window_shows_them() -> None:
     many = [replica(9000 + number) for number in range(40)]
-    seen = look(pipeline(stage("feature_extractor", *many, UNREACHABLE), stage("classifier", replica(8091))))
-    drawn = _drawn(seen, 120, 24)
-    assert _row(drawn, "127.0.0.1:8082").startswith("127.0.0.1:8082 ✗ unreachable")
-    shown = sum(line.strip().startswith("127.0.0.1:") for line in drawn.splitlines())
-    assert f"and {42 - shown} more replicas that are ready" in drawn
-    assert len(drawn.splitlines()) <= 24
+    shut = replica(9040, breaker="open")
+    drawn = _drawn(look(pipeline(stage("feature_extractor", *many, UNREACHABLE, shut), stage("classifier", *many[:1]))))
+    begins = [line.split()[:2] for line in drawn.split("─────")[-1].splitlines()[1:]]
+    assert [second for _, second in begins[:4]] == ["!", "✓", "127.0.0.1:8082", "127.0.0.1:9040"]
+    assert len(begins) == 2 + 43
 
 
 def test_replicas_of_several_feature_spaces_are_counted_by_space() -> None:
@@ -116,16 +124,17 @@ def test_replicas_of_several_feature_spaces_are_counted_by_space() -> None:
 
 
 def test_a_line_holds_the_same_for_pipes() -> None:
-    line = plain_line(look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE))), None)
+    line = plain_line(look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE))))
     assert line == (
-        "20:58:39 ready | 1 234 ok, 3 overloaded, 1 invalid_input | 8.7/s | 1 of 87 failed (1.1 %) | "
-        "p50/p99 10.2 / 14.9 ms | in flight 3 of 24, queued 1 | feature_extractor 1 of 2 ready | "
-        "feature_extractor 127.0.0.1:8082 cannot be reached"
+        "20:58:39 ready | 1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input | "
+        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s | "
+        "3 in flight of 24 · 1 queued · turned away: 3 queue_full | fs:61b4d6db79be20bf of 2 replicas | "
+        "feature_extractor 1 of 2 ready | feature_extractor 127.0.0.1:8082 cannot be reached"
     )
 
 
 def test_a_line_without_an_answer_says_so() -> None:
-    assert plain_line(SILENT, None).startswith("20:58:39 not ready: no gateway answers at")
+    assert plain_line(SILENT).startswith("20:58:39 not ready: no gateway answers at")
 
 
 @pytest.mark.parametrize(
@@ -133,17 +142,17 @@ def test_a_line_without_an_answer_says_so() -> None:
     [
         ({"state": "not_ready", "reason": "is not ready: warming up"}, "s 127.0.0.1:1 is not ready: warming up"),
         ({"state": "not_ready"}, "s 127.0.0.1:1 is not ready"),
-        ({"state": "unreachable"}, "s 127.0.0.1:1 cannot be reached"),
+        ({"state": "unreachable"}, "s 127.0.0.1:1 is unreachable"),
         (
             {"state": "unreachable", "reason": "s at 127.0.0.1:1 cannot be reached"},
             "s at 127.0.0.1:1 cannot be reached",
         ),
-        ({"state": "unknown"}, "s 127.0.0.1:1 has not been asked yet"),
+        ({"state": "unknown"}, "s 127.0.0.1:1 is not asked yet"),
         (
             {"breaker": "open", "breaker_retry_in_s": 2.0},
             "is ready, but its breaker is open, 2 s: too many calls failed",
         ),
-        ({"breaker": "forced_open"}, "is ready, but its breaker is held open by SPLITWAY_BREAKERS"),
+        ({"breaker": "forced_open"}, "is ready, but its breaker is forced open: set by SPLITWAY_BREAKERS"),
     ],
     ids=["warming", "not-ready", "unreachable", "named", "unknown", "open", "forced"],
 )
@@ -160,13 +169,13 @@ def test_a_stage_without_replicas_is_a_trouble() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(None, "-"), (4.4, "4 s"), (75, "1 min 15 s"), (8000, "2 h 13 min"), (200_000, "2 d 7 h")],
+    [(None, "-"), (4.4, "0:00:04"), (75, "0:01:15"), (8000, "2:13:20"), (200_000, "2 days, 7:33:20")],
 )
-def test_spans_are_two_units(seconds: float | None, says: str) -> None:
+def test_spans_are_read_as_a_clock(seconds: float | None, says: str) -> None:
     assert span(seconds) == says
 
 
 def test_numbers_and_counts_are_readable() -> None:
-    assert (number(None), number(12345.678), number(0.04)) == ("-", "12 345.7", "0.0")
+    assert (number(None), number(12345.678), number(0.04), number(1234)) == ("-", "12 345.7", "0.0", "1 234")
     assert counts({"overloaded": 2, "ok": 1, "unavailable": 3, "cancelled": 0}) == "1 ok · 3 unavailable · 2 overloaded"
     assert counts({}) == "none"

@@ -110,13 +110,10 @@ async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
     ]
 
 
-async def test_a_process_whose_loop_hangs_as_well_is_ended_by_the_last_resort(
-    lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("splitway.runtime.batching.watchdog._ENDS_WITHIN_S", 0.0)
+async def test_a_process_whose_loop_hangs_as_well_is_ended_by_the_last_resort(lifecycle: Lifecycle) -> None:
     ended = threading.Event()
     lifecycle.last_resort = ended.set
-    watchdog = Watchdog(0.001, lifecycle)
+    watchdog = Watchdog(0.001, lifecycle, ends_within_s=0.0)
     watchdog.runs.begin("classifier version 3")
     watchdog.start(list)
     assert ended.wait(10)  # on the event loop, which stands still meanwhile

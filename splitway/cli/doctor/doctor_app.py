@@ -1,0 +1,42 @@
+"""`splitway doctor`: its options and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from splitway.cli.console import one_line_errors
+from splitway.cli.options import Url
+
+
+def doctor(
+    context: typer.Context,
+    url: Url = None,
+    models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
+) -> None:
+    """Check a set-up, and say in a sentence each what is right, what is not, and what to do about it.
+
+    Looks at the bundles (hashes, feature spaces, releases) and whether their engines run them, at keys, certificates
+    and the SPLITWAY_* variables as they are set here, and at the pipeline that runs: which processes answer, in which
+    version, and whether strangers are asked for a key. Changes nothing. Ends with 1 if something is broken, with 0 if
+    there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
+
+    Of the machine itself the system's own tools tell: pip check, free, df, ss, ulimit, timedatectl, docker version.
+
+    Examples: splitway doctor; splitway doctor --models /srv/models; splitway doctor --url http://gateway:8080
+
+    More: splitway doctor --json | jq -r '.results[] | select(.level != "ok") | .do'
+    """
+    with one_line_errors():
+        from splitway.cli.doctor.doctor import doctor as check
+
+        raise typer.Exit(check(url, models, variables_of(context.find_root().command), as_json=as_json))
+
+
+def variables_of(command: Any) -> list[str]:
+    """Every environment variable that a command, or one below it, takes an option from."""
+    own = [option.envvar for option in command.params if option.envvar]
+    return own + [name for below in getattr(command, "commands", {}).values() for name in variables_of(below)]

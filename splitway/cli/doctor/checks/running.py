@@ -8,22 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
 from splitway.cli.stage_client import IDENTITY, stage_client
-from splitway.cli.status import PATH, TIMEOUT_S, Look, no_answer, read_reply
+from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.wording import address, span, troubles
 from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import RunFile
 from splitway.names import GATEWAY
+from splitway.schemas.message import read_answer
+from splitway.schemas.protocol import ServerMetadata
 
 _CLOCKS_APART_S = 2.0
 _AT_ONCE = 8
@@ -86,11 +86,11 @@ def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, _stage_client(ours) as inside:
-        look = _look(client, url, {})
+        look = ask(client, url, {})
         asks_for_key = look.refused is not None
         shown = key or {} if asks_for_key else {}
         if shown:
-            look = _look(client, url, shown)
+            look = ask(client, url, shown)
         stages = look.status.stages if look.status else ()
         named = {replica.url: stage.name for stage in stages for replica in stage.replicas} | ours
         others = [partial(_hear, inside if each in ours else client, stage, each) for each, stage in named.items()]
@@ -108,24 +108,16 @@ def _stage_client(urls: Iterable[str]) -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
 
-def _look(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Look:
-    try:
-        reply = client.get(f"{url}{PATH}", headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return no_answer(url, error, datetime.now().astimezone(), time.monotonic())
-    return read_reply(url, reply, datetime.now().astimezone(), time.monotonic())
-
-
 def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str] | None = None) -> Heard:
     before_s = time.time()
     try:
         reply = client.get(f"{url}/v2", headers=headers)
-        said: Any = reply.json()
-        version = None if said.get("version") is None else printable(str(said["version"])[:_MOST_OF_A_VERSION], keep="")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
+        version = read_answer(ServerMetadata, reply.content).version
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Heard(stage, url, answers=False, asks_for_certificate=_is_of_tls(error))
     here_s = (before_s + time.time()) / 2
-    return Heard(stage, url, answers=True, version=version, clock_ahead_s=_ahead_s(reply.headers.get("date"), here_s))
+    told = None if version is None else printable(version[:_MOST_OF_A_VERSION], keep="")
+    return Heard(stage, url, answers=True, version=told, clock_ahead_s=_ahead_s(reply.headers.get("date"), here_s))
 
 
 def _is_of_tls(error: BaseException) -> bool:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -21,6 +20,8 @@ from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import RunFile
 from splitway.names import GATEWAY
+from splitway.schemas.message import read_answer
+from splitway.schemas.protocol import ServerMetadata
 
 _AT_ONCE = 8
 _MOST_OF_A_VERSION = 40
@@ -105,11 +106,11 @@ def _stage_client(urls: Iterable[str]) -> httpx.Client:
 def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str] | None = None) -> Heard:
     try:
         reply = client.get(f"{url}/v2", headers=headers)
-        said: Any = reply.json()
-        version = None if said.get("version") is None else printable(str(said["version"])[:_MOST_OF_A_VERSION], keep="")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
+        version = read_answer(ServerMetadata, reply.content).version
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Heard(stage, url, answers=False, asks_for_certificate=_is_of_tls(error))
-    return Heard(stage, url, answers=True, version=version)
+    told = None if version is None else printable(version[:_MOST_OF_A_VERSION], keep="")
+    return Heard(stage, url, answers=True, version=told)
 
 
 def _is_of_tls(error: BaseException) -> bool:

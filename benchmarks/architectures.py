@@ -62,7 +62,7 @@ def _model(name: str) -> Any:
 
 def prove(name: str, layer: str) -> dict[str, Any]:
     """Split a model after a layer and return what its manifest says."""
-    from splitway.cli.models.split_and_prove import SplitJob, split
+    from splitway.api.split_and_prove import SplitJob, split
     from splitway.manifest import Preprocessing
 
     model = _model(name)
@@ -105,7 +105,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "tensors cross. *max ULP*: the pieces against the uncut model in the same engine, over all probabilities;",
         "*max difference*: against Keras.",
         "",
-        "`make architectures`, {date}, {machine}".format_map(about()),
+        "`make bench WHAT=architectures`, {date}, {machine}".format_map(about()),
         "",
         f"| {' | '.join(_COLUMNS)} |",
         f"|{'---|' * len(_COLUMNS)}",

@@ -1,6 +1,6 @@
 """Charges a request to its caller's limits: one unit on arrival, the rest when its cost is known.
 
-A refused request is charged one unit only.
+Work that is refused costs no more than that one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STATE = "tab"
 
 @dataclass(frozen=True)
 class Share:
-    """The limits of one caller."""
+    """Limits of one caller."""
 
     rate: Limit | None = None
     cost: Limit | None = None
@@ -32,11 +32,11 @@ class Share:
 
 
 class Tab:
-    """The charges of one request.
+    """What one request takes.
 
     Args:
         windows: where it is counted.
-        caller: the request's.
+        caller: who makes it.
         share: the caller's limits.
     """
 
@@ -64,9 +64,7 @@ class Tab:
         if limit is None or cost <= 1:
             return
         if cost > limit.amount:
-            raise TooLarge(
-                f"this costs {cost}, at one for each row and megapixel, and you may spend {limit.amount} a minute"
-            )
+            raise TooLarge(f"this costs {cost} (1 for each row and megapixel); your limit is {limit.amount} a minute")
         await self._take(limit, cost - 1)
 
     async def _take(self, limit: Limit, amount: int) -> None:
@@ -74,10 +72,10 @@ class Tab:
         if standing.taken:
             return
         if limit is self._share.rate:
-            words = f"you may make {limit.amount} requests a second"
+            words = f"your limit is {limit.amount} requests a second"
         else:
-            words = f"you may spend {limit.amount} a minute, at one for each row and megapixel"
-        again = f"{standing.remaining} are left, and there is room for this in {math.ceil(standing.wait_s)} s"
+            words = f"your limit is {limit.amount} a minute (1 for each row and megapixel)"
+        again = f"{standing.remaining} are left; try again in {math.ceil(standing.wait_s)} s"
         raise RateLimited(f"{words}; {again}", retry_after_s=standing.wait_s)
 
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -11,7 +11,7 @@ from splitway.errors import InvalidInput, NotFound
 from splitway.gateway.edge.cost import PictureCaps, inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
@@ -49,7 +49,7 @@ class PipelinePlane:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: GatewayPipeline,
         watch: Watch[Result],
         lifecycle: Lifecycle,
         caps: PictureCaps,

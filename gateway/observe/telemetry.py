@@ -27,7 +27,7 @@ class GatewayTelemetry:
     Args:
         stages: their names, in order.
         logged_per_second: requests that get a line in the log.
-        patience_s: what a caller who allows less has only itself to blame for when the time is up.
+        patience_s: time limits below this count as the caller's fault, not as a server error.
         exposed: whether others than this machine reach it; they do not decide on which traces are kept.
     """
 

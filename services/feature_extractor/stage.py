@@ -10,8 +10,7 @@ from PIL import Image
 
 from splitway.bundle import Bundle
 from splitway.errors import BundleError
-from splitway.kinds.image.decode import FORMATS, PictureDecoder, to_model_input
-from splitway.kinds.image.kind import PICTURES
+from splitway.kinds.image.decode import FORMATS, PictureDecoder, accepted_pictures, to_model_input
 from splitway.kinds.image.limits import LARGE_S, PictureLimits
 from splitway.kinds.image.look import Picture
 from splitway.manifest import Preprocessing
@@ -21,7 +20,6 @@ from splitway.runtime.arrays import Arrays
 from splitway.runtime.decode_room import NOTHING, DecodeLoad
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors, TensorStage
-from splitway.wire.tensor import TensorSpec
 
 
 def make_extractor(bundle: Bundle, settings: StageSettings) -> Stage:
@@ -41,10 +39,7 @@ class PictureExtractor(TensorStage):
         self._target = target
         self._decoder = PictureDecoder(target, limits)
         self._input = bundle.manifest.inputs[0].name
-        self.accepts = (
-            (PICTURES,),
-            (TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3)),),
-        )
+        self.accepts = accepted_pictures(target)
 
     def warm_up(self) -> None:
         """Load the decoders by decoding one small picture of each format."""

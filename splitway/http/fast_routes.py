@@ -90,7 +90,7 @@ class FrontedApp(FastAPI):
             await self._front(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """The app's description of itself; made once, when somebody asks for it."""
+        """The app's description of itself; made once, at the first request for it."""
         if self.openapi_schema is None and self.documentation is not None:
             self.documentation.complete(super().openapi())
         return super().openapi()

@@ -9,7 +9,7 @@ from pathlib import Path
 from splitway.security.identities.certificates import Certificates
 
 _SETTLE_S = 5.0
-"""Longer than whoever runs takes to read its files again."""
+"""Longer than a running service takes to read its files again."""
 
 
 def utc_now() -> datetime:

@@ -53,7 +53,7 @@ class Process:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What to start and where."""
+    """The services to start, and their ports."""
 
     models: Path
     host: str = "127.0.0.1"
@@ -68,7 +68,7 @@ class LaunchPlan:
 
 
 class LocalPipeline:
-    """Starts on entry, stops on exit, whatever happens in between."""
+    """Starts on entry and always stops on exit."""
 
     def __init__(self, plan: LaunchPlan, log: LogLine) -> None:
         self._plan = plan
@@ -80,7 +80,7 @@ class LocalPipeline:
         self._last_lines: dict[str, str] = {}
         """Of each process; the latest of all stands last."""
         self._failed: str | None = None
-        """The process that ended before it was told to."""
+        """The process that ended too early."""
 
     @property
     def gateway(self) -> Process:
@@ -132,7 +132,7 @@ class LocalPipeline:
         return PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (self.stages.index(stage) - 1)
 
     def _environment(self, stage: str) -> dict[str, str]:
-        """What a process is told: where the bundles and their releases are, and the gateway where the stages are."""
+        """A process's environment: the places of bundles and releases, and for the gateway the stages' addresses."""
         models = self._plan.models
         own = {"SPLITWAY_RELEASES": str(models / FILE), **os.environ, **(self._plan.environment or {})}
         own["SPLITWAY_MODELS"] = str(models)
@@ -167,7 +167,7 @@ class LocalPipeline:
         return Process(stage, name, f"{scheme}://{reachable}:{port}", popen, pump)
 
     def renew_certificates(self) -> list[str]:
-        """Make the services' certificates, or renew what is due; return whose. Does nothing without certificates."""
+        """Make or renew the services' certificates and return their names. Does nothing without a folder for them."""
         if self._plan.certs is None:
             return []
         from splitway.local.certificates import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
@@ -219,7 +219,7 @@ class LocalPipeline:
                 )
 
     def stop(self) -> None:
-        """Stop the gateway, then the stages, each drained; what does not end in time is killed."""
+        """Stop the gateway, then the stages; each finishes its work. A process that does not end in time is killed."""
         for group in (
             [p for p in self.processes if p.stage == GATEWAY],
             [p for p in self.processes if p.stage != GATEWAY],
@@ -235,7 +235,7 @@ class LocalPipeline:
         self._repeat_why()
 
     def _repeat_why(self) -> None:
-        """Say once more what a process that has failed said last, where others have spoken since."""
+        """Repeat the last line of a failed process, if other processes have written since."""
         name, self._failed = self._failed, None
         if name in self._last_lines and next(reversed(self._last_lines)) != name:
             self._log(name, self._last_lines[name])

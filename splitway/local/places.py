@@ -27,7 +27,7 @@ class Place:
 
     @property
     def is_alive(self) -> bool:
-        """Whether that process runs and is still one of Splitway's: numbers are given again."""
+        """Whether that process runs and is still Splitway's: the system reuses process numbers."""
         try:
             os.kill(self.pid, 0)
             return b"splitway" in (PROC / str(self.pid) / "cmdline").read_bytes()
@@ -38,9 +38,9 @@ class Place:
 
     @property
     def doubt(self) -> str | None:
-        """Why that process is not what `splitway up` started there; None where it is, or this system does not tell."""
+        """Why that process is not the one that `splitway up` started; None if it is, or if this system cannot tell."""
         if not self.is_alive:
-            return f"process {self.pid}, which it names, is no Splitway that runs"
+            return f"process {self.pid}, which it names, is not a running Splitway process"
         if not can_be_told():
             return None
         if users_of(self.pid) - {os.geteuid(), 0}:
@@ -49,7 +49,7 @@ class Place:
 
 
 def named_url(url: str | None) -> str | None:
-    """The gateway's address as the user names it; None if he does not. Raises SetupError for what is no address."""
+    """The gateway's address as the user named it, or None. Raises SetupError if it is not an address."""
     if url and not _is_address(url):
         raise SetupError(f"--url takes an address such as http://127.0.0.1:{GATEWAY_PORT}, not {url!r}")
     return url.rstrip("/") if url else None

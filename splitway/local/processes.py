@@ -1,4 +1,4 @@
-"""Which processes of this machine listen where, and whose they are, as far as /proc tells."""
+"""The listening processes of this machine and their users, from /proc."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UIDS = re.compile(r"^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$", re.MULTILINE)
 
 
 def can_be_told() -> bool:
-    """Whether this system says anything of its processes."""
+    """Whether this system describes its processes in /proc."""
     return (PROC / "self" / "status").exists()
 
 
@@ -55,7 +55,7 @@ def _address(written: str) -> _Address:
 
 
 def descriptors(process: Path) -> Iterable[str]:
-    """What a process has open; nothing of another user's, or of one that has ended."""
+    """The open files of a process; empty for another user's process or one that has ended."""
     with contextlib.suppress(OSError):
         for descriptor in (process / "fd").iterdir():
             with contextlib.suppress(OSError):  # closed meanwhile

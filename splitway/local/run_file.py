@@ -1,7 +1,7 @@
-"""The file that `splitway up` leaves while it runs, and whether what it says may be believed.
+"""The file that `splitway up` writes while it runs, and whether it can be trusted.
 
-Whoever can write it can name any address. So secrets go to nobody but the processes that a file names which is the
-user's own, in a folder that nobody else can write (`why_not`), and only while they are what the file says.
+A user who can write this file can name any address. So secrets are sent only if the file is the user's own, in a folder
+that no other user can write (`why_not`), and only while the named processes are the ones that `splitway up` started.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class RunFile:
 
     Args:
         places: the processes that it names.
-        doubt: why that is not believed; None where it is.
+        doubt: why they are not trusted; None if they are.
     """
 
     places: Sequence[Place]
     doubt: str | None = None
 
     def why_not(self, place: Place) -> str | None:
-        """Why a place must be sent no secret; None where it may."""
+        """Why a process must not get secrets; None if it may."""
         return self.doubt or place.doubt
 
 
@@ -48,7 +48,7 @@ class LocalGateway:
 
     Args:
         url: its address.
-        doubt: why it must be sent no secret; None where it may.
+        doubt: why it must not get secrets; None if it may.
     """
 
     url: str
@@ -56,7 +56,7 @@ class LocalGateway:
 
 
 def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | None:
-    """What `splitway up` left here; None if there is no such file.
+    """The content of the run file; None if there is no such file.
 
     Args:
         path: the file.
@@ -75,18 +75,18 @@ def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | N
 
 
 def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
-    """The processes of the pipeline that `splitway up` started here, believed or not; raises as read_run does."""
+    """The processes in the run file, trusted or not. Raises as read_run does."""
     run = read_run(path)
     return None if run is None else list(run.places)
 
 
 def asked_gateway(url: str | None) -> LocalGateway:
-    """The gateway that is named, which is believed in; that of this folder if none is."""
+    """The named gateway, which is trusted; without a name, that of this folder."""
     return local_gateway() if url is None else LocalGateway(url)
 
 
 def local_gateway(path: Path = RUN_FILE) -> LocalGateway:
-    """The gateway that runs from this folder; the one at the default address if none does."""
+    """The gateway that runs from this folder, or else the one at the default address."""
     run = None
     with suppress(SetupError):
         run = read_run(path)
@@ -116,7 +116,7 @@ def write_run_file(path: Path, places: Sequence[Place]) -> None:
 
 
 def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
-    """Make the folder of a run file; if it is there and the user's own, let nobody else write it.
+    """Make the folder of a run file. If it exists and is the user's own, remove other users' right to write it.
 
     Raises:
         SetupError: it is another user's link, or cannot be made.
@@ -133,8 +133,8 @@ def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
 
 
 def _read(path: Path, trusted: Users) -> tuple[bytes, str | None]:
-    """The file's bytes, and why they are not to be believed. All is asked of what was opened, and nothing of names,
-    which may mean something else by then."""
+    """The file's bytes, and why they cannot be trusted. Every check uses the opened file, because its name may point to
+    another file by then."""
     doubts = [_named(path.parent, _doubt_of_link(path.parent, trusted))]
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -155,7 +155,7 @@ def _named(path: Path, doubt: str | None) -> str | None:
 
 
 def _doubt_of_link(folder: Path, trusted: Users) -> str | None:
-    """Why a folder is not where its name says that it is. Raises OSError."""
+    """Why a folder's path leads somewhere else, through a link. Raises OSError."""
     found = folder.lstat()
     if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
         return f"is a link that user {found.st_uid} made"

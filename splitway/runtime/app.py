@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway import __version__
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
@@ -29,6 +28,7 @@ from splitway.security.callers.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import add_metrics_route, metrics_port
+from splitway.version import __version__
 from splitway.wire.v2_json import EXTENSIONS
 
 

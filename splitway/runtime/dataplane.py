@@ -8,17 +8,16 @@ import time
 from collections.abc import MutableMapping
 from functools import partial
 
-import numpy as np
-
-from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, TooLarge, UnfitInput
+from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, UnfitInput
 from splitway.manifest import Manifest
 from splitway.names import ATTEMPT_HEADER, CALLER_HEADER
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
-from splitway.runtime.batching.unfit import check_range, renamed
+from splitway.runtime.batching.unfit import renamed
 from splitway.runtime.decode_room import NOTHING, DecodeLoad, DecodePlace, DecodeRoom
 from splitway.runtime.decoders import Decoders
+from splitway.runtime.inputs import InputCheck
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
 from splitway.telemetry.trace import Span
@@ -27,7 +26,6 @@ from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
-from splitway.wire.tensor import Tensor, TensorSpec
 
 _ANSWERS_WITHIN_S = 0.1
 _RETRY_AFTER_S = 1.0
@@ -67,11 +65,9 @@ class DataPlane:
         self._decoders = decoders
         self._room = room
         self._watch = watch
-        self._max_rows = max_rows
-        self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in stage.accepts}
+        self._inputs = InputCheck(stage.accepts, manifest.inputs, max_rows)
         self._gives = {spec.name for spec in stage.gives}
         self._takes = {entry.name for entry in manifest.inputs}
-        self._ranges = {entry.name: entry for entry in manifest.inputs if entry.range is not None}
 
     def watch(self, headers: MutableMapping[str, str]) -> Watched[Inference]:
         return self._watch.request(self._name, headers)
@@ -88,7 +84,7 @@ class DataPlane:
                 async with asyncio.timeout(deadline.remaining_s):
                     result = await self._decode_and_infer(tensors, rows, deadline, context)
         except TimeoutError:
-            raise DeadlineExceeded("the caller's time was up before the work was done") from None
+            raise DeadlineExceeded("the deadline passed before the work was done") from None
         except UnfitInput as error:
             if tensors.keys() <= self._takes:
                 raise
@@ -169,32 +165,13 @@ class DataPlane:
         return result, (decoded.began_s, decoded.ended_s)
 
     def _check(self, request: InferRequest) -> None:
-        specs = self._alternative(request)
+        specs = self._inputs.alternative([tensor.name for tensor in request.inputs])
         self._stage.check(request)
-        first = request.inputs[0]
-        for tensor in request.inputs:
-            specs[tensor.name].check(tensor)
-            _check_rows_and_values(tensor, self._max_rows)
-            if tensor.rows != first.rows:
-                raise InvalidInput(
-                    f"tensor {tensor.name!r} has {tensor.rows} rows, but {first.name!r} has {first.rows}; "
-                    "every tensor must have as many"
-                )
-            if tensor.name in self._ranges:
-                check_range(self._ranges[tensor.name], tensor.array)
+        self._inputs.check(request.inputs, specs)
         for output in request.outputs:
             if output.name not in self._gives:
                 known = ", ".join(sorted(self._gives))
                 raise InvalidInput(f"there is no output {output.name[:80]!r}; this model gives {known}")
-
-    def _alternative(self, request: InferRequest) -> dict[str, TensorSpec]:
-        """What was sent, as the stage knows it. Raises InvalidInput where it is no complete alternative."""
-        names = [tensor.name for tensor in request.inputs]
-        specs = self._accepts.get(frozenset(names))
-        if specs is None or len(names) != len(specs):
-            known = " or ".join(" and ".join(map(repr, each)) for each in self._accepts.values())
-            raise InvalidInput(f"the input must be exactly {known}, not {', '.join(map(repr, names))[:200]}")
-        return specs
 
 
 def _caller(context: CallContext) -> str:
@@ -210,18 +187,9 @@ async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
         async with asyncio.timeout(left_s - min(_ANSWERS_WITHIN_S, left_s / 10)):
             await place.given.wait()
     except TimeoutError:
-        what = "the memory for decoding pictures is taken; send the request again in a moment"
+        what = "the memory for decoding pictures is in use; send the request again in a moment"
         raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
 
 
 def _go_on() -> None:
     """What is done at once, is not worth asking whether anybody still waits."""
-
-
-def _check_rows_and_values(tensor: Tensor, max_rows: int) -> None:
-    if tensor.rows < 1:
-        raise InvalidInput(f"tensor {tensor.name!r} has no rows")
-    if tensor.rows > max_rows:
-        raise TooLarge(f"tensor {tensor.name!r} has {tensor.rows} rows; at most {max_rows} are taken at once")
-    if tensor.datatype.startswith("FP") and not np.isfinite(tensor.array).all():
-        raise InvalidInput(f"tensor {tensor.name!r} holds NaN or infinity; every number must be finite")

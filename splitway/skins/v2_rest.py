@@ -12,7 +12,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway import __version__
 from splitway.errors import SplitwayError, Unauthorized, UnfitInput, printable
 from splitway.http.body import pack, packing_asked_for, plain_headers, read_body
 from splitway.http.body_budget import BodyBudget
@@ -23,6 +22,7 @@ from splitway.names import UNFIT_ROW_HEADER
 from splitway.security.callers.principal import known_caller
 from splitway.skins import v2_docs
 from splitway.telemetry.watch import Watched
+from splitway.version import __version__
 from splitway.wire.aside import LARGE_BYTES, aside, by_size
 from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.deadline import read_deadline

@@ -27,9 +27,9 @@ class CutModel:
 
     graph: Graph
     parts: tuple[Part, ...]
-    """Two or more; what one gives, the next takes."""
+    """Two or more. Each takes the tensors that the one before it gives."""
     layers: tuple[str, ...]
-    """After which it was cut, in order: one less than parts."""
+    """The layers after which it was cut, in order: one less than parts."""
     crossing: tuple[tuple[str, ...], ...]
     """For each cut, the layers (or inputs) whose tensors cross."""
 
@@ -80,7 +80,7 @@ def cut_model(graph: Graph, at: Sequence[str], room: Room = ROOM) -> CutModel:
 
 
 def _befores(graph: Graph, at: Sequence[str], room: Room) -> list[tuple[frozenset[int], str]]:
-    """For each cut, what runs before it, and its layer; the smallest first."""
+    """For each cut, the steps that run before it, and its layer; the smallest first."""
     places = [(find_steps(graph, name), name) for name in at]
     if not places:
         raise ModelError("no layer is named to cut after")
@@ -142,7 +142,7 @@ def _ends_of(graph: Graph, model: str) -> tuple[int, ...]:
 
 
 def _check_ends(graph: Graph) -> None:
-    """Raise ModelError for inputs and outputs that cannot travel."""
+    """Raise ModelError for inputs and outputs that the wire format does not carry."""
     for what, wires in (("input", graph.inputs), ("output", graph.outputs)):
         for name, wire in wires.items():
             if not wire.has_rows:
@@ -164,7 +164,7 @@ def _maker(graph: Graph, wire: Wire) -> str:
 
 
 def feature_space(cut: CutModel, place: int, preprocessing: Preprocessing | None) -> str:
-    """Fingerprint all that gives the features at a cut their meaning: graph, weights, preprocessing and cut.
+    """Hash everything that defines the features at a cut: graph, weights, preprocessing and cut.
 
     Two features with the same fingerprint may be compared, averaged and classified together; others may not. Names of
     layers have no part in it, nor have the other cuts that are made.
@@ -194,7 +194,7 @@ def feature_space(cut: CutModel, place: int, preprocessing: Preprocessing | None
 
 
 def _needed_in_order(graph: Graph, wanted: tuple[Wire, ...]) -> list[Step]:
-    """The steps that some tensors need, each after what it takes: the same whatever order the model has them in."""
+    """The steps that some tensors need, each after its inputs. The order does not depend on the model's own."""
     maker = {wire.number: step for step in graph.steps for wire in step.gives}
     found: dict[int, Step] = {}
     to_see = [(maker[wire.number], False) for wire in reversed(wanted) if wire.number in maker]

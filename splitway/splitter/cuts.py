@@ -1,7 +1,7 @@
-"""Every cut that a model allows, what crosses it, and which is best for a head that changes often.
+"""Every possible cut of a model, the tensors that cross it, and the best cut for a head that changes often.
 
-A cut after a layer leaves in the backbone whatever that layer needs, and in the head everything else. What crosses are
-the tensors made in the one and taken in the other: one after most layers, several in the middle of a skip connection.
+A cut after a layer leaves in the backbone every step that the layer needs, and in the head all others. The tensors that
+cross are made in the backbone and taken in the head: one after most layers, several in the middle of a skip connection.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from splitway.wire.room import Room
 from splitway.wire.tensor import NUMPY_DTYPES
 
 HOP_MS = 1.0
-"""One more hop through the gateway with next to nothing in it: `network` of the classifier's hop, which carries 5 KB
+"""The time of one more hop through the gateway: `network` of the classifier's hop, which carries 5 KB
 (docs/operations.md, `splitway bench --explain`)."""
 MS_PER_KB = 0.006
-"""What each further kilobyte adds: the same for the extractor's hop, which carries 42 KB."""
+"""The time that each further kilobyte adds: the same figure of the extractor's hop, which carries 42 KB."""
 FLOPS_PER_MS = 1.6e8
-"""Of one client's inference: EfficientNet-Lite0's 0.8 GFLOPs in 4.9 ms (the same page)."""
+"""Speed of one client's inference: EfficientNet-Lite0's 0.8 GFLOPs in 4.9 ms (the same page)."""
 SAME_MS = 0.01
-"""Estimates that differ by less, a hundredth of a hop, say nothing of which cut is better."""
+"""Estimates that differ by less (a hundredth of a hop) count as equal."""
 SMALLEST_BACKBONE = 0.1
-"""Of the FLOPs, or of the parameters: with less of both a backbone has next to nothing in it."""
+"""The least share of the FLOPs or of the parameters that is worth a stage of its own."""
 ROOM = Room()
 CARRIED = {str(dtype) for dtype in NUMPY_DTYPES.values()}
 
@@ -63,7 +63,7 @@ class CutOption:
 
     @property
     def has_a_backbone(self) -> bool:
-        """Whether a share of the model that is worth a stage of its own comes before the cut."""
+        """Whether the part before the cut is large enough for a stage of its own."""
         return max(self.flops_before, self.parameters_before) >= SMALLEST_BACKBONE
 
 
@@ -78,7 +78,7 @@ def find_cuts(graph: Graph, room: Room = ROOM) -> list[CutOption]:
 
 
 def ranked(cuts: list[CutOption]) -> list[CutOption]:
-    """Those that can be made, best first: where one more head on the same features costs least.
+    """The possible cuts, best first: the cut is best where one more head on the same features costs least.
 
     A head without parameters comes after all that have some, and a backbone with next to nothing in it comes last. Of
     cuts that cost the same, by estimates as coarse as these, the later one is better: more of the model is shared. A
@@ -92,7 +92,7 @@ def ranked(cuts: list[CutOption]) -> list[CutOption]:
 
 
 def _cheapest_first(cuts: list[CutOption]) -> list[CutOption]:
-    """By cost; of those that cost as much as the cheapest left, the later first."""
+    """Sorted by cost. Of cuts that cost the same, the later one comes first."""
     left = sorted(cuts, key=lambda cut: cut.head_ms)
     found: list[CutOption] = []
     while left:
@@ -143,7 +143,7 @@ def _option(
 
 
 def _place(graph: Graph, at_step: int) -> int:
-    """The step itself, or where it computes nothing, the last before it that does compute something."""
+    """The step itself. If it computes nothing, the last step before it that does."""
     while not graph.steps[at_step].flops:
         taken = {wire.number for wire in graph.steps[at_step].takes}
         makers = [at for at in range(at_step) if taken & {wire.number for wire in graph.steps[at].gives}]
@@ -154,7 +154,7 @@ def _place(graph: Graph, at_step: int) -> int:
 
 
 def why_never(graph: Graph) -> str | None:
-    """What keeps the whole model from being served, wherever it is cut."""
+    """Why the model cannot be served, wherever it is cut; None if it can."""
     return next((step.refusal for step in graph.steps if step.refusal is not None), None)
 
 

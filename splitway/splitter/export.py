@@ -1,4 +1,4 @@
-"""From a part of a model to the files that engines read."""
+"""Exports a part of a model to the files that engines read."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from splitway.wire.tensor import DATATYPES
 
 _NO_HOLDERS = (str, bytes, int, float, np.ndarray, tf.Tensor, tf.Operation, tf.Graph, type, ModuleType, FunctionType)
 _PLACE = re.compile(r"^<unknown>:0: error: loc\(.*\): (?=')")
-"""Where in the code of TensorFlow the converter met what it cannot convert."""
+"""The place in TensorFlow's code at which the converter failed."""
 LITERT_FILE = "model.tflite"
 _SCOPE = "part"
-"""Around all layers: in a scope their names may begin with what none may begin with outside."""
+"""The scope around all layers: inside a scope, names may begin with any character."""
 
 
 def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
-    """What a manifest says of the tensors at an end of a part."""
+    """The manifest's entries for the inputs or outputs of a part."""
     return tuple(
         TensorEntry(
             name=name, datatype=DATATYPES[np.dtype(wire.travels_as)], shape=(-1, *(int(n or 0) for n in wire.shape))
@@ -38,7 +38,7 @@ def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
 
 
 class _Served(tf.Module):
-    """A part as TensorFlow saves it: one function, and all that it uses."""
+    """A part in the form that TensorFlow saves: one function, and the variables and tables that it uses."""
 
     def __init__(self, part: Part, rows: int | None) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Served(tf.Module):
 
 
 def _kept(graph: Any, part: Part) -> list[Any]:
-    """The variables and tables behind all that a traced part uses, seeds of random numbers included.
+    """The variables and tables that a traced part uses, including seeds of random numbers.
 
     Raises:
         ModelError: it uses something else that is neither.
@@ -78,7 +78,7 @@ def _kept(graph: Any, part: Part) -> list[Any]:
 
 
 def _holders(owner: Any, seen: set[int]) -> Iterator[tuple[int, Any]]:
-    """All that an object holds, however deep, that owns a resource, by the identity of its handle."""
+    """Every owner of a resource inside an object, at any depth, by the identity of the resource's handle."""
     to_see = [owner]
     while to_see:
         each = to_see.pop()
@@ -130,7 +130,7 @@ def convert_to_litert(part: Part) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """The operations that stand in the way where the converter names them, else its first line."""
+    """The operations that cannot be converted, if the converter names them; else the first line of its message."""
     lines = str(error).splitlines()
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("TF Select ops:", "Custom ops:"))]
     return f"LiteRT has no {', '.join(named)}" if named else _PLACE.sub("", first_line(error))

@@ -1,6 +1,6 @@
-"""A model as steps, whatever it was saved by: each use of a layer, in an order in which they can run.
+"""A model as steps: each use of a layer, in an order in which they can run. Every file format is read into this form.
 
-The readers (`keras_graph`, `saved_model`) make graphs; cutting, proving and packing know nothing else of a model.
+The readers (`keras_graph`, `saved_model`) make graphs. Cutting, proving and packing use the graph alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 _OTHER_ON_THE_WIRE = {"bfloat16": "float32"}
-"""Datatypes that travel as another which holds every value of theirs."""
+"""Datatypes that are sent as another datatype, which holds all their values."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Step:
     refusal: str | None = None
     """Why a model with it cannot be served at all."""
     tells: tuple[Sequence[int], ...] = ()
-    """Whole numbers that it has something for, such as places in a vocabulary; several where it has several tables."""
+    """The whole numbers that it has entries for, such as indices into a vocabulary: one set for each of its tables."""
 
     @property
     def parameters(self) -> int:
@@ -87,7 +87,7 @@ class Graph:
     nested: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Positions of the steps that make the outputs of each nested model, by the model's name."""
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """The lowest and the highest number that an input may be, by its wire's number, where they have been found out."""
+    """The lowest and highest number allowed in an input, by its wire's number, where they are known."""
     _wires: int = 0
 
     def wire(self, shape: Sequence[int | None], dtype: str, *, masked: bool = False) -> Wire:
@@ -100,7 +100,7 @@ class Graph:
         return sum(step.owner is owner for step in self.steps)
 
     def needed_for(self, position: int) -> frozenset[int]:
-        """Positions of all steps that must have run for the outputs of the one at a position, its own included."""
+        """Positions of all steps that the step at a position needs, including its own."""
         maker = {wire.number: at for at, each in enumerate(self.steps) for wire in each.gives}
         found: set[int] = set()
         to_see = [position]
@@ -112,7 +112,7 @@ class Graph:
         return frozenset(found)
 
     def crossing(self, before: frozenset[int]) -> tuple[Wire, ...]:
-        """What the steps after a cut, and the caller, take from those before it or from the model's inputs."""
+        """The tensors from before a cut, or from the model's inputs, that are needed after it or are outputs."""
         after = [step for at, step in enumerate(self.steps) if at not in before]
         if not after:
             return ()
@@ -124,7 +124,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Part:
-    """Some steps of a graph that run together, on tensors that come by name, to tensors that go by name."""
+    """Some steps of a graph that run together, with names for the tensors that go in and come out."""
 
     takes: dict[str, Wire]
     steps: tuple[Step, ...]

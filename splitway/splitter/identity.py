@@ -1,6 +1,6 @@
-"""What a layer computes, apart from its weights, as JSON: the material of feature spaces.
+"""Describes the computation of a layer, without its weights, as JSON. Feature spaces are hashes of these descriptions.
 
-Two layers that compute different things must never be described alike, so what is not known here is refused.
+Layers that compute different things must have different descriptions, so unknown values are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from splitway.splitter.readers.foreign import looking_at, said, shown, tried
 
 _VOLATILE_KEYS = ("shared_object_id", "build_config", "module", "registered_name", "name", "trainable")
 _VOLATILE_ENDS = ("_initializer", "_regularizer", "_constraint")
-"""Of keys that say how weights came to be, or change in training; the weights themselves are part of the space."""
+"""Keys about the making or training of weights. The weights themselves are part of the space."""
 
 
 def identity_of(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _identity(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:
 
 
 def _config(value: Any, where: str) -> Mapping[str, Any]:
-    """What a layer or an initializer is told. Raises ModelError, with what helps, for one that does not say it."""
+    """The configuration of a layer or an initializer. Raises ModelError, with advice, if it cannot be read."""
     try:
         config = value.get_config()
     except (KeyboardInterrupt, SystemExit):
@@ -68,7 +68,7 @@ def _config(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _stable(config: Any, where: str) -> Any:
-    """Drop what changes without changing the meaning: unset options, names and bookkeeping."""
+    """Drop entries that do not affect the result: unset options, names and bookkeeping."""
     if isinstance(config, Mapping):
         if str(config.get("class_name")).endswith("DTypePolicy"):  # here the name is the meaning
             return [config["class_name"], str(config["config"])]

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 _Value = TypeVar("_Value")
 _RESERVED = ("self", *(word.lower() for word in keyword.kwlist))
-"""What TensorFlow calls the first argument of every function, and words that cannot be an argument's name."""
+"""Names that an argument cannot have: TensorFlow's own first argument, and Python's keywords."""
 
 
 def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:
-    """Give each value its name, made of letters, digits and `_`, and told apart by a number where two are the same.
+    """Give each value a name of letters, digits and `_`; a number tells equal names apart.
 
     Signatures of TensorFlow take capital and small letters for the same.
     """
@@ -33,5 +33,5 @@ def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:
 
 
 def features_names(count: int, name: str) -> list[str]:
-    """What the tensors of a cut are called: by the one name, or numbered from 1."""
+    """The names of the tensors at a cut: the one name, or numbered from 1."""
     return [name] if count == 1 else [f"{name}_{number}" for number in range(1, count + 1)]

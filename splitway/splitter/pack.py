@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PackPlan:
-    """What the bundles need to know beyond the model itself."""
+    """The facts that go into the bundles beside the model."""
 
     preprocessing: Preprocessing | None
     labels: list[str] | None
@@ -36,16 +36,16 @@ class PackPlan:
     head: str = DEFAULT_HEAD
     """The last bundle's name."""
     room: Room = ROOM
-    """What a request may carry where the bundles are served."""
+    """Size limits of a request to the served bundles."""
 
 
 def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:
-    """What the bundles of a model in so many parts are called."""
+    """The names of the bundles of a model with this number of parts."""
     return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
 
 
 def tool_versions() -> dict[str, str]:
-    """The versions of what makes bundles."""
+    """The versions of the tools that make bundles."""
     return {name: version(name) for name in _TOOLS}
 
 
@@ -92,7 +92,7 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
 
 
 def _with_ranges(takes: Mapping[str, Wire], ranges: Mapping[int, tuple[int, int]]) -> tuple[TensorEntry, ...]:
-    """What a manifest says of a part's inputs, with the numbers that they may be."""
+    """The manifest's entries for a part's inputs, with their ranges of numbers."""
     found = [ranges.get(wire.number) for wire in takes.values()]
     return tuple(e.model_copy(update={"range": each}) for e, each in zip(entries(takes), found, strict=True))
 
@@ -114,7 +114,7 @@ def _check_labels(cut: CutModel, labels: list[str] | None) -> None:
 
 
 def _export(part: Part, folder: Path, name: str, say: Say) -> tuple[tuple[EngineFile, ...], EngineName]:
-    """Write the files of both engines; of TensorFlow's alone, and say so, where LiteRT cannot run the part."""
+    """Write the files of both engines; if LiteRT cannot run the part, say so and write those of TensorFlow alone."""
     files = export_engines(part, folder, ("tensorflow",))
     try:
         return (*export_engines(part, folder, ("litert",)), *files), "litert"
@@ -124,7 +124,7 @@ def _export(part: Part, folder: Path, name: str, say: Say) -> tuple[tuple[Engine
 
 
 def write_labels(labels: list[str] | None, folder: Path) -> dict[str, Any]:
-    """Write the labels' file and return what the manifest says of it."""
+    """Write the labels' file and return its entries for the manifest."""
     if labels is None:
         return {}
     path = folder / LABELS_FILE

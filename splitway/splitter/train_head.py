@@ -1,4 +1,4 @@
-"""A new head on features that are there: a linear classifier, trained, exported, packed."""
+"""A new head on given features: a linear classifier, trained, exported, packed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEARNING_RATE = 4e-3
 _L2 = 1e-2
 _WATCHED_SHARE = 0.15
 _LEAST_VARIANCE = 1e-4
-"""Of a feature, as a share of all features' mean variance: what hardly varies is not blown up into noise."""
+"""The least variance of a feature, as a share of the mean variance: a smaller one would be amplified noise."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _pooled(features: Features) -> tuple[list[Any], Any]:
 
 
 def _fit(model: Any, examples: Examples, seed: int) -> None:
-    """Train until what is watched, a part of the examples, gets no better."""
+    """Train until the loss on a held-out part of the examples stops falling."""
     learnt, watched = stratified(examples.classes, _WATCHED_SHARE, seed, least=0)
     learn, watch = examples.rows(learnt), examples.rows(watched)
     stop = keras.callbacks.EarlyStopping(
@@ -134,13 +134,13 @@ def _fit(model: Any, examples: Examples, seed: int) -> None:
 
 
 def run(model: Any, features: Features) -> dict[str, NDArray[Any]]:
-    """What the model itself, in Keras, gives for these rows."""
+    """The model's answers in Keras for these rows."""
     return {PROBABILITIES: model.predict(dict(features), batch_size=_BATCH, verbose=0)}
 
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """What a head's bundle needs to know beyond its model."""
+    """The facts that go into a head's bundle beside its model."""
 
     name: str
     version: str

@@ -20,7 +20,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from splitway import __version__
 from splitway.telemetry.outcome import OURS
 from splitway.telemetry.trace import (
     TRACEPARENT,
@@ -31,6 +30,7 @@ from splitway.telemetry.trace import (
     read_traceparent,
     taken_over,
 )
+from splitway.version import __version__
 
 _log = logging.getLogger(__name__)
 _TALKATIVE = ("opentelemetry.exporter", "opentelemetry.util.re")

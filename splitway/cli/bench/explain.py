@@ -10,6 +10,7 @@ from itertools import cycle, islice
 
 import httpx
 
+from splitway.api.pipeline import Pipeline, load_chain
 from splitway.bundle_graph import find_chain
 from splitway.cli.bench.anatomy import Anatomy, Reading
 from splitway.cli.bench.break_even import BreakEven
@@ -26,8 +27,7 @@ from splitway.cli.bench.load import (
 from splitway.cli.console import Steps, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
-from splitway.names import DEFAULT_HEAD
-from splitway.runtime.inprocess_chain import InProcessChain
+from splitway.names import DEFAULT_HEAD, IMAGE
 from splitway.runtime.settings import StageSettings
 from splitway.schemas.classify import TimedAnswer
 from splitway.schemas.message import read_answer
@@ -63,20 +63,18 @@ def explain(target: BenchTarget, seconds: float) -> Explanation:
             return _Follower(client, chain, pictures).follow(seconds, steps)
 
 
-def _load_chain(target: BenchTarget) -> InProcessChain:
+def _load_chain(target: BenchTarget) -> Pipeline:
     """Load what the stages serve, as their settings say."""
-    settings = read_environment(StageSettings)
-    version = settings.model_version
+    version = read_environment(StageSettings).model_version
     with tensorflow_hushed():
         chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
-        extractor, bodies, heads = chain.load([chain.default_head])
-        return InProcessChain(extractor, bodies, heads, settings)
+        return load_chain(chain, [chain.default_head])
 
 
 class _Follower:
     """Measures in rounds: some pictures to the gateway, then the same ones through the chain, if there is one."""
 
-    def __init__(self, client: httpx.Client, chain: InProcessChain | None, pictures: Sequence[Picture]) -> None:
+    def __init__(self, client: httpx.Client, chain: Pipeline | None, pictures: Sequence[Picture]) -> None:
         self._client = client
         self._chain = chain
         self._pictures: Iterator[Picture] = cycle(pictures)
@@ -113,7 +111,7 @@ class _Follower:
             return readings, 0.0
         started_s = time.perf_counter()
         for picture in pictures:
-            self._chain(picture.data)
+            self._chain({IMAGE: [picture.data]})
         return readings, (time.perf_counter() - started_s) * 1000 / len(pictures)
 
     def _served(self, picture: Picture) -> Reading:
@@ -122,11 +120,13 @@ class _Follower:
         except httpx.TransportError as error:
             raise SetupError(f"a request got no answer: {error}") from error
         if (code := failure(reply)) is not None:
-            raise SetupError(f"a request was refused with {reply.status_code} {code}; only answers can be explained")
+            raise SetupError(
+                f"a request was refused with {reply.status_code} {code}; only successful requests can be explained"
+            )
         try:
             said = read_answer(TimedAnswer, reply.content)
         except ValueError as error:
-            raise SetupError("the answers are not a gateway's: they name no model or no timings_ms") from error
+            raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
         if self._chain is not None and said.model != (ours := _serves(self._chain)):
             self._why_not = (
                 f"No break-even: the gateway serves {_named(said.model)}; the bundles here are {_named(ours)}."
@@ -136,7 +136,7 @@ class _Follower:
         return Reading.of(seconds * 1000, said.timings_ms.model_dump())
 
 
-def _serves(chain: InProcessChain) -> dict[str, str]:
+def _serves(chain: Pipeline) -> dict[str, str]:
     """What a gateway in front of these bundles says of itself."""
     versions = {bundle.manifest.name: bundle.manifest.version for bundle in chain.bundles}
     return {**versions, "feature_space": chain.feature_space}

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from splitway.cli.ask.pictures import read_picture
+from splitway.api.picture_files import read_picture
 from splitway.cli.console import Steps
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError

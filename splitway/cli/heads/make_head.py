@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.source import keep_source
 from splitway.bundle import load_bundle, read_manifest, staged, write_manifest
 from splitway.cli.console import OUT, Steps
 from splitway.cli.heads import confusion
 from splitway.cli.heads.train_head import Lesson
-from splitway.cli.models.source import keep_source
 from splitway.errors import BundleError
 from splitway.manifest import Cut, Manifest, SourceModel
 from splitway.names import PROBABILITIES

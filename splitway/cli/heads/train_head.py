@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.names import check_head_name, check_version
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
 from splitway.cli.heads.picture_folders import (
@@ -19,7 +20,6 @@ from splitway.cli.heads.picture_folders import (
     print_found,
     print_left_out,
 )
-from splitway.cli.names import check_head_name, check_version
 from splitway.errors import SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run

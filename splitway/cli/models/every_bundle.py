@@ -22,7 +22,7 @@ from splitway.security.signing import TrustedKeys
 
 @dataclass(frozen=True)
 class Checked:
-    """A whole bundle, and the bytes of the manifest that it was checked against."""
+    """An undamaged bundle, and the bytes of its manifest."""
 
     content: bytes
     manifest: Manifest
@@ -79,7 +79,7 @@ def check_every(models: Path, version: str | None, keys: TrustedKeys | None = No
 
 
 def _sound(folder: Path, keys: TrustedKeys | None) -> str:
-    """What is said of a bundle that is whole. Raises BundleError for any other."""
+    """The line for an undamaged bundle. Raises BundleError for a damaged one."""
     bundle = check_one(folder, keys)
     files = len(bundle.manifest.engine_files) + (bundle.manifest.labels is not None)
     if keys is None:

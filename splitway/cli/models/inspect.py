@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from splitway.api.inspection import Inspection
 from splitway.cli.console import ERR, OUT, Terminal
 from splitway.cli.models.plot import Line, drawing
-from splitway.cli.models.room import room_from
-from splitway.cli.models.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
-from splitway.splitter.cuts import CutOption, find_cuts, ranked
+from splitway.splitter.cuts import CutOption
 
 _SHOWN = 10
 _WIDE = 240
-"""Columns where stdout is no terminal: nothing is wrapped."""
+"""Width of the table if the output is not a terminal, so that nothing is wrapped."""
 _LEGEND = (
     "tensors: how many cross, KB/row: what they weigh; FLOPs and parameters: the backbone's share; head ms: what each "
     "further head on the same features costs, the wire included. Estimates."
 )
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """A model's cuts: all in the order of its layers, and those that can be made, best first."""
-
-    model: str
-    cuts: list[CutOption]
-    best: list[CutOption]
-
-    def ranks(self) -> list[tuple[int | None, CutOption]]:
-        """Every cut with its rank from 1, None where it cannot be made, in the order of the layers."""
-        places = {id(cut): place for place, cut in enumerate(self.best, start=1)}
-        return [(places.get(id(cut)), cut) for cut in self.cuts]
-
-
-def inspect(path: Path, options: SourceOptions, *, say: Callable[[str], None]) -> Inspection:
-    """Read a model and find its cuts. Raises ModelError."""
-    model = load_and_show(path, options, say)
-    say("looking for cuts")
-    cuts = find_cuts(model.graph, room_from())
-    if not cuts:
-        raise ModelError(f"{path} has no layers to cut between")
-    return Inspection(model.name, cuts, ranked(cuts))
 
 
 def print_table(found: Inspection, *, every: bool) -> None:

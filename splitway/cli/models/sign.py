@@ -1,4 +1,4 @@
-"""What `splitway sign` and `splitway verify --key` do: sign bundles, and check who signed them, without TensorFlow."""
+"""`splitway sign` and `splitway verify --key`: sign bundles and check signatures, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def verify_signatures(models: Path, key: Path, version: str | None) -> None:
 
 @contextmanager
 def sign_again_if_changed(models: Path) -> Iterator[None]:
-    """Say of bundles that were signed and have been rewritten meanwhile that their signature does not fit any more."""
+    """Warn about signed bundles that were rewritten, so that their signatures no longer match."""
     before = {path.parent: _bytes(path.parent) for path in sorted(models.glob(f"*/*/{SIGNATURES}"))}
     yield
     for folder, content in before.items():
@@ -93,7 +93,7 @@ def _new_key(path: Path, models: Path) -> SigningKey:
 
 
 def _others(folder: Path, key: SigningKey) -> Signatures | None:
-    """The signatures that are there; those that cannot be read are replaced, and said to be."""
+    """The existing signatures. Unreadable ones are replaced, with a warning."""
     try:
         content = read_signatures(folder)
         return None if content is None else Signatures.read(content)

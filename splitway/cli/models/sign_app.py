@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.given import Given
-from splitway.cli.models.split_app import Samples, default_samples
+from splitway.cli.models.split_app import Samples, reading
 
 Models = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 _MODELS = Path("models")
@@ -20,15 +20,14 @@ def sign(
     models: Models = _MODELS,
     bundle: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME[/VERSION]", help="Sign this one, the newest version if none is named; may be repeated."
-        ),
+        typer.Option(metavar="NAME[/VERSION]", help="Bundle to sign, by default its newest version; may be repeated."),
     ] = None,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Make the key first, and the public one beside it; never over another.")
+        bool,
+        typer.Option("--new-key", help="Create the key first, and the public key beside it. Never overwrites a key."),
     ] = False,
 ) -> None:
-    """Sign bundles, so that stages can tell yours from any other's: every bundle in the folder, or those named.
+    """Sign every bundle in the folder, or those named, so that stages can tell yours from others.
 
     Each is checked first. The signature covers the manifest, and through its hashes every file that is served; it lies
     beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve nothing else.
@@ -46,25 +45,27 @@ def verify(
     models: Models = _MODELS,
     samples: Samples = None,
     version: Annotated[
-        str | None, typer.Option(help="Version to verify; if not given the highest, and with --key every one.")
+        str | None, typer.Option(help="Version to verify. Default: the highest, with --key all.")
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="PEM file of public keys: check who signed every bundle, and every hash, and prove nothing."),
+        typer.Option(
+            help="PEM file of public keys: check the signature and every hash of each bundle, and prove nothing."
+        ),
     ] = None,
     allow_legacy: Annotated[
-        bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")
+        bool, typer.Option("--allow-legacy", help="Accept .h5 files, an older and less safe format.")
     ] = False,
     custom_objects: Annotated[
         list[str] | None,
         typer.Option(
-            help="Module (name or file.py) with the model's own classes; may be repeated; it is imported, so it runs."
+            help="Module (name or file.py) with the model's own classes; may be repeated. It is imported, so it runs."
         ),
     ] = None,
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
 
-    Before that it says of every version of every bundle, in a line each, whether its files are as its manifest says.
+    First it prints a line for every version of every bundle: whether its files match its manifest.
     Writes the largest differences into the proved manifests; fails, and changes nothing, if they are over the
     tolerance. With --key it changes nothing, needs no TensorFlow, and fails if a bundle is not signed or not as it was
     signed.
@@ -83,10 +84,7 @@ def verify(
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.sign import sign_again_if_changed
-        from splitway.cli.models.source import SourceOptions, joined
 
-        allowed = SourceOptions(
-            allow_legacy, joined(custom_objects), given=Given.of(context), pictures=default_samples(None)
-        )
+        allowed = reading(context, allow_legacy, custom_objects)
         with sign_again_if_changed(models):
             command.verify(models, samples, version, allowed, say=steps.say)

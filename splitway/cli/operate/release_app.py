@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import ERR, OUT, one_line_errors
-from splitway.cli.given import Given
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook
 
 app = typer.Typer(
     name="release",
-    help="Say which versions belong together, try them on a share of the requests, make them current, go back.",
+    help="Releases: name versions that belong together, try them on a share of the requests, promote them, roll back.",
     epilog="Start with: splitway release create autumn && splitway release promote autumn",
     no_args_is_help=True,
 )
@@ -27,7 +27,7 @@ File = Annotated[
     Path | None,
     typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
 ]
-Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+Reason = Annotated[str, typer.Option(help="Reason, for the history.")]
 _MODELS = Path("models")
 
 
@@ -36,17 +36,17 @@ def _book(context: typer.Context, models: Path, file: Path | None) -> ReleaseBoo
     from splitway.cli.operate.release import ReleaseBook
 
     if file is not None:
-        Given.of(context).refuse("models", because=f"the releases are read from {file}, and no bundle is")
+        Given.of(context).refuse("models", because=f"the releases are read from {file}, without bundles")
     return ReleaseBook(models, file)
 
 
 @app.command()
 def create(
     name: Name,
-    extractor: Annotated[str | None, typer.Option(help="Version of the extractor; the newest if not given.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="Version of the extractor. Default: the newest.")] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VERSION of a head; may be repeated. Every head that fits if none is given."),
+        typer.Option(help="NAME=VERSION of a head; may be repeated. Default: every head that fits."),
     ] = None,
     models: Models = _MODELS,
     file: File = None,
@@ -119,13 +119,13 @@ app.command(
     "shadow",
     help="Run a release beside the current one: its answers are compared and thrown away. Ends with rollback.\n\n"
     "Example: splitway release shadow winter --percent 50",
-)(_trial("shadow", "runs unseen beside", 100.0))
+)(_trial("shadow", "runs as a shadow of", 100.0))
 
 
 @app.command()
 def promote(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The release; the canary if not given.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the release. Default: the canary.")] = None,
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",

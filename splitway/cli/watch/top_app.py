@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.console import one_line_errors
-from splitway.cli.given import Given, Url
+from splitway.cli.options import Url
 
 
 def top(

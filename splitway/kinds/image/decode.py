@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
+from splitway.kinds.image.kind import PICTURES
 from splitway.kinds.image.limits import PictureLimits, check_memory, check_seconds
 from splitway.kinds.image.look import Picture, look
 from splitway.kinds.image.parts import Target
 from splitway.kinds.image.pixels import open_picture
 from splitway.manifest import Preprocessing
-from splitway.wire.tensor import Buffer
+from splitway.names import PIXELS
+from splitway.wire.tensor import Buffer, TensorSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_SIDE = 65_535
@@ -49,6 +51,11 @@ _SIDEWAYS = (5, 6, 7, 8)
 # What Pillow says of a picture is nothing that an operator could act on, and callers could fill the log with it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def accepted_pictures(target: Preprocessing) -> tuple[tuple[TensorSpec, ...], ...]:
+    """What may be given of pictures: encoded ones, or pixels that are cropped and resized already."""
+    return (PICTURES,), (TensorSpec(PIXELS, "UINT8", (-1, target.height, target.width, 3)),)
 
 
 class PictureDecoder:
@@ -84,15 +91,17 @@ class PictureDecoder:
         """
         limits = self._limits
         if len(data) > limits.max_bytes:
-            raise TooLarge(f"the picture has {len(data)} bytes; at most {limits.max_bytes} are taken")
+            raise TooLarge(f"the picture has {len(data)} bytes; at most {limits.max_bytes} are allowed")
         picture = look(data)
         if picture is None:
             raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture")
         width, height = picture.width, picture.height
         if width * height > limits.max_pixels:
-            raise TooLarge(f"the picture has {width} x {height} pixels; at most {limits.max_pixels} in all are taken")
+            raise TooLarge(
+                f"the picture has {width} x {height} pixels; at most {limits.max_pixels} in total are allowed"
+            )
         if max(width, height) > MAX_SIDE:
-            raise TooLarge(f"the picture has {width} x {height} pixels; at most {MAX_SIDE} on a side are taken")
+            raise TooLarge(f"the picture has {width} x {height} pixels; at most {MAX_SIDE} on a side are allowed")
         if picture.damage is not None or not width or not height:
             why = picture.damage or "its header does not say how large it is"
             raise InvalidInput(f"the {picture.name} is damaged or cut short: {why}")

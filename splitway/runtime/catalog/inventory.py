@@ -72,7 +72,7 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
     Args:
         repository: what is served.
         settings: the stage's.
-        administrators: who may use the repository's routes.
+        administrators: authorizes the repository's routes.
     """
     router = APIRouter(tags=[stage_docs.MODELS])
 

@@ -1,4 +1,4 @@
-"""Models that answer the same input differently each time, of which no cut can be proved."""
+"""Models with random answers: their cuts cannot be proved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROWS = 2
 
 @contextmanager
 def chance_named(graph: Graph, run: Run, inputs: Answers) -> Iterator[None]:
-    """Where a proof fails of a model that draws random numbers when it answers, raise ProofError that says so.
+    """If a proof fails and the model gives random answers, raise a ProofError that names the layer.
 
     Args:
         graph, run: the uncut model.
@@ -42,7 +42,7 @@ def chance_named(graph: Graph, run: Run, inputs: Answers) -> Iterator[None]:
 
 
 def _first_that_differs(graph: Graph, rows: list[Any]) -> str | None:
-    """The first layer that gives something else for the same tensors."""
+    """The first layer that gives different outputs for the same inputs."""
     wires = {str(wire.number): wire for step in graph.steps for wire in step.gives}
     whole = Part(graph.inputs, tuple(graph.steps), wires)
     values = [tf.constant(array) for array in rows]

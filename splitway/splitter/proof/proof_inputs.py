@@ -1,4 +1,4 @@
-"""What a cut is proved on: the user's pictures, and random inputs of every kind that a model takes."""
+"""The inputs of a proof: the user's pictures, and random tensors for every input of the model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from splitway.splitter.graph import Graph, Wire
 _SEED = 20_261_122
 MOST_INPUTS, FEWEST_INPUTS = 21, 5
 _FLOPS_OF_ALL = 3e10
-"""Random inputs are fewer where a model is so large that proving would take minutes."""
+"""Large models are proved on fewer random inputs, so that a proof takes no minutes."""
 _WHOLE_NUMBERS = 10
-"""From 0 below this, where nothing says what range an integer input has."""
+"""Random integers are below this if the input's range is unknown."""
 
 
 def random_inputs(graph: Graph) -> int:
-    """How many random inputs a model of this size is proved on."""
+    """The number of random inputs for a model of this size."""
     flops = max(1.0, sum(step.flops for step in graph.steps))
     return max(FEWEST_INPUTS, min(MOST_INPUTS, int(_FLOPS_OF_ALL / flops)))
 

@@ -1,4 +1,4 @@
-"""Prove a cut: the pieces as they are served give what the uncut model gives."""
+"""Prove a cut: compare the answers of the served pieces with those of the uncut model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from splitway.names import PROBABILITIES
 
 TOLERANCE = 1e-4
 HALF_PRECISION_TOLERANCE = 2e-2
-"""For models that compute in 16 bits, whose every number is rounded a thousand times more coarsely."""
+"""Tolerance of models that compute in 16 bits, with a thousand times coarser rounding."""
 SMALLEST_SCALE = 1e-3
 """Outputs that are all smaller than this are compared as if the largest were this."""
 CLEAR_LEAD = 1e-6
-"""A class that leads by less than this leads by rounding."""
+"""A lead of the first class that is smaller counts as rounding."""
 BATCH_SIZES = (1, 3, 8)
 
 Answers = Mapping[str, NDArray[Any]]
@@ -182,7 +182,7 @@ def _check(got: Answers, expected: Answers, tolerance: float) -> float:
 
 
 def _allowed(name: str, wanted: NDArray[Any], tolerance: float) -> float:
-    """The tolerance itself for probabilities; of other numbers, that share of the largest."""
+    """The tolerance for probabilities; for other numbers, the tolerance times the largest."""
     if name == PROBABILITIES and are_shares(wanted):
         return tolerance
     return tolerance * max(SMALLEST_SCALE, float(np.abs(wanted.astype(np.float64)).max()))

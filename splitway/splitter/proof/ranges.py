@@ -1,4 +1,4 @@
-"""Which whole numbers a model's inputs may be: what its layers tell, believed only where the model bears it out.
+"""The ranges of a model's whole-number inputs: read from its layers, and tried on the model before they are used.
 
 A layer tells how many words its table has. That this holds for an input is tried: the uncut model must answer the
 highest number, and fail on the next one, wherever in a row it stands. An input of which a part goes elsewhere, or of
@@ -46,7 +46,7 @@ def find_ranges(graph: Graph, run: Run) -> dict[int, tuple[int, int]]:
 
 @contextmanager
 def rows_named(graph: Graph, run: Run, samples: Samples) -> Iterator[None]:
-    """Where the model fails on samples of which a number is out of range, raise SetupError with tensor and row."""
+    """If the model fails on samples with a number out of range, raise a SetupError that names tensor and row."""
     try:
         yield
     except ModelError as error:
@@ -90,7 +90,7 @@ def _places(size: int) -> Sequence[int]:
 
 
 def _works(run: Run, inputs: Answers) -> bool:
-    """Whether a model answers, and with numbers."""
+    """Whether a model answers with finite numbers."""
     with np.errstate(all="ignore"):
         answers = tried(lambda: run(inputs))
     return answers is not None and all(

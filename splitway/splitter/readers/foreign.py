@@ -1,4 +1,4 @@
-"""Layers that others wrote, looked at with care: whatever one does ends in one sentence with its name and class."""
+"""Layers with foreign code: every exception that they raise becomes one sentence with the layer's name and class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Found = TypeVar("Found")
 
 @contextmanager
 def looking_at(layer: Any, what: str = "read") -> Iterator[None]:
-    """Turn whatever comes of looking at a layer, or a model, into a sentence that says which it is.
+    """Turn every exception of a layer or model into a ModelError that names it.
 
     Args:
         layer: what is looked at.
@@ -34,7 +34,7 @@ def looking_at(layer: Any, what: str = "read") -> Iterator[None]:
 
 
 def tried(ask: Callable[[], Found]) -> Found | None:
-    """What a layer answers to a question that need not be answered; None if it fails."""
+    """The answer of a layer to an optional question; None if it fails."""
     try:
         return ask()
     except (KeyboardInterrupt, SystemExit):
@@ -58,7 +58,7 @@ def name_of(layer: Any) -> str:
 
 
 def said(error: BaseException) -> str:
-    """What an exception says, in one line that is not too long; its class where it says nothing."""
+    """The message of an exception in one short line; its class if it has no message."""
     text = tried(lambda: in_one_line(error)) or type(error).__name__
     return printable(text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}...")
 

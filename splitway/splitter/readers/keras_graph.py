@@ -1,6 +1,6 @@
-"""From a Keras model to its graph, nested models opened.
+"""Reads the graph of a Keras model; nested models become steps of their own.
 
-Keras keeps this in nodes whose names are private; this is the only place that reads them.
+Keras keeps the graph in private nodes, which are read here alone. `tests/test_private_names.py` lists the names.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _read(model: keras.Model) -> Graph:
 
 
 def _names(model: keras.Model, end: str, layers: list[str]) -> list[str]:
-    """What inputs or outputs are called: by their keys where the model was built with a dictionary, else by layer."""
+    """The names of inputs or outputs: their keys if the model was built with a dictionary, else their layers' names."""
     structure = getattr(model, f"_{end}_struct", None)
     return sorted(structure) if isinstance(structure, dict) and len(structure) == len(layers) else layers
 
@@ -81,7 +81,7 @@ def _functional(model: Any) -> Any:
 
 @cache
 def _functional_call() -> Any:
-    """How a functional model calls itself; looked up on one, for its class has no public name."""
+    """The `call` of a functional model. It is looked up on an instance, because the class has no public name."""
     pixels = keras.Input((1,))
     return type(keras.Model(pixels, pixels)).call
 
@@ -207,12 +207,12 @@ def _parts(layer: Any) -> frozenset[str]:
 def _refusal(layer: Any) -> str | None:
     for each in _with_all_inside(layer):
         if isinstance(each, keras.layers.Lambda):
-            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code is not taken from a model file"
+            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code in model files is not accepted"
     return None
 
 
 def _tells(layer: Any) -> tuple[Sequence[int], ...]:
-    """The whole numbers that each table in a layer of words or classes has something for; none for other layers."""
+    """The whole numbers that each table of a layer has entries for; none for layers without tables."""
     return tuple(words for each in _with_all_inside(layer) if (words := _words(each)))
 
 

@@ -33,7 +33,7 @@ class LoadedModel:
     keep: Callable[[Path], Path]
     """Puts a copy into a folder and returns its place."""
     notes: tuple[str, ...] = ()
-    """What the user should know of how it was read."""
+    """Remarks for the user on how it was read."""
     takes_any_size: bool = False
     """Whether its pictures may be of any size, and it was given one."""
 

@@ -1,4 +1,4 @@
-"""What a library has to say of a failure, in one sentence."""
+"""The reason of a library's failure, in one sentence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A TensorFlow SavedModel, which has operations and no layers any more, as a graph of steps.
+"""Reads a TensorFlow SavedModel, which has operations but no layers, as a graph of steps.
 
-Operations that follow each other under one name scope, which is what a layer leaves behind, are one step.
+Consecutive operations in one name scope become one step: a layer leaves such a scope behind.
 """
 
 from __future__ import annotations

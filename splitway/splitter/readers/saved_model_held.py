@@ -1,4 +1,4 @@
-"""What a SavedModel keeps beside its operations: variables, large constants and tables, as numbers in memory."""
+"""Variables, large constants and tables of a SavedModel, as numbers in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operations of a SavedModel compute, apart from the names that its export happened to give them."""
+"""Describes the computation of a SavedModel's operations, independent of the names that its export gave them."""
 
 from __future__ import annotations
 

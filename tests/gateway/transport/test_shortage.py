@@ -64,7 +64,7 @@ async def test_a_call_without_a_file_for_it_is_overload_and_not_unreachable(unus
     """The real error, of the kernel."""
     transport = Transport(1000)
     url = f"http://127.0.0.1:{unused_tcp_port}/"
-    with no_files_left(), pytest.raises(Overloaded, match="this gateway has no means") as caught:
+    with no_files_left(), pytest.raises(Overloaded, match="this gateway has no resources") as caught:
         await transport.call("classifier", "GET", url, timeout_s=5, headers={})
     assert caught.value.retry_after_s == 1
     with pytest.raises(Unreachable):

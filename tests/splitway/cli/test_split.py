@@ -14,21 +14,14 @@ from typing import Any
 
 import pytest
 
+from splitway.api.source import SourceOptions
+from splitway.api.splitting import SplitOptions
 from splitway.bundle import load_bundle, read_manifest
-from splitway.cli.models.build import SplitOptions, split
-from splitway.cli.models.source import SourceOptions
+from splitway.cli.models.build import split
 from splitway.errors import ModelError, ProofError, SetupError
 from splitway.manifest import Manifest
 from tests.support import one_line, splitway
 
-OPTIONS: dict[str, Any] = {
-    "labels": None,
-    "pixel_range": "0:255",
-    "crop": 1.0,
-    "resample": "bilinear",
-    "samples": None,
-    "version": "1",
-}
 CUSTOM = """
 import keras
 class Twice(keras.layers.Layer):
@@ -39,7 +32,7 @@ class Twice(keras.layers.Layer):
 
 def split_here(model: Path, out: Path, at: str | None = None, **options: Any) -> list[Manifest]:
     """Split as the command does, in this process."""
-    split(model, SplitOptions(at=at, out=out, **(OPTIONS | options)), force=False, say=lambda _: None)
+    split(model, SplitOptions(out, tuple(at.split(",")) if at else (), **options), say=lambda _: None)
     return [read_manifest(path.parent) for path in sorted(out.glob("[!s]*/1/stage.json"))]
 
 
@@ -105,8 +98,8 @@ def test_what_litert_cannot_run_is_served_by_tensorflow_and_said_so(
     x = keras.layers.Dense(4, name="hidden")(x)
     model = keras.Model(words, keras.layers.Dense(2, activation="softmax", name="top")(x))
     said: list[str] = []
-    options = SplitOptions(at="hidden", out=tmp_path / "m", **OPTIONS)
-    split(saved(model, tmp_path / "words.keras"), options, force=False, say=said.append)
+    options = SplitOptions(tmp_path / "m", ("hidden",))
+    split(saved(model, tmp_path / "words.keras"), options, say=said.append)
     extractor, head = (
         load_bundle(tmp_path / "m" / name / "1").manifest for name in ("feature_extractor", "classifier")
     )
@@ -118,7 +111,7 @@ def test_what_litert_cannot_run_is_served_by_tensorflow_and_said_so(
 def test_pieces_that_differ_in_litert_fall_back_and_if_they_still_differ_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from splitway.cli.models import split_and_prove as bundles
+    from splitway.api import split_and_prove as bundles
 
     def never(*arguments: Any, **_: Any) -> None:
         tried.append(arguments[4])
@@ -179,7 +172,7 @@ def test_a_model_without_probabilities_is_split_but_takes_no_labels(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["feature_extractor", "body_1", "Big", "../up"])
 def test_a_head_cannot_be_called_anything(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SetupError, match="is no name for a head"):
+    with pytest.raises(SetupError, match="is not a valid name for a head"):
         split_here(tmp_path / "none.keras", tmp_path / "m", head=name)
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from splitway.api import split_and_prove as bundles
+from splitway.api.source import SourceOptions
+from splitway.api.splitting import read_labels
 from splitway.bundle import load_bundle, read_manifest, write_manifest
 from splitway.cli.main import app
-from splitway.cli.models import build
-from splitway.cli.models import split_and_prove as bundles
-from splitway.cli.models.source import SourceOptions
 from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.cut import find_steps
@@ -177,13 +177,13 @@ def test_an_input_may_be_called_like_a_word_of_python(tmp_path: Path, word: str)
 )
 def test_labels_are_read_without_their_byte_order_mark(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "labels.txt").write_bytes(content)
-    assert build._read_labels(tmp_path / "labels.txt") == ["tench", "cat"]
+    assert read_labels(tmp_path / "labels.txt") == ["tench", "cat"]
 
 
 def test_labels_in_another_encoding_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes("chat\nchâteau\n".encode("latin-1"))
     with pytest.raises(SetupError, match="not text in UTF-8, from byte 7 on"):
-        build._read_labels(tmp_path / "labels.txt")
+        read_labels(tmp_path / "labels.txt")
 
 
 def fixed_picture() -> keras.Model:

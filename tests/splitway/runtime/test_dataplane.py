@@ -191,7 +191,7 @@ async def test_what_finds_no_memory_in_its_time_is_told_to_come_again_before_tha
     places = [room.place(DecodeLoad(60_000_000, False, ())) for _ in range(2)]
     assert places[1] is not None
     deadline = Deadline.after(0.2)
-    with pytest.raises(Overloaded, match="the memory for decoding pictures is taken") as refused:
+    with pytest.raises(Overloaded, match="the memory for decoding pictures is in use") as refused:
         await _wait_for(places[1], deadline)
     assert refused.value.retry_after_s == 1
     assert not deadline.expired

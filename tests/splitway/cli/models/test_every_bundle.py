@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from splitway.api.source import SourceOptions
 from splitway.cli.models.build import verify
 from splitway.cli.models.every_bundle import check_every
-from splitway.cli.models.source import SourceOptions
 from splitway.errors import BundleError
 from tests.tiny_bundles import damage, write_bundle
 

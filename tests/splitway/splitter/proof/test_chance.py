@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.cli.models.source import SourceOptions
+from splitway.api.source import SourceOptions
 from splitway.errors import ProofError
 from splitway.splitter.proof.chance import chance_named
 from splitway.splitter.readers.loaded import of_keras

@@ -1,4 +1,4 @@
-"""What a request to a stage may carry where a model is to be served: the settings of the stages, for those who cut."""
+"""The limits of a request to a stage, read from the stages' settings, so that cuts respect them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from splitway.wire.room import MAX_BODY_BYTES, MAX_REPLY_BYTES, Room
 
 
 def room_from(environment: Mapping[str, str] = os.environ) -> Room:
-    """The limits that are set, or those that hold where nothing is. Raises SetupError for one that is no number."""
+    """The limits from the environment, or the defaults. Raises SetupError for one that is not a number."""
     body = _bytes(environment, "SPLITWAY_MAX_BODY_BYTES", MAX_BODY_BYTES)
     return Room(body, _bytes(environment, "SPLITWAY_MAX_REPLY_BYTES", MAX_REPLY_BYTES))
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from splitway.api import pipeline
+from splitway.api.pipeline import Pipeline
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, InvalidInput, TooLarge
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
-from splitway.runtime import inprocess_chain
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.base import Engine
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.inprocess import InProcessStage, in_turn
-from splitway.runtime.inprocess_chain import InProcessChain
 from splitway.runtime.settings import StageSettings
 
 
@@ -28,22 +28,22 @@ def test_the_chain_gives_the_stages_answer_bit_for_bit(
     preprocessing = extractor_bundle.manifest.preprocessing
     assert preprocessing is not None
     pixels = PictureDecoder(preprocessing, PictureLimits())(cat)[None]
-    chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings())
-    answer = chain(cat)["classifier"]["probabilities"]
+    chain = Pipeline(extractor_bundle, [], [head_bundle], StageSettings())
+    answer = chain({"image": [cat]})["classifier"]["probabilities"]
     assert answer.tobytes() == in_turn(stages, {"pixels": pixels})["probabilities"].tobytes()
 
 
 def test_the_chain_keeps_the_stages_limits(extractor_bundle: Bundle, head_bundle: Bundle, cat: bytes) -> None:
-    chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings(max_picture_bytes=len(cat) - 1))
+    chain = Pipeline(extractor_bundle, [], [head_bundle], StageSettings(max_picture_bytes=len(cat) - 1))
     with pytest.raises(TooLarge):
-        chain(cat)
+        chain({"image": [cat]})
 
 
 def test_bundles_of_different_feature_spaces_are_no_chain(extractor_bundle: Bundle, head_bundle: Bundle) -> None:
     manifest = head_bundle.manifest.model_copy(update={"feature_space": "fs:0123456789abcdef"})
     foreign = Bundle(head_bundle.folder, manifest, head_bundle.labels)
     with pytest.raises(BundleError, match="takes fs:0123456789abcdef"):
-        InProcessChain(extractor_bundle, [], [foreign], StageSettings())
+        Pipeline(extractor_bundle, [], [foreign], StageSettings())
 
 
 class _Overflowing:
@@ -64,7 +64,7 @@ def test_no_part_of_the_chain_gives_nonsense_on(
     def load(name: str, bundle: Bundle, threads: int) -> Engine:
         return _Overflowing() if bundle.manifest.role == role else load_engine(name, bundle, threads)
 
-    monkeypatch.setattr(inprocess_chain, "load_engine", load)
-    chain = InProcessChain(extractor_bundle, [], [head_bundle], StageSettings())
+    monkeypatch.setattr(pipeline, "load_engine", load)
+    chain = Pipeline(extractor_bundle, [], [head_bundle], StageSettings())
     with pytest.raises(InvalidInput, match="NaN or infinity"):
-        chain(cat)
+        chain({"image": [cat]})

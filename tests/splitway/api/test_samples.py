@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.cli.models import split_and_prove as bundles
-from splitway.cli.models.source import SourceOptions
+from splitway.api import split_and_prove as bundles
+from splitway.api.source import SourceOptions
 from splitway.errors import BundleError, ModelError, ProofError, SetupError
 from splitway.manifest import TensorEntry
 from tests.splitway.cli.test_split import saved, split_here
@@ -125,7 +125,7 @@ def test_a_folder_is_for_pictures_and_the_one_that_is_taken_by_default_for_nothi
         split_here(path, tmp_path / "m", "h", samples=tmp_path / "pictures")
     with pytest.raises(BundleError, match="no folder of samples"):
         split_here(path, tmp_path / "m", "h", samples=tmp_path / "none")
-    split_here(path, tmp_path / "m", "h", pictures=tmp_path / "pictures")
+    split_here(path, tmp_path / "m", "h", source=SourceOptions(pictures=tmp_path / "pictures"))
 
 
 def test_a_model_of_pictures_takes_rows_of_pixels_by_either_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the user has to prove a cut on: a folder of pictures, or a file of rows."""
+"""The user's samples for a proof: a folder of pictures, or a file of rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.cli.ask.pictures import read_picture
+from splitway.api.picture_files import read_picture
 from splitway.errors import BundleError, SetupError
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
@@ -21,7 +21,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessing | None) -> Samples:
-    """Read samples as the model takes them, and what its author says that it gives for them.
+    """Read samples as the model takes them, and the answers that its author expects for them.
 
     Raises:
         BundleError, SetupError: they cannot be read, or are not what the model takes.

@@ -1,4 +1,4 @@
-"""What a cut is proved on, and what the uncut model answers."""
+"""The inputs of a proof, and the answers of the uncut model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from splitway.splitter.names import unique_names
 from splitway.splitter.proof.prove import Answers, are_probabilities, are_shares
 
 _OTHER = "output"
-"""What an output is called that has the name of probabilities and is none."""
+"""The new name of an output that is called `probabilities` but holds none."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Inputs, the answers to them, and how far another answer may be from those."""
+    """Inputs, the answers to them, and the largest allowed difference from those."""
 
     inputs: Answers
     expected: Answers
@@ -23,7 +23,7 @@ class Question:
 
 
 def as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
-    """Call a classifier's one output what it is, and an output `probabilities` that is none something else."""
+    """Name the one output of a classifier `probabilities`, and rename an output of that name that holds none."""
     if are_probabilities(question.expected):
         names = [PROBABILITIES]
     else:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from splitway.api.question import Question, as_classifier
+from splitway.api.samples import find_samples
+from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.bundle import Bundle, load_bundle, staged, write_manifest
 from splitway.bundle_graph import check_follow, find_chain
-from splitway.cli.models.question import Question, as_classifier
-from splitway.cli.models.samples import find_samples
-from splitway.cli.models.source import SourceOptions, keep_source, load_and_show
 from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import DEFAULT_HEAD, PIXELS
@@ -23,7 +22,7 @@ from splitway.splitter.cut import cut_model
 from splitway.splitter.cuts import ROOM
 from splitway.splitter.export import export_engines
 from splitway.splitter.graph import Part
-from splitway.splitter.pack import SOURCE, PackPlan, pack, stage_names
+from splitway.splitter.pack import SOURCE, PackPlan, Say, pack, stage_names
 from splitway.splitter.proof.chance import chance_named
 from splitway.splitter.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
 from splitway.splitter.proof.prove import (
@@ -42,13 +41,12 @@ from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.splitter.readers.source import fingerprint
 from splitway.wire.room import Room
 
-Say = Callable[[str], None]
 _UNCUT_BATCH = 8
 
 
 @dataclass(frozen=True)
 class SplitJob:
-    """What to cut, where, and what to make of it."""
+    """The model, its cuts, and the facts that go into the bundles."""
 
     model: LoadedModel
     at: tuple[str, ...]
@@ -65,7 +63,7 @@ class SplitJob:
 
 
 def split(job: SplitJob, say: Say) -> list[Manifest]:
-    """Cut, pack and prove; the bundles take their places only if the proof holds.
+    """Cut, pack and prove. The bundles are put in place only if the proof holds.
 
     Raises:
         BundleError: the version is there already and `force` is not set.
@@ -107,7 +105,7 @@ def verify(
     if not path.exists():
         raise BundleError(f"the uncut model {path} is missing; split the model again")
     if fingerprint(path) != source.sha256:
-        raise BundleError(f"{path} is corrupted: its SHA-256 is not the one in the manifest; split the model again")
+        raise BundleError(f"{path} is corrupted: its SHA-256 differs from the manifest; split the model again")
     preprocessing = manifests[0].preprocessing
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
     model = load_and_show(path, replace(allowed or SourceOptions(), picture_size=size), say)
@@ -135,7 +133,7 @@ def _of_one_source(models: Path, version: str | None) -> tuple[list[Path], list[
 
 
 def _ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:
-    """Give the uncut model what the pieces will be given.
+    """Ask the uncut model with the inputs that the pieces will get.
 
     Raises:
         ModelError, ProofError: it has no answer, or another than its author says.
@@ -158,7 +156,7 @@ def _ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples
 
 @dataclass(frozen=True)
 class _Answered:
-    """Rows of inputs, and what the uncut model gives for them."""
+    """Rows of inputs, and the uncut model's answers."""
 
     inputs: Answers
     expected: Answers
@@ -167,7 +165,7 @@ class _Answered:
 def _random(
     model: LoadedModel, preprocessing: Preprocessing | None, known: _Answered | None, say: Say
 ) -> _Answered | None:
-    """Random inputs, on which a model that is known to work on others need not work.
+    """Random inputs. A model that works on samples may fail on these.
 
     Raises:
         ModelError, ProofError: it does not work on them, and nothing else is known that it works on.
@@ -197,7 +195,7 @@ def _joined(parts: list[Answers]) -> Answers:
 
 
 def _answered(model: LoadedModel, inputs: Answers) -> _Answered:
-    """Ask the uncut model. Raises ModelError, ProofError where it has no answer that makes sense."""
+    """Ask the uncut model. Raises ModelError, ProofError if its answer is not usable."""
     try:
         expected = in_batches(model.run, inputs, _UNCUT_BATCH)
     except (SplitwayError, KeyboardInterrupt, SystemExit):
@@ -216,7 +214,7 @@ def _check_rows(asked: _Answered) -> None:
 
 
 def _prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
-    """Prove what lies in the folders and write the proof, and the engine that it holds for, into each manifest."""
+    """Prove the bundles in the folders, and write the proof and its engine into each manifest."""
     bundles = [load_bundle(folder) for folder in folders]
     for before, after in pairwise(bundles):
         check_follow(before, after)
@@ -256,7 +254,7 @@ def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> 
 
 
 def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, engine: EngineName) -> Answers | None:
-    """What the uncut model, as a bundle of its own, answers in the engine that serves; None where it cannot run it."""
+    """The answers of the uncut model in the serving engine; None if that engine cannot run it."""
     first, last = bundles[0].manifest, bundles[-1].manifest
     with tempfile.TemporaryDirectory(prefix="splitway-") as name:
         folder = Path(name)

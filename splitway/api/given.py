@@ -1,39 +1,30 @@
-"""The options that a user typed, and the refusal of those that change nothing."""
+"""The options that a user named, and the refusal of those that change nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from splitway.errors import SetupError
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        help="Address of the gateway; if not given, that of the pipeline that runs from this folder, or "
-        "http://127.0.0.1:8080.",
-        envvar="SPLITWAY_URL",
-    ),
-]
-"""The gateway that a command asks."""
+if TYPE_CHECKING:
+    import typer
 
 
 @dataclass(frozen=True)
 class Given:
-    """The options that stand on the command line. Defaults and variables are for many commands, and not among them.
+    """The options on the command line, or the arguments in Python. Defaults and variables are not among them.
 
     Args:
-        options: each as the user types it, by the name of its parameter.
+        options: each as the user writes it, by the name of its parameter.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: typer.Context) -> Given:
-        """What was given to a command."""
+        """Return what was given to a command."""
         typed = {}
         for parameter in context.command.params:
             source = context.get_parameter_source(parameter.name or "")

@@ -1,0 +1,154 @@
+"""What `splitway` exports: `inspect`, `split` and `load`. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from splitway.errors import SetupError
+
+if TYPE_CHECKING:
+    from splitway.api.inspection import Inspection
+    from splitway.api.pipeline import Pipeline
+
+_EXTRA = {"keras": "split", "tensorflow": "split", "h5py": "split", "ai_edge_litert": "serve"}
+"""The extra that brings each library."""
+
+
+def inspect(
+    model: str | PathLike[str] | Any,
+    *,
+    allow_legacy: bool = False,
+    custom_objects: str | Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Inspection:
+    """Find where a model can be cut, as `splitway inspect` does.
+
+    Args:
+        model: a `.keras` file, the folder of a SavedModel, or a functional Keras model in memory.
+        allow_legacy: take `.h5` files too, an older and less safe format.
+        custom_objects: modules (dotted names or files) with the model's own classes. They are imported, so they run.
+        size: height and width in pixels, for a model that takes pictures of any size.
+        say: called with each step, and with remarks for the reader.
+
+    Returns:
+        Every cut in the order of the layers (`cuts`), and those that can be made, best first (`best`).
+
+    Raises:
+        ModelError: the model cannot be read, or has nothing to cut between.
+        SetupError: the extra `split` is not installed, or an argument has no effect.
+    """
+    with _installed():
+        from splitway.api.inspection import inspect_model
+        from splitway.api.source import quiet, source_options
+
+        told = say or quiet
+        return inspect_model(_model(model), source_options(allow_legacy, custom_objects, size, told), told)
+
+
+def split(
+    model: str | PathLike[str] | Any,
+    at: str | Sequence[str] | None = None,
+    out: str | PathLike[str] = "models",
+    *,
+    labels: str | PathLike[str] | Sequence[str] | None = None,
+    pixel_range: tuple[float, float] | None = None,
+    crop: float | None = None,
+    resample: Literal["bilinear", "bicubic", "box"] | None = None,
+    samples: str | PathLike[str] | None = None,
+    version: str | int = "1",
+    head: str = "classifier",
+    force: bool = False,
+    allow_legacy: bool = False,
+    custom_objects: str | Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Cut a model, prove the cut and write a bundle for each stage, as `splitway split` does: all of them or none.
+
+    Args:
+        model: as for `inspect`.
+        at: the layer after which to cut, or several, one less than stages; the best one if not given.
+        out: folder to write the bundles into.
+        labels: one for each class in the model's order, or a text file with a label a line.
+        pixel_range: what the model expects pixel values 0 and 255 to be; 0 and 255 if not given.
+        crop: share of the centred window that is kept, up to 1, which it is if not given.
+        resample: filter of the resize, "bilinear" if not given.
+        samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) to prove the cut on, beside random inputs.
+        version: of the bundles, a whole number from 1 up.
+        head: name of the last bundle.
+        force: replace bundles that are there already.
+        allow_legacy, custom_objects, size, say: as for `inspect`.
+
+    Returns:
+        The folders of the bundles, `out/<name>/<version>`: extractor, bodies in order, head.
+
+    Raises:
+        ModelError: the model cannot be read, cut or converted.
+        ProofError: the pieces differ from the uncut model.
+        BundleError: the version is there already and `force` is not set.
+        SetupError: the extra `split` is not installed, an argument is wrong or has no effect, or a file cannot be read
+            or written.
+    """
+    with _installed():
+        from splitway.api.source import quiet, source_options
+        from splitway.api.splitting import SplitOptions, split_model
+
+        told = say or quiet
+        given = {"pixel_range": pixel_range, "crop": crop, "resample": resample}
+        known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        options = SplitOptions(
+            at=(at,) if isinstance(at, str) else tuple(at or ()),
+            out=Path(out),
+            labels=Path(labels) if isinstance(labels, str | PathLike) else labels,
+            samples=None if samples is None else Path(samples),
+            version=str(version),
+            head=head,
+            force=force,
+            source=source_options(allow_legacy, custom_objects, size, told, *known),
+            **known,
+        )
+        manifests = split_model(_model(model), options, told)
+    return [options.out / manifest.name / manifest.version for manifest in manifests]
+
+
+def load(folder: str | PathLike[str] = "models", heads: Iterable[str] | None = None) -> Pipeline:
+    """Load bundles as one function in this process, which needs no server.
+
+    Every hash is checked before anything is parsed, and with SPLITWAY_BUNDLE_KEY every signature. Engine, threads and
+    limits of a picture come from the variables that a stage reads.
+
+    Args:
+        folder: the folder of the bundles.
+        heads: names of the heads to load; every head that takes the extractor's features if not given.
+
+    Raises:
+        BundleError: a bundle is missing, damaged, or no head takes the features of what comes before it.
+        SetupError: there is no such head, its engine is not installed, or a SPLITWAY_* variable is wrong.
+    """
+    with _installed():
+        from splitway.api.pipeline import load_chain
+        from splitway.bundle_graph import find_chain
+
+        return load_chain(find_chain(Path(folder)), heads)
+
+
+def _model(model: Any) -> Any:
+    """A path for text and paths; any other object is taken for a model in memory."""
+    return Path(model) if isinstance(model, str | PathLike) else model
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Name the extra to install if a library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = _EXTRA.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise SetupError(f"{error.name} is not installed: pip install 'splitway[{extra}]'") from error

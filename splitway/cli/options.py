@@ -1,0 +1,17 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the gateway; if not given, that of the pipeline that runs from this folder, or "
+        "http://127.0.0.1:8080.",
+        envvar="SPLITWAY_URL",
+    ),
+]
+"""The gateway that a command asks."""

@@ -21,10 +21,10 @@ from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.security.signing import make_key_pair
+from testkit.support import free_port, one_line, splitway
 from tests.bundles import make_bundle
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
-from tests.support import free_port, one_line, splitway
 
 
 @pytest.fixture

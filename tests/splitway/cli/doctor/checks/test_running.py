@@ -17,9 +17,9 @@ from splitway.local.places import Place
 from splitway.local.run_file import RunFile
 from splitway.security.identities.certificates import Certificates
 from splitway.security.identities.tls import Identity
+from testkit.support import free_port
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
-from tests.support import free_port
 
 HERE = Heard("gateway", URL, answers=True, version="0.1.0")
 OLD = Heard("classifier", "http://10.0.0.9:8091", answers=True, version="0.0.9")

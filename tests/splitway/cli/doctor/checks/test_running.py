@@ -66,7 +66,7 @@ def test_a_pipeline_of_which_a_part_has_ended_is_a_problem(tmp_path: Path, monke
 def test_a_gateway_that_is_ready_is_right() -> None:
     result = gateway(SERVING)
     assert result.level == "ok"
-    assert result.says == f"{URL} is ready, up for 2 h 13 min"
+    assert result.says == f"{URL} is ready, up for 2:13:20"
 
 
 def test_a_gateway_that_is_not_ready_is_a_problem_with_its_reason() -> None:

@@ -204,7 +204,7 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     if keys is None and policy is None:
         if exposed and not is_open:
             raise SetupError(
-                "the gateway would be reached from beyond this machine, and would ask for no key: set "
+                "the gateway would be reachable from other machines without authentication: set "
                 "SPLITWAY_KEYS_FILE (splitway keys create makes it; with compose add -f deploy/compose/keys.yaml) or "
                 "SPLITWAY_JWT_ISSUER; if everyone who reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
             )

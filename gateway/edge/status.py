@@ -69,7 +69,7 @@ class Status:
         return json_response({"live": True})
 
     async def readyz(self) -> Response:
-        """Say whether the pipeline can answer, and which stage is missing if not."""
+        """Readiness of the pipeline, and which stage is missing if not."""
         reason = self._lifecycle.not_ready_because
         missing = self._pipeline.why_not_ready()
         stages = {stage.name: missing.get(stage.name, "ready") for stage in self._pipeline.stages}

@@ -48,7 +48,7 @@ class GatewayPipeline:
         admission: the door.
         rollout: decides on each request's release.
         comparer: runs releases beside each other.
-        trials: what callers of a canary may count on.
+        trials: guarantees for callers of a canary.
         cache: features of pictures that have been seen.
     """
 

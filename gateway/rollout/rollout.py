@@ -42,7 +42,7 @@ class Choice(NamedTuple):
     on_trial: bool = False
     """Whether its versions are others than the current release's: what they do must not touch other requests."""
     counts: bool = True
-    """Whether it says something of the release: what callers choose themselves does not."""
+    """Whether it counts for the release: requests whose caller chose the release do not."""
 
 
 class Rollout:

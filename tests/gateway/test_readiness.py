@@ -35,7 +35,7 @@ def test_nothing_is_missing_when_all_are_ready(pipeline: GatewayPipeline) -> Non
 
 def test_the_stage_that_is_missing_is_named(pipeline: GatewayPipeline) -> None:
     pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.UNREACHABLE, "http://classifier cannot be reached")
-    said = "no replica of classifier is ready: 1 cannot be reached; 1 of them is tried all the same"
+    said = "no replica of classifier is ready: 1 cannot be reached; 1 of them is tried anyway"
     assert pipeline.why_not_ready() == {"classifier": said}
     pipeline.stages[1].replicas.replicas[0].is_not(ReplicaState.NOT_READY, "http://classifier drains")
     assert pipeline.why_not_ready() == {"classifier": "no replica of classifier is ready: 1 not ready"}

@@ -45,7 +45,7 @@ def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bo
     """Check everything, print what was found, return 1 if something is broken.
 
     Args:
-        url: the gateway as the user names it; None if he does not.
+        url: the gateway given by the user; None if there is none.
         models: folder of the bundles.
         options: the variables that the commands read.
         as_json: print one object instead of a list.
@@ -116,7 +116,7 @@ def _engines(facts: Facts) -> Iterator[Result]:
 def _settings(options: Sequence[str]) -> Iterator[Result]:
     kinds = {app: variables.find_settings(app) for app in variables.SETTINGS}
     found = [kind for kind in kinds.values() if kind is not None]
-    if len(found) == len(kinds):  # else a variable of what is not installed would seem to be nobody's
+    if len(found) == len(kinds):  # else a variable of a part that is not installed would seem unknown
         yield from variables.unknown(os.environ, variables.known_variables(found, options))
     yield from dict.fromkeys(result for app, kind in kinds.items() for result in variables.readable(app, kind))
 
@@ -147,7 +147,7 @@ def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -
     for name, thread in threads.items():
         thread.join(max(0.0, deadline_s - time.monotonic()))
         if thread.is_alive():
-            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "look at it by hand")]
+            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "check it by hand")]
     results = [result for name in all_checks for result in found[name]]
     return sorted(results, key=lambda result: LEVELS.index(result.level))
 

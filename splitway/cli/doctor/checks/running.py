@@ -26,7 +26,7 @@ _AT_ONCE = 8
 _MOST_OF_A_VERSION = 40
 _OWN_IDENTITY = RUN_FILE.parent / "certs" / GATEWAY
 """Where `splitway up --mtls` keeps the gateway's certificate."""
-_WHO_IS_MISSING = "splitway top shows who is missing; docs/operations.md says what each reason asks for"
+_WHO_IS_MISSING = "splitway top shows what is missing; docs/operations.md explains each reason"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Heard:
     """What one process said when it was asked from here.
 
     Args:
-        stage, url: who it is.
+        stage, url: its name and address.
         answers: whether it did.
         version: of Splitway.
         asks_for_certificate: whether it does not answer because it was not shown one that it takes.
@@ -57,9 +57,9 @@ class Running:
 
     Args:
         look: what its gateway says.
-        is_expected: whether somebody said that it runs: the user by an address, or a run file whose gateway lives.
+        is_expected: whether it should run: the user gave an address, or a run file names a live gateway.
         heard: its processes, as they answer from here; the gateway first.
-        asks_for_key: whether the gateway answers nobody who shows none.
+        asks_for_key: whether the gateway requires a key.
     """
 
     look: Look
@@ -69,13 +69,13 @@ class Running:
 
 
 def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
-    """Ask the gateway, then everybody whom it or the run file names.
+    """Ask the gateway, then every process that it or the run file names.
 
     Args:
         url: the gateway.
-        places: what runs from this folder. Nobody else is shown what stages ask for.
-        is_expected: whether somebody said that it runs.
-        key: the headers that show the gateway who asks. It gets them if it asks for them, and nobody else does.
+        places: the processes started from this folder. Only they receive the stages' secrets.
+        is_expected: whether it should run.
+        key: the headers with the API key. Only the gateway receives them, and only if it requires a key.
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
@@ -133,7 +133,7 @@ def run_file(run: RunFile | None, path: Path) -> Result:
             "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
         )
     if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
-        says = f"neither key nor token is sent to what {path} names: {doubt}"
+        says = f"neither key nor token is sent to the addresses in {path}: {doubt}"
         return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
     return ok("run file", f"all {len(places)} processes that {path} names run")
 
@@ -146,10 +146,10 @@ def gateway(running: Running) -> Result:
     if look.status is None and running.is_expected:
         return problem("gateway", f"{look.trouble}", "start it, or name another address with --url")
     if look.status is None:
-        return ok("gateway", f"nothing runs at {look.url}, so it was not looked into", "splitway up starts a pipeline")
+        return ok("gateway", f"nothing runs at {look.url}, so it was not checked", "splitway up starts a pipeline")
     if not look.status.ready:
         return problem(
-            "gateway", f"{look.url} is not ready: {look.status.reason or 'it does not say why'}", _WHO_IS_MISSING
+            "gateway", f"{look.url} is not ready: {look.status.reason or 'no reason given'}", _WHO_IS_MISSING
         )
     told = look.status.gateway
     up_for = f", up for {span(told.uptime_s)}" if told and told.uptime_s is not None else ""
@@ -168,9 +168,9 @@ def replicas(running: Running) -> list[Result]:
     if ready:
         asking = sum(each.asks_for_certificate for each in running.heard)
         apart = sum(not each.answers for each in running.heard if each.stage != GATEWAY) - asking - len(wrong)
-        beyond = f"; {apart} of them out of reach from here, as in a network of their own" if apart > 0 else ""
-        closed = f"; not looked into from here, for want of the gateway's certificate: {asking}" if asking else ""
-        do = f"set {IDENTITY} to the gateway's folder, to have them looked into too" if asking else ""
+        beyond = f"; {apart} of them are not reachable from here" if apart > 0 else ""
+        closed = f"; not checked, because the gateway's certificate is missing: {asking}" if asking else ""
+        do = f"set {IDENTITY} to the gateway's folder, to check them too" if asking else ""
         found.append(ok("replicas", f"{many(ready, 'replica')} ready{beyond}{closed}", do))
     return found
 
@@ -181,6 +181,6 @@ def versions(running: Running, own: str) -> list[Result]:
     others = {name: version for name, version in told.items() if version != own}
     if others:
         says = ", ".join(f"{name} is {version}" for name, version in others.items())
-        do = "upgrade what is older; versions next to each other work together while you do"
+        do = "upgrade what is older; adjacent versions work together meanwhile"
         return [warning("versions", f"this command is Splitway {own}, but {says}", do)]
     return [ok("versions", f"all {len(told)} that answer are Splitway {own}, as this command is")] if told else []

@@ -59,7 +59,7 @@ def test_a_key_that_others_can_read_is_a_warning(file: Path, monkeypatch: pytest
 def test_a_key_that_goes_over_the_network_as_it_is_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong, _ = _api_key("http://gateway:8080", monkeypatch, SPLITWAY_API_KEY=KEY)
     assert wrong.level == "warning"
-    assert "whoever is on the way can read it" in wrong.says
+    assert "anyone on the network can read it" in wrong.says
 
 
 def test_a_key_that_cannot_be_sent_is_a_problem_and_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_keys_that_are_good_for_long_are_right(tmp_path: Path) -> None:
     create(file, "other", ["metrics"], "never")
     (result,) = _keys(file)
     assert result.level == "ok"
-    assert result.says == f"2 keys in {file} are good"
+    assert result.says == f"2 keys in {file} are valid"
     assert keys({}, NOW) == []
 
 
@@ -90,7 +90,7 @@ def test_keys_that_have_expired_or_soon_will_are_named(tmp_path: Path) -> None:
     expired, soon, right = _keys(file, NOW + timedelta(hours=2))
     assert (expired.level, expired.says) == ("warning", f"{gone.id} (yesterday's) has expired")
     assert (soon.level, soon.says) == ("warning", f"{going.id} (this week's) will expire within 14 days")
-    assert right.says == f"2 keys in {file} are good"
+    assert right.says == f"2 keys in {file} are valid"
 
 
 def test_a_file_without_a_good_key_lets_nobody_in(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_file_without_a_good_key_lets_nobody_in(tmp_path: Path) -> None:
     create(file, "x", ["infer"], "1h")
     *_, result = _keys(file, NOW + timedelta(days=1))
     assert result.level == "warning"
-    assert result.says == f"no key in {file} is good: nobody is answered"
+    assert result.says == f"no key in {file} is valid: every request is refused"
 
 
 def test_keys_that_others_can_write_are_a_warning(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_keys_that_cannot_be_read_are_a_problem(tmp_path: Path, content: str | N
 @pytest.mark.parametrize(
     ("days", "level", "says"),
     [
-        (0, "ok", "the certificate of classifier is good until "),
-        (6, "warning", "the certificate of classifier is good until "),
+        (0, "ok", "the certificate of classifier is valid until "),
+        (6, "warning", "the certificate of classifier is valid until "),
         (8, "problem", "the certificate of classifier has expired"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_gateway_that_does_not_answer_is_a_problem_only_where_one_is_expected(
 def test_replicas_that_serve_are_counted_and_out_of_reach_from_here_is_no_fault() -> None:
     (result,) = replicas(Running(look(pipeline()), is_expected=True, heard=[HERE, BEYOND]))
     assert result.level == "ok"
-    assert result.says == "3 replicas ready; 1 of them out of reach from here, as in a network of their own"
+    assert result.says == "3 replicas ready; 1 of them are not reachable from here"
 
 
 @pytest.mark.parametrize(("ready", "level"), [(True, "warning"), (False, "problem")])
@@ -165,7 +165,9 @@ def test_a_gateway_that_asks_for_none_is_shown_none() -> None:
     assert [asked.headers.get("authorization") for asked in seen] == [None, None]
 
 
-@pytest.mark.parametrize(("key", "says"), [(None, "asks for a key"), ({"authorization": "Bearer x"}, "does not take")])
+@pytest.mark.parametrize(
+    ("key", "says"), [(None, "requires a key"), ({"authorization": "Bearer x"}, "does not accept")]
+)
 def test_a_gateway_that_refuses_is_there_and_the_key_is_what_is_missing(key: dict[str, str] | None, says: str) -> None:
     with fake_gateway(of=key_asked_for("the-key", Answer())) as url:
         running = listen(url, [], is_expected=False, key=key)
@@ -233,5 +235,5 @@ def test_where_there_is_none_to_show_they_are_said_to_ask_for_it(
         running = _of_a_pipeline_with(stage_url)
     (result,) = replicas(running)
     assert result.level == "ok"
-    assert result.says == "1 replica ready; not looked into from here, for want of the gateway's certificate: 1"
+    assert result.says == "1 replica ready; not checked, because the gateway's certificate is missing: 1"
     assert result.do.startswith("set SPLITWAY_IDENTITY to the gateway's folder")

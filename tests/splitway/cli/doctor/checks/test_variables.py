@@ -110,8 +110,8 @@ def test_doors_that_are_open_and_closed_at_once_are_a_problem(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("name", "value", "then"),
     [
-        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever has that long"),
-        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused with their body"),
+        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever gets that much time"),
+        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused because of their body"),
     ],
 )
 def test_settings_that_do_not_agree_are_a_warning(

@@ -79,7 +79,7 @@ def no_model(path: Path) -> str | None:
 
 
 def in_place_of_saved_model(folder: Path) -> str:
-    """Advice for a folder that is not a SavedModel, by its content."""
+    """Advice for a folder that is not a SavedModel, from its content."""
     inside = next((path.parent for path in sorted(folder.glob("*/saved_model.pb"))), None)
     inside = inside or next((path for path in sorted(folder.glob("*.keras"))), None)
     if inside is not None:

@@ -101,7 +101,7 @@ class SourceModel(StoredPart):
 
 
 class Cut(StoredPart):
-    """Where the model was split, and what crosses."""
+    """Place of the split, and the tensors that cross it."""
 
     layer: str
     bytes_per_row: int

@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: fetched now and then, and what is signed with them."""
+"""The public keys of an identity provider: fetched when they are due, and used to verify tokens."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def _is_strong(key: Any) -> bool:
 
 
 def _in_words(error: Exception) -> str:
-    """What is wrong with a token, for its sender; nothing of what it holds."""
+    """A sentence for the sender about what is wrong with a token, without its content."""
     for kind, words in {
         jwt.InvalidSignatureError: "the token's signature is not valid",
         jwt.InvalidIssuerError: "the token is from another issuer",

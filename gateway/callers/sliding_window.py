@@ -111,7 +111,7 @@ class MemoryWindows:
         else:
             self._windows.move_to_end(key)
             window.move_to(now_s, limit.window_s)
-        left_s = window.began_s + limit.window_s - now_s
+        left_s = limit.window_s - (now_s - window.began_s)  # in this order never more than a window, by rounding either
         counts = WindowCounts(window.previous, window.current, left_s)
         taken = counts.weighted(limit.window_s) + amount <= limit.amount
         if taken:

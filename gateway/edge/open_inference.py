@@ -126,9 +126,9 @@ class PipelinePlane:
 def _check_model(model: str, version: str | None) -> None:
     """Raise NotFound unless it is the pipeline."""
     if model != MODEL:
-        raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
+        raise NotFound(f"there is no model {model[:80]!r}, only {MODEL!r}")
     if version not in (None, VERSION):
-        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r} here, only {VERSION!r}")
+        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r}, only {VERSION!r}")
 
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:

@@ -46,7 +46,7 @@ class GatewayTelemetry:
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""
-        # not `request.url`, which cannot be had of every query string
+        # not `request.url`, which fails for some query strings
         route = work_asked_for(request.method, request.scope["path"])
         if route is None:
             return

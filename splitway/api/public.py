@@ -78,7 +78,7 @@ def split(
         pixel_range: what the model expects pixel values 0 and 255 to be; 0 and 255 if not given.
         crop: share of the centred window that is kept, up to 1, which it is if not given.
         resample: filter of the resize, "bilinear" if not given.
-        samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) to prove the cut on, beside random inputs.
+        samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) for the proof, beside random inputs.
         version: of the bundles, a whole number from 1 up.
         head: name of the last bundle.
         force: replace bundles that are there already.

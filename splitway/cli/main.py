@@ -206,13 +206,13 @@ def bench(
 
     Starts a pipeline on free ports and stops it afterwards, unless --url names a running one.
 
-    --explain follows up to 200 requests of one client through every stage and hop, and does the same work in this
-    process in turn with them. It says what the split costs here, and how many heads on the same features, or pictures
-    that come again, pay for it.
+    --explain follows up to 200 requests of one client through every stage and hop, alternating with the same work in
+    this process. It reports the cost of the split, and how many heads on the same features, or repeated pictures, pay
+    for it.
 
     Examples: splitway bench --clients 4; splitway bench --explain cat.jpg; splitway bench --explain --json | jq .says
 
-    Each request costs its client a millisecond of the same processors: to find limits take wrk, make load or bench.
+    The client takes a millisecond of the same processors per request: to find limits use wrk, make load or make bench.
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """

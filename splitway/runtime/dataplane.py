@@ -192,4 +192,4 @@ async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
 
 
 def _go_on() -> None:
-    """What is done at once, is not worth asking whether anybody still waits."""
+    """Short work runs without a check for abandoned requests."""

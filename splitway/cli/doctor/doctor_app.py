@@ -17,7 +17,7 @@ def doctor(
     models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
 ) -> None:
-    """Check a set-up, and say in a sentence each what is right, what is not, and what to do about it.
+    """Check a set-up: one sentence for each check, with advice for each fault.
 
     Looks at the bundles (hashes, feature spaces, releases) and whether their engines run them, at keys, certificates
     and the SPLITWAY_* variables as they are set here, and at the pipeline that runs: which processes answer, in which

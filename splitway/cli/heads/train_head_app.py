@@ -40,15 +40,15 @@ def train_head(
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
 
-    Pictures are JPEG, PNG and WebP by their bytes, whatever they are called, also in folders inside a class's folder.
-    What is left out is named.
+    Pictures are recognised as JPEG, PNG or WebP by their bytes, not by their names, also in folders inside a class's
+    folder. Files that are left out are listed.
 
-    Nothing of the extractor is trained: each picture goes through it once, and a linear classifier learns from what
-    comes out. Prints the accuracy on pictures that were held out, proves the head in LiteRT, and writes its bundle; a
-    pipeline that runs takes it up by itself.
+    The extractor is not trained: each picture goes through it once, and a linear classifier is trained on the
+    features. Prints the accuracy on held-out pictures, proves the head in LiteRT, and writes its bundle; a running
+    pipeline loads it automatically.
 
-    Stages that answer their gateway alone are shown the token in SPLITWAY_SERVICE_TOKEN (or its _FILE), and the
-    gateway's certificate where SPLITWAY_IDENTITY names its folder: .splitway/certs/gateway after splitway up --mtls.
+    If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
+    of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """

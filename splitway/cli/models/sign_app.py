@@ -29,8 +29,8 @@ def sign(
 ) -> None:
     """Sign every bundle in the folder, or those named, so that stages can tell yours from others.
 
-    Each is checked first. The signature covers the manifest, and through its hashes every file that is served; it lies
-    beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve nothing else.
+    Each bundle is checked first. The signature covers the manifest, and through its hashes every served file. It is
+    stored beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve only signed bundles.
 
     Examples: splitway sign --key release.pem --new-key; splitway sign models --key release.pem --bundle classifier/2
     """

@@ -46,7 +46,7 @@ def create(
     ] = False,
     out: Folder = _FOLDER,
 ) -> None:
-    """Make certificates for the services; called again, renew them.
+    """Make or renew the certificates of the services.
 
     Each service gets a folder: identity.pem is its own key and certificate, trust.pem the authorities it trusts. Give a
     service only its own folder, and name it in SPLITWAY_IDENTITY. Running services load new files within two seconds,
@@ -73,7 +73,7 @@ def show(
     out: Folder = _FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
 ) -> None:
-    """Print the services that have certificates, and how long those are good for.
+    """Print the services with certificates, and their expiry.
 
     Examples: splitway certs show; splitway certs show --json | jq -r 'select(.state != "good").service'
     """

@@ -42,10 +42,10 @@ def create(
     ] = None,
     file: File = _FILE,
 ) -> None:
-    """Make a key and print it: once, for only its hash is kept.
+    """Make a key and print it once; only its hash is stored.
 
-    The key goes to stdout and all else to stderr, so that it can be piped to where it is to be kept. A gateway that
-    runs takes it within a second.
+    The key is printed to stdout and all else to stderr, so that it can be piped. A running gateway accepts it within a
+    second.
 
     Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
     """
@@ -90,7 +90,7 @@ def revoke(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as list prints it.")],
     file: File = _FILE,
 ) -> None:
-    """Take a key out of the file: a gateway that runs refuses it within a second.
+    """Remove a key from the file: a running gateway refuses it within a second.
 
     Example: splitway keys revoke 3f9c01b2aa
     """

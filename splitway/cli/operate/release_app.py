@@ -52,9 +52,9 @@ def create(
     file: File = None,
     reason: Reason = "",
 ) -> None:
-    """Write down which versions belong together. Nothing is served differently until the release is used.
+    """Name versions that belong together. The release is not served until it is used.
 
-    Every bundle is checked: it must be whole, and each must take the features that the one before it gives.
+    Every bundle is checked: it must be undamaged, and take the features of the previous one.
 
     Examples: splitway release create autumn; splitway release create winter --extractor 2 --head classifier=2
     """
@@ -76,7 +76,7 @@ def list_(
     file: File = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole file as one JSON object.")] = False,
 ) -> None:
-    """Print the releases, newest first, and what each is for: current, previous, canary, shadow.
+    """Print the releases, newest first, with their roles: current, previous, canary, shadow.
 
     Examples: splitway release list; splitway release list --json | jq '.history[-1]'
     """
@@ -130,7 +130,7 @@ def promote(
     file: File = None,
     reason: Reason = "",
 ) -> None:
-    """Make a release the current one, which answers; the one before it becomes the previous.
+    """Make a release the current one; the one before it becomes the previous.
 
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """

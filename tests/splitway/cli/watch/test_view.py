@@ -38,7 +38,7 @@ def test_the_gateway_is_drawn_with_its_own_counts() -> None:
         "up for 2:13:20 · 20:58:39",
         "✓ ready",
         "1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input",
-        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s",
+        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10 s",
         "3 in flight of 24 · 1 queued · turned away: 3 queue_full",
         "fs:61b4d6db79be20bf of 3 replicas",
     ):
@@ -127,7 +127,7 @@ def test_a_line_holds_the_same_for_pipes() -> None:
     line = plain_line(look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE))))
     assert line == (
         "20:58:39 ready | 1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input | "
-        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s | "
+        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10 s | "
         "3 in flight of 24 · 1 queued · turned away: 3 queue_full | fs:61b4d6db79be20bf of 2 replicas | "
         "feature_extractor 1 of 2 ready | feature_extractor 127.0.0.1:8082 cannot be reached"
     )

@@ -25,10 +25,8 @@ from splitway.cli.watch.wording import plain_line
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
 
-_PAPER_COLUMNS = 140
-"""The view's width where no screen gives one."""
-_RECENT_S = 10.0
-"""Over which the calls per second of replicas are counted."""
+_PAPER_COLUMNS = 140  # the view's width where no screen gives one
+_RECENT_S = 10.0  # the time over which calls per second of replicas are counted
 
 
 def top(url: str | None, interval_s: float, *, once: bool, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""What `splitway top` draws: the gateway, what is wrong, then the stages and their replicas, those in trouble first."""
+"""The view of `splitway top`: the gateway, troubles, the stages and their replicas, those in trouble first."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from splitway.schemas.pipeline import PipelineStatus, RecentStatus, ReplicaStatu
 from splitway.telemetry.outcome import OK
 
 NOTHING = "-"
-"""Where a number is not known."""
+"""In place of a number that is not known."""
 
 
 def number(value: float | None) -> str:
@@ -42,7 +42,7 @@ def address(url: str) -> str:
 
 
 def state(replica: ReplicaStatus) -> str:
-    """What the gateway last heard of a replica, and its breaker unless calls pass it."""
+    """The last that the gateway heard of a replica, and its breaker unless that is closed."""
     heard = "not probed yet" if replica.state == "unknown" else replica.state.replace("_", " ")
     return f"{heard}, breaker {breaker(replica)}" if replica.breaker not in (None, "closed") else heard
 
@@ -59,12 +59,12 @@ def breaker(replica: ReplicaStatus) -> str:
 
 
 def said_of_all(status: PipelineStatus) -> dict[str, str]:
-    """What is told of the whole pipeline, by what it is about."""
+    """The facts of the whole pipeline, each by its title."""
     said, gateway, door = {}, status.gateway, status.admission
     if gateway is not None:
         recent = gateway.recent
         said["requests"] = f"{number(sum(gateway.requests.values()))} since start: {counts(gateway.requests)}"
-        failed = f"{number(recent.failed)} of {number(recent.ended)} failed, last {number(recent.window_s)} s"
+        failed = f"{number(recent.failed)} of {number(recent.ended)} failed, last {recent.window_s or 0:.0f} s"
         said["lately"] = f"{number(recent.rate_per_s)}/s · p50 / p99 {latencies(recent)} ms · {failed}"
     inside = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
     said["door"] = f"{inside} · turned away: {counts(door.turned_away)}"

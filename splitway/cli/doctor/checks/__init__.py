@@ -1,1 +1,1 @@
-"""What `splitway doctor` looks at, one noun per file; each check takes facts and gives results."""
+"""The checks of `splitway doctor`, one noun per file; each takes facts and gives results."""

@@ -1,4 +1,4 @@
-"""What several checks go by: each fact looked up once, by the first that asks for it."""
+"""Facts that several checks need: each is looked up once, when it is first asked for."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Facts:
 
     @cached_property
     def believed(self) -> list[Place]:
-        """What may be sent the secrets that stages ask for."""
+        """Processes that may be sent the secrets that stages ask for."""
         return [place for place in self.alive if self.run is not None and self.run.why_not(place) is None]
 
     @cached_property

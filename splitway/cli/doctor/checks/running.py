@@ -32,7 +32,7 @@ _WHO_IS_MISSING = "splitway top shows what is missing; docs/operations.md explai
 
 @dataclass(frozen=True)
 class Heard:
-    """What one process said when it was asked from here.
+    """The answer of one process, asked from here.
 
     Args:
         stage, url: its name and address.
@@ -177,7 +177,7 @@ def replicas(running: Running) -> list[Finding]:
 
 
 def versions(running: Running, own: str) -> list[Finding]:
-    """Whether everybody who answers, and this command, are of one version of Splitway."""
+    """Whether all processes that answer, and this command, are of one version of Splitway."""
     told = {each.name: each.version for each in running.heard if each.version is not None}
     others = {name: version for name, version in told.items() if version != own}
     if others:

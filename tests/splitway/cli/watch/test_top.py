@@ -214,3 +214,8 @@ def test_help_teaches_with_examples() -> None:
     text = splitway("top", "--help").stdout
     assert "Examples: splitway top; splitway top --once" in text
     assert "SPLITWAY_URL" in text
+
+
+def test_it_stays_small() -> None:
+    files = (Path(__file__).parents[4] / "splitway" / "cli" / "watch").glob("*.py")
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 350

@@ -38,7 +38,7 @@ def test_the_gateway_is_drawn_with_its_own_counts() -> None:
         "up for 2:13:20 · 20:58:39",
         "✓ ready",
         "1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input",
-        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s",
+        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10 s",
         "3 in flight of 24 · 1 queued · turned away: 3 queue_full",
         "fs:61b4d6db79be20bf of 3 replicas",
     ):
@@ -95,7 +95,7 @@ def test_an_older_gateway_is_drawn_without_what_it_leaves_out() -> None:
     answer: dict[str, Any] = {"ready": True, "stages": [{"name": "classifier", "replicas": [{"url": "http://c:1"}]}]}
     drawn = _drawn(look(answer))
     assert "requests" not in drawn
-    assert _row(drawn, "classifier c:1") == "classifier c:1 ✗ not asked yet - - 0 - 0 - -"
+    assert _row(drawn, "classifier c:1") == "classifier c:1 ✗ not probed yet - - 0 - 0 - -"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
@@ -127,7 +127,7 @@ def test_a_line_holds_the_same_for_pipes() -> None:
     line = plain_line(look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE))))
     assert line == (
         "20:58:39 ready | 1 238 since start: 1 234 ok · 3 overloaded · 1 invalid_input | "
-        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10.0 s | "
+        "8.7/s · p50 / p99 10.2 / 14.9 ms · 1 of 87 failed, last 10 s | "
         "3 in flight of 24 · 1 queued · turned away: 3 queue_full | fs:61b4d6db79be20bf of 2 replicas | "
         "feature_extractor 1 of 2 ready | feature_extractor 127.0.0.1:8082 cannot be reached"
     )
@@ -147,7 +147,7 @@ def test_a_line_without_an_answer_says_so() -> None:
             {"state": "unreachable", "reason": "s at 127.0.0.1:1 cannot be reached"},
             "s at 127.0.0.1:1 cannot be reached",
         ),
-        ({"state": "unknown"}, "s 127.0.0.1:1 is not asked yet"),
+        ({"state": "unknown"}, "s 127.0.0.1:1 is not probed yet"),
         (
             {"breaker": "open", "breaker_retry_in_s": 2.0},
             "is ready, but its breaker is open, 2 s: too many calls failed",

@@ -95,7 +95,7 @@ def test_an_older_gateway_is_drawn_without_what_it_leaves_out() -> None:
     answer: dict[str, Any] = {"ready": True, "stages": [{"name": "classifier", "replicas": [{"url": "http://c:1"}]}]}
     drawn = _drawn(look(answer))
     assert "requests" not in drawn
-    assert _row(drawn, "classifier c:1") == "classifier c:1 ✗ not asked yet - - 0 - 0 - -"
+    assert _row(drawn, "classifier c:1") == "classifier c:1 ✗ not probed yet - - 0 - 0 - -"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
@@ -147,7 +147,7 @@ def test_a_line_without_an_answer_says_so() -> None:
             {"state": "unreachable", "reason": "s at 127.0.0.1:1 cannot be reached"},
             "s at 127.0.0.1:1 cannot be reached",
         ),
-        ({"state": "unknown"}, "s 127.0.0.1:1 is not asked yet"),
+        ({"state": "unknown"}, "s 127.0.0.1:1 is not probed yet"),
         (
             {"breaker": "open", "breaker_retry_in_s": 2.0},
             "is ready, but its breaker is open, 2 s: too many calls failed",

@@ -42,12 +42,11 @@ from splitway.gateway.wiring import (
     trial_policy,
 )
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import OPENAPI, FrontedApp
+from splitway.http.fast_routes import FrontedApp
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.callers.principal import principal_of
 from splitway.skins.v2_rest import models_router
 from splitway.telemetry.metrics import add_metrics_route
-from splitway.version import __version__
 from splitway.wire.v2_json import EXTENSIONS
 
 
@@ -96,13 +95,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
             telemetry.settle()
             await asyncio.to_thread(telemetry.tracer.close)
 
-    app = FrontedApp(
-        title="Splitway",
-        version=__version__,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        openapi_url=None if exposed else OPENAPI,
-    )
+    app = FrontedApp("Splitway", lifespan, described=not exposed)
     app.state.lifecycle, app.state.registry = lifecycle, metrics.registry
     app.state.pipeline = pipeline
     app.state.render, app.state.refuse = render, refuse

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from splitway.schemas.message import AnswerSchema, Count, RequestSchema
+from splitway.schemas.message import AnswerSchema, Count, RequestSchema, Told
 from splitway.wire.tensor import BYTES, MAX_RANK, NUMPY_DTYPES
 from splitway.wire.v2_fields import MAX_ID, MAX_NAME
 
@@ -46,7 +46,7 @@ class ServerMetadata(AnswerSchema):
     """The server's name, version and extensions."""
 
     name: str = ""
-    version: str
+    version: Told[str] = None
     extensions: list[str] = []
 
 

@@ -25,8 +25,8 @@ from splitway.security.identities.certificates import Certificates
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
+from testkit.support import LogBook, free_port, one_line, splitway, until
 from tests.security.between import FalseStage, ask, gateway_process, overheard, post, why_not_captured
-from tests.support import LogBook, free_port, one_line, splitway, until
 
 pytestmark = pytest.mark.alone
 
@@ -194,7 +194,7 @@ def test_who_listens_between_the_services_hears_nothing(
         for _ in range(5):
             url = f"{running.gateway.url}/v1/classify"
             assert httpx.post(url, content=cat, headers=JPEG, trust_env=False).status_code == 200
-        time.sleep(1)
+        until(lambda: file.stat().st_size > 5 * len(cat), 10)
     packets = file.read_bytes()
     assert len(packets) > 5 * len(cat)
     secrets = {"a request": b"POST /v2/models/", "a tensor's name": b'"features"', "a picture": cat[2000:2064]}

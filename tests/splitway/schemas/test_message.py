@@ -54,7 +54,7 @@ def test_a_newer_answer_is_read_without_what_is_new_in_it() -> None:
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"version": 1}', b'{"version": NaN}', b"[" * 200_000])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"version": 1}', b'{"version": NaN}', b"[" * 200_000])
 def test_anything_else_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's and orjson's are of this kind
         read_answer(ServerMetadata, body)

@@ -9,11 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.wording import address, span, troubles
@@ -21,6 +20,8 @@ from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import RunFile
 from splitway.names import GATEWAY
+from splitway.schemas.message import read_answer
+from splitway.schemas.protocol import ServerMetadata
 
 _AT_ONCE = 8
 _MOST_OF_A_VERSION = 40
@@ -105,11 +106,11 @@ def _stage_client(urls: Iterable[str]) -> httpx.Client:
 def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str] | None = None) -> Heard:
     try:
         reply = client.get(f"{url}/v2", headers=headers)
-        said: Any = reply.json()
-        version = None if said.get("version") is None else printable(str(said["version"])[:_MOST_OF_A_VERSION], keep="")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
+        version = read_answer(ServerMetadata, reply.content).version
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Heard(stage, url, answers=False, asks_for_certificate=_is_of_tls(error))
-    return Heard(stage, url, answers=True, version=version)
+    told = None if version is None else printable(version[:_MOST_OF_A_VERSION], keep="")
+    return Heard(stage, url, answers=True, version=told)
 
 
 def _is_of_tls(error: BaseException) -> bool:
@@ -118,7 +119,7 @@ def _is_of_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) or (cause is not None and _is_of_tls(cause))
 
 
-def run_file(run: RunFile | None, path: Path) -> Result:
+def run_file(run: RunFile | None, path: Path) -> Finding:
     """Whether the pipeline that `splitway up` started here still runs, and may be sent secrets."""
     if run is None:
         return ok("run file", f"there is no {path}: splitway up has not been started from this folder")
@@ -138,7 +139,7 @@ def run_file(run: RunFile | None, path: Path) -> Result:
     return ok("run file", f"all {len(places)} processes that {path} names run")
 
 
-def gateway(running: Running) -> Result:
+def gateway(running: Running) -> Finding:
     """Whether the gateway answers, and is ready."""
     look = running.look
     if look.refused is not None:
@@ -156,7 +157,7 @@ def gateway(running: Running) -> Result:
     return ok("gateway", f"{look.url} is ready{up_for}")
 
 
-def replicas(running: Running) -> list[Result]:
+def replicas(running: Running) -> list[Finding]:
     """Whether each replica serves, as the gateway sees it; those that are out of reach from here need not be broken."""
     status = running.look.status
     if status is None:
@@ -175,7 +176,7 @@ def replicas(running: Running) -> list[Result]:
     return found
 
 
-def versions(running: Running, own: str) -> list[Result]:
+def versions(running: Running, own: str) -> list[Finding]:
     """Whether everybody who answers, and this command, are of one version of Splitway."""
     told = {each.name: each.version for each in running.heard if each.version is not None}
     others = {name: version for name, version in told.items() if version != own}

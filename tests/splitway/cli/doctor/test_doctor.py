@@ -14,17 +14,18 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from splitway import __version__
 from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.doctor.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
 from splitway.cli.doctor.doctor import checks, examine, print_json, print_list
 from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.security.signing import make_key_pair
+from testkit.support import free_port, one_line, splitway
 from tests.bundles import make_bundle
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
-from tests.support import free_port, one_line, splitway
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ def bench(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def _found(url: str | None = None) -> list[Result]:
+def _found(url: str | None = None) -> list[Finding]:
     return examine(checks(Facts(url, Path("models")), variables_of(get_command(app))))
 
 
-def _wrong(found: list[Result]) -> list[tuple[str, str]]:
+def _wrong(found: list[Finding]) -> list[tuple[str, str]]:
     return [(result.name, result.level) for result in found if result.level != "ok"]
 
 
@@ -78,7 +79,7 @@ def test_every_fault_is_found_and_the_worst_comes_first(bench: Path, monkeypatch
 
 def test_a_pipeline_that_runs_elsewhere_needs_no_bundles_here(bench: Path) -> None:
     shutil.rmtree(bench / "models")
-    with fake_gateway(lambda _: Answer(content=pipeline() | {"name": "splitway", "version": "0.1.0"})) as url:
+    with fake_gateway(lambda _: Answer(content=pipeline() | {"name": "splitway", "version": __version__})) as url:
         found = _found(url)
     assert ("bundles", "warning") in _wrong(found)
     assert next(result for result in found if result.name == "gateway").level == "ok"
@@ -97,7 +98,7 @@ def test_a_gateway_that_is_named_and_silent_is_a_problem() -> None:
 
 @pytest.mark.usefixtures("bench")
 def test_a_gateway_that_asks_for_a_key_is_looked_into_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = Answer(content=pipeline() | {"name": "splitway", "version": "0.1.0"})
+    answer = Answer(content=pipeline() | {"name": "splitway", "version": __version__})
     with fake_gateway(of=key_asked_for("the-key", answer)) as url:
         assert _wrong(_found(url)) == [("gateway", "problem")]
         monkeypatch.setenv("SPLITWAY_API_KEY", "the-key")
@@ -135,7 +136,7 @@ def test_set_ups_that_do_not_start_are_problems(bench: Path, monkeypatch: pytest
     assert ("bundle key", "problem") in _wrong(_found())
 
 
-def _crashes() -> Result:
+def _crashes() -> Finding:
     raise ZeroDivisionError("division\nby zero")
 
 
@@ -148,7 +149,7 @@ def never() -> Iterator[threading.Event]:
 
 
 def test_a_check_that_crashes_or_hangs_is_a_problem_and_holds_nobody_up(never: threading.Event) -> None:
-    def hangs() -> Result:
+    def hangs() -> Finding:
         never.wait()
         return ok("hangs", "never said")
 
@@ -178,7 +179,7 @@ def test_the_list_says_level_and_what_to_do_in_signs_and_words(capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("found", "is_ok"), [(SOME, False), (SOME[1:], True)])
-def test_json_holds_every_result(found: list[Result], is_ok: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_every_result(found: list[Finding], is_ok: bool, capsys: pytest.CaptureFixture[str]) -> None:
     print_json(found)
     content = json.loads(capsys.readouterr().out)
     assert content["ok"] is is_ok

@@ -183,6 +183,6 @@ def test_an_input_that_is_there_by_two_names_is_refused(read: Read) -> None:
 
 
 def test_what_is_no_npz_is_not_said_to_need_pickle(read: Read) -> None:
-    with pytest.raises(SetupError, match=r"it is no \.npz file: save it with numpy\.savez") as raised:
+    with pytest.raises(SetupError, match=r"it is not an \.npz file: save it with numpy\.savez") as raised:
         read("m.npz", b"garbage")
     assert "pickle" not in str(raised.value)

@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 
 class WindowCounts(NamedTuple):
-    """What a caller has had: in the window before, in this one, and how long this one still goes on."""
+    """A caller's usage in the previous and the current window, and the time left of the current one."""
 
     previous: int
     current: int

@@ -263,7 +263,7 @@ def test_the_last_line_is_that_of_the_process_that_failed(models: Path) -> None:
         until(lambda: log.text.count("delegate for CPU") == 2, 30)  # the stages' last words, long after the gateway's
         with pytest.raises(SetupError, match="gateway ended with 1 before it was told to; its last line says why"):
             pipeline.wait_ready()
-    assert "SPLITWAY_CACHE=redis://127.0.0.1:99999/0: its port must be" in log.text.strip().splitlines()[-1]
+    assert "SPLITWAY_CACHE=redis://127.0.0.1:99999/0: the port must be" in log.text.strip().splitlines()[-1]
 
 
 def test_waiting_for_a_pipeline_that_died_says_who_died(models: Path) -> None:

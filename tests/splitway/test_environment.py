@@ -77,8 +77,8 @@ def test_what_is_no_json_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         (
             "RATE_STORE",
             "foo",
-            "that is none of its values. Where rates and costs are counted: `memory`, or Redis by its address, "
-            "for several gateways together",
+            "that is none of its values. Store of the callers' counters: `memory`, or the address of a Redis shared by "
+            "several gateways",
         ),
         ("METRICS_FROM", "here", "'here' does not appear to be an IPv4 or IPv6 network"),
     ],

@@ -121,7 +121,9 @@ async def test_a_word_that_the_model_does_not_know_is_the_callers_fault(
             reply = await stage.post("feature_extractor", {"ids": UNKNOWN}, space=None)
             assert (reply.status_code, reply.headers[UNFIT_ROW_HEADER]) == (400, "1")
             known = (
-                "has 50; the model knows 0 to 49" if engine_range else "has numbers from 3 to 50: the model fails on it"
+                "has 50; the model accepts 0 to 49"
+                if engine_range
+                else "has numbers from 3 to 50: the model fails on it"
             )
             assert reply.json()["error"].startswith(f"ids: row 1 {known}")
             assert (await stage.post("feature_extractor", {"ids": UNKNOWN[:1]}, space=None)).status_code == 200

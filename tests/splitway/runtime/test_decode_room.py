@@ -56,9 +56,7 @@ async def test_small_pictures_need_no_place() -> None:
 
 async def test_what_never_fits_is_refused_and_says_so() -> None:
     room = DecodeRoom(100 * MB, threads=1)
-    with pytest.raises(
-        TooLarge, match=r"93000000 bytes of memory, and there are 92000000 .*SPLITWAY_DECODE_MEMORY_BYTES"
-    ):
+    with pytest.raises(TooLarge, match=r"93000000 bytes of memory; there are 92000000 .*SPLITWAY_DECODE_MEMORY_BYTES"):
         room.place(load(93))
     assert taken(room, 92).given.is_set()
 

@@ -70,7 +70,7 @@ def test_blanks_that_end_lines_are_space() -> None:
         ("image/png;base64,AAAA", "';' at character 10"),
         ("base64,AAAA", "comma at character 7: send what follows it"),
         ("data:image/png,AAAA", "without ';base64'"),
-        ("AA==AAAA", "behind the '=' at character 3"),
+        ("AA==AAAA", "after the '=' at character 3"),
         ("AAAAA", "cut short: 5 characters"),
         ("éAAA", "'é' at character 1"),
         ("AAA\u00a0A", "at character 4"),

@@ -23,7 +23,7 @@ def test_a_body_of_any_number_is_served(tmp_path: Path) -> None:
 def test_what_is_no_stage_is_one_line() -> None:
     for name in ("body_0", "body_x", "elbow"):
         line = one_line(splitway("serve", name))
-        assert f"nothing called '{name}' to serve; choose from gateway, feature_extractor" in line
+        assert f"there is no app '{name}'; choose from gateway, feature_extractor" in line
         assert "body_<number>" in line
 
 

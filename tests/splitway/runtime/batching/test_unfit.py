@@ -58,12 +58,12 @@ def test_what_a_picture_becomes_is_not_spoken_of() -> None:
 
 def test_too_little_memory_is_no_fault_of_a_value() -> None:
     error = explain(Unfit(no_memory=True), {"x": np.zeros(64)}, lambda _: True)
-    assert error.detail == "x: the model needs more memory than there is for 64 rows at once; send fewer"
+    assert error.detail == "x: the model needs too much memory for 64 rows at once; send fewer"
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [(50, "ids: row 1 has 50; the model knows 0 to 49"), (-1, "ids: row 1 has -1;"), (2**31 - 1, "2147483647")],
+    [(50, "ids: row 1 has 50; the model accepts 0 to 49"), (-1, "ids: row 1 has -1;"), (2**31 - 1, "2147483647")],
 )
 def test_what_is_outside_of_a_vocabulary_is_found_before(value: int, says: str) -> None:
     array = np.zeros((3, 3), np.int32)

@@ -92,7 +92,7 @@ def test_a_key_expires(tmp_path: Path) -> None:
     hands.date = record.expires
     with pytest.raises(Unauthorized, match=f"key {record.id} has expired"):
         ring.verify(key)
-    with pytest.raises(Unauthorized, match="not known"):  # whoever only knows the id is told nothing of it
+    with pytest.raises(Unauthorized, match="unknown key"):  # whoever only knows the id is told nothing of it
         ring.verify(key[:-1] + ("A" if key[-1] != "A" else "B"))
 
 

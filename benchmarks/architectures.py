@@ -105,7 +105,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "tensors cross. *max ULP*: the pieces against the uncut model in the same engine, over all probabilities;",
         "*max difference*: against Keras.",
         "",
-        "`make architectures`, {date}, {machine}".format_map(about()),
+        "`make bench WHAT=architectures`, {date}, {machine}".format_map(about()),
         "",
         f"| {' | '.join(_COLUMNS)} |",
         f"|{'---|' * len(_COLUMNS)}",

@@ -1,5 +1,5 @@
-"""How many bytecode instructions a request takes, in each process and function: `make bench-bytecode BEFORE=REV`, or
-what keys, limits and the service token add: `python -m benchmarks.bytecode --closed`.
+"""How many bytecode instructions a request takes, in each process and function: `make bench WHAT=bytecode BEFORE=REV`.
+What keys, limits and the service token add: `python -m benchmarks.bytecode --closed`.
 
 On a noisy machine ten percent of a rate cannot be told from chance; a count can be repeated to within five, if nothing
 else keeps the machine busy: what a process does once a second counts for more the fewer requests it has in that time.

@@ -1,4 +1,4 @@
-"""The chaos tests' scenarios through Splitway's gateway and through Envoy, side by side: `make bench-resilience`.
+"""The chaos tests' scenarios through Splitway's gateway and through Envoy, side by side: `make bench WHAT=resilience`.
 
 Every scenario gets fresh replicas; both fronts get the same pictures at the same rate and the same trouble from the
 same proxies, one after the other. Writes benchmarks/results/resilience-DATE.json and docs/resilience.md. It takes about

@@ -8,7 +8,7 @@ from typing import Any
 Figures = dict[str, float]
 _HEAD = """# The same trouble, through Splitway and through Envoy
 
-Made by `make bench-resilience` on {date}, {machine}, commit {commit}. Two replicas a stage, one engine
+Made by `make bench WHAT=resilience` on {date}, {machine}, commit {commit}. Two replicas a stage, one engine
 thread each; 25 or 50 requests a second, each with a picture of its own whose answer is compared bit for bit. One of
 two replicas of one stage is in trouble unless the row says otherwise; trouble begins after two seconds. Envoy 1.40 has
 the same number of attempts, times and back-off, retries on another host, a retry budget, outlier detection, health

@@ -1,4 +1,4 @@
-"""What it costs that everything is closed: `make bench-security` (13 minutes).
+"""What it costs that everything is closed: `make bench WHAT=security` (13 minutes).
 
 The same pipeline in turn: as it is on loopback, without authentication; with API keys, limits on each key
 and a token between the services; with TLS between them as well; and with `--before REV` as it was at an earlier

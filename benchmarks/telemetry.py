@@ -1,4 +1,4 @@
-"""What it costs to say what happens: `make bench-telemetry` (8 minutes).
+"""What it costs to say what happens: `make bench WHAT=telemetry` (8 minutes).
 
 The same pipeline in turn: without traces, with one request in a hundred traced, with all of them traced, and with
 `--before REV` as it was at an earlier commit. With the default model, and with trivial stages, where nothing but the

@@ -21,7 +21,7 @@ from splitway.gateway.edge.problems import refuse, render
 from splitway.gateway.edge.status import Status, status_router
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.observe.live_metrics import LiveMetrics
 from splitway.gateway.paths import CLASSIFY
 from splitway.gateway.settings import GatewaySettings
@@ -42,16 +42,15 @@ from splitway.gateway.wiring import (
     trial_policy,
 )
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import OPENAPI, FrontedApp
+from splitway.http.fast_routes import FrontedApp
 from splitway.http.lifecycle import Lifecycle
 from splitway.security.callers.principal import principal_of
 from splitway.skins.v2_rest import models_router
 from splitway.telemetry.metrics import add_metrics_route
-from splitway.version import __version__
 from splitway.wire.v2_json import EXTENSIONS
 
 
-def _why_not_ready(pipeline: Pipeline) -> str | None:
+def _why_not_ready(pipeline: GatewayPipeline) -> str | None:
     return "; ".join(pipeline.why_not_ready().values()) or None
 
 
@@ -76,7 +75,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     router = Router([(stage.name, stage.replicas) for stage in stages])
     rollout = rollout_of(settings, router)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
-    pipeline = Pipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))
+    pipeline = GatewayPipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(partial(_why_not_ready, pipeline))
     prober = prober_of(settings, stages, transport, rollout, metrics)
@@ -96,13 +95,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
             telemetry.settle()
             await asyncio.to_thread(telemetry.tracer.close)
 
-    app = FrontedApp(
-        title="Splitway",
-        version=__version__,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        openapi_url=None if exposed else OPENAPI,
-    )
+    app = FrontedApp("Splitway", lifespan, described=not exposed)
     app.state.lifecycle, app.state.registry = lifecycle, metrics.registry
     app.state.pipeline = pipeline
     app.state.render, app.state.refuse = render, refuse

@@ -1,4 +1,4 @@
-"""What the gateway can be told, by environment variables with the prefix SPLITWAY_."""
+"""Settings of the gateway: environment variables with the prefix SPLITWAY_."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class GatewaySettings(SecuritySettings):
     breakers: Literal["automatic", "forced_open", "forced_closed"] = "automatic"
     """Holds every replica's breaker open or closed."""
     cache: Annotated[str, Field(pattern=r"^(off|memory|rediss?://.+)$")] = "off"
-    """Where features of pictures that come again are kept: `off`, `memory`, or Redis by its address."""
+    """Store of the feature cache: `off`, `memory`, or the address of a Redis."""
     cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
     """Bytes of memory that kept features may take."""
     cache_keep_s: Annotated[int, Field(ge=1)] = 3600
@@ -94,24 +94,24 @@ class GatewaySettings(SecuritySettings):
     max_rows: Annotated[int, Field(ge=1)] = MAX_ROWS
     """Rows of one request."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
-    """Requests that one caller may make per second; 0 for no limit. A caller is a key or a token's subject, and where
-    nobody is asked for one, an address."""
+    """Requests that one caller may make per second; 0 for no limit. A caller is a key, a token's subject, or without
+    authentication an address."""
     cost_per_minute: Annotated[int, Field(ge=0)] = 0
-    """What one caller may spend per minute, at one for each row and each megapixel begun of a picture; 0 for no limit.
+    """Cost per minute of one caller: 1 for each row, and for each megapixel begun of a picture; 0 for no limit.
     A key may have its own."""
     concurrency_per_key: Annotated[int, Field(ge=0)] | None = None
-    """Requests that one caller may have under way at once; 0 for no limit. If not set, 64 where callers show who they
-    are, and no limit elsewhere. A key may have its own."""
+    """Parallel requests of one caller; 0 for no limit. If not set, 64 for authenticated callers and no limit for
+    others. A key may have its own."""
     rate_store: Annotated[str, Field(pattern=r"^(memory|rediss?://.+)$")] = "memory"
-    """Where rates and costs are counted: `memory`, or Redis by its address, for several gateways together."""
+    """Store of the callers' counters: `memory`, or the address of a Redis shared by several gateways."""
     jwt_issuer: str = ""
-    """Who issues the tokens (JWT) that are taken beside keys: exactly their `iss`; empty for no tokens."""
+    """Issuer of the tokens (JWT) accepted beside keys: exactly their `iss`; empty for no tokens."""
     jwt_audience: str = ""
-    """For whom they must be issued: one of their `aud`."""
+    """Audience of the tokens: one of their `aud`."""
     jwt_keys: str = ""
     """The issuer's public keys, a JWK set: a file, or an https address."""
     jwt_algorithms: str = "RS256,ES256,EdDSA"
-    """By which they may be signed, of RS256, PS256, ES256 and EdDSA."""
+    """Accepted signature algorithms, of RS256, PS256, ES256 and EdDSA."""
     samples: str = ""
     """Folder of pictures that the page at / offers; if not set, those of Splitway's sources, where it runs in them."""
 
@@ -120,7 +120,7 @@ class GatewaySettings(SecuritySettings):
     def _bodies_have_names(cls, bodies: dict[str, str]) -> dict[str, str]:
         for name in bodies:
             if not re.fullmatch(NAME, name) or name in (EXTRACTOR, HEADS):
-                raise ValueError(f"{name[:80]!r} is no name for a body; use one such as body_1")
+                raise ValueError(f"{name[:80]!r} is not a valid name for a body; use body_1, body_2, ...")
         return bodies
 
     @field_validator("hedge")
@@ -170,13 +170,13 @@ class GatewaySettings(SecuritySettings):
         urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
         for url in urls:
             if not _is_address(url):
-                raise SetupError(f"{variable}: {url!r} is not an address such as http://127.0.0.1:8081")
+                raise SetupError(f"{variable}: {url!r} is not a valid address; use one such as http://127.0.0.1:8081")
             if urlsplit(url).scheme == "https" and self.identity is None:
-                raise SetupError(f"{variable}: {url} takes a certificate: set SPLITWAY_IDENTITY")
+                raise SetupError(f"{variable}: {url} needs a certificate: set SPLITWAY_IDENTITY")
             if urlsplit(url).scheme == "http" and self.identity is not None:
                 raise SetupError(f"{variable}: {url} is not secured, but SPLITWAY_IDENTITY is set: use https://")
         if not urls:
-            raise SetupError(f"{variable} names no address")
+            raise SetupError(f"{variable} has no address")
         return urls
 
 

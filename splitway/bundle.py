@@ -31,7 +31,7 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_SIGNATURES_BYTES = 64 * 1024
 MAX_LABELS_BYTES = 16 * 1024 * 1024
 _MAX_NAMED = 120
-_MEND = "it is not what the bundle was made with; bring it back from where that was, or build the bundle again"
+_MEND = "restore the file, or build the bundle again"
 
 
 class Bundle:
@@ -131,7 +131,7 @@ def load_bundle(folder: Path, *, role: Role | None = None, keys: TrustedKeys | N
 def check_bundle(folder: Path, manifest: Manifest, *, role: Role | None = None) -> Bundle:
     """Check a bundle against its manifest. Raises BundleError as load_bundle does."""
     if role is not None and manifest.role != role:
-        raise BundleError(f"{folder} holds a bundle of role {manifest.role}, where {role} is needed")
+        raise BundleError(f"{folder} holds a bundle of role {manifest.role}; role {role} is required")
     try:
         for entry in manifest.engine_files:
             _check_file(folder, entry)
@@ -157,7 +157,7 @@ def _check_file(folder: Path, entry: EngineFile) -> None:
 
 
 def _corrupted(path: Path) -> BundleError:
-    return BundleError(f"{path} is corrupted: its SHA-256 is not the one in its manifest: {_MEND}")
+    return BundleError(f"{path} is corrupted: its SHA-256 differs from its manifest: {_MEND}")
 
 
 def _refuse_unlisted(folder: Path, manifest: Manifest) -> None:

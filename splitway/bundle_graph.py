@@ -46,7 +46,7 @@ class Chain:
         if DEFAULT_HEAD in self.heads:
             return DEFAULT_HEAD
         if len(self.heads) > 1:
-            raise SetupError(f"there are several heads, {', '.join(self.heads)}: name those that are to answer")
+            raise SetupError(f"there are several heads, {', '.join(self.heads)}: name the heads that should answer")
         return next(iter(self.heads))
 
     def load(self, heads: Iterable[str], keys: TrustedKeys | None = None) -> tuple[Bundle, list[Bundle], list[Bundle]]:
@@ -111,7 +111,7 @@ def bodies_of(models: Path) -> list[str]:
 def _from(models: Path, extractor: Path, named: Mapping[str, str]) -> Chain:
     first = FoundBundle(extractor, read_manifest(extractor))
     if first.manifest.role != "extractor":
-        raise BundleError(f"{extractor} holds a bundle of role {first.manifest.role}, where extractor is needed")
+        raise BundleError(f"{extractor} holds a bundle of role {first.manifest.role}; role extractor is required")
     others = {name: _every_version(models / name) for name in _names(models) if name != EXTRACTOR}
     bodies, space = _bodies(others, first.manifest.feature_space)
     heads = {name: head for name, found in others.items() if (head := _taker(found, "head", space))}
@@ -137,7 +137,7 @@ def _bodies(others: Mapping[str, list[FoundBundle]], space: str) -> tuple[list[F
         bodies += next_ones
         space = str(next_ones[0].manifest.gives)
         if space in seen:
-            raise BundleError(f"{next_ones[0].folder} leads back to {space}: the bodies run in a circle")
+            raise BundleError(f"{next_ones[0].folder} leads back to {space}: the bodies form a cycle")
         seen.add(space)
 
 

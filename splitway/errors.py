@@ -74,7 +74,7 @@ class RequestError(SplitwayError):
 
 
 class InvalidInput(RequestError):
-    code, title = "invalid_input", "The request cannot be understood"
+    code, title = "invalid_input", "Invalid request"
 
 
 class UnfitInput(InvalidInput):
@@ -91,11 +91,11 @@ class UnfitInput(InvalidInput):
 
 
 class Unauthorized(RequestError):
-    code, title = "unauthorized", "The request does not say who asks"
+    code, title = "unauthorized", "Authentication required"
 
 
 class Forbidden(RequestError):
-    code, title = "forbidden", "Whoever asks may not do this"
+    code, title = "forbidden", "Permission denied"
 
 
 class NotFound(RequestError):
@@ -103,7 +103,7 @@ class NotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    code, title = "method_not_allowed", "The route does not take this method"
+    code, title = "method_not_allowed", "Method not allowed"
 
 
 class FeatureSpaceMismatch(RequestError):
@@ -111,11 +111,11 @@ class FeatureSpaceMismatch(RequestError):
 
 
 class TooLarge(RequestError):
-    code, title = "too_large", "The request is over a size limit"
+    code, title = "too_large", "Size limit exceeded"
 
 
 class UnsupportedMediaType(RequestError):
-    code, title = "unsupported_media_type", "The media type is not taken here"
+    code, title = "unsupported_media_type", "Unsupported media type"
 
 
 class SlowBody(RequestError):
@@ -123,7 +123,7 @@ class SlowBody(RequestError):
 
 
 class RateLimited(RequestError):
-    code, title, retryable = "rate_limited", "The caller is over its rate", True
+    code, title, retryable = "rate_limited", "Rate limit exceeded", True
 
 
 class ServingError(SplitwayError):
@@ -133,7 +133,7 @@ class ServingError(SplitwayError):
 
 
 class BadStageAnswer(ServingError):
-    code, title = "bad_stage_answer", "A stage gave an answer that makes no sense"
+    code, title = "bad_stage_answer", "Invalid answer from a stage"
 
 
 class EngineFailed(ServingError):
@@ -149,17 +149,17 @@ class Unreachable(Unavailable):
 
 
 class Overloaded(ServingError):
-    code, title = "overloaded", "There is more work than can be taken"
+    code, title = "overloaded", "Too much work at the moment"
 
 
 class DeadlineExceeded(ServingError):
-    code, title = "deadline_exceeded", "Time is up"
+    code, title = "deadline_exceeded", "Deadline exceeded"
 
 
 class OfflineError(SplitwayError):
     """Met while building, checking or starting; printed as one line, with paths."""
 
-    title = "The command cannot go on"
+    title = "Command failed"
 
 
 class BundleError(OfflineError):

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `stage.json`."""
+"""The manifest of a bundle: `stage.json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EngineName = Literal["litert", "tensorflow"]
 FeatureSpace = Annotated[str, Field(pattern=SPACE)]
 MAX_FILE_BYTES = 4 * 1024**3
 MAX_ROW_ELEMENTS = 2**28
-"""Of one tensor; a manifest that asks for more is not believed."""
+"""Of one tensor; manifests beyond it are refused."""
 
 
 def _inside(path: str) -> str:
@@ -65,7 +65,7 @@ class TensorEntry(StoredPart):
 
     @property
     def row_bytes(self) -> int:
-        """What one row takes on the wire, in bytes."""
+        """Size of one row on the wire, in bytes."""
         return math.prod(self.shape[1:]) * NUMPY_DTYPES[self.datatype].itemsize
 
 
@@ -89,7 +89,7 @@ class Preprocessing(StoredPart):
     range: tuple[Finite, Finite]
     """What pixel values 0 and 255 become before the model sees them."""
     datatype: Literal["UINT8", "FP32"]
-    """What the model itself takes."""
+    """The model's own input type."""
 
 
 class SourceModel(StoredPart):
@@ -101,7 +101,7 @@ class SourceModel(StoredPart):
 
 
 class Cut(StoredPart):
-    """Where the model was split, and what crosses."""
+    """Place of the split, and the tensors that cross it."""
 
     layer: str
     bytes_per_row: int

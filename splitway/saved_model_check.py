@@ -57,7 +57,9 @@ def _check(folder: Path, nodes: Iterable[Any], functions: dict[str, Any], also: 
             continue
         known = op_def_registry.get(node.op)
         if known is None:
-            raise ModelError(f"{folder} has the operation {node.op}, which this TensorFlow does not know: refused")
+            raise ModelError(
+                f"{folder} has the operation {node.op}, which this TensorFlow does not know: it is refused"
+            )
         if node.op.startswith("LookupTableExport"):
             raise ModelError(
                 f"{folder} has a table that can still grow ({node.name}), as a layer has right after adapt(): it is "
@@ -66,7 +68,7 @@ def _check(folder: Path, nodes: Iterable[Any], functions: dict[str, Any], also: 
         if _OUTSIDE.fullmatch(node.op) or (known.is_stateful and not _STATE.fullmatch(node.op)):
             raise ModelError(
                 f"{folder} has the operation {node.op} ({node.name}), which touches files, runs code or otherwise "
-                "reaches out of the model: it is refused"
+                "acts outside of the model: it is refused"
             )
 
 

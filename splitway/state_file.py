@@ -30,7 +30,7 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
     Args:
         path: the file.
         content: text goes as UTF-8.
-        mode: who may read it, from before there is anything in it; if not given, that stays as it was.
+        mode: its permissions, set before anything is written; by default those of the old file.
 
     Raises:
         SetupError: it cannot be written.

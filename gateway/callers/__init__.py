@@ -1,1 +1,1 @@
-"""Who may call, and how much: keys, tokens, limits and what has been used of them."""
+"""Authentication and limits of callers: keys, tokens, limits and their use."""

@@ -1,6 +1,6 @@
-"""Who may call the gateway: the key or the token of every request is looked at before anything else of it is.
+"""Authentication and scopes: the key or token of every request is checked before anything else is read of it.
 
-RFC 6750: 401 where nobody is named or cannot be believed, 403 where whoever asks may not do that.
+RFC 6750: 401 for a missing or invalid credential, 403 for a missing scope.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from splitway.telemetry.settings import Network
 
 OnRefusal = Callable[[Request, SplitwayError], None]
 _OPEN = HEALTH | {"/"}
-"""Health, for whoever starts and balances gateways; and the page, which holds nothing and asks for a key itself."""
+"""Health, for orchestrators and load balancers; and the page, which holds no data and asks for a key itself."""
 _OPEN_BELOW = "/page/"
 _SCOPES: dict[str, Scope] = {METRICS: "metrics", "/v1/pipeline": "metrics"}
 _ADMIN_BELOW = "/v2/repository"
 
 
 def needed_scope(path: str) -> Scope | None:
-    """What a caller of this path has to be allowed; None where everybody is. A path that nobody knows is one of work:
-    strangers do not learn which there are."""
+    """Scope this path requires, or None if it is public. Unknown paths require `infer`, so that routes cannot be probed
+    without a key."""
     if path in _OPEN or path.startswith(_OPEN_BELOW):
         return None
     if path.startswith(_ADMIN_BELOW):
@@ -50,7 +50,7 @@ class Means:
     tokens: TokenVerifier | None
 
     async def principal(self, credential: str) -> Principal:
-        """Return who holds this key or token. Raises Unauthorized, or Unavailable where that cannot be found out."""
+        """Return the holder of this key or token. Raises Unauthorized, or Unavailable if it cannot be checked now."""
         if self.keys is not None and (self.tokens is None or credential.startswith(KEY_PREFIX)):
             return self.keys.verify(credential)
         assert self.tokens is not None
@@ -108,6 +108,6 @@ class Access:
 
 
 def _credential(scope: AsgiScope) -> str:
-    """What the caller shows. Raises Unauthorized where that is nothing."""
+    """The caller's credential. Raises Unauthorized if there is none."""
     header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
     return bearer(None if header is None else header.decode("latin-1"))

@@ -1,4 +1,4 @@
-"""Whose request this is, where callers are kept apart: the key's or token's, or else the address it came from."""
+"""The caller that a request is counted for: its key or token, else its address."""
 
 from __future__ import annotations
 

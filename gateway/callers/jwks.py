@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: fetched now and then, and what is signed with them."""
+"""The public keys of an identity provider: fetched when they are due, and used to verify tokens."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class SigningKeys:
         if self._under_way is not None:
             await asyncio.shield(self._under_way)
         if self._confirmed_s is None or self._clock() - self._confirmed_s >= _KEPT_S:
-            raise Unavailable("the identity provider's keys cannot be had now", retry_after_s=_FAILED_AGAIN_S)
+            raise Unavailable("the identity provider's keys are not available now", retry_after_s=_FAILED_AGAIN_S)
 
     def _may_try(self, now_s: float) -> bool:
         return self._tried_s is None or now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._source.every_s)
@@ -150,7 +150,7 @@ class SigningKeys:
         except Exception as error:  # whatever is wrong there, the last keys stay in force for a while
             if not self._failed:
                 why = error if isinstance(error, ValueError) else type(error).__name__
-                _log.warning("the identity provider's keys cannot be had: %s", why)
+                _log.warning("the identity provider's keys cannot be fetched: %s", why)
             self._failed = True
         finally:
             self._under_way = None
@@ -180,9 +180,9 @@ class SigningKeys:
         """The algorithm of a token whose header asks nothing of us that we do not do. Raises Unauthorized."""
         algorithm, kind = header.get("alg"), header.get("typ")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise Unauthorized(f"the token is signed by none of {', '.join(self._algorithms)}")
+            raise Unauthorized(f"the token's algorithm must be one of {', '.join(self._algorithms)}")
         if (kind.upper() if isinstance(kind, str) else kind) not in _TYPES or "crit" in header:
-            raise Unauthorized("the token is of a kind that is not taken here")
+            raise Unauthorized("this type of token is not accepted here")
         return algorithm
 
     async def _find(self, id_: str | None, algorithm: str) -> PyJWK:
@@ -191,7 +191,7 @@ class SigningKeys:
             await self._look_for_unknown()
             key = self._match(id_, algorithm)
         if key is None:
-            raise Unauthorized("the token is signed by a key that is not known here")
+            raise Unauthorized("the token is signed by an unknown key")
         return key
 
     def _match(self, id_: str | None, algorithm: str) -> PyJWK | None:
@@ -221,11 +221,11 @@ def _read_set(text: bytes, algorithms: tuple[str, ...]) -> tuple[_Key, ...]:
     content = orjson.loads(text)
     entries = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
-        raise ValueError(f"this is no JWK set of at most {_MAX_KEYS} keys")
+        raise ValueError(f"it is not a JWK set of at most {_MAX_KEYS} keys")
     found = [_read_key(entry, algorithms) for entry in entries if isinstance(entry, dict)]
     keys = tuple(key for key in found if key)
     if not keys:
-        raise ValueError(f"there is no key for {', '.join(algorithms)} among them")
+        raise ValueError(f"it has no key for {', '.join(algorithms)} among them")
     return keys
 
 
@@ -251,13 +251,13 @@ def _is_strong(key: Any) -> bool:
 
 
 def _in_words(error: Exception) -> str:
-    """What is wrong with a token, for its sender; nothing of what it holds."""
+    """A sentence for the sender about what is wrong with a token, without its content."""
     for kind, words in {
-        jwt.InvalidSignatureError: "the token's signature does not fit",
+        jwt.InvalidSignatureError: "the token's signature is not valid",
         jwt.InvalidIssuerError: "the token is from another issuer",
-        jwt.InvalidAudienceError: "the token is for somebody else",
+        jwt.InvalidAudienceError: "the token is for another audience",
         jwt.MissingRequiredClaimError: f"the token must have {', '.join(_REQUIRED)}",
     }.items():
         if isinstance(error, kind):
             return words
-    return "this is no token"
+    return "this is not a valid token"

@@ -18,7 +18,7 @@ def check_keys_place(place: str) -> None:
     """Raise SetupError unless it is a file that is there, or an address that is safe to ask."""
     if not is_address(place):
         if not Path(place).is_file():
-            raise SetupError(f"SPLITWAY_JWT_KEYS: there is no file {place}")
+            raise SetupError(f"SPLITWAY_JWT_KEYS: no such file: {place}")
         return
     try:
         parts = urlsplit(place)
@@ -27,4 +27,4 @@ def check_keys_place(place: str) -> None:
         is_one = False
     is_safe = is_one and (parts.scheme == "https" or (parts.scheme == "http" and not is_exposed(parts.hostname or "")))
     if not is_safe:
-        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is taken on this machine alone")
+        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is accepted on this machine only")

@@ -1,6 +1,6 @@
-"""What one caller may take: requests a second, cost a minute, requests under way at once.
+"""Limits for callers: requests per second, cost per minute, concurrent requests.
 
-Who is over it is refused before the body is read.
+Callers over their limit are refused before the body is read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RETRY_WHEN_BUSY_S = 1.0
 
 @dataclass(frozen=True)
 class AllowancePolicy:
-    """What everybody may take of whom nothing else is said; 0 for no limit."""
+    """The limits of callers without limits of their own; 0 for no limit."""
 
     rate_per_second: int = 0
     cost_per_minute: int = 0
@@ -41,7 +41,7 @@ class Allowance:
 
     Args:
         app: does the work.
-        policy: what everybody may take.
+        policy: the limits of callers without limits of their own.
         windows: where it is counted.
         render: turns a refusal into an answer.
         on_refusal: told of every one.
@@ -55,7 +55,7 @@ class Allowance:
         self._windows = windows
         self._render = render
         self._on_refusal = on_refusal
-        self._everybodys = Share.of(policy.rate_per_second, policy.cost_per_minute, policy.concurrency)
+        self._default = Share.of(policy.rate_per_second, policy.cost_per_minute, policy.concurrency)
         self.under_way: Counter[str] = Counter()
         """Of each caller who has any."""
 
@@ -73,7 +73,7 @@ class Allowance:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *tab.headers()]
             elif not message.get("more_body", False):
-                place.leave()  # before the last part is on its way: whoever has it may ask again
+                place.leave()  # before the last part is on its way: after it, its caller may ask again
             await send(message)
 
         try:
@@ -100,7 +100,7 @@ class Allowance:
     def _share_of(self, scope: Scope) -> Share:
         principal = principal_of(scope)
         if principal is None or principal.cost_per_minute is principal.concurrency is None:
-            return self._everybodys
+            return self._default
         policy, cost, concurrency = self._policy, principal.cost_per_minute, principal.concurrency
         return Share.of(
             policy.rate_per_second,
@@ -123,7 +123,7 @@ class _Place:
             return
         if self._taken[self._caller] >= most:
             raise RateLimited(
-                f"{most} of your requests are under way, and you may have no more at once",
+                f"{most} of your requests are running, the most allowed at the same time",
                 retry_after_s=_RETRY_WHEN_BUSY_S,
             )
         self._taken[self._caller] += 1

@@ -78,14 +78,12 @@ class RedisWindows:
     def _leave_alone(self, error: Exception) -> None:
         self._again_at_s = self._clock() + _LEFT_ALONE_S
         if not self._failed:
-            _log.warning(
-                "the shared allowances cannot be reached (%s); this gateway counts alone", type(error).__name__
-            )
+            _log.warning("the shared counters cannot be reached (%s); this gateway counts alone", type(error).__name__)
         self._failed = True
 
     def _is_back(self) -> None:
         if self._failed:
-            _log.warning("the shared allowances can be reached again")
+            _log.warning("the shared counters can be reached again")
             self._failed, self._again_at_s = False, 0.0
 
     async def close(self) -> None:

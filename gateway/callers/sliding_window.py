@@ -1,7 +1,7 @@
-"""How much of something each caller has had lately, in two numbers per caller however much it was.
+"""Sliding-window usage counters: two integers per caller.
 
 A sliding window out of two fixed ones: what was counted in the last window still counts as far as the last `window_s`
-seconds reach back into it. Against a fixed window nobody has twice his share around the change of windows.
+seconds reach back into it. Unlike with one fixed window, no caller gets twice their share around the change of windows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_CALLERS = 50_000
 
 
 class Limit(NamedTuple):
-    """How much of something a caller may have in a window."""
+    """How much of something a caller may use in a window."""
 
     name: str
     amount: int
@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 
 class WindowCounts(NamedTuple):
-    """What a caller has had: in the window before, in this one, and how long this one still goes on."""
+    """A caller's usage in the window before and in this one, and how long this one still lasts."""
 
     previous: int
     current: int
@@ -36,8 +36,8 @@ class WindowCounts(NamedTuple):
         return self.previous * self.left_s / window_s + self.current
 
     def wait_s(self, amount: int, limit: Limit) -> float:
-        """Seconds until there is room for so much, if nobody takes any meanwhile. Of more than the limit there never
-        is."""
+        """Seconds until there is room for so much, if none is taken meanwhile. There is never room for more than the
+        limit."""
         free, window_s = limit.amount - amount, limit.window_s
         if self.weighted(window_s) <= free:
             return 0.0

@@ -1,7 +1,7 @@
 """Tokens of an identity provider (JWT, RFC 7519; OpenID Connect), checked after the best current practice of RFC 8725.
 
 What is taken is fixed by the settings, never by the token: the algorithms, of which all are asymmetric; where the keys
-come from; who issued it and for whom.
+come from; issuer and audience.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class TokenPolicy:
     """Which tokens are taken.
 
     Args:
-        issuer: who must have issued them (`iss`).
-        audience: for whom (`aud`).
+        issuer: of the tokens (`iss`).
+        audience: of the tokens (`aud`).
         keys: path or https address of the issuer's public keys, a JWK set.
         algorithms: by which they may be signed.
         most_known: of those that have been seen, how many are kept.
@@ -51,7 +51,7 @@ class TokenPolicy:
 
 
 class TokenVerifier:
-    """Says whose a token is; one that has been seen is found again without any arithmetic.
+    """Verifies tokens; a token that was verified before is looked up, not verified again.
 
     Args:
         policy: which tokens are taken.
@@ -74,11 +74,11 @@ class TokenVerifier:
         self._known_with = self._keys.generation
 
     async def verify(self, token: str) -> Principal:
-        """Return whose token this is.
+        """Verify a token and return its holder.
 
         Raises:
             Unauthorized: it is not to be believed, is not for us, or not valid now.
-            Unavailable: the provider's keys have not been had for too long; that is nobody's fault who asks.
+            Unavailable: the provider's keys could not be fetched for too long; the caller is not at fault.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
@@ -103,7 +103,7 @@ class TokenVerifier:
         return principal
 
     def _forget_withdrawn(self) -> None:
-        """Whose key may have been withdrawn, is looked at again."""
+        """Drop verified tokens when the key set changes, so that revoked keys are noticed."""
         if self._known_with != self._keys.generation:
             self._known.clear()
             self._known_with = self._keys.generation
@@ -126,7 +126,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float:
     except OverflowError:  # a whole number of hundreds of digits
         seconds = math.inf
     if not math.isfinite(seconds):
-        raise Unauthorized(f"the token's {name} is no time")
+        raise Unauthorized(f"the token's {name} is not a time")
     return seconds
 
 

@@ -1,6 +1,6 @@
-"""What one request takes of what its caller may have: one of its cost at once, and the rest once it is known.
+"""Charges a request to its caller's limits: one unit on arrival, the rest when its cost is known.
 
-Work that is refused costs no more than that one.
+A refused request is charged one unit only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STATE = "tab"
 
 @dataclass(frozen=True)
 class Share:
-    """What one caller may take."""
+    """The limits of one caller."""
 
     rate: Limit | None = None
     cost: Limit | None = None
@@ -32,12 +32,12 @@ class Share:
 
 
 class Tab:
-    """What one request takes.
+    """The charges of one request.
 
     Args:
         windows: where it is counted.
-        caller: who makes it.
-        share: what the caller may take.
+        caller: the request's.
+        share: the caller's limits.
     """
 
     def __init__(self, windows: Windows, caller: str, share: Share) -> None:
@@ -64,9 +64,7 @@ class Tab:
         if limit is None or cost <= 1:
             return
         if cost > limit.amount:
-            raise TooLarge(
-                f"this costs {cost}, at one for each row and megapixel, and you may spend {limit.amount} a minute"
-            )
+            raise TooLarge(f"this costs {cost} (1 for each row and megapixel); your limit is {limit.amount} a minute")
         await self._take(limit, cost - 1)
 
     async def _take(self, limit: Limit, amount: int) -> None:
@@ -74,10 +72,10 @@ class Tab:
         if standing.taken:
             return
         if limit is self._share.rate:
-            words = f"you may make {limit.amount} requests a second"
+            words = f"your limit is {limit.amount} requests a second"
         else:
-            words = f"you may spend {limit.amount} a minute, at one for each row and megapixel"
-        again = f"{standing.remaining} are left, and there is room for this in {math.ceil(standing.wait_s)} s"
+            words = f"your limit is {limit.amount} a minute (1 for each row and megapixel)"
+        again = f"{standing.remaining} are left; try again in {math.ceil(standing.wait_s)} s"
         raise RateLimited(f"{words}; {again}", retry_after_s=standing.wait_s)
 
     def headers(self) -> list[tuple[bytes, bytes]]:

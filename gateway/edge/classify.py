@@ -23,7 +23,7 @@ from splitway.gateway.edge.intake import (
 )
 from splitway.gateway.edge.problems import problem_details, request_id
 from splitway.gateway.edge.request_id import came_in_s
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.flow.request import request_for_classes
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.turn import HopAnswer
@@ -57,7 +57,7 @@ class ClassifyRoute:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: GatewayPipeline,
         limits: Limits,
         max_picture_bytes: int,
         caps: PictureCaps,

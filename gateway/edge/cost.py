@@ -58,12 +58,12 @@ def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
     weights = [_weight(picture, caps) for picture in pictures]
     pixels = sum(each for each, _ in weights)
     if pixels > (most := _LARGEST_AT_ONCE * caps.pixels):
-        raise TooLarge(f"the pictures have {pixels} pixels together; at most {most} are taken in one request")
+        raise TooLarge(f"the pictures have {pixels} pixels together; at most {most} are allowed in one request")
     seconds = sum(each for _, each in weights)
     if seconds > (longest := _LARGEST_AT_ONCE * caps.seconds):
         raise TooLarge(
-            f"decoding the pictures would take a processor up to {seconds:.1f} s together; at most {longest:g} s are "
-            "given to one request"
+            f"decoding the pictures would take up to {seconds:.1f} s of CPU together; at most {longest:g} s are "
+            "allowed for one request"
         )
     return sum(_of(*weight) for weight in weights)
 
@@ -78,7 +78,7 @@ def _weight(data: Buffer, caps: PictureCaps) -> tuple[int, float]:
         raise InvalidInput("the picture's header does not say how large it is")
     if pixels > caps.pixels:
         size = f"{picture.width} x {picture.height}"
-        raise TooLarge(f"the picture has {size} pixels; at most {caps.pixels} in all are taken")
+        raise TooLarge(f"the picture has {size} pixels; at most {caps.pixels} in total are allowed")
     seconds = picture.seconds
     if seconds > caps.seconds:
         check_seconds(picture, caps.seconds)

@@ -30,7 +30,7 @@ from splitway.skins.v2_rest import CHAIN_STATUSES
 
 CLASSIFY_TAG, HEALTH_TAG = "classify", "health"
 _ABOUT = (
-    "One pipeline of models behind one door: `/v1/classify` names what a picture shows; below `/v2` the whole chain is "
+    "One pipeline of models behind one gateway: `/v1/classify` classifies pictures; below `/v2` the whole chain is "
     "the model `pipeline` of the Open Inference Protocol. Errors are problem details (RFC 9457), below `/v2` "
     '`{"error": "..."}`.'
 )
@@ -43,13 +43,13 @@ def _with_image(field: Docs) -> Docs:
 
 
 CLASSIFY: Docs = {
-    "summary": "Name what a picture shows",
+    "summary": "Classify a picture",
     "description": "A JPEG, PNG or WebP: as the body, as a file of a form, or as base64 in JSON.",
     "parameters": [
         parameter(
             "top_k",
             "query",
-            "How many classes to give.",
+            "Number of classes in the answer.",
             {"type": "integer", "minimum": MIN_TOP_K, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
         ),
         parameter(
@@ -62,14 +62,19 @@ CLASSIFY: Docs = {
         parameter(
             "timeline",
             "query",
-            "Whether the answer, or the problem, says when each stage and each attempt began.",
+            "Whether the answer, or the problem, lists the start of each stage call and attempt.",
             {"type": "boolean", "default": False},
         ),
         TIMEOUT,
         REQUEST_ID,
-        parameter(RELEASE_HEADER, "header", "The release whose versions are to answer."),
-        parameter(KEY_HEADER, "header", "Requests with the same key fall on the same side of a canary."),
-        parameter(CANARY_HEADER, "header", "The side of a canary.", {"type": "string", "enum": ["always", "never"]}),
+        parameter(RELEASE_HEADER, "header", "The release that should answer."),
+        parameter(KEY_HEADER, "header", "Requests with the same key are on the same side of a canary."),
+        parameter(
+            CANARY_HEADER,
+            "header",
+            "`always` or `never` use the canary.",
+            {"type": "string", "enum": ["always", "never"]},
+        ),
     ],
     "requestBody": {
         "required": True,
@@ -82,24 +87,24 @@ CLASSIFY: Docs = {
 }
 _BESIDE = {
     "server-timing": header("As `timings_ms`."),
-    ATTEMPT_HEADER: header("Attempts of the stage that needed most.", INTEGER),
-    RELEASE_HEADER: header("Whose versions answered."),
-    "cache-status": header("Whether kept features were used (RFC 9211)."),
+    ATTEMPT_HEADER: header("Largest number of attempts of a stage.", INTEGER),
+    RELEASE_HEADER: header("The release that answered."),
+    "cache-status": header("Result of the feature cache (RFC 9211)."),
 }
 _ALL = "The classes, best first; by head if heads were named."
-_SOME = "Some of the heads that were asked for answered; each has its status."
+_SOME = "Some of the requested heads answered; each has its status."
 REPLIES: dict[int | str, Docs] = {
     200: answer(_ALL, ClassifyAnswer, HeadsAnswer, headers=_BESIDE),
     207: answer(_SOME, HeadsAnswer, headers=_BESIDE),
     **refusals(404, 409, 413, 415, 502, 503, 504),
 }
 PIPELINE: Docs = {
-    "summary": "Describe the pipeline as it is now",
-    "responses": {200: answer("The door, the stages, their replicas, the heads and the releases.", PipelineStatus)},
+    "summary": "Show the pipeline's state",
+    "responses": {200: answer("Admission, stages, replicas, heads and releases.", PipelineStatus)},
 }
 LIVEZ = v2_docs.ALIVE
-_WHETHER = answer("Whether, and which stage is missing if not.", PipelineReadiness)
-READYZ: Docs = {"summary": "Say whether the pipeline can answer", "responses": dict.fromkeys((200, 503), _WHETHER)}
+_WHETHER = answer("Ready or not, with the stage that is missing.", PipelineReadiness)
+READYZ: Docs = {"summary": "Readiness of the pipeline", "responses": dict.fromkeys((200, 503), _WHETHER)}
 
 
 def _error(path: str) -> tuple[str, Docs]:

@@ -72,7 +72,7 @@ async def read_picture(
     if not body.startswith(STARTS) or b"\0" not in body:  # a whole picture has some
         _check_kind(body, media_type)
     if len(body) > max_picture_bytes:
-        raise TooLarge(f"the picture has {len(body)} bytes; at most {max_picture_bytes} are taken")
+        raise TooLarge(f"the picture has {len(body)} bytes; at most {max_picture_bytes} are allowed")
     return body
 
 
@@ -95,19 +95,21 @@ async def _out_of(unwrap: Callable[[], bytes], size: int, charge: BodyCharge) ->
 
 def _not_taken(media_type: str, why: str = "") -> UnsupportedMediaType:
     return UnsupportedMediaType(
-        f"content-type {media_type[:60] or 'missing'} is not taken{why}; send image/jpeg, image/png or image/webp, "
+        f"content-type {media_type[:60] or 'missing'} is not supported{why}; send image/jpeg, image/png or image/webp, "
         'multipart/form-data with a field \'image\', or application/json with {"image": "<base64>"}'
     )
 
 
 def _check_kind(picture: bytes, media_type: str) -> None:
-    """Name what is no picture that is taken. What is not known here is for the extractor to judge, if it was said to be
-    a picture."""
+    """Refuse known formats that are not supported, by name. Unknown content declared as a picture is left to the
+    extractor."""
     if _is_stripped(picture):
-        raise InvalidInput("the picture is damaged, for its line ends were taken out: send it with curl --data-binary")
+        raise InvalidInput("the picture is damaged: its line ends were removed; send it with curl --data-binary")
     kind = None if is_picture(picture) else foreign_kind(picture)
     if media_type in _SAYS_NOTHING and not is_picture(picture):
-        raise _not_taken(media_type, f" for this, which is {kind}" if kind else " for what is no JPEG, PNG or WebP")
+        raise _not_taken(
+            media_type, f" for this, which is {kind}" if kind else " for content that is not a JPEG, PNG or WebP"
+        )
     if kind is not None:
         raise InvalidInput(f"the picture must be JPEG, PNG or WebP, and this is {kind}")
 

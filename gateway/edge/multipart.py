@@ -87,9 +87,11 @@ def _content(body: bytes, part: _FormPart) -> bytes:
 def _boundary(content_type: str) -> bytes:
     boundary = parameters_of(content_type).get("boundary", "")
     if not boundary:
-        raise InvalidInput("content-type multipart/form-data names no boundary; HTTP clients add it where none is set")
+        raise InvalidInput(
+            "content-type multipart/form-data names no boundary; HTTP clients add one if the header is not set by hand"
+        )
     if len(boundary) > _MAX_BOUNDARY:
-        raise InvalidInput(f"the boundary has {len(boundary)} characters; at most {_MAX_BOUNDARY} are taken")
+        raise InvalidInput(f"the boundary has {len(boundary)} characters; at most {_MAX_BOUNDARY} are allowed")
     return b"--" + boundary.encode("latin-1")
 
 
@@ -124,7 +126,7 @@ def _first_boundary(body: bytes, boundary: bytes) -> tuple[int, bool]:
         return match.end(), match[1] is not None
     if body.startswith(boundary + b"\n"):
         raise InvalidInput("the lines of a multipart body end with CRLF, not with LF alone")
-    _, at, is_last = _next_boundary(body, boundary, 0, "it has no boundary {} in it, which content-type names")
+    _, at, is_last = _next_boundary(body, boundary, 0, "the boundary {} of its content-type does not occur in it")
     return at, is_last
 
 
@@ -137,12 +139,12 @@ def _next_boundary(
         at = _find(body, line, at)
         if at < 0:
             shown = boundary[:60].decode("latin-1")
-            raise InvalidInput(f"the multipart body is cut short or none: {otherwise.format(shown)}")
+            raise InvalidInput(f"the multipart body is cut short or invalid: {otherwise.format(shown)}")
         match = _AFTER_BOUNDARY.match(body, at + len(line))
         if match is not None:
             return max(at, start), match.end(), match[1] is not None
         at += len(line)
-    raise InvalidInput("the boundary stands in what is sent again and again: choose one that does not")
+    raise InvalidInput("the boundary occurs too often in the content: choose another")
 
 
 def _find(body: bytes, text: bytes, start: int) -> int:

@@ -11,7 +11,7 @@ from splitway.errors import InvalidInput, NotFound
 from splitway.gateway.edge.cost import PictureCaps, inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
 from splitway.gateway.paths import INFER
@@ -49,7 +49,7 @@ class PipelinePlane:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: GatewayPipeline,
         watch: Watch[Result],
         lifecycle: Lifecycle,
         caps: PictureCaps,
@@ -126,9 +126,9 @@ class PipelinePlane:
 def _check_model(model: str, version: str | None) -> None:
     """Raise NotFound unless it is the pipeline."""
     if model != MODEL:
-        raise NotFound(f"there is no model {model[:80]!r} here, only {MODEL!r}")
+        raise NotFound(f"there is no model {model[:80]!r}, only {MODEL!r}")
     if version not in (None, VERSION):
-        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r} here, only {VERSION!r}")
+        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r}, only {VERSION!r}")
 
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:

@@ -42,7 +42,7 @@ def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> R
 
 def render(request: Request, error: SplitwayError) -> Response:
     """Answer in the form that the route's callers read."""
-    if speaks_v2(request.scope["path"]):  # `request.url` cannot be had of every query string
+    if speaks_v2(request.scope["path"]):  # `request.url` fails for some query strings
         return v2_error(error)
     return problem(error, request_id(request), getattr(request.state, "timeline", None))
 

@@ -16,7 +16,7 @@ from splitway.telemetry.watch import usable_id
 _NAME = REQUEST_ID_HEADER.encode()
 _KEPT = b"cache-control"
 _NOT_KEPT = [(_KEPT, b"no-store"), (b"x-content-type-options", b"nosniff")]
-"""No cache keeps what was said of somebody's picture, and no browser takes it for anything but what it says it is."""
+"""Caches do not store answers about a caller's picture, and browsers do not guess another media type."""
 
 
 def came_in_s(request: Request) -> float:

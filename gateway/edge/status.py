@@ -8,7 +8,7 @@ from starlette.responses import Response
 from splitway.gateway.edge import docs
 from splitway.gateway.fleet.replica import Replica
 from splitway.gateway.fleet.router import Want
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.gateway.observe.traffic import Flow
@@ -39,7 +39,7 @@ class Status:
         lifecycle: whether the process can answer.
     """
 
-    def __init__(self, pipeline: Pipeline, telemetry: GatewayTelemetry, lifecycle: Lifecycle) -> None:
+    def __init__(self, pipeline: GatewayPipeline, telemetry: GatewayTelemetry, lifecycle: Lifecycle) -> None:
         self._pipeline = pipeline
         self._telemetry = telemetry
         self._lifecycle = lifecycle
@@ -69,7 +69,7 @@ class Status:
         return json_response({"live": True})
 
     async def readyz(self) -> Response:
-        """Say whether the pipeline can answer, and which stage is missing if not."""
+        """Readiness of the pipeline, and which stage is missing if not."""
         reason = self._lifecycle.not_ready_because
         missing = self._pipeline.why_not_ready()
         stages = {stage.name: missing.get(stage.name, "ready") for stage in self._pipeline.stages}
@@ -96,7 +96,7 @@ def door_status(door: Admission) -> DoorStatus:
     return DoorStatus(limit=door.limit.limit, in_flight=door.in_flight, queued=door.queued, turned_away=turned_away)
 
 
-def heads_status(pipeline: Pipeline) -> tuple[HeadStatus, ...]:
+def heads_status(pipeline: GatewayPipeline) -> tuple[HeadStatus, ...]:
     """The heads, and whether each can be reached now."""
     router, pins = pipeline.router, pipeline.rollout.current.pins
     served = {name: router.served_head(name, pins) for name in router.heads(pins)}
@@ -111,7 +111,7 @@ def heads_status(pipeline: Pipeline) -> tuple[HeadStatus, ...]:
     )
 
 
-def releases_status(pipeline: Pipeline) -> ReleasesStatus:
+def releases_status(pipeline: GatewayPipeline) -> ReleasesStatus:
     """The releases: which callers get which, and how they do."""
     background = {"running": pipeline.comparer.running, **pipeline.comparer.ends}
     return ReleasesStatus.of({**pipeline.rollout.describe(), "background": background})

@@ -87,7 +87,7 @@ class Name:
         return [f"{self._scheme}://{host}:{self._port}" for host in hosts]
 
     async def look(self) -> None:
-        """Look the name up, for at most 2 seconds; what is known stays where that fails."""
+        """Resolve the name, for at most 2 seconds; a failure keeps the known addresses."""
         try:
             flight = self._flight()
         except RuntimeError as error:  # no thread can be started
@@ -133,14 +133,14 @@ class Name:
 
     def _failed(self, error: Exception) -> None:
         if not self.trouble:
-            what = f"{len(self._known)} known addresses of it stay" if self._known else "none of its addresses is known"
-            _log.warning("%s cannot be looked up (%s); %s", self.host, error, what)
+            what = f"{len(self._known)} known addresses are kept" if self._known else "no address is known"
+            _log.warning("%s cannot be resolved (%s); %s", self.host, error, what)
         self.trouble = str(error) or type(error).__name__
 
     def _learn(self, found: Iterable[str]) -> None:
         """Take in an answer: new addresses at once, and those that it lacks out after the third like it."""
         if self.trouble:
-            _log.warning("%s can be looked up again", self.host)
+            _log.warning("%s can be resolved again", self.host)
         self.trouble = ""
         answer = set(found)
         for address in self._known:

@@ -28,7 +28,7 @@ _MAX_SIZE = (1 << 31) - 1
 def _can_be_shapes(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     for spec in specs:
         if len(spec.shape) > MAX_RANK or not all(-1 <= size <= _MAX_SIZE for size in spec.shape):
-            raise ValueError(f"tensor {spec.name[:80]!r} has a shape that can be none")
+            raise ValueError(f"tensor {spec.name[:80]!r} has an impossible shape")
     return specs
 
 
@@ -121,5 +121,5 @@ def read_inventory(body: bytes) -> Inventory:
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from error
     models = [entry.model_served() for entry in entries]
-    reason = None if said.ready else said.reason or "it does not say why"
+    reason = None if said.ready else said.reason or "no reason given"
     return Inventory({model.offer: model for model in models}, reason)

@@ -76,7 +76,7 @@ class Prober:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Ask once, then go on asking in the background. What takes longer than a few seconds is not waited for."""
+        """Ask once, then go on asking in the background. Slow answers are not waited for."""
         self._lateness.start()
         await self._do_the_rest()
         self._begin_round()
@@ -137,7 +137,7 @@ class Prober:
         if name.is_unresolved:
             for replica in stage.replicas.replicas:
                 if replica.url == name.url:
-                    replica.is_not(ReplicaState.UNREACHABLE, f"{name.host} cannot be looked up: {name.trouble}")
+                    replica.is_not(ReplicaState.UNREACHABLE, f"{name.host} cannot be resolved: {name.trouble}")
 
     async def _probe(self, stage: ProbedStage, replica: Replica) -> None:
         """Ask a replica; one that does not answer is asked again soon, until it is clear whether it can be reached."""
@@ -180,11 +180,11 @@ def _reason(reply: Reply) -> str:
 
 
 def _learn(stage: ProbedStage, replica: Replica, reply: Reply) -> None:
-    """Take in what a replica says of itself; what makes no sense is a replica that is not ready."""
+    """Store a replica's description; an invalid one means that the replica is not ready."""
     try:
         inventory = read_inventory(reply.body)
     except ValueError as error:
-        nonsense = f"describes itself in a way that makes no sense: {error}"
+        nonsense = f"sends an invalid description: {error}"
         replica.is_not(ReplicaState.NOT_READY, nonsense if reply.status == 200 else f"is not ready: {_reason(reply)}")
         return
     own = {

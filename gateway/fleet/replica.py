@@ -74,7 +74,7 @@ class Replica:
         self.number = number
         self.breaker = breaker
         self.state = ReplicaState.UNKNOWN
-        self.reason = "has not been asked yet"
+        self.reason = "has not been probed yet"
         """Why it is not ready, with addresses and in its own words: for the operators."""
         self.models: Mapping[Offer, ServedModel] = {}
         """What it can be asked for, as it said last."""

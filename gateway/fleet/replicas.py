@@ -22,7 +22,7 @@ _AS_HEAVY = 0.95
 """Of another's load: what differs by less is equal. Old failures and latencies fade and never end, and a replica that
 is heavier by next to nothing would get no call, and so no chance to show it, while calls come one at a time."""
 _IN_WORDS = {
-    ReplicaState.UNKNOWN: "not asked yet",
+    ReplicaState.UNKNOWN: "not probed yet",
     ReplicaState.NOT_READY: "not ready",
     ReplicaState.UNREACHABLE: "cannot be reached",
 }
@@ -163,7 +163,7 @@ class ReplicaSet:
         states = Counter(replica.state for replica in self._replicas.values())
         found = [f"{states[state]} {words}" for state, words in _IN_WORDS.items() if states[state]]
         tried = len(self.lost)
-        tail = f"; {tried} of them {'is' if tried == 1 else 'are'} tried all the same" if tried else ""
+        tail = f"; {tried} of them {'is' if tried == 1 else 'are'} tried anyway" if tried else ""
         return (", ".join(found) or "there is none") + tail
 
     def retry_after_s(self) -> float:

@@ -212,7 +212,7 @@ class Router:
         return self._spaces(self._links[-2][1], pins)
 
     def _known(self, want: Want) -> Want:
-        """The same without heads that there are none of: what callers make up is not remembered."""
+        """The same without unknown heads: names made up by callers are not cached."""
         known = self.heads(want.pins)
         if all(head in known for head in want.heads):
             return want

@@ -109,7 +109,7 @@ class Executor:
         """Raise TooLarge for more rows than a stage on the way takes, before any has begun."""
         rows, most = request.rows, self._router.most_rows(request.want)
         if most is not None and rows > most[0]:
-            raise TooLarge(f"the request has {rows} rows; {most[1]} takes at most {most[0]} at once", stage=most[1])
+            raise TooLarge(f"the request has {rows} rows; {most[1]} accepts at most {most[0]} at once", stage=most[1])
 
     async def _extract(
         self, request: Request, target: _Where, *, may_be_kept: bool
@@ -177,7 +177,7 @@ def _turn(
 
 
 async def _at_once(heads: Mapping[str, Coroutine[Any, Any, HopAnswer]]) -> Mapping[str, HopAnswer | BaseException]:
-    """Run all heads beside each other; what is no failure of a stage ends them all."""
+    """Run all heads in parallel; an error that is no stage's failure ends them all."""
     if len(heads) == 1:  # without a task of its own
         ((name, head),) = heads.items()
         try:

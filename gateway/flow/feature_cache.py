@@ -216,7 +216,7 @@ class FeatureCache:
         return CacheResult.STORED if stored else CacheResult.MISS
 
     async def _kept(self, wanted: _Wanted) -> InferResponse | None:
-        """What the store has; what cannot be read, or cannot be right, counts as nothing, and is replaced."""
+        """The stored entry; an unreadable or implausible one counts as missing and is replaced."""
         kept = await self._store.get(wanted.key)
         if kept is None:
             return None
@@ -225,7 +225,7 @@ class FeatureCache:
             check_kept(wanted.model, response)
             return response
         except (SplitwayError, UnicodeDecodeError) as error:
-            _log.warning("what the feature cache kept under %s is of no use: %s", wanted.key, error)
+            _log.warning("the feature cache's entry %s is unusable: %s", wanted.key, error)
             return None
 
     def bypassed(self) -> CacheResult:
@@ -270,7 +270,7 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
     """
     done, _ = await asyncio.wait({flight}, timeout=max(0.0, deadline.remaining_s))
     if not done:
-        raise DeadlineExceeded("the time was up before an equal picture's features were there")
+        raise DeadlineExceeded("the deadline passed before an equal picture's features were computed")
     if flight.cancelled():
         return None
     error = flight.exception()

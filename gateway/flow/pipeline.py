@@ -39,7 +39,7 @@ class TrialPolicy:
     """Pays for the current release's answers to requests that a canary has failed."""
 
 
-class Pipeline:
+class GatewayPipeline:
     """Runs requests through the stages, as many at once as the slowest stage bears.
 
     Args:
@@ -48,7 +48,7 @@ class Pipeline:
         admission: the door.
         rollout: decides on each request's release.
         comparer: runs releases beside each other.
-        trials: what callers of a canary may count on.
+        trials: guarantees for callers of a canary.
         cache: features of pictures that have been seen.
     """
 

@@ -86,7 +86,7 @@ def _check_takes_pictures(router: Router, heads: tuple[str, ...], pins: Pins | N
     extractor = router.served_extractor(Want(frozenset(heads), pins))
     if extractor is not None and not extractor.takes_pictures:
         takes = _in_words(extractor.inputs)
-        raise InvalidInput(f"this pipeline takes no picture but {takes}: send them to {INFER}", stage=EXTRACTOR)
+        raise InvalidInput(f"this pipeline accepts {takes} and no picture: send them to {INFER}", stage=EXTRACTOR)
 
 
 def _gives_no_classes(router: Router, head: str, pins: Pins | None) -> SplitwayError | None:

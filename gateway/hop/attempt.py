@@ -133,7 +133,7 @@ class AttemptMaker:
             check_answer(model, turn.request.inputs[0].rows, response)
             classes = read_predictions(model.name, response.outputs[0], turn.top_k) if turn.top_k else ()
         except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent
-            what = f"{model.name} sent an answer that cannot be read"
+            what = f"{model.name} sent an unreadable answer"
             nonsense = BadStageAnswer(what, stage=model.name, private=error.detail)
             return self._judge(nonsense, turn, timeout_s, limit)
         except SplitwayError as error:

@@ -206,8 +206,8 @@ class StageClient:
         if target:
             reasons = "the breakers of all its replicas are open"
         else:
-            reasons = self.replicas.why_not_ready() or f"none serves a version of {model} that fits"
-        detail = f"no replica of {self.name} takes calls: {reasons}"
+            reasons = self.replicas.why_not_ready() or f"none serves a suitable version of {model}"
+        detail = f"no replica of {self.name} can be called: {reasons}"
         return kind(detail, stage=model, retry_after_s=self.replicas.retry_after_s())
 
 

@@ -44,12 +44,12 @@ _RETRIED_STATUSES = (408, 429, 502, 503, 504)
 _MOST_QUOTED = 300
 _OF_THE_STAGE: dict[type[SplitwayError], str] = {
     EngineFailed: "could not run its model",
-    BadStageAnswer: "got an answer that makes no sense",
+    BadStageAnswer: "got an invalid answer",
     Unavailable: "is not ready",
-    Overloaded: "has more work than it can take",
-    DeadlineExceeded: "was not done in time",
+    Overloaded: "is overloaded",
+    DeadlineExceeded: "did not finish in time",
 }
-"""What callers are told of a stage's own trouble; its own words for it are not for them."""
+"""Messages to callers about a stage's failures; the stage's own message is not passed on."""
 
 
 class Blame(Enum):
@@ -70,14 +70,14 @@ class Verdict(NamedTuple):
     not_before_s: float = 0.0
     """How long the replica asked to be left alone."""
     has_moved_on: bool = False
-    """It no longer serves what it was asked for; nothing was done."""
+    """It no longer serves the requested version; nothing was done."""
 
 
 def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_given_time: bool = True) -> Verdict:
     """Judge a status other than 200. A stage's refusal keeps its own words; what is unforeseen is nonsense.
 
     Args:
-        stage: who was asked.
+        stage: the stage that was called.
         reply: what came.
         takes_callers_input: whether what it was sent is the caller's own. Where it is features that an earlier stage
             made of that, a stage that cannot take them is at odds with that one; but one that can, and whose model
@@ -88,7 +88,7 @@ def judge_reply(stage: str, reply: Reply, *, takes_callers_input: bool, was_give
     try:
         said = printable(str(orjson.loads(reply.body)["error"])[:_MOST_QUOTED])
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        kind, said = None, "with a body that is no error message"
+        kind, said = None, "with an unknown error format"
     if (blameless := _judge_blameless(stage, reply, kind, said, takes_callers_input)) is not None:
         return blameless
     may_retry = reply.status in _RETRIED_STATUSES
@@ -113,15 +113,17 @@ def _judge_blameless(
 ) -> Verdict | None:
     """Judge what says nothing against the replica, and is not the caller's mistake as the stage words it."""
     if kind is NotFound:
-        what = f"{stage} no longer serves what it was asked for"
+        what = f"{stage} no longer serves the requested version"
         gone = Unavailable(what, stage=stage, retry_after_s=1, private=said)
         return Verdict(gone, may_retry=True, blame=Blame.NONE, has_moved_on=True)
     unfit_row = reply.headers.get(UNFIT_ROW_HEADER, "") if kind is InvalidInput else ""
     if not takes_callers_input and _ROW.fullmatch(unfit_row):
-        what = f"{stage} cannot compute with what row {int(unfit_row)} of the input becomes; send other values"
+        what = f"{stage} cannot process row {int(unfit_row)} of the input; send other values"
         return Verdict(InvalidInput(what, stage=stage, private=said), may_retry=False, blame=Blame.NONE)
     if reply.status == 408:  # either side may have stood still for a while
-        late = Unavailable(f"{stage} did not get the whole call in time", stage=stage, retry_after_s=1, private=said)
+        late = Unavailable(
+            f"{stage} did not receive the whole call in time", stage=stage, retry_after_s=1, private=said
+        )
         return Verdict(late, reply.status in _RETRIED_STATUSES, Blame.NONE)
     return None
 

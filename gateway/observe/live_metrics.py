@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from splitway.gateway.flow.compare import ENDS
 from splitway.gateway.flow.feature_cache import CacheResult
-from splitway.gateway.flow.pipeline import Pipeline
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.resilience.admission import Turned
 from splitway.gateway.resilience.breaker import BreakerState
+
+_Family = TypeVar("_Family", GaugeMetricFamily, CounterMetricFamily)
 
 
 class LiveMetrics(Collector):
@@ -24,7 +27,7 @@ class LiveMetrics(Collector):
         on_head: told of the heads that there are, before anything may have been counted of them.
     """
 
-    def __init__(self, pipeline: Pipeline, on_head: Callable[[str], None]) -> None:
+    def __init__(self, pipeline: GatewayPipeline, on_head: Callable[[str], None]) -> None:
         self._pipeline = pipeline
         self._on_head = on_head
 
@@ -39,100 +42,80 @@ class LiveMetrics(Collector):
         yield from self._replicas()
         yield from self._cache()
         yield from self._releases()
-        budget = GaugeMetricFamily("splitway_gateway_retry_budget_tokens", "Retry tokens left.", labels=["stage"])
-        suspects = GaugeMetricFamily(
-            "splitway_gateway_suspect_requests",
-            "Requests that lost two connections within a minute, so that they get one attempt.",
-            labels=["stage"],
-        )
-        for stage in self._pipeline.stages:
-            budget.add_metric([stage.name], stage.budget.tokens)
-            suspects.add_metric([stage.name], stage.suspects)
-        yield from (budget, suspects)
-        yield GaugeMetricFamily("splitway_gateway_tasks", "Tasks on the event loop.", len(asyncio.all_tasks()))
+        stages = self._pipeline.stages
+        budgets = [(stage.name, stage.budget.tokens) for stage in stages]
+        yield _gauge("retry_budget_tokens", "Retry tokens left.", budgets, "stage")
+        suspects = [(stage.name, stage.suspects) for stage in stages]
+        says = "Requests that lost two connections within a minute, so that they get one attempt."
+        yield _gauge("suspect_requests", says, suspects, "stage")
+        yield _gauge("tasks", "Tasks on the event loop.", [(len(asyncio.all_tasks()),)])
 
     def _door(self) -> Iterator[Metric]:
         door = self._pipeline.admission
-        yield GaugeMetricFamily("splitway_gateway_in_flight", "Requests being answered.", door.in_flight)
-        yield GaugeMetricFamily("splitway_gateway_queued", "Requests waiting at the door.", door.queued)
-        yield GaugeMetricFamily("splitway_gateway_limit", "Requests that may be in flight.", door.limit.limit)
-        turned = CounterMetricFamily(
-            "splitway_gateway_shed", "Requests turned away at the door, by why.", labels=["outcome"]
-        )
-        for reason in Turned:
-            turned.add_metric([reason], door.turned_away[reason])
-        yield turned
+        yield _gauge("in_flight", "Requests being answered.", [(door.in_flight,)])
+        yield _gauge("queued", "Requests waiting at the door.", [(door.queued,)])
+        yield _gauge("limit", "Requests that may be in flight.", [(door.limit.limit,)])
+        turned = [(reason, door.turned_away[reason]) for reason in Turned]
+        yield _counter("shed", "Requests turned away at the door, by why.", turned, "outcome")
 
     def _cache(self) -> Iterator[Metric]:
         cache = self._pipeline.cache
         if cache is None:
             return
-        results = CounterMetricFamily(
-            "splitway_gateway_cache_requests", "Requests by how they met the cache.", labels=["outcome"]
-        )
-        for result in CacheResult:
-            results.add_metric([result], cache.results[result])
-        yield results
-        yield GaugeMetricFamily("splitway_gateway_cache_bytes", "Bytes of kept features here.", cache.bytes_held)
+        results = [(result, cache.results[result]) for result in CacheResult]
+        yield _counter("cache_requests", "Requests by how they met the cache.", results, "outcome")
+        yield _gauge("cache_bytes", "Bytes of kept features here.", [(cache.bytes_held,)])
 
     def _releases(self) -> Iterator[Metric]:
         rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
-        labels = ["release"]
-        requests = GaugeMetricFamily(
-            "splitway_gateway_release_requests", "Requests of a release within the window.", labels=labels
-        )
-        errors = GaugeMetricFamily("splitway_gateway_release_error_share", "Share of those that failed.", labels=labels)
-        agreement = GaugeMetricFamily(
-            "splitway_gateway_release_agreement", "Share of comparisons with the same first class.", labels=labels
-        )
-        drift = GaugeMetricFamily(
-            "splitway_gateway_release_drift", "Mean difference of the first class's confidence.", labels=labels
-        )
-        for name, record in rollout.releases().items():
-            requests.add_metric([name], record.requests(now_s))
-            errors.add_metric([name], record.error_share(now_s))
-            for family, value in ((agreement, record.agreement(now_s)), (drift, record.drift(now_s))):
-                if value is not None:
-                    family.add_metric([name], value)
-        shares = GaugeMetricFamily(
-            "splitway_gateway_release_share", "Percent of the requests that a release gets.", labels=["release", "part"]
-        )
-        for (name, part), percent in rollout.shares().items():
-            shares.add_metric([name, part], percent)
-        runs = CounterMetricFamily(
-            "splitway_gateway_comparisons", "Comparisons in the background by how they ended.", labels=["outcome"]
-        )
-        for outcome in ENDS:
-            runs.add_metric([outcome], comparer.ends[outcome])
-        yield from (requests, errors, agreement, drift, shares, runs)
-        yield CounterMetricFamily("splitway_gateway_rollbacks", "Trials that ended by themselves.", rollout.rollbacks)
+        of = rollout.releases().items()
+        requests = [(name, record.requests(now_s)) for name, record in of]
+        yield _gauge("release_requests", "Requests of a release within the window.", requests, "release")
+        errors = [(name, record.error_share(now_s)) for name, record in of]
+        yield _gauge("release_error_share", "Share of those that failed.", errors, "release")
+        agreement = [(name, record.agreement(now_s)) for name, record in of]
+        yield _gauge("release_agreement", "Share of comparisons with the same first class.", agreement, "release")
+        drift = [(name, record.drift(now_s)) for name, record in of]
+        yield _gauge("release_drift", "Mean difference of the first class's confidence.", drift, "release")
+        shares = [(*of_part, percent) for of_part, percent in rollout.shares().items()]
+        yield _gauge("release_share", "Percent of the requests that a release gets.", shares, "release", "part")
+        ends = [(outcome, comparer.ends[outcome]) for outcome in ENDS]
+        yield _counter("comparisons", "Comparisons in the background by how they ended.", ends, "outcome")
+        yield _counter("rollbacks", "Trials that ended by themselves.", [(rollout.rollbacks,)])
 
     def _replicas(self) -> Iterator[Metric]:
-        labels = ["stage", "replica"]
-        ready = GaugeMetricFamily("splitway_gateway_replica_ready", "Whether a replica is ready.", labels=labels)
-        in_flight = GaugeMetricFamily(
-            "splitway_gateway_replica_in_flight", "Calls that a replica is answering.", labels=labels
-        )
-        breakers = GaugeMetricFamily(
-            "splitway_gateway_breaker_state", "1 for the state that a breaker is in.", labels=[*labels, "state"]
-        )
-        info = GaugeMetricFamily(
-            "splitway_gateway_model_info",
-            "What a replica can be asked for; always 1.",
-            labels=[*labels, "head", "version", "feature_space"],
-        )
-        missed = CounterMetricFamily(
-            "splitway_gateway_replica_missed", "Probes and calls that did not get through to a replica.", labels=labels
-        )
-        for stage in self._pipeline.stages:
-            for replica in stage.replicas.replicas:
-                own = [stage.name, replica.url]
-                ready.add_metric(own, replica in stage.replicas.ready)
-                in_flight.add_metric(own, replica.in_flight)
-                missed.add_metric(own, replica.missed_in_all)
-                now = replica.breaker.state
-                for state in BreakerState:
-                    breakers.add_metric([*own, state], state is now)
-                for model in replica.models.values():
-                    info.add_metric([*own, model.name, model.version, model.gives or model.takes or ""], 1)
-        yield from (ready, in_flight, missed, breakers, info)
+        labels = ("stage", "replica")
+        all_ = [(stage, replica) for stage in self._pipeline.stages for replica in stage.replicas.replicas]
+        ready = [(stage.name, each.url, each in stage.replicas.ready) for stage, each in all_]
+        yield _gauge("replica_ready", "Whether a replica is ready.", ready, *labels)
+        in_flight = [(stage.name, each.url, each.in_flight) for stage, each in all_]
+        yield _gauge("replica_in_flight", "Calls that a replica is answering.", in_flight, *labels)
+        missed = [(stage.name, each.url, each.missed_in_all) for stage, each in all_]
+        yield _counter("replica_missed", "Probes and calls that did not get through to a replica.", missed, *labels)
+        states = [
+            (stage.name, each.url, state, state is each.breaker.state) for stage, each in all_ for state in BreakerState
+        ]
+        yield _gauge("breaker_state", "1 for the state that a breaker is in.", states, *labels, "state")
+        models = [
+            (stage.name, each.url, model.name, model.version, model.gives or model.takes or "", 1)
+            for stage, each in all_
+            for model in each.models.values()
+        ]
+        says = "What a replica can be asked for; always 1."
+        yield _gauge("model_info", says, models, *labels, "head", "version", "feature_space")
+
+
+def _filled(family: _Family, rows: Iterable[tuple[Any, ...]]) -> _Family:
+    """Add rows, each the labels' values and then the value; one of None is left out."""
+    for *labels, value in rows:
+        if value is not None:
+            family.add_metric(labels, value)
+    return family
+
+
+def _gauge(name: str, says: str, rows: Iterable[tuple[Any, ...]], *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(f"splitway_gateway_{name}", says, labels=labels), rows)
+
+
+def _counter(name: str, says: str, rows: Iterable[tuple[Any, ...]], *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(f"splitway_gateway_{name}", says, labels=labels), rows)

@@ -33,36 +33,30 @@ class GatewayMetrics:
     def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
         self.registry = new_registry(GATEWAY)
         make = Families(self.registry, "splitway_gateway")
-        self._requests = make.counter("requests_total", "Requests by how they ended.", "route", "outcome")
+        self._requests = make.counter("requests_total", "Requests by outcome.", "route", "outcome")
         self._duration = make.seconds("duration_seconds", "Time to an answer.", "route")
         self._composition = make.seconds(
-            "composition_seconds", "Time of an answer that no stage worked on it or had it in its queue.", "route"
+            "composition_seconds", "Time of an answer outside of the stages' work and queues.", "route"
         )
         self._received = make.counter("received_bytes_total", "Bytes of the requests' bodies.", "route")
         self._sent = make.counter("sent_bytes_total", "Bytes of the answers' bodies.", "route")
-        self._waits = make.seconds("admission_wait_seconds", "Time that a request waited at the door.")
-        self._hops = make.seconds("hop_duration_seconds", "Time of a stage's turn, with all its attempts.", "stage")
-        self._heads = make.counter(
-            "head_requests_total", "Heads of answered requests, by how they ended.", "head", "outcome"
-        )
-        self._attempts = make.counter(
-            "attempts_total", "Calls to replicas, by how they ended.", "stage", "replica", "outcome"
-        )
+        self._waits = make.seconds("admission_wait_seconds", "Time that a request waited for admission.")
+        self._hops = make.seconds("hop_duration_seconds", "Time of a stage call, with all its attempts.", "stage")
+        self._heads = make.counter("head_requests_total", "Heads of answered requests, by outcome.", "head", "outcome")
+        self._attempts = make.counter("attempts_total", "Calls to replicas, by outcome.", "stage", "replica", "outcome")
         self._attempt_duration = make.seconds("attempt_duration_seconds", "Time of a call.", "stage", "replica")
         self._stage_sent = make.counter("stage_sent_bytes_total", "Bytes of the calls' bodies.", "stage")
         self._stage_received = make.counter("stage_received_bytes_total", "Bytes of the replies' bodies.", "stage")
         self._retries = make.counter(
             "retries_total",
-            "Calls after an earlier one had failed, by how it had.",
+            "Retries, by the outcome of the failed attempt.",
             "stage",
             "outcome",
         )
-        self._hedges = make.counter(
-            "hedges_total", "Calls beside an earlier one that took long, by how they ended.", "stage", "outcome"
-        )
-        self._look_ups = make.counter("look_ups_failed_total", "Look-ups of a stage's names that failed.", "stage")
-        self._misses = make.counter("deadline_misses_total", "Requests whose time was up, and where.", "stage")
-        self._rate_limited = make.counter("rate_limited_total", "Requests over what their caller may take.")
+        self._hedges = make.counter("hedges_total", "Hedged calls, by outcome.", "stage", "outcome")
+        self._look_ups = make.counter("look_ups_failed_total", "Failed resolutions of a stage's names.", "stage")
+        self._misses = make.counter("deadline_misses_total", "Requests past their deadline, by stage.", "stage")
+        self._rate_limited = make.counter("rate_limited_total", "Requests over their caller's limits.")
         self._moves = make.counter(
             "breaker_transitions_total", "Changes of a breaker's state.", "stage", "replica", "state"
         )
@@ -70,7 +64,7 @@ class GatewayMetrics:
         self._begin(routes, stages)
 
     def _begin(self, routes: tuple[str, ...], stages: tuple[str, ...]) -> None:
-        """What is known to come is there from the start, with 0."""
+        """Create the series known in advance, with 0."""
         self._requests.begin((route, outcome) for route in routes for outcome in OUTCOMES)
         for family in (self._duration, self._composition, self._received, self._sent):
             family.begin((route,) for route in routes)

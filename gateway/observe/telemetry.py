@@ -27,7 +27,7 @@ class GatewayTelemetry:
     Args:
         stages: their names, in order.
         logged_per_second: requests that get a line in the log.
-        patience_s: what a caller who allows less has only itself to blame for when the time is up.
+        patience_s: time limits below this count as the caller's fault, not as a server error.
         exposed: whether others than this machine reach it; they do not decide on which traces are kept.
     """
 
@@ -46,7 +46,7 @@ class GatewayTelemetry:
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""
-        # not `request.url`, which cannot be had of every query string
+        # not `request.url`, which fails for some query strings
         route = work_asked_for(request.method, request.scope["path"])
         if route is None:
             return

@@ -31,7 +31,7 @@ const listeners = [];
 export const onKeyChange = (listener) => listeners.push(listener);
 
 /**
- * Ask the gateway, and nobody whom it points to, with the key if there is one.
+ * Ask the gateway, without following redirects, with the key if there is one.
  * @param {string} scope what the key has to allow: `infer` or `metrics`
  * @param {string} path
  * @param {RequestInit} options

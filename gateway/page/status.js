@@ -20,7 +20,7 @@ let isSilent = false;
 let timer = 0;
 let turn = 0;
 
-/** Ask again and again, but not while nobody looks. */
+/** Ask again and again, but not while the page is hidden. */
 export function watchPipeline() {
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
@@ -31,7 +31,7 @@ export function watchPipeline() {
   if (!document.hidden) poll();
 }
 
-/** Ask once and draw what comes of it, unless it was asked again meanwhile or nobody looks any more. */
+/** Ask once and draw what comes of it, unless it was asked again meanwhile or the page is hidden. */
 async function poll() {
   const startedAt = performance.now();
   const mine = ++turn;
@@ -57,7 +57,7 @@ async function poll() {
  */
 function closed(status) {
   const [state, words] = status === 401
-    ? ["The gateway asks for a key", "The pipeline is shown to whoever gives a key."]
+    ? ["The gateway requires a key", "Enter a key to see the pipeline."]
     : ["Not shown to this key", "To see the pipeline, a key needs the scope metrics."];
   isSilent = false;
   seen = null;

@@ -60,7 +60,7 @@ const FAILURES = {
     "The pipeline below shows which replica is missing. Start it again, then try again.",
   ],
   overloaded: () => [
-    "The pipeline has more work than it can take.",
+    "The pipeline is overloaded.",
     "Wait a moment, then try again; if it goes on, add replicas of the slowest stage.",
   ],
   deadline_exceeded: (stage) => [
@@ -123,6 +123,6 @@ export function keyWords(hasKey, wrong, lacking) {
   if (hasKey) {
     return lacking.map((scope) => `Your key does not ${WITHOUT[scope]}: it lacks the scope ${scope}.`).join(" ");
   }
-  if (wrong !== null) return `The gateway does not take this key${wrong ? `: ${wrong}` : ""}.`;
-  return "This gateway asks for a key. Whoever runs it gives you one.";
+  if (wrong !== null) return `The gateway does not accept this key${wrong ? `: ${wrong}` : ""}.`;
+  return "This gateway requires a key. Its operator can give you one.";
 }

@@ -112,7 +112,7 @@ class Admission:
 
         Args:
             deadline: how long it may take.
-            caller: who takes turns with the others.
+            caller: the caller; callers take turns.
             cost: what the request takes of the bottleneck's time, in rows or as much work.
 
         Raises:
@@ -197,7 +197,7 @@ class Admission:
     def _turn_away(self, why: Turned) -> Overloaded:
         self.turned_away[why] += 1
         return Overloaded(
-            f"{self.in_flight} requests are being answered and {len(self._queue)} wait already",
+            f"{self.in_flight} requests are running and {len(self._queue)} are waiting",
             retry_after_s=self._policy.retry_after_s,
         )
 
@@ -205,7 +205,7 @@ class Admission:
         """Give back a place, to the request whose turn it is.
 
         Args:
-            caller: who had it.
+            caller: the caller that held it.
             cost: as it was told to `enter`.
             spent: what the request has cost in truth, where that was less.
         """

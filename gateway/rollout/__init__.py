@@ -1,1 +1,1 @@
-"""Releases in service: who gets which, what is compared, and when a trial ends by itself."""
+"""Releases in service: choice of a request's release, comparison, and automatic end of a trial."""

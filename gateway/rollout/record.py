@@ -94,7 +94,7 @@ def too_bad(trial: ReleaseRecord, current: ReleaseRecord, policy: RollbackPolicy
     disagreement = trial.disagreement(now_s)
     if trial.comparisons(now_s) >= policy.min_requests and disagreement > policy.disagreement:
         return (
-            f"its first class was another one in {disagreement:.0%} of {trial.comparisons(now_s)} comparisons "
+            f"its first class differed in {disagreement:.0%} of {trial.comparisons(now_s)} comparisons "
             f"with the current release; at most {policy.disagreement:.0%} is tolerated"
         )
     return None

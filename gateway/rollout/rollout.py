@@ -42,7 +42,7 @@ class Choice(NamedTuple):
     on_trial: bool = False
     """Whether its versions are others than the current release's: what they do must not touch other requests."""
     counts: bool = True
-    """Whether it says something of the release: what callers choose themselves does not."""
+    """Whether it counts for the release: requests whose caller chose the release do not."""
 
 
 class Rollout:
@@ -86,15 +86,14 @@ class Rollout:
         self._in_force = self._due
 
     async def _write_down(self, file: ReleaseFile, trial: Trial, reason: str) -> None:
+        problem = None
         try:
             await asyncio.to_thread(file.withdraw, trial, reason)
         except SetupError as error:
             problem = f"{trial.release!r} is rolled back in this gateway's memory alone: {error.detail}"
             if problem != self._unwritten:
                 _log.error("%s", problem)
-            self._unwritten = problem
-        else:
-            self._unwritten = None
+        self._unwritten = problem
 
     def _take_over(self, releases: Releases) -> None:
         """Put other releases in force; a trial that begins anew has a clean record."""
@@ -234,11 +233,8 @@ class Rollout:
 
     def shares(self) -> dict[tuple[str, ReleaseRole], float]:
         """Percent of the requests that each release gets, by what it is."""
-        shares: dict[tuple[str, ReleaseRole], float] = {}
-        if self.canary is not None:
-            shares[self.canary.release, ReleaseRole.CANARY] = self.canary.percent
-        if self.shadow is not None:
-            shares[self.shadow.release, ReleaseRole.SHADOW] = self.shadow.percent
+        trials = (self.canary, ReleaseRole.CANARY), (self.shadow, ReleaseRole.SHADOW)
+        shares = {(trial.release, role): trial.percent for trial, role in trials if trial is not None}
         if (pins := self.current.pins) is not None:
             shares[pins.release, ReleaseRole.CURRENT] = 100 - (0.0 if self.canary is None else self.canary.percent)
         return shares

@@ -86,13 +86,13 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None or self._reply is None or self._reply.done():
-            self.close()  # bytes that nobody asked for
+            self.close()  # unexpected bytes
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._fail(cause if isinstance(cause, BrokenReply) else BrokenReply(f"is no HTTP: {error}"))
+            self._fail(cause if isinstance(cause, BrokenReply) else BrokenReply(f"is not valid HTTP: {error}"))
         self._received += len(data)
         if self._is_too_long():
             self._fail(BrokenReply(f"is longer than {self._max_reply_bytes} bytes"))
@@ -119,7 +119,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._reply is None or self._reply.done():
-            raise BrokenReply("is followed by one that nobody asked for")
+            raise BrokenReply("is followed by an unexpected reply")
 
     def on_headers_complete(self) -> None:
         self._heads += 1
@@ -188,7 +188,7 @@ class HttpPool:
     async def call(
         self, method: str, url: str, headers: Mapping[str, str], body: Body, timeout_s: float, *, peer: str = ""
     ) -> Reply:
-        """Send one request and wait for its whole reply. Over https it goes to the service `peer` or to nobody.
+        """Send one request and wait for its whole reply. Over https only the service `peer` receives it.
 
         Raises:
             ConnectError, BrokenConnection, BrokenReply: see there.
@@ -261,7 +261,7 @@ class HttpPool:
         )
         if connection.peer != peer:
             connection.close()
-            raise WrongPeer(f"{connection.peer or 'somebody'} answers in place of {peer}")
+            raise WrongPeer(f"{connection.peer or 'an unknown peer'} answers in place of {peer}")
         return connection
 
     def _put_back(self, address: Address, connection: _Connection) -> None:

@@ -8,7 +8,7 @@ class ConnectError(Exception):
 
 
 class WrongPeer(ConnectError):
-    """Somebody else answers than is asked for."""
+    """Another service answers than the one that was called."""
 
 
 class BrokenConnection(Exception):

@@ -1,4 +1,4 @@
-"""What is sent of a request before its body, and to whom."""
+"""A request's head, and the address it is sent to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Address(NamedTuple):
-    """Where a connection goes to, and who must be there; None where nobody is asked."""
+    """Address of a connection, and the expected peer; None without TLS."""
 
     host: str
     port: int

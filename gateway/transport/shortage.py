@@ -1,4 +1,4 @@
-"""What this process itself has run out of, which says nothing of whom it was about to call."""
+"""Shortage of this process's own resources, which says nothing about the called service."""
 
 from __future__ import annotations
 

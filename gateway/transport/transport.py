@@ -63,7 +63,7 @@ class Transport:
             stage: what is called, as errors name it.
             method, url, headers, body: the request.
             timeout_s: how long all of it may take.
-            service: who must answer, over https, where that is not `stage`.
+            service: the expected service over https, if it is not `stage`.
 
         Raises:
             Overloaded: this process has no means for a connection of its own.
@@ -73,7 +73,7 @@ class Transport:
             BadStageAnswer: the reply is no HTTP, or is larger than allowed; CutOff: it breaks off.
         """
         if timeout_s <= 0:
-            raise DeadlineExceeded(f"the time was up before {stage} was called", stage=stage)
+            raise DeadlineExceeded(f"the deadline passed before {stage} was called", stage=stage)
         try:
             sent = {**headers, **self._headers}
             return await self._pool.call(method, url, sent, body, timeout_s, peer=service or stage)
@@ -85,13 +85,13 @@ def _translated(error: Exception, stage: str, url: str) -> SplitwayError:
     """The client's errors as ours, here and nowhere else."""
     where = url.split("/")[2]
     if is_own_shortage(error):
-        what = f"this gateway has no means to call {stage} now; send the request again in a moment"
+        what = f"this gateway has no resources left to call {stage}; send the request again in a moment"
         return Overloaded(what, stage=stage, retry_after_s=1, private=f"{where}: {in_one_line(error)}")
     if isinstance(error, ConnectError):
         why = "" if isinstance(error.__cause__, ConnectionRefusedError) else f": {in_one_line(error)}"
         return Unreachable(f"{stage} cannot be reached", stage=stage, retry_after_s=1, private=f"{where}{why}")
     if isinstance(error, BrokenConnection):
-        return Unavailable(f"{stage} broke off the connection", stage=stage, retry_after_s=1, private=where)
+        return Unavailable(f"{stage} closed the connection", stage=stage, retry_after_s=1, private=where)
     if isinstance(error, BrokenReply):
         kind = CutOff if isinstance(error, CutReply) else BadStageAnswer
         return kind(f"{stage} sent a broken reply", stage=stage, private=f"{where}: the reply {error}")

@@ -32,4 +32,4 @@ def read_picture(path: Path) -> bytes:
 def _check(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no file")
-        raise OSError(errno.EINVAL, f"it is {kind}, and a picture is a file", str(path))
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))

@@ -18,17 +18,13 @@ _EXTRA = {"keras": "split", "tensorflow": "split", "h5py": "split", "ai_edge_lit
 """The extra that brings each library."""
 
 
-def _quiet(_step: str) -> None:
-    """Say nothing."""
-
-
 def inspect(
     model: str | PathLike[str] | Any,
     *,
     allow_legacy: bool = False,
     custom_objects: str | Sequence[str] = (),
     size: tuple[int, int] | None = None,
-    say: Callable[[str], None] = _quiet,
+    say: Callable[[str], None] | None = None,
 ) -> Inspection:
     """Find where a model can be cut, as `splitway inspect` does.
 
@@ -37,7 +33,7 @@ def inspect(
         allow_legacy: take `.h5` files too, an older and less safe format.
         custom_objects: modules (dotted names or files) with the model's own classes. They are imported, so they run.
         size: height and width in pixels, for a model that takes pictures of any size.
-        say: is told of each step and of what the reader should know.
+        say: called with each step, and with remarks for the reader.
 
     Returns:
         Every cut in the order of the layers (`cuts`), and those that can be made, best first (`best`).
@@ -48,9 +44,10 @@ def inspect(
     """
     with _installed():
         from splitway.api.inspection import inspect_model
-        from splitway.api.source import source_options
+        from splitway.api.source import quiet, source_options
 
-        return inspect_model(_model(model), source_options(allow_legacy, custom_objects, size, say), say)
+        told = say or quiet
+        return inspect_model(_model(model), source_options(allow_legacy, custom_objects, size, told), told)
 
 
 def split(
@@ -69,7 +66,7 @@ def split(
     allow_legacy: bool = False,
     custom_objects: str | Sequence[str] = (),
     size: tuple[int, int] | None = None,
-    say: Callable[[str], None] = _quiet,
+    say: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Cut a model, prove the cut and write a bundle for each stage, as `splitway split` does: all of them or none.
 
@@ -81,7 +78,7 @@ def split(
         pixel_range: what the model expects pixel values 0 and 255 to be; 0 and 255 if not given.
         crop: share of the centred window that is kept, up to 1, which it is if not given.
         resample: filter of the resize, "bilinear" if not given.
-        samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) to prove the cut on, beside random inputs.
+        samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) for the proof, beside random inputs.
         version: of the bundles, a whole number from 1 up.
         head: name of the last bundle.
         force: replace bundles that are there already.
@@ -98,9 +95,10 @@ def split(
             or written.
     """
     with _installed():
-        from splitway.api.source import source_options
+        from splitway.api.source import quiet, source_options
         from splitway.api.splitting import SplitOptions, split_model
 
+        told = say or quiet
         given = {"pixel_range": pixel_range, "crop": crop, "resample": resample}
         known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         options = SplitOptions(
@@ -111,10 +109,10 @@ def split(
             version=str(version),
             head=head,
             force=force,
-            source=source_options(allow_legacy, custom_objects, size, say, *known),
+            source=source_options(allow_legacy, custom_objects, size, told, *known),
             **known,
         )
-        manifests = split_model(_model(model), options, say)
+        manifests = split_model(_model(model), options, told)
     return [options.out / manifest.name / manifest.version for manifest in manifests]
 
 

@@ -105,7 +105,7 @@ def verify(
     if not path.exists():
         raise BundleError(f"the uncut model {path} is missing; split the model again")
     if fingerprint(path) != source.sha256:
-        raise BundleError(f"{path} is corrupted: its SHA-256 is not the one in the manifest; split the model again")
+        raise BundleError(f"{path} is corrupted: its SHA-256 differs from the manifest; split the model again")
     preprocessing = manifests[0].preprocessing
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
     model = load_and_show(path, replace(allowed or SourceOptions(), picture_size=size), say)

@@ -1,7 +1,7 @@
 """The key that the commands show a gateway which asks for one.
 
-It comes from a variable or from a file that a variable names, never from an option: everybody on a machine sees its
-command lines. It goes to the gateway that is asked, and to nobody whom it points to: httpx follows no redirects.
+It comes from a variable or from a file that a variable names, never from an option: every user of a machine sees its
+command lines. It is sent to the named gateway only: httpx follows no redirects.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def kept_back(local: LocalGateway) -> str | None:
     """Why a key that is set is not sent there; None where it is, or none is set. Raises SetupError as above."""
     if local.doubt is None or not gateway_headers():
         return None
-    return f"{API_KEY} is not sent to {local.url}, for {local.doubt}; --url {local.url} says that it may be"
+    return f"{API_KEY} is not sent to {local.url}: {local.doubt}; to send it, add --url {local.url}"
 
 
 def say_what_is_kept_back(local: LocalGateway) -> None:
@@ -83,7 +83,7 @@ def one_word(name: str, secret: SecretStr) -> str:
     """A secret without what stands around it. Raises SetupError, without the secret, for what no header can carry."""
     word = secret.get_secret_value().strip()
     if not _ONE_WORD.fullmatch(word):
-        raise SetupError(f"{name} must be one word: there is a space, a line break or a foreign letter in it")
+        raise SetupError(f"{name} must be one word: it contains a space, a line break or a non-ASCII letter")
     return word
 
 
@@ -101,14 +101,14 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
     detail = f" ({said.detail})" if said.detail else ""
     variable = _variable()
     if _AUTHORIZATION not in reply.request.headers:
-        says = f"{url} asks for a key"
+        says = f"{url} requires a key"
     elif reply.status_code == 401:
-        says = f"{url} does not take the key in {variable}{detail}"
+        says = f"{url} does not accept the key in {variable}{detail}"
     else:
-        says = f"{url} does not allow this to the key in {variable}{detail}"
+        says = f"{url} does not permit this for the key in {variable}{detail}"
     makes = f"splitway keys create NAME --scope {scope}"
     if reply.status_code == 401 and "expired" in detail and "token" not in detail:  # tokens are made by others
-        return KeyRefusal(says, f"make a new one, {makes}, and {_put('that')}")
+        return KeyRefusal(says, f"make a new one with {makes}, and {_put('that')}")
     return KeyRefusal(says, f"{_put(f'a key with the scope {scope}')}; {makes} makes one")
 
 

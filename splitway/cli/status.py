@@ -34,7 +34,7 @@ class Look:
     """One answer of the gateway, or why there is none.
 
     Args:
-        url: who was asked.
+        url: the gateway's address.
         at: when, for people.
         at_s: when, by a clock that only goes forward.
         answer: what was said, word for word.

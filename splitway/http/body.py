@@ -91,9 +91,9 @@ def _packing_of(said: str, *, takes_packed: bool) -> str:
     if not packings:
         return "identity"
     if not takes_packed:
-        raise UnsupportedMediaType(f"content-encoding {said[:40]!r} is not taken here; send the body as it is")
+        raise UnsupportedMediaType(f"content-encoding {said[:40]!r} is not supported here; send the body uncompressed")
     if len(packings) > 1 or packings[0] not in _WINDOW_BITS:
-        raise UnsupportedMediaType(f"content-encoding {said[:40]!r} is not taken; use gzip, deflate or none")
+        raise UnsupportedMediaType(f"content-encoding {said[:40]!r} is not supported; use gzip, deflate or none")
     return packings[0]
 
 
@@ -154,9 +154,9 @@ def _unpacked(body: bytes, encoding: str, most: int) -> Iterator[bytes]:
         if decoder.eof:
             members += 1
             if encoding != "gzip" or not packed.startswith(_MEMBER):
-                raise InvalidInput(f"the {encoding} body has bytes behind its end")
+                raise InvalidInput(f"the {encoding} body has bytes after its end")
             if members > _MAX_MEMBERS:
-                raise TooLarge(f"the gzip body has more than {_MAX_MEMBERS} members; pack it as one")
+                raise TooLarge(f"the gzip body has more than {_MAX_MEMBERS} members; compress it as one")
             decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
         piece = decoder.decompress(packed, min(most, STEP_BYTES))
         if not (piece or packed or decoder.eof):

@@ -41,8 +41,8 @@ class Refused(StrEnum):
 
 
 _WORDS = {
-    Refused.FULL: "the bodies of other requests take the memory for them",
-    Refused.SHARE: "the bodies of your other requests take your share of the memory",
+    Refused.FULL: "the bodies of other requests use all memory for bodies",
+    Refused.SHARE: "the bodies of your other requests use your share of the memory",
 }
 
 
@@ -179,7 +179,7 @@ class BodyCharge:
         """What to say of a body that did not arrive in its time, or was ended before."""
         if not self._is_ended:
             return SlowBody("the body did not arrive in time")
-        return SlowBody("the body comes in too slowly while others need the memory; send it again in a moment")
+        return SlowBody("the body arrives too slowly while other requests need its memory; send it again in a moment")
 
     def becomes(self, size: int) -> None:
         """Hold `size` bytes from now on: the body has been made into something else. Raises Overloaded."""

@@ -24,13 +24,13 @@ class BodyMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         prefix, bodies = self._prefix, self._bodies
-        yield GaugeMetricFamily(f"{prefix}_body_bytes", "Bytes of requests' bodies that are held.", bodies.held_bytes)
+        yield GaugeMetricFamily(f"{prefix}_body_bytes", "Bytes of request bodies in memory.", bodies.held_bytes)
         yield GaugeMetricFamily(
-            f"{prefix}_body_memory_bytes", "Bytes of requests' bodies that may be held.", bodies.most_bytes
+            f"{prefix}_body_memory_bytes", "Limit on bytes of request bodies in memory.", bodies.most_bytes
         )
         refused = CounterMetricFamily(
             f"{prefix}_bodies_refused",
-            "Requests whose body there was no memory for, or that made room for others, by reason.",
+            "Requests refused for lack of memory for bodies, by reason.",
             labels=["reason"],
         )
         for reason in Refused:

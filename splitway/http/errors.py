@@ -34,13 +34,13 @@ def as_ours(error: Exception) -> SplitwayError:
     """What a failure is called towards the caller; one that was not meant for callers gives nothing away."""
     if is_for_callers(error):
         return error
-    if isinstance(error, ClientDisconnect):  # nobody reads it; it ends the request in an orderly way
-        return InvalidInput("the caller hung up before the answer was ready")
+    if isinstance(error, ClientDisconnect):  # never read; it ends the request in an orderly way
+        return InvalidInput("the caller disconnected before the answer was ready")
     return SplitwayError("an internal error; the server's log says more")
 
 
 def install_error_handlers(app: FastAPI, render: Render) -> None:
-    """Answer every failure by `render`: ours, the framework's and those nobody thought of."""
+    """Answer every failure by `render`: ours, the framework's and unexpected ones."""
 
     async def failed(request: Request, error: Exception) -> Response:
         return render(request, as_ours(error))

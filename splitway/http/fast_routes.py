@@ -13,11 +13,12 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from splitway.http.docs_pages import docs_router
 from splitway.http.errors import Render, as_ours, is_for_callers
 from splitway.http.openapi import Description
+from splitway.version import __version__
 
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -61,14 +62,29 @@ class ShortWay:
 
 
 class FrontedApp(FastAPI):
-    """A FastAPI app with layers of ours in front of all the framework's, such as a ShortWay."""
+    """A FastAPI app with layers of ours in front of all the framework's, such as a ShortWay.
+
+    Args:
+        title: of the app.
+        lifespan: what surrounds its serving.
+        described: whether it answers with a description of itself.
+    """
 
     _front: ASGIApp | None = None
     documentation: Description | None = None
     """Completes what the app says of itself in OpenAPI."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(docs_url=None, redoc_url=None, servers=_BESIDE, **options)  # the framework's load from afar
+    def __init__(self, title: str, lifespan: Lifespan[Any] | None = None, *, described: bool = True) -> None:
+        super().__init__(
+            title=title,
+            version=__version__,
+            lifespan=lifespan,
+            redirect_slashes=False,
+            servers=_BESIDE,
+            openapi_url=OPENAPI if described else None,
+            docs_url=None,  # the framework's own pages load from afar
+            redoc_url=None,
+        )
 
     def setup(self) -> None:
         """Add the routes that describe the app, which has ours and not the framework's pages."""
@@ -90,7 +106,7 @@ class FrontedApp(FastAPI):
             await self._front(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """The app's description of itself; made once, when somebody asks for it."""
+        """The app's description of itself; made once, at the first request for it."""
         if self.openapi_schema is None and self.documentation is not None:
             self.documentation.complete(super().openapi())
         return super().openapi()

@@ -75,7 +75,7 @@ class HostCheck:
             error: SplitwayError | None = None
             if host and self._is_taken is not None and not self._is_taken(host):
                 name = host.decode("latin-1")[:80]
-                error = InvalidInput(f"{name!r} is no name of this service; SPLITWAY_HOSTS lists those it has")
+                error = InvalidInput(f"{name!r} is not an allowed host name; SPLITWAY_HOSTS lists those that are")
             elif self._is_foreign is not None and self._is_foreign(scope["method"], headers):
                 origin = headers.get(b"origin", b"another site").decode("latin-1")[:80]
                 error = Forbidden(
@@ -94,7 +94,7 @@ def _without_port(header: str) -> str:
 
 
 def _is_of_this_network(host: str) -> bool:
-    """Whether a name can be nobody's: `localhost`, a container's, an address. Names that are sold have a dot."""
+    """Whether a name cannot be registered: `localhost`, a container's, an address. Registered names have a dot."""
     if "." not in host and ":" not in host:
         return host.replace("-", "").replace("_", "").isalnum()
     return is_address(host)

@@ -33,7 +33,7 @@ class Lifecycle:
         self._draining = True
 
     def fail(self, reason: str) -> None:
-        """The process can never become ready; whoever runs it should end it, and is told the reason."""
+        """The process can never become ready; its supervisor should end it, and gets the reason."""
         self.failure = reason
 
     @property

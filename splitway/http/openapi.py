@@ -24,7 +24,7 @@ BEARER = "bearer"
 """The scheme's name in every description."""
 _ALWAYS = (400, 408, 414, 417, 429, 431, 500)
 """What any request may be answered: before the app sees it, if its head is wrong, slow or large, or its connection is
-one too many; and by the app if its Host is wrong, or nobody thought of what went wrong."""
+one too many; and by the app if its Host is wrong, or the failure is unexpected."""
 _STRANGERS = (401, 403)
 _REFERENCE = re.compile(rf"{PREFIX}(\w+)")
 _NAMED = re.compile(r"{(\w+)}")

@@ -1,4 +1,4 @@
-"""When this process stood still: a container that was paused, a machine that slept. Such time is nobody's work.
+"""When this process stood still: a container that was paused, a machine that slept. Such time does not count as work.
 
 A thread looks at the clock again and again. Where it was kept from it for long, all of the process was.
 """
@@ -38,7 +38,7 @@ class Pauses:
                 self._kept.append((before_s, now_s - LOOKS_EVERY_S))
 
     def forget(self) -> None:
-        """Nobody looks any more: what comes now is no pause."""
+        """Stop measuring: the time until the next look is no pause."""
         with self._lock:
             self._looked_at_s = None
 

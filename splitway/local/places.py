@@ -40,7 +40,7 @@ class Place:
     def doubt(self) -> str | None:
         """Why that process is not the one that `splitway up` started; None if it is, or if this system cannot tell."""
         if not self.is_alive:
-            return f"process {self.pid}, which it names, is no Splitway that runs"
+            return f"process {self.pid}, which it names, is not a running Splitway process"
         if not can_be_told():
             return None
         if users_of(self.pid) - {os.geteuid(), 0}:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import OPENAPI, FrontedApp, Layer, ShortWay
+from splitway.http.fast_routes import FrontedApp, Layer, ShortWay
 from splitway.http.hosts import host_check
 from splitway.names import Role
 from splitway.runtime import stage_docs
@@ -28,7 +28,6 @@ from splitway.security.callers.key_ring import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import add_metrics_route, metrics_port
-from splitway.version import __version__
 from splitway.wire.v2_json import EXTENSIONS
 
 
@@ -77,13 +76,7 @@ def create_stage_app(
         finally:
             await repository.close()
 
-    app = FrontedApp(
-        title=f"Splitway {name}",
-        version=__version__,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        openapi_url=None if exposed else OPENAPI,
-    )
+    app = FrontedApp(f"Splitway {name}", lifespan, described=not exposed)
     app.state.lifecycle = repository.lifecycle
     app.state.render, app.state.refuse = _render, _refuse
     app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
@@ -114,7 +107,7 @@ def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:
     knows_the_gateway = settings.identity is not None or settings.service_token is not None
     if exposed and not knows_the_gateway and settings.auth != "open-to-everyone":
         raise SetupError(
-            "the stage would be reached from beyond this machine, and take anybody for the gateway: set "
+            "the stage would be reachable from other machines without authentication: set "
             "SPLITWAY_IDENTITY (splitway certs create makes it) or SPLITWAY_SERVICE_TOKEN_FILE; if everyone who "
             "reaches it may use it, say so: SPLITWAY_AUTH=open-to-everyone"
         )

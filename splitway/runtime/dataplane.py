@@ -84,7 +84,7 @@ class DataPlane:
                 async with asyncio.timeout(deadline.remaining_s):
                     result = await self._decode_and_infer(tensors, rows, deadline, context)
         except TimeoutError:
-            raise DeadlineExceeded("the caller's time was up before the work was done") from None
+            raise DeadlineExceeded("the deadline passed before the work was done") from None
         except UnfitInput as error:
             if tensors.keys() <= self._takes:
                 raise
@@ -187,9 +187,9 @@ async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
         async with asyncio.timeout(left_s - min(_ANSWERS_WITHIN_S, left_s / 10)):
             await place.given.wait()
     except TimeoutError:
-        what = "the memory for decoding pictures is taken; send the request again in a moment"
+        what = "the memory for decoding pictures is in use; send the request again in a moment"
         raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
 
 
 def _go_on() -> None:
-    """What is done at once, is not worth asking whether anybody still waits."""
+    """Short work runs without a check for abandoned requests."""

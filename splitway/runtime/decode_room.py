@@ -23,7 +23,7 @@ from splitway.memory_limit import MemoryLimit, read_memory
 from splitway.wire.deadline import Clock
 
 SMALL_BYTES = 8_000_000
-"""What takes less is not counted by itself."""
+"""Smaller pictures are not counted one by one."""
 _MOST_PASSES = 8
 """Times that others go before a large picture that waits for memory."""
 _READ_AGAIN_S = 1.0
@@ -138,7 +138,7 @@ class DecodeRoom:
 
     @property
     def _most(self) -> int:
-        """What those may take together that are counted."""
+        """Memory for all counted pictures together."""
         return self._beside_small_ones(self._capacity)
 
     def _beside_small_ones(self, capacity: int) -> int:

@@ -57,7 +57,7 @@ class Decoders:
         if self._closed:
             raise stopping()
         if self._rows and self._rows + rows > self._max_rows:
-            raise Overloaded(f"{self._rows} rows wait already to be decoded", retry_after_s=1)
+            raise Overloaded(f"{self._rows} rows are already waiting to be decoded", retry_after_s=1)
         asked_s = time.monotonic()
 
         def timed() -> Decoded:

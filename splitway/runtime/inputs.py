@@ -59,6 +59,8 @@ class InputCheck:
         if tensor.rows < 1:
             raise InvalidInput(f"tensor {tensor.name!r} has no rows")
         if self._max_rows is not None and tensor.rows > self._max_rows:
-            raise TooLarge(f"tensor {tensor.name!r} has {tensor.rows} rows; at most {self._max_rows} are taken at once")
+            raise TooLarge(
+                f"tensor {tensor.name!r} has {tensor.rows} rows; at most {self._max_rows} are allowed at once"
+            )
         if tensor.datatype.startswith("FP") and not np.isfinite(tensor.array).all():
             raise InvalidInput(f"tensor {tensor.name!r} holds NaN or infinity; every number must be finite")

@@ -113,7 +113,7 @@ class StageMetrics:
             counter.begin([(stage,)])
 
     def loaded(self, models: Iterable[tuple[Manifest, str]]) -> None:
-        """Say which bundles are loaded, and in which engines; what was loaded before is forgotten."""
+        """Set the loaded bundles and their engines; earlier ones are forgotten."""
         self._info.clear()
         for manifest, engine in models:
             self._info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)

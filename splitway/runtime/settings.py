@@ -1,4 +1,4 @@
-"""What a stage can be told, by environment variables with the prefix SPLITWAY_."""
+"""Settings of a stage: environment variables with the prefix SPLITWAY_."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StageSettings(SecuritySettings):
     bundle_key: Path | None = None
     """PEM file of one public key or several; if set, a bundle is served only if one of them has signed it."""
     engine: Literal["auto", "litert", "tensorflow"] = "auto"
-    """What executes a bundle; `auto` is what it was proved in."""
+    """Engine; `auto` is the engine of the bundle's proof."""
     rescan_ms: Annotated[float, Field(ge=0)] = 2000.0
     """How often the folder of bundles is looked through for new, rewritten and removed ones, in milliseconds; 0: never
     after the start."""
@@ -72,7 +72,7 @@ class StageSettings(SecuritySettings):
         return self.threads or (available_cores() if role == "extractor" else 1)
 
     def engine_for(self, manifest: Manifest) -> EngineName:
-        """What executes this bundle."""
+        """The engine for this bundle."""
         return manifest.engine if self.engine == "auto" else self.engine
 
     @property

@@ -1,1 +1,1 @@
-"""Who may call, who is who between services, and what may be run: keys, identities, signatures."""
+"""Authentication of callers and services, and trust in bundles: keys, identities, signatures."""

@@ -1,4 +1,4 @@
-"""A secret that the gateway and its stages share: whoever does not send it has nothing done."""
+"""A secret shared by the gateway and its stages: requests without it are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from splitway.security.callers.bearer import KnownSecrets
 
 _HEADER = TOKEN_HEADER.encode()
 OPEN = frozenset(("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
-"""For whoever starts and watches stages."""
+"""For orchestrators and monitoring."""
 _SHORTEST, _LONGEST = 16, 1024
 
 
@@ -57,7 +57,7 @@ class ServiceToken:
         if scope["type"] != "http" or scope["path"] in OPEN or self._is_taken(scope):
             await self._app(scope, receive, send)
             return
-        error = Unauthorized(f"this stage answers those alone who send its token in the header {TOKEN_HEADER}")
+        error = Unauthorized(f"this stage requires its token in the header {TOKEN_HEADER}")
         await self._render(Request(scope, receive), error)(scope, receive, send)
 
     def _is_taken(self, scope: Scope) -> bool:

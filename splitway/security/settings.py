@@ -1,4 +1,4 @@
-"""What every service can be told of who may call it, by environment variables with the prefix SPLITWAY_."""
+"""Security settings of every service: environment variables with the prefix SPLITWAY_."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SecuritySettings(TelemetrySettings):
     """Read once, when the process starts; the apps' settings go on from here."""
 
     auth: Literal["auto", "open-to-everyone"] = "auto"
-    """`auto`: callers show who they are wherever one of the means for it is set, and a process that is reached from
-    beyond this machine does not start without one. `open-to-everyone`: whoever reaches it may use it."""
+    """`auto`: callers are authenticated if keys, tokens or certificates are set; without them a process that other
+    machines can reach does not start. `open-to-everyone`: it starts without authentication."""
     published_on: str = ""
     """Address on which others reach this process, where that is not the one it listens on: in a container whose port is
     published on 127.0.0.1 alone, that."""
@@ -29,7 +29,7 @@ class SecuritySettings(TelemetrySettings):
     keys_file: Path | None = None
     """API keys, as `splitway keys` writes them; read again when the file changes."""
     service_token: SecretStr | None = None
-    """Shared by the gateway and its stages: the gateway sends it, a stage takes requests from nobody else."""
+    """Shared by the gateway and its stages: the gateway sends it, a stage refuses requests without it."""
     identity: Path | None = None
     """Folder with this service's own certificate, as `splitway certs create` writes it: services speak TLS with
     each other and check who the other is."""
@@ -59,8 +59,8 @@ class SecuritySettings(TelemetrySettings):
     """Bytes of request bodies, as sent and as unpacked, that the process holds at once, until their requests are
     answered; one that there is no room for is answered 503. A body alone is taken whatever stands here."""
     body_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """The share of that memory that one caller may take: a key or a token's subject, and where nobody is asked for one,
-    an address."""
+    """The share of that memory that one caller may take: a key, a token's subject, or without
+    authentication an address."""
     body_least_rate: Annotated[float, Field(ge=0)] = 65_536.0
     """Bytes a second at which a body must come in, two seconds after its beginning, where there is no memory left for
     another: the slowest below it is answered 408 and makes room. 0: none makes room."""

@@ -1,4 +1,4 @@
-"""Signatures of bundles: who made them. Ed25519 over the manifest, which names every other file by its SHA-256.
+"""Signatures of bundles: Ed25519 over the manifest, which lists every other file with its SHA-256.
 
 What is signed is `splitway bundle v1`, a line feed and the manifest's bytes, so that a signature made for anything else
 never fits. Keys are PEM files, PKCS #8 and SubjectPublicKeyInfo, as `openssl genpkey -algorithm ed25519` writes them.
@@ -107,11 +107,11 @@ class TrustedKeys:
             raise BundleError("it is not signed")
         known = [each for each in Signatures.read(signatures).signatures if each.key in self._keys]
         if not known:
-            raise BundleError(f"it is signed by none of the keys that are trusted here, {', '.join(self._keys)}")
+            raise BundleError(f"it is signed by none of the trusted keys, {', '.join(self._keys)}")
         for each in known:
             if self._fits(each, manifest):
                 return each.key
-        raise BundleError(f"its signature by {known[0].key} does not fit its manifest")
+        raise BundleError(f"its signature by {known[0].key} does not match its manifest")
 
     def _fits(self, signature: Signature, manifest: bytes) -> bool:
         try:
@@ -122,7 +122,7 @@ class TrustedKeys:
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """What a key is called: the beginning of the SHA-256 of its 32 bytes."""
+    """A key's id: the beginning of the SHA-256 of its 32 bytes."""
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     return f"ed25519:{hashlib.sha256(raw).hexdigest()[:16]}"
 
@@ -133,12 +133,12 @@ def read_signing_key(path: Path) -> SigningKey:
         key = load_pem_private_key(_read(path), None)
     except TypeError as error:
         raise SetupError(
-            f"{path} is encrypted; give the key without a passphrase, from where only you can read"
+            f"{path} is encrypted; give the key without a passphrase, in a file that only you can read"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SetupError(f"{path} holds no private key in PEM") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SetupError(f"{path} holds another kind of key than Ed25519")
+        raise SetupError(f"{path} holds a key that is not Ed25519")
     return SigningKey(key)
 
 
@@ -146,7 +146,7 @@ def read_trusted_keys(path: Path) -> TrustedKeys:
     """Read one public key or several from a PEM file. Raises SetupError; for a private key too, which signs."""
     content = _read(path)
     if b"PRIVATE KEY" in content:
-        raise SetupError(f"{path} holds a private key: whoever only checks signatures must not have it")
+        raise SetupError(f"{path} holds a private key: give a stage the public key only")
     keys = {}
     for each in _PUBLIC.findall(content):
         try:
@@ -154,7 +154,7 @@ def read_trusted_keys(path: Path) -> TrustedKeys:
         except (ValueError, UnsupportedAlgorithm) as error:
             raise SetupError(f"{path} holds a public key that cannot be read") from error
         if not isinstance(key, Ed25519PublicKey):
-            raise SetupError(f"{path} holds another kind of key than Ed25519")
+            raise SetupError(f"{path} holds a key that is not Ed25519")
         keys[key_id(key)] = key
     if not keys:
         raise SetupError(f"{path} holds no public key in PEM")

@@ -1,4 +1,4 @@
-"""Files in a folder that somebody else may have written: read without following links, waiting or filling memory."""
+"""Untrusted files in a folder: read without following links, waiting or filling memory."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _open_inside(folder: Path, path: str) -> Iterator[tuple[BinaryIO, int]]:
         try:
             for part in folders:
                 at = _step(at, part)
-            # Without O_NONBLOCK a named pipe that nobody writes to would be waited for.
+            # Without O_NONBLOCK opening a named pipe without a writer would block.
             number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
         finally:
             os.close(at)

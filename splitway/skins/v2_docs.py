@@ -33,7 +33,7 @@ _LENGTH_IN = parameter(
     {"type": "integer", "minimum": 0},
 )
 _BESIDE = {
-    ATTEMPT_HEADER: header("Attempts of the stage that needed most.", INTEGER),
+    ATTEMPT_HEADER: header("Largest number of attempts of a stage.", INTEGER),
     "server-timing": header("Where the time went: `queue`, `decode`, `compute`, in milliseconds."),
     HEADER_LENGTH: header("Bytes of the JSON, if binary tensors follow it.", INTEGER),
 }

@@ -36,7 +36,7 @@ class PackPlan:
     head: str = DEFAULT_HEAD
     """The last bundle's name."""
     room: Room = ROOM
-    """What a request may carry where the bundles are served."""
+    """Size limits of a request to the served bundles."""
 
 
 def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:

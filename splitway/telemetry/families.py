@@ -1,7 +1,7 @@
 """Counters and histograms for one thread: prometheus-client's families, counted without its locks.
 
 Everything that counts runs on the event loop, as the reading does; the library's own children lock for each step, which
-is most of what they cost. What is read is made by the library as ever.
+is most of what they cost. The library renders the values as usual.
 """
 
 from __future__ import annotations

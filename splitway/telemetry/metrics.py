@@ -1,4 +1,4 @@
-"""Prometheus metrics: what every process has of them, and who may read them."""
+"""Prometheus metrics of every process, and access to them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def add_metrics_route(
         host = request.client.host if request.client is not None else None
         if not is_known(request) and not may_read(host, networks):
             raise Forbidden(
-                "metrics are not for all: name the network in SPLITWAY_METRICS_FROM, or set SPLITWAY_METRICS_PORT"
+                "metrics are restricted: name the network in SPLITWAY_METRICS_FROM, or set SPLITWAY_METRICS_PORT"
             )
         return exposition(registry)
 
@@ -163,7 +163,7 @@ def _ready(why_not: Callable[[], str | None]) -> Response:
 
 
 def _nothing_else() -> Response:
-    return Response(f"GET {PATH}, /livez and /readyz are all there is here\n", 404, media_type="text/plain")
+    return Response(f"GET {PATH}, /livez and /readyz are the only routes here\n", 404, media_type="text/plain")
 
 
 def _port(scope: Scope) -> Any:

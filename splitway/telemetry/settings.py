@@ -1,4 +1,4 @@
-"""What every process can be told of how it speaks of itself, by environment variables with the prefix SPLITWAY_."""
+"""Settings of logs, metrics and traces of every process: environment variables with the prefix SPLITWAY_."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TelemetrySettings(BaseSettings):
     metrics_from: str = ""
     """Networks that may read /metrics besides this machine, separated by commas, such as 10.0.0.0/8."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """A further port, on the address that is served, that answers /metrics and nothing else, to whoever reaches it."""
+    """A further port on the served address that answers only /metrics, to every client that reaches it."""
 
     @field_validator("metrics_from")
     @classmethod
@@ -52,7 +52,7 @@ class TelemetrySettings(BaseSettings):
 
     @property
     def metrics_networks(self) -> tuple[Network, ...]:
-        """Whose callers may read /metrics."""
+        """Networks that may read /metrics."""
         return _networks(self.metrics_from)
 
 

@@ -57,7 +57,7 @@ class SlowLoop:
         now_s, worked_s, all_worked_s = _clocks()
         late_s = now_s - self._looked_s - self._every_s
         if late_s > self._most_s:
-            where = self._stands_at or "somewhere that was over when it was looked at"
+            where = self._stands_at or "a call that had ended before it was sampled"
             own_ms, all_ms = (worked_s - self._worked_s) * 1000, (all_worked_s - self._all_worked_s) * 1000
             says = "the event loop stood still for %.1f ms, in which it worked %.1f and the whole process %.1f: %s"
             _log.warning(says, late_s * 1000, own_ms, all_ms, where)

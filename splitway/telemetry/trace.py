@@ -1,8 +1,8 @@
 """Traces: the context that travels from hop to hop (W3C Trace Context), and spans that are kept until a request ends.
 
-A request that nobody asked to follow has one span that remembers nothing; what is done on its way costs a call each.
-Spans are plain objects with their own ids, so that a stage's parent is known before the attempt has ended, and whoever
-exports them (`otel`) or draws them (the gateway's time line) does so afterwards.
+An untraced request has one span that records nothing; each step on its way costs one call.
+Spans are plain objects with their own ids, so that a stage's parent is known before the attempt has ended; they are
+exported (`otel`) or drawn (the gateway's time line) afterwards.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Span:
 
     recorded = True
     exported = False
-    """Whether somebody takes it when it is over, so that other processes' spans can lie below it."""
+    """Whether it is exported when it is over, so that other processes' spans can lie below it."""
 
     def __init__(
         self,
@@ -221,14 +221,14 @@ class NoTracer:
         return Span(name, parent.below(), parent, "server")
 
     def ended(self, span: Span) -> None:
-        """Nobody wants it."""
+        """Not exported."""
 
     def close(self) -> None:
         """Nothing waits."""
 
 
 def begun_here(name: str, headers: MutableMapping[str, str], context: TraceContext, *, remember: bool) -> Span:
-    """Begin a trace: what came with the request and could not be read does not travel on."""
+    """Begin a trace; unreadable trace headers of the request are not passed on."""
     headers[TRACEPARENT] = context.header
     headers.pop(TRACESTATE, None)
     return Span(name, context, None, "server") if remember else Unrecorded(headers[TRACEPARENT])

@@ -76,7 +76,7 @@ def _letters(payload: str, offset: int) -> bytes:
             give_way()
     padding = payload.find("=")
     if padding >= 0 and payload[padding:].strip(_PADDING_AND_SPACE):
-        raise ValueError(f"there is more behind the '=' at character {offset + padding + 1}, which ends base64")
+        raise ValueError(f"there is more after the '=' at character {offset + padding + 1}, which ends base64")
     return bytes(letters.strip(b" "))
 
 

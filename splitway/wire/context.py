@@ -16,7 +16,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class CallContext(NamedTuple):
-    """What travels beside a request: who asks, how long they wait, and what is remembered of its way."""
+    """Context of a request: its caller, deadline and trace."""
 
     deadline: Deadline
     headers: Mapping[str, str]

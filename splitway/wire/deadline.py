@@ -41,7 +41,7 @@ class Deadline(NamedTuple):
     def check(self, doing: str) -> None:
         """Raise DeadlineExceeded if the caller no longer waits for the answer."""
         if self.expired:
-            raise DeadlineExceeded(f"the caller's time was up before {doing}")
+            raise DeadlineExceeded(f"the deadline passed before {doing}")
 
     def header(self) -> str:
         """What is left in whole milliseconds, at least 1."""

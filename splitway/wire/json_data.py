@@ -39,7 +39,7 @@ def loads_bounded(text: bytes, max_bytes: int, max_values: int = MAX_JSON_VALUES
         InvalidInput: not JSON, or nested too deep.
     """
     if len(text) > max_bytes:
-        raise TooLarge(f"the JSON has {len(text)} bytes; at most {max_bytes} are taken")
+        raise TooLarge(f"the JSON has {len(text)} bytes; at most {max_bytes} are allowed")
     values = text.count(b",") + text.count(b"[") + text.count(b"{")
     if values > max_values:
         raise TooLarge(f"the JSON has more than {max_values} values; send tensors as binary")

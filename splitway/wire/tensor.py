@@ -121,12 +121,12 @@ def element_count(name: str, shape: object, max_elements: int) -> tuple[tuple[in
         InvalidInput: not a list of non-negative integers, of too high a rank, or over `max_elements`.
     """
     if isinstance(shape, list) and len(shape) > MAX_RANK:
-        raise InvalidInput(f"tensor {name!r} has {len(shape)} dimensions; at most {MAX_RANK} are taken")
+        raise InvalidInput(f"tensor {name!r} has {len(shape)} dimensions; at most {MAX_RANK} are allowed")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise InvalidInput(f"the shape of tensor {name!r} must be a list of integers from 0 up")
     count = math.prod(shape)
     if math.prod(n or 1 for n in shape) > max_elements:  # a zero must not hide what numpy cannot shape either
-        raise InvalidInput(f"tensor {name!r} of shape {shape} has {count} elements; at most {max_elements} are taken")
+        raise InvalidInput(f"tensor {name!r} of shape {shape} has {count} elements; at most {max_elements} are allowed")
     return tuple(shape), count
 
 

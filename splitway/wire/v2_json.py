@@ -170,10 +170,10 @@ def _requested_outputs(header: Mapping[str, Any]) -> tuple[RequestedOutput, ...]
     if not entries:
         return ()
     if len(entries) > MAX_OUTPUTS:
-        raise TooLarge(f"{len(entries)} outputs are asked for; at most {MAX_OUTPUTS} are taken")
+        raise TooLarge(f"{len(entries)} outputs are requested; at most {MAX_OUTPUTS} are allowed")
     outputs = tuple(map(_requested_output, entries))
     if len({output.name for output in outputs}) != len(outputs):
-        raise InvalidInput("an output is asked for twice")
+        raise InvalidInput("an output is requested twice")
     return outputs
 
 
@@ -197,8 +197,8 @@ def _check_rows(header: Mapping[str, Any], max_rows: int) -> None:
             continue
         if len(shape) > 1 or entry.get("datatype") == BYTES:
             raise TooLarge(
-                f"tensor {read_name(entry)!r} has {rows} rows; at most {max_rows} are taken at once. The first number "
-                "of a shape is its rows: a single one has a 1 there"
+                f"tensor {read_name(entry)!r} has {rows} rows; at most {max_rows} are allowed at once. The first "
+                "number of a shape is the number of rows: a single row needs a 1 there"
             )
 
 
@@ -216,7 +216,7 @@ def _tensors(
     for entry in entries:
         name = read_name(entry)
         if name in names:
-            raise InvalidInput(f"tensor {name!r} is there twice")
+            raise InvalidInput(f"tensor {name!r} occurs twice")
         names.add(name)
         tensor, size = _tensor(name, entry, tail[start:], max_elements, at_once)
         tensors.append(tensor)

@@ -20,7 +20,7 @@ def _named_in_the_table(heading: str) -> set[str]:
 
 
 def test_limits_are_passed_on() -> None:
-    named = _named_in_the_table("How much") | {"SPLITWAY_RATE_STORE"}
+    named = _named_in_the_table("Limits for callers") | {"SPLITWAY_RATE_STORE"}
     assert len(named) >= 12
     environment = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["gateway"]["environment"]
     assert not named - environment.keys()

@@ -56,5 +56,5 @@ def test_an_unknown_head_is_one_line(models: Path, samples: Path) -> None:
 
 @pytest.mark.parametrize("option", ["", "a,,b", "a,a", "*,a"])
 def test_heads_takes_names(option: str) -> None:
-    with pytest.raises(SetupError, match="--heads takes names"):
+    with pytest.raises(SetupError, match="--heads needs different names"):
         parse_heads(option)

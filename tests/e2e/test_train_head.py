@@ -125,7 +125,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_named_or_ends_it(
 
 @pytest.mark.parametrize("name", ["feature_extractor", "body_1", "pipeline", "gateway", "source", "Digits", "1st", ""])
 def test_a_name_that_is_taken_or_none_is_refused(two_classes: Path, name: str) -> None:
-    assert "is no name for a head" in one_line(splitway("train-head", "--images", two_classes, "--name", name))
+    assert "is not a valid name for a head" in one_line(splitway("train-head", "--images", two_classes, "--name", name))
 
 
 def test_pictures_that_are_too_few_are_refused(two_classes: Path, tmp_path: Path) -> None:

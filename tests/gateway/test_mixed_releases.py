@@ -253,7 +253,7 @@ async def test_a_head_of_another_version_than_the_one_called_is_not_believed() -
     async with pipeline(extractors("2"), tops) as client:
         reply = await classify(client)
     assert (reply.status_code, reply.json()["code"]) == (502, "bad_stage_answer")
-    assert "called at version 2 and answered as another" in reply.json()["detail"]
+    assert "called at version 2 and answered with another version" in reply.json()["detail"]
 
 
 async def test_a_head_that_refuses_the_features_is_asked_elsewhere() -> None:

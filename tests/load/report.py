@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.table import Table
 
-from splitway.cli.models.plot import Line, Points, chart
+from splitway.cli.models.plot import Line, Points, drawing
 from tests.load.knee import Knee
 from tests.load.step import Step
 
@@ -109,18 +109,18 @@ class Report:
         users_held = sorted({step.load for step in closed})
         rate, latency = "requests a second offered", "latency, ms"
         return [
-            chart(
+            _chart(
                 "Open arrivals: latency",
                 rate,
                 latency,
                 [*_latencies(opened), mark, *self._knee_line(opened)],
                 logarithmic="y",
             ),
-            chart("Open arrivals: answered", rate, "right answers a second", [answered, ideal]),
-            chart(
+            _chart("Open arrivals: answered", rate, "right answers a second", [answered, ideal]),
+            _chart(
                 "Closed arrivals: latency", "users", latency, _latencies(closed), logarithmic="xy", x_ticks=users_held
             ),
-            chart(
+            _chart(
                 "Closed arrivals: answered",
                 "users",
                 "right answers a second",
@@ -137,6 +137,20 @@ class Report:
         slowest = max(step.p99_ms for step in opened if math.isfinite(step.p99_ms))
         ends = [(at, min(step.p50_ms for step in opened)), (at, max(self.mark_ms, slowest))]
         return [Line("knee", _GREEN, ends, dashed=True, dots=False)]
+
+
+def _chart(
+    title: str,
+    x_title: str,
+    y_title: str,
+    lines: Sequence[Line],
+    *,
+    logarithmic: str = "",
+    x_ticks: Sequence[float] = (),
+) -> str:
+    """Draw lines as a figure of the page; nothing if there is no point to draw."""
+    drawn = drawing(title, x_title, y_title, lines, logarithmic=logarithmic, x_ticks=x_ticks)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>" if drawn else ""
 
 
 def _latencies(steps: Sequence[Step]) -> list[Line]:

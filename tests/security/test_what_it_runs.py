@@ -110,9 +110,9 @@ def a_mountain_for_a_signature(folder: Path, _: Path) -> None:
 
 FORGED: dict[str, tuple[Attack, str]] = {
     "unsigned": (lambda *_: None, "it is not signed"),
-    "signed by somebody else": (signed_by_somebody_else, "signed by none of the keys that are trusted"),
-    "signed in another's name": (with_the_key_id_changed, "does not fit its manifest"),
-    "signed for another": (with_the_signature_of_the_good_one, "does not fit its manifest"),
+    "signed by somebody else": (signed_by_somebody_else, "signed by none of the trusted keys"),
+    "signed in another's name": (with_the_key_id_changed, "does not match its manifest"),
+    "signed for another": (with_the_signature_of_the_good_one, "does not match its manifest"),
     "an old one as a new one": (the_good_one_as_a_newer_one, "holds version 1 of 'classifier'"),
     "a pipe as a signature": (a_pipe_for_a_signature, "no regular file"),
     "gigabytes as a signature": (a_mountain_for_a_signature, "are allowed"),

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,8 +118,7 @@ def test_a_revoked_key_is_refused_within_two_seconds(closed: Closed, cat: bytes)
     key = settled(closed, closed.key("infer"))
     assert closed.classify(cat, f"Bearer {key}").status_code == 200
     revoke(closed.file, key.split("_")[1])
-    time.sleep(1.1)  # the ring looks once a second
-    assert closed.classify(cat, f"Bearer {key}").status_code == 401
+    until(lambda: closed.classify(cat, f"Bearer {key}").status_code == 401, 2)
 
 
 def test_neither_the_log_nor_an_answer_has_a_key_in_it(closed: Closed, cat: bytes) -> None:
@@ -128,12 +126,13 @@ def test_neither_the_log_nor_an_answer_has_a_key_in_it(closed: Closed, cat: byte
     wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
     answers = [closed.classify(cat, f"Bearer {each}").text for each in (key, wrong)]
     answers.append(closed.get(PIPELINE, key).text)
-    time.sleep(0.5)
+    was_ok = f'"outcome":"ok","caller":"{key.split("_")[1]}"'
+    until(lambda: '"outcome":"unauthorized"' in closed.log.text and was_ok in closed.log.text, 10)
     for secret in (key, wrong, key.split("_", 2)[2], "canary-admin"):
         assert not any(secret in answer for answer in answers)
         assert secret not in closed.log.text
     assert '"outcome":"unauthorized"' in closed.log.text  # refusals are in it all the same,
-    assert f'"outcome":"ok","caller":"{key.split("_")[1]}"' in closed.log.text  # and whose a request was
+    assert was_ok in closed.log.text  # and whose a request was
 
 
 def test_an_administrator_leaves_a_line_for_every_action(models: Path, tmp_path: Path) -> None:
@@ -165,7 +164,7 @@ def test_an_administrator_leaves_a_line_for_every_action(models: Path, tmp_path:
     assert said == [
         ("repository.index", record.id, "ok", None),
         ("model.load", other.id, "forbidden", "classifier"),
-        ("model.unload", "nobody known", "unauthorized", "classifier"),
+        ("model.unload", "an unknown caller", "unauthorized", "classifier"),
         ("model.load", record.id, "not_found", "nobody"),
     ]
     assert admin not in log.read_text()
@@ -182,14 +181,14 @@ def _answers(http: httpx.Client) -> bool:
 def test_a_service_that_would_be_open_to_everyone_does_not_start_unless_told_so(models: Path, service: str) -> None:
     arguments = ("serve", service, "--host", "0.0.0.0", "--port", str(free_port()))  # noqa: S104
     line = one_line(splitway(*arguments, SPLITWAY_MODELS=str(models)))
-    assert "beyond this machine" in line
+    assert "from other machines" in line
     assert "SPLITWAY_AUTH=open-to-everyone" in line
 
 
 def test_a_container_that_is_published_on_loopback_alone_is_not_reached_from_beyond(models: Path) -> None:
     arguments = ("serve", "gateway", "--host", "0.0.0.0", "--port", "1")  # noqa: S104
     published = splitway(*arguments, SPLITWAY_PUBLISHED_ON="192.0.2.1", SPLITWAY_MODELS=str(models))
-    assert "beyond this machine" in one_line(published)
+    assert "from other machines" in one_line(published)
 
 
 def test_open_to_everyone_and_keys_contradict_each_other(tmp_path: Path) -> None:

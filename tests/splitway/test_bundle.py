@@ -176,7 +176,7 @@ def test_the_signature_is_checked_before_the_manifest_is_parsed(head: Path, tmp_
     write_signatures(head, key.sign((head / "stage.json").read_bytes()).to_json())
     assert load_bundle(head, keys=key.public).labels
     (head / "stage.json").write_bytes(GARBAGE["bytes"])
-    with pytest.raises(BundleError, match="does not fit its manifest"):
+    with pytest.raises(BundleError, match="does not match its manifest"):
         load_bundle(head, keys=key.public)
     with pytest.raises(BundleError, match="is not a manifest"):
         load_bundle(head)
@@ -210,7 +210,7 @@ def test_a_wrong_manifest_names_the_field(head: Path, field: str) -> None:
 
 
 def test_a_bundle_of_the_other_role_is_refused(head: Path) -> None:
-    with pytest.raises(BundleError, match="role head, where extractor is needed"):
+    with pytest.raises(BundleError, match="role head; role extractor is required"):
         load_bundle(head, role="extractor")
 
 

@@ -127,13 +127,13 @@ _THEMSELVES = Row(
     (
         Panel(
             "Requests",
-            "What reaches a stage: calls of the gateway, retries and hedges included, and of whoever else.",
+            "What reaches a stage: calls of the gateway, retries and hedges included, and of other clients.",
             (Query(per_second(f"{_STAGE}_requests_total", "job, stage"), "{{stage}}"),),
             "reqps",
         ),
         Panel(
             "Failures",
-            "Share of a stage's requests that did not end well, whoever's fault.",
+            "Share of a stage's requests that did not end well, for any reason.",
             (
                 Query(
                     share(

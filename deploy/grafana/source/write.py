@@ -1,4 +1,7 @@
-"""Write the dashboards that Grafana loads: `python -m deploy.grafana.source.write`."""
+"""Write the dashboards that Grafana loads, `deploy/grafana/dashboards`: `python -m deploy.grafana.source.write`.
+
+Each file says that it is generated. A test compares the files with what is written here.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def read_predictions(head: str, tensor: Tensor, top_k: int) -> list[Prediction]:
         raise BadStageAnswer(f"{head} gave classes that cannot be read", stage=head, private=str(error)) from error
     if not 1 <= len(predictions) <= top_k or not _make_sense(predictions):
         raise BadStageAnswer(
-            f"{head} gave {len(predictions)} classes, or indices or confidences that can be none", stage=head
+            f"{head} gave {len(predictions)} classes, or indices or confidences that are impossible", stage=head
         )
     return predictions
 

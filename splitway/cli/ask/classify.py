@@ -61,7 +61,7 @@ def parse_heads(option: str | None) -> list[str]:
         return []
     heads = [name.strip() for name in option.split(",")]
     if not all(heads) or len(set(heads)) != len(heads) or (ALL_HEADS in heads and len(heads) > 1):
-        raise SetupError(f"--heads takes names separated by commas, each once, or * for all, not {option!r}")
+        raise SetupError(f"--heads needs different names separated by commas, or * for all, not {option!r}")
     return heads
 
 
@@ -104,7 +104,7 @@ def _read(file: Path, reply: httpx.Response) -> PictureResult:
     with suppress(ValueError, TypeError):
         if reply.status_code in (200, 207):
             return PictureResult.of(file, orjson.loads(reply.content))
-    error = problem_of(reply).detail or f"the gateway answered {reply.status_code} in a form that is not its own"
+    error = problem_of(reply).detail or f"the gateway answered {reply.status_code} in an unexpected form"
     return PictureResult(file, error=error)
 
 
@@ -133,7 +133,7 @@ def _rows(result: PictureResult) -> Iterable[tuple[str, HeadAnswer | HeadFailure
 
 
 def _shown(text: str) -> str:
-    """Names, labels and details in one line, whoever chose them."""
+    """Names, labels and details in one line, safe for a terminal."""
     return printable(text, keep="")
 
 

@@ -49,7 +49,7 @@ def _refuse_without_pictures(extractor: FoundBundle) -> None:
     """Raise SetupError, with what a model takes that takes no pictures, and where it is asked."""
     if extractor.manifest.preprocessing is None:
         takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in extractor.manifest.inputs)
-        raise SetupError(f"{extractor.folder} takes no picture but {takes}, so classify cannot ask it: {_ASK_V2}")
+        raise SetupError(f"{extractor.folder} takes {takes} and no picture, so classify cannot use it: {_ASK_V2}")
 
 
 def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:

@@ -41,9 +41,9 @@ class Reading:
             places = {name: {**hop, OTHER: totals[name] - sum(hop.values())} for name, hop in hops.items()}
             served_ms = float(timings_ms[WHOLE])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SetupError("the gateway's answers do not say where the time went: timings_ms is damaged") from error
+            raise SetupError("the gateway's answers do not report their timings: timings_ms is damaged") from error
         if not places:
-            raise SetupError("the gateway's answers do not say where the time went: timings_ms names no stage")
+            raise SetupError("the gateway's answers do not report their timings: timings_ms names no stage")
         places |= {GATEWAY: {OTHER: served_ms - sum(totals.values())}, CLIENT: {OTHER: wait_ms - served_ms}}
         return cls(wait_ms, served_ms, places)
 

@@ -74,7 +74,7 @@ class BreakEven:
         compared = f"{self.served:.1f} ms in the gateway against {self.in_process:.1f} ms in one process"
         if not self.is_measurable:
             found = f"{self.cost:z.1f} ± {self.uncertainty:.1f} ms"
-            return f"The split costs nothing here that {self.requests} requests can show ({found}): {compared}."
+            return f"The split has no measurable cost in {self.requests} requests ({found}): {compared}."
         return f"The split costs {self.cost:.1f} ± {self.uncertainty:.1f} ms a request here: {compared}."
 
     def _buys(self) -> str:
@@ -90,15 +90,15 @@ class BreakEven:
             return (
                 f"In time alone it does not pay here: a further head costs {self.head:.1f} ms, a whole model "
                 f"{self.in_process:.1f} ms, and the feature cache saves {self.extractor:.1f} ms on a picture that comes"
-                " again. What is left is that the parts are scaled, owned and replaced by themselves."
+                " again. The parts can still be scaled, owned and replaced separately."
             )
         return f"It has paid for itself when {', or when '.join(ways)}."
 
     def _gains(self) -> str:
         cache = f"every picture that comes again (the feature cache saves {self.extractor:.1f} ms on each)"
         if self.further_heads is None:
-            return f"What it buys is {cache}; a further head costs more than a whole model."
-        return f"What it buys is every further head on the same features ({self._head_saves()}) and {cache}."
+            return f"It saves time on {cache}; a further head costs more than a whole model."
+        return f"It saves time on every further head on the same features ({self._head_saves()}) and {cache}."
 
     def _head_saves(self) -> str:
         return f"each further head costs {self.head:.1f} ms instead of a whole model's {self.in_process:.1f} ms"

@@ -120,11 +120,13 @@ class _Follower:
         except httpx.TransportError as error:
             raise SetupError(f"a request got no answer: {error}") from error
         if (code := failure(reply)) is not None:
-            raise SetupError(f"a request was refused with {reply.status_code} {code}; only answers can be explained")
+            raise SetupError(
+                f"a request was refused with {reply.status_code} {code}; only successful requests can be explained"
+            )
         try:
             said = read_answer(TimedAnswer, reply.content)
         except ValueError as error:
-            raise SetupError("the answers are not a gateway's: they name no model or no timings_ms") from error
+            raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
         if self._chain is not None and said.model != (ours := _serves(self._chain)):
             self._why_not = (
                 f"No break-even: the gateway serves {_named(said.model)}; the bundles here are {_named(ours)}."

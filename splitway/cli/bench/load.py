@@ -73,7 +73,7 @@ def bench(target: BenchTarget, clients: int, seconds: float) -> LoadResult:
 def read_pictures(target: BenchTarget) -> list[Picture]:
     """Read the files. Raises SetupError if there is none, OSError if one cannot be read."""
     if not target.files:
-        raise SetupError("name a picture to send: there is no samples/*.jpg here")
+        raise SetupError("name a picture to send: this folder has no samples/*.jpg")
     return [Picture(read_picture(file), headers_for(file)) for file in target.files]
 
 
@@ -83,7 +83,7 @@ def gateway(target: BenchTarget, steps: Steps, **environment: str) -> Iterator[s
 
     Raises:
         InvalidInput: a picture is refused.
-        SetupError: nobody answers, or no pipeline came up.
+        SetupError: the gateway does not answer, or no pipeline started.
     """
     if target.url is None:
         steps.say("starting the pipeline")

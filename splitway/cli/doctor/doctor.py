@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +13,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -23,27 +20,22 @@ from splitway.cli.console import ERR, OUT
 from splitway.cli.doctor.checks import (
     access,
     bundles,
-    docker,
     engines,
-    machine,
-    packages,
-    ports,
     running,
+    traces,
     variables,
 )
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
 from splitway.errors import SetupError, in_one_line
-from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, named_url
+from splitway.local.places import RUN_FILE, named_url
 from splitway.local.run_file import read_run
 from splitway.manifest import EngineName
-from splitway.names import GATEWAY
 from splitway.runtime.engines.cores import available_cores
 from splitway.stored import unnamed
 from splitway.version import __version__
 
 _TIME_LIMIT_S = 150.0
-_PORTS = {GATEWAY: GATEWAY_PORT, **PORTS}
 _SIGNS: dict[Level, tuple[str, str]] = {"problem": ("✗", "red"), "warning": ("!", "yellow"), "ok": ("✓", "green")}
 Check = Callable[[], Result | Iterable[Result] | None]
 """Looks at one thing."""
@@ -53,7 +45,7 @@ def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bo
     """Check everything, print what was found, return 1 if something is broken.
 
     Args:
-        url: the gateway as the user names it; None if he does not.
+        url: the gateway given by the user; None if there is none.
         models: folder of the bundles.
         options: the variables that the commands read.
         as_json: print one object instead of a list.
@@ -72,34 +64,22 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
     """All checks by their names; `options` are the variables that the commands read."""
     there = partial(_if_there, facts)
     return {
-        "Python": lambda: packages.python(sys.version_info[:3], _metadata("Requires-Python")),
-        "packages": lambda: packages.packages(importlib.metadata.requires("splitway") or (), _installed),
         "bundles": lambda: facts.nothing_to_look_at or bundles.whole(facts.models, facts.hashed),
         "bundle key": lambda: facts.trust[1],
         "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
         "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
         "engines": lambda: _engines(facts),
-        **{f"port {number}": partial(_port, facts, number, stage) for stage, number in _PORTS.items()},
-        "memory": lambda: _memory(facts),
-        "cores": lambda: machine.cores(available_cores(), os.environ),
-        "disk": lambda: machine.disk(facts.models),
-        "temporary files": machine.temporary,
-        "run folder": lambda: machine.writable(
-            "run folder", RUN_FILE.parent, str(RUN_FILE), "start splitway elsewhere"
-        ),
-        "open files": lambda: machine.descriptors(*resource.getrlimit(resource.RLIMIT_NOFILE)),
         "run file": _run_file,
         "gateway": lambda: running.gateway(facts.heard),
         "replicas": lambda: running.replicas(facts.heard),
         "versions": lambda: running.versions(facts.heard, __version__),
-        "clocks": lambda: running.clocks(facts.heard),
         "access": lambda: access.access(facts.heard),
         "API key": lambda: access.api_key(facts.heard.look.url, os.environ),
         "keys": lambda: access.keys(os.environ, datetime.now(UTC)),
         "identity": lambda: access.identity(os.environ, datetime.now(UTC)),
         "settings": lambda: _settings(options),
-        "traces": lambda: packages.tracing(os.environ, _installed),
-        "Docker": docker.docker,
+        "threads": lambda: variables.threads(os.environ, available_cores()),
+        "traces": lambda: traces.traces(os.environ, _installed),
     }
 
 
@@ -113,10 +93,6 @@ def _run_file() -> Result:
         return running.run_file(read_run(), RUN_FILE)
     except SetupError as error:
         return problem("run file", error.detail, f"rm {RUN_FILE}")
-
-
-def _metadata(field: str) -> str:
-    return importlib.metadata.metadata("splitway")[field]
 
 
 def _installed(package: str) -> str | None:
@@ -137,23 +113,10 @@ def _engines(facts: Facts) -> Iterator[Result]:
             yield engines.engine(name, sound)
 
 
-def _memory(facts: Facts) -> Result | None:
-    if facts.chain is None:
-        return None
-    manifests = [each.manifest for each in (facts.chain.extractor, *facts.chain.bodies, *facts.chain.heads.values())]
-    needed = machine.needed_bytes(manifests, available_cores())
-    return machine.memory(machine.read_memory(), needed, machine.held_bytes(place.pid for place in facts.alive))
-
-
-def _port(facts: Facts, number: int, stage: str) -> Result:
-    is_ours = number in {urlsplit(place.url).port for place in facts.alive}
-    return ports.port(ports.read_port(number, stage, is_ours=is_ours), pipeline_runs=facts.is_up)
-
-
 def _settings(options: Sequence[str]) -> Iterator[Result]:
     kinds = {app: variables.find_settings(app) for app in variables.SETTINGS}
     found = [kind for kind in kinds.values() if kind is not None]
-    if len(found) == len(kinds):  # else a variable of what is not installed would seem to be nobody's
+    if len(found) == len(kinds):  # else a variable of a part that is not installed would seem unknown
         yield from variables.unknown(os.environ, variables.known_variables(found, options))
     yield from dict.fromkeys(result for app, kind in kinds.items() for result in variables.readable(app, kind))
 
@@ -184,7 +147,7 @@ def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -
     for name, thread in threads.items():
         thread.join(max(0.0, deadline_s - time.monotonic()))
         if thread.is_alive():
-            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "look at it by hand")]
+            found[name] = [problem(name, f"this check did not end within {time_limit_s:g} s", "check it by hand")]
     results = [result for name in all_checks for result in found[name]]
     return sorted(results, key=lambda result: LEVELS.index(result.level))
 

@@ -17,12 +17,14 @@ def doctor(
     models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
 ) -> None:
-    """Check a set-up, and say in a sentence each what is right, what is not, and what to do about it.
+    """Check a set-up: one sentence for each check, with advice for each fault.
 
-    Looks at Python and the packages, the bundles (hashes, feature spaces, releases) and whether their engines run them,
-    ports, memory, cores, disk, the SPLITWAY_* variables as they are set here, and the pipeline that runs: who answers,
-    in which version, by which clock, and whether strangers are asked for a key. Changes nothing. Ends with 1 if
-    something is broken, with 0 if there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
+    Looks at the bundles (hashes, feature spaces, releases) and whether their engines run them, at keys, certificates
+    and the SPLITWAY_* variables as they are set here, and at the pipeline that runs: which processes answer, in which
+    version, and whether strangers are asked for a key. Changes nothing. Ends with 1 if something is broken, with 0 if
+    there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
+
+    Of the machine itself the system's own tools tell: pip check, free, df, ss, ulimit, timedatectl, docker version.
 
     Examples: splitway doctor; splitway doctor --models /srv/models; splitway doctor --url http://gateway:8080
 

@@ -117,7 +117,7 @@ def _check(found: PictureFolders) -> None:
         )
     for label in found.pictures:
         if not label.isprintable():
-            raise SetupError(f"{found.images / label!r} is no label: it must be one line of text")
+            raise SetupError(f"{found.images / label!r} is not a valid label: it must be one line of text")
     check_enough(found, {label: len(files) for label, files in found.pictures.items()})
 
 

@@ -14,41 +14,41 @@ from splitway.errors import SetupError
 
 def train_head(
     context: typer.Context,
-    images: Annotated[Path, typer.Option(help="Folder with a folder of pictures for each class, named as its label.")],
-    name: Annotated[str, typer.Option(help="The head's name: what callers ask for by heads=NAME.")],
+    images: Annotated[Path, typer.Option(help="Folder with one folder of pictures per class, named by its label.")],
+    name: Annotated[str, typer.Option(help="Name of the head, for requests with heads=NAME.")],
     models: Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")] = Path("models"),
     extractor: Annotated[
-        str | None, typer.Option(help="Address of a feature extractor; that of the pipeline running here if not given.")
+        str | None, typer.Option(help="Address of a feature extractor. Default: that of the running pipeline.")
     ] = None,
     body: Annotated[
         list[str] | None,
-        typer.Option(help="Beside --extractor: NAME=ADDRESS of a stage after it; repeated in their order."),
+        typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
     ] = None,
-    version: Annotated[str | None, typer.Option(help="Version to write; the next free one if not given.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version to write. Default: the next free one.")] = None,
     held_out: Annotated[
-        float, typer.Option(help="Share of each class that is not trained on, but tested.", min=0.05, max=0.5)
+        float, typer.Option(help="Share of each class that is kept for testing.", min=0.05, max=0.5)
     ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of what is left to chance.", min=0, max=2**31)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=2**31)] = 1,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="End if a picture cannot be read; otherwise it is left out, and named."),
+        typer.Option("--strict", help="Stop if a picture cannot be read, instead of leaving it out."),
     ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
     confusion: Annotated[
-        Path | None, typer.Option(help="SVG file to draw the confusions into; NAME-confusion.svg if not given.")
+        Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
 
-    Pictures are JPEG, PNG and WebP by their bytes, whatever they are called, also in folders inside a class's folder.
-    What is left out is named.
+    Pictures are recognised as JPEG, PNG or WebP by their bytes, not by their names, also in folders inside a class's
+    folder. Files that are left out are listed.
 
-    Nothing of the extractor is trained: each picture goes through it once, and a linear classifier learns from what
-    comes out. Prints the accuracy on pictures that were held out, proves the head in LiteRT, and writes its bundle; a
-    pipeline that runs takes it up by itself.
+    The extractor is not trained: each picture goes through it once, and a linear classifier is trained on the
+    features. Prints the accuracy on held-out pictures, proves the head in LiteRT, and writes its bundle; a running
+    pipeline loads it automatically.
 
-    Stages that answer their gateway alone are shown the token in SPLITWAY_SERVICE_TOKEN (or its _FILE), and the
-    gateway's certificate where SPLITWAY_IDENTITY names its folder: .splitway/certs/gateway after splitway up --mtls.
+    If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
+    of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
@@ -59,7 +59,7 @@ def train_head(
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         if extractor is None:
-            Given.of(context).refuse("body", because="without --extractor the pipeline that runs here says what it is")
+            Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
         bodies = tuple(body or ())
         job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
         check_names(job)

@@ -38,20 +38,6 @@ class Line:
     dots: bool = True
 
 
-def chart(
-    title: str,
-    x_title: str,
-    y_title: str,
-    lines: Sequence[Line],
-    *,
-    logarithmic: str = "",
-    x_ticks: Sequence[float] = (),
-) -> str:
-    """Draw lines as a figure of a page; nothing if there is no point to draw."""
-    drawn = drawing(title, x_title, y_title, lines, logarithmic=logarithmic, x_ticks=x_ticks)
-    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>" if drawn else ""
-
-
 def drawing(
     title: str,
     x_title: str,

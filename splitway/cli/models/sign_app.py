@@ -20,18 +20,17 @@ def sign(
     models: Models = _MODELS,
     bundle: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME[/VERSION]", help="Sign this one, the newest version if none is named; may be repeated."
-        ),
+        typer.Option(metavar="NAME[/VERSION]", help="Bundle to sign, by default its newest version; may be repeated."),
     ] = None,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Make the key first, and the public one beside it; never over another.")
+        bool,
+        typer.Option("--new-key", help="Create the key first, and the public key beside it. Never overwrites a key."),
     ] = False,
 ) -> None:
     """Sign every bundle in the folder, or those named, so that stages can tell yours from others.
 
-    Each is checked first. The signature covers the manifest, and through its hashes every file that is served; it lies
-    beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve nothing else.
+    Each bundle is checked first. The signature covers the manifest, and through its hashes every served file. It is
+    stored beside the manifest as stage.json.sig. Stages with SPLITWAY_BUNDLE_KEY=PUBLIC.pem serve only signed bundles.
 
     Examples: splitway sign --key release.pem --new-key; splitway sign models --key release.pem --bundle classifier/2
     """
@@ -46,7 +45,7 @@ def verify(
     models: Models = _MODELS,
     samples: Samples = None,
     version: Annotated[
-        str | None, typer.Option(help="Version to verify; if not given the highest, and with --key every one.")
+        str | None, typer.Option(help="Version to verify. Default: the highest, with --key all.")
     ] = None,
     key: Annotated[
         Path | None,
@@ -55,12 +54,12 @@ def verify(
         ),
     ] = None,
     allow_legacy: Annotated[
-        bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")
+        bool, typer.Option("--allow-legacy", help="Accept .h5 files, an older and less safe format.")
     ] = False,
     custom_objects: Annotated[
         list[str] | None,
         typer.Option(
-            help="Module (name or file.py) with the model's own classes; may be repeated; it is imported, so it runs."
+            help="Module (name or file.py) with the model's own classes; may be repeated. It is imported, so it runs."
         ),
     ] = None,
 ) -> None:

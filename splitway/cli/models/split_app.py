@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 Model = Annotated[
     Path, typer.Argument(help="A model saved with model.save('name.keras'), or the folder of a SavedModel.")
 ]
-AllowLegacy = Annotated[bool, typer.Option("--allow-legacy", help="Take .h5 files too, an older and less safe format.")]
+AllowLegacy = Annotated[bool, typer.Option("--allow-legacy", help="Accept .h5 files, an older and less safe format.")]
 CustomObjects = Annotated[
     list[str] | None,
     typer.Option(
-        help="Module (name or file.py) with the model's own classes; may be repeated; it is imported, so it runs."
+        help="Module (name or file.py) with the model's own classes; may be repeated. It is imported, so its code runs."
     ),
 ]
 Size = Annotated[
-    str, typer.Option(metavar="HEIGHTxWIDTH", help="Of the pictures, for a model that takes them of any size.")
+    str, typer.Option(metavar="HEIGHTxWIDTH", help="Size of the pictures, for a model that accepts any size.")
 ]
 Samples = Annotated[
     Path | None,
     typer.Option(
-        help="Pictures (a folder) or rows (.npz, .csv, .jsonl) to prove the cut on, beside random inputs. Columns of a "
+        help="Pictures (a folder) or rows (.npz, .csv, .jsonl) for the proof, beside random inputs. Columns of a "
         ".csv are called name for an input of one number, name[0],name[1],... for one of several."
     ),
 ]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace bundles that are there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing bundles.")]
 
 
 def default_samples(samples: Path | None) -> Path | None:
@@ -51,7 +51,7 @@ def inspect(
     every: Annotated[
         bool, typer.Option("--all", help="List every layer in order, with the reason if it cannot be cut.")
     ] = False,
-    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the cuts into.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG file for a chart of the cuts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
@@ -100,7 +100,7 @@ def split(
     pixel_range: Annotated[
         str, typer.Option("--range", help="The model's own values for pixels 0 and 255, as LOW:HIGH.")
     ] = "0:255",
-    crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window that is kept.")] = 1.0,
+    crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window to keep.")] = 1.0,
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
     version: Version = "1",

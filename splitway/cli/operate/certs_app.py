@@ -12,14 +12,14 @@ from splitway.cli.console import ERR, one_line_errors
 
 app = typer.Typer(
     name="certs",
-    help="Certificates by which gateway and stages know each other (mutual TLS), of a private authority.",
+    help="Certificates of gateway and stages for mutual TLS, from a private authority.",
     epilog="Start with: splitway up --mtls, which makes them; or splitway certs create, then SPLITWAY_IDENTITY=FOLDER.",
     no_args_is_help=True,
 )
 
 Folder = Annotated[
     Path,
-    typer.Option("--out", help="Folder of the authority and of a folder for each service.", envvar="SPLITWAY_CERTS"),
+    typer.Option("--out", help="Folder of the authority, with one folder per service.", envvar="SPLITWAY_CERTS"),
 ]
 _FOLDER = Path(".splitway/certs")
 
@@ -30,27 +30,27 @@ def create(
     service: Annotated[
         list[str] | None,
         typer.Option(
-            help="Service to certify; may be repeated. If none is named: gateway, feature_extractor, classifier and "
-            "every one that is there already."
+            help="Service to certify; may be repeated. Default: gateway, feature_extractor, classifier and "
+            "every existing one."
         ),
     ] = None,
-    days: Annotated[float, typer.Option(help="How long the certificates are good for; 0.5 is half a day.")] = 7.0,
+    days: Annotated[float, typer.Option(help="Days of validity; 0.5 is half a day.")] = 7.0,
     new_ca: Annotated[
-        bool, typer.Option("--new-ca", help="Make a new authority; the one before it stays trusted.")
+        bool, typer.Option("--new-ca", help="Create a new authority; the previous one stays trusted.")
     ] = False,
     forget_old_ca: Annotated[
-        bool, typer.Option("--forget-old-ca", help="Trust the authority before the present one no more, and end.")
+        bool, typer.Option("--forget-old-ca", help="Stop trusting the previous authority, and exit.")
     ] = False,
     stay: Annotated[
-        bool, typer.Option("--stay", help="Stay, and renew each certificate when a third of its life is left.")
+        bool, typer.Option("--stay", help="Stay, and renew each certificate when a third of its lifetime is left.")
     ] = False,
     out: Folder = _FOLDER,
 ) -> None:
-    """Make certificates for the services; called again, renew them.
+    """Make or renew the certificates of the services.
 
-    Each service gets a folder: identity.pem, its own key and certificate, and trust.pem, whom it trusts. Give a service
-    that folder and no other, and name it in SPLITWAY_IDENTITY. Services that run take new files within two seconds,
-    and not a request is dropped. The authority's key, in ca/, can make anybody any service: no service needs it.
+    Each service gets a folder: identity.pem is its own key and certificate, trust.pem the authorities it trusts. Give a
+    service only its own folder, and name it in SPLITWAY_IDENTITY. Running services load new files within two seconds,
+    without a failed request. The authority's key, in ca/, can certify any service: no service needs it.
 
     Examples: splitway certs create; splitway certs create --service body_1 --days 2; splitway certs create --new-ca
     """
@@ -58,10 +58,10 @@ def create(
         from splitway.cli.operate import certs as command
 
         if forget_old_ca:
-            because = "--forget-old-ca makes no certificate, and ends"
+            because = "--forget-old-ca creates no certificate"
             Given.of(context).refuse("service", "days", "new_ca", "stay", because=because)
             command.forget_old_authority(out)
-            ERR.print("the authority before the present one is trusted no more", markup=False)
+            ERR.print("the previous authority is no longer trusted", markup=False)
             return
         command.print_made(out, command.create(out, service or [], days, new_authority=new_ca))
         if stay:
@@ -73,7 +73,7 @@ def show(
     out: Folder = _FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
 ) -> None:
-    """Print the services that have certificates, and how long those are good for.
+    """Print the services with certificates, and their expiry.
 
     Examples: splitway certs show; splitway certs show --json | jq -r 'select(.state != "good").service'
     """

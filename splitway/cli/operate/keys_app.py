@@ -11,43 +11,41 @@ from splitway.cli.console import ERR, OUT, one_line_errors
 
 app = typer.Typer(
     name="keys",
-    help="API keys: who may call the gateway, what for and until when.",
+    help="API keys of the gateway: scopes, limits and expiry.",
     epilog="Start with: splitway keys create me --scope infer, then SPLITWAY_KEYS_FILE=keys.json splitway up",
     no_args_is_help=True,
 )
 
-File = Annotated[
-    Path, typer.Option(help="File of the keys' hashes, which the gateway reads.", envvar="SPLITWAY_KEYS_FILE")
-]
+File = Annotated[Path, typer.Option(help="File of the keys' hashes, read by the gateway.", envvar="SPLITWAY_KEYS_FILE")]
 _FILE = Path("keys.json")
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose the key is, or what for.")],
+    name: Annotated[str, typer.Argument(help="Owner or purpose of the key.")],
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="What it opens; may be repeated. infer: have work done; metrics: see how the pipeline does; "
-            "admin: change what is served. infer alone if none is given."
+            help="Scope; may be repeated. infer: classify; metrics: read the pipeline's state; "
+            "admin: load and unload models. Default: infer."
         ),
     ] = None,
     expires: Annotated[
-        str, typer.Option(metavar="90d|12h|never", help="How long it is good for, in days or hours.")
+        str, typer.Option(metavar="90d|12h|never", help="Lifetime, in days or hours, or never.")
     ] = "90d",
     cost_per_minute: Annotated[
         int | None,
-        typer.Option(help="What it may spend: 1 for each row and megapixel. As everybody's if not given.", min=1),
+        typer.Option(help="Cost limit: 1 per row and megapixel. Default: the gateway's limit.", min=1),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Requests under way at once. As everybody's if not given.", min=1)
+        int | None, typer.Option(help="Parallel requests. Default: the gateway's limit.", min=1)
     ] = None,
     file: File = _FILE,
 ) -> None:
-    """Make a key and print it: once, for only its hash is kept.
+    """Make a key and print it once; only its hash is stored.
 
-    The key goes to stdout and all else to stderr, so that it can be piped to where it is to be kept. A gateway that
-    runs takes it within a second.
+    The key is printed to stdout and all else to stderr, so that it can be piped. A running gateway accepts it within a
+    second.
 
     Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
     """
@@ -71,7 +69,7 @@ def list_(
     file: File = _FILE,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
 ) -> None:
-    """Print the keys by their ids, what they open and until when. Nobody can print a key again.
+    """Print ids, scopes and expiry of the keys. A key itself cannot be printed again.
 
     Examples: splitway keys list; splitway keys list --json | jq -r 'select(.expired).id'
     """
@@ -84,7 +82,7 @@ def list_(
         elif records:
             command.print_table(records)
         else:
-            ERR.print("there is no key yet; make one with: splitway keys create NAME")
+            ERR.print("there is no key yet; create one with: splitway keys create NAME")
 
 
 @app.command()
@@ -92,7 +90,7 @@ def revoke(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as list prints it.")],
     file: File = _FILE,
 ) -> None:
-    """Take a key out of the file: a gateway that runs refuses it within a second.
+    """Remove a key from the file: a running gateway refuses it within a second.
 
     Example: splitway keys revoke 3f9c01b2aa
     """

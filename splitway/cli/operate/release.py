@@ -99,7 +99,7 @@ class ReleaseBook:
             if releases.current is None:
                 raise SetupError(f"no release is current: promote one first, with: splitway release promote {name}")
             if name == releases.current:
-                raise SetupError(f"{name!r} is current: it gets the requests already")
+                raise SetupError(f"{name!r} is current: it already serves all requests")
             return releases.model_copy(update={kind: Trial(release=name, percent=percent, since=self._at())}), name
 
         return self._change(kind, reason, change)
@@ -170,7 +170,8 @@ def _check_name(name: str) -> None:
         TypeAdapter(ReleaseName).validate_python(name)
     except ValidationError as error:
         raise SetupError(
-            f"{name!r} is no name for a release: letters, digits, '.', '_' and '-', 64 at most, a letter or digit first"
+            f"{name!r} is not a valid name for a release: letters, digits, '.', '_' and '-', 64 at most, "
+            "a letter or digit first"
         ) from error
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="release",
-    help="Say which versions belong together, try them on a share of the requests, make them current, go back.",
+    help="Releases: name versions that belong together, try them on a share of the requests, promote them, roll back.",
     epilog="Start with: splitway release create autumn && splitway release promote autumn",
     no_args_is_help=True,
 )
@@ -27,7 +27,7 @@ File = Annotated[
     Path | None,
     typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
 ]
-Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+Reason = Annotated[str, typer.Option(help="Reason, for the history.")]
 _MODELS = Path("models")
 
 
@@ -36,25 +36,25 @@ def _book(context: typer.Context, models: Path, file: Path | None) -> ReleaseBoo
     from splitway.cli.operate.release import ReleaseBook
 
     if file is not None:
-        Given.of(context).refuse("models", because=f"the releases are read from {file}, and no bundle is")
+        Given.of(context).refuse("models", because=f"the releases are read from {file}, without bundles")
     return ReleaseBook(models, file)
 
 
 @app.command()
 def create(
     name: Name,
-    extractor: Annotated[str | None, typer.Option(help="Version of the extractor; the newest if not given.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="Version of the extractor. Default: the newest.")] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VERSION of a head; may be repeated. Every head that fits if none is given."),
+        typer.Option(help="NAME=VERSION of a head; may be repeated. Default: every head that fits."),
     ] = None,
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",
 ) -> None:
-    """Write down which versions belong together. Nothing is served differently until the release is used.
+    """Name versions that belong together. The release is not served until it is used.
 
-    Every bundle is checked: it must be whole, and each must take the features that the one before it gives.
+    Every bundle is checked: it must be undamaged, and take the features of the previous one.
 
     Examples: splitway release create autumn; splitway release create winter --extractor 2 --head classifier=2
     """
@@ -76,7 +76,7 @@ def list_(
     file: File = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole file as one JSON object.")] = False,
 ) -> None:
-    """Print the releases, newest first, and what each is for: current, previous, canary, shadow.
+    """Print the releases, newest first, with their roles: current, previous, canary, shadow.
 
     Examples: splitway release list; splitway release list --json | jq '.history[-1]'
     """
@@ -119,18 +119,18 @@ app.command(
     "shadow",
     help="Run a release beside the current one: its answers are compared and thrown away. Ends with rollback.\n\n"
     "Example: splitway release shadow winter --percent 50",
-)(_trial("shadow", "runs unseen beside", 100.0))
+)(_trial("shadow", "runs as a shadow of", 100.0))
 
 
 @app.command()
 def promote(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The release; the canary if not given.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the release. Default: the canary.")] = None,
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",
 ) -> None:
-    """Make a release the current one, which answers; the one before it becomes the previous.
+    """Make a release the current one; the one before it becomes the previous.
 
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """

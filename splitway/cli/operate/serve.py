@@ -153,7 +153,7 @@ def _room(settings: SecuritySettings, files: int) -> ConnectionRoom:
 
 
 def _own_identity(stage: str, settings: SecuritySettings) -> Identity | None:
-    """What a stage listens with; the gateway, whom everybody calls, has its own to call stages with."""
+    """The identity of a stage's server; the gateway uses its own only to call stages."""
     return None if settings.identity is None or stage == GATEWAY else Identity(settings.identity, stage)
 
 
@@ -169,7 +169,7 @@ def _create(stage: str, *, exposed: bool) -> FrontedApp:
     if _BODY.fullmatch(stage):
         return _made_by(_BODY_APP, stage, exposed=exposed)
     if stage not in APPS:
-        raise SetupError(f"there is nothing called {stage!r} to serve; choose from {', '.join(APPS)}, body_<number>")
+        raise SetupError(f"there is no app {stage!r}; choose from {', '.join(APPS)}, body_<number>")
     return _made_by(APPS[stage], exposed=exposed)
 
 

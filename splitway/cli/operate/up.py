@@ -32,8 +32,8 @@ _RENEW_S = 600.0
 class _Output:
     """What `splitway up` prints: what the processes say with their names before it, and what it says itself.
 
-    Where stdout is no terminal, it gets the processes' JSON alone, for whatever reads it; all else goes to stderr. A
-    reader who stands still stops nobody.
+    Where stdout is no terminal, it gets the processes' JSON alone; all else goes to stderr. A reader that
+    stops reading blocks no process.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def _watch(pipeline: LocalPipeline, stop: _StopSignal, output: _Output) -> None:
         for process in pipeline.processes:
             if process.exit_code is not None and process.name not in ended:
                 ended.add(process.name)
-                output.of_process(process.name, f"ended with {process.exit_code}; splitway up does not start it again")
+                output.of_process(process.name, f"exited with {process.exit_code}; splitway up does not restart it")
         if pipeline.gateway.exit_code is not None:
             raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
 

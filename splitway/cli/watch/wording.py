@@ -43,7 +43,7 @@ def address(url: str) -> str:
 
 def state(replica: ReplicaStatus) -> str:
     """What the gateway last heard of a replica, and its breaker unless calls pass it."""
-    heard = "not asked yet" if replica.state == "unknown" else replica.state.replace("_", " ")
+    heard = "not probed yet" if replica.state == "unknown" else replica.state.replace("_", " ")
     return f"{heard}, breaker {breaker(replica)}" if replica.breaker not in (None, "closed") else heard
 
 

@@ -35,7 +35,7 @@ class Connection(Protocol):
     """What is looked after."""
 
     address: str | None
-    """Whom it is counted for; None for nobody."""
+    """The address it is counted for; None if it is not counted."""
 
     @property
     def silent_since_s(self) -> float | None:
@@ -119,7 +119,7 @@ class Connections:
 
         Args:
             connection: a new one.
-            host: whose; None for nobody's, which is not counted.
+            host: the caller's address; None if it is not counted.
             descriptor: the file descriptor that it has; -1 where that is not known.
 
         Returns:
@@ -131,7 +131,7 @@ class Connections:
         if 0 < self._room.per_address <= len(several):
             return Refusal(429, RateLimited("this address has too many connections open", retry_after_s=1))
         if not self._has_room(connection, address if 0 < self._room.share <= len(several) else None, descriptor):
-            return Refusal(503, Overloaded("too many connections are open, and all of them at work", retry_after_s=1))
+            return Refusal(503, Overloaded("too many connections are open, and all of them are busy", retry_after_s=1))
         if address is not None:
             self._by_address.setdefault(address, several)[connection] = None
             connection.address = address

@@ -88,7 +88,7 @@ class _GuardedHttp(TimedHttp):
             return
         if cause is not None and not isinstance(cause, httptools.HttpParserUpgrade):
             _log.error("a request could not be read", exc_info=cause)
-        self._refuse(malformed(f"this is no valid HTTP/1.1: {error}"))
+        self._refuse(malformed(f"not valid HTTP/1.1: {error}"))
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """Read the request again as one that asks for no other protocol; llhttp has skipped its body."""
@@ -122,7 +122,7 @@ class _GuardedHttp(TimedHttp):
         method = parser.get_method()
         if parser.should_upgrade():
             if method == b"CONNECT":
-                raise malformed("this is no proxy")
+                raise malformed("this server is not a proxy")
             self._upgrade = True
             return
         if self._first_bytes + self._idle_bytes > self._max_header_bytes:

@@ -28,7 +28,7 @@ _PROGRAM = (
 
 
 def let_no_more_in(listener: socket.socket) -> None:
-    """Have the kernel answer nobody who asks for a connection; those it has made already can still be accepted.
+    """Have the kernel refuse new connections; those it has made already can still be accepted.
 
     Callers ask again after a second, and are refused then if the socket is closed. Does nothing where the kernel is not
     Linux's.

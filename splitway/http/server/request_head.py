@@ -1,7 +1,7 @@
 """What a request's line and headers must be like before the app sees them: RFC 9112, read narrowly.
 
-llhttp has refused what is not HTTP at all. Here is refused what two servers in a row could read differently (and so
-take one request for two), and what nobody who means well sends.
+llhttp refuses invalid HTTP. This module refuses requests that two servers in a row could read differently (request
+smuggling), and requests that no honest client sends.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _ONCE = frozenset(
 _FOR_THE_LAST_HOP = frozenset(
     {b"connection", b"forwarded", b"http2-settings", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
-"""They speak of the connection, or of proxies that nobody here trusts: the app never sees them."""
+"""They describe the connection, or proxies that are not trusted: the app never sees them."""
 _PREFIXES = (b"proxy-", b"x-forwarded-")
 _UPGRADE = frozenset({b"connection", b"http2-settings", b"upgrade"})
 _FOR_EVERY_HOP = frozenset({b"content-length", b"host", b"transfer-encoding"})
-"""Whatever Connection says of them: without them a request ends elsewhere, or is for somebody else."""
+"""Whatever Connection says of them: without them a request has another end or another host."""
 
 
 class Refusal(Exception):
@@ -111,7 +111,7 @@ def path_of(target: bytes) -> str:
 
 def _decoded(raw_path: bytes) -> str:
     if _BROKEN_ESCAPE.search(raw_path):
-        raise malformed("the path has a % that two hex digits do not follow")
+        raise malformed("the path has a % without two hex digits")
     try:
         path = urllib.parse.unquote_to_bytes(raw_path).decode() if b"%" in raw_path else raw_path.decode("ascii")
     except UnicodeDecodeError:
@@ -171,7 +171,7 @@ def check_headers(headers: list[Header], version: str) -> tuple[bytes | None, bo
         Refusal: the headers are contradictory, or not what RFC 9112 asks for.
     """
     if version not in _VERSIONS:
-        raise malformed("only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise malformed("only HTTP/1.1 and HTTP/1.0 are supported")
     names, _ = zip(*headers, strict=True) if headers else ((), ())
     shape = _shape(b"\n".join(names))
     if shape.repeated is not None:
@@ -181,11 +181,11 @@ def check_headers(headers: list[Header], version: str) -> tuple[bytes | None, bo
         if version == "1.1":
             raise malformed("there is no Host header")
     elif not _HOST.fullmatch(host):
-        raise malformed("the Host header is no host")
+        raise malformed("the Host header is not a valid host")
     if shape.coded:
         _check_transfer_encoding(dict(headers), version)
     if shape.expects and dict(headers)[b"expect"].lower() != b"100-continue":
-        raise Refusal(417, InvalidInput("the only expectation met here is 100-continue"))
+        raise Refusal(417, InvalidInput("the only supported expectation is 100-continue"))
     if shape.drops:
         _keep_what_is_for_the_app(headers)
     return host, shape.expects and version == "1.1"
@@ -197,7 +197,7 @@ def _check_transfer_encoding(given: dict[bytes, bytes], version: str) -> None:
     if b"content-length" in given:
         raise malformed("there are both a content-length and a transfer-encoding")
     if given[b"transfer-encoding"].lower() != b"chunked":
-        raise malformed("the only transfer-encoding taken is chunked")
+        raise malformed("the only supported transfer-encoding is chunked")
 
 
 def _listed(headers: list[Header]) -> set[bytes]:

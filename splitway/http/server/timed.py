@@ -32,7 +32,7 @@ from splitway.http.server.reads import BODY, END, FIRST, HEAD, NEXT, NOTHING, RE
 from splitway.http.server.request_head import Refusal, path_of
 
 _LINGER_S = 2.0
-"""How long a caller who has been answered may go on sending, so that he comes to read the answer."""
+"""How long a caller may keep sending after the answer, so that it is read."""
 _STALLED_S = 1.0
 """How long a request's headers may be on their way, where connections are short."""
 _LAST_REQUEST_S = 0.5
@@ -65,7 +65,7 @@ class _Answers:
 
 
 def _forget_unsent(transport: asyncio.Transport) -> None:
-    """Have the kernel reset a connection that is closed; else it keeps megabytes for somebody who reads nothing."""
+    """Have the kernel reset a connection that is closed; else it keeps megabytes for a caller that reads nothing."""
     with suppress(OSError), socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -213,7 +213,7 @@ class TimedHttp(HttpToolsProtocol):
     # What the clock calls.
 
     def look(self, now_s: float) -> None:
-        """Close the connection if the caller has had the time for what he does."""
+        """Close the connection if the caller's time for this phase is over."""
         if now_s >= self._due_s and not self.pipeline:
             self._expire()
         if not self._unsent():
@@ -283,7 +283,7 @@ class TimedHttp(HttpToolsProtocol):
         self._end()
 
     def _end(self) -> None:
-        """Send no more, and let the caller read what was sent: to close at once would tear it from his hands."""
+        """Send no more. Closing at once could reset the connection before the client has read the response."""
         self._reads, self._refusal = END, None
         self.pipeline.clear()
         self._due_s, self._discarded_bytes = monotonic() + self._linger_s, 0

@@ -87,4 +87,4 @@ class TlsServer(uvicorn.Server):
     def _say_refused(self, peer: str | None) -> None:
         if time.monotonic() - self._said_s >= _SAY_AGAIN_S:
             self._said_s = time.monotonic()
-            _log.warning("a connection of %s is refused: it is not the %s", peer or "nobody we know", GATEWAY)
+            _log.warning("a connection of %s is refused: it is not the %s", peer or "an unknown peer", GATEWAY)

@@ -91,15 +91,17 @@ class PictureDecoder:
         """
         limits = self._limits
         if len(data) > limits.max_bytes:
-            raise TooLarge(f"the picture has {len(data)} bytes; at most {limits.max_bytes} are taken")
+            raise TooLarge(f"the picture has {len(data)} bytes; at most {limits.max_bytes} are allowed")
         picture = look(data)
         if picture is None:
             raise InvalidInput("the bytes are not a JPEG, PNG or WebP picture")
         width, height = picture.width, picture.height
         if width * height > limits.max_pixels:
-            raise TooLarge(f"the picture has {width} x {height} pixels; at most {limits.max_pixels} in all are taken")
+            raise TooLarge(
+                f"the picture has {width} x {height} pixels; at most {limits.max_pixels} in total are allowed"
+            )
         if max(width, height) > MAX_SIDE:
-            raise TooLarge(f"the picture has {width} x {height} pixels; at most {MAX_SIDE} on a side are taken")
+            raise TooLarge(f"the picture has {width} x {height} pixels; at most {MAX_SIDE} on a side are allowed")
         if picture.damage is not None or not width or not height:
             why = picture.damage or "its header does not say how large it is"
             raise InvalidInput(f"the {picture.name} is damaged or cut short: {why}")

@@ -1,4 +1,4 @@
-"""What bytes are that are no JPEG, PNG or WebP: the name of what was sent instead, and what to do about it."""
+"""Names of content that is not a JPEG, PNG or WebP, with advice for its sender."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"\x89PNG(?!\r\n\x1a\n)", "a PNG without its line ends", "send it as binary (curl: --data-binary)"),
         (rb"data:image/", "a data URI", 'send it as application/json, {"image": "data:..."}'),
         (rb"/9j/4|iVBORw0KGgo|UklGR", "base64", 'send it as application/json, {"image": "<base64>"}'),
-        (rb'\s{0,64}\{\s{0,64}"', "JSON", "say so: content-type: application/json"),
-        (rb"--[!-~]{1,200}\r\ncontent-", "a multipart body", "say so: content-type: multipart/form-data; boundary=..."),
+        (rb'\s{0,64}\{\s{0,64}"', "JSON", "set content-type: application/json"),
+        (rb"--[!-~]{1,200}\r\ncontent-", "a multipart body", "set content-type: multipart/form-data; boundary=..."),
         (rb"image=", "a form's field", "send multipart/form-data, as curl does with -F image=@file"),
         (rb"\x1f\x8b", "gzip", "send the picture as it is"),
         (rb"PK\x03\x04", "a ZIP archive", "send the picture itself"),

@@ -158,7 +158,7 @@ class _JpegReader:
             self._drop(at, begins)
             return begins
         if data[at + 1] == _END or data[at + 1] not in _ALONE:
-            self._damage = self._damage or "it has a marker that is none, or ends before its first scan"
+            self._damage = self._damage or "it has an invalid marker, or ends before its first scan"
             return len(data)
         return at + 2
 
@@ -189,7 +189,7 @@ class _JpegReader:
             return
         _, height, width, channels = _FRAME.unpack_from(self._data, begins + 4)
         if kind not in _READ_BY_DECODERS:
-            self._damage = f"frames of kind {kind - 0xC0} are in a coding that no decoder here reads"
+            self._damage = f"frames of kind {kind - 0xC0} use an unsupported coding"
         elif ends - begins != 10 + 3 * channels or channels not in _CHANNELS:
             self._damage = "its frame header cannot be read"
         elif self._frame_at:

@@ -41,11 +41,11 @@ def memory_for_pictures(told_bytes: int, read: Callable[[], MemoryLimit | None] 
 
 
 def check_seconds(picture: Picture, most: float) -> None:
-    """Raise TooLarge for a picture that would keep a processor for longer than pictures do."""
+    """Raise TooLarge for a picture that takes too long to decode."""
     if (seconds := picture.seconds) > most:
         raise TooLarge(
-            f"decoding this {_named(picture)} would take a processor up to {seconds:.1f} s, for the way in which it is "
-            f"coded; at most {most:g} s are given to one picture (SPLITWAY_MAX_PICTURE_SECONDS)"
+            f"decoding this {_named(picture)} would take up to {seconds:.1f} s of CPU; at most "
+            f"{most:g} s are allowed for one picture (SPLITWAY_MAX_PICTURE_SECONDS)"
         )
 
 
@@ -53,7 +53,7 @@ def check_memory(picture: Picture, needed_bytes: int, available_bytes: int) -> N
     """Raise TooLarge for a picture that needs more memory than there is."""
     if needed_bytes > available_bytes:
         raise TooLarge(
-            f"decoding this {_named(picture)} takes up to {needed_bytes} bytes of memory, and there are "
+            f"decoding this {_named(picture)} takes up to {needed_bytes} bytes of memory; there are "
             f"{available_bytes} for it (SPLITWAY_DECODE_MEMORY_BYTES): send a smaller picture"
             f"{', or a JPEG' if picture.name != 'JPEG' else ''}"
         )

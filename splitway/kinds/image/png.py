@@ -53,7 +53,7 @@ class Header(NamedTuple):
     @property
     def damage(self) -> str | None:
         is_known = self[2:] in _FORMS and self.width and self.height
-        return None if is_known else "its header says what no PNG may"
+        return None if is_known else "its header has invalid values"
 
     @property
     def is_deep_rgb(self) -> bool:

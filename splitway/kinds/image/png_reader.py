@@ -80,11 +80,11 @@ class _PngReader:
             if self._transparency is None and not self._pixels:
                 self._transparency = (start, end)
         elif kind[:1].isupper():
-            self._damage = f"it needs a chunk {kind.decode('ascii')} that no decoder here knows"
+            self._damage = f"it needs a chunk {kind.decode('ascii')} that is not supported"
 
     def _read_header(self, start: int, end: int) -> None:
         if (start, end) != _HEADER_RANGE:
-            self._damage = "its header is out of place, or has another length than a header has"
+            self._damage = "its header is out of place, or has the wrong length"
         if not self._pixels and end - start >= _AROUND + _HEADER.size:
             header = Header(*_HEADER.unpack_from(self._data, start + 8))
             if self._header is _NO_HEADER or header.width * header.height > self._header.width * self._header.height:

@@ -52,7 +52,7 @@ class _Bits:
         ]
         self.at = at + (found & 15)
         if self.at > self._end or found == _NO_SYMBOL:
-            raise ValueError("the stream ends early, or has a code that is none")
+            raise ValueError("the stream ends early, or has an invalid code")
         return found >> 4
 
 
@@ -80,9 +80,7 @@ def check_sets(stream: Buffer, width: int, height: int, *, has_header: bool) -> 
     if not bits.read(1):
         return
     if _tiles(width, height, bits.read(3) + 2) > MAX_SETS:
-        raise TooLarge(
-            f"the WebP asks for more than {MAX_SETS} sets of prefix codes, which no picture needs: encode it anew"
-        )
+        raise TooLarge(f"the WebP asks for more than {MAX_SETS} sets of prefix codes: encode it again")
 
 
 def _tiles(width: int, height: int, size_bits: int) -> int:
@@ -101,7 +99,7 @@ def _skip_transforms(bits: _Bits, width: int, height: int) -> int:
     while bits.read(1):
         kind = bits.read(2)
         if kind in seen:
-            raise ValueError("a transform is there twice")
+            raise ValueError("a transform occurs twice")
         seen.add(kind)
         pixels = 0
         if kind in _WITH_AN_IMAGE:
@@ -111,7 +109,7 @@ def _skip_transforms(bits: _Bits, width: int, height: int) -> int:
             width = _up(width, 0 if pixels > 16 else 1 if pixels > 4 else 2 if pixels > 2 else 3)
         left -= pixels
         if left < 0:
-            raise TooLarge("the WebP has transforms as fine as no picture needs: encode it anew")
+            raise TooLarge("the WebP has too many transform blocks: encode it again")
         if pixels:
             _skip_image(bits, pixels)
     return width
@@ -120,7 +118,7 @@ def _skip_transforms(bits: _Bits, width: int, height: int) -> int:
 def _cache_bits(bits: _Bits) -> int:
     size = bits.read(4)
     if not 1 <= size <= _MAX_CACHE_BITS:
-        raise ValueError("a cache of colours has a size that none has")
+        raise ValueError("a colour cache has an invalid size")
     return size
 
 

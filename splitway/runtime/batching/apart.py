@@ -92,7 +92,7 @@ def _by_rows(parts: Sequence[MemberInputs], outputs: Outputs, infer: _Infer) -> 
 
 
 def _told(part: MemberInputs, error: Exception, infer: _Infer) -> SplitwayError:
-    """What a member is told of a failure that it shares with no other."""
+    """The error for a member that fails on its own."""
     if isinstance(error, Unfit):
         return explain(error, part.inputs, lambda inputs: _fails(part.member, inputs, infer))
     if isinstance(error, SplitwayError):

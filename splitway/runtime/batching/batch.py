@@ -52,7 +52,7 @@ class Member:
     trace: TraceContext | None = None
     """Where it is traced."""
     caller: str = ""
-    """Whose request it is, where that is known."""
+    """The request's caller, if known."""
     shares: bool = True
     """Whether others may be in its batch."""
     future: asyncio.Future[BatchResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -64,7 +64,7 @@ class Member:
 
 
 class Run(NamedTuple):
-    """What came of one batch: who was in it, who could not be, and when each part began."""
+    """Result of one batch: its members, those left out, and the start of each part."""
 
     members: list[Member]
     refused: list[tuple[Member, Exception]]
@@ -101,7 +101,7 @@ class Run(NamedTuple):
 
 
 def stopping() -> Overloaded:
-    """What those are told who still wait when a model is closed."""
+    """The error for requests that still wait when a model is closed."""
     return Overloaded("the stage is stopping", retry_after_s=1)
 
 

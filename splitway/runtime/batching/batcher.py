@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _NOT_AT_ONCE_S = 1.0
 """After a failure, so long nothing is done on the event loop."""
 _QUIET_S = 0.05
-"""Who comes this long after others were at work side by side counts as alone again."""
+"""A request this long after the last parallel work is treated as alone."""
 _LONGEST_GROUP_S = 0.06
 """Batches that a thread does before it tells anyone take no longer together than this."""
 _AT_ONCE_S = 0.0005
@@ -154,7 +154,7 @@ class Batcher:
             rows: how many rows it adds to a batch.
             deadline: after which the caller no longer waits.
             trace: where it is traced; the batch's other members are told.
-            caller: whose it is; one on whose rows the model keeps failing shares no batch.
+            caller: the request's caller; callers on whose rows the model keeps failing share no batch.
 
         Raises:
             Overloaded: too many rows wait already.
@@ -168,7 +168,7 @@ class Batcher:
         if not self.alive:
             raise EngineFailed("the batch loop is not running")
         if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
-            raise Overloaded(f"{self._waiting_rows} rows wait already for the engine", retry_after_s=1)
+            raise Overloaded(f"{self._waiting_rows} rows are already waiting for the engine", retry_after_s=1)
         if self._waiting and len(self._running) >= self._policy.slots:
             self._check_wait(rows, deadline)
         member = Member(prepare, rows, deadline, self._clock(), trace)
@@ -195,11 +195,12 @@ class Batcher:
         return rows * (2 * self._row_s or 1.0)
 
     def _check_wait(self, rows: int, deadline: Deadline) -> None:
-        """Refuse what cannot be done in time. What is ahead of it corrects the estimate, and so does time."""
+        """Refuse a request that cannot finish in time. Later measurements and time correct the estimate."""
         row_s = self._row_s * still_holds(self._clock() - self._measured_at_s)
         if row_s * (self._waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
             raise DeadlineExceeded(
-                f"{self._waiting_rows} rows wait already, too many for the {deadline.remaining_s * 1000:.0f} ms left"
+                f"{self._waiting_rows} rows are already waiting, too many for the {deadline.remaining_s * 1000:.0f} ms "
+                "left"
             )
 
     async def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""How long a row takes, as far as is known: what refuses work that cannot be done in time.
+"""Estimated time per row, used to refuse work that cannot finish in time.
 
 Two errors, two corrections. An estimate that is too low lets requests wait that will be late; each measurement above it
 raises it. One that is too high keeps out the very rows that would show it: so it falls faster than it rises, one stall
@@ -10,7 +10,7 @@ from __future__ import annotations
 _RISES_BY, _FALLS_BY = 0.1, 0.3
 """Weight of one measurement."""
 _MOST_TIMES_SLOWER = 8.0
-"""What one measurement counts as at most, in estimates."""
+"""Upper bound of one measurement, as a multiple of the estimate."""
 _FADES_S = 10.0
 """Time in which half of what is known is forgotten."""
 

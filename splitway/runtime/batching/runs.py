@@ -14,7 +14,7 @@ class UnderWay(NamedTuple):
     model: str
     began_s: float
     more_s: float = 0.0
-    """What it may take beyond the time that any run may."""
+    """Additional time allowed to this run."""
 
 
 class Runs:

@@ -1,4 +1,4 @@
-"""Who may share a batch: callers on whose rows the model keeps failing are run apart for a while.
+"""Sharing of batches: rows of callers on which the model keeps failing are run apart for a while.
 
 Each failure is a strike; strikes fade by time, so that a caller whose requests the model can answer shares again.
 """

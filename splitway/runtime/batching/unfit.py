@@ -49,7 +49,7 @@ def explain(unfit: Unfit, inputs: Arrays, fails: Fails) -> UnfitInput:
     """
     rows = len(next(iter(inputs.values())))
     if unfit.no_memory:
-        what = f"the model needs more memory than there is for {rows} rows at once; send fewer"
+        what = f"the model needs too much memory for {rows} rows at once; send fewer"
         return UnfitInput(f"{', '.join(inputs)}: {what}", private=unfit.reason)
     if unfit.outputs is not None:
         row, what = int(np.argmin(finite_rows(unfit.outputs))), NOT_FINITE
@@ -79,7 +79,7 @@ def check_range(entry: TensorEntry, array: NDArray[Any]) -> None:
     outside = (array <= low - slack) & (array != low) | (array >= high + slack) & (array != high)
     place = tuple(int(each[0]) for each in np.nonzero(outside))
     raise UnfitInput(
-        f"{entry.name}: row {place[0]} has {_number(array[place].item())}; the model knows {low} to {high}",
+        f"{entry.name}: row {place[0]} has {_number(array[place].item())}; the model accepts {low} to {high}",
         row=place[0],
     )
 

@@ -1,4 +1,4 @@
-"""Who may change what a stage serves: holders of the administrator's key, or of an API key with the scope `admin`."""
+"""Authorization of administrators: the administrator's key, or an API key with the scope `admin`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from splitway.security.callers.principal import Principal
 from splitway.telemetry.ending import outcome_name
 
 _KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))
-_NOBODY = "nobody known"
+_UNKNOWN = "an unknown caller"
 
 
 class Administrators:
@@ -34,13 +34,13 @@ class Administrators:
 
     @asynccontextmanager
     async def acting(self, request: Request, action: str, **what: Any) -> AsyncIterator[dict[str, Any]]:
-        """Check who asks, then log how the action ended; what is added to the given dictionary is logged with it.
+        """Check the caller, then log the result of the action; entries of the given dictionary are logged with it.
 
         Raises:
             Unauthorized: the request names no key, or an unknown one.
             Forbidden: the caller is no administrator, or there are none here.
         """
-        who = _NOBODY
+        who = _UNKNOWN
         try:
             principal = self._principal(plain_headers(request).get("authorization"))
             who = principal.id

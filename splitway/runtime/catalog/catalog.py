@@ -44,7 +44,7 @@ class FoundVersion:
     digest: str
     """Of the manifest; another one means another bundle."""
     files: frozenset[tuple[str, int, int]]
-    """Every file's path, size and time of change: what could not be loaded is tried again when they differ."""
+    """Path, size and modification time of every file: a bundle that failed to load is tried again when they change."""
 
 
 def look(models: Path, scope: Scope, known: Iterable[str] = ()) -> dict[str, dict[str, FoundVersion]]:

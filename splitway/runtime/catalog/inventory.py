@@ -72,7 +72,7 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
     Args:
         repository: what is served.
         settings: the stage's.
-        administrators: who may use the repository's routes.
+        administrators: authorizes the repository's routes.
     """
     router = APIRouter(tags=[stage_docs.MODELS])
 
@@ -87,21 +87,19 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
                 raise NotFound(f"there is no model {name[:80]!r} here")
             return json_response(_index(repository, name, ready_only=asked.ready))
 
-    async def load(request: Request) -> Response:
+    async def moved(request: Request, action: str, move: Callable[[str, str | None], Awaitable[None]]) -> Response:
         name = request.path_params["model"]
-        async with administrators.acting(request, "model.load", model=name) as noted:
+        async with administrators.acting(request, action, model=name) as noted:
             asked = await _read(VersionRequest, request, settings)
             noted["version"] = version = asked.parameters.version
-            await repository.load(name, version)
+            await move(name, version)
         return Response()
 
+    async def load(request: Request) -> Response:
+        return await moved(request, "model.load", repository.load)
+
     async def unload(request: Request) -> Response:
-        name = request.path_params["model"]
-        async with administrators.acting(request, "model.unload", model=name) as noted:
-            asked = await _read(VersionRequest, request, settings)
-            noted["version"] = version = asked.parameters.version
-            await repository.unload(name, version)
-        return Response()
+        return await moved(request, "model.unload", repository.unload)
 
     routes: list[tuple[str, str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
         ("GET", "/v1/stage", stage, stage_docs.STAGE),

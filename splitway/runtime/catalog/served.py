@@ -180,7 +180,7 @@ class ServedBundle:
             await self._request_ended.wait()
 
     async def close(self) -> None:
-        """Stop the threads and give the engines' memory back. What does not stop in time is left behind."""
+        """Stop the threads and free the engines' memory. A thread that does not stop in time is abandoned."""
         await self._batcher.close()
         if self._decoders is not None:
             await self._decoders.close()

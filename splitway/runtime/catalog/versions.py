@@ -12,7 +12,7 @@ from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog.catalog import FoundVersion, Versions, newest_first
 from splitway.runtime.catalog.served import Card, ServedBundle
 
-GONE = "its bundle is gone, and there is none to take its place"
+GONE = "its bundle is gone, and no other can replace it"
 UNSAID = "it cannot be loaded; the stage's log says why"
 State = Literal["loading", "ready", "retiring", "failed"]
 OpenModel = Callable[[str, FoundVersion], Awaitable[ServedBundle]]
@@ -79,7 +79,7 @@ class ModelVersions:
         self.unloaded: set[str] = set()
         """Unloaded on request."""
         self.news: list[str] = []
-        """What went wrong and has not been logged."""
+        """Failures that have not been logged yet."""
         self._open = open_model
         self._load = load_model
         self._pinned = pinned
@@ -253,7 +253,7 @@ class ModelVersions:
 
 
 def without_paths(detail: str, folder: Path) -> str:
-    """What is wrong with a bundle as callers may know it: files are called what they are called in its folder, and of
+    """A bundle's fault as callers may know it: files are named relative to its folder, and of
     a line that still names a path nothing is said."""
     said = detail.replace(f"{folder}/", "").replace(str(folder), "the bundle")
     return UNSAID if "/" in said else said

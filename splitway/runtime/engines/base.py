@@ -1,4 +1,4 @@
-"""What executes a bundle."""
+"""The interface of engines, which execute bundles."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from splitway.errors import SetupError
 from splitway.runtime.engines.base import Engine
 
 _EXTRAS = {"litert": "serve", "tensorflow": "split"}
-"""What to install to have an engine."""
+"""The extra that installs an engine."""
 
 
 def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:

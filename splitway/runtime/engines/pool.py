@@ -1,4 +1,4 @@
-"""Several engines for one model: one with every thread for who comes alone, some with few threads for those who don't.
+"""Several engines for one model: one with all threads for a lone request, several with few threads for parallel ones.
 
 A request alone is done soonest when every core works on it. Two requests at once are done soonest side by side: threads
 that wait for each other at every layer lose more than they share, the more so on a machine that is full.

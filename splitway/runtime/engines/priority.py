@@ -1,4 +1,4 @@
-"""Who gets the processor first: a loop that answers in microseconds goes before an engine that computes for long.
+"""CPU priority: an event loop that answers in microseconds goes before an engine that computes for long.
 
 Without it a full machine lets the cheapest answers, health and refusals, wait behind the dearest.
 """

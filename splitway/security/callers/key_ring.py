@@ -1,4 +1,4 @@
-"""API keys in use: who a key belongs to, as the file says now."""
+"""API keys in use, as in the current file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from splitway.state_file import Signature, signature
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 _NOBODYS = "0" * 64
-"""Compared with where there is no key of that id, so that it takes as long."""
-_UNKNOWN = "this key is not known here; ask for a new one"
+"""Dummy hash for unknown ids, so that the comparison takes constant time."""
+_UNKNOWN = "unknown key; ask for a new one"
 
 
 class KeyRing:
@@ -79,4 +79,4 @@ class KeyRing:
         added, gone = sorted(keys.keys() - before.keys()), sorted(before.keys() - keys.keys())
         changed = sorted(id_ for id_ in keys.keys() & before.keys() if keys[id_] != before[id_])
         if added or gone or changed:
-            audit("keys.changed", "whoever writes the file", "ok", added=added, gone=gone, changed=changed)
+            audit("keys.changed", "the owner of the file", "ok", added=added, gone=gone, changed=changed)

@@ -78,7 +78,7 @@ class KeyFile(_KeysPart):
 
 
 def key_id(key: str) -> str | None:
-    """The id in a key that somebody sends; None for what is no key."""
+    """The id within a key; None if it is not a key."""
     found = _KEY.fullmatch(key)
     return found[1] if found else None
 
@@ -89,14 +89,14 @@ def key_hash(key: str) -> str:
 
 
 def make_key(name: str, scopes: tuple[Scope, ...], **more: object) -> tuple[str, KeyRecord]:
-    """Make a key: itself, for whoever will use it, and what is kept of it. Raises SetupError for what cannot be."""
+    """Make a key; return the key and its record. Raises SetupError if the values are not valid."""
     id_ = secrets.token_hex(5)
     key = f"{KEY_PREFIX}{id_}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     content = {"id": id_, "name": name, "sha256": key_hash(key), "scopes": scopes, "created": datetime.now(UTC), **more}
     try:
         return key, KeyRecord.model_validate(content)
     except ValidationError as error:
-        raise SetupError(f"such a key cannot be made: {_first(error)}") from error
+        raise SetupError(f"the key cannot be created: {_first(error)}") from error
 
 
 def read_keys(path: Path) -> KeyFile:
@@ -115,7 +115,7 @@ def read_keys(path: Path) -> KeyFile:
 
 
 def change_keys(path: Path, change: Callable[[KeyFile], KeyFile]) -> KeyFile:
-    """Read, change and replace the file while nobody else who uses this does; where there is none, begin one.
+    """Read, change and replace the file under its lock; create it if it is missing.
 
     Raises:
         SetupError: the file cannot be read or written; what the change raises. The file is then as it was.
@@ -127,7 +127,7 @@ def change_keys(path: Path, change: Callable[[KeyFile], KeyFile]) -> KeyFile:
 
 
 def _first(error: ValidationError) -> str:
-    """What is wrong, and where; never the value, which may be somebody's."""
+    """The first fault and its place; never the value, which may be secret."""
     first = error.errors(include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "the whole"
     return f"{where}: {first['msg']}"

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Callers and their scopes."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Principal:
 
 
 def principal_of(scope: Mapping[str, Any]) -> Principal | None:
-    """Who makes the request of this ASGI scope; None where nobody is asked for a key."""
+    """The authenticated caller of this ASGI scope; None without authentication."""
     found = scope.get("state", {}).get(_STATE)
     return found if isinstance(found, Principal) else None
 
 
 def known_caller(scope: Mapping[str, Any]) -> str:
-    """The id of who makes the request of this ASGI scope; empty where nobody is asked."""
+    """The id of the authenticated caller of this ASGI scope; empty without authentication."""
     principal = principal_of(scope)
     return "" if principal is None else principal.id
 

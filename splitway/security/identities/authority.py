@@ -1,4 +1,4 @@
-"""A private certificate authority: it says which service is which, to services that trust nobody else.
+"""A private certificate authority: it certifies the services' identities. Services trust no other authority.
 
 A service's name stands in its certificate as `spiffe://splitway/<service>`, and nowhere else that counts.
 """
@@ -19,7 +19,7 @@ from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 from splitway.security.identities.service_names import uri_of
 
 _SERVERS = re.compile(f"{EXTRACTOR}|{HEADS}|{BODY_NAME}")
-"""Services that are called and call nobody. One of any other name may do both."""
+"""Services that only receive calls. A service of any other name may also make calls."""
 _LIFE = timedelta(days=5 * 365)
 _CLOCKS_DIFFER_BY = timedelta(minutes=5)
 _USAGES = (

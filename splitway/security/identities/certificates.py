@@ -1,11 +1,11 @@
 """The folders of a private certificate authority and of the services that it vouches for.
 
-    <folder>/ca/authority.pem        the authority's key and certificate: whoever has it can be any service
+    <folder>/ca/authority.pem        the authority's key and certificate: its holder can certify any service
     <folder>/ca/previous.pem         the certificate of the authority before it, while that is trusted still
     <folder>/<service>/identity.pem  a service's key and certificate
-    <folder>/<service>/trust.pem     whom it trusts
+    <folder>/<service>/trust.pem     the authorities it trusts
 
-A service is given its own folder and no other. Every file is replaced in one step, and whoever runs reads it again.
+A service is given its own folder and no other. Every file is replaced in one step, and running services read it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RENEW_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Certified:
-    """A service's certificate: who it is, and from when until when."""
+    """A service's certificate: name and validity."""
 
     service: str
     starts: datetime
@@ -53,7 +53,7 @@ class Certificates:
     Args:
         folder: holds all others.
         now: the time.
-        settle: waits until whoever runs has read its files again.
+        settle: waits until running services have read their files again.
     """
 
     folder: Path
@@ -61,13 +61,13 @@ class Certificates:
     settle: Callable[[], None]
 
     def create(self, services: Iterable[str], life: timedelta = LIFE, *, new_authority: bool = False) -> None:
-        """Give each service a new key and certificate, and every service that is there the file of whom it trusts.
+        """Give each service a new key and certificate, and every existing service the file of trusted authorities.
 
         Args:
             services: the ones to certify; with a new authority those that are there already as well.
             life: how long the certificates are good for.
-            new_authority: make one. The one before it stays trusted, and whoever runs learns to trust the new one
-                before anybody shows a certificate of it.
+            new_authority: make one. The previous one stays trusted, and running services trust the new one before
+                any service uses a certificate of it.
 
         Raises:
             SetupError: a name that is none, or files that cannot be read or written; what is there stays as it was.
@@ -82,8 +82,8 @@ class Certificates:
             authority = self._replace_authority(known) if new_authority else self._authority()
             if authority is None and known:
                 raise SetupError(
-                    f"{self.folder / _CA / _AUTHORITY} is gone, and {', '.join(known)} trust nobody else: bring it "
-                    "back, or make a new authority with --new-ca"
+                    f"{self.folder / _CA / _AUTHORITY} is gone, and {', '.join(known)} trust only it: restore it, "
+                    "or make a new authority with --new-ca"
                 )
             authority = authority or self._replace_authority(known)
             trusted = [authority.certificate, *self._previous()]

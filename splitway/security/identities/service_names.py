@@ -10,7 +10,7 @@ from splitway.errors import SetupError
 from splitway.names import NAME
 
 IDENTITY, TRUST = "identity.pem", "trust.pem"
-"""In a service's folder: its own key and certificate, and whom it trusts."""
+"""In a service's folder: its own key and certificate, and the authorities it trusts."""
 _NAME = re.compile(NAME)
 _URI = "spiffe://splitway/"
 
@@ -29,4 +29,4 @@ def service_of(uri: str) -> str | None:
 def check_name(service: str) -> None:
     """Raise SetupError for what is no name of a service."""
     if not _NAME.fullmatch(service) or service == "ca":
-        raise SetupError(f"{service[:80]!r} is no name of a service; use one such as gateway, classifier or body_1")
+        raise SetupError(f"{service[:80]!r} is not a valid service name; use one such as gateway, classifier or body_1")

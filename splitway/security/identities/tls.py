@@ -1,4 +1,4 @@
-"""TLS 1.3 between the services, both sides with a certificate: a service's own, and whom it talks to."""
+"""Mutual TLS 1.3 between the services: a service's own certificate, and its peers'."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LOOK_S = 2.0
 _WARN_SHARE = 1 / 4
-"""Of a certificate's life: when no more of it is left, whoever was to renew it has not."""
+"""Of a certificate's life: with less left, its renewal has failed."""
 _WARN_AGAIN_S = 3600.0
 Clock = Callable[[], float]
 Now = Callable[[], datetime]
@@ -41,7 +41,7 @@ class _Loaded:
 
 
 class Identity:
-    """A service's own certificate, and whom it trusts; the files are looked at again every two seconds.
+    """A service's own certificate, and the authorities it trusts; the files are checked every two seconds.
 
     New connections use what was read last; those that are open go on. What cannot be read changes nothing.
 
@@ -76,7 +76,7 @@ class Identity:
 
     @property
     def client_context(self) -> ssl.SSLContext:
-        """To connect with now; who answers has to be asked of `peer_service`."""
+        """The context for connections; check the peer with `peer_service`."""
         return self._loaded.client
 
     def server_context(self) -> ssl.SSLContext:
@@ -103,11 +103,11 @@ class Identity:
                 if seen[0] != before[0]:
                     _log.info("a new certificate, good until %s", _date(self.certificate.ends))
                 else:
-                    _log.info("whom this service trusts has changed; its own certificate is the one before")
+                    _log.info("the trusted certificates have changed; this service's own certificate is unchanged")
             self._complaint = ""
         except SetupError as error:
             if error.detail != self._complaint:
-                _log.error("the certificate read before is used on: %s", error.detail)
+                _log.error("the previous certificate stays in use: %s", error.detail)
             self._complaint = error.detail
         self._warn()
 
@@ -118,7 +118,7 @@ class Identity:
             return
         self._warned_s = self._clock()
         if own.has_expired(now):
-            _log.error("this service's certificate has expired %s: nobody takes it any more", _date(own.ends))
+            _log.error("this service's certificate has expired %s: no service accepts it any more", _date(own.ends))
         else:
             _log.warning("this service's certificate expires %s: renew it (splitway certs create)", _date(own.ends))
 
@@ -151,7 +151,9 @@ class Identity:
             context.load_cert_chain(self._folder / IDENTITY, password="")  # or OpenSSL would ask for one
             context.load_verify_locations(self._folder / TRUST)
         except OSError as error:  # ssl's own among them
-            raise SetupError(f"{self._folder} holds no key and certificates that belong together: {error}") from error
+            raise SetupError(
+                f"{self._folder} holds a key and certificates that do not belong together: {error}"
+            ) from error
         return context
 
 

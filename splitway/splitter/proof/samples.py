@@ -67,7 +67,7 @@ class _Names:
         """What the model calls this tensor. Raises SetupError if it has none of this name."""
         found = self.find(name)
         if found is None:
-            raise SetupError(f"{where}: {printable(name[:80])!r} is no input or output; {self.listed}")
+            raise SetupError(f"{where}: {printable(name[:80])!r} is not an input or output; {self.listed}")
         return found
 
     def each_once(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def read_samples(
 def _read(path: Path, names: _Names) -> Rows:
     read = {".npz": _of_npz, ".csv": _of_csv, ".jsonl": _of_jsonl}.get(path.suffix.lower())
     if read is None:
-        raise SetupError(f"{path} is no file of samples: it must be one of {', '.join(FORMATS)}")
+        raise SetupError(f"{path} is not a file of samples: it must be one of {', '.join(FORMATS)}")
     try:
         return read(path, names)
     except OSError as error:
@@ -203,9 +203,9 @@ def _object(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise SetupError(f"{where} is no JSON: {in_one_line(error)}") from error
+        raise SetupError(f"{where} is not JSON: {in_one_line(error)}") from error
     if not isinstance(row, dict) or not row:
-        raise SetupError(f"{where} is no object of inputs by name")
+        raise SetupError(f"{where} is not an object of inputs by name")
     return row
 
 
@@ -260,7 +260,7 @@ def _number(text: str, where: str) -> float | int:
     try:
         return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else float(text)
     except ValueError:
-        raise SetupError(f"{where}: {printable(text[:40])!r} is no number") from None
+        raise SetupError(f"{where}: {printable(text[:40])!r} is not a number") from None
 
 
 def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int]]:

@@ -52,7 +52,7 @@ _IN_ZIPS: dict[tuple[str, ...], str] = {
     (".keras", ".h5"): "it is an archive with a model in it: unpack it, and name that file",
     (".npy",): f"it is an archive of numpy arrays, without a model: {_EXPORT}",
 }
-"""What a zip archive is by the names in it."""
+"""The kind of a zip archive, by the names in it."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -79,7 +79,7 @@ def no_model(path: Path) -> str | None:
 
 
 def in_place_of_saved_model(folder: Path) -> str:
-    """What to do with a folder that is no SavedModel, by what lies in it."""
+    """Advice for a folder that is not a SavedModel, by its content."""
     inside = next((path.parent for path in sorted(folder.glob("*/saved_model.pb"))), None)
     inside = inside or next((path for path in sorted(folder.glob("*.keras"))), None)
     if inside is not None:

@@ -207,7 +207,7 @@ def _parts(layer: Any) -> frozenset[str]:
 def _refusal(layer: Any) -> str | None:
     for each in _with_all_inside(layer):
         if isinstance(each, keras.layers.Lambda):
-            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code is not taken from a model file"
+            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code in model files is not accepted"
     return None
 
 

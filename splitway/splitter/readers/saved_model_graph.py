@@ -27,7 +27,7 @@ _PURE = "_pure"
 
 @dataclass(frozen=True)
 class _Given:
-    """What a graph is given from outside."""
+    """The inputs of a graph."""
 
     handle: Any
     held: tuple[Held, ...]
@@ -167,7 +167,7 @@ def _of_shape(tensor: Any, shape: Any) -> Any:
 
 
 def _captured(function: Any, loaded: Any) -> Iterator[tuple[str, _Given]]:
-    """What a function takes from outside, by the name of the operation that stands for it."""
+    """A function's captured inputs, by the name of the operation that stands for each."""
     keepers = _keepers(loaded)
     for outside, inside in function.graph.captures:
         keeper = keepers.get(id(outside))

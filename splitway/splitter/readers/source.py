@@ -149,7 +149,7 @@ def _refuse_code(path: Path, kind: str) -> None:
         raise ModelError(f"{path} cannot be loaded: it is damaged or no Keras model ({first_line(error)})") from error
     if code is not None:
         raise ModelError(
-            f"{path}: {code}: it carries code, and code is not taken from a model file; "
+            f"{path}: {code}: it carries code, and code in model files is not accepted; "
             "replace it by a layer of a class, or by keras.ops"
         )
 
@@ -167,7 +167,7 @@ def _refuse_bomb(archive: zipfile.ZipFile) -> None:
     """Raise ValueError for an archive that unpacks to far more than any model does, or says one thing twice."""
     members = archive.infolist()
     if len({member.filename for member in members}) < len(members):
-        raise ValueError("a file in it is there twice")
+        raise ValueError("a file in it occurs twice")
     for member in members:
         if member.filename == _DESCRIPTION and member.file_size > _MAX_DESCRIPTION_BYTES:
             raise ValueError(f"its description has {member.file_size} bytes")
@@ -192,7 +192,7 @@ def _code_in(config: Any) -> str | None:
 def _objects_of(modules: str | None) -> dict[str, Any]:
     """The classes and functions in the namespaces of the user's own modules, separated by commas.
 
-    What a module takes from Keras or another library under its own name is Keras' to find.
+    Classes that a module imports from Keras or another library are found by Keras.
     """
     found: dict[str, Any] = {}
     for module in filter(None, (each.strip() for each in (modules or "").split(","))):

@@ -31,6 +31,13 @@ def test_the_files_are_what_the_sources_make() -> None:
     assert {path.name: path.read_text() for path in FILES} == made, "run `python -m deploy.grafana.source.write`"
 
 
+def test_a_dashboard_says_that_it_is_generated() -> None:
+    for path in FILES:
+        loaded = json.loads(path.read_text())
+        assert "python -m deploy.grafana.source.write" in loaded["description"]
+        assert loaded["tags"] == ["splitway", "generated"]
+
+
 def test_dashboards_can_be_told_apart() -> None:
     loaded = [json.loads(path.read_text()) for path in FILES]
     assert len({each["uid"] for each in loaded}) == len({each["title"] for each in loaded}) == len(FILES) == 5

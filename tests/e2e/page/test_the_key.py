@@ -62,8 +62,8 @@ def test_a_page_that_needs_no_key_has_no_field(view: View) -> None:
 
 
 def test_the_field_takes_a_key_and_the_page_works_as_ever(closed: View, guarded: Guarded) -> None:
-    says(closed, "This gateway asks for a key.")
-    expect(closed.page.locator("#state")).to_have_text("The gateway asks for a key")
+    says(closed, "This gateway requires a key.")
+    expect(closed.page.locator("#state")).to_have_text("The gateway requires a key")
     expect(closed.key_field).to_have_attribute("type", "password")
     expect(closed.key_field).to_have_attribute("autocomplete", "off")
     closed.give_key(guarded.both)
@@ -97,7 +97,7 @@ def asks_nothing_for_a_while(view: View) -> bool:
 def test_a_refused_page_is_quiet_until_somebody_looks_again(closed: View) -> None:
     closed.page.clock.install()
     closed.page.reload()
-    says(closed, "This gateway asks for a key.")
+    says(closed, "This gateway requires a key.")
     assert asks_nothing_for_a_while(closed)
     with closed.page.expect_response("**/v1/pipeline"):
         closed.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -106,12 +106,12 @@ def test_a_refused_page_is_quiet_until_somebody_looks_again(closed: View) -> Non
 
 def test_a_wrong_key_is_said_and_sent_no_more(closed: View) -> None:
     closed.give_key(WRONG)
-    says(closed, "The gateway does not take this key: this key is not known here")
+    says(closed, "The gateway does not accept this key: unknown key")
     expect(closed.key_field).to_be_empty()
     with closed.page.expect_request("**/v1/classify*") as asked:
         closed.ask()
     assert "authorization" not in asked.value.headers
-    says(closed, "The gateway does not take this key")
+    says(closed, "The gateway does not accept this key")
 
 
 def test_what_can_be_no_key_is_not_sent(closed: View) -> None:
@@ -183,7 +183,7 @@ def test_a_reload_or_the_button_forgets_it(closed: View, guarded: Guarded) -> No
     closed.give_key(guarded.both)
     closed.replicas.first.wait_for()
     closed.page.get_by_role("button", name="Forget the key").click()
-    says(closed, "This gateway asks for a key.")
+    says(closed, "This gateway requires a key.")
     expect(closed.key_field).to_be_focused()
     expect(closed.replicas).to_have_count(0)
     closed.give_key(guarded.both)
@@ -197,8 +197,8 @@ def test_a_key_that_is_revoked_meanwhile_is_asked_for_anew(closed: View, guarded
     closed.give_key(guarded.brief)
     closed.replicas.first.wait_for()
     keys.revoke(guarded.file, guarded.brief.split("_")[1])
-    says(closed, "The gateway does not take this key")
-    expect(closed.page.locator("#state")).to_have_text("The gateway asks for a key")
+    says(closed, "The gateway does not accept this key")
+    expect(closed.page.locator("#state")).to_have_text("The gateway requires a key")
     expect(closed.replicas).to_have_count(0)
 
 
@@ -239,5 +239,5 @@ def test_the_keyboard_alone_is_enough_to_give_a_key_and_forget_it(closed: View, 
     page.keyboard.press("Enter")
     expect(closed.key_field).to_be_focused()
     expect(closed.key_field).to_have_accessible_description(
-        "This gateway asks for a key. Whoever runs it gives you one."
+        "This gateway requires a key. Its operator can give you one."
     )

@@ -127,32 +127,32 @@ ATTACKS: dict[str, tuple[str, str]] = {
     "a stranger's key": (token(OTHER_KEY), "signature does not fit"),
     "keys that the token brings along": (token(OTHER_KEY, header=SELF_MADE), "signature does not fit"),
     "no key named": (jwt.encode(CLAIMS, RSA_KEY, "RS256"), "not known here"),
-    "a key that is no text": (forged({"alg": "RS256", "kid": {"a": 1}}), "no token"),
+    "a key that is no text": (forged({"alg": "RS256", "kid": {"a": 1}}), "not a valid token"),
     "another issuer": (token(iss="https://evil.example"), "another issuer"),
     "an issuer with more behind it": (token(iss=f"{ISSUER}.evil.example"), "another issuer"),
     "no issuer": (token(iss=None), "must have"),
-    "for somebody else": (token(aud="billing"), "for somebody else"),
-    "for nobody": (token(aud=None), "must have"),
+    "another audience": (token(aud="billing"), "for another audience"),
+    "no audience": (token(aud=None), "must have"),
     "expired": (token(exp=NOW_S), "has expired"),
     "without an end": (token(exp=None), "must have"),
-    "with an end that is no time": (token(exp="never"), "no time"),
-    "endless": (token(exp=float("inf")), "no time"),
-    "not a number of seconds": (token(exp=float("nan")), "no time"),
-    "an end of 400 digits": (token(exp=10**400), "no time"),
-    "a beginning of 400 digits": (token(nbf=10**400), "no time"),
-    "an end before all time, of 400 digits": (token(exp=-(10**400)), "no time"),
+    "with an end that is no time": (token(exp="never"), "not a time"),
+    "endless": (token(exp=float("inf")), "not a time"),
+    "not a number of seconds": (token(exp=float("nan")), "not a time"),
+    "an end of 400 digits": (token(exp=10**400), "not a time"),
+    "a beginning of 400 digits": (token(nbf=10**400), "not a time"),
+    "an end before all time, of 400 digits": (token(exp=-(10**400)), "not a time"),
     "not valid yet": (token(nbf=NOW_S + 31), "not valid yet"),
     "no subject": (token(sub=None), "must have"),
-    "a subject that is no text": (token(sub=7), "no token"),
-    "an extension that must be understood": (token(header={"kid": "r", "crit": ["x"], "x": 1}), "no token"),
-    "a detached payload": (forged({"alg": "RS256", "kid": "r", "b64": False, "crit": ["b64"]}), "no token"),
+    "a subject that is no text": (token(sub=7), "not a valid token"),
+    "an extension that must be understood": (token(header={"kid": "r", "crit": ["x"], "x": 1}), "not a valid token"),
+    "a detached payload": (forged({"alg": "RS256", "kid": "r", "b64": False, "crit": ["b64"]}), "not a valid token"),
     "another kind of token": (token(header={"kid": "r", "typ": "dpop+jwt"}), "kind that is not taken"),
     "huge": (token(more="x" * MAX_TOKEN_BYTES), "longer than"),
-    "cut short": (token()[:-21], "no token"),
-    "no token": ("ada:secret", "no token"),
-    "empty": ("", "no token"),
-    "two dots": ("..", "no token"),
-    "nested": ("eyJ" + "Ww" * 2000 + "..", "no token"),
+    "cut short": (token()[:-21], "not a valid token"),
+    "no token": ("ada:secret", "not a valid token"),
+    "empty": ("", "not a valid token"),
+    "two dots": ("..", "not a valid token"),
+    "nested": ("eyJ" + "Ww" * 2000 + "..", "not a valid token"),
 }
 
 
@@ -205,7 +205,7 @@ async def test_keys_are_exchanged_without_a_gap_and_withdrawn_ones_believed_no_m
     verifier.clock.now_s += 1
     await verifier.scopes(new)
     await _settled(verifier._verifier)
-    assert "not known here" in await verifier.refusal(old), "it was among those seen, but its key is gone"
+    assert "an unknown key" in await verifier.refusal(old), "it was among those seen, but its key is gone"
     await verifier.scopes(new)
 
 
@@ -245,7 +245,7 @@ async def test_keys_of_other_curves_are_left_out(tmp_path: Path, key: Any, algor
     some = Verifier(tmp_path, [jwk(key, "x"), jwk(RSA_KEY, "r")], ("RS256", "ES256", "EdDSA"))
     assert await some.scopes(token())
     signed = forged({"alg": algorithm, "kid": "x"}, b"by the other curve")
-    assert "not known here" in await some.refusal(signed)
+    assert "an unknown key" in await some.refusal(signed)
 
 
 UNUSABLE: dict[str, dict[str, Any]] = {
@@ -263,7 +263,7 @@ UNUSABLE: dict[str, dict[str, Any]] = {
 async def test_keys_of_a_set_that_are_for_something_else_are_left_out(tmp_path: Path, entry: dict[str, Any]) -> None:
     some = Verifier(tmp_path, [entry, jwk(ED_KEY, "d")], ("RS256", "EdDSA"))
     assert await some.scopes(token(ED_KEY, "EdDSA", {"kid": "d"}))
-    assert "not known here" in await some.refusal(token(RSA_KEY))
+    assert "an unknown key" in await some.refusal(token(RSA_KEY))
 
 
 class Provider:
@@ -400,7 +400,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "another scheme": ({"jwt_keys": "ftp://127.0.0.1/keys"}, "https"),
     "no host": ({"jwt_keys": "https:///keys"}, "https"),
     "no port": ({"jwt_keys": "https://id.example:port/keys"}, "https"),
-    "no file": ({"jwt_keys": "/nowhere/keys.json"}, "there is no file /nowhere/keys.json"),
+    "no file": ({"jwt_keys": "/nowhere/keys.json"}, "no such file: /nowhere/keys.json"),
 }
 
 

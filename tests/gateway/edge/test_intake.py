@@ -65,7 +65,7 @@ async def test_a_picture_is_taken_under_every_name_that_clients_give_it(content_
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
 async def test_a_picture_that_curl_has_stripped_is_answered_with_the_option_that_does_not(format_: str) -> None:
     sent = picture(size=(400, 300), format_=format_)
-    with pytest.raises(InvalidInput, match="line ends were taken out: send it with curl --data-binary"):
+    with pytest.raises(InvalidInput, match="line ends were removed; send it with curl --data-binary"):
         await read("application/x-www-form-urlencoded", sent.translate(None, b"\r\n\0"))
     with pytest.raises(InvalidInput, match="send it with curl --data-binary"):
         await read(f"image/{format_.lower()}", sent.translate(None, b"\r\n\0"))
@@ -80,11 +80,16 @@ async def test_so_is_one_that_cannot_even_be_looked_at(cat: bytes) -> None:
 @pytest.mark.parametrize(
     ("content_type", "body", "kind", "says"),
     [
-        (None, b"hello", UnsupportedMediaType, "content-type missing is not taken for what is no JPEG, PNG or WebP"),
+        (
+            None,
+            b"hello",
+            UnsupportedMediaType,
+            "content-type missing is not supported for content that is not a JPEG, PNG or WebP",
+        ),
         ("application/octet-stream", b"GIF89a..", UnsupportedMediaType, "which is GIF: convert it"),
         ("application/x-www-form-urlencoded", b"image=AAAA", UnsupportedMediaType, "-F image=@file"),
-        ("image/heic", b"\0\0\0\x18ftypheic", UnsupportedMediaType, "image/heic is not taken"),
-        ("text/plain", PNG, UnsupportedMediaType, "text/plain is not taken"),
+        ("image/heic", b"\0\0\0\x18ftypheic", UnsupportedMediaType, "image/heic is not supported"),
+        ("text/plain", PNG, UnsupportedMediaType, "text/plain is not supported"),
         ("image/jpeg", b"\0\0\0\x18ftypheic\0\0\0\0mif1", InvalidInput, "this is HEIC: convert it"),
         ("image/jpeg", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", InvalidInput, "this is AVIF"),
         ("image/png", b"GIF89a.....", InvalidInput, "this is GIF"),

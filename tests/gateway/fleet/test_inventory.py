@@ -78,7 +78,7 @@ async def test_a_replica_that_makes_no_sense_is_not_ready_and_the_reason_is_show
         status, reason = await _ready(client, 1)
         told = (await client.get("/readyz")).json()
     assert status == 503
-    assert "describes itself in a way that makes no sense: role" in reason
+    assert "sends an invalid description: role" in reason
     assert told["reason"] == told["stages"]["classifier"] == "no replica of classifier is ready: 1 not ready"
 
 
@@ -118,7 +118,7 @@ async def test_more_rows_than_a_later_stage_takes_are_refused_before_any_stage_i
     async with pipeline(first, last) as client:
         refused = await client.post("/v2/models/pipeline/infer", json=_pictures(7))
         assert refused.status_code == 413
-        assert refused.json() == {"error": "the request has 7 rows; classifier takes at most 6 at once"}
+        assert refused.json() == {"error": "the request has 7 rows; classifier accepts at most 6 at once"}
         assert not first.calls
         last.said[0]["max_rows"] = 7
         pets = await client.post("/v2/models/pipeline/infer", json=_pictures(7) | {"parameters": {"head": "pets"}})

@@ -199,7 +199,7 @@ def test_where_none_is_ready_those_that_merely_cannot_be_reached_are_tried(clock
     ready.is_not(ReplicaState.NOT_READY, "restarts")
     assert set(_shares(chosen, 100)) == {lost.url}
     assert chosen.choose(able={draining.url, new.url}) is None
-    assert chosen.why_not_ready() == "1 not ready, 3 cannot be reached; 1 of them is tried all the same"
+    assert chosen.why_not_ready() == "1 not ready, 3 cannot be reached; 1 of them is tried anyway"
     lost.got_through()
     assert chosen.why_not_ready() is None
     draining.got_through()

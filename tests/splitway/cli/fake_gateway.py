@@ -36,7 +36,7 @@ class Asked:
 
 def key_asked_for(key: str, otherwise: Answer) -> Callable[[Asked], Answer]:
     """Answers of a gateway that takes this key alone."""
-    refusal = Answer(401, {"code": "unauthorized", "detail": "this key is not known here"})
+    refusal = Answer(401, {"code": "unauthorized", "detail": "unknown key"})
     return lambda asked: otherwise if asked.headers.get("authorization") == f"Bearer {key}" else refusal
 
 

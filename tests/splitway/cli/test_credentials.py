@@ -62,7 +62,7 @@ def test_whoever_the_gateway_points_to_is_not_shown_the_key(arguments: tuple[str
 
 
 @every_command
-@pytest.mark.parametrize(("key", "says"), [("", "asks for a key"), ("wrong", "does not take the key in")])
+@pytest.mark.parametrize(("key", "says"), [("", "requires a key"), ("wrong", "does not accept the key in")])
 def test_a_refusal_is_one_line_that_says_what_to_do(
     arguments: tuple[str, ...], key: str, says: str, folder: Path
 ) -> None:
@@ -130,10 +130,13 @@ FORBIDDEN = {"code": "forbidden", "detail": "this needs the scope 'infer'"}
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (_reply(401, {}, key=False), f"{URL} asks for a key"),
-        (_reply(401, ["a proxy's own"], key=False), f"{URL} asks for a key"),
+        (_reply(401, {}, key=False), f"{URL} requires a key"),
+        (_reply(401, ["a proxy's own"], key=False), f"{URL} requires a key"),
         (_reply(401, {"detail": "it is\x1b[2J unknown"}, key=True), r"SPLITWAY_API_KEY (it is\x1b[2J unknown)"),
-        (_reply(403, FORBIDDEN, key=True), "does not allow this to the key in SPLITWAY_API_KEY (this needs the scope"),
+        (
+            _reply(403, FORBIDDEN, key=True),
+            "does not permit this for the key in SPLITWAY_API_KEY (this needs the scope",
+        ),
     ],
     ids=["no-key", "proxy", "wrong-key", "scope"],
 )
@@ -164,8 +167,8 @@ NEW = "splitway keys create NAME --scope infer"
 @pytest.mark.parametrize(
     ("content", "in_file", "do"),
     [
-        (EXPIRED, False, f"make a new one, {NEW}, and set SPLITWAY_API_KEY to that"),
-        (EXPIRED, True, f"make a new one, {NEW}, and write that into the file of SPLITWAY_API_KEY_FILE"),
+        (EXPIRED, False, f"make a new one with {NEW}, and set SPLITWAY_API_KEY to that"),
+        (EXPIRED, True, f"make a new one with {NEW}, and write that into the file of SPLITWAY_API_KEY_FILE"),
         (
             {"detail": "the token has expired"},
             False,
@@ -182,7 +185,7 @@ def test_the_advice_is_about_the_key_and_where_it_comes_from(
     monkeypatch.setenv(variable, "anything")
     refused = refusal(_reply(401, content, key=True), URL, "infer")
     assert refused is not None
-    assert refused.says.partition(" (")[0].endswith(f" does not take the key in {variable}")
+    assert refused.says.partition(" (")[0].endswith(f" does not accept the key in {variable}")
     assert refused.do.startswith(do)
 
 

@@ -172,7 +172,7 @@ def test_a_model_without_probabilities_is_split_but_takes_no_labels(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["feature_extractor", "body_1", "Big", "../up"])
 def test_a_head_cannot_be_called_anything(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SetupError, match="is no name for a head"):
+    with pytest.raises(SetupError, match="is not a valid name for a head"):
         split_here(tmp_path / "none.keras", tmp_path / "m", head=name)
 
 

@@ -18,7 +18,7 @@ from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import in_virtual_time, now
 
 MIB = 1 << 20
-TOO_SLOW = "slow_body: the body comes in too slowly while others need the memory; send it again in a moment"
+TOO_SLOW = "slow_body: the body arrives too slowly while other requests need its memory; send it again in a moment"
 
 
 def _caller_of(scope: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ from splitway.skins.v2_rest import v2_error
 _ADDRESSES = re.compile(r'(?:href|src)="([^"]*)"|url\("?([^")]*)"?\)')
 
 
-def _client(openapi_url: str | None) -> httpx.AsyncClient:
-    app = FrontedApp(openapi_url=openapi_url)
+def _client(*, described: bool) -> httpx.AsyncClient:
+    app = FrontedApp("service", described=described)
     install_error_handlers(app, lambda _, error: v2_error(error))
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://service")
@@ -24,7 +24,7 @@ def _client(openapi_url: str | None) -> httpx.AsyncClient:
 
 @pytest.fixture
 def client() -> httpx.AsyncClient:
-    return _client(OPENAPI)
+    return _client(described=True)
 
 
 def _addresses(text: str) -> list[str]:
@@ -75,5 +75,5 @@ async def test_requests_are_tried_below_the_prefix_too(client: httpx.AsyncClient
 
 
 async def test_an_app_without_a_description_has_no_page_of_it() -> None:
-    client = _client(None)
+    client = _client(described=False)
     assert [(await client.get(path)).status_code for path in ("/docs", "/redoc", "/docs/docs.js")] == [404] * 3

@@ -19,7 +19,7 @@ def _noting(name: str, met: list[str]) -> Layer:
 
 
 async def test_layers_are_met_in_their_order_and_one_that_is_left_out_is_none() -> None:
-    app, met = FrontedApp(openapi_url=None), list[str]()
+    app, met = FrontedApp("app", described=False), list[str]()
     app.put_in_front([_noting("first", met), None, _noting("second", met)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
         assert (await client.get("/none")).status_code == 404
@@ -27,6 +27,6 @@ async def test_layers_are_met_in_their_order_and_one_that_is_left_out_is_none() 
 
 
 async def test_without_layers_the_framework_answers() -> None:
-    app = FrontedApp(openapi_url=None)
+    app = FrontedApp("app", described=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
         assert (await client.get("/none")).status_code == 404

@@ -155,7 +155,7 @@ async def test_an_engine_that_fails_on_its_warm_up_input_as_well_is_to_blame(
         def broken(*_: object) -> None:
             raise RuntimeError("broken")
 
-        monkeypatch.setattr("splitway.runtime.engines.litert.LiteRTEngine._row", broken)
+        monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter.invoke", broken)
         reply = await stage.post("classifier")
         assert reply.status_code == 500
         assert UNFIT_ROW_HEADER not in reply.headers
@@ -167,7 +167,7 @@ async def test_while_a_run_hangs_the_stage_says_that_it_is_not_live_and_tells_wh
     write_bundle(tmp_path, "classifier", 1)
     async with serving(classifier.create_app, tmp_path, max_run_s=0.01) as stage:
         rest = threading.Event()
-        monkeypatch.setattr("splitway.runtime.engines.litert.LiteRTEngine._row", lambda *_: rest.wait(30))
+        monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter.invoke", lambda *_: rest.wait(30))
         reply = await stage.post("classifier")
         assert (reply.status_code, reply.json()["error"]) == (503, "the stage is stopping")
         for path in ("/livez", "/v2/health/live"):
@@ -191,7 +191,7 @@ async def test_what_finds_no_memory_in_its_time_is_told_to_come_again_before_tha
     places = [room.place(DecodeLoad(60_000_000, False, ())) for _ in range(2)]
     assert places[1] is not None
     deadline = Deadline.after(0.2)
-    with pytest.raises(Overloaded, match="the memory for decoding pictures is taken") as refused:
+    with pytest.raises(Overloaded, match="the memory for decoding pictures is in use") as refused:
         await _wait_for(places[1], deadline)
     assert refused.value.retry_after_s == 1
     assert not deadline.expired

@@ -33,7 +33,7 @@ async def test_beyond_its_bound_it_refuses_and_goes_on_when_there_is_room() -> N
     decoders, work = Decoders(1, 4, Runs(time.monotonic), "model"), Gated()
     first = asyncio.create_task(decoders.decode(work, 9))  # one that finds nobody is never refused
     await until(lambda: work.begun == 1)
-    with pytest.raises(Overloaded, match="9 rows wait already to be decoded"):
+    with pytest.raises(Overloaded, match="9 rows are already waiting to be decoded"):
         await decoders.decode(work, 1)
     work.gate.set()
     await first

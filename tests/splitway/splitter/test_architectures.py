@@ -1,6 +1,6 @@
 """Families of keras.applications, small and with random weights, in the middle of a skip connection.
 
-The pieces are run by TensorFlow as they stand; `make architectures` exports and proves models of full size.
+The pieces are run by TensorFlow as they stand; `make bench WHAT=architectures` exports and proves models of full size.
 """
 
 from __future__ import annotations

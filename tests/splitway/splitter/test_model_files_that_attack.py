@@ -180,7 +180,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(honest: Path) ->
 def test_an_archive_that_describes_itself_twice_is_refused(honest: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(honest, "a") as archive:
         archive.writestr("config.json", b"{}")
-    with pytest.raises(ModelError, match="there twice"):
+    with pytest.raises(ModelError, match="occurs twice"):
         load_model(honest)
 
 

@@ -272,7 +272,7 @@ def test_what_is_no_json_is_told_what_it_is_and_where_it_goes(body: bytes, says:
 
 
 def test_rows_are_counted_before_anything_is_read_but_not_of_what_may_lack_its_batch() -> None:
-    with pytest.raises(TooLarge, match=r"has 65 rows; at most 64 .* The first number of a shape is its rows"):
+    with pytest.raises(TooLarge, match=r"has 65 rows; at most 64 .* The first number of a shape is the number of rows"):
         parse_request(_request(shape=[65, 1], data="unread"), None, max_rows=64)
     with pytest.raises(TooLarge, match="has 65 rows"):
         parse_request(_request(datatype="BYTES", shape=[65], data="unread"), None, max_rows=64)

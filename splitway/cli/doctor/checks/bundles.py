@@ -31,10 +31,10 @@ def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
         if any(version_folders(each) for each in _names(models)):
             return None
     except OSError as error:
-        return problem("bundles", f"{error.filename} cannot be looked into: {error.strerror}", "let this user read it")
+        return problem("bundles", f"{error.filename} cannot be read: {error.strerror}", "let this user read it")
     says = f"there is no bundle in {models.absolute()}"
     if may_be_elsewhere:
-        return warning("bundles", f"{says}: those of the pipeline lie elsewhere", "name their folder with --models")
+        return warning("bundles", f"{says}: the pipeline's bundles are elsewhere", "name their folder with --models")
     return problem("bundles", says, f"splitway build --out {models}, or name another folder with --models")
 
 
@@ -100,13 +100,13 @@ def _mended(models: Path, version: Path) -> str:
     name = f"{version.parent.name}/{version.name}"
     if name != (is_for := f"{bundle.manifest.name}/{bundle.manifest.version}"):
         return f"move it to {models / is_for}, or make it for where it is"
-    return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if nobody knows it, remove it"
+    return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if it is unknown, remove it"
 
 
 def whole(models: Path, found: Wholeness) -> list[Result]:
     """Whether the bundles are whole."""
     signed = f", and a key in {BUNDLE_KEY} has signed it" if found.are_signed else ""
-    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash is the one in its manifest{signed}"
+    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash matches its manifest{signed}"
     return [*found.wrong, *found.said_more, *([ok("bundles", says)] if found.sound else [])]
 
 
@@ -156,7 +156,9 @@ def read_file(path: Path) -> tuple[Releases | None, Result | None]:
     try:
         return read_releases(path), None
     except SetupError as error:
-        return None, problem("releases", error.detail, "mend or remove it; what was read last stays in force till then")
+        return None, problem(
+            "releases", error.detail, "repair or remove it; the last good state stays in force until then"
+        )
 
 
 def releases(models: Path, held: Releases | None) -> list[Result]:
@@ -181,7 +183,7 @@ def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:
             yield problem(
                 "releases",
                 f"release {name} names {stage} {version}, which is not in {models}",
-                "put that version back, or splitway release promote another",
+                "restore that version, or promote another release",
             )
     try:
         gives = read_manifest(models / EXTRACTOR / release.extractor).gives
@@ -191,7 +193,7 @@ def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:
         yield problem(
             "releases",
             f"release {name} is of {release.feature_space}, and {EXTRACTOR} {release.extractor} now gives {gives}",
-            "put the extractor back that was there before, or make a new release",
+            "restore the previous extractor, or make a new release",
         )
 
 

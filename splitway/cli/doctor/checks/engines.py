@@ -41,10 +41,10 @@ def engine(name: EngineName, folders: list[Path]) -> Result:
     try:
         failure = json.loads(tried.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        last = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (tried.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         return problem(f"engine {name}", f"it could not be tried: {last}", do)
     if failure:
-        return problem(f"engine {name}", failure, "make that bundle again, or mend the installation")
+        return problem(f"engine {name}", failure, "make that bundle again, or repair the installation")
     return ok(f"engine {name}", f"runs {', '.join(map(str, folders))}")
 
 

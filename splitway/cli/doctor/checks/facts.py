@@ -22,7 +22,7 @@ class Facts:
     """Of one set-up.
 
     Args:
-        url: the gateway as the user names it; None if he does not.
+        url: the gateway given by the user; None if there is none.
         models: folder of the bundles.
     """
 

@@ -1,14 +1,12 @@
-"""The pipeline that runs: what `splitway up` left of it here, who answers, in which version, by which clock."""
+"""The pipeline that runs: what `splitway up` left of it here, who answers, in which version."""
 
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +23,11 @@ from splitway.names import GATEWAY
 from splitway.schemas.message import read_answer
 from splitway.schemas.protocol import ServerMetadata
 
-_CLOCKS_APART_S = 2.0
 _AT_ONCE = 8
 _MOST_OF_A_VERSION = 40
 _OWN_IDENTITY = RUN_FILE.parent / "certs" / GATEWAY
 """Where `splitway up --mtls` keeps the gateway's certificate."""
-_WHO_IS_MISSING = "splitway top shows who is missing; docs/operations.md says what each reason asks for"
+_WHO_IS_MISSING = "splitway top shows what is missing; docs/operations.md explains each reason"
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,9 @@ class Heard:
     """What one process said when it was asked from here.
 
     Args:
-        stage, url: who it is.
+        stage, url: its name and address.
         answers: whether it did.
         version: of Splitway.
-        clock_ahead_s: by how much its clock is ahead of this machine's; None where it sends no date.
         asks_for_certificate: whether it does not answer because it was not shown one that it takes.
     """
 
@@ -49,7 +45,6 @@ class Heard:
     url: str
     answers: bool
     version: str | None = None
-    clock_ahead_s: float | None = None
     asks_for_certificate: bool = False
 
     @property
@@ -63,9 +58,9 @@ class Running:
 
     Args:
         look: what its gateway says.
-        is_expected: whether somebody said that it runs: the user by an address, or a run file whose gateway lives.
+        is_expected: whether it should run: the user gave an address, or a run file names a live gateway.
         heard: its processes, as they answer from here; the gateway first.
-        asks_for_key: whether the gateway answers nobody who shows none.
+        asks_for_key: whether the gateway requires a key.
     """
 
     look: Look
@@ -75,13 +70,13 @@ class Running:
 
 
 def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
-    """Ask the gateway, then everybody whom it or the run file names.
+    """Ask the gateway, then every process that it or the run file names.
 
     Args:
         url: the gateway.
-        places: what runs from this folder. Nobody else is shown what stages ask for.
-        is_expected: whether somebody said that it runs.
-        key: the headers that show the gateway who asks. It gets them if it asks for them, and nobody else does.
+        places: the processes started from this folder. Only they receive the stages' secrets.
+        is_expected: whether it should run.
+        key: the headers with the API key. Only the gateway receives them, and only if it requires a key.
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
@@ -109,29 +104,19 @@ def _stage_client(urls: Iterable[str]) -> httpx.Client:
 
 
 def _hear(client: httpx.Client, stage: str, url: str, headers: Mapping[str, str] | None = None) -> Heard:
-    before_s = time.time()
     try:
         reply = client.get(f"{url}/v2", headers=headers)
         version = read_answer(ServerMetadata, reply.content).version
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Heard(stage, url, answers=False, asks_for_certificate=_is_of_tls(error))
-    here_s = (before_s + time.time()) / 2
     told = None if version is None else printable(version[:_MOST_OF_A_VERSION], keep="")
-    return Heard(stage, url, answers=True, version=told, clock_ahead_s=_ahead_s(reply.headers.get("date"), here_s))
+    return Heard(stage, url, answers=True, version=told)
 
 
 def _is_of_tls(error: BaseException) -> bool:
     """Whether a connection failed for want of a certificate: theirs is not trusted here, or ours not there."""
     cause = error.__cause__ or error.__context__
     return isinstance(error, ssl.SSLError) or (cause is not None and _is_of_tls(cause))
-
-
-def _ahead_s(date: str | None, here_s: float) -> float | None:
-    """A date has no fractions of a second: on average it is half of one behind."""
-    try:
-        return None if date is None else parsedate_to_datetime(date).timestamp() + 0.5 - here_s
-    except ValueError:
-        return None
 
 
 def run_file(run: RunFile | None, path: Path) -> Result:
@@ -149,7 +134,7 @@ def run_file(run: RunFile | None, path: Path) -> Result:
             "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
         )
     if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
-        says = f"neither key nor token is sent to what {path} names: {doubt}"
+        says = f"neither key nor token is sent to the addresses in {path}: {doubt}"
         return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
     return ok("run file", f"all {len(places)} processes that {path} names run")
 
@@ -162,10 +147,10 @@ def gateway(running: Running) -> Result:
     if look.status is None and running.is_expected:
         return problem("gateway", f"{look.trouble}", "start it, or name another address with --url")
     if look.status is None:
-        return ok("gateway", f"nothing runs at {look.url}, so it was not looked into", "splitway up starts a pipeline")
+        return ok("gateway", f"nothing runs at {look.url}, so it was not checked", "splitway up starts a pipeline")
     if not look.status.ready:
         return problem(
-            "gateway", f"{look.url} is not ready: {look.status.reason or 'it does not say why'}", _WHO_IS_MISSING
+            "gateway", f"{look.url} is not ready: {look.status.reason or 'no reason given'}", _WHO_IS_MISSING
         )
     told = look.status.gateway
     up_for = f", up for {span(told.uptime_s)}" if told and told.uptime_s is not None else ""
@@ -184,9 +169,9 @@ def replicas(running: Running) -> list[Result]:
     if ready:
         asking = sum(each.asks_for_certificate for each in running.heard)
         apart = sum(not each.answers for each in running.heard if each.stage != GATEWAY) - asking - len(wrong)
-        beyond = f"; {apart} of them out of reach from here, as in a network of their own" if apart > 0 else ""
-        closed = f"; not looked into from here, for want of the gateway's certificate: {asking}" if asking else ""
-        do = f"set {IDENTITY} to the gateway's folder, to have them looked into too" if asking else ""
+        beyond = f"; {apart} of them are not reachable from here" if apart > 0 else ""
+        closed = f"; not checked, because the gateway's certificate is missing: {asking}" if asking else ""
+        do = f"set {IDENTITY} to the gateway's folder, to check them too" if asking else ""
         found.append(ok("replicas", f"{many(ready, 'replica')} ready{beyond}{closed}", do))
     return found
 
@@ -197,22 +182,6 @@ def versions(running: Running, own: str) -> list[Result]:
     others = {name: version for name, version in told.items() if version != own}
     if others:
         says = ", ".join(f"{name} is {version}" for name, version in others.items())
-        do = "upgrade what is older; versions next to each other work together while you do"
+        do = "upgrade what is older; adjacent versions work together meanwhile"
         return [warning("versions", f"this command is Splitway {own}, but {says}", do)]
     return [ok("versions", f"all {len(told)} that answer are Splitway {own}, as this command is")] if told else []
-
-
-def clocks(running: Running) -> list[Result]:
-    """Whether the clocks agree well enough for logs and traces to be laid side by side."""
-    told = [(each, each.clock_ahead_s) for each in running.heard if each.clock_ahead_s is not None]
-    found = []
-    for each, ahead_s in told:
-        if abs(ahead_s) > _CLOCKS_APART_S:
-            apart = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'}"
-            says = f"the clock of {each.name} is {apart} this machine's: logs and traces do not line up"
-            found.append(warning("clocks", says, "let NTP (chrony, systemd-timesyncd) set both clocks"))
-    if told and not found:
-        found.append(
-            ok("clocks", f"those of all {len(told)} that answer are within {_CLOCKS_APART_S:.0f} s of this machine's")
-        )
-    return found

@@ -1,4 +1,4 @@
-"""The SPLITWAY_* variables: whether each is known to somebody, can be read, and agrees with the others."""
+"""The SPLITWAY_* variables: whether each is known, can be read, and agrees with the others."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _ELSEWHERE = (
 _NEAR = 0.75
 _ORDERED = (
     ("default_timeout_ms", "max_timeout_ms", "a request that names no time limit is given the shorter one"),
-    ("max_picture_bytes", "max_body_bytes", "larger pictures are refused with their body"),
-    ("attempt_timeout_ms", "max_timeout_ms", "no call ever has that long"),
+    ("max_picture_bytes", "max_body_bytes", "larger pictures are refused because of their body"),
+    ("attempt_timeout_ms", "max_timeout_ms", "no call ever gets that much time"),
 )
 """Settings of which the first should not be above the second, and what happens if it is."""
 
@@ -57,7 +57,7 @@ def _named(place: str) -> Any:
 
 
 def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
-    """Every variable that somebody reads: the apps by their settings, the commands by their options."""
+    """Every known variable: the apps' settings and the commands' options."""
     kinds = tuple(kinds)
     fields = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields}
     files = {f"{PREFIX}{name.upper()}_FILE" for kind in kinds for name in secret_fields(kind)}
@@ -65,14 +65,14 @@ def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str])
 
 
 def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:
-    """A result for each variable that nobody reads, with the one that may have been meant."""
+    """A result for each unknown variable, with the nearest known name."""
     found = []
     for name in sorted(set(environment) - known):
         if not name.upper().startswith(PREFIX):
             continue
         near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=_NEAR)
         do = f"did you mean {near[0]}?" if near else "unset it; docs/operations.md lists those that are read"
-        found.append(warning("settings", f"nothing reads {name}: it has no effect", do))
+        found.append(warning("settings", f"{name} is unknown and has no effect", do))
     set_ = sorted(name for name in environment if name in known)
     found.append(ok("settings", f"set and known: {', '.join(set_)}" if set_ else "no SPLITWAY_* variable is set"))
     return found
@@ -81,14 +81,23 @@ def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:
 def readable(app: str, kind: type[BaseSettings] | None) -> list[Result]:
     """Whether an app would start with the variables as they are here, and whether they agree with each other."""
     if kind is None:
-        return [ok("settings", f"what {app} needs is not installed, so its settings were not looked at")]
+        return [ok("settings", f"{app}'s dependencies are not installed, so its settings were not checked")]
     try:
         settings: Any = read_environment(kind)
         getattr(settings, "chain", None)  # the gateway reads its addresses when it asks for them
         _check_access(app, settings)
     except SetupError as error:
-        return [problem("settings", f"{app} does not start: {error.detail}", "set that variable right, or unset it")]
+        return [problem("settings", f"{app} does not start: {error.detail}", "correct that variable, or unset it")]
     return list(_contradictions(settings))
+
+
+def threads(environment: Mapping[str, str], available: int) -> Result | None:
+    """Whether the engines are told to use more cores than there are."""
+    asked = environment.get("SPLITWAY_THREADS", "")
+    if not asked.isdigit() or int(asked) <= available:
+        return None
+    says = f"SPLITWAY_THREADS={asked}, and this process may use {available} cores: the threads wait for each other"
+    return warning("threads", says, f"unset it, or set it to {available} at most")
 
 
 def _check_access(app: str, settings: Any) -> None:

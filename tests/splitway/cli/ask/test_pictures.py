@@ -51,7 +51,7 @@ def test_a_file_is_read_also_behind_a_link(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_refused_at_once(odd: tuple[Path, str]) -> None:
     path, kind = odd
-    with pytest.raises(OSError, match=f"it is {kind}, and a picture is a file"):
+    with pytest.raises(OSError, match=f"it is {kind}, not a file"):
         read_picture(path)
 
 

@@ -44,7 +44,7 @@ def test_a_part_that_this_version_does_not_know_is_kept() -> None:
     ids=["nothing", "no stage", "no total", "a number", "a stage without total", "words", "a list"],
 )
 def test_timings_that_say_nothing_are_one_error(timings_ms: Any) -> None:
-    with pytest.raises(SetupError, match="do not say where the time went"):
+    with pytest.raises(SetupError, match="do not report their timings"):
         Reading.of(11.0, timings_ms)
 
 

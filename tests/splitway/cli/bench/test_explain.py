@@ -63,9 +63,9 @@ def test_answers_from_the_cache_are_no_ground_for_a_break_even(
     ("answer", "says"),
     [
         (Answer(503, {"code": "overloaded", "detail": "too much"}), "refused with 503 overloaded"),
-        (Answer(content={"label": "cat"}), "not a gateway's"),
-        (Answer(content=[]), "not a gateway's"),
-        (Answer(content={"model": MODEL, "timings_ms": {}}), "do not say where the time went"),
+        (Answer(content={"label": "cat"}), "not from a gateway"),
+        (Answer(content=[]), "not from a gateway"),
+        (Answer(content={"model": MODEL, "timings_ms": {}}), "do not report their timings"),
     ],
     ids=["refused", "no timings", "a list", "empty timings"],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.models.plot import Line, chart, drawing
+from splitway.cli.models.plot import Line, drawing
 from splitway.errors import SetupError
 
 TITLE = "costs <b> & more"
@@ -33,12 +33,8 @@ def test_a_drawing_is_xml_with_its_title_names_and_ticks_and_the_same_each_time(
     assert svg == drawing(TITLE, "layer", "KB", LINES, logarithmic=logarithmic, x_ticks=(1, 3))
 
 
-def test_a_figure_of_a_page_has_its_title_beside_it() -> None:
-    assert chart(TITLE, "x", "y", LINES).startswith("<figure><figcaption>costs &lt;b&gt; &amp; more</figcaption><svg")
-
-
 def test_without_a_point_there_is_nothing_to_draw() -> None:
-    assert drawing(TITLE, "x", "y", [LINES[1]]) == chart(TITLE, "x", "y", []) == ""
+    assert drawing(TITLE, "x", "y", [LINES[1]]) == drawing(TITLE, "x", "y", []) == ""
 
 
 def test_it_is_imported_where_something_is_drawn_and_leaves_no_file(tmp_path: Path) -> None:

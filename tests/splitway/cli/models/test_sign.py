@@ -117,7 +117,7 @@ def test_a_file_that_was_changed_is_not_what_was_signed(
     (models / "classifier" / "1" / "model.tflite").write_bytes(content)
     said = run("verify", "--key", public, exit_code=1).stdout
     assert says in said
-    assert "it is not what the bundle was made with; bring it back from where that was, or build" in said
+    assert "restore the file, or build" in said
 
 
 def test_damaged_signatures_are_replaced_and_said_to_be(
@@ -151,7 +151,7 @@ def test_a_bundle_that_is_proved_again_must_be_signed_again(
     said = capsys.readouterr().err
     assert f"{folder} was signed, and its manifest is another one now: sign it again" in said
     assert said.count("was signed") == 1
-    assert "does not fit its manifest" in run("verify", "--key", public, exit_code=1).stdout
+    assert "does not match its manifest" in run("verify", "--key", public, exit_code=1).stdout
     run("sign", "--key", private)
     run("verify", "--key", public)
     assert (folder / MANIFEST).exists()

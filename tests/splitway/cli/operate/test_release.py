@@ -105,13 +105,13 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(book: ReleaseBook) -
     before = book.path.read_bytes()
     with pytest.raises(SetupError, match="is current already"):
         book.promote("summer")
-    with pytest.raises(SetupError, match="gets the requests already"):
+    with pytest.raises(SetupError, match="it already serves all requests"):
         book.try_out("canary", "summer", 10)
     with pytest.raises(SetupError, match="did you mean 'autumn'"):
         book.try_out("shadow", "autum", 10)
     with pytest.raises(SetupError, match="choose another name"):
         book.create("autumn", None, {})
-    with pytest.raises(SetupError, match="no name for a release"):
+    with pytest.raises(SetupError, match="not a valid name for a release"):
         book.create("../autumn", None, {})
     assert book.path.read_bytes() == before
 

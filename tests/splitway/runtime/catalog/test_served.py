@@ -31,7 +31,10 @@ async def test_more_rows_than_fit_into_a_request_are_refused_with_how_many_do(tm
         (entry,) = (await stage.stage())["models"]
         assert entry["max_rows"] == 6
         assert len((await stage.infer("classifier", rows(6))).outputs[0].array) == 6
-        for count, says in ((7, "has 7 rows; at most 6 are taken at once"), (5000, "in which 6 rows of 16 bytes fit")):
+        for count, says in (
+            (7, "has 7 rows; at most 6 are allowed at once"),
+            (5000, "in which 6 rows of 16 bytes fit"),
+        ):
             refused = await stage.post("classifier", rows(count))
             assert refused.status_code == 413
             assert says in refused.json()["error"]

@@ -175,7 +175,7 @@ def test_only_what_is_missing_or_due_is_renewed(certificates: Certificates, cale
 @pytest.mark.parametrize("name", ["", "../up", "ca", "Gateway", "a b", "body-1", "x" * 65])
 def test_what_is_no_name_changes_nothing(certificates: Certificates, name: str) -> None:
     before = _files(certificates.folder)
-    with pytest.raises(SetupError, match="no name of a service"):
+    with pytest.raises(SetupError, match="is not a valid service name"):
         certificates.create(["gateway", name])
     assert _files(certificates.folder) == before
 
@@ -240,7 +240,9 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "48.0 hours" in shown.stdout
     assert "good" in shown.stdout
     assert "no certificates" in one_line(splitway("certs", "show", "--out", tmp_path / "none"))
-    assert "no name of a service" in one_line(splitway("certs", "create", "--out", folder, "--service", "no/name"))
+    assert "is not a valid service name" in one_line(
+        splitway("certs", "create", "--out", folder, "--service", "no/name")
+    )
 
 
 def test_show_says_plainly_what_is_late(tmp_path: Path, calendar: Calendar, capsys: pytest.CaptureFixture[str]) -> None:

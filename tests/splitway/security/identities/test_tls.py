@@ -367,7 +367,7 @@ async def test_an_authority_that_is_forgotten_is_trusted_no_more_at_once(
         certificates.forget_previous()
         time.seconds += 2.5
         assert await _ask_raw(stage.port, _caller(stolen)) == b""
-        assert caplog.records[-1].getMessage().startswith("whom this service trusts has changed")
+        assert caplog.records[-1].getMessage().startswith("the trusted certificates have changed")
         assert await _ask_raw(stage.port, _caller(certificates.folder / "gateway")) != b""
 
 

@@ -108,7 +108,7 @@ def _line(**row: Any) -> str:
         ("a.npz", _npy(), "one array without a name"),
         ("a.npz", {}, "a.npz has no rows"),
         ("a.npz", {"numbers": NUMBERS}, "has nothing for the input 'code'; the model takes 'numbers', 'code'"),
-        ("a.npz", {"numbers": NUMBERS, "cod": [1, 2]}, "'cod' is no input or output; the model takes"),
+        ("a.npz", {"numbers": NUMBERS, "cod": [1, 2]}, "'cod' is not an input or output; the model takes"),
         ("a.npz", {"numbers": NUMBERS, "code": [1, 2, 3]}, "different numbers of rows: 2 of 'numbers', 3 of 'code'"),
         ("a.npz", {"numbers": NUMBERS[:0], "code": np.zeros(0)}, "a.npz has no rows"),
         ("a.npz", {"numbers": NUMBERS[0], "code": [1, 2]}, "'numbers' has rows of 2; the model's have 2x2"),
@@ -148,7 +148,7 @@ def _line(**row: Any) -> str:
         (
             "a.csv",
             "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1,2,x,4,5",
-            "column 'numbers[1]': 'x' is no number",
+            "column 'numbers[1]': 'x' is not a number",
         ),
         ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1.5,2,3,4,5", "line 2: 1.5 cannot be int32"),
         ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1,2,3,4,5\n1,nan,3,4,5", "line 3: nan cannot"),

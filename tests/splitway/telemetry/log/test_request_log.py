@@ -103,7 +103,7 @@ def _ended(error: Exception | None, outcome: str, id_: str = "mine") -> RequestE
     ("error", "outcome", "level", "says"),
     [
         (None, "ok", "INFO", {"stages": 2}),
-        (InvalidInput("'secret' is no number"), "invalid_input", "INFO", {}),
+        (InvalidInput("'secret' is not a number"), "invalid_input", "INFO", {}),
         (Unavailable("gone", stage="classifier"), "unavailable", "WARNING", {"blamed": "classifier", "detail": "gone"}),
         (ValueError("'secret'"), "internal", "WARNING", {}),
     ],

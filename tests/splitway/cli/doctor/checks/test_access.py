@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from splitway.cli.doctor.checks import access as checks
-from splitway.cli.doctor.checks.access import access, api_key, identity, keys
+from splitway.cli.doctor.checks.access import access, api_key, identity, is_reached_from_elsewhere, keys
 from splitway.cli.doctor.checks.result import Result
 from splitway.cli.doctor.checks.running import Running
 from splitway.cli.operate.keys import create
@@ -58,7 +59,7 @@ def test_a_key_that_others_can_read_is_a_warning(file: Path, monkeypatch: pytest
 def test_a_key_that_goes_over_the_network_as_it_is_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong, _ = _api_key("http://gateway:8080", monkeypatch, SPLITWAY_API_KEY=KEY)
     assert wrong.level == "warning"
-    assert "whoever is on the way can read it" in wrong.says
+    assert "anyone on the network can read it" in wrong.says
 
 
 def test_a_key_that_cannot_be_sent_is_a_problem_and_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +78,7 @@ def test_keys_that_are_good_for_long_are_right(tmp_path: Path) -> None:
     create(file, "other", ["metrics"], "never")
     (result,) = _keys(file)
     assert result.level == "ok"
-    assert result.says == f"2 keys in {file} are good"
+    assert result.says == f"2 keys in {file} are valid"
     assert keys({}, NOW) == []
 
 
@@ -89,7 +90,7 @@ def test_keys_that_have_expired_or_soon_will_are_named(tmp_path: Path) -> None:
     expired, soon, right = _keys(file, NOW + timedelta(hours=2))
     assert (expired.level, expired.says) == ("warning", f"{gone.id} (yesterday's) has expired")
     assert (soon.level, soon.says) == ("warning", f"{going.id} (this week's) will expire within 14 days")
-    assert right.says == f"2 keys in {file} are good"
+    assert right.says == f"2 keys in {file} are valid"
 
 
 def test_a_file_without_a_good_key_lets_nobody_in(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_file_without_a_good_key_lets_nobody_in(tmp_path: Path) -> None:
     create(file, "x", ["infer"], "1h")
     *_, result = _keys(file, NOW + timedelta(days=1))
     assert result.level == "warning"
-    assert result.says == f"no key in {file} is good: nobody is answered"
+    assert result.says == f"no key in {file} is valid: every request is refused"
 
 
 def test_keys_that_others_can_write_are_a_warning(tmp_path: Path) -> None:
@@ -119,8 +120,8 @@ def test_keys_that_cannot_be_read_are_a_problem(tmp_path: Path, content: str | N
 @pytest.mark.parametrize(
     ("days", "level", "says"),
     [
-        (0, "ok", "the certificate of classifier is good until "),
-        (6, "warning", "the certificate of classifier is good until "),
+        (0, "ok", "the certificate of classifier is valid until "),
+        (6, "warning", "the certificate of classifier is valid until "),
         (8, "problem", "the certificate of classifier has expired"),
     ],
 )
@@ -161,3 +162,20 @@ def test_a_gateway_that_strangers_reach_and_that_asks_nobody_is_a_warning(
     result = access(running)
     assert result is not None
     assert result.level == level
+
+
+@pytest.mark.parametrize(
+    ("address", "elsewhere"),
+    [
+        ("127.0.0.1", False),
+        ("127.8.4.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("0.0.0.0", True),  # noqa: S104 - for the moment of the test, and nobody is answered
+        ("::", True),
+    ],
+)
+def test_who_listens_beyond_loopback_is_told_by_its_address(address: str, elsewhere: bool) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family, dualstack_ipv6=":" in address) as listener:
+        assert is_reached_from_elsewhere(listener.getsockname()[1]) is elsewhere

@@ -83,7 +83,7 @@ def test_where_a_key_is_trusted_bundles_must_be_signed_by_it(models: Path) -> No
     assert found.sound == {models / "feature_extractor" / "1"}
     forged, unsigned, right = whole(models, found)
     assert (forged.level, unsigned.level, right.level) == ("problem", "problem", "ok")
-    assert f"{models / 'classifier' / '1'}: it is signed by none of the keys that are trusted here" in forged.says
+    assert f"{models / 'classifier' / '1'}: it is signed by none of the trusted keys" in forged.says
     assert unsigned.says == f"{models / 'pets' / '1'}: it is not signed"
     assert unsigned.do.startswith(f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle pets/1;")
     assert right.says.endswith("and a key in SPLITWAY_BUNDLE_KEY has signed it")

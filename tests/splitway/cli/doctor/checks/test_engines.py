@@ -46,7 +46,7 @@ def test_a_bundle_that_is_whole_and_no_model_is_a_problem(tmp_path: Path) -> Non
             subprocess.CompletedProcess([], 1, "", "Traceback\nImportError: no"),
             "it could not be tried: ImportError: no",
         ),
-        (subprocess.CompletedProcess([], 1, "", ""), "it said nothing"),
+        (subprocess.CompletedProcess([], 1, "", ""), "it printed nothing"),
         (subprocess.TimeoutExpired([], 30), "it has not run within 30 s"),
     ],
     ids=["crash", "import", "silent", "hangs"],

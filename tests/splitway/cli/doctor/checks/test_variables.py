@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, unknown
+from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, threads, unknown
 from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
@@ -110,8 +110,8 @@ def test_doors_that_are_open_and_closed_at_once_are_a_problem(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("name", "value", "then"),
     [
-        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever has that long"),
-        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused with their body"),
+        ("SPLITWAY_MAX_TIMEOUT_MS", "1500", "no call ever gets that much time"),
+        ("SPLITWAY_MAX_BODY_BYTES", "1000", "larger pictures are refused because of their body"),
     ],
 )
 def test_settings_that_do_not_agree_are_a_warning(
@@ -148,3 +148,9 @@ def test_an_app_that_is_not_installed_is_not_judged() -> None:
     (result,) = readable("the gateway", None)
     assert result.level == "ok"
     assert "is not installed" in result.says
+
+
+@pytest.mark.parametrize(("asked", "level"), [("8", "warning"), ("2", None), ("many", None), ("", None)])
+def test_more_threads_than_cores_are_a_warning(asked: str, level: str | None) -> None:
+    found = threads({"SPLITWAY_THREADS": asked} if asked else {}, available=2)
+    assert (None if found is None else found.level) == level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,11 +21,16 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+def _build(target: str, source: Path, folder: Path) -> None:
+    """Build a wheel or a source archive into a folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    _build("wheel", ROOT, folder)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -69,6 +75,16 @@ def test_the_wheel_holds_one_package_and_the_page(names: list[str]) -> None:
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"splitway"}
     page = {f"splitway/gateway/page/{file.name}" for file in (ROOT / "gateway/page").iterdir() if file.is_file()}
     assert page | {"splitway/gateway/app.py", "splitway/services/classifier/app.py"} <= set(names)
+
+
+def test_the_source_archive_makes_the_same_wheel(names: list[str], tmp_path: Path) -> None:
+    _build("sdist", ROOT, tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    _build("wheel", tmp_path / archive.name.removesuffix(".tar.gz"), tmp_path)
+    (built,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as wheel:
+        assert sorted(wheel.namelist()) == sorted(names)
 
 
 def test_the_wheel_has_types_and_a_licence(names: list[str], metadata: Message) -> None:

@@ -1,6 +1,6 @@
-"""Authentication and scopes: the key or token of every request is checked before anything else is read of it.
+"""Access to the gateway: the key or token of every request is checked before anything else.
 
-RFC 6750: 401 for a missing or invalid credential, 403 for a missing scope.
+RFC 6750: 401 without valid credentials, 403 without the scope.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Means:
     tokens: TokenVerifier | None
 
     async def principal(self, credential: str) -> Principal:
-        """Return the holder of this key or token. Raises Unauthorized, or Unavailable if it cannot be checked now."""
+        """Return who holds this key or token. Raises Unauthorized, or Unavailable where that cannot be found out."""
         if self.keys is not None and (self.tokens is None or credential.startswith(KEY_PREFIX)):
             return self.keys.verify(credential)
         assert self.tokens is not None
@@ -108,6 +108,6 @@ class Access:
 
 
 def _credential(scope: AsgiScope) -> str:
-    """The caller's credential. Raises Unauthorized if there is none."""
+    """What the caller shows. Raises Unauthorized where that is nothing."""
     header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
     return bearer(None if header is None else header.decode("latin-1"))

@@ -260,4 +260,4 @@ def _in_words(error: Exception) -> str:
     }.items():
         if isinstance(error, kind):
             return words
-    return "this is not a valid token"
+    return "not a valid token"

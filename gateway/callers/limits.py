@@ -1,4 +1,4 @@
-"""Limits for callers: requests per second, cost per minute, concurrent requests.
+"""Limits of one caller: requests a second, cost a minute, parallel requests.
 
 Callers over their limit are refused before the body is read.
 """
@@ -29,7 +29,7 @@ _RETRY_WHEN_BUSY_S = 1.0
 
 @dataclass(frozen=True)
 class AllowancePolicy:
-    """The limits of callers without limits of their own; 0 for no limit."""
+    """Default limits of a caller; 0 for no limit."""
 
     rate_per_second: int = 0
     cost_per_minute: int = 0
@@ -41,7 +41,7 @@ class Allowance:
 
     Args:
         app: does the work.
-        policy: the limits of callers without limits of their own.
+        policy: the default limits.
         windows: where it is counted.
         render: turns a refusal into an answer.
         on_refusal: told of every one.
@@ -55,7 +55,7 @@ class Allowance:
         self._windows = windows
         self._render = render
         self._on_refusal = on_refusal
-        self._default = Share.of(policy.rate_per_second, policy.cost_per_minute, policy.concurrency)
+        self._everybodys = Share.of(policy.rate_per_second, policy.cost_per_minute, policy.concurrency)
         self.under_way: Counter[str] = Counter()
         """Of each caller who has any."""
 
@@ -73,7 +73,7 @@ class Allowance:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *tab.headers()]
             elif not message.get("more_body", False):
-                place.leave()  # before the last part is on its way: after it, its caller may ask again
+                place.leave()  # before the last part is sent: its receiver may ask again
             await send(message)
 
         try:
@@ -100,7 +100,7 @@ class Allowance:
     def _share_of(self, scope: Scope) -> Share:
         principal = principal_of(scope)
         if principal is None or principal.cost_per_minute is principal.concurrency is None:
-            return self._default
+            return self._everybodys
         policy, cost, concurrency = self._policy, principal.cost_per_minute, principal.concurrency
         return Share.of(
             policy.rate_per_second,

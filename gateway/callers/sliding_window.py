@@ -1,7 +1,7 @@
-"""Sliding-window usage counters: two integers per caller.
+"""How much of something each caller has had lately, in two numbers per caller however much it was.
 
 A sliding window out of two fixed ones: what was counted in the last window still counts as far as the last `window_s`
-seconds reach back into it. Unlike with one fixed window, no caller gets twice their share around the change of windows.
+seconds reach back into it. Unlike with a fixed window, no caller gets twice their share around the change of windows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_CALLERS = 50_000
 
 
 class Limit(NamedTuple):
-    """How much of something a caller may use in a window."""
+    """How much of something a caller may have in a window."""
 
     name: str
     amount: int
@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 
 class WindowCounts(NamedTuple):
-    """A caller's usage in the window before and in this one, and how long this one still lasts."""
+    """What a caller has had: in the window before, in this one, and how long this one still goes on."""
 
     previous: int
     current: int
@@ -36,8 +36,7 @@ class WindowCounts(NamedTuple):
         return self.previous * self.left_s / window_s + self.current
 
     def wait_s(self, amount: int, limit: Limit) -> float:
-        """Seconds until there is room for so much, if none is taken meanwhile. There is never room for more than the
-        limit."""
+        """Seconds until this amount fits, if nothing is taken meanwhile. More than the limit never fits."""
         free, window_s = limit.amount - amount, limit.window_s
         if self.weighted(window_s) <= free:
             return 0.0
@@ -112,7 +111,7 @@ class MemoryWindows:
         else:
             self._windows.move_to_end(key)
             window.move_to(now_s, limit.window_s)
-        left_s = window.began_s + limit.window_s - now_s
+        left_s = limit.window_s - (now_s - window.began_s)  # in this order never more than a window, by rounding either
         counts = WindowCounts(window.previous, window.current, left_s)
         taken = counts.weighted(limit.window_s) + amount <= limit.amount
         if taken:

@@ -34,8 +34,8 @@ class TokenPolicy:
     """Which tokens are taken.
 
     Args:
-        issuer: of the tokens (`iss`).
-        audience: of the tokens (`aud`).
+        issuer: their issuer (`iss`).
+        audience: one of their audiences (`aud`).
         keys: path or https address of the issuer's public keys, a JWK set.
         algorithms: by which they may be signed.
         most_known: of those that have been seen, how many are kept.
@@ -51,7 +51,7 @@ class TokenPolicy:
 
 
 class TokenVerifier:
-    """Verifies tokens; a token that was verified before is looked up, not verified again.
+    """Says whose a token is; one that has been seen is found again without any arithmetic.
 
     Args:
         policy: which tokens are taken.
@@ -74,11 +74,11 @@ class TokenVerifier:
         self._known_with = self._keys.generation
 
     async def verify(self, token: str) -> Principal:
-        """Verify a token and return its holder.
+        """Return whose token this is.
 
         Raises:
             Unauthorized: it is not to be believed, is not for us, or not valid now.
-            Unavailable: the provider's keys could not be fetched for too long; the caller is not at fault.
+            Unavailable: the provider's keys could not be fetched for too long.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")

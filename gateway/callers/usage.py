@@ -1,6 +1,6 @@
 """Charges a request to its caller's limits: one unit on arrival, the rest when its cost is known.
 
-A refused request is charged one unit only.
+Work that is refused costs no more than that one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STATE = "tab"
 
 @dataclass(frozen=True)
 class Share:
-    """The limits of one caller."""
+    """Limits of one caller."""
 
     rate: Limit | None = None
     cost: Limit | None = None
@@ -32,11 +32,11 @@ class Share:
 
 
 class Tab:
-    """The charges of one request.
+    """What one request takes.
 
     Args:
         windows: where it is counted.
-        caller: the request's.
+        caller: who makes it.
         share: the caller's limits.
     """
 

@@ -44,27 +44,27 @@ class LiveMetrics(Collector):
         yield from self._releases()
         stages = self._pipeline.stages
         budgets = [(stage.name, stage.budget.tokens) for stage in stages]
-        yield _gauge("retry_budget_tokens", "Retry tokens left.", budgets, "stage")
+        yield _gauge("retry_budget_tokens", "Remaining retry tokens.", budgets, "stage")
         suspects = [(stage.name, stage.suspects) for stage in stages]
-        says = "Requests that lost two connections within a minute, so that they get one attempt."
+        says = "Inputs on which two connections broke within a minute; they get one attempt."
         yield _gauge("suspect_requests", says, suspects, "stage")
         yield _gauge("tasks", "Tasks on the event loop.", [(len(asyncio.all_tasks()),)])
 
     def _door(self) -> Iterator[Metric]:
         door = self._pipeline.admission
         yield _gauge("in_flight", "Requests being answered.", [(door.in_flight,)])
-        yield _gauge("queued", "Requests waiting at the door.", [(door.queued,)])
-        yield _gauge("limit", "Requests that may be in flight.", [(door.limit.limit,)])
+        yield _gauge("queued", "Requests waiting for admission.", [(door.queued,)])
+        yield _gauge("limit", "Limit on requests in flight.", [(door.limit.limit,)])
         turned = [(reason, door.turned_away[reason]) for reason in Turned]
-        yield _counter("shed", "Requests turned away at the door, by why.", turned, "outcome")
+        yield _counter("shed", "Requests rejected by admission, by reason.", turned, "outcome")
 
     def _cache(self) -> Iterator[Metric]:
         cache = self._pipeline.cache
         if cache is None:
             return
         results = [(result, cache.results[result]) for result in CacheResult]
-        yield _counter("cache_requests", "Requests by how they met the cache.", results, "outcome")
-        yield _gauge("cache_bytes", "Bytes of kept features here.", [(cache.bytes_held,)])
+        yield _counter("cache_requests", "Requests by result of the feature cache.", results, "outcome")
+        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.bytes_held,)])
 
     def _releases(self) -> Iterator[Metric]:
         rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
@@ -80,8 +80,8 @@ class LiveMetrics(Collector):
         shares = [(*of_part, percent) for of_part, percent in rollout.shares().items()]
         yield _gauge("release_share", "Percent of the requests that a release gets.", shares, "release", "part")
         ends = [(outcome, comparer.ends[outcome]) for outcome in ENDS]
-        yield _counter("comparisons", "Comparisons in the background by how they ended.", ends, "outcome")
-        yield _counter("rollbacks", "Trials that ended by themselves.", [(rollout.rollbacks,)])
+        yield _counter("comparisons", "Comparisons in the background, by outcome.", ends, "outcome")
+        yield _counter("rollbacks", "Trials that ended automatically.", [(rollout.rollbacks,)])
 
     def _replicas(self) -> Iterator[Metric]:
         labels = ("stage", "replica")
@@ -91,17 +91,17 @@ class LiveMetrics(Collector):
         in_flight = [(stage.name, each.url, each.in_flight) for stage, each in all_]
         yield _gauge("replica_in_flight", "Calls that a replica is answering.", in_flight, *labels)
         missed = [(stage.name, each.url, each.missed_in_all) for stage, each in all_]
-        yield _counter("replica_missed", "Probes and calls that did not get through to a replica.", missed, *labels)
+        yield _counter("replica_missed", "Probes and calls that could not reach a replica.", missed, *labels)
         states = [
             (stage.name, each.url, state, state is each.breaker.state) for stage, each in all_ for state in BreakerState
         ]
-        yield _gauge("breaker_state", "1 for the state that a breaker is in.", states, *labels, "state")
+        yield _gauge("breaker_state", "1 for the current state of a breaker.", states, *labels, "state")
         models = [
             (stage.name, each.url, model.name, model.version, model.gives or model.takes or "", 1)
             for stage, each in all_
             for model in each.models.values()
         ]
-        says = "What a replica can be asked for; always 1."
+        says = "Models served by a replica; always 1."
         yield _gauge("model_info", says, models, *labels, "head", "version", "feature_space")
 
 

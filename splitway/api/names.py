@@ -14,7 +14,7 @@ def check_head_name(name: str) -> None:
     """Raise SetupError for text that cannot be a head's name."""
     if not re.fullmatch(NAME, name) or _TAKEN.fullmatch(name):
         raise SetupError(
-            f"{name!r} is not a valid name for a head: small letters, digits and '_', a letter first, and none of "
+            f"{name!r} is not a valid name for a head: use small letters, digits and '_', a letter first, and none of "
             f"{EXTRACTOR}, {BODY}_<number>, pipeline, gateway, source"
         )
 

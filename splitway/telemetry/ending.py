@@ -9,7 +9,7 @@ from splitway.telemetry.outcome import CANCELLED, OK
 
 
 def outcome_name(error: BaseException | None) -> str:
-    """`ok`, the error's code, or `cancelled` where the caller had gone."""
+    """`ok`, the error's code, or `cancelled` if the caller disconnected."""
     if error is None:
         return OK
     if isinstance(error, SplitwayError):

@@ -1,7 +1,7 @@
-"""Delivers events a little later and several at a time: on a request's way an event costs an append.
+"""What has happened, read a little later and several at a time: on a request's way an event costs an append.
 
 Counting is short work, but code that has gone cold between two requests takes many times as long as when it has just
-run; and no answer waits for its request to be counted.
+run; and no answer waits for the counting.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class TelemetrySettings(BaseSettings):
     metrics_from: str = ""
     """Networks that may read /metrics besides this machine, separated by commas, such as 10.0.0.0/8."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """A further port on the served address that answers only /metrics, to every client that reaches it."""
+    """A separate port on the serving address for /metrics and nothing else, without authentication."""
 
     @field_validator("metrics_from")
     @classmethod

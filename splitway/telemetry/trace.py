@@ -1,8 +1,8 @@
 """Traces: the context that travels from hop to hop (W3C Trace Context), and spans that are kept until a request ends.
 
-An untraced request has one span that records nothing; each step on its way costs one call.
-Spans are plain objects with their own ids, so that a stage's parent is known before the attempt has ended; they are
-exported (`otel`) or drawn (the gateway's time line) afterwards.
+An untraced request has one span that records nothing; each step on its way costs one call. Spans are plain objects with
+their own ids, so that a stage's parent is known before the attempt has ended. They are exported (`otel`) or drawn (the
+gateway's time line) afterwards.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Span:
 
     recorded = True
     exported = False
-    """Whether it is exported when it is over, so that other processes' spans can lie below it."""
+    """Whether it will be exported, so that other processes' spans can be its children."""
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class NoTracer:
         return Span(name, parent.below(), parent, "server")
 
     def ended(self, span: Span) -> None:
-        """Not exported."""
+        """Drop it."""
 
     def close(self) -> None:
         """Nothing waits."""

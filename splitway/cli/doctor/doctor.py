@@ -26,7 +26,7 @@ from splitway.cli.doctor.checks import (
     variables,
 )
 from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.doctor.checks.result import LEVELS, Level, Result, many, problem
+from splitway.cli.doctor.checks.result import LEVELS, Finding, Level, many, problem
 from splitway.errors import SetupError, in_one_line
 from splitway.local.places import RUN_FILE, named_url
 from splitway.local.run_file import read_run
@@ -37,7 +37,7 @@ from splitway.version import __version__
 
 _TIME_LIMIT_S = 150.0
 _SIGNS: dict[Level, tuple[str, str]] = {"problem": ("✗", "red"), "warning": ("!", "yellow"), "ok": ("✓", "green")}
-Check = Callable[[], Result | Iterable[Result] | None]
+Check = Callable[[], Finding | Iterable[Finding] | None]
 """Looks at one thing."""
 
 
@@ -88,7 +88,7 @@ def _if_there(facts: Facts, check: Check) -> Check:
     return lambda: None if facts.nothing_to_look_at else check()
 
 
-def _run_file() -> Result:
+def _run_file() -> Finding:
     try:
         return running.run_file(read_run(), RUN_FILE)
     except SetupError as error:
@@ -102,7 +102,7 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _engines(facts: Facts) -> Iterator[Result]:
+def _engines(facts: Facts) -> Iterator[Finding]:
     """Of the bundles that are whole: the others are no engine's fault."""
     if facts.chain is None:
         return
@@ -113,7 +113,7 @@ def _engines(facts: Facts) -> Iterator[Result]:
             yield engines.engine(name, sound)
 
 
-def _settings(options: Sequence[str]) -> Iterator[Result]:
+def _settings(options: Sequence[str]) -> Iterator[Finding]:
     kinds = {app: variables.find_settings(app) for app in variables.SETTINGS}
     found = [kind for kind in kinds.values() if kind is not None]
     if len(found) == len(kinds):  # else a variable of a part that is not installed would seem unknown
@@ -121,18 +121,18 @@ def _settings(options: Sequence[str]) -> Iterator[Result]:
     yield from dict.fromkeys(result for app, kind in kinds.items() for result in variables.readable(app, kind))
 
 
-def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -> list[Result]:
+def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -> list[Finding]:
     """Run the checks side by side and return what they found, the worst first.
 
     A check that raises, or does not end in time, is a problem of its own; the others are not held up by it.
     """
-    found: dict[str, list[Result]] = {}
+    found: dict[str, list[Finding]] = {}
 
     def run(name: str, check: Check) -> None:
         try:
             with unnamed():
                 result = check()
-                found[name] = [result] if isinstance(result, Result) else list(result or ())
+                found[name] = [result] if isinstance(result, Finding) else list(result or ())
         except Exception as error:
             says = f"this check itself failed: {type(error).__name__}: {in_one_line(error)}"
             found[name] = [problem(name, says, "the rest was checked; please report this")]
@@ -152,7 +152,7 @@ def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -
     return sorted(results, key=lambda result: LEVELS.index(result.level))
 
 
-def print_list(found: Sequence[Result]) -> None:
+def print_list(found: Sequence[Finding]) -> None:
     """Print a line for each result and, below it, what to do."""
     wide = max(len(result.name) for result in found)
     for result in found:
@@ -167,13 +167,13 @@ def print_list(found: Sequence[Result]) -> None:
     OUT.print(_summary(found), style="bold")
 
 
-def _summary(found: Sequence[Result]) -> str:
+def _summary(found: Sequence[Finding]) -> str:
     count = {level: sum(result.level == level for result in found) for level in LEVELS}
     said = [many(count[level], level) for level in ("problem", "warning") if count[level]]
     return f"{' and '.join(said) or 'nothing is wrong'}; {count['ok']} right"
 
 
-def print_json(found: Sequence[Result]) -> None:
+def print_json(found: Sequence[Finding]) -> None:
     """Print one object with every result."""
     broken = any(result.level == "problem" for result in found)
     print(json.dumps({"ok": not broken, "results": [asdict(result) for result in found]}, indent=2, ensure_ascii=False))

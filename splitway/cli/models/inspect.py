@@ -16,7 +16,7 @@ from splitway.splitter.cuts import CutOption
 
 _SHOWN = 10
 _WIDE = 240
-"""Columns where stdout is no terminal: nothing is wrapped."""
+"""Width of the table if the output is not a terminal, so that nothing is wrapped."""
 _LEGEND = (
     "tensors: how many cross, KB/row: what they weigh; FLOPs and parameters: the backbone's share; head ms: what each "
     "further head on the same features costs, the wire included. Estimates."

@@ -139,7 +139,7 @@ def _of_npz(path: Path, names: _Names) -> Rows:
     except Exception as error:  # what zipfile, zlib and numpy stumble over
         said = in_one_line(error)
         if "pickled" in said:  # what numpy takes everything for that it does not know, and it advises to run it
-            said = "it is no .npz file: save it with numpy.savez, as input=array"
+            said = "it is not an .npz file: save it with numpy.savez, as input=array"
         raise SetupError(f"{path} cannot be read: {said}") from error
     if arrays is None:
         raise SetupError(f"{path} holds one array without a name: save it with numpy.savez, as input=array")

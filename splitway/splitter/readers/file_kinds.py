@@ -61,7 +61,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def no_model(path: Path) -> str | None:
-    """Say what a file is, and what to do, if it is no model of Keras 2 or 3; None if it may be one.
+    """The format of a file that is not a Keras 2 or 3 model, with advice; None if it may be one.
 
     Raises:
         OSError: it cannot be read.
@@ -79,7 +79,7 @@ def no_model(path: Path) -> str | None:
 
 
 def in_place_of_saved_model(folder: Path) -> str:
-    """Advice for a folder that is not a SavedModel, by its content."""
+    """Advice for a folder that is not a SavedModel, from its content."""
     inside = next((path.parent for path in sorted(folder.glob("*/saved_model.pb"))), None)
     inside = inside or next((path for path in sorted(folder.glob("*.keras"))), None)
     if inside is not None:

@@ -162,7 +162,7 @@ def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]
 
 
 def _weights(layer: Any) -> tuple[Any, ...]:
-    """A layer's variables; an operation that is no layer has none. Raises ModelError for what are no variables."""
+    """A layer's variables; an operation without a layer has none. Raises ModelError for weights of another kind."""
     if not isinstance(layer, keras.layers.Layer):
         return ()
     weights: tuple[Any, ...] = ()
@@ -171,7 +171,7 @@ def _weights(layer: Any) -> tuple[Any, ...]:
             weights = tuple(each.weights)
     odd = next((each for each in weights if not isinstance(each, keras.Variable)), None)
     if odd is not None:
-        raise ModelError(f"{shown(layer)} has a {type(odd).__name__} among its weights, which is no variable of Keras")
+        raise ModelError(f"{shown(layer)} has a {type(odd).__name__} among its weights, which is not a Keras variable")
     return weights
 
 
@@ -189,7 +189,7 @@ def _runner(node: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
 
 
 def _with_all_inside(layer: Any) -> list[Any]:
-    """A layer and those that it holds, however deep; an operation that is no layer holds none."""
+    """A layer and the layers inside it, at any depth; an operation without a layer holds none."""
     found = [layer]
     for each in found:
         if isinstance(each, keras.layers.Layer):

@@ -43,7 +43,7 @@ class _Scope:
 
 
 def load_saved_model(folder: Path) -> LoadedModel:
-    """Read a SavedModel's folder. Raises ModelError if it is none, or holds what cannot be served."""
+    """Read a SavedModel's folder. Raises ModelError if it is not one, or holds operations that cannot be served."""
     if not (folder / "saved_model.pb").is_file():
         raise ModelError(f"{folder} is a folder without saved_model.pb: {in_place_of_saved_model(folder)}")
     refuse_unsafe(folder)

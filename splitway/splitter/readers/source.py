@@ -202,7 +202,7 @@ def _objects_of(modules: str | None) -> dict[str, Any]:
 
 
 def _is_own(value: Any, module: str) -> bool:
-    """Whether something comes from a module or its package, or is a layer's class that is none of Keras' own."""
+    """Whether an object comes from a module or its package, or is the class of a layer from outside Keras."""
     if not callable(value):
         return False
     home = str(getattr(value, "__module__", None))

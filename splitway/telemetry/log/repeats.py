@@ -22,8 +22,8 @@ class _LinePlace:
 
 
 class Repeats(logging.Filter):
-    """Limits the lines a second from each place in the code that callers can trigger at will: libraries' lines and
-    stack traces. A line that comes after some that did not says how many, as `left_out`.
+    """Limits the lines per second from each place in the code that callers can provoke at will:
+    what others' code logs, and stack traces. A line that comes after some that did not says how many, as `left_out`.
 
     Args:
         clock: monotonic seconds.

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from splitway.cli.credentials import API_KEY, gateway_headers
-from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
 from splitway.cli.doctor.checks.running import Running
 from splitway.errors import SetupError
 from splitway.local.processes import listeners
@@ -27,7 +27,7 @@ _LOOPBACK = re.compile("(0{16}F{4}0{4})?[0-9A-F]{6}7F|0{24}01000000")
 """127.0.0.0/8, the same within IPv6, and ::1, as /proc writes them: each word of four bytes turned round."""
 
 
-def api_key(url: str, environment: Mapping[str, str]) -> Iterator[Result]:
+def api_key(url: str, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the user's key can be sent, and is safe where it is stored and on its way."""
     try:
         is_set = bool(gateway_headers())
@@ -46,7 +46,7 @@ def api_key(url: str, environment: Mapping[str, str]) -> Iterator[Result]:
     yield ok("API key", f"{API_KEY} is set")
 
 
-def keys(environment: Mapping[str, str], now: datetime) -> list[Result]:
+def keys(environment: Mapping[str, str], now: datetime) -> list[Finding]:
     """Whether the gateway's keys can be read, which of them no longer open anything, and which soon will not."""
     if not (name := environment.get("SPLITWAY_KEYS_FILE", "")):
         return []
@@ -65,7 +65,7 @@ def keys(environment: Mapping[str, str], now: datetime) -> list[Result]:
     return [*found, ok("keys", f"{many(good, 'key')} in {name} {'is' if good == 1 else 'are'} valid")]
 
 
-def _about_to_end(records: Sequence[KeyRecord], now: datetime) -> Iterator[Result]:
+def _about_to_end(records: Sequence[KeyRecord], now: datetime) -> Iterator[Finding]:
     expired = [record for record in records if record.has_expired(now)]
     soon = [record for record in records if not record.has_expired(now) and record.has_expired(now + _SOON)]
     if expired:
@@ -80,7 +80,7 @@ def _named(records: Iterable[KeyRecord]) -> str:
     return ", ".join(f"{record.id} ({record.name})" for record in records)
 
 
-def identity(environment: Mapping[str, str], now: datetime) -> Result | None:
+def identity(environment: Mapping[str, str], now: datetime) -> Finding | None:
     """Whether the certificate that a service here shows the others is good, and will be."""
     if not (name := environment.get("SPLITWAY_IDENTITY", "")):
         return None
@@ -98,7 +98,7 @@ def identity(environment: Mapping[str, str], now: datetime) -> Result | None:
     return ok("identity", f"the certificate of {own.service} is valid until {until}")
 
 
-def access(running: Running) -> Result | None:
+def access(running: Running) -> Finding | None:
     """Whether a gateway that other machines can reach requires a key."""
     url = running.look.url
     if running.asks_for_key:

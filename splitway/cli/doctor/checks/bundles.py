@@ -8,7 +8,7 @@ from pathlib import Path
 
 from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
-from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
 from splitway.cli.models.every_bundle import check_one
 from splitway.errors import BundleError, SetupError
 from splitway.names import EXTRACTOR
@@ -20,7 +20,7 @@ from splitway.stored import OtherFormat, StoredPart, unknown_fields
 BUNDLE_KEY = "SPLITWAY_BUNDLE_KEY"
 
 
-def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
+def folder(models: Path, *, may_be_elsewhere: bool) -> Finding | None:
     """What keeps the folder from being looked into; None if nothing does.
 
     Args:
@@ -38,7 +38,7 @@ def folder(models: Path, *, may_be_elsewhere: bool) -> Result | None:
     return problem("bundles", says, f"splitway build --out {models}, or name another folder with --models")
 
 
-def read_trust(environment: Mapping[str, str]) -> tuple[TrustedKeys | None, Result | None]:
+def read_trust(environment: Mapping[str, str]) -> tuple[TrustedKeys | None, Finding | None]:
     """The keys of which one must have signed a bundle, as stages take them; or what is wrong with their file."""
     if not (name := environment.get(BUNDLE_KEY, "")):
         return None, None
@@ -61,9 +61,9 @@ class Wholeness:
     """
 
     sound: frozenset[Path]
-    wrong: tuple[Result, ...]
+    wrong: tuple[Finding, ...]
     are_signed: bool = False
-    said_more: tuple[Result, ...] = ()
+    said_more: tuple[Finding, ...] = ()
 
 
 def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
@@ -81,7 +81,7 @@ def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
     return Wholeness(frozenset(sound), tuple(wrong), keys is not None, tuple(said_more))
 
 
-def _unknown(name: str, path: str, found: StoredPart) -> list[Result]:
+def _unknown(name: str, path: str, found: StoredPart) -> list[Finding]:
     """A warning of what a newer version wrote into a file, if it did."""
     if not (listed := unknown_fields(found)):
         return []
@@ -103,14 +103,14 @@ def _mended(models: Path, version: Path) -> str:
     return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if it is unknown, remove it"
 
 
-def whole(models: Path, found: Wholeness) -> list[Result]:
+def whole(models: Path, found: Wholeness) -> list[Finding]:
     """Whether the bundles are whole."""
     signed = f", and a key in {BUNDLE_KEY} has signed it" if found.are_signed else ""
     says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash matches its manifest{signed}"
     return [*found.wrong, *found.said_more, *([ok("bundles", says)] if found.sound else [])]
 
 
-def chain(models: Path, releases: Releases | None) -> list[Result]:
+def chain(models: Path, releases: Releases | None) -> list[Finding]:
     """Whether the newest versions, which are the ones served, lead from the extractor to the heads.
 
     Args:
@@ -134,7 +134,7 @@ def chain(models: Path, releases: Releases | None) -> list[Result]:
 _SPLIT = "put the pair that one splitway split or train-head made into the folder"
 
 
-def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Result]) -> Iterable[Result]:
+def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Finding]) -> Iterable[Finding]:
     """Heads of which the newest version takes features that nothing in the folder gives now."""
     links = [newest.extractor, *newest.bodies]
     for name in _names(models):
@@ -151,7 +151,7 @@ def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Res
         )
 
 
-def read_file(path: Path) -> tuple[Releases | None, Result | None]:
+def read_file(path: Path) -> tuple[Releases | None, Finding | None]:
     """The releases, or what is wrong with their file."""
     try:
         return read_releases(path), None
@@ -161,7 +161,7 @@ def read_file(path: Path) -> tuple[Releases | None, Result | None]:
         )
 
 
-def releases(models: Path, held: Releases | None) -> list[Result]:
+def releases(models: Path, held: Releases | None) -> list[Finding]:
     """Whether every release in use names versions that are there and belong together."""
     if held is None:
         return [ok("releases", "no release is made: the newest versions that belong together are used")]
@@ -176,7 +176,7 @@ def releases(models: Path, held: Releases | None) -> list[Result]:
     ]
 
 
-def _faults(models: Path, name: str, release: Release) -> Iterable[Result]:
+def _faults(models: Path, name: str, release: Release) -> Iterable[Finding]:
     named = {EXTRACTOR: release.extractor, **release.bodies, **release.heads}
     for stage, version in named.items():
         if models / stage / version not in version_folders(models / stage):

@@ -9,7 +9,7 @@ from pathlib import Path
 from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.credentials import gateway_headers
 from splitway.cli.doctor.checks import bundles, running
-from splitway.cli.doctor.checks.result import Result
+from splitway.cli.doctor.checks.result import Finding
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import Place
 from splitway.local.run_file import LocalGateway, RunFile, asked_gateway, read_run
@@ -71,7 +71,7 @@ class Facts:
         return look.status is not None or look.refused is not None
 
     @cached_property
-    def nothing_to_look_at(self) -> Result | None:
+    def nothing_to_look_at(self) -> Finding | None:
         return bundles.folder(self.models, may_be_elsewhere=self.is_up)
 
     @cached_property
@@ -79,11 +79,11 @@ class Facts:
         return bundles.hash_all(self.models, self.trust[0])
 
     @cached_property
-    def trust(self) -> tuple[TrustedKeys | None, Result | None]:
+    def trust(self) -> tuple[TrustedKeys | None, Finding | None]:
         return bundles.read_trust(os.environ)
 
     @cached_property
-    def releases(self) -> tuple[Releases | None, Result | None]:
+    def releases(self) -> tuple[Releases | None, Finding | None]:
         return bundles.read_file(Path(os.environ.get("SPLITWAY_RELEASES") or self.models / FILE))
 
     @cached_property

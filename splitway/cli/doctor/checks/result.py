@@ -11,7 +11,7 @@ LEVELS: tuple[Level, ...] = ("problem", "warning", "ok")
 
 
 @dataclass(frozen=True)
-class Result:
+class Finding:
     """One sentence about one thing.
 
     Args:
@@ -27,19 +27,19 @@ class Result:
     do: str = ""
 
 
-def ok(name: str, says: str, do: str = "") -> Result:
+def ok(name: str, says: str, do: str = "") -> Finding:
     """It is right."""
-    return Result(name, "ok", says, do)
+    return Finding(name, "ok", says, do)
 
 
-def warning(name: str, says: str, do: str) -> Result:
+def warning(name: str, says: str, do: str) -> Finding:
     """It works, and may not always."""
-    return Result(name, "warning", says, do)
+    return Finding(name, "warning", says, do)
 
 
-def problem(name: str, says: str, do: str) -> Result:
+def problem(name: str, says: str, do: str) -> Finding:
     """It does not work."""
-    return Result(name, "problem", says, do)
+    return Finding(name, "problem", says, do)
 
 
 def many(count: int, noun: str) -> str:

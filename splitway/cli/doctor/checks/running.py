@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from splitway.cli.doctor.checks.result import Result, many, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.wording import address, span, troubles
@@ -119,7 +119,7 @@ def _is_of_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) or (cause is not None and _is_of_tls(cause))
 
 
-def run_file(run: RunFile | None, path: Path) -> Result:
+def run_file(run: RunFile | None, path: Path) -> Finding:
     """Whether the pipeline that `splitway up` started here still runs, and may be sent secrets."""
     if run is None:
         return ok("run file", f"there is no {path}: splitway up has not been started from this folder")
@@ -139,7 +139,7 @@ def run_file(run: RunFile | None, path: Path) -> Result:
     return ok("run file", f"all {len(places)} processes that {path} names run")
 
 
-def gateway(running: Running) -> Result:
+def gateway(running: Running) -> Finding:
     """Whether the gateway answers, and is ready."""
     look = running.look
     if look.refused is not None:
@@ -157,7 +157,7 @@ def gateway(running: Running) -> Result:
     return ok("gateway", f"{look.url} is ready{up_for}")
 
 
-def replicas(running: Running) -> list[Result]:
+def replicas(running: Running) -> list[Finding]:
     """Whether each replica serves, as the gateway sees it; those that are out of reach from here need not be broken."""
     status = running.look.status
     if status is None:
@@ -176,7 +176,7 @@ def replicas(running: Running) -> list[Result]:
     return found
 
 
-def versions(running: Running, own: str) -> list[Result]:
+def versions(running: Running, own: str) -> list[Finding]:
     """Whether everybody who answers, and this command, are of one version of Splitway."""
     told = {each.name: each.version for each in running.heard if each.version is not None}
     others = {name: version for name, version in told.items() if version != own}

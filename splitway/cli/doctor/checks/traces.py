@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from splitway.cli.doctor.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
 from splitway.errors import SetupError
 from splitway.telemetry.settings import traces_asked_for
 
 _EXPORTER = "opentelemetry-exporter-otlp-proto-http"
 
 
-def traces(environment: Mapping[str, str], installed: Callable[[str], str | None]) -> Result:
+def traces(environment: Mapping[str, str], installed: Callable[[str], str | None]) -> Finding:
     """Whether traces that OTEL_* variables ask for can be exported.
 
     Args:

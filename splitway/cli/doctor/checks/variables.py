@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from splitway.cli.doctor.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
 from splitway.environment import read_environment, secret_fields
 from splitway.errors import SetupError
 from splitway.security.callers.keys import read_keys
@@ -64,7 +64,7 @@ def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str])
     return fields | files | set(options) | set(_ELSEWHERE)
 
 
-def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:
+def unknown(environment: Mapping[str, str], known: set[str]) -> list[Finding]:
     """A result for each unknown variable, with the nearest known name."""
     found = []
     for name in sorted(set(environment) - known):
@@ -78,7 +78,7 @@ def unknown(environment: Mapping[str, str], known: set[str]) -> list[Result]:
     return found
 
 
-def readable(app: str, kind: type[BaseSettings] | None) -> list[Result]:
+def readable(app: str, kind: type[BaseSettings] | None) -> list[Finding]:
     """Whether an app would start with the variables as they are here, and whether they agree with each other."""
     if kind is None:
         return [ok("settings", f"{app}'s dependencies are not installed, so its settings were not checked")]
@@ -91,7 +91,7 @@ def readable(app: str, kind: type[BaseSettings] | None) -> list[Result]:
     return list(_contradictions(settings))
 
 
-def threads(environment: Mapping[str, str], available: int) -> Result | None:
+def threads(environment: Mapping[str, str], available: int) -> Finding | None:
     """Whether the engines are told to use more cores than there are."""
     asked = environment.get("SPLITWAY_THREADS", "")
     if not asked.isdigit() or int(asked) <= available:
@@ -117,7 +117,7 @@ def _without_broken_keys(settings: Any) -> Any:
     return settings
 
 
-def _contradictions(settings: Any) -> Iterable[Result]:
+def _contradictions(settings: Any) -> Iterable[Finding]:
     for lower, upper, then in _ORDERED:
         low, high = getattr(settings, lower, None), getattr(settings, upper, None)
         if low is not None and high is not None and low > high:

@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.doctor.checks.result import Result, ok, problem, warning
+from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
 from splitway.cli.doctor.doctor import checks, examine, print_json, print_list
 from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
@@ -38,11 +38,11 @@ def bench(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def _found(url: str | None = None) -> list[Result]:
+def _found(url: str | None = None) -> list[Finding]:
     return examine(checks(Facts(url, Path("models")), variables_of(get_command(app))))
 
 
-def _wrong(found: list[Result]) -> list[tuple[str, str]]:
+def _wrong(found: list[Finding]) -> list[tuple[str, str]]:
     return [(result.name, result.level) for result in found if result.level != "ok"]
 
 
@@ -135,7 +135,7 @@ def test_set_ups_that_do_not_start_are_problems(bench: Path, monkeypatch: pytest
     assert ("bundle key", "problem") in _wrong(_found())
 
 
-def _crashes() -> Result:
+def _crashes() -> Finding:
     raise ZeroDivisionError("division\nby zero")
 
 
@@ -148,7 +148,7 @@ def never() -> Iterator[threading.Event]:
 
 
 def test_a_check_that_crashes_or_hangs_is_a_problem_and_holds_nobody_up(never: threading.Event) -> None:
-    def hangs() -> Result:
+    def hangs() -> Finding:
         never.wait()
         return ok("hangs", "never said")
 
@@ -178,7 +178,7 @@ def test_the_list_says_level_and_what_to_do_in_signs_and_words(capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("found", "is_ok"), [(SOME, False), (SOME[1:], True)])
-def test_json_holds_every_result(found: list[Result], is_ok: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_every_result(found: list[Finding], is_ok: bool, capsys: pytest.CaptureFixture[str]) -> None:
     print_json(found)
     content = json.loads(capsys.readouterr().out)
     assert content["ok"] is is_ok

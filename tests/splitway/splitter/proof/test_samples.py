@@ -120,10 +120,10 @@ def _line(**row: Any) -> str:
         ("a.npz", {"numbers": NUMBERS * 1e39, "code": [1, 2]}, "cannot be float32"),
         ("a.jsonl", "", "a.jsonl has no rows"),
         ("a.jsonl", "\n \n", "a.jsonl has no rows"),
-        ("a.jsonl", f"{_line()}\n{{", "line 2 is no JSON"),
-        ("a.jsonl", "[" * 100_000, "line 1 is no JSON"),
-        ("a.jsonl", "[1]", "line 1 is no object"),
-        ("a.jsonl", f"{_line()}\n{_line(x=1)}", "line 2: 'x' is no input or output"),
+        ("a.jsonl", f"{_line()}\n{{", "line 2 is not JSON"),
+        ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
+        ("a.jsonl", "[1]", "line 1 is not an object"),
+        ("a.jsonl", f"{_line()}\n{_line(x=1)}", "line 2: 'x' is not an input or output"),
         ("a.jsonl", f"{_line()}\n{_line(score=1)}", "line 2: 'score' is in some rows and not in others"),
         ("a.jsonl", _line(numbers=[[1, 2], [3]]), "line 1: 'numbers' is ragged"),
         ("a.jsonl", _line(numbers=[1, 2]), "line 1: 'numbers' has rows of 2; the model's have 2x2"),
@@ -137,7 +137,7 @@ def _line(**row: Any) -> str:
         ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n", "a.csv has no rows"),
         ("a.csv", "code,numbers\n1,2", "'numbers' has 4 numbers a row, and 1 columns here"),
         ("a.csv", "code,code\n1,2", "line 1: there are two columns 'code'"),
-        ("a.csv", "code,other\n1,2", "name[0],name[1],... for one of several): 'other' is no input or output"),
+        ("a.csv", "code,other\n1,2", "name[0],name[1],... for one of several): 'other' is not an input or output"),
         (
             "a.csv",
             "code,numbers[0]\n1,2",
@@ -183,6 +183,6 @@ def test_an_input_that_is_there_by_two_names_is_refused(read: Read) -> None:
 
 
 def test_what_is_no_npz_is_not_said_to_need_pickle(read: Read) -> None:
-    with pytest.raises(SetupError, match=r"it is no \.npz file: save it with numpy\.savez") as raised:
+    with pytest.raises(SetupError, match=r"it is not an \.npz file: save it with numpy\.savez") as raised:
         read("m.npz", b"garbage")
     assert "pickle" not in str(raised.value)

@@ -10,7 +10,7 @@ import pytest
 
 from splitway.cli.doctor.checks import access as checks
 from splitway.cli.doctor.checks.access import access, api_key, identity, is_reached_from_elsewhere, keys
-from splitway.cli.doctor.checks.result import Result
+from splitway.cli.doctor.checks.result import Finding
 from splitway.cli.doctor.checks.running import Running
 from splitway.cli.operate.keys import create
 from splitway.security.identities.certificates import Certificates
@@ -20,7 +20,7 @@ NOW = datetime.now(UTC)
 KEY = "splitway_0123456789_abc"
 
 
-def _levels(found: list[Result]) -> list[str]:
+def _levels(found: list[Finding]) -> list[str]:
     return [result.level for result in found]
 
 
@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def _api_key(url: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[Result]:
+def _api_key(url: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[Finding]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return list(api_key(url, variables))
@@ -68,7 +68,7 @@ def test_a_key_that_cannot_be_sent_is_a_problem_and_not_printed(monkeypatch: pyt
     assert KEY not in result.says + result.do
 
 
-def _keys(file: Path, now: datetime = NOW) -> list[Result]:
+def _keys(file: Path, now: datetime = NOW) -> list[Finding]:
     return keys({"SPLITWAY_KEYS_FILE": str(file)}, now)
 
 

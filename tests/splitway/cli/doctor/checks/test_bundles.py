@@ -9,7 +9,7 @@ import pytest
 
 from splitway.bundle import read_manifest_bytes, write_signatures
 from splitway.cli.doctor.checks.bundles import chain, folder, hash_all, read_file, read_trust, releases, whole
-from splitway.cli.doctor.checks.result import Result
+from splitway.cli.doctor.checks.result import Finding
 from splitway.releases import Release, Releases
 from splitway.security.signing import make_key_pair
 from tests.bundles import SPACES, make_bundle
@@ -24,7 +24,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _levels(found: list[Result]) -> list[str]:
+def _levels(found: list[Finding]) -> list[str]:
     return [result.level for result in found]
 
 

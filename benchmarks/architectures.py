@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import about
+from testkit.machine import about
 
 FAMILIES = {
     "plain": ["VGG16"],

@@ -27,7 +27,7 @@ from benchmarks.earlier import earlier
 from benchmarks.prepare import TRIVIAL
 from benchmarks.security import closed_settings
 from benchmarks.turns import TINY
-from tests.support import until
+from testkit.support import until
 
 TRACER = Path(__file__).parent / "tracer"
 NOW = "HEAD"

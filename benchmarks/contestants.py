@@ -17,7 +17,7 @@ import httpx
 
 from benchmarks.processes import family, proportional_mb, resident_mb, signal_all, stop
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from tests.support import free_port
+from testkit.support import free_port
 
 ROOT = Path(__file__).parent.parent
 

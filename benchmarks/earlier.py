@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from benchmarks.contestants import Running, wait_for_answer
 from benchmarks.prepare import PEERS, TRIVIAL
 from benchmarks.turns import ROOT
 from splitway.local.places import RUN_FILE
-from tests.support import free_port
+from testkit.own_code import assert_own_code, own_code
+from testkit.support import free_port
 
 _MADE = PEERS / "made"
 """Bundles by commit: `<commit>/trivial` and `<commit>/models`."""
@@ -41,7 +41,8 @@ def earlier(
         made = _bundles(tree, models)
         port, started_s = free_port(), time.perf_counter()
         command = [sys.executable, "-m", "splitway.cli.main", "up", "--models", str(made), "--port", str(port)]
-        variables = {**os.environ, **(environment or {})}
+        variables = own_code(tree, environment)
+        assert_own_code(tree, variables)
         process = subprocess.Popen(command, cwd=tree, env=variables, stdout=subprocess.DEVNULL)
         try:
             ready_s = wait_for_answer(f"http://127.0.0.1:{port}/v1/classify", picture, started_s, key=key)
@@ -76,7 +77,7 @@ def _bundles(tree: Path, models: Path) -> Path:
     else:
         made = tree / "models"
         command = [sys.executable, "-m", "splitway.cli.main", "build", "--out", str(made)]
-    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = own_code(tree, {"TF_CPP_MIN_LOG_LEVEL": "3"})
     subprocess.run(command, cwd=tree, env=variables, check=True, capture_output=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(made, kept)

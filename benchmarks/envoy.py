@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.support import free_port
+from testkit.support import free_port
 
 BINARY = Path(__file__).parent.parent / ".peers" / "envoy" / "bin" / "envoy"
 _HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

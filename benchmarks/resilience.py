@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.envoy import envoy
-from benchmarks.machine import about
 from benchmarks.resilience_table import table
 from splitway.bundle import load_bundle
-from tests.chaos import arena
-from tests.chaos.arena import STAGES, Replicas
-from tests.chaos.history import History, Pictures, quantile
-from tests.chaos.load import Ask, ask_gateway, ask_stages, closed_load, steady_load
-from tests.chaos.proxy import Toxics
-from tests.chaos.run import Outcome, run_scenario
-from tests.chaos.scenarios import SCENARIOS, bad_line
+from testkit.chaos import arena
+from testkit.chaos.arena import STAGES, Replicas
+from testkit.chaos.history import History, Pictures, quantile
+from testkit.chaos.load import Ask, ask_gateway, ask_stages, closed_load, steady_load
+from testkit.chaos.proxy import Toxics
+from testkit.chaos.run import Outcome, run_scenario
+from testkit.chaos.scenarios import SCENARIOS, bad_line
+from testkit.machine import about
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"

@@ -17,11 +17,11 @@ from typing import Any
 
 from benchmarks import contestants
 from benchmarks.earlier import earlier
-from benchmarks.machine import about
 from benchmarks.prepare import TRIVIAL
 from benchmarks.rows import Rows, median, names, spread
 from benchmarks.turns import JPEG, MODELS, ROOT, TINY, Picture, Plan, alternate, in_turns, served
 from splitway.cli.operate.keys import create
+from testkit.machine import about
 
 OPEN, CLOSED, TLS, BEFORE = "on loopback", "keys, limits, token", "and mTLS", "before"
 CLIENTS = 16

@@ -21,11 +21,11 @@ from typing import Any
 
 from benchmarks import contestants, endurance, processor_time
 from benchmarks.contestants import Running
-from benchmarks.machine import about
 from benchmarks.prepare import TRIVIAL
 from benchmarks.rows import Rows, counts, median, names, ratios
 from benchmarks.turns import JPEG, MODELS, ROOT, TINY, Picture, Plan, alternate, in_process, in_turns, served
 from benchmarks.wrk import available
+from testkit.machine import about
 
 RESULTS = ROOT / "benchmarks" / "results"
 LIMIT, SPLITWAY, HANDWRITTEN = "in-process", "Splitway", "hand-written"

@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks import contestants
 from benchmarks.earlier import earlier
-from benchmarks.machine import about
 from benchmarks.prepare import TRIVIAL
 from benchmarks.rows import Rows, median, names, spread
 from benchmarks.turns import JPEG, MODELS, ROOT, TINY, Picture, Plan, alternate, in_turns, served
-from tests.support import free_port
+from testkit.machine import about
+from testkit.support import free_port
 
 OFF, SOME, ALL, BEFORE = "no traces", "1 % traced", "all traced", "before"
 CLIENTS = 16

@@ -10,7 +10,7 @@ import pytest
 
 from splitway.bundle import Bundle, load_bundle
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from tests.support import LogBook
+from testkit.support import LogBook
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import Bundle
-from tests.chaos import arena
-from tests.chaos.arena import Gateway, Replicas
-from tests.chaos.history import Pictures
+from testkit.chaos import arena
+from testkit.chaos.arena import Gateway, Replicas
+from testkit.chaos.history import Pictures
 
 
 @pytest.fixture

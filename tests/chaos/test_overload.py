@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.chaos import arena
-from tests.chaos.arena import STAGES, Replicas
-from tests.chaos.history import Pictures
-from tests.chaos.load import ask_gateway, closed_load, steady_load
+from testkit.chaos import arena
+from testkit.chaos.arena import STAGES, Replicas
+from testkit.chaos.history import Pictures
+from testkit.chaos.load import ask_gateway, closed_load, steady_load
 
 SETTLED_S = 2.0
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import arena
-from tests.chaos.arena import STAGES, Gateway, Replicas
-from tests.chaos.history import History, Pictures
-from tests.chaos.load import ask_gateway, steady_load
-from tests.chaos.proxy import Toxics
-from tests.chaos.run import Outcome, run_scenario
-from tests.chaos.scenarios import OUTAGE_S, SCENARIOS, Scenario, bad_line
-from tests.support import until
+from testkit.chaos import arena
+from testkit.chaos.arena import STAGES, Gateway, Replicas
+from testkit.chaos.history import History, Pictures
+from testkit.chaos.load import ask_gateway, steady_load
+from testkit.chaos.proxy import Toxics
+from testkit.chaos.run import Outcome, run_scenario
+from testkit.chaos.scenarios import OUTAGE_S, SCENARIOS, Scenario, bad_line
+from testkit.support import until
 
 LEFT_OVER = ("Traceback", "never retrieved", "was destroyed", "never awaited", "Unclosed", "ResourceWarning")
 

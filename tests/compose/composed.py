@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import free_port, until
+from testkit.support import free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "splitway-test"

@@ -17,8 +17,8 @@ import pytest
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.compose.composed import Compose, require_docker, run
-from tests.support import LogBook, until
 
 IMAGES = ("splitway/gateway", "splitway/feature-extractor", "splitway/classifier")
 MAX_IMAGE_BYTES = 450_000_000

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from testkit.support import until
 from tests.compose.composed import Compose, require_docker
-from tests.support import until
 
 require_docker()
 pytestmark = pytest.mark.docker

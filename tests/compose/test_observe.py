@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from testkit.support import until
 from tests.compose.composed import ROOT, Compose, require_docker, run
 from tests.deploy.prometheus.server import Prometheus
-from tests.support import until
 
 require_docker()
 

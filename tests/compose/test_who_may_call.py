@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from splitway.cli.operate import keys
+from testkit.support import until
 from tests.compose.composed import KEYS, MTLS, PROJECT, ROOT, Compose, require_docker, run
-from tests.support import until
 
 require_docker()
 pytestmark = pytest.mark.docker

@@ -11,7 +11,7 @@ import pytest
 from splitway.bundle import Bundle
 from splitway.local.launch import LocalPipeline
 from splitway.runtime.inprocess import InProcessStage
-from tests.support import random_pixels
+from testkit.support import random_pixels
 
 tritonhttp = pytest.importorskip("tritonclient.http")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, splitway, until
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import COMMITTED, Prometheus, needs, prometheus, targets_of
 from tests.e2e.page.browser import CHROMIUM, View, chromium
-from tests.support import LogBook, splitway, until
 
 pytestmark = pytest.mark.alone
 

@@ -15,7 +15,7 @@ from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
-from tests.support import infer, picture
+from testkit.support import infer, picture
 
 JPEG = {"content-type": "image/jpeg"}
 

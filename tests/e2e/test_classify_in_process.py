@@ -11,7 +11,7 @@ from splitway.cli.ask.classify import classify_files, parse_heads
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.errors import SetupError
 from splitway.local.launch import LocalPipeline
-from tests.support import one_line, splitway
+from testkit.support import one_line, splitway
 
 
 def test_predictions_are_the_gateways_byte_for_byte(pipeline: LocalPipeline, models: Path, samples: Path) -> None:

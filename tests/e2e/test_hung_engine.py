@@ -18,8 +18,8 @@ import pytest
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
+from testkit.support import free_port, until
 from tests.e2e.hanging_stage import HANGS, SLOW
-from tests.support import free_port, until
 from tests.tiny_bundles import SPACE, WIDTH, write_bundle
 
 pytestmark = pytest.mark.alone

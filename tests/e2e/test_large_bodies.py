@@ -19,8 +19,8 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
+from testkit.support import LogBook, random_pixels
 from tests.security.processes import resident_bytes
-from tests.support import LogBook, random_pixels
 
 pytestmark = pytest.mark.alone
 

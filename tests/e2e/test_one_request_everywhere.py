@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.otlp_collector import CLIENT, SERVER, Collector, Seen, collecting
-from tests.support import LogBook, until
 
 JPEG = {"content-type": "image/jpeg"}
 EXTRACTOR = "feature_extractor"

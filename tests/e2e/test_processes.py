@@ -20,7 +20,7 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
-from tests.support import LogBook, free_port, until
+from testkit.support import LogBook, free_port, until
 
 pytestmark = pytest.mark.alone
 
@@ -132,7 +132,7 @@ def test_the_tensorflow_engine_serves_the_same_answer(port: int, models: Path, c
     import numpy as np
 
     from splitway.bundle import read_manifest
-    from tests.support import infer
+    from testkit.support import infer
 
     space = read_manifest(models / "classifier" / "1").feature_space
     values = np.random.default_rng(5).uniform(0, 2, (3, 1280)).astype(np.float32)

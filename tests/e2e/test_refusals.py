@@ -18,7 +18,7 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
-from tests.support import LogBook, picture
+from testkit.support import LogBook, picture
 
 JPEG = {"content-type": "image/jpeg"}
 Send = Callable[[httpx.Client], httpx.Response]

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, one_line, splitway, until
 from tests.e2e.test_rolling_upgrade import QUICK, ask_once, expected, space, write
-from tests.support import LogBook, one_line, splitway, until
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from splitway.releases import Release, Releases, Trial, write_releases
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
-from tests.chaos.arena import STAGES, gateway
+from testkit.chaos.arena import STAGES, gateway
+from testkit.support import until
 from tests.splitway.runtime.stage_process import serve_process
-from tests.support import until
 from tests.tiny_bundles import oracle, write_bundle
 
 pytestmark = pytest.mark.alone

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from splitway.local.launch import LocalPipeline
-from tests.support import picture, until
+from testkit.support import picture, until
 
 pytestmark = pytest.mark.alone
 

@@ -15,8 +15,8 @@ from splitway.kinds.image.limits import PictureLimits
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.wire.tensor import Tensor
+from testkit.support import LogBook, infer, picture
 from tests.splitway.cli.test_split import saved, split_here, unet
-from tests.support import LogBook, infer, picture
 
 
 @pytest.fixture(scope="module")

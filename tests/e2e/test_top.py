@@ -14,7 +14,7 @@ import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.local.places import RUN_FILE
-from tests.support import LogBook, splitway, until
+from testkit.support import LogBook, splitway, until
 
 pytestmark = pytest.mark.alone
 

@@ -20,7 +20,7 @@ from splitway.cli.ask.classify import PictureResult, classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.operate.up import passing_pipeline
 from splitway.local.launch import LocalPipeline
-from tests.support import one_line, picture, splitway
+from testkit.support import one_line, picture, splitway
 
 pytestmark = pytest.mark.alone
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from tests.support import LogBook
+from testkit.support import LogBook
 
 ROOT = Path(__file__).parents[2]
 _NO_SCRIPTS = ("b_common.py",)

@@ -12,9 +12,9 @@ from aiohttp import web
 from splitway.wire.messages import InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_request
+from testkit.support import picture
 from tests.gateway.conftest import Gateway, good_classifier, good_extractor
 from tests.gateway.hop.test_stage_client import refusing
-from tests.support import picture
 
 INFER = "/v2/models/pipeline/infer"
 

@@ -18,8 +18,8 @@ import uvloop
 
 from splitway.errors import SetupError
 from splitway.wire.v2_json import HEADER_LENGTH
-from tests.chaos.history import quantile
-from tests.chaos.load import Ask, Reply, steady_load
+from testkit.chaos.history import quantile
+from testkit.chaos.load import Ask, Reply, steady_load
 from tests.load.inputs import Question
 from tests.load.step import Step
 

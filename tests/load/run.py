@@ -15,16 +15,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.machine import about
 from splitway.cli.console import ERR, OUT, Steps
 from splitway.errors import SetupError
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.machine import about
+from testkit.support import LogBook
 from tests.load.arrivals import ROOT, closed_steps, open_step
 from tests.load.inputs import SERVICES, Question, question
 from tests.load.knee import LEAST_REQUESTS, find_knee
 from tests.load.report import Report
 from tests.load.step import Step
-from tests.support import LogBook
 
 MARKS_MS = {"gateway": 100.0, "feature_extractor": 75.0, "classifier": 25.0}
 _SHARE_OF_PEAK = 0.4

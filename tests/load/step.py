@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.chaos.history import quantile
+from testkit.chaos.history import quantile
 
 Arrivals = Literal["closed", "open"]
 

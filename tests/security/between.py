@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from splitway.security.identities.service_names import IDENTITY
-from tests.support import free_port, until
+from testkit.support import free_port, until
 
 _CAPTURE_S = 60
 

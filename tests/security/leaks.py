@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
-from tests.support import picture
+from testkit.support import picture
 
 ROOT = Path(__file__).parent.parent.parent
 CLASSIFY, INFER = "/v1/classify", "/v2/models/pipeline/infer"

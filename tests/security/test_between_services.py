@@ -25,8 +25,8 @@ from splitway.security.identities.certificates import Certificates
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
+from testkit.support import LogBook, free_port, one_line, splitway, until
 from tests.security.between import FalseStage, ask, gateway_process, overheard, post, why_not_captured
-from tests.support import LogBook, free_port, one_line, splitway, until
 
 pytestmark = pytest.mark.alone
 

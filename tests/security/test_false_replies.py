@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from splitway.local.launch import LocalPipeline
+from testkit.support import until
 from tests.security.between import gateway_process, http_server
-from tests.support import until
 
 JPEG = {"content-type": "image/jpeg"}
 MIB = 1024 * 1024

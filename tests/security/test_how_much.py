@@ -31,8 +31,8 @@ from splitway.state_file import replace_file
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
+from testkit.support import LogBook, picture, until
 from tests.gateway.edge.test_cost import PADDED, PNG, header
-from tests.support import LogBook, picture, until
 
 pytestmark = pytest.mark.alone
 

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.security.malformed import CUT_SHORT, KINDS, READER
 from tests.security.processes import address, open_files, resident_bytes
-from tests.support import LogBook, until
 
 pytestmark = pytest.mark.alone
 

@@ -15,8 +15,8 @@ import pytest
 
 from splitway.local.certificates import certificates_in
 from splitway.security.identities.service_names import IDENTITY, TRUST
+from testkit.support import until
 from tests.splitway.runtime.stage_process import served
-from tests.support import until
 
 pytestmark = pytest.mark.alone
 

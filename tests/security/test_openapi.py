@@ -11,8 +11,8 @@ import pytest
 
 from splitway.cli.operate.keys import create
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook
 from tests.security.described import SECONDS, Exploration, explore
-from tests.support import LogBook
 
 ADMIN_KEY = "the administrator's own"
 INFER = "POST /v2/models/{model}/infer"

@@ -18,8 +18,8 @@ from splitway.local.launch import LocalPipeline
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
+from testkit.support import free_port, until
 from tests.security import attack_pictures
-from tests.support import free_port, until
 
 pytestmark = pytest.mark.alone
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.security.processes import address, open_files
 from tests.security.slow import KINDS, SlowCaller
-from tests.support import LogBook, until
 
 pytestmark = pytest.mark.alone
 

@@ -22,9 +22,9 @@ from splitway.security.signing import public_path
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
+from testkit.support import free_port, one_line, splitway, until
 from tests.splitway.runtime.stage_app import FEATURES
 from tests.splitway.runtime.stage_process import serve_process
-from tests.support import free_port, one_line, splitway, until
 from tests.tiny_bundles import SPACE, write_bundle
 
 pytestmark = pytest.mark.alone

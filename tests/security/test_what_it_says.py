@@ -15,8 +15,8 @@ import pytest
 from splitway.bundle import read_manifest, write_manifest
 from splitway.cli.operate.keys import create
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, free_port, until
 from tests.security.leaks import CANARY, ask_a_stage, ask_the_gateway, check, leaks
-from tests.support import LogBook, free_port, until
 
 pytestmark = pytest.mark.alone
 

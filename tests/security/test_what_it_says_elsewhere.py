@@ -9,9 +9,9 @@ import pytest
 
 from splitway.cli.operate.keys import create
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, free_port, picture, splitway
 from tests.otlp_collector import collecting
 from tests.security.leaks import CANARY, CLASSIFY, SENT
-from tests.support import LogBook, free_port, picture, splitway
 
 JPEG = {"content-type": "image/jpeg"}
 

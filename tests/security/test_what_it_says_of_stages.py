@@ -18,11 +18,11 @@ from aiohttp import web
 
 from splitway.runtime.engines.load import load_engine
 from splitway.services.classifier import app as classifier
+from testkit.support import free_port
 from tests.gateway.conftest import Handler, good_classifier, good_extractor, serving
 from tests.gateway.hop.test_stage_client import TROUBLE, refusing
 from tests.security.leaks import CLASSIFY, HEALTH, leaks, told
 from tests.splitway.runtime.stage_app import serving as stage_app
-from tests.support import free_port
 from tests.tiny_bundles import write_bundle
 
 pytestmark = pytest.mark.alone

@@ -15,7 +15,7 @@ import pytest
 
 from splitway.cli.operate.keys import create, revoke
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from tests.support import LogBook, free_port, one_line, splitway, until
+from testkit.support import LogBook, free_port, one_line, splitway, until
 
 JPEG = {"content-type": "image/jpeg"}
 CLASSIFY, INFER, PIPELINE, METRICS = "/v1/classify", "/v2/models/pipeline/infer", "/v1/pipeline", "/metrics"

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from splitway.local.launch import LocalPipeline
-from tests.support import free_port, until
+from testkit.support import free_port, until
 
 COMMITTED = Path(__file__).parent.parent.parent.parent / "deploy" / "prometheus"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import needs, prometheus, targets_of
-from tests.support import LogBook, until
 
 pytestmark = pytest.mark.alone
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.deploy.prometheus.load import Load
 from tests.deploy.prometheus.server import COMMITTED, Prometheus, needs, prometheus, rules, targets_of
-from tests.support import LogBook, until
 
 pytestmark = pytest.mark.alone
 

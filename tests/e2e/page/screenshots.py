@@ -17,10 +17,10 @@ from threading import Event
 import httpx
 from PIL import Image
 
-from tests.chaos.arena import gateway, replicas
+from testkit.chaos.arena import gateway, replicas
+from testkit.support import until
 from tests.e2e.page.browser import View, chromium
 from tests.e2e.page.trouble import ask_until_retried
-from tests.support import until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 DOCS = ROOT / "docs"

@@ -11,9 +11,9 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from splitway.local.launch import LocalPipeline
+from testkit.support import picture
 from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open
-from tests.support import picture
 
 PASTE = """async (base64) => {
     const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));

@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Request, Route, expect
 
 from splitway.cli.operate import keys
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook
 from tests.e2e.page.accessibility import PHONE, findings
 from tests.e2e.page.browser import CAT, View
-from tests.support import LogBook
 
 WRONG = f"splitway_0123456789_{'x' * 43}"
 

@@ -14,9 +14,9 @@ from playwright.sync_api import Route, expect
 
 from splitway.bundle import Bundle
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open
-from tests.support import LogBook, until
 
 pytestmark = pytest.mark.alone
 

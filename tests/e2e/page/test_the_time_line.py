@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from splitway.local.launch import LocalPipeline
-from tests.chaos.arena import Gateway, gateway
-from tests.chaos.proxy import Proxy
+from testkit.chaos.arena import Gateway, gateway
+from testkit.chaos.proxy import Proxy
 from tests.e2e.page.browser import CAT, View
 from tests.e2e.page.conftest import Open
 from tests.e2e.page.trouble import ask_until_retried

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.chaos.proxy import Lie, Proxy
+from testkit.chaos.proxy import Lie, Proxy
+from testkit.support import until
 from tests.e2e.page.browser import View
-from tests.support import until
 
 _BUSY = b'{"error": "told to be in trouble"}'
 _ANSWER = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"

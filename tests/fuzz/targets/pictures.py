@@ -15,8 +15,8 @@ from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.kinds.image.look import look
 from splitway.manifest import Preprocessing
+from testkit.support import picture
 from tests.fuzz.target import Target
-from tests.support import picture
 
 Image.init()  # every plugin is imported here and now, so that it is followed too
 _TARGET = Preprocessing(height=24, width=32, crop=0.9, resample="bicubic", range=(0, 1), datatype="UINT8")

@@ -17,8 +17,8 @@ from splitway.errors import InvalidInput, TooLarge
 from splitway.gateway.edge.cost import PictureCaps, inputs_cost, picture_cost
 from splitway.kinds.image.look import look
 from splitway.wire.tensor import Buffer, Tensor
+from testkit.support import picture
 from tests.security.attack_pictures import segments
-from tests.support import picture
 
 CAPS, TINY = PictureCaps(25_000_000), PictureCaps(1)
 PNG = b"\x89PNG\r\n\x1a\n"

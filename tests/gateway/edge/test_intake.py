@@ -15,7 +15,7 @@ from splitway.gateway.edge.intake import read_picture
 from splitway.http.body_budget import BodyBudget
 from splitway.wire.context import Limits
 from splitway.wire.deadline import Deadline
-from tests.support import picture
+from testkit.support import picture
 
 PNG, JPEG = picture(), picture(format_="JPEG")
 LIMITS = Limits(16 << 20, 16 << 20, 5, 5, max_json_values=1 << 17)

@@ -8,7 +8,7 @@ import pytest
 
 from splitway.errors import InvalidInput
 from splitway.gateway.edge.multipart import file_of_form, parameters_of
-from tests.support import picture
+from testkit.support import picture
 
 TYPE = "multipart/form-data; boundary=abc"
 PICTURE = picture()

@@ -12,8 +12,8 @@ import pytest
 
 from splitway.environment import read_environment
 from splitway.gateway.settings import GatewaySettings
+from testkit.support import picture
 from tests.gateway.conftest import Gateway
-from tests.support import picture
 
 ROOT = Path(__file__).parent.parent.parent.parent
 POLICY = (

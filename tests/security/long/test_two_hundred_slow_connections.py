@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.support import LogBook, until
 from tests.security.processes import address, open_files
 from tests.security.slow import KINDS, SlowCrowd
-from tests.support import LogBook, until
 
 SLOW, PHASE_S, TURNS = 200, 30.0, 2
 CALLERS, PAUSE_S = 2, 0.02

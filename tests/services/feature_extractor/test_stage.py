@@ -9,7 +9,7 @@ from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.settings import StageSettings
 from splitway.services.feature_extractor.stage import make_extractor
 from splitway.wire.tensor import Tensor
-from tests.support import random_pixels
+from testkit.support import random_pixels
 
 
 def test_a_picture_and_its_pixels_are_the_same_input(extractor_bundle: Bundle, cat: bytes) -> None:

@@ -214,7 +214,7 @@ def test_what_cannot_be_split_leaves_nothing(model: Any, tmp_path: Path) -> None
         (SetupError, "^crop has no effect: the model does not take one RGB picture; leave it out", {"crop": 0.5}),
         (SetupError, "^size has no effect", {"size": (8, 8)}),
         (SetupError, "^custom_objects has no effect: a model in memory has its classes", {"custom_objects": "mine"}),
-        (SetupError, "is not a name for a head", {"head": "Big"}),
+        (SetupError, "is not a valid name for a head", {"head": "Big"}),
         (SetupError, "whole number from 1 up", {"version": 0}),
         (SetupError, "cannot read the labels", {"labels": str(tmp_path / "none.txt")}),
     ):

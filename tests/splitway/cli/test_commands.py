@@ -16,7 +16,7 @@ import pytest
 from splitway.bundle import read_manifest
 from splitway.errors import SetupError
 from splitway.local.launch import parse_replicas
-from tests.support import free_port, one_line, splitway
+from testkit.support import free_port, one_line, splitway
 
 
 @pytest.mark.parametrize(

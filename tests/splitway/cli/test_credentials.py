@@ -11,9 +11,9 @@ import pytest
 from splitway.cli.credentials import gateway_headers, refusal
 from splitway.cli.status import PATH
 from splitway.errors import SetupError
+from testkit.support import one_line, splitway
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import URL, pipeline
-from tests.support import one_line, splitway
 
 KEY = "splitway_0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"
 COMMANDS = {

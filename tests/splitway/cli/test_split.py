@@ -20,7 +20,7 @@ from splitway.bundle import load_bundle, read_manifest
 from splitway.cli.models.build import split
 from splitway.errors import ModelError, ProofError, SetupError
 from splitway.manifest import Manifest
-from tests.support import one_line, splitway
+from testkit.support import one_line, splitway
 
 CUSTOM = """
 import keras

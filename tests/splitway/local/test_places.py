@@ -11,7 +11,7 @@ import pytest
 
 from splitway.errors import SetupError
 from splitway.local.places import Place, named_url
-from tests.support import until
+from testkit.support import until
 
 
 @pytest.fixture

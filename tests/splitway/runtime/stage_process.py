@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support import free_port, until
+from testkit.support import free_port, until
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from splitway.runtime.inprocess import InProcessStage
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
-from tests.support import infer, picture, random_pixels
+from testkit.support import infer, picture, random_pixels
 
 EXTRACT = "/v2/models/feature_extractor/infer"
 CLASSIFY = "/v2/models/classifier/infer"

@@ -11,8 +11,8 @@ from splitway.errors import DeadlineExceeded, TooLarge
 from splitway.kinds.image.look import look
 from splitway.memory_limit import MemoryLimit
 from splitway.runtime.decode_room import NOTHING, SMALL_BYTES, DecodeLoad, DecodePlace, DecodeRoom
+from testkit.support import picture
 from tests.gateway.resilience.support import in_virtual_time, now
-from tests.support import picture
 
 MB = 1_000_000
 

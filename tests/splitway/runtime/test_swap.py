@@ -13,9 +13,9 @@ import httpx
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
+from testkit.support import until
 from tests.splitway.runtime.stage_app import FEATURES
 from tests.splitway.runtime.stage_process import serve_process
-from tests.support import until
 from tests.tiny_bundles import SPACE, oracle, write_bundle
 
 SWAPS = 20

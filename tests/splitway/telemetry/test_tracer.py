@@ -11,8 +11,8 @@ import pytest
 from splitway.errors import SetupError
 from splitway.telemetry.trace import NoTracer, TraceContext, Tracer
 from splitway.telemetry.tracer import make_tracer
+from testkit.support import until
 from tests.otlp_collector import SERVER, Collector, collecting
-from tests.support import until
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 

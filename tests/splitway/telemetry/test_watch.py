@@ -14,7 +14,7 @@ from splitway.errors import DeadlineExceeded, Overloaded, RateLimited, RequestEr
 from splitway.telemetry.outcome import CALLERS, HURRIED, OURS
 from splitway.telemetry.trace import NoTracer, Span
 from splitway.telemetry.watch import RequestEnded, Watch
-from tests.support import until
+from testkit.support import until
 
 
 class _Keeping(NoTracer):

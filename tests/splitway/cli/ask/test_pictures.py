@@ -13,8 +13,8 @@ from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.bench.load import BenchTarget, read_pictures
+from testkit.support import splitway
 from tests.splitway.cli.fake_gateway import Asked, fake_gateway
-from tests.support import splitway
 
 
 def _pipe(path: Path) -> None:

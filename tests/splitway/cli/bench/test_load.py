@@ -11,8 +11,8 @@ import pytest
 
 from splitway.cli.bench.load import BenchTarget, bench
 from splitway.errors import InvalidInput, SetupError
+from testkit.support import one_line, splitway
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway
-from tests.support import one_line, splitway
 
 OVERLOADED = Answer(503, {"code": "overloaded", "detail": "too much"})
 

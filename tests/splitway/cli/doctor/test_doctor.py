@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from splitway import __version__
 from splitway.cli.doctor.checks.facts import Facts
 from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
 from splitway.cli.doctor.doctor import checks, examine, print_json, print_list
@@ -21,10 +22,10 @@ from splitway.cli.doctor.doctor_app import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.security.signing import make_key_pair
+from testkit.support import free_port, one_line, splitway
 from tests.bundles import make_bundle
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
-from tests.support import free_port, one_line, splitway
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_every_fault_is_found_and_the_worst_comes_first(bench: Path, monkeypatch
 
 def test_a_pipeline_that_runs_elsewhere_needs_no_bundles_here(bench: Path) -> None:
     shutil.rmtree(bench / "models")
-    with fake_gateway(lambda _: Answer(content=pipeline() | {"name": "splitway", "version": "0.1.0"})) as url:
+    with fake_gateway(lambda _: Answer(content=pipeline() | {"name": "splitway", "version": __version__})) as url:
         found = _found(url)
     assert ("bundles", "warning") in _wrong(found)
     assert next(result for result in found if result.name == "gateway").level == "ok"
@@ -97,7 +98,7 @@ def test_a_gateway_that_is_named_and_silent_is_a_problem() -> None:
 
 @pytest.mark.usefixtures("bench")
 def test_a_gateway_that_asks_for_a_key_is_looked_into_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = Answer(content=pipeline() | {"name": "splitway", "version": "0.1.0"})
+    answer = Answer(content=pipeline() | {"name": "splitway", "version": __version__})
     with fake_gateway(of=key_asked_for("the-key", answer)) as url:
         assert _wrong(_found(url)) == [("gateway", "problem")]
         monkeypatch.setenv("SPLITWAY_API_KEY", "the-key")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from splitway.cli.heads.picture_folders import find_pictures, print_found, print_left_out
 from splitway.errors import SetupError
-from tests.support import picture
+from testkit.support import picture
 
 JPEG, WEBP = b"\xff\xd8\xff\xe0" + bytes(20), b"RIFF\x00\x00\x00\x00WEBPVP8 " + bytes(8)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import Bundle
-from tests.support import one_line, splitway
+from testkit.support import one_line, splitway
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from splitway.errors import SetupError
 from splitway.http.server.bind import bind
+from testkit.support import one_line, splitway
 from tests.splitway.runtime.stage_process import serve_process
-from tests.support import one_line, splitway
 from tests.tiny_bundles import write_bundle
 
 

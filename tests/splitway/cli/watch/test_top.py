@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
+from testkit.support import free_port, one_line, splitway
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway
 from tests.splitway.cli.pipelines import UNREACHABLE, pipeline, replica, stage
-from tests.support import free_port, one_line, splitway
 
 COMMAND = [sys.executable, "-m", "splitway.cli.main", "top"]
 NOT_READY = pipeline(stage("classifier", UNREACHABLE), ready=False, reason="no replica of classifier is ready")

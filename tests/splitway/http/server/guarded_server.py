@@ -21,7 +21,7 @@ from splitway.errors import SplitwayError
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
-from tests.support import until
+from testkit.support import until
 
 ANY_NUMBER = ConnectionRoom()
 LARGE = 16 * 1024 * 1024

@@ -18,8 +18,8 @@ from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom
 from splitway.http.server.timed import TimedHttp
 from splitway.security.identities.tls import Identity
+from testkit.support import until
 from tests.splitway.http.server.guarded_server import GuardedServer, read_all, serving, statuses
-from tests.support import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"

@@ -15,9 +15,9 @@ import pytest
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom
 from splitway.security.identities.tls import Identity
+from testkit.support import until
 from tests.security.malformed import CUT_SHORT, KINDS
 from tests.splitway.http.server.guarded_server import GuardedServer, is_closed, read_all, serving, statuses
-from tests.support import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -15,7 +15,7 @@ from splitway.errors import InvalidInput, SplitwayError, TooLarge
 from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import Preprocessing
-from tests.support import picture
+from testkit.support import picture
 
 TARGET = Preprocessing(height=32, width=32, crop=1.0, resample="bilinear", range=(0.0, 255.0), datatype="UINT8")
 LIMITS = PictureLimits(max_bytes=1_000_000, max_pixels=100_000)

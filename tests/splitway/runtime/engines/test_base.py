@@ -13,7 +13,7 @@ from splitway.errors import BundleError, SetupError
 from splitway.runtime.engines.base import warm_up, zeros
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.settings import StageSettings
-from tests.support import random_pixels
+from testkit.support import random_pixels
 
 
 def test_both_engines_agree(extractor_bundle: Bundle) -> None:

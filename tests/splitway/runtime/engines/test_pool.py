@@ -13,7 +13,7 @@ from splitway.bundle import Bundle
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.pool import MOST_SLOTS, EnginePool, slots_for
-from tests.support import random_pixels
+from testkit.support import random_pixels
 
 
 class Named:

@@ -14,7 +14,7 @@ from splitway.cli.operate.keys import create, listed, revoke
 from splitway.errors import SetupError, Unauthorized
 from splitway.security.callers.key_ring import KeyRing
 from splitway.security.callers.keys import change_keys, key_hash, key_id, make_key, read_keys
-from tests.support import splitway
+from testkit.support import splitway
 
 
 class Hands:

@@ -18,7 +18,7 @@ from splitway.errors import SetupError
 from splitway.local.certificates import utc_now
 from splitway.security.identities.certificates import Certificates, read_certificates
 from splitway.security.identities.service_names import IDENTITY, TRUST
-from tests.support import one_line, splitway
+from testkit.support import one_line, splitway
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 SERVICES = ("gateway", "feature_extractor", "classifier")

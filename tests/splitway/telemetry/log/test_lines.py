@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from splitway.telemetry.log.lines import Lines
-from tests.support import until
+from testkit.support import until
 
 
 def test_lines_of_many_threads_are_whole() -> None:

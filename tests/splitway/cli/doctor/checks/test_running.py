@@ -17,9 +17,9 @@ from splitway.local.places import Place
 from splitway.local.run_file import RunFile
 from splitway.security.identities.certificates import Certificates
 from splitway.security.identities.tls import Identity
+from testkit.support import free_port
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
-from tests.support import free_port
 
 HERE = Heard("gateway", URL, answers=True, version="0.1.0")
 OLD = Heard("classifier", "http://10.0.0.9:8091", answers=True, version="0.0.9")
@@ -66,7 +66,7 @@ def test_a_pipeline_of_which_a_part_has_ended_is_a_problem(tmp_path: Path, monke
 def test_a_gateway_that_is_ready_is_right() -> None:
     result = gateway(SERVING)
     assert result.level == "ok"
-    assert result.says == f"{URL} is ready, up for 2 h 13 min"
+    assert result.says == f"{URL} is ready, up for 2:13:20"
 
 
 def test_a_gateway_that_is_not_ready_is_a_problem_with_its_reason() -> None:

@@ -16,8 +16,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from tests.chaos.proxy import Proxy
-from tests.support import LogBook, free_port, until
+from testkit.chaos.proxy import Proxy
+from testkit.support import LogBook, free_port, until
 
 STAGES = ("feature_extractor", "classifier")
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from tests.chaos.arena import Replicas
-from tests.chaos.history import History, Pictures
-from tests.chaos.load import Ask, steady_load
-from tests.chaos.scenarios import Scenario
+from testkit.chaos.arena import Replicas
+from testkit.chaos.history import History, Pictures
+from testkit.chaos.load import Ask, steady_load
+from testkit.chaos.scenarios import Scenario
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from splitway.errors import InvalidInput
 from splitway.wire.messages import CLASSIFICATION, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
-from tests.chaos.history import TOP_K, Classes, Entry, History
+from testkit.chaos.history import TOP_K, Classes, Entry, History
 
 TIMEOUT_MS = 10_000
 _BINARY = {"binary_data_output": True}

@@ -1,4 +1,4 @@
-"""Small things that several tests need."""
+"""Small things that several tests and benchmarks need."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def infer(
 
 
 def random_pixels(rows: int, seed: int = 7) -> NDArray[np.uint8]:
+    """So many pictures of noise, the same for each seed."""
     return np.random.default_rng(seed).integers(0, 256, (rows, 224, 224, 3), dtype=np.uint8)
 
 

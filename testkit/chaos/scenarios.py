@@ -14,8 +14,8 @@ import orjson
 from splitway.wire.messages import InferRequest, InferResponse
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_response
-from tests.chaos.arena import Replicas
-from tests.chaos.proxy import Lie, Proxy, Toxics
+from testkit.chaos.arena import Replicas
+from testkit.chaos.proxy import Lie, Proxy, Toxics
 
 Trouble = Callable[[Replicas], AbstractContextManager[None]]
 

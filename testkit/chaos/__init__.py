@@ -1,0 +1,1 @@
+"""Real replicas behind proxies that fail, and steady load on them, for the chaos tests and `benchmarks.resilience`."""

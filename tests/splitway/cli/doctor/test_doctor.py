@@ -208,7 +208,7 @@ def test_it_works_where_the_packages_that_serve_are_missing(bench: Path) -> None
     (bench / "without.py").write_text(code)
     result = subprocess.run([sys.executable, "without.py"], cwd=bench, capture_output=True, text=True, check=False)
     assert "Traceback" not in result.stdout + result.stderr
-    assert "what the gateway needs is not installed" in result.stdout
+    assert "the gateway's dependencies are not installed" in result.stdout
     assert "✓ bundles" in result.stdout
 
 

@@ -147,7 +147,7 @@ def test_what_is_said_of_a_secret_is_not_the_secret(
 def test_an_app_that_is_not_installed_is_not_judged() -> None:
     (result,) = readable("the gateway", None)
     assert result.level == "ok"
-    assert "is not installed" in result.says
+    assert "are not installed" in result.says
 
 
 @pytest.mark.parametrize(("asked", "level"), [("8", "warning"), ("2", None), ("many", None), ("", None)])

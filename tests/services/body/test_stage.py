@@ -30,5 +30,5 @@ async def test_features_of_its_space_become_features_of_the_next(tmp_path: Path)
 
 def test_a_bundle_of_another_role_is_refused_at_the_start(tmp_path: Path) -> None:
     write_bundle(tmp_path, "body_1", 1, "head")
-    with pytest.raises(BundleError, match="role head, where body is needed"):
+    with pytest.raises(BundleError, match="holds a bundle of role head; role body is required"):
         body.create_app("body_1", StageSettings(models=tmp_path))

@@ -107,7 +107,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
         await until(lambda: len(model.batches) == 1)
         waiting = asyncio.create_task(submit(batcher, rows(1, 2), FOREVER))
         await until(lambda: batcher.waiting_rows == 2)
-        with pytest.raises(Overloaded, match="2 rows wait"):
+        with pytest.raises(Overloaded, match="2 rows are already waiting"):
             await submit(batcher, rows(3), FOREVER)
         model.gate.set()
         await asyncio.gather(first, waiting)
@@ -135,7 +135,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
     await until(lambda: len(model.batches) == 2)
     waiting = asyncio.create_task(submit(batcher, rows(*[0] * 100), FOREVER))
     await until(lambda: batcher.waiting_rows == 100)
-    with pytest.raises(DeadlineExceeded, match="100 rows wait already"):
+    with pytest.raises(DeadlineExceeded, match="100 rows are already waiting"):
         await submit(batcher, rows(1), Deadline(now_s + 5, clock))
     model.gate.set()
     await asyncio.gather(first, waiting)
@@ -340,7 +340,7 @@ async def test_a_refusal_is_forgotten_by_time_alone() -> None:
     await until(lambda: model.begun == 2)
     ahead.append(model.ask(1000, *[1] * 10))
     await until(lambda: model.batcher.waiting_rows == 10)
-    with pytest.raises(DeadlineExceeded, match="10 rows wait already"):
+    with pytest.raises(DeadlineExceeded, match="10 rows are already waiting"):
         await model.ask(5)
     model.clock.pass_(20)
     ahead.append(model.ask(5))

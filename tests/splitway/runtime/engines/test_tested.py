@@ -103,5 +103,5 @@ def test_a_model_that_never_gives_a_number_is_to_blame_itself_until_it_does() ->
 
 def test_memory_that_runs_out_is_told_apart() -> None:
     engine = TestedEngine(FussyEngine(MemoryError("no")), X)
-    with pytest.raises(UnfitInput, match="needs more memory than there is for 2 rows"):
+    with pytest.raises(UnfitInput, match="the model needs too much memory for 2 rows at once"):
         answer(engine, x(RAISES, 1))

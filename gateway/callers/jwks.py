@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -231,12 +232,12 @@ def _read_set(text: bytes, algorithms: tuple[str, ...]) -> tuple[_Key, ...]:
 
 def _read_key(entry: dict[str, Any], algorithms: tuple[str, ...]) -> _Key:
     """One key for each algorithm that it fits; none if it is for something else, or is no public key."""
-    if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ["verify"]):
+    if "d" in entry or entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ["verify"]):
         return {}
     fits = {}
     for name in algorithms:
         if entry.get("alg") in (None, name):
-            with suppress(jwt.PyJWTError, ValueError, TypeError):
+            with suppress(jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
                 fits[name] = PyJWK(entry, name)
     return {name: key for name, key in fits.items() if _is_strong(key.key)}
 

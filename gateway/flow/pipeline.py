@@ -14,7 +14,7 @@ from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer, counts_as_failure
 from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
-from splitway.gateway.flow.request import Request, as_release
+from splitway.gateway.flow.request import Request, as_release, best_classes
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.timings import spent
@@ -172,7 +172,8 @@ class GatewayPipeline:
         async def again(choice: Choice) -> Result:
             context = CallContext(Deadline.after(_COMPARISON_S), request.context.headers)
             asked = request._replace(heads=tuple(seen.heads), context=context, in_background=True)
-            return await self._executor.run(asked._replace(choice=choice._replace(on_trial=True)))
+            asked = asked._replace(outputs=best_classes(1), top_k=1, choice=choice._replace(on_trial=True))
+            return await self._executor.run(asked)
 
         return self.comparer.plan(seen, again)
 

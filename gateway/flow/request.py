@@ -60,8 +60,12 @@ def request_for_classes(
     picture: bytes, heads: tuple[str, ...], top_k: int, context: CallContext, id_: str, cost: int
 ) -> Request:
     """The best `top_k` classes of one encoded picture, as each head sees them."""
-    wanted = RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k})
-    return Request((Tensor.of_bytes(IMAGE, [picture]),), heads, context, id_, (wanted,), top_k, cost=cost)
+    return Request((Tensor.of_bytes(IMAGE, [picture]),), heads, context, id_, best_classes(top_k), top_k, cost=cost)
+
+
+def best_classes(top_k: int) -> tuple[RequestedOutput, ...]:
+    """The outputs to ask a head for, where its best classes are wanted."""
+    return (RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k}),)
 
 
 def as_release(request: Request, choice: Choice, router: Router) -> Request:

@@ -92,9 +92,8 @@ class LiveMetrics(Collector):
         yield _gauge("replica_in_flight", "Calls that a replica is answering.", in_flight, *labels)
         missed = [(stage.name, each.url, each.missed_in_all) for stage, each in all_]
         yield _counter("replica_missed", "Probes and calls that could not reach a replica.", missed, *labels)
-        states = [
-            (stage.name, each.url, state, state is each.breaker.state) for stage, each in all_ for state in BreakerState
-        ]
+        now = [(stage.name, each.url, each.breaker.state) for stage, each in all_]
+        states = [(*labels_of, state, state is current) for *labels_of, current in now for state in BreakerState]
         yield _gauge("breaker_state", "1 for the current state of a breaker.", states, *labels, "state")
         models = [
             (stage.name, each.url, model.name, model.version, model.gives or model.takes or "", 1)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from splitway.api.inspection import Inspection
     from splitway.api.pipeline import Pipeline
 
-_EXTRA = {"keras": "split", "tensorflow": "split", "h5py": "split", "ai_edge_litert": "serve"}
+_EXTRA = {"keras": "split", "tensorflow": "split", "h5py": "split"} | dict.fromkeys(
+    ("ai_edge_litert", "fastapi", "starlette"), "serve"
+)
 """The extra that brings each library."""
 
 

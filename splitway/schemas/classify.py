@@ -93,7 +93,7 @@ class Problem(AnswerSchema):
 
     MAY_LACK: ClassVar = frozenset({"timeline"})
 
-    type: Annotated[str, Field(pattern="^urn:splitway:error:")] = ""
+    type: Annotated[str, Field(json_schema_extra={"pattern": "^urn:splitway:error:"})] = ""
     title: str = ""
     status: Annotated[int, Field(ge=_ERROR, le=599)] = 500
     detail: str = ""

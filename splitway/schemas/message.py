@@ -31,6 +31,8 @@ class _NeverNull:
 
 
 Told = Annotated[_Value | None, _NeverNull()]
+DEEPEST = 64
+"""Levels of an answer that is read: no answer of ours comes near."""
 PREFIX = "#/components/schemas/"
 """Where an API description keeps its schemas."""
 
@@ -98,13 +100,17 @@ def read_answer(schema: type[Read], body: bytes) -> Read:
     return schema.model_validate(readable(orjson.loads(body)))
 
 
-def readable(said: Any) -> Any:
-    """JSON whose strings a terminal may show."""
+def readable(said: Any, deepest: int = DEEPEST) -> Any:
+    """JSON whose strings a terminal may show. Raises ValueError where it is nested deeper than `deepest` levels."""
     if isinstance(said, str):
         return printable(said)
+    if not isinstance(said, list | dict):
+        return said
+    if deepest == 0:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
     if isinstance(said, list):
-        return [readable(each) for each in said]
-    return {readable(key): readable(value) for key, value in said.items()} if isinstance(said, dict) else said
+        return [readable(each, deepest - 1) for each in said]
+    return {printable(key): readable(value, deepest - 1) for key, value in said.items()}
 
 
 def first_mistake(error: ValidationError) -> str:

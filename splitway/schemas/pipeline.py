@@ -37,10 +37,10 @@ class OfferedModel(AnswerSchema):
 
     name: str
     version: str
-    state: str
-    is_default: bool
-    takes: str | None
-    gives: str | None
+    state: str = "unknown"
+    is_default: bool = False
+    takes: str | None = None
+    gives: str | None = None
 
 
 class ReplicaStatus(AnswerSchema):
@@ -101,31 +101,31 @@ class HeadStatus(AnswerSchema):
     """A head that requests can name."""
 
     name: str
-    ready: bool
-    version: str | None
-    outputs: tuple[ModelTensor, ...]
+    ready: bool = False
+    version: str | None = None
+    outputs: tuple[ModelTensor, ...] = ()
 
 
 class TrialStatus(AnswerSchema):
     """A release that gets a share of the requests."""
 
     release: str
-    percent: float
-    since: str
+    percent: float = 0
+    since: str = ""
 
 
 class ReleaseStatus(AnswerSchema):
     """The versions of a release, whether they are served, and what became of its latest requests."""
 
-    extractor: str
-    heads: dict[str, str]
-    feature_space: str
-    served: bool
-    requests: int
-    error_share: Share
-    compared: int
-    agreement: Share | None
-    drift: float | None
+    extractor: str = ""
+    heads: dict[str, str] = {}
+    feature_space: str = ""
+    served: bool = False
+    requests: int = 0
+    error_share: Share = 0
+    compared: int = 0
+    agreement: Share | None = None
+    drift: float | None = None
 
 
 class ReleasesStatus(AnswerSchema):

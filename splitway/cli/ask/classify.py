@@ -25,7 +25,6 @@ from splitway.names import ALL_HEADS
 from splitway.schemas.classify import ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer, PredictedClass
 from splitway.schemas.message import readable
 
-"""Stands for every head that gives classes."""
 _TIMEOUT_S = 60.0
 
 

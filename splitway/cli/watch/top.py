@@ -25,9 +25,6 @@ from splitway.cli.watch.wording import plain_line
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
 
-_PAPER_COLUMNS = 140  # the view's width where no screen gives one
-_RECENT_S = 10.0  # the time over which calls per second of replicas are counted
-
 
 def top(url: str | None, interval_s: float, *, once: bool, as_json: bool) -> int:
     """Show the pipeline until told to stop; return the exit code.
@@ -43,14 +40,14 @@ def top(url: str | None, interval_s: float, *, once: bool, as_json: bool) -> int
     """
     url = named_url(url)
     say_what_is_kept_back(asked_gateway(url))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     write = Look.to_json if as_json else plain_line
+    if once:
+        look = next(_looks(url, interval_s))
+        paper = Terminal(highlight=False, width=None if OUT.is_terminal else 140)
+        print(write(look), flush=True) if as_json else paper.print(view(look, paper.width))
+        return 0 if look.is_ready else 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt, BrokenPipeError):  # the reader of a pipe has read enough
-        if once:
-            look = next(_looks(url, interval_s))
-            paper = Terminal(highlight=False, width=None if OUT.is_terminal else _PAPER_COLUMNS)
-            print(write(look), flush=True) if as_json else paper.print(view(look, paper.width))
-            return 0 if look.is_ready else 1
         if OUT.is_terminal and sys.stdin.isatty() and not OUT.is_dumb_terminal and not as_json:
             _on_screen(url, interval_s)
         for look in _looks(url, interval_s):
@@ -70,8 +67,9 @@ def _looks(url: str | None, interval_s: float, wait: Callable[[float], object] =
 def _on_screen(url: str | None, interval_s: float) -> None:
     """Draw on the terminal's other screen until q, Ctrl-C or SIGTERM raises KeyboardInterrupt."""
     screen, modes = Terminal(highlight=False), termios.tcgetattr(sys.stdin)
-    answered: deque[Look] = deque(maxlen=2 + int(_RECENT_S / interval_s))
+    answered: deque[Look] = deque(maxlen=2 + int(10.0 / interval_s))  # calls per second are of the last 10 s
     tty.setcbreak(sys.stdin)  # keys come one by one and unseen; Ctrl-C still sends its signal
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would leave the shell on this screen, without an echo
     try:
         with Live(console=screen, screen=True) as live:
             for look in _looks(url, interval_s, _wait_for_q):
@@ -83,6 +81,8 @@ def _on_screen(url: str | None, interval_s: float) -> None:
 
 
 def _wait_for_q(seconds: float) -> None:
-    """Wait, but no longer than until a key is pressed; nothing is read where the terminal is gone."""
-    if select.select([sys.stdin], [], [], seconds)[0] and set(os.read(sys.stdin.fileno(), 64) or b"q") & set(b"qQ"):
-        raise KeyboardInterrupt
+    """Wait, but not after q is pressed or the terminal is gone: both raise KeyboardInterrupt."""
+    until_s = time.monotonic() + seconds
+    while select.select([sys.stdin], [], [], max(0.0, until_s - time.monotonic()))[0]:
+        if set(os.read(sys.stdin.fileno(), 64) or b"q") & set(b"qQ"):
+            raise KeyboardInterrupt

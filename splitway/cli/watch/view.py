@@ -41,8 +41,7 @@ def view(look: Look, width: int, before: Look | None = None, hint: str = "") -> 
     calls, passed_s = _calls(look) - _calls(before), look.at_s - before.at_s if before else 0.0
     rates = [calls[stage, each.url] / passed_s if passed_s else None for stage, each in every]
     rows = [*map(_stage_row, status.stages), *(_replica_row(*of, rate) for of, rate in zip(every, rates, strict=True))]
-    wrong = [_signed(_BAD, sentence) for sentence in wording.troubles(status)]
-    return Group(_gateway(look, hint), *wrong, "", _table(rows, width))
+    return Group(_gateway(look, hint), *[_signed(_BAD, s) for s in wording.troubles(status)], "", _table(rows, width))
 
 
 def _gateway(look: Look, hint: str) -> Panel:

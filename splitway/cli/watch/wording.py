@@ -22,7 +22,7 @@ def number(value: float | None) -> str:
 
 def span(seconds: float | None) -> str:
     """A time in hours, minutes and seconds: 2:13:20."""
-    return NOTHING if seconds is None else f"{timedelta(seconds=round(seconds))}"
+    return NOTHING if seconds is None else f"{timedelta(seconds=round(min(seconds, 1e10)))}"
 
 
 def counts(outcomes: Mapping[str, int]) -> str:
@@ -90,8 +90,7 @@ def troubles(status: PipelineStatus) -> Iterable[str]:
 
 def readiness(look: Look) -> str:
     """Whether the pipeline is ready, and why not."""
-    reason = look.trouble if look.status is None else look.status.reason
-    return "ready" if look.is_ready else f"not ready: {reason}"
+    return "ready" if look.is_ready else f"not ready: {look.status.reason if look.status else look.trouble}"
 
 
 def plain_line(look: Look) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from splitway.bundle import Bundle
 from splitway.errors import SetupError
@@ -31,11 +32,25 @@ def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
 
 def _engine_class(name: str) -> Callable[[Bundle, int], Engine]:
     if name == "tensorflow":
-        # TensorFlow imports Keras, and Keras pyplot where it is installed: a second and 30 MB for nothing
-        sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
-        from splitway.runtime.engines.tensorflow import TensorFlowEngine
-
+        with _without_matplotlib():
+            from splitway.runtime.engines.tensorflow import TensorFlowEngine
         return TensorFlowEngine
     from splitway.runtime.engines.litert import LiteRTEngine
 
     return LiteRTEngine
+
+
+@contextmanager
+def _without_matplotlib() -> Iterator[None]:
+    """Keep Keras, which TensorFlow imports, from importing pyplot: a second and 30 MB that no engine needs.
+
+    Afterwards the caller's program can import it as before.
+    """
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["matplotlib"]

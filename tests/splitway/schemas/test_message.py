@@ -62,3 +62,20 @@ def test_anything_else_is_a_value_error(body: bytes) -> None:
 
 def test_what_is_read_cannot_move_the_terminals_cursor() -> None:
     assert read_answer(ServerMetadata, b'{"version": "\\u001b[2J"}').version == "\\x1b[2J"
+
+
+def test_what_is_nested_without_end_is_a_mistake_and_no_crash() -> None:
+    with pytest.raises(ValueError, match="nested deeper than 64 levels"):
+        read_answer(Problem, b"[" * 700 + b"]" * 700)
+
+
+def test_a_proxys_problem_keeps_its_detail() -> None:
+    read = read_answer(
+        Problem, b'{"type": "about:blank", "status": 502, "title": "Bad Gateway", "detail": "upstream is down"}'
+    )
+    assert (read.detail, read.code) == ("upstream is down", "")
+
+
+def test_parts_that_a_reader_does_not_show_may_lack_fields() -> None:
+    said = b'{"ready": true, "stages": [], "heads": [{"name": "a"}], "releases": {"releases": {"one": {}}}}'
+    assert read_answer(PipelineStatus, said).ready

@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -155,6 +156,7 @@ def test_a_gateway_that_is_frozen_does_not_hold_q_up_for_long(tmp_path: Path) ->
         with _terminal("--url", url) as terminal:
             terminal.until("✗ not ready: the gateway at", timeout_s=30)
             terminal.press("q")
+            terminal.until(MAIN)  # a terminal that is not read holds its writer up
             assert terminal.process.wait(10) == 0
         frozen.kill()
 
@@ -219,3 +221,13 @@ def test_help_teaches_with_examples() -> None:
 def test_it_stays_small() -> None:
     files = (Path(__file__).parents[4] / "splitway" / "cli" / "watch").glob("*.py")
     assert sum(len(file.read_text().splitlines()) for file in files) <= 350
+
+
+def test_once_and_interrupted_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen([*COMMAND, "--once", "--url", url], stderr=subprocess.DEVNULL) as process:
+            asked, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) != 0
+            asked.close()

@@ -169,7 +169,14 @@ def test_a_stage_without_replicas_is_a_trouble() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(None, "-"), (4.4, "0:00:04"), (75, "0:01:15"), (8000, "2:13:20"), (200_000, "2 days, 7:33:20")],
+    [
+        (None, "-"),
+        (4.4, "0:00:04"),
+        (75, "0:01:15"),
+        (8000, "2:13:20"),
+        (200_000, "2 days, 7:33:20"),
+        (1e15, "115740 days, 17:46:40"),
+    ],
 )
 def test_spans_are_read_as_a_clock(seconds: float | None, says: str) -> None:
     assert span(seconds) == says

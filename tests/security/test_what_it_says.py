@@ -136,7 +136,7 @@ def test_the_provocations_provoked(provoked: Provoked) -> None:
     """Or the test above would say nothing."""
     well, gone = provoked.answers["all is well"], provoked.answers["a stage is gone"]
     assert (well["a good one"].status_code, gone["a good one"].status_code) == (200, 503)
-    why = "no replica of classifier is ready: 1 cannot be reached; 1 of them is tried all the same"
+    why = "no replica of classifier is ready: 1 cannot be reached; 1 of them is tried anyway"
     assert gone["/readyz"].json()["stages"]["classifier"] == why
     assert {reply.status_code for reply in well.values()} >= {200, 207, 400, 404, 405, 415, 504}
     listed = {each["version"]: each for each in provoked.answers["bundles are broken"]["index"].json()}

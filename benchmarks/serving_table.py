@@ -15,7 +15,7 @@ from benchmarks import endurance, processor_time
 from benchmarks.rows import Rows, counts, median, names, ratios, spread
 from benchmarks.serving import BENTOML, HANDWRITTEN, LIMIT, RAY_SERVE, RESULTS, SPLITWAY, UNBATCHED
 from benchmarks.turns import ROOT
-from splitway.cli.models.plot import Line, drawing
+from splitway.cli.models.plot import Line, Plot
 
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -76,7 +76,7 @@ def plot(rows: Rows) -> str:
         for name in names(rows)
     ]
     title = "Requests per second as a share of the uncut model in one process, by clients"
-    return drawing(title, "clients", "share of in-process", lines, logarithmic="x", x_ticks=counts(rows))
+    return Plot(title, "clients", "share of in-process", lines, logarithmic="x", x_ticks=counts(rows)).as_svg()
 
 
 _PEERS = """

@@ -74,12 +74,6 @@ def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | N
         raise SetupError(f"{path} cannot be read as what splitway up writes: remove it") from error
 
 
-def read_run_file(path: Path = RUN_FILE) -> list[Place] | None:
-    """The processes in the run file, trusted or not. Raises as read_run does."""
-    run = read_run(path)
-    return None if run is None else list(run.places)
-
-
 def asked_gateway(url: str | None) -> LocalGateway:
     """The named gateway, which is trusted; without a name, that of this folder."""
     return local_gateway() if url is None else LocalGateway(url)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.table import Table
 
-from splitway.cli.models.plot import Line, Points, drawing
+from splitway.cli.models.plot import Line, Plot, Points
 from tests.load.knee import Knee
 from tests.load.step import Step
 
@@ -108,19 +108,19 @@ class Report:
         users = Line("answered", _GREEN, [(step.load, step.rate_answered) for step in closed])
         users_held = sorted({step.load for step in closed})
         rate, latency = "requests a second offered", "latency, ms"
-        return [
-            _chart(
+        plots = [
+            Plot(
                 "Open arrivals: latency",
                 rate,
                 latency,
                 [*_latencies(opened), mark, *self._knee_line(opened)],
                 logarithmic="y",
             ),
-            _chart("Open arrivals: answered", rate, "right answers a second", [answered, ideal]),
-            _chart(
+            Plot("Open arrivals: answered", rate, "right answers a second", [answered, ideal]),
+            Plot(
                 "Closed arrivals: latency", "users", latency, _latencies(closed), logarithmic="xy", x_ticks=users_held
             ),
-            _chart(
+            Plot(
                 "Closed arrivals: answered",
                 "users",
                 "right answers a second",
@@ -129,6 +129,7 @@ class Report:
                 x_ticks=users_held,
             ),
         ]
+        return [_figure(plot) for plot in plots]
 
     def _knee_line(self, opened: Sequence[Step]) -> list[Line]:
         if self.knee.kept is None:
@@ -139,18 +140,10 @@ class Report:
         return [Line("knee", _GREEN, ends, dashed=True, dots=False)]
 
 
-def _chart(
-    title: str,
-    x_title: str,
-    y_title: str,
-    lines: Sequence[Line],
-    *,
-    logarithmic: str = "",
-    x_ticks: Sequence[float] = (),
-) -> str:
-    """Draw lines as a figure of the page; nothing if there is no point to draw."""
-    drawn = drawing(title, x_title, y_title, lines, logarithmic=logarithmic, x_ticks=x_ticks)
-    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>" if drawn else ""
+def _figure(plot: Plot) -> str:
+    """A plot as a figure of the page; nothing if there is no point to draw."""
+    drawn = plot.as_svg()
+    return f"<figure><figcaption>{escape(plot.title)}</figcaption>{drawn}</figure>" if drawn else ""
 
 
 def _latencies(steps: Sequence[Step]) -> list[Line]:

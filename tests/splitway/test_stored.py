@@ -20,7 +20,7 @@ from splitway.cli.doctor.doctor import examine
 from splitway.errors import BundleError, SetupError
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.local.places import Place
-from splitway.local.run_file import read_run_file
+from splitway.local.run_file import read_run
 from splitway.releases import Releases, change_releases, read_releases
 from splitway.runtime.catalog.catalog import Scope, in_use, look
 from splitway.runtime.inprocess import InProcessStage, in_turn
@@ -114,7 +114,9 @@ def test_a_run_file_that_says_more_is_read(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     gateway, stage = {"url": "http://127.0.0.1:1", "pid": 7}, {"url": "http://127.0.0.1:2", "pid": 8, "more": [1]}
     path.write_text(json.dumps({"started": "now", "by": {"user": 1}, "gateway": gateway, "classifier": [stage]}))
-    assert read_run_file(path) == [
+    run = read_run(path)
+    assert run is not None
+    assert run.places == [
         Place("gateway", "http://127.0.0.1:1", 7),
         Place("classifier", "http://127.0.0.1:2", 8),
     ]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from splitway.api.inspection import Inspection
 from splitway.cli.console import ERR, OUT, Terminal
-from splitway.cli.models.plot import Line, drawing
+from splitway.cli.models.plot import Line, Plot
 from splitway.errors import ModelError
 from splitway.splitter.cuts import CutOption
 
@@ -83,7 +83,7 @@ def write_plot(found: Inspection, path: Path) -> None:
         Line("a further head, ms", "#d97706", [(place, cut.head_ms) for place, cut in places], dots=False),
     ]
     title = f"{found.model}: what a cut after each layer costs"
-    drawn = drawing(title, "layer", "KB per row, ms", lines, logarithmic="y")
+    drawn = Plot(title, "layer", "KB per row, ms", lines, logarithmic="y").as_svg()
     if not drawn:
         raise ModelError("there is nothing to draw: no layer of this model can be cut")
     path.write_text(drawn, encoding="utf-8")

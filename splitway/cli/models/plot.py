@@ -38,16 +38,9 @@ class Line:
     dots: bool = True
 
 
-def drawing(
-    title: str,
-    x_title: str,
-    y_title: str,
-    lines: Sequence[Line],
-    *,
-    logarithmic: str = "",
-    x_ticks: Sequence[float] = (),
-) -> str:
-    """Draw lines over one pair of axes, as SVG that may stand in a page or in a file of its own.
+@dataclass(frozen=True)
+class Plot:
+    """Lines over one pair of axes.
 
     Args:
         title: for readers who cannot see it.
@@ -57,20 +50,30 @@ def drawing(
         logarithmic: names the axes that are: "x", "y" or "xy".
         x_ticks: where the grid is; round numbers if not given.
     """
-    finite = [sorted(point for point in line.points if all(map(math.isfinite, point))) for line in lines]
-    if not any(finite):
-        return ""
-    figure = new_figure(_INCHES)
-    axes = figure.subplots()
-    for line, points in zip(lines, finite, strict=True):
-        x, y = [point[0] for point in points], [point[1] for point in points]
-        dash, dot = "--" if line.dashed else "-", "o" if line.dots else ""
-        axes.plot(x, y, dash, marker=dot, color=line.colour, label=line.name)
-    axes.set(xlabel=x_title, ylabel=y_title)
-    axes.grid(color="#e5e7eb")
-    _scale(axes, logarithmic, x_ticks)
-    figure.legend(loc="outside upper left", ncols=len(lines), frameon=False)
-    return as_svg(figure, title)
+
+    title: str
+    x_title: str
+    y_title: str
+    lines: Sequence[Line]
+    logarithmic: str = ""
+    x_ticks: Sequence[float] = ()
+
+    def as_svg(self) -> str:
+        """SVG that may stand in a page or in a file of its own; nothing if there is no point to draw."""
+        finite = [sorted(point for point in line.points if all(map(math.isfinite, point))) for line in self.lines]
+        if not any(finite):
+            return ""
+        figure = new_figure(_INCHES)
+        axes = figure.subplots()
+        for line, points in zip(self.lines, finite, strict=True):
+            x, y = [point[0] for point in points], [point[1] for point in points]
+            dash, dot = "--" if line.dashed else "-", "o" if line.dots else ""
+            axes.plot(x, y, dash, marker=dot, color=line.colour, label=line.name)
+        axes.set(xlabel=self.x_title, ylabel=self.y_title)
+        axes.grid(color="#e5e7eb")
+        _scale(axes, self.logarithmic, self.x_ticks)
+        figure.legend(loc="outside upper left", ncols=len(self.lines), frameon=False)
+        return as_svg(figure, self.title)
 
 
 def _scale(axes: Axes, logarithmic: str, x_ticks: Sequence[float]) -> None:

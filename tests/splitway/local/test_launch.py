@@ -9,7 +9,7 @@ import pytest
 
 from splitway.errors import BundleError, SetupError
 from splitway.local.launch import LaunchPlan, LocalPipeline, parse_replicas
-from splitway.local.run_file import read_run_file
+from splitway.local.run_file import read_run
 from tests.bundles import make_bundle
 
 
@@ -52,7 +52,8 @@ def test_with_certificates_the_stages_are_named_with_https(models: Path, tmp_pat
     plan = LaunchPlan(models, port=0, run_file=run_file, certs=certs)
     with LocalPipeline(plan, lambda *_: None) as running:
         running.wait_ready()
-        places = read_run_file(run_file) or []
+        run = read_run(run_file)
+        places = run.places if run else ()
         assert running.renew_certificates() == []
         nice = {each.name: _session_nice(each.popen.pid) for each in running.processes}
         sessions = {os.getsid(each.popen.pid) for each in running.processes}

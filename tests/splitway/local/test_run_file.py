@@ -12,7 +12,7 @@ import pytest
 
 from splitway.errors import SetupError
 from splitway.local.places import Place
-from splitway.local.run_file import local_gateway, make_run_folder, read_run, read_run_file, write_run_file
+from splitway.local.run_file import local_gateway, make_run_folder, read_run, write_run_file
 
 URL = "http://127.0.0.1:4711"
 PLACES = [Place("gateway", URL, 7), Place("feature_extractor", "http://127.0.0.1:8081", 1)]
@@ -28,16 +28,16 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_read(file: Path) -> None:
-    assert read_run_file(file) == PLACES
     run = read_run(file)
     assert run is not None
+    assert run.places == PLACES
     assert run.doubt is None
     assert json.loads(file.read_text())["gateway"] == {"url": URL, "pid": 7}
 
 
 def test_without_a_run_file_there_are_no_places(tmp_path: Path) -> None:
-    assert read_run_file(tmp_path / "run.json") is None
-    assert read_run_file(tmp_path / "none" / "run.json") is None
+    assert read_run(tmp_path / "run.json") is None
+    assert read_run(tmp_path / "none" / "run.json") is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_without_a_run_file_there_are_no_places(tmp_path: Path) -> None:
 def test_a_run_file_that_is_none_is_one_line(content: str, file: Path) -> None:
     file.write_text(content)
     with pytest.raises(SetupError, match="cannot be read as what splitway up writes"):
-        read_run_file(file)
+        read_run(file)
 
 
 def _linked(file: Path) -> None:
@@ -74,7 +74,7 @@ def _pipe(file: Path) -> None:
 def test_a_run_file_that_is_a_link_or_a_pipe_is_not_read(file: Path, become: Callable[[Path], None]) -> None:
     become(file)
     with pytest.raises(SetupError, match="remove it"):
-        read_run_file(file)
+        read_run(file)
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
@@ -125,7 +125,9 @@ def test_nothing_is_written_through_a_link(file: Path, tmp_path: Path, name: str
     write_run_file(file, PLACES)
     assert target.read_text() == "precious"
     assert not file.is_symlink()
-    assert read_run_file(file) == PLACES
+    run = read_run(file)
+    assert run is not None
+    assert run.places == PLACES
 
 
 def test_the_gateway_that_runs_here_is_asked_if_no_other_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

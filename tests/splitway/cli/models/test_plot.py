@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.models.plot import Line, drawing
+from splitway.cli.models.plot import Line, Plot
 from splitway.errors import SetupError
 
 TITLE = "costs <b> & more"
@@ -27,14 +27,14 @@ def _texts(svg: str) -> set[str | None]:
 
 @pytest.mark.parametrize("logarithmic", ["", "x", "xy"])
 def test_a_drawing_is_xml_with_its_title_names_and_ticks_and_the_same_each_time(logarithmic: str) -> None:
-    svg = drawing(TITLE, "layer", "KB", LINES, logarithmic=logarithmic, x_ticks=(1, 3))
+    svg = Plot(TITLE, "layer", "KB", LINES, logarithmic=logarithmic, x_ticks=(1, 3)).as_svg()
     assert ET.fromstring(svg).attrib["aria-label"] == TITLE  # noqa: S314 - our own
     assert {"layer", "KB", "KB per row", "nothing"} <= _texts(svg)
-    assert svg == drawing(TITLE, "layer", "KB", LINES, logarithmic=logarithmic, x_ticks=(1, 3))
+    assert svg == Plot(TITLE, "layer", "KB", LINES, logarithmic=logarithmic, x_ticks=(1, 3)).as_svg()
 
 
 def test_without_a_point_there_is_nothing_to_draw() -> None:
-    assert drawing(TITLE, "x", "y", [LINES[1]]) == drawing(TITLE, "x", "y", []) == ""
+    assert Plot(TITLE, "x", "y", [LINES[1]]).as_svg() == Plot(TITLE, "x", "y", []).as_svg() == ""
 
 
 def test_it_is_imported_where_something_is_drawn_and_leaves_no_file(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ import sys
 from splitway.cli.console import tensorflow_hushed
 with tensorflow_hushed():
     import splitway.cli.heads.confusion, splitway.cli.main, splitway.cli.models.inspect
-from splitway.cli.models.plot import Line, drawing
+from splitway.cli.models.plot import Line, Plot
 assert "keras" in sys.modules and sys.modules["matplotlib"] is None
-assert drawing("t", "x", "y", [Line("l", "red", [(1, 2), (2, 3)])])
+assert Plot("t", "x", "y", [Line("l", "red", [(1, 2), (2, 3)])]).as_svg()
 """
     home = tmp_path / "home"
     home.mkdir()
@@ -58,4 +58,4 @@ assert drawing("t", "x", "y", [Line("l", "red", [(1, 2), (2, 3)])])
 def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(SetupError, match=r"without matplotlib: install splitway\[split\]"):
-        drawing(TITLE, "x", "y", LINES)
+        Plot(TITLE, "x", "y", LINES).as_svg()

@@ -1,4 +1,4 @@
-"""When a failed attempt gets another one. The only file that knows tenacity."""
+"""When a failed attempt gets another one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from splitway.errors import SplitwayError
 from splitway.gateway.resilience.chance import Chance
@@ -61,56 +59,27 @@ async def with_retries(
     replica's own Retry-After. No attempt starts that the deadline would cut off before it began.
 
     Args:
-        pay: takes a token from the stage's retry budget; False ends the retries.
+        pay: takes a token from the stage's retry budget; False ends the retries. Asked last of all.
 
     Raises:
         SplitwayError: of the last attempt.
     """
-
-    def wait(state: RetryCallState) -> float:
-        failed = _failure(state)
-        if state.attempt_number == 1 and failed.elsewhere:
-            return 0.0
-        longest_s = min(policy.backoff_max_s, policy.backoff_base_s * 2 ** (state.attempt_number - 1))
-        jittered_s: float = chance() * longest_s
-        return max(jittered_s, failed.not_before_s)
-
-    def stop(state: RetryCallState) -> bool:
-        """Asked only after a failure that may be retried, and after `wait`."""
-        if state.attempt_number >= policy.max_attempts or state.upcoming_sleep >= deadline.remaining_s:
-            return True
-        return not pay()
-
-    try:
-        return await attempt(1)
-    except AttemptFailed as failed:
-        if not failed.may_retry:
-            raise failed.error from failed
-        first = failed
-    number = 0
-
-    async def numbered() -> Answer:
-        nonlocal number
+    number = 1
+    while True:
+        try:
+            return await attempt(number)
+        except AttemptFailed as failed:
+            wait_s = _wait_s(number, failed, policy, chance)
+            may_go_on = failed.may_retry and number < policy.max_attempts and wait_s < deadline.remaining_s
+            if not may_go_on or not pay():
+                raise failed.error from failed
+        await sleep(wait_s)
         number += 1
-        if number == 1:  # has been made already: a request that succeeds at once needs no retry machinery
-            raise first
-        return await attempt(number)
-
-    retrying = AsyncRetrying(  # one per call: its statistics are not to be shared
-        retry=retry_if_exception(lambda error: isinstance(error, AttemptFailed) and error.may_retry),
-        wait=wait,
-        stop=stop,
-        sleep=sleep,
-        reraise=True,
-    )
-    try:
-        return await retrying(numbered)
-    except AttemptFailed as failed:
-        raise failed.error from failed
 
 
-def _failure(state: RetryCallState) -> AttemptFailed:
-    assert state.outcome is not None
-    failed = state.outcome.exception()
-    assert isinstance(failed, AttemptFailed)
-    return failed
+def _wait_s(number: int, failed: AttemptFailed, policy: RetryPolicy, chance: Chance) -> float:
+    """How long to wait after the `number`th attempt."""
+    if number == 1 and failed.elsewhere:
+        return 0.0
+    longest_s = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** (number - 1))
+    return max(chance() * longest_s, failed.not_before_s)

@@ -72,7 +72,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     limits = replace(settings.limits, takes_packed=not exposed)
     windows, bodies = make_windows(settings), body_budget(settings, metrics)
     stages, admission = stages_of(settings, transport, telemetry), admission_of(settings, metrics)
-    router = Router([(stage.name, stage.replicas) for stage in stages])
+    router = Router([stage.replicas for stage in stages])
     rollout = rollout_of(settings, router)
     comparer = Comparer(rollout, settings.background_runs, settings.compare_share, random.random)
     pipeline = GatewayPipeline(stages, router, admission, rollout, comparer, trial_policy(settings), cache_of(settings))

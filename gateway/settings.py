@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from splitway.errors import SetupError
+from splitway.gateway.fleet.replicas import StageConfig
 from splitway.gateway.redis_address import check_redis_address
 from splitway.gateway.rollout.record import RollbackPolicy
 from splitway.kinds.image.limits import MAX_SECONDS
-from splitway.names import EXTRACTOR, HEADS, NAME, Role
+from splitway.names import EXTRACTOR, HEADS, NAME
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
 _MAX_JSON_VALUES = 1 << 17
 """Of one request: at the gateway all requests wait while one is read."""
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """One link of the chain: its name, what its models are, and where its replicas are."""
-
-    name: str
-    role: Role
-    urls: tuple[str, ...]
 
 
 class GatewaySettings(SecuritySettings):

@@ -20,9 +20,9 @@ from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifi
 from splitway.gateway.edge.cost import PictureCaps
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
-from splitway.gateway.fleet.prober import ProbedStage, Prober
+from splitway.gateway.fleet.prober import Prober
 from splitway.gateway.fleet.replica import BalancePolicy
-from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.feature_cache import FeatureCache, MemoryStore
 from splitway.gateway.flow.pipeline import TrialPolicy
@@ -33,13 +33,13 @@ from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.gateway.page.assets import page_router
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
-from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
+from splitway.gateway.resilience.breaker import BreakerState
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
 from splitway.gateway.resilience.hedge import HedgeDelay
 from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.rollout import Rollout
-from splitway.gateway.settings import GatewaySettings, StageConfig
+from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
@@ -54,43 +54,29 @@ from splitway.telemetry.metrics import metrics_port
 
 
 def _stage_client(
-    stage: StageConfig, settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry, *, is_first: bool
+    stage: StageConfig, settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry
 ) -> StageClient:
     """One stage, and what keeps its trouble from the caller."""
-
-    def on_transition(url: str, transition: BreakerTransition) -> None:
-        telemetry.on_event(BreakerMoved(stage.name, url, transition))
-
     replicas = ReplicaSet(
-        stage.urls,
+        stage,
         time.monotonic,
         random.random,
         policy=BalancePolicy(unreachable_after=settings.probe_failures),
-        on_transition=on_transition,
-        on_new=partial(telemetry.metrics.expect, stage.name),
-        on_gone=partial(telemetry.metrics.forget, stage.name),
+        on_transition=lambda *moved: telemetry.on_event(BreakerMoved(*moved)),
+        on_new=telemetry.metrics.expect,
+        on_gone=telemetry.metrics.forget,
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
     )
-    attempt = AttemptMaker(
-        stage.name,
-        replicas,
-        transport,
-        takes_callers_input=is_first,
-        timeout_s=settings.attempt_timeout_ms / 1000,
-        on_event=telemetry.on_event,
-    )
+    attempt = AttemptMaker(replicas, transport, settings.attempt_timeout_ms / 1000, telemetry.on_event)
     budget = RetryBudget(BudgetPolicy(per_call=settings.retry_share), time.monotonic)
     quantile = settings.hedge.get(stage.name)
     hedge = None if quantile is None else HedgeDelay(quantile)
-    return StageClient(stage.name, replicas, attempt, budget, telemetry.on_event, hedge=hedge)
+    return StageClient(attempt, budget, hedge)
 
 
 def stages_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> list[StageClient]:
     """The stages, in the order in which a request meets them."""
-    return [
-        _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
-        for position, stage in enumerate(settings.chain)
-    ]
+    return [_stage_client(stage, settings, transport, telemetry) for stage in settings.chain]
 
 
 def admission_of(settings: GatewaySettings, metrics: GatewayMetrics) -> Admission:
@@ -158,8 +144,7 @@ def prober_of(
     metrics: GatewayMetrics,
 ) -> Prober:
     """What asks the replicas."""
-    probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
-    interval_s = settings.probe_interval_ms / 1000
+    probed, interval_s = [stage.replicas for stage in stages], settings.probe_interval_ms / 1000
     return Prober(probed, transport, interval_s, rollout.poll, on_look_up_failed=metrics.look_up_failed)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,17 +30,6 @@ _OWN_SHARE = 0.25
 _HEADERS = {"accept-encoding": "identity"}
 
 
-@dataclass(frozen=True)
-class ProbedStage:
-    """A stage's name and role, the addresses it was given, and the replicas that they stand for."""
-
-    name: str
-    role: str
-    """Of what it is asked for here: its own model, or, of heads, any."""
-    urls: tuple[str, ...]
-    replicas: ReplicaSet
-
-
 class Prober:
     """Keeps the replicas, and what is known of them, true.
 
@@ -58,7 +46,7 @@ class Prober:
 
     def __init__(
         self,
-        stages: Sequence[ProbedStage],
+        stages: Sequence[ReplicaSet],
         transport: Transport,
         interval_s: float,
         each_round: Callable[[], Awaitable[None]],
@@ -66,14 +54,13 @@ class Prober:
         on_look_up_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stages = stages
-        self._names = {stage.name: [Name(url, look_up) for url in stage.urls] for stage in stages}
+        self._names = {stage.name: [Name(each.url, look_up) for each in stage.replicas] for stage in stages}
         self._transport = transport
         self._interval_s = interval_s
         self._each_round = each_round
         self._on_look_up_failed = on_look_up_failed
         self._lateness = LoopLateness()
         self._under_way: dict[tuple[str, ...], asyncio.Task[None]] = {}
-        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Ask once, then go on asking in the background. Slow answers are not waited for."""
@@ -81,11 +68,11 @@ class Prober:
         await self._do_the_rest()
         self._begin_round()
         await asyncio.wait(self._under_way.values(), timeout=_START_S)
-        self._task = asyncio.create_task(self._run(), name="prober")
+        self._begin(("rounds",), self._run)
 
     async def close(self) -> None:
         self._lateness.stop()
-        tasks = [*self._under_way.values(), *(() if self._task is None else (self._task,))]
+        tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -110,11 +97,11 @@ class Prober:
         except Exception:  # whatever it was, the next round may go better
             _log.exception("a round of the prober")
 
-    def _begin_probes(self, stage: ProbedStage) -> list[asyncio.Task[None]]:
+    def _begin_probes(self, stage: ReplicaSet) -> list[asyncio.Task[None]]:
         """Begin to ask each replica whose address is known: what is connected to a name would be looked up once more,
         in threads that are meant for other work."""
         names = {name.url for name in self._names[stage.name] if name.is_unresolved}
-        asked = [replica for replica in stage.replicas.replicas if replica.url not in names]
+        asked = [replica for replica in stage.replicas if replica.url not in names]
         return [self._begin((stage.name, each.url), partial(self._probe, stage, each)) for each in asked]
 
     def _begin(self, key: tuple[str, ...], work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
@@ -125,21 +112,21 @@ class Prober:
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         return task
 
-    async def _look_up(self, stage: ProbedStage, name: Name) -> None:
+    async def _look_up(self, stage: ReplicaSet, name: Name) -> None:
         await name.look()
         if name.trouble:
             self._on_look_up_failed(stage.name)
-        known = {replica.url for replica in stage.replicas.replicas}
+        known = {replica.url for replica in stage.replicas}
         urls = dict.fromkeys(url for each in self._names[stage.name] for url in each.urls)
         if urls.keys() != known:
-            stage.replicas.update(list(urls))
+            stage.update(urls)
             await asyncio.gather(*self._begin_probes(stage))
         if name.is_unresolved:
-            for replica in stage.replicas.replicas:
+            for replica in stage.replicas:
                 if replica.url == name.url:
                     replica.is_not(ReplicaState.UNREACHABLE, f"{name.host} cannot be resolved: {name.trouble}")
 
-    async def _probe(self, stage: ProbedStage, replica: Replica) -> None:
+    async def _probe(self, stage: ReplicaSet, replica: Replica) -> None:
         """Ask a replica; one that does not answer is asked again soon, until it is clear whether it can be reached."""
         while True:
             try:
@@ -147,14 +134,16 @@ class Prober:
             except Exception:  # one replica's oddity must not end the probing of all
                 _log.exception("probing %s", replica.url)
                 replica.missed("could not be probed; the gateway's log says more")
-            if not replica.is_in_doubt or replica not in stage.replicas.replicas:
+            if not replica.is_in_doubt or replica not in stage.replicas:
                 return
             await asyncio.sleep(self._interval_s * _SOONER)
 
-    async def _ask(self, stage: ProbedStage, replica: Replica) -> None:
+    async def _ask(self, stage: ReplicaSet, replica: Replica) -> None:
         late_s = self._lateness.total_s
         try:
-            _learn(stage, replica, await self._get(stage.name, f"{replica.url}/v1/stage"))
+            url = f"{replica.url}/v1/stage"
+            reply = await self._transport.call(stage.name, "GET", url, timeout_s=_TIMEOUT_S, headers=_HEADERS)
+            _learn(stage, replica, reply)
         except DeadlineExceeded as error:
             late_s = self._lateness.total_s - late_s
             replica.missed(error.in_full, excused=late_s >= _OWN_SHARE * _TIMEOUT_S)
@@ -163,23 +152,16 @@ class Prober:
         except SplitwayError as error:
             replica.missed(error.in_full)
 
-    async def _get(self, stage: str, url: str) -> Reply:
-        return await self._transport.call(stage, "GET", url, timeout_s=_TIMEOUT_S, headers=_HEADERS)
-
-
-def _object(reply: Reply) -> Mapping[str, Any]:
-    try:
-        content = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
 
 def _reason(reply: Reply) -> str:
-    return str(_object(reply).get("error", f"status {reply.status}"))[:200]
+    try:
+        said = orjson.loads(reply.body)["error"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        said = f"status {reply.status}"
+    return str(said)[:200]
 
 
-def _learn(stage: ProbedStage, replica: Replica, reply: Reply) -> None:
+def _learn(stage: ReplicaSet, replica: Replica, reply: Reply) -> None:
     """Store a replica's description; an invalid one means that the replica is not ready."""
     try:
         inventory = read_inventory(reply.body)

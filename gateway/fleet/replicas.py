@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from splitway.gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
-from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, BreakerTransition, CircuitBreaker, Permit
+from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker, Permit
 from splitway.gateway.resilience.chance import Chance
+from splitway.names import Role
 from splitway.wire.deadline import Clock
-
-OnTransition = Callable[[str, BreakerTransition], None]
-
 
 _AS_HEAVY = 0.95
 """Of another's load: what differs by less is equal. Old failures and latencies fade and never end, and a replica that
@@ -28,34 +28,46 @@ _IN_WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class StageConfig:
+    """One link of the chain."""
+
+    name: str
+    role: Role
+    """Of what it is asked for: its own model, or, of heads, any."""
+    urls: tuple[str, ...]
+    """Where its replicas are, by names or addresses."""
+
+
 class ReplicaSet:
     """All replicas of a stage.
 
     Args:
-        urls: where they are; may change.
+        stage: the stage; its addresses stand for the first replicas.
         clock: monotonic seconds.
         chance: random numbers from 0 up to 1.
-        on_transition: told of every change of a breaker, with the replica's address.
-        on_new: told of every replica that is found, before anything is asked of it.
-        on_gone: told of every replica that is there no more.
+        policy: how replicas are weighed.
+        on_transition: told of every new state of a breaker, with the stage's name and the replica's address.
+        on_new: told the same of every replica that is found, before anything is asked of it.
+        on_gone: told the same of every replica that is there no more.
+        forced: in which state all breakers are held.
     """
 
     def __init__(
         self,
-        urls: Collection[str],
+        stage: StageConfig,
         clock: Clock,
         chance: Chance,
         *,
-        breaker_policy: BreakerPolicy | None = None,
         policy: BalancePolicy | None = None,
-        on_transition: OnTransition = lambda *_: None,
-        on_new: Callable[[str], None] = lambda _: None,
-        on_gone: Callable[[str], None] = lambda _: None,
+        on_transition: Callable[[str, str, BreakerState], None] = lambda *_: None,
+        on_new: Callable[[str, str], None] = lambda *_: None,
+        on_gone: Callable[[str, str], None] = lambda *_: None,
         forced: BreakerState | None = None,
     ) -> None:
+        self.name, self.role = stage.name, stage.role
         self._clock = clock
         self._chance = chance
-        self._breaker_policy = breaker_policy or BreakerPolicy()
         self._policy = policy or BalancePolicy()
         self._on_transition = on_transition
         self._on_new = on_new
@@ -64,7 +76,7 @@ class ReplicaSet:
         self._replicas: dict[str, Replica] = {}
         self._found = 0
         self._on_change: list[Callable[[], None]] = []
-        self.update(urls)
+        self.update(stage.urls)
 
     def on_change(self, tell: Callable[[], None]) -> None:
         """Call `tell` whenever a replica becomes or ceases to be ready, or serves other models."""
@@ -77,20 +89,20 @@ class ReplicaSet:
         if self._replicas.keys() != before.keys():
             self._changed()
         for url in before.keys() - self._replicas.keys():
-            self._on_gone(url)
+            self._on_gone(self.name, url)
 
     def _changed(self) -> None:
         for tell in self._on_change:
             tell()
 
     def _make(self, url: str) -> Replica:
-        self._on_new(url)
+        self._on_new(self.name, url)
         breaker = CircuitBreaker(
-            self._breaker_policy,
+            BreakerPolicy(),
             self._clock,
             self._chance,
             others_serve=lambda: any(r.breaker.lets_through for r in self.ready if r.url != url),
-            on_transition=lambda transition: self._on_transition(url, transition),
+            on_transition=partial(self._on_transition, self.name, url),
         )
         if self._forced is not None:
             breaker.force(self._forced)

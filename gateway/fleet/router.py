@@ -7,7 +7,7 @@ served last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -62,29 +62,25 @@ class Router:
         links: the stages in the order in which a request meets them: extractor, bodies, heads.
     """
 
-    def __init__(self, links: Sequence[tuple[str, ReplicaSet]]) -> None:
+    def __init__(self, links: Sequence[ReplicaSet]) -> None:
         self._links = links
-        self._heads = links[-1][1]
+        self._heads = links[-1]
         self._memo: dict[Hashable, Any] = {}
         """What was found since a replica last changed."""
         self.changes = 0
         """Grows whenever what is known of a replica changes."""
-        for _, replicas in links:
+        for replicas in links:
             replicas.on_change(self._forget)
 
     def _forget(self) -> None:
         self.changes += 1
         self._memo.clear()
 
-    def first(self, want: Want) -> Target:
-        """Where the extractor is called: on each replica the version that leads to most of the wanted heads."""
-        return self._way_on(0, None, want)
+    def target(self, position: int, space: str | None, want: Want) -> Target:
+        """Where a link, by its place from 0, is called with features of this space.
 
-    def body(self, number: int, space: str, want: Want) -> Target:
-        """Where the `number`th body, from 1, is called with features of this space."""
-        return self._way_on(number, space, want)
-
-    def _way_on(self, position: int, space: str | None, want: Want) -> Target:
+        Each replica is called at the version that leads to most of the wanted heads; the last link, at a wanted head.
+        """
         found: Target | None = self._memo.get((position, space, want))
         if found is not None:
             return found
@@ -95,31 +91,14 @@ class Router:
 
         return self._remembered((position, space, known), find)
 
-    def head(self, name: str, space: str, pins: Pins | None) -> Target:
-        """Where a head is called with features of this space."""
-        key = ("head", name, space, pins)
-        found: Target | None = self._memo.get(key)
-        if found is not None:
-            return found
-
-        def find() -> Target:
-            ways = (self._fitting(self._heads, space, pins, tried=tried) for tried in (False, True))
-            of_name = ([m for m in way if m[1].name == name] for way in ways)
-            return _best_of_each(next(filter(None, of_name), ()))
-
-        return self._remembered(key, find) if name in self.heads(pins) else {}
-
     def coverage(self, want: Want) -> frozenset[str]:
         """The wanted heads that one extraction can serve, over replicas that are tried if there is no other way."""
-        return self.covered(want) or self._covered(want, tried=True)
+        return self.covered(want) or self.covered(want, tried=True)
 
-    def covered(self, want: Want) -> frozenset[str]:
-        """The same, over replicas that are ready."""
-        return self._covered(want, tried=False)
-
-    def _covered(self, want: Want, *, tried: bool) -> frozenset[str]:
-        spaces = {model.gives for model in self._towards(0, None, self._known(want), tried=tried).values()}
-        reached = (self._reached(1, space, want.pins, tried=tried) & want.heads for space in spaces)
+    def covered(self, want: Want, *, tried: bool = False) -> frozenset[str]:
+        """The same, over replicas that are ready, and those that are tried, if so told."""
+        starts = self._towards(0, None, self._known(want), tried=tried).values()
+        reached = (self._leads_to(0, model, want.pins, tried=tried) & want.heads for model in starts)
         return max(reached, key=len, default=frozenset())
 
     def heads(self, pins: Pins | None) -> list[str]:
@@ -162,26 +141,28 @@ class Router:
         """A version of a head that may be called now; one that can be reached, if one can."""
 
         def find() -> ServedModel | None:
-            ways = (self._offered(self._heads, pins, tried=tried) for tried in (False, True))
-            of_name = ([model for _, model in way if model.name == name] for way in ways)
-            models = next(filter(None, of_name), ())
             given = self._given_on_the_way(pins)
-            return max(models, key=lambda model: (can_take(model, *given), *model.preference), default=None)
+            for tried in (False, True):
+                if models := [
+                    model for _, model in self._offered(self._heads, pins, tried=tried) if model.name == name
+                ]:
+                    return max(models, key=lambda model: (can_take(model, *given), *model.preference))
+            return None
 
         return self._remembered(("served", name, pins), find) if name in self.heads(pins) else None
 
     def served_extractor(self, want: Want) -> ServedModel | None:
         """A version of the extractor that may be called now."""
-        return max(self.first(want).values(), key=lambda model: model.preference, default=None)
+        return max(self.target(0, None, want).values(), key=lambda model: model.preference, default=None)
 
     def most_rows(self, want: Want) -> tuple[int, str] | None:
         """How many rows all stages on the way take at once, and the model that takes the fewest; None if none says."""
 
         def find() -> tuple[int, str] | None:
-            models = list(self.first(want).values())
-            for name, replicas in self._links[1:]:
-                names = want.heads if replicas is self._heads else {name}
-                models += [model for _, model in self._offered(replicas, want.pins) if model.name in names]
+            models = list(self.target(0, None, want).values())
+            for replicas in self._links[1:]:
+                offered = (model for _, model in self._offered(replicas, want.pins))
+                models += [model for model in offered if replicas is not self._heads or model.name in want.heads]
             said = [(model.max_rows, model.name) for model in models if model.max_rows is not None]
             return min(said, default=None)
 
@@ -194,22 +175,22 @@ class Router:
         """
         if self.covered(Want(frozenset(self.heads(pins)), pins)):
             return {}
-        found = {name: replicas.why_not_ready() for name, replicas in self._links}
+        found = {replicas.name: replicas.why_not_ready() for replicas in self._links}
         reasons = {name: f"no replica of {name} is ready: {why}" for name, why in found.items() if why}
         if reasons:
             return reasons
-        for name, replicas in self._links:
-            if not self._spaces(replicas, pins):
+        spaces = {replicas.name: self._spaces(replicas, pins) for replicas in self._links}
+        for name, found_spaces in spaces.items():
+            if not found_spaces:
                 missing = "none" if pins is None else f"none of release {pins.release!r}"
                 return {name: f"of the versions that {name} offers, {missing} can be called"}
-        spaces = "; ".join(f"{name} has {', '.join(self._spaces(each, pins))}" for name, each in self._links)
-        return {self._links[-1][0]: f"the stages are of different feature spaces: {spaces}"}
+        have = "; ".join(f"{name} has {', '.join(found_spaces)}" for name, found_spaces in spaces.items())
+        return {self._heads.name: f"the stages are of different feature spaces: {have}"}
 
     def given_to_heads(self, pins: Pins | None) -> list[str]:
         """The feature spaces that the heads could be given; none where a link has nothing that can be called."""
-        if not all(self._spaces(replicas, pins) for _, replicas in self._links):
-            return []
-        return self._spaces(self._links[-2][1], pins)
+        spaces = [self._spaces(replicas, pins) for replicas in self._links]
+        return spaces[-2] if all(spaces) else []
 
     def _known(self, want: Want) -> Want:
         """The same without unknown heads: names made up by callers are not cached."""
@@ -221,8 +202,8 @@ class Router:
     def _given_on_the_way(self, pins: Pins | None) -> frozenset[str | None]:
         """The feature spaces in which a way from an extractor through all bodies can end."""
         spaces: frozenset[str | None] = frozenset({None})
-        for name, replicas in self._links[:-1]:
-            models = [model for _, model in self._offered(replicas, pins) if model.name == name]
+        for replicas in self._links[:-1]:
+            models = [model for _, model in self._offered(replicas, pins)]
             spaces = frozenset(model.gives for model in models if can_take(model, *spaces))
         return spaces
 
@@ -232,32 +213,29 @@ class Router:
 
     def _towards(self, position: int, space: str | None, want: Want, *, tried: bool = False) -> Target:
         """On each replica of a link the version that leads to most of the wanted heads; only where that is the most."""
-        name, replicas = self._links[position]
-        fitting = [m for m in self._fitting(replicas, space, want.pins, tried=tried) if m[1].name == name]
-        reached = {m.gives: self._reached(position + 1, m.gives, want.pins, tried=tried) for _, m in fitting}
-        covers = {space: len(heads & want.heads) for space, heads in reached.items()}
-        most = max(covers.values(), default=0)
-        return _best_of_each((url, model) for url, model in fitting if most and covers[model.gives] == most)
+        fitting = [
+            (len(self._leads_to(position, model, want.pins, tried=tried) & want.heads), url, model)
+            for url, model in self._offered(self._links[position], want.pins, tried=tried)
+            if can_take(model, space)
+        ]
+        most = max((count for count, _, _ in fitting), default=0)
+        best: dict[str, ServedModel] = {}
+        for count, url, model in fitting:
+            if most and count == most and (url not in best or model.preference > best[url].preference):
+                best[url] = model
+        return best
 
-    def _reached(self, position: int, space: str | None, pins: Pins | None, *, tried: bool = False) -> frozenset[str]:
-        """The heads to which features of this space lead from here on."""
+    def _leads_to(self, position: int, model: ServedModel, pins: Pins | None, *, tried: bool) -> frozenset[str]:
+        """The heads to which a version of a link leads; of the last link, itself."""
+        if position == len(self._links) - 1:
+            return frozenset({model.name})
 
         def find() -> frozenset[str]:
-            name, replicas = self._links[position]
-            fitting = [model for _, model in self._fitting(replicas, space, pins, tried=tried)]
-            if position == len(self._links) - 1:
-                return frozenset(model.name for model in fitting)
-            onwards = {model.gives for model in fitting if model.name == name}
-            further = (self._reached(position + 1, gives, pins, tried=tried) for gives in onwards)
-            return frozenset().union(*further)
+            offered = self._offered(self._links[position + 1], pins, tried=tried)
+            onwards = (each for _, each in offered if can_take(each, model.gives))
+            return frozenset().union(*(self._leads_to(position + 1, each, pins, tried=tried) for each in onwards))
 
-        return self._remembered(("reached", position, space, pins, tried), find)
-
-    def _fitting(
-        self, replicas: ReplicaSet, space: str | None, pins: Pins | None, *, tried: bool
-    ) -> Iterator[tuple[str, ServedModel]]:
-        """What can be called with features of this space, by address."""
-        return (offer for offer in self._offered(replicas, pins, tried=tried) if can_take(offer[1], space))
+        return self._remembered(("leads to", position, model.gives, pins, tried), find)
 
     def _offered(
         self, replicas: ReplicaSet, pins: Pins | None, *, tried: bool = False
@@ -277,11 +255,3 @@ class Router:
                 self._memo.clear()
             self._memo[key] = found
         return found
-
-
-def _best_of_each(offered: Iterable[tuple[str, ServedModel]]) -> Target:
-    best: dict[str, ServedModel] = {}
-    for url, model in offered:
-        if url not in best or model.preference > best[url].preference:
-            best[url] = model
-    return best

@@ -17,7 +17,7 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.gateway.fleet.router import NoChain, Router, Target
+from splitway.gateway.fleet.router import NoChain, Router, Target, Want
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.request import Request
 from splitway.gateway.flow.result import Result
@@ -86,7 +86,7 @@ class Executor:
         return has_changed and bool(self._router.coverage(request.want))
 
     async def _run(self, request: Request, *, may_be_kept: bool = True) -> Result:
-        first = partial(self._router.first, request.want)
+        first = partial(self._router.target, 0, None, request.want)
         if not first():
             raise self._why_not(request, request.heads[0])
         if request.rows > 1:
@@ -132,14 +132,15 @@ class Executor:
         """Run the bodies, one after the other; return all answers so far, by stage and in order."""
         answers, answer = {EXTRACTOR: extracted}, extracted
         for number, stage in enumerate(self._bodies, 1):
-            target = partial(self._router.body, number, str(answer.model.gives), request.want)
+            target = partial(self._router.target, number, str(answer.model.gives), request.want)
             answer = await stage.infer(_turn(request, stage.name, target, answer.response.outputs))
             answers[stage.name] = answer
         return answers
 
     async def _head(self, request: Request, name: str, given: HopAnswer) -> HopAnswer:
         space = str(given.model.gives)
-        target = partial(self._router.head, name, space, request.choice.pins)
+        want = Want(frozenset((name,)), request.choice.pins)
+        target = partial(self._router.target, len(self._bodies) + 1, space, want)
         if not target():
             raise self._why_not(request, name, space)
         turn = _turn(request, name, target, given.response.outputs, request.outputs, request.top_k)

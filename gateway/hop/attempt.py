@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 from splitway.answers.classes.predictions import read_predictions
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
@@ -24,35 +25,17 @@ _LATE_S = 0.25
 """A timer that is late by so much says that the gateway stood still."""
 
 
+@dataclass(frozen=True, eq=False)
 class AttemptMaker:
-    """Calls replicas of one stage.
+    """Calls replicas of one stage."""
 
-    Args:
-        stage: the stage.
-        replicas: all of them; says what is slow for this stage.
-        transport: sends the bytes.
-        takes_callers_input: whether it is the first of the chain; what a later stage is sent is not the caller's
-            doing, and a stage that refuses it is at odds with the one before it.
-        timeout_s: the most that one attempt may take.
-        on_event: told of every attempt's end.
-    """
-
-    def __init__(
-        self,
-        stage: str,
-        replicas: ReplicaSet,
-        transport: Transport,
-        *,
-        takes_callers_input: bool,
-        timeout_s: float,
-        on_event: Subscriber,
-    ) -> None:
-        self._stage = stage
-        self._replicas = replicas
-        self._transport = transport
-        self._takes_callers_input = takes_callers_input
-        self._timeout_s = timeout_s
-        self._on_event = on_event
+    replicas: ReplicaSet
+    """All of the stage; they say what is slow for it."""
+    transport: Transport
+    timeout_s: float
+    """The most that one attempt may take."""
+    on_event: Subscriber
+    """Told of every attempt's end."""
 
     async def __call__(self, turn: Turn, attempt: Attempt) -> HopAnswer | Verdict:
         """Make one call and settle the permit for it."""
@@ -60,7 +43,7 @@ class AttemptMaker:
         outcome, received_bytes = CANCELLED, 0
         span = turn.span.child(ATTEMPT, "client")
         if span.recorded:
-            span.attributes |= {"stage": self._stage, "model": attempt.model.name}
+            span.attributes |= {"stage": self.replicas.name, "model": attempt.model.name}
             span.attributes |= {"replica": replica.url, "replica_number": replica.number}
             span.attributes |= {"number": attempt.number, "is_hedge": attempt.is_hedge, "because": attempt.because}
         replica.in_flight += 1
@@ -84,8 +67,12 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             span.end(outcome)
-            told = (attempt.is_hedge, attempt.because, len(turn.body), received_bytes)
-            self._on_event(AttemptEnded(self._stage, replica.url, outcome, seconds, *told))
+            sent_bytes, stage, is_hedge = len(turn.body), self.replicas.name, attempt.is_hedge
+            self.on_event(
+                AttemptEnded(
+                    stage, replica.url, outcome, seconds, is_hedge, attempt.because, sent_bytes, received_bytes
+                )
+            )
 
     def _settle_success(self, attempt: Attempt, seconds: float, *, on_trial: bool) -> None:
         replica = attempt.replica
@@ -94,9 +81,9 @@ class AttemptMaker:
         if on_trial:
             attempt.permit.released()
             return
-        attempt.permit.succeeded(slow=self._replicas.is_slow(replica, seconds))
+        attempt.permit.succeeded(slow=self.replicas.is_slow(replica, seconds))
         replica.ended(failed=False)
-        replica.answered_in(min(seconds, self._timeout_s))
+        replica.answered_in(min(seconds, self.timeout_s))
 
     def _settle(self, attempt: Attempt, verdict: Verdict, seconds: float, *, on_trial: bool) -> None:
         replica, permit = attempt.replica, attempt.permit
@@ -109,12 +96,12 @@ class AttemptMaker:
             else:
                 permit.failed(connection_error=verdict.blame is Blame.CONNECTION)
         if isinstance(verdict.error, DeadlineExceeded) and not on_trial:
-            replica.takes_at_least(min(seconds, self._timeout_s))
+            replica.takes_at_least(min(seconds, self.timeout_s))
         if isinstance(verdict.error, Unreachable):
             replica.missed(verdict.error.in_full)
 
     async def _call(self, turn: Turn, attempt: Attempt, span: Span) -> HopAnswer | Verdict:
-        timeout_s = min(turn.context.deadline.remaining_s, self._timeout_s)
+        timeout_s = min(turn.context.deadline.remaining_s, self.timeout_s)
         limit = Deadline.after(timeout_s)
         headers = {**turn.headers, TIMEOUT_HEADER: limit.header(), ATTEMPT_HEADER: str(attempt.number)}
         if span.exported:
@@ -122,12 +109,18 @@ class AttemptMaker:
         model = attempt.model
         url = f"{attempt.replica.url}/v2/models/{model.name}/versions/{model.version}/infer"
         try:
-            reply = await self._transport.call(
-                model.name, "POST", url, timeout_s=timeout_s, headers=headers, body=turn.body, service=self._stage
+            reply = await self.transport.call(
+                model.name,
+                "POST",
+                url,
+                timeout_s=timeout_s,
+                headers=headers,
+                body=turn.body,
+                service=self.replicas.name,
             )
             if reply.status != 200:
-                had_time = timeout_s >= self._timeout_s
-                fresh = self._takes_callers_input
+                had_time = timeout_s >= self.timeout_s
+                fresh = self.replicas.role == "extractor"  # what a later stage is sent is not the caller's doing
                 return judge_reply(model.name, reply, takes_callers_input=fresh, was_given_time=had_time)
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
             check_answer(model, turn.request.inputs[0].rows, response)
@@ -143,5 +136,5 @@ class AttemptMaker:
 
     def _judge(self, error: SplitwayError, turn: Turn, timeout_s: float, limit: Deadline) -> Verdict:
         """Judge a call without a reply. One that ends long after its limit waited for this process, not for a stage."""
-        had_time = timeout_s >= self._timeout_s and limit.remaining_s > -_LATE_S
+        had_time = timeout_s >= self.timeout_s and limit.remaining_s > -_LATE_S
         return judge_error(error, time_is_up=turn.context.deadline.expired, was_given_time=had_time)

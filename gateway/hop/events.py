@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from splitway.gateway.resilience.breaker import BreakerTransition
+from splitway.gateway.resilience.breaker import BreakerState
 
 ATTEMPT = "attempt"
 """The name of the spans of calls to replicas; they lie below their stage's."""
@@ -42,7 +42,7 @@ class BreakerMoved(NamedTuple):
 
     stage: str
     replica: str
-    transition: BreakerTransition
+    state: BreakerState
 
 
 Event = AttemptEnded | HopEnded | BreakerMoved

@@ -14,10 +14,9 @@ from typing import Any
 
 from splitway.errors import DeadlineExceeded, FeatureSpaceMismatch, Unavailable, Unreachable
 from splitway.gateway.callers.caller import caller_of, pseudonym
-from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.fleet.router import NoChain, Target
 from splitway.gateway.hop.attempt import AttemptMaker
-from splitway.gateway.hop.events import HopEnded, Subscriber
+from splitway.gateway.hop.events import HopEnded
 from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn
 from splitway.gateway.hop.verdict import Blame, Verdict
 from splitway.gateway.resilience.budget import RetryBudget
@@ -31,7 +30,7 @@ from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.wire.v2_json import HEADER_LENGTH, gather_request
 
-_ONCE = RetryPolicy(max_attempts=1)
+_RETRIES, _ONCE = RetryPolicy(), RetryPolicy(max_attempts=1)
 _MOST_LOST = 2
 """Connections that may be lost with one request."""
 FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID_HEADER)
@@ -45,38 +44,20 @@ class StageClient:
     """Calls one stage.
 
     Args:
-        name: the stage.
-        replicas: where it runs.
-        attempt: makes one call to one of them.
+        attempt: makes one call to one of its replicas.
         budget: what pays for its retries and hedges.
-        on_event: told of every turn's end.
         hedge: after how long a second replica is asked too; None for never.
     """
 
-    def __init__(
-        self,
-        name: str,
-        replicas: ReplicaSet,
-        attempt: AttemptMaker,
-        budget: RetryBudget,
-        on_event: Subscriber,
-        *,
-        hedge: HedgeDelay | None = None,
-        retry_policy: RetryPolicy | None = None,
-    ) -> None:
-        self.name = name
-        self.replicas = replicas
+    def __init__(self, attempt: AttemptMaker, budget: RetryBudget, hedge: HedgeDelay | None) -> None:
+        self.replicas = attempt.replicas
+        self.name = self.replicas.name
         self.budget = budget
+        self.suspects = Suspects(time.monotonic)
+        """Requests that get one attempt alone."""
         self._attempt = attempt
-        self._on_event = on_event
+        self._on_event = attempt.on_event
         self._hedge = hedge
-        self._retry_policy = retry_policy or RetryPolicy()
-        self._suspects = Suspects(time.monotonic)
-
-    @property
-    def suspects(self) -> int:
-        """How many requests get one attempt alone."""
-        return len(self._suspects)
 
     async def infer(self, turn: Turn) -> HopAnswer:
         """Run the stage once, in as many attempts as it takes, the time allows and the budget pays for.
@@ -107,7 +88,7 @@ class StageClient:
         try:
             return await with_retries(
                 lambda number: self._with_hedge(turn) if number == 1 else self._on_a_replica(turn),
-                _ONCE if turn.on_trial else self._retry_policy,
+                _ONCE if turn.on_trial else _RETRIES,
                 turn.context.deadline,
                 pay=lambda: self._pay(turn),
                 chance=random.random,
@@ -119,7 +100,7 @@ class StageClient:
             self._on_event(HopEnded(self.name, outcome, time.perf_counter() - turn.started_s, turn.attempts))
 
     def _pay(self, turn: Turn) -> bool:
-        if turn.paid + 1 >= self._retry_policy.max_attempts:
+        if turn.paid + 1 >= _RETRIES.max_attempts:
             return False
         self.budget.raise_cap(max((replica.in_flight for replica in self.replicas.replicas), default=0))
         if not self.budget.spend():
@@ -180,15 +161,15 @@ class StageClient:
         """Count a connection that was lost with a request; say whether another replica may be given to it."""
         turn.lost += 1
         if turn.lost >= _MOST_LOST:
-            self._suspects.add(await digest_of(turn.model, turn.request.inputs))
+            self.suspects.add(await digest_of(turn.model, turn.request.inputs))
             return False
         return not await self._is_suspect(turn)
 
     async def _is_suspect(self, turn: Turn) -> bool:
         """Whether a request like this has lost two connections within the last minute."""
-        if not self._suspects:
+        if not self.suspects:
             return False
-        return await digest_of(turn.model, turn.request.inputs) in self._suspects
+        return await digest_of(turn.model, turn.request.inputs) in self.suspects
 
     @staticmethod
     def _forget(attempt: Attempt, turn: Turn, end: Verdict) -> bool:

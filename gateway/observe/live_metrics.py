@@ -45,7 +45,7 @@ class LiveMetrics(Collector):
         stages = self._pipeline.stages
         budgets = [(stage.name, stage.budget.tokens) for stage in stages]
         yield _gauge("retry_budget_tokens", "Remaining retry tokens.", budgets, "stage")
-        suspects = [(stage.name, stage.suspects) for stage in stages]
+        suspects = [(stage.name, len(stage.suspects)) for stage in stages]
         says = "Inputs on which two connections broke within a minute; they get one attempt."
         yield _gauge("suspect_requests", says, suspects, "stage")
         yield _gauge("tasks", "Tasks on the event loop.", [(len(asyncio.all_tasks()),)])

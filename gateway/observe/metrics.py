@@ -128,7 +128,7 @@ class GatewayMetrics:
     def on_event(self, event: Event) -> None:
         """Count what happens between the gateway and its stages."""
         if isinstance(event, BreakerMoved):
-            self._moves[event.stage, event.replica, event.transition.new].inc()
+            self._moves[event.stage, event.replica, event.state].inc()
             return
         stage = (event.stage,)
         if isinstance(event, HopEnded):

@@ -45,15 +45,6 @@ class BreakerPolicy:
     shut it out for ever longer times."""
 
 
-@dataclass(frozen=True)
-class BreakerTransition:
-    """A breaker changed its state."""
-
-    old: BreakerState
-    new: BreakerState
-    reason: str
-
-
 def too_much(counts: CallCounts, policy: BreakerPolicy) -> str | None:
     """Say which threshold the counts are over: `failed`, `slow` or none. A pure function."""
     if counts.calls < policy.min_calls:
@@ -73,23 +64,25 @@ class Permit:
 
     def succeeded(self, *, slow: bool = False) -> None:
         """The call was answered; shedding and 429 are answers, and slow ones."""
-        self._end()
-        self._breaker._on_success(self._generation, slow=slow)
+        if self._end():
+            self._breaker._on_success(slow=slow)
 
     def failed(self, *, connection_error: bool = False) -> None:
         """The replica failed the call."""
-        self._end()
-        self._breaker._on_failure(self._generation, connection_error=connection_error)
+        if self._end():
+            self._breaker._on_failure(connection_error=connection_error)
 
     def released(self) -> None:
         """The call says nothing of the replica: it was cancelled, or the caller was at fault."""
-        self._end()
-        self._breaker._on_release(self._generation)
+        if self._end():
+            self._breaker._on_release()
 
-    def _end(self) -> None:
+    def _end(self) -> bool:
+        """Whether the breaker is still in the state in which it gave the permit."""
         if self._ended:
             raise RuntimeError("this permit has been ended already")
         self._ended = True
+        return self._generation == self._breaker._generation
 
 
 class CircuitBreaker:
@@ -101,7 +94,7 @@ class CircuitBreaker:
         chance: random numbers for the jitter.
         others_serve: whether another replica takes calls. Where none does, slowness alone does not open this one, and
             it is tried again after the shortest time: there is nothing to spare by waiting longer.
-        on_transition: told of every change.
+        on_transition: told of every new state.
     """
 
     def __init__(
@@ -111,7 +104,7 @@ class CircuitBreaker:
         chance: Chance,
         *,
         others_serve: Callable[[], bool] = lambda: True,
-        on_transition: Callable[[BreakerTransition], None] = lambda _: None,
+        on_transition: Callable[[BreakerState], None] = lambda _: None,
     ) -> None:
         self._policy = policy
         self._clock = clock
@@ -152,73 +145,66 @@ class CircuitBreaker:
         if not self.lets_through:
             return None
         if self._state is BreakerState.OPEN:
-            self._move(BreakerState.HALF_OPEN, "its open time is over")
+            self._move(BreakerState.HALF_OPEN)
         if self._state is BreakerState.HALF_OPEN:
             self._trials_out += 1
         return Permit(self, self._generation)
 
-    def force(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed, or (None) let it go, closed."""
-        if state not in (None, BreakerState.FORCED_OPEN, BreakerState.FORCED_CLOSED):
-            raise ValueError(f"a breaker can be forced open or closed, not {state}")
-        self._opened_in_a_row = 0
-        self._move(state or BreakerState.CLOSED, "forced" if state else "no longer forced")
+    def force(self, state: BreakerState) -> None:
+        """Hold the breaker in a state, whatever becomes of calls: `FORCED_OPEN` or `FORCED_CLOSED`."""
+        self._move(state)
 
-    def _on_success(self, generation: int, *, slow: bool) -> None:
-        if generation != self._generation:
-            return
+    def _on_success(self, *, slow: bool) -> None:
         self._errors_in_a_row = 0
         if self._state is BreakerState.HALF_OPEN:
-            self._on_trial(passed=not slow or not self._others_serve(), reason="slow")
+            self._on_trial(passed=not slow or not self._others_serve())
         elif self._state is BreakerState.CLOSED:
             self._window.add(self._clock(), slow=slow)
             self._open_if_too_much()
 
-    def _on_failure(self, generation: int, *, connection_error: bool) -> None:
-        if generation != self._generation:
-            return
+    def _on_failure(self, *, connection_error: bool) -> None:
         self._errors_in_a_row = self._errors_in_a_row + 1 if connection_error else 0
         if self._state is BreakerState.HALF_OPEN:
-            self._on_trial(passed=False, reason="failed")
+            self._on_trial(passed=False)
         elif self._state is BreakerState.CLOSED:
             self._window.add(self._clock(), failed=True)
             if self._errors_in_a_row >= self._policy.connection_errors_in_a_row:
-                self._open("connection errors in a row")
+                self._open()
             else:
                 self._open_if_too_much()
 
-    def _on_release(self, generation: int) -> None:
-        if generation == self._generation and self._state is BreakerState.HALF_OPEN:
+    def _on_release(self) -> None:
+        if self._state is BreakerState.HALF_OPEN:
             self._trials_out -= 1
 
-    def _on_trial(self, *, passed: bool, reason: str) -> None:
+    def _on_trial(self, *, passed: bool) -> None:
         """Count one trial's end; decide as soon as the others can no longer change the outcome."""
         permits, failed_share = self._policy.half_open_permits, self._policy.failed_share
         self._trials_out -= 1
         self._trials_passed += passed
         self._trials_failed += not passed
         if self._trials_failed >= failed_share * permits:
-            self._open(f"too many trial calls {reason}")
+            self._open()
         elif self._trials_passed > (1 - failed_share) * permits:
             self._opened_in_a_row = 0
-            self._move(BreakerState.CLOSED, "enough trial calls passed")
+            self._move(BreakerState.CLOSED)
 
     def _open_if_too_much(self) -> None:
         reason = too_much(self._window.counts(self._clock()), self._policy)
         if reason == "failed" or (reason == "slow" and self._others_serve()):
-            self._open(f"too many calls {reason}")
+            self._open()
 
-    def _open(self, reason: str) -> None:
+    def _open(self) -> None:
         policy = self._policy
         doublings = self._opened_in_a_row if self._others_serve() else 0
         open_s = min(policy.open_max_s, policy.open_base_s * 2**doublings)
         self._open_until_s = self._clock() + open_s * (1 + policy.open_jitter * self._chance())
         self._opened_in_a_row += 1
-        self._move(BreakerState.OPEN, reason)
+        self._move(BreakerState.OPEN)
 
-    def _move(self, state: BreakerState, reason: str) -> None:
-        old, self._state = self._state, state
+    def _move(self, state: BreakerState) -> None:
+        self._state = state
         self._generation += 1
         self._window.clear()
         self._errors_in_a_row = self._trials_out = self._trials_passed = self._trials_failed = 0
-        self._on_transition(BreakerTransition(old, state, reason))
+        self._on_transition(state)

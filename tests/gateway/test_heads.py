@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.fleet.router import Router, Want
 from tests.gateway.conftest import CLASSES, Entry, extractor_entry, head_entry
 from tests.gateway.hop.test_stage_client import refusing
@@ -195,12 +195,13 @@ async def test_a_head_that_always_refuses_costs_no_second_extraction_and_no_answ
 
 
 async def test_names_that_callers_make_up_are_not_remembered() -> None:
-    router = Router([("feature_extractor", ReplicaSet((), time.monotonic, random.random))] * 2)
+    nowhere = StageConfig("feature_extractor", "extractor", ())
+    router = Router([ReplicaSet(nowhere, time.monotonic, random.random)] * 2)
     for number in range(100):
         name = f"made_up_{number}"
         want = Want(frozenset({name}))
-        assert not router.first(want)
-        assert not router.head(name, space("1"), None)
+        assert not router.target(0, None, want)
+        assert not router.target(1, space("1"), want)
         assert router.served_head(name, None) is None
     assert len(router._memo) < 10
 

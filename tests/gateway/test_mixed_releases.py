@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from splitway.gateway.fleet.router import Want
 from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.request import Request
 from splitway.gateway.hop.turn import HopAnswer
@@ -159,7 +160,8 @@ async def test_a_gateway_that_mixes_is_found_out(monkeypatch: pytest.MonkeyPatch
 
     async def any_version(self: Executor, request: Request, name: str, given: HopAnswer) -> HopAnswer:
         pretended = random.Random(len(str(given.model.gives))).choice([space("1"), space("2")])
-        there = pretended if self._router.head(name, pretended, request.choice.pins) else given.model.gives
+        want = Want(frozenset({name}), request.choice.pins)
+        there = pretended if self._router.target(1, pretended, want) else given.model.gives
         return await honest(self, request, name, given._replace(model=replace(given.model, gives=there)))
 
     monkeypatch.setattr(Executor, "_head", any_version)

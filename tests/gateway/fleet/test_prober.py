@@ -17,9 +17,9 @@ from aiohttp import web
 
 from splitway.errors import DeadlineExceeded
 from splitway.gateway.app import create_app
-from splitway.gateway.fleet.prober import ProbedStage, Prober
+from splitway.gateway.fleet.prober import Prober
 from splitway.gateway.fleet.replica import ReplicaState
-from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.transport.http1 import Reply
 from tests.gateway.conftest import good_classifier, good_extractor, serving
@@ -239,16 +239,16 @@ INVENTORY = (
 async def test_probes_that_the_gateway_was_too_late_for_are_not_the_replicas_fault(
     holds_loop_s: float, misses: int
 ) -> None:
-    replicas = ReplicaSet(["http://127.0.0.1:1"], time.monotonic, random.random)
+    config = StageConfig("classifier", "head", ("http://127.0.0.1:1",))
+    stage = ReplicaSet(config, time.monotonic, random.random)
     transport = _Silent(holds_loop_s=holds_loop_s)
-    stage = ProbedStage("classifier", "head", ("http://127.0.0.1:1",), replicas)
 
     async def nothing() -> None:
         pass
 
     prober = Prober([stage], transport, 1000, nothing)  # type: ignore[arg-type]
     await prober.start()
-    (replica,) = replicas.replicas
+    (replica,) = stage.replicas
     assert replica.state is ReplicaState.READY
     transport.heard = False
     await prober._ask(stage, replica)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from splitway.gateway.fleet.replica import Replica, ReplicaState
-from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.resilience.breaker import BreakerState, Permit
 from tests.gateway.resilience.support import Clock
 
-URLS = [f"http://{name}" for name in "abcd"]
+URLS = tuple(f"http://{name}" for name in "abcd")
 
 
 class BalancerMachine(RuleBasedStateMachine):
@@ -24,7 +24,7 @@ class BalancerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.set = ReplicaSet(URLS, self.clock, random.Random(1).random)
+        self.set = ReplicaSet(StageConfig("classifier", "head", URLS), self.clock, random.Random(1).random)
         self.members = set(URLS)
         self.ready: set[str] = set()
         self.forced_open: set[str] = set()
@@ -57,7 +57,7 @@ class BalancerMachine(RuleBasedStateMachine):
     def force(self, url: str, forced: bool) -> None:
         replica = self._replica(url)
         if replica is not None:
-            replica.breaker.force(BreakerState.FORCED_OPEN if forced else None)
+            replica.breaker.force(BreakerState.FORCED_OPEN if forced else BreakerState.CLOSED)
             (self.forced_open.add if forced else self.forced_open.discard)(url)
 
     @rule(exclude=st.sets(st.sampled_from(URLS)), seconds=st.sampled_from([0.01, 0.1, 1.0]))
@@ -90,7 +90,7 @@ def clock() -> Clock:
 
 
 def _ready_set(clock: Clock, count: int = 2) -> ReplicaSet:
-    made = ReplicaSet(URLS[:count], clock, random.Random(7).random)
+    made = ReplicaSet(StageConfig("classifier", "head", URLS[:count]), clock, random.Random(7).random)
     for replica in made.replicas:
         replica.is_ready()
     clock.now_s += 60  # eased in
@@ -168,7 +168,7 @@ def test_the_last_replica_is_not_shut_out_by_slowness_alone(clock: Clock) -> Non
         permit = first.breaker.acquire()
         assert permit is not None
         permit.succeeded(slow=True)
-    second.breaker.force(None)
+    second.breaker.force(BreakerState.CLOSED)
     for _ in range(30):
         permit = first.breaker.acquire()
         if permit is not None:

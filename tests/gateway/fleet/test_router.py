@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replica import ReplicaState
-from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.fleet.router import Pins, Router, Want
+from splitway.names import Role
 from tests.gateway.resilience.support import Clock
 
-LINKS = (("feature_extractor", "extractor"), ("body_1", "body"), ("classifier", "head"))
+LINKS: tuple[tuple[str, Role], ...] = (("feature_extractor", "extractor"), ("body_1", "body"), ("classifier", "head"))
 SPACES = ("fs:a", "fs:b", "fs:c")
 HEADS = ("one", "two")
 Offers = Sequence[Sequence[Sequence[ServedModel]]]
@@ -57,14 +58,15 @@ def _router(offers: Offers) -> Router:
     return Router(_links(offers))
 
 
-def _links(offers: Offers) -> list[tuple[str, ReplicaSet]]:
+def _links(offers: Offers) -> list[ReplicaSet]:
     links = []
-    for (name, _), replicas in zip(LINKS, offers, strict=True):
-        made = ReplicaSet([f"http://{name}-{n}" for n in range(len(replicas))], Clock(), random.Random(1).random)
+    for (name, role), replicas in zip(LINKS, offers, strict=True):
+        stage = StageConfig(name, role, tuple(f"http://{name}-{n}" for n in range(len(replicas))))
+        made = ReplicaSet(stage, Clock(), random.Random(1).random)
         for replica, models in zip(made.replicas, replicas, strict=True):
             replica.serves({model.offer: model for model in models})
             replica.is_ready()
-        links.append((name, made))
+        links.append(made)
     return links
 
 
@@ -92,15 +94,15 @@ def test_a_head_is_reached_where_any_way_leads_to_it_and_only_on_such_a_way(offe
     router = _router(offers)
     for head in HEADS:
         want, ways = Want(frozenset({head}), pins), _ways(offers, head, pins)
-        first = router.first(want)
+        first = router.target(0, None, want)
         assert bool(first) == bool(ways)
         assert _offered(offers, 0, first)
         for extractor in first.values():
-            second = router.body(1, str(extractor.gives), want)
+            second = router.target(1, str(extractor.gives), want)
             assert second
             assert _offered(offers, 1, second)
             for body in second.values():
-                last = router.head(head, str(body.gives), pins)
+                last = router.target(2, str(body.gives), want)
                 assert last
                 assert _offered(offers, 2, last)
                 assert all((extractor, body, model) in ways for model in last.values())
@@ -115,7 +117,7 @@ def test_what_is_remembered_is_what_would_be_found_anew(
     links = _links(offers)
     router = Router(links)
     for link, replica, change in changes:
-        _change(links[link][1], replica, change, data.draw(_models(link)))
+        _change(links[link], replica, change, data.draw(_models(link)))
         assert _found(router) == _found(Router(links))
 
 
@@ -139,9 +141,9 @@ def _change(replicas: ReplicaSet, number: int, change: int, models: list[ServedM
 def _found(router: Router) -> list[object]:
     """All that is asked of a router."""
     both = Want(frozenset(HEADS))
-    found: list[object] = [router.first(both), router.coverage(both), router.heads(None)]
-    found += [router.body(1, space, both) for space in SPACES]
-    found += [router.head(head, space, None) for head in HEADS for space in SPACES]
+    found: list[object] = [router.target(0, None, both), router.coverage(both), router.heads(None)]
+    found += [router.target(1, space, both) for space in SPACES]
+    found += [router.target(2, space, Want(frozenset({head}))) for head in HEADS for space in SPACES]
     return [*found, *(router.served_head(head, None) for head in HEADS), router.why_not_ready(None)]
 
 
@@ -166,14 +168,14 @@ def test_what_a_replica_no_longer_serves_is_not_asked_of_it() -> None:
     ]
     router = _router(offers)
     assert router.coverage(Want(frozenset({"one"}))) == {"one"}
-    (replica,) = router._links[2][1].replicas
+    (replica,) = router._links[2].replicas
     replica.no_longer_serves(head.offer)
     assert router.coverage(Want(frozenset({"one"}))) == set()
     replica.serves({head.offer: head})
     assert router.coverage(Want(frozenset({"one"}))) == {"one"}
 
 
-def _chain_of_one(space: str = "fs:a") -> tuple[Router, list[tuple[str, ReplicaSet]]]:
+def _chain_of_one(space: str = "fs:a") -> tuple[Router, list[ReplicaSet]]:
     """An extractor, a body and a head, each on two replicas."""
     one = [
         _model(0, "feature_extractor", "1", "", space),
@@ -187,20 +189,20 @@ def _chain_of_one(space: str = "fs:a") -> tuple[Router, list[tuple[str, ReplicaS
 def test_where_no_ready_replica_leads_on_those_are_tried_that_cannot_be_reached() -> None:
     router, links = _chain_of_one()
     want = Want(frozenset({"one"}))
-    for link, (name, replicas) in enumerate(links):
+    for link, replicas in enumerate(links):
         both = {replica.url for replica in replicas.replicas}
         first, second = replicas.replicas
         first.is_not(ReplicaState.UNREACHABLE, "gone")
-        targets = [router.first(want), router.body(1, "fs:a", want), router.head("one", "fs:b", None)]
+        targets = [router.target(0, None, want), router.target(1, "fs:a", want), router.target(2, "fs:b", want)]
         assert set(targets[link]) == {second.url}
         assert router.why_not_ready(None) == {}
         second.is_not(ReplicaState.UNREACHABLE, "gone")
-        targets = [router.first(want), router.body(1, "fs:a", want), router.head("one", "fs:b", None)]
+        targets = [router.target(0, None, want), router.target(1, "fs:a", want), router.target(2, "fs:b", want)]
         assert all(targets)
         assert set(targets[link]) == both
         assert router.coverage(want) == {"one"}
         assert router.covered(want) == set()
-        assert list(router.why_not_ready(None)) == [name]
+        assert list(router.why_not_ready(None)) == [replicas.name]
         assert router.served_head("one", None) is not None
         second.is_not(ReplicaState.NOT_READY, "says no")
         first.is_not(ReplicaState.NOT_READY, "says no")
@@ -213,10 +215,10 @@ def test_one_of_another_feature_space_is_not_tried() -> None:
     router, links = _chain_of_one()
     want = Want(frozenset({"one"}))
     foreign = _model(1, "body_1", "1", "fs:c", "fs:b")
-    for replica in links[1][1].replicas:
+    for replica in links[1].replicas:
         replica.serves({foreign.offer: foreign})
         replica.is_not(ReplicaState.UNREACHABLE, "gone")
-    assert router.first(want) == router.body(1, "fs:a", want) == {}
+    assert router.target(0, None, want) == router.target(1, "fs:a", want) == {}
     assert router.coverage(want) == set()
 
 
@@ -228,7 +230,7 @@ def test_a_release_whose_versions_only_a_lost_replica_has_is_tried_there() -> No
     ]
     links = _links(offers)
     router, pins = Router(links), Pins("r", "1", {"one": "1"}, "fs:a", {"body_1": "1"})
-    lost = links[0][1].replicas[0]
+    lost = links[0].replicas[0]
     lost.is_not(ReplicaState.UNREACHABLE, "gone")
-    assert set(router.first(Want(frozenset({"one"})))) == {links[0][1].replicas[1].url}
-    assert set(router.first(Want(frozenset({"one"}), pins))) == {lost.url}
+    assert set(router.target(0, None, Want(frozenset({"one"})))) == {links[0].replicas[1].url}
+    assert set(router.target(0, None, Want(frozenset({"one"}), pins))) == {lost.url}

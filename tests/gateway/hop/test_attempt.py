@@ -10,7 +10,7 @@ import pytest
 
 from splitway.errors import DeadlineExceeded
 from splitway.gateway.fleet.inventory import ServedModel
-from splitway.gateway.fleet.replicas import ReplicaSet
+from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.hop.attempt import AttemptMaker
 from splitway.gateway.hop.turn import Attempt, Turn
 from splitway.gateway.hop.verdict import Blame, Verdict
@@ -38,13 +38,11 @@ class _Silent:
     ("stands_still_s", "blame"), [(0.0, Blame.FAILED), (0.4, Blame.NONE)], ids=["in time", "stood still"]
 )
 async def test_time_in_which_the_gateway_stood_still_is_not_the_replicas(stands_still_s: float, blame: Blame) -> None:
-    replicas = ReplicaSet(["http://127.0.0.1:1"], time.monotonic, random.random)
+    replicas = ReplicaSet(StageConfig("classifier", "head", ("http://127.0.0.1:1",)), time.monotonic, random.random)
     (replica,) = replicas.replicas
     replica.is_ready()
     transport: Any = _Silent(stands_still_s)
-    attempt = AttemptMaker(
-        "classifier", replicas, transport, takes_callers_input=False, timeout_s=TIMEOUT_S, on_event=lambda _: None
-    )
+    attempt = AttemptMaker(replicas, transport, TIMEOUT_S, lambda _: None)
     for number in range(12):
         permit = replica.breaker.acquire()
         if permit is None:

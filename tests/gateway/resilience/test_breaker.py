@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from splitway.gateway.resilience.breaker import (
     BreakerPolicy,
     BreakerState,
-    BreakerTransition,
     CircuitBreaker,
     Permit,
     too_much,
@@ -161,7 +160,7 @@ class _Watched:
     """A breaker, what it has done so far, and the permits that are out."""
 
     def __init__(self, clock: Clock, last: list[bool]) -> None:
-        self.story: list[BreakerTransition | bool] = []
+        self.story: list[BreakerState | bool] = []
         self._permits: list[Permit] = []
         self.breaker = CircuitBreaker(
             POLICY, clock, Chance(0.3, 0.7), others_serve=lambda: not last[-1], on_transition=self.story.append
@@ -211,12 +210,9 @@ def test_an_open_breaker_whose_time_is_over_moves_when_it_is_called_and_not_when
         watched.step(what)
     clock.now_s += 2
     assert watched.look() == (BreakerState.HALF_OPEN, True, 0.0)
-    assert watched.story[-1] == BreakerTransition(BreakerState.CLOSED, BreakerState.OPEN, "connection errors in a row")
+    assert watched.story[-1] is BreakerState.OPEN
     watched.step("call")
-    assert watched.story[-2:] == [
-        BreakerTransition(BreakerState.OPEN, BreakerState.HALF_OPEN, "its open time is over"),
-        True,
-    ]
+    assert watched.story[-2:] == [BreakerState.HALF_OPEN, True]
 
 
 def _breaker(clock: Clock) -> CircuitBreaker:
@@ -321,10 +317,6 @@ def test_a_forced_breaker_stays_as_it_is_told() -> None:
     assert breaker.lets_through
     breaker.force(BreakerState.FORCED_OPEN)
     assert breaker.acquire() is None
-    breaker.force(None)
-    assert breaker.state is BreakerState.CLOSED
-    with pytest.raises(ValueError, match="forced open or closed"):
-        breaker.force(BreakerState.HALF_OPEN)
 
 
 def test_sixty_calls_that_a_pause_made_fail_keep_the_breaker_open_for_little_more_than_a_second() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from splitway.answers.classes.kind import gives_classes
 from splitway.kinds.image.kind import PICTURES
@@ -19,9 +19,6 @@ Offer = tuple[str, str]
 """A model's name and version."""
 _CALLABLE = ("ready", "retiring")
 """States of versions that answer; of others, such as one that cannot be loaded, even the role may be unknown."""
-_Name = Annotated[str, Field(pattern=NAME)]
-_Version = Annotated[str, Field(pattern=VERSION)]
-
 _MAX_SIZE = (1 << 31) - 1
 
 
@@ -39,18 +36,18 @@ _Specs = Annotated[tuple[TensorSpec, ...], AfterValidator(_can_be_shapes)]
 class ServedModel:
     """One version of one model that a replica can be asked for."""
 
-    name: str
-    version: str
-    role: str
+    name: Annotated[str, Field(pattern=NAME)]
+    version: Annotated[str, Field(pattern=VERSION)]
+    role: Role
     is_default: bool
-    state: str
-    takes: str | None
+    state: Literal["ready", "retiring"]
+    takes: Annotated[str | None, Field(validation_alias="feature_space")] = None
     """The feature space of what comes in; None for an extractor."""
-    gives: str | None
+    gives: Annotated[str | None, Field(validation_alias="gives_space")] = None
     """The feature space of what goes out; None for a head."""
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    max_rows: int | None = None
+    inputs: _Specs = ()
+    outputs: _Specs = ()
+    max_rows: Annotated[int, Field(ge=1)] | None = None
     """Rows that one request may have; None where an older stage does not say."""
 
     @property
@@ -71,34 +68,19 @@ class ServedModel:
         return gives_classes(self.outputs)
 
 
-class _Said(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+_MODEL = TypeAdapter(ServedModel)
 
 
-class _OfferedVersion(_Said):
-    """A version that can be called."""
-
-    name: _Name
-    version: _Version
-    state: Literal["ready", "retiring"]
-    is_default: bool
-    role: Role
-    feature_space: str | None = None
-    gives_space: str | None = None
-    inputs: _Specs = ()
-    outputs: _Specs = ()
-    max_rows: Annotated[int, Field(ge=1)] | None = None
-
-    def model_served(self) -> ServedModel:
-        """Raises ValueError where the role leaves no sense in the spaces."""
-        takes, gives = ends(self.role, self.feature_space, self.gives_space)
-        if (takes is None) != (self.role == "extractor") or (gives is None) != (self.role == "head"):
-            raise ValueError(f"{self.role} {self.name} {self.version} does not say its feature spaces")
-        known = (self.name, self.version, self.role, self.is_default, self.state)
-        return ServedModel(*known, takes, gives, self.inputs, self.outputs, self.max_rows)
+def _read_model(entry: Mapping[str, Any]) -> ServedModel:
+    """Raises ValueError, also where the role leaves no sense in the spaces."""
+    said = _MODEL.validate_python(entry)
+    takes, gives = ends(said.role, said.takes, said.gives)
+    if (takes is None) != (said.role == "extractor") or (gives is None) != (said.role == "head"):
+        raise ValueError(f"{said.role} {said.name} {said.version} does not say its feature spaces")
+    return replace(said, takes=takes, gives=gives)
 
 
-class _Inventory(_Said):
+class _Inventory(BaseModel):
     ready: bool
     reason: str | None = None
     models: tuple[dict[str, Any], ...]
@@ -116,10 +98,8 @@ def read_inventory(body: bytes) -> Inventory:
     """Read what a replica says of itself. Raises ValueError saying what makes no sense."""
     try:
         said = _Inventory.model_validate_json(body)
-        callable_ = [entry for entry in said.models if entry.get("state") in _CALLABLE]
-        entries = [_OfferedVersion.model_validate(entry) for entry in callable_]
+        models = [_read_model(entry) for entry in said.models if entry.get("state") in _CALLABLE]
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from error
-    models = [entry.model_served() for entry in entries]
     reason = None if said.ready else said.reason or "no reason given"
     return Inventory({model.offer: model for model in models}, reason)

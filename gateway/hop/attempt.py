@@ -67,12 +67,8 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             span.end(outcome)
-            sent_bytes, stage, is_hedge = len(turn.body), self.replicas.name, attempt.is_hedge
-            self.on_event(
-                AttemptEnded(
-                    stage, replica.url, outcome, seconds, is_hedge, attempt.because, sent_bytes, received_bytes
-                )
-            )
+            told = (attempt.is_hedge, attempt.because, len(turn.body), received_bytes)
+            self.on_event(AttemptEnded(self.replicas.name, replica.url, outcome, seconds, *told))
 
     def _settle_success(self, attempt: Attempt, seconds: float, *, on_trial: bool) -> None:
         replica = attempt.replica

@@ -10,10 +10,11 @@ from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.hop.turn import HopAnswer
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole
+from splitway.names import Role
 from splitway.wire.messages import InferResponse
 
 
-def _hop(name: str, role: str, gives: str | None, total_s: float, attempts: int = 1) -> HopAnswer:
+def _hop(name: str, role: Role, gives: str | None, total_s: float, attempts: int = 1) -> HopAnswer:
     model = ServedModel(name, "1", role, True, "ready", None, gives, (), ())
     return HopAnswer(model, InferResponse(name, "1", ()), HopTimings(0.0, 0.0, total_s, 0.0, total_s), attempts)
 

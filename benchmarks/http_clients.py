@@ -1,4 +1,4 @@
-"""CPU time that one call costs the client: httpx, aiohttp and gateway/transport/http1.py, as the gateway calls them.
+"""CPU time that one call costs the client: httpx, aiohttp and gateway/transport/, as the gateway calls them.
 
 python -m benchmarks.http_clients: 42 KB request, 5 KB reply, 8 at a time, all alternating in one run, on uvloop.
 """
@@ -15,7 +15,7 @@ import httpx
 import uvloop
 from aiohttp import web
 
-from splitway.gateway.transport.http1 import HttpPool
+from splitway.gateway.transport.transport import Transport
 
 REQUEST = bytes(42_000)
 REPLY = bytes(5_000)
@@ -54,7 +54,7 @@ async def main() -> None:
     """Print the median of each client, the server's share included, and how much more than ours the others take."""
     runner, url = await _serve()
     timeout = aiohttp.ClientTimeout(total=10)
-    pool = HttpPool(1 << 20, keepalive_s=15, connect_timeout_s=1)
+    pool = Transport(1 << 20)
     async with httpx.AsyncClient(trust_env=False) as slow, aiohttp.ClientSession(timeout=timeout) as fast:
 
         async def by_httpx() -> bytes:
@@ -65,7 +65,7 @@ async def main() -> None:
                 return await reply.read()
 
         async def by_ours() -> bytes:
-            return (await pool.call("POST", url, {}, REQUEST, 10)).body
+            return (await pool.call("stage", "POST", url, timeout_s=10, headers={}, body=REQUEST)).body
 
         clients = {"httpx": by_httpx, "aiohttp": by_aiohttp, "ours": by_ours}
         rounds = [[await _cpu_ms_per_call(post) for post in clients.values()] for _ in range(ROUNDS)]

@@ -8,21 +8,66 @@ sent before it is known who is at the other end.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple, cast
+from urllib.parse import urlsplit
 
 import httptools
 
-from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError, CutReply, WrongPeer
-from splitway.gateway.transport.request_head import Address, request_head
-from splitway.security.identities.tls import Identity, peer_service
+from splitway.security.identities.tls import peer_service
 from splitway.wire.gathered import Body, Gathered
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 256
 _MAX_HEADS = 16
 """Of a reply and of the interim ones (100, 103) before it."""
+
+
+class Address(NamedTuple):
+    """Address of a connection, and the expected peer; None without TLS."""
+
+    host: str
+    port: int
+    peer: str | None
+
+
+def request_head(method: str, url: str, headers: Mapping[str, str], length: int, peer: str) -> tuple[Address, bytes]:
+    """Where a request goes to, and its line and headers. Raises ValueError for a header with a line break in it."""
+    address, netloc, path = _where(url, peer)
+    lines = [f"{method} {path} HTTP/1.1", f"host: {netloc}", *map(": ".join, headers.items())]
+    if length or method == "POST":
+        lines.append(f"content-length: {length}")
+    head = "\r\n".join((*lines, "", ""))
+    if not head.count("\r") == head.count("\n") == len(lines) + 1:
+        names = ", ".join(repr(name) for name, value in headers.items() if not f"{name}{value}".isprintable())
+        raise ValueError(f"there is a line break in {names or 'the line'}")
+    return address, head.encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _where(url: str, peer: str) -> tuple[Address, str, str]:
+    """Address, Host header and path of a URL; the same few come again and again."""
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
+    address = Address(parts.hostname or "", parts.port or (443 if is_tls else 80), peer if is_tls else None)
+    return address, parts.netloc, parts.path or "/"
+
+
+class ConnectError(Exception):
+    """No connection was made: the request provably did not arrive."""
+
+
+class BrokenConnection(Exception):
+    """The connection ended before a reply began."""
+
+
+class BrokenReply(Exception):
+    """The reply is no HTTP, ends early, or is longer than allowed."""
+
+
+class CutReply(BrokenReply):
+    """The connection ended before the reply did."""
 
 
 class Reply(NamedTuple):
@@ -33,7 +78,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class _Connection(asyncio.Protocol):
+class StageConnection(asyncio.Protocol):
     """One connection: at most one request at a time, which is this object's future."""
 
     def __init__(self, max_reply_bytes: int) -> None:
@@ -147,143 +192,3 @@ class _Connection(asyncio.Protocol):
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self.reusable = bool(self._parser.should_keep_alive())
         self._reply.set_result(Reply(status, self._headers, body))
-
-
-class HttpPool:
-    """Connections by address; the one used last is used next, the others expire.
-
-    Args:
-        max_reply_bytes: of one reply's body.
-        keepalive_s: how long an idle connection is kept; shorter than the server keeps it.
-        connect_timeout_s: how long making a connection may take.
-        identity: the gateway's own, for https. When it is another, connections made before are used no more.
-    """
-
-    def __init__(
-        self, max_reply_bytes: int, *, keepalive_s: float, connect_timeout_s: float, identity: Identity | None = None
-    ) -> None:
-        self._max_reply_bytes = max_reply_bytes
-        self._keepalive_s = keepalive_s
-        self._connect_timeout_s = connect_timeout_s
-        self._identity = identity
-        self._idle: dict[Address, list[_Connection]] = {}
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._closed = False
-
-    @property
-    def idle(self) -> int:
-        """Connections that wait for their next request."""
-        return sum(len(connections) for connections in self._idle.values())
-
-    def close(self) -> None:
-        """Close every idle connection and make no more."""
-        self._closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        for connections in self._idle.values():
-            for connection in connections:
-                connection.close()
-        self._idle.clear()
-
-    async def call(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body, timeout_s: float, *, peer: str = ""
-    ) -> Reply:
-        """Send one request and wait for its whole reply. Over https only the service `peer` receives it.
-
-        Raises:
-            ConnectError, BrokenConnection, BrokenReply: see there.
-            TimeoutError: no whole reply within `timeout_s`.
-        """
-        address, request = request_head(method, url, headers, len(body), peer)
-        ends_s = time.monotonic() + timeout_s
-        connection = self._take(address) or await self._connect(address, timeout_s)
-        answer = connection.ask(request, body)
-        timer = asyncio.get_running_loop().call_later(ends_s - time.monotonic(), connection.time_is_up)
-        try:
-            reply = await answer
-        except BaseException:
-            connection.close()
-            raise
-        finally:
-            timer.cancel()
-            del answer  # which holds its error, whose traceback holds this call
-        if connection.reusable:
-            self._put_back(address, connection)
-        else:
-            connection.close()
-        return reply
-
-    def _take(self, address: Address) -> _Connection | None:
-        connections = self._idle.get(address, [])
-        oldest_s = time.monotonic() - self._keepalive_s
-        while connections:
-            connection = connections.pop()
-            if self._is_fresh(connection, oldest_s):
-                return connection
-            connection.close()
-        return None
-
-    @property
-    def _generation(self) -> int:
-        if self._identity is None:
-            return 0
-        self._identity.look()
-        return self._identity.generation
-
-    def _is_fresh(self, connection: _Connection, oldest_s: float) -> bool:
-        is_of_now = connection.idle_since_s > oldest_s and connection.generation == self._generation
-        return connection.reusable and is_of_now
-
-    async def _connect(self, address: Address, timeout_s: float) -> _Connection:
-        if self._closed:
-            raise ConnectError("the pool is closed")
-        generation = self._generation
-        try:
-            async with asyncio.timeout(min(timeout_s, self._connect_timeout_s)):
-                connection = await self._made(address)
-        except TimeoutError as error:
-            if timeout_s < self._connect_timeout_s:
-                raise
-            raise ConnectError("no answer") from error
-        except OSError as error:
-            raise ConnectError(str(error)) from error
-        connection.generation = generation
-        return connection
-
-    async def _made(self, address: Address) -> _Connection:
-        """Raises OSError, and WrongPeer before a byte of the request is sent."""
-        host, port, peer = address
-        if peer is not None and self._identity is None:
-            raise ConnectError("https needs an identity")
-        context = self._identity.client_context if self._identity is not None and peer is not None else None
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: _Connection(self._max_reply_bytes), host, port, ssl=context, server_hostname=peer
-        )
-        if connection.peer != peer:
-            connection.close()
-            raise WrongPeer(f"{connection.peer or 'an unknown peer'} answers in place of {peer}")
-        return connection
-
-    def _put_back(self, address: Address, connection: _Connection) -> None:
-        if self._closed or connection.generation != self._generation:
-            connection.close()
-            return
-        connection.idle_since_s = time.monotonic()
-        self._idle.setdefault(address, []).append(connection)
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(self._keepalive_s, self._sweep)
-
-    def _sweep(self) -> None:
-        """Close what has been idle for too long; go on while anything is idle."""
-        oldest_s = time.monotonic() - self._keepalive_s
-        for address, connections in list(self._idle.items()):
-            for connection in connections:
-                if not self._is_fresh(connection, oldest_s):
-                    connection.close()
-            kept = [connection for connection in connections if connection.reusable]
-            if kept:
-                self._idle[address] = kept
-            else:
-                del self._idle[address]
-        again = asyncio.get_running_loop().call_later(self._keepalive_s / 4, self._sweep) if self._idle else None
-        self._sweeper = again

@@ -14,7 +14,7 @@ from splitway.gateway.hop.stage_client import FORWARDED_HEADERS
 from splitway.gateway.rollout.record import RollbackPolicy
 from splitway.gateway.rollout.rollout import Rollout
 from splitway.gateway.rollout.share import in_share
-from splitway.gateway.transport.request_head import request_head
+from splitway.gateway.transport.http1 import request_head
 from splitway.http.body import packing_asked_for, plain_headers
 from splitway.names import KEY_HEADER
 from splitway.telemetry.trace import NoTracer, read_traceparent

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from splitway.gateway.transport.http1 import Reply, _Connection
-from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply
+from splitway.gateway.transport.http1 import BrokenConnection, BrokenReply, Reply, StageConnection
 from tests.fuzz.target import Target, wait_for
 
 _MAX_REPLY_BYTES = 2000
@@ -45,7 +44,7 @@ def run(data: bytes) -> None:
 
 async def _fed(pieces: list[bytes]) -> Reply | type[Exception]:
     """What one connection makes of these bytes and of the end behind them."""
-    connection = _Connection(_MAX_REPLY_BYTES)
+    connection = StageConnection(_MAX_REPLY_BYTES)
     connection.connection_made(_Wire())
     answer = connection.ask(b"POST / HTTP/1.1\r\n\r\n", b"body")
     for piece in pieces:

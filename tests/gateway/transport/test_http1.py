@@ -10,8 +10,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from splitway.gateway.transport.http1 import HttpPool, Reply, _Connection
-from splitway.gateway.transport.http1_errors import BrokenConnection, BrokenReply, ConnectError
+from splitway.errors import BadStageAnswer, DeadlineExceeded, Unavailable, Unreachable
+from splitway.gateway.transport.http1 import BrokenConnection, BrokenReply, ConnectError, Reply, StageConnection
+from splitway.gateway.transport.transport import CutOff, Transport
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing: yes\r\n\r\nhello"
@@ -68,15 +69,16 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def pool() -> HttpPool:
-    return HttpPool(1000, keepalive_s=15, connect_timeout_s=0.5)
+def pool() -> Transport:
+    return Transport(1000)
 
 
-async def post(pool: HttpPool, url: str, body: bytes = b"abc", timeout_s: float = 2.0) -> Reply:
-    return await pool.call("POST", f"{url}/infer", {"x-one": "1"}, body, timeout_s)
+async def post(pool: Transport, url: str, body: bytes = b"abc", timeout_s: float = 2.0) -> Reply:
+    headers = {"x-one": "1"}
+    return await pool.call("stage", "POST", f"{url}/infer", timeout_s=timeout_s, headers=headers, body=body)
 
 
-async def test_a_reply_in_pieces_is_put_together_and_the_connection_is_used_again(pool: HttpPool) -> None:
+async def test_a_reply_in_pieces_is_put_together_and_the_connection_is_used_again(pool: Transport) -> None:
     server = Server(OK[:9] + b"|" + OK[9:40] + b"|" + OK[40:], OK)
     async with serving(server) as url:
         replies = [await post(pool, url) for _ in range(2)]
@@ -87,7 +89,7 @@ async def test_a_reply_in_pieces_is_put_together_and_the_connection_is_used_agai
     assert server.asked[0].endswith(b"x-one: 1\r\ncontent-length: 3\r\n\r\nabc")
 
 
-async def test_a_chunked_reply_is_read(pool: HttpPool) -> None:
+async def test_a_chunked_reply_is_read(pool: Transport) -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n|2\r\nlo\r\n0\r\n\r\n"
     async with serving(Server(chunked)) as url:
         reply = await post(pool, url)
@@ -119,25 +121,26 @@ async def test_a_chunked_reply_is_read(pool: HttpPool) -> None:
     ],
 )
 async def test_a_reply_that_is_none_is_refused_and_its_connection_never_used_again(
-    pool: HttpPool, reply: bytes
+    pool: Transport, reply: bytes
 ) -> None:
     server = Server(reply, OK)
     async with serving(server) as url:
-        with pytest.raises(BrokenReply):
+        with pytest.raises(BadStageAnswer) as caught:
             await post(pool, url)
+        assert type(caught.value.__cause__) is BrokenReply
         assert (await post(pool, url)).body == b"hello"
         pool.close()
     assert server.connections == 2
 
 
-async def test_a_reply_without_headers_has_none(pool: HttpPool) -> None:
+async def test_a_reply_without_headers_has_none(pool: Transport) -> None:
     async with serving(Server(b"HTTP/1.1 204 No Content\r\n\r\n")) as url:
         reply = await post(pool, url)
         pool.close()
     assert (reply.status, reply.headers, reply.body) == (204, {}, b"")
 
 
-async def test_what_interim_replies_and_trailers_say_is_not_said_by_the_reply(pool: HttpPool) -> None:
+async def test_what_interim_replies_and_trailers_say_is_not_said_by_the_reply(pool: Transport) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Thing: 1\r\nX-Thing: 2\r\n\r\n5\r\nhello\r\n0\r\n"
     async with serving(Server(hint + chunked + b"X-Thing: 3\r\nX-Other: 4\r\n\r\n")) as url:
@@ -157,7 +160,7 @@ async def test_what_interim_replies_and_trailers_say_is_not_said_by_the_reply(po
 )
 async def test_no_more_heads_are_read_than_a_reply_can_have(received: bytes, heads: int) -> None:
     """All that comes at once is read at once, and nobody else is served meanwhile."""
-    connection = _Connection(1000)
+    connection = StageConnection(1000)
     connection.connection_made(Mock(spec=asyncio.Transport))
     reply = connection.ask(b"GET / HTTP/1.1\r\n\r\n", b"")
     connection.data_received(received)
@@ -166,19 +169,21 @@ async def test_no_more_heads_are_read_than_a_reply_can_have(received: bytes, hea
     assert isinstance(reply.exception(), BrokenReply) or reply.result().body == b"hello"
 
 
-async def test_a_reply_that_breaks_off(pool: HttpPool) -> None:
+async def test_a_reply_that_breaks_off(pool: Transport) -> None:
     async with serving(Server(OK[:-2], then_close=True)) as url:
-        with pytest.raises(BrokenReply, match="ends early"):
+        with pytest.raises(CutOff) as caught:
             await post(pool, url)
+    assert caught.value.private.endswith(": the reply ends early")
 
 
-async def test_a_connection_that_ends_before_the_reply(pool: HttpPool) -> None:
+async def test_a_connection_that_ends_before_the_reply(pool: Transport) -> None:
     async with serving(Server(b"", then_close=True)) as url:
-        with pytest.raises(BrokenConnection):
+        with pytest.raises(Unavailable) as caught:
             await post(pool, url)
+    assert type(caught.value.__cause__) is BrokenConnection
 
 
-async def test_bytes_that_nobody_asked_for_end_the_connection(pool: HttpPool) -> None:
+async def test_bytes_that_nobody_asked_for_end_the_connection(pool: Transport) -> None:
     """A second reply behind the first must never become the answer to somebody else's question."""
     server = Server(OK + OK, OK)
     async with serving(server) as url:
@@ -189,7 +194,7 @@ async def test_bytes_that_nobody_asked_for_end_the_connection(pool: HttpPool) ->
     assert server.connections == 2
 
 
-async def test_a_connection_the_server_closed_while_idle_is_not_used(pool: HttpPool) -> None:
+async def test_a_connection_the_server_closed_while_idle_is_not_used(pool: Transport) -> None:
     server = Server(OK, OK, then_close=True)
     async with serving(server) as url:
         await post(pool, url)
@@ -200,21 +205,23 @@ async def test_a_connection_the_server_closed_while_idle_is_not_used(pool: HttpP
 
 
 @pytest.mark.parametrize("reply", [OK, OK[:-2], b"", b"garbage\r\n\r\n"], ids=["whole", "cut short", "none", "no http"])
-async def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(pool: HttpPool, reply: bytes) -> None:
+async def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(
+    pool: Transport, reply: bytes
+) -> None:
     gc.collect()
     gc.disable()
     try:
         async with serving(Server(reply, then_close=True)) as url:
-            with suppress(BrokenConnection, BrokenReply):
+            with suppress(Unavailable, BadStageAnswer):
                 await post(pool, url)
             await asyncio.sleep(0.05)
         pool.close()
-        assert not [thing for thing in gc.get_objects() if type(thing) is _Connection]
+        assert not [thing for thing in gc.get_objects() if type(thing) is StageConnection]
     finally:
         gc.enable()
 
 
-async def test_a_server_that_asks_to_close_is_not_asked_again(pool: HttpPool) -> None:
+async def test_a_server_that_asks_to_close_is_not_asked_again(pool: Transport) -> None:
     closing = OK.replace(b"X-Thing: yes", b"Connection: close")
     server = Server(closing, OK)
     async with serving(server) as url:
@@ -224,23 +231,24 @@ async def test_a_server_that_asks_to_close_is_not_asked_again(pool: HttpPool) ->
     assert server.connections == 2
 
 
-async def test_silence_ends_with_the_time_limit_and_the_connection_with_it(pool: HttpPool) -> None:
+async def test_silence_ends_with_the_time_limit_and_the_connection_with_it(pool: Transport) -> None:
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with serving(silent) as url:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(DeadlineExceeded):
             await post(pool, url, timeout_s=0.05)
         assert pool.idle == 0
 
 
-async def test_nobody_there(pool: HttpPool, unused_tcp_port: int) -> None:
-    with pytest.raises(ConnectError):
+async def test_nobody_there(pool: Transport, unused_tcp_port: int) -> None:
+    with pytest.raises(Unreachable) as caught:
         await post(pool, f"http://127.0.0.1:{unused_tcp_port}")
+    assert type(caught.value.__cause__) is ConnectError
 
 
 async def test_idle_connections_expire() -> None:
-    pool = HttpPool(1000, keepalive_s=0.05, connect_timeout_s=0.5)
+    pool = Transport(1000, keepalive_s=0.05)
     async with serving(Server(OK)) as url:
         await post(pool, url)
         assert pool.idle == 1
@@ -249,12 +257,12 @@ async def test_idle_connections_expire() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_a_header_cannot_smuggle_another(pool: HttpPool) -> None:
+async def test_a_header_cannot_smuggle_another(pool: Transport) -> None:
     with pytest.raises(ValueError, match="line break"):
-        await pool.call("GET", "http://127.0.0.1:1/", {"x": "a\r\ny: b"}, b"", 1.0)
+        await pool.call("stage", "GET", "http://127.0.0.1:1/", timeout_s=1.0, headers={"x": "a\r\ny: b"})
 
 
-async def test_a_caller_who_leaves_takes_the_connection_along(pool: HttpPool) -> None:
+async def test_a_caller_who_leaves_takes_the_connection_along(pool: Transport) -> None:
     server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
     async with serving(server) as url:
         task = asyncio.create_task(post(pool, url))

@@ -17,7 +17,6 @@ from splitway.errors import Overloaded, Unreachable
 from splitway.gateway.callers.redis_windows import RedisWindows
 from splitway.gateway.callers.sliding_window import Limit
 from splitway.gateway.flow.redis_store import RedisStore
-from splitway.gateway.transport.http1 import HttpPool
 from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.gateway.transport.transport import Transport
 from tests.gateway.conftest import Gateway
@@ -86,8 +85,8 @@ async def test_no_replica_is_blamed_and_the_next_request_is_answered(
     async with gateway_before() as client:
         before = (await client.get("/v1/pipeline")).json()["stages"]
         with monkeypatch.context() as short:
-            short.setattr(HttpPool, "_made", fails)
-            short.setattr(HttpPool, "_take", lambda *_: None)
+            short.setattr(Transport, "_made", fails)
+            short.setattr(Transport, "_take", lambda *_: None)
             for _ in range(20):
                 reply = await _classify(client)
                 assert (reply.status_code, reply.json()["code"]) == (503, "overloaded")

@@ -16,9 +16,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from splitway.errors import SetupError
-from splitway.gateway.transport.http1 import HttpPool, Reply
-from splitway.gateway.transport.http1_errors import ConnectError, WrongPeer
+from splitway.errors import SetupError, Unreachable
+from splitway.gateway.transport.http1 import Reply
+from splitway.gateway.transport.transport import Transport
 from splitway.http.server.connection_limits import ConnectionLimits
 from splitway.http.server.connections import ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
@@ -111,10 +111,10 @@ class Gateway:
 
     def __init__(self, certificates: Certificates, time: Time) -> None:
         self.identity = Identity(certificates.folder / "gateway", "gateway", time.clock, time.now)
-        self.pool = HttpPool(1000, keepalive_s=15, connect_timeout_s=2, identity=self.identity)
+        self.pool = Transport(1000, identity=self.identity)
 
     async def ask(self, stage: Stage, peer: str = "classifier") -> Reply:
-        return await self.pool.call("GET", stage.url, {}, b"", 2, peer=peer)
+        return await self.pool.call(peer, "GET", stage.url, timeout_s=2, headers={})
 
 
 @pytest.fixture
@@ -306,11 +306,12 @@ async def test_the_gateway_sends_not_a_byte_to_anybody_else(
     server = await loop.create_server(lambda: _Eavesdropper(heard), "127.0.0.1", 0, ssl=context)
     async with server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        with pytest.raises(ConnectError) as caught:
-            await gateway.pool.call("POST", url, {"x-service-token": "t"}, b"features", 2, peer="classifier")
+        headers = {"x-service-token": "t"}
+        with pytest.raises(Unreachable) as caught:
+            await gateway.pool.call("classifier", "POST", url, timeout_s=2, headers=headers, body=b"features")
         await asyncio.sleep(0.05)
     assert heard == []
-    assert isinstance(caught.value, WrongPeer) == (who in {"feature_extractor", "other"})
+    assert ("answers in place of classifier" in caught.value.private) == (who in {"feature_extractor", "other"})
 
 
 async def test_a_connection_to_one_service_is_not_used_for_another(
@@ -318,16 +319,18 @@ async def test_a_connection_to_one_service_is_not_used_for_another(
 ) -> None:
     async with Stage(certificates, time).running() as stage:
         await gateway.ask(stage)
-        with pytest.raises(WrongPeer, match="classifier answers in place of feature_extractor"):
+        with pytest.raises(Unreachable) as caught:
             await gateway.ask(stage, "feature_extractor")
+        assert caught.value.private.endswith(": classifier answers in place of feature_extractor")
         assert stage.asked == 1
 
 
 async def test_without_an_identity_https_is_not_spoken(certificates: Certificates, time: Time) -> None:
-    pool = HttpPool(1000, keepalive_s=15, connect_timeout_s=2)
+    pool = Transport(1000)
     async with Stage(certificates, time).running() as stage:
-        with pytest.raises(ConnectError, match="identity"):
-            await pool.call("GET", stage.url, {}, b"", 2, peer="classifier")
+        with pytest.raises(Unreachable) as caught:
+            await pool.call("classifier", "GET", stage.url, timeout_s=2, headers={})
+    assert caught.value.private.endswith(": https needs an identity")
 
 
 async def test_new_certificates_are_used_by_new_connections(

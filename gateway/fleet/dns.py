@@ -11,7 +11,6 @@ import contextlib
 import logging
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
@@ -60,8 +59,8 @@ class Name:
         self.host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         self._scheme = parts.scheme
         self._look_up = look_up
-        self._known: list[str] = []
-        self._lacking: Counter[str] = Counter()
+        self._known: dict[str, int] = {}
+        """The addresses, in order, and how many answers in a row have lacked each."""
         self._under_way: asyncio.Future[list[str] | Exception] | None = None
         self._began_s = 0.0
         self._threads = 0
@@ -142,9 +141,5 @@ class Name:
         if self.trouble:
             _log.warning("%s can be resolved again", self.host)
         self.trouble = ""
-        answer = set(found)
-        for address in self._known:
-            self._lacking[address] = 0 if address in answer else self._lacking[address] + 1
-        kept = {address for address in self._known if self._lacking[address] < _MISSING_ANSWERS}
-        self._known = sorted(kept | answer)
-        self._lacking = Counter({address: self._lacking[address] for address in self._known})
+        lacking = {address: count + 1 for address, count in self._known.items() if count + 1 < _MISSING_ANSWERS}
+        self._known = dict(sorted((lacking | dict.fromkeys(found, 0)).items()))

@@ -91,7 +91,8 @@ class Replica:
         self._said_ready = False
         self._excused = 0
         self._ready_since_s = clock()
-        self._latency_s: float | None = None
+        self.latency_s: float | None = None
+        """Moving average of its answers' time; None before the first."""
         self._measured_at_s = clock()
         self._failed_share = 0.0
         self._judged_at_s = clock()
@@ -155,24 +156,19 @@ class Replica:
             self.models = {other: model for other, model in self.models.items() if other != offer}
             self._on_change()
 
-    @property
-    def latency_s(self) -> float | None:
-        """Moving average of its answers' time, in seconds; None before the first."""
-        return self._latency_s
-
     def answered_in(self, seconds: float) -> None:
         """Add one answer's time: a rise counts at once, a fall over time."""
-        old = self._latency_s
+        old = self.latency_s
         if old is None or seconds >= old:
-            self._latency_s = seconds
+            self.latency_s = seconds
         else:
             keep = self._faded_since(self._measured_at_s)
-            self._latency_s = old * keep + seconds * (1 - keep)
+            self.latency_s = old * keep + seconds * (1 - keep)
         self._measured_at_s = self._clock()
 
     def takes_at_least(self, seconds: float) -> None:
         """Note that an answer would have taken longer than `seconds`; the caller did not wait for it."""
-        if self._latency_s is None or seconds > self._latency_s:
+        if self.latency_s is None or seconds > self.latency_s:
             self.answered_in(seconds)
 
     def ended(self, *, failed: bool) -> None:
@@ -190,7 +186,7 @@ class Replica:
         `typical_s` stands in for a latency that is not known; a bad one that is old fades towards it, and so do old
         failures, so that a replica that has recovered is found out.
         """
-        latency_s = typical_s if self._latency_s is None else self._latency_s
+        latency_s = typical_s if self.latency_s is None else self.latency_s
         if latency_s > typical_s:
             latency_s = typical_s + (latency_s - typical_s) * self._faded_since(self._measured_at_s)
         age_s = self._clock() - self._ready_since_s

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from splitway.gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
+from splitway.gateway.resilience import Chance
 from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker, Permit
-from splitway.gateway.resilience.chance import Chance
 from splitway.names import Role
 from splitway.wire.deadline import Clock
 

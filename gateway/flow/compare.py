@@ -13,7 +13,7 @@ from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, Spli
 from splitway.gateway.fleet.router import NoChain
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import NotCalled
-from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.resilience import Chance
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
 
 _log = logging.getLogger(__name__)

@@ -64,15 +64,13 @@ class _Waiting(NamedTuple):
     cost: float
 
 
+@dataclass(slots=True)
 class _Share:
     """What one caller has inside."""
 
-    __slots__ = ("cost", "left_s", "requests")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.cost = 0.0
-        self.left_s = -math.inf
+    requests: int = 0
+    cost: float = 0.0
+    left_s: float = -math.inf
 
 
 class Admission:
@@ -120,7 +118,7 @@ class Admission:
         """
         share = self._shares.get(caller) or self._new_share(caller)
         limit = self.limit.limit
-        if self._queue or self.in_flight >= limit or (share.cost + cost > limit and self._is_held_back(caller, cost)):
+        if self._queue or self.in_flight >= limit or (share.cost + cost > limit and not self._may_enter(caller, cost)):
             came_s = self._clock()
             await self._stand_in_queue(deadline, caller, cost)
             self._on_wait(self._clock() - came_s)
@@ -143,16 +141,13 @@ class Admission:
         is_recent = self._clock() - share.left_s < self._policy.recent_s
         return share.requests > 0 or is_recent or self._queue.waits(caller)
 
-    def _is_held_back(self, caller: str, cost: float) -> bool:
-        """Whether a caller's expensive requests hold so many places that the others are kept for other callers."""
+    def _may_enter(self, caller: str, cost: float) -> bool:
+        """Whether a caller's expensive requests hold so few places that none must be kept for other callers."""
         share, limit, least = self._share_of(caller), self.limit.limit, self._policy.least_inside
         if share.requests < least or share.cost + cost <= limit:
-            return False
+            return True
         there = 1 + sum(one != caller and self._is_there(one, other) for one, other in self._shares.items())
-        return there > 1 and share.requests >= max(least, limit // (2 * there))
-
-    def _may_enter(self, caller: str, cost: float) -> bool:
-        return not self._is_held_back(caller, cost)
+        return there == 1 or share.requests < max(least, limit // (2 * there))
 
     def _share_of(self, caller: str) -> _Share:
         return self._shares.get(caller) or self._new_share(caller)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.resilience import Chance
 from splitway.gateway.resilience.window import CallCounts, TimeWindow
 from splitway.wire.deadline import Clock
 

@@ -22,12 +22,7 @@ class BudgetPolicy:
 
 
 class RetryBudget:
-    """Tokens for one stage's retries.
-
-    Args:
-        policy: income and cap.
-        clock: monotonic seconds.
-    """
+    """Tokens for one stage's retries."""
 
     def __init__(self, policy: BudgetPolicy, clock: Clock) -> None:
         self._policy = policy

@@ -32,12 +32,13 @@ class HedgeDelay:
     """
 
     def __init__(self, quantile: float, clock: Clock = time.monotonic) -> None:
+        self.seconds: float | None = None
+        """The quantile; None until enough is known."""
         self._quantile = quantile
         self._clock = clock
         self._latencies_s: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
         """Each with the time at which it was seen."""
         self._unsorted = 0
-        self._delay_s: float | None = None
 
     def observe(self, seconds: float) -> None:
         """Add one attempt's latency, or for one that was cut short, what it had taken so far."""
@@ -48,13 +49,8 @@ class HedgeDelay:
             while len(self._latencies_s) > _ENOUGH and self._latencies_s[0][0] < now_s - _RECENT_S:
                 self._latencies_s.popleft()
             ranked = sorted(seconds for _, seconds in self._latencies_s)
-            self._delay_s = ranked[min(len(ranked) - 1, math.floor(self._quantile * len(ranked)))]
+            self.seconds = ranked[min(len(ranked) - 1, math.floor(self._quantile * len(ranked)))]
             self._unsorted = 0
-
-    @property
-    def seconds(self) -> float | None:
-        """The quantile; None until enough is known."""
-        return self._delay_s
 
 
 async def hedged(

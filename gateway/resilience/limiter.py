@@ -32,23 +32,18 @@ class LimitPolicy:
 
 
 class AdaptiveLimit:
-    """The number of requests that may be in flight at once.
-
-    Args:
-        policy: bounds and steps.
-        clock: monotonic seconds.
-    """
+    """The number of requests that may be in flight at once."""
 
     def __init__(self, policy: LimitPolicy, clock: Clock) -> None:
         self._policy = policy
         self._clock = clock
         self._limit = float(min(policy.initial, policy.highest))
-        self._window_ends_s = clock() + policy.window_s
-        self._shortest_excess_s: float | None = None
-        self._longest_excess_s = -math.inf
-        self._was_held_back = False
-        self._was_full = False
-        self._was_refused = False
+        self._begin_window(clock())
+
+    def _begin_window(self, now_s: float) -> None:
+        self._window_ends_s = now_s + self._policy.window_s
+        self._shortest_excess_s, self._longest_excess_s = math.inf, -math.inf
+        self._was_full = self._was_refused = self._was_held_back = False
 
     @property
     def limit(self) -> int:
@@ -58,8 +53,7 @@ class AdaptiveLimit:
         """Learn from one answer."""
         tolerated_s = max(self._policy.tolerated_wait_floor_s, self._policy.tolerated_wait * worked_s)
         excess_s = waited_s - tolerated_s
-        if self._shortest_excess_s is None or excess_s < self._shortest_excess_s:
-            self._shortest_excess_s = excess_s
+        self._shortest_excess_s = min(self._shortest_excess_s, excess_s)
         self._longest_excess_s = max(self._longest_excess_s, excess_s)
         self._was_full |= in_flight >= self.limit
         self._end_window()
@@ -85,11 +79,9 @@ class AdaptiveLimit:
             pass  # what was seen before a pause says nothing of now, and what comes first after it is of the pause
         elif self._was_refused:
             self._limit *= policy.shrink_on_refusal
-        elif self._shortest_excess_s is not None and self._shortest_excess_s > 0:
+        elif 0 < self._shortest_excess_s < math.inf:
             self._limit *= policy.shrink
         elif self._was_full or (self._was_held_back and -math.inf < self._longest_excess_s <= 0):
             self._limit += policy.step_up
         self._limit = min(float(policy.highest), max(float(policy.lowest), self._limit))
-        self._window_ends_s = now_s + policy.window_s
-        self._shortest_excess_s, self._longest_excess_s = None, -math.inf
-        self._was_full = self._was_refused = self._was_held_back = False
+        self._begin_window(now_s)

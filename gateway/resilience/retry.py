@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from splitway.errors import SplitwayError
-from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.resilience import Chance
 from splitway.wire.deadline import Deadline
 
 Sleep = Callable[[float], Awaitable[None]]

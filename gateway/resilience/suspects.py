@@ -22,11 +22,7 @@ _MOST = 1024
 
 
 class Suspects:
-    """Digests of requests, each for a minute, and no more than 1,024.
-
-    Args:
-        clock: monotonic seconds.
-    """
+    """Digests of requests, each for a minute, and no more than 1,024."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from splitway.errors import InvalidInput, SetupError
 from splitway.gateway.fleet.router import Pins, Want
-from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.resilience import Chance
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from splitway.gateway.rollout.share import in_share

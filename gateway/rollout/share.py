@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from splitway.gateway.resilience.chance import Chance
+from splitway.gateway.resilience import Chance
 
 _POINTS = 1 << 64
 

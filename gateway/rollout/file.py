@@ -38,43 +38,31 @@ class ReleaseFile:
         """Take in what has changed; a file that is broken, or gone again, is logged once and changes nothing."""
         try:
             found = signature(self._path)
-        except FileNotFoundError:
-            self._is_gone()
-        except OSError as error:
-            self._unread(f"cannot read {self._path}: {error.strerror}")
-        else:
-            if found != self._seen:
-                self._take_in(found)
-
-    def _take_in(self, found: Signature) -> None:
-        try:
+            if found == self._seen:
+                return
             releases = read_releases(self._path)
+        except FileNotFoundError:
+            releases = None
+        except OSError as error:
+            self._broken(f"cannot read {self._path}: {error.strerror}")
+            return
         except SetupError as error:
-            if isinstance(error.__cause__, OSError):
-                self._unread(error.detail)
-            else:
-                self._seen = found
-                self._broken(error.detail)
+            self._broken(error.detail, None if isinstance(error.__cause__, OSError) else found)
             return
-        if releases is None:
-            self._is_gone()
-            return
-        self._seen, self.releases, self.problem = found, releases, None
-        self._was_there = True
+        if releases is not None:
+            self._seen, self.releases, self.problem, self._was_there = found, releases, None, True
+        elif self._was_there:
+            self._broken(f"{self._path} is gone")
 
-    def _is_gone(self) -> None:
-        if self._was_there:
-            self._unread(f"{self._path} is gone")
+    def _broken(self, problem: str, seen: Signature | None = None) -> None:
+        """Note that the file is of no use. One that could not be read is read again, even if it comes back as it was.
 
-    def _unread(self, problem: str) -> None:
-        """It is to be read again, even if it comes back as it was."""
-        self._seen = None
-        self._broken(problem)
-
-    def _broken(self, problem: str) -> None:
+        Args:
+            seen: the signature of a file whose content is at fault.
+        """
         if problem != self.problem:
             _log.error("%s; the last good state stays in force", problem)
-        self.problem = problem
+        self.problem, self._seen = problem, seen
 
     def withdraw(self, trial: Trial, reason: str) -> None:
         """Write that a canary or shadow has ended, unless the file names another by now.

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from splitway.gateway.resilience.window import TimeWindow
+from splitway.gateway.resilience.window import CallCounts, TimeWindow
 
 _BUCKETS = 10
 _DRIFTS = 1000
@@ -48,22 +48,17 @@ class ReleaseRecord:
         self._comparisons.add(now_s, failed=not agreed)
         self._drifts.append((now_s, drift))
 
-    def requests(self, now_s: float) -> int:
-        return self._outcomes.counts(now_s).calls
+    def outcomes(self, now_s: float) -> CallCounts:
+        return self._outcomes.counts(now_s)
 
-    def error_share(self, now_s: float) -> float:
-        return self._outcomes.counts(now_s).failed_share
-
-    def comparisons(self, now_s: float) -> int:
-        return self._comparisons.counts(now_s).calls
-
-    def disagreement(self, now_s: float) -> float:
-        """Share of comparisons with another first class."""
-        return self._comparisons.counts(now_s).failed_share
+    def comparisons(self, now_s: float) -> CallCounts:
+        """Comparisons; those with another first class failed."""
+        return self._comparisons.counts(now_s)
 
     def agreement(self, now_s: float) -> float | None:
         """Share of comparisons with the same first class; None before the first."""
-        return 1 - self.disagreement(now_s) if self.comparisons(now_s) else None
+        compared = self.comparisons(now_s)
+        return 1 - compared.failed_share if compared.calls else None
 
     def drift(self, now_s: float) -> float | None:
         """Mean absolute difference of the first class's confidence; None before the first comparison."""
@@ -75,9 +70,9 @@ class ReleaseRecord:
         """As `/v1/pipeline` shows it."""
         agreement, drift = self.agreement(now_s), self.drift(now_s)
         return {
-            "requests": self.requests(now_s),
-            "error_share": round(self.error_share(now_s), 4),
-            "compared": self.comparisons(now_s),
+            "requests": self.outcomes(now_s).calls,
+            "error_share": round(self.outcomes(now_s).failed_share, 4),
+            "compared": self.comparisons(now_s).calls,
             "agreement": None if agreement is None else round(agreement, 4),
             "drift": None if drift is None else round(drift, 6),
         }
@@ -85,16 +80,16 @@ class ReleaseRecord:
 
 def too_bad(trial: ReleaseRecord, current: ReleaseRecord, policy: RollbackPolicy, now_s: float) -> str | None:
     """Return in words why a release on trial is to be withdrawn, or None."""
-    errors, usual = trial.error_share(now_s), current.error_share(now_s)
-    if trial.requests(now_s) >= policy.min_requests and errors > usual + policy.error_share:
+    ended, usual = trial.outcomes(now_s), current.outcomes(now_s).failed_share
+    if ended.calls >= policy.min_requests and ended.failed_share > usual + policy.error_share:
         return (
-            f"{errors:.0%} of its {trial.requests(now_s)} requests failed, "
+            f"{ended.failed_share:.0%} of its {ended.calls} requests failed, "
             f"of the current release's {usual:.0%}; at most {policy.error_share:.0%} more is tolerated"
         )
-    disagreement = trial.disagreement(now_s)
-    if trial.comparisons(now_s) >= policy.min_requests and disagreement > policy.disagreement:
+    compared = trial.comparisons(now_s)
+    if compared.calls >= policy.min_requests and compared.failed_share > policy.disagreement:
         return (
-            f"its first class differed in {disagreement:.0%} of {trial.comparisons(now_s)} comparisons "
+            f"its first class differed in {compared.failed_share:.0%} of {compared.calls} comparisons "
             f"with the current release; at most {policy.disagreement:.0%} is tolerated"
         )
     return None

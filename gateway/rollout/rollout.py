@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -13,12 +14,12 @@ from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.resilience import Chance
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
-from splitway.gateway.rollout.share import in_share
 from splitway.names import CANARY_HEADER, KEY_HEADER, RELEASE_HEADER
 from splitway.releases import Release, Releases, Trial
 from splitway.wire.deadline import Clock
 
 _log = logging.getLogger(__name__)
+_POINTS = 1 << 64
 Reach = Callable[[Want], frozenset[str]]
 Wanted = Callable[[Pins | None], Iterable[str]]
 
@@ -269,3 +270,15 @@ def _pins(name: str, release: Release) -> Pins:
 
 def _trials(releases: Releases) -> list[Trial]:
     return [trial for trial in (releases.canary, releases.shadow) if trial is not None]
+
+
+def point_of(key: str, release: str) -> float:
+    """Where a key stands for a release, from 0 up to 100; keys are spread evenly, and anew for each release."""
+    digest = hashlib.sha256(f"{release}\0{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / _POINTS * 100
+
+
+def in_share(percent: float, release: str, key: str | None, chance: Chance) -> bool:
+    """Whether a request belongs to a release's share. As the share grows, keys move only into it."""
+    point = chance() * 100 if key is None else point_of(key, release)
+    return point < percent

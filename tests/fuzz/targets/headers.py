@@ -12,8 +12,7 @@ from splitway.errors import SplitwayError
 from splitway.gateway.edge.intake import MAX_HEADS, read_heads, read_timeline, read_top_k
 from splitway.gateway.hop.stage_client import FORWARDED_HEADERS
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.gateway.rollout.rollout import Rollout
-from splitway.gateway.rollout.share import in_share
+from splitway.gateway.rollout.rollout import Rollout, in_share
 from splitway.gateway.transport.http1 import request_head
 from splitway.http.body import packing_asked_for, plain_headers
 from splitway.names import KEY_HEADER

@@ -1,8 +1,9 @@
-"""The release of each request, and a trial's record, in virtual time."""
+"""The release of each request, its share of them, and a trial's record, in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.gateway.rollout.rollout import ReleaseRole, Rollout
+from splitway.gateway.rollout.rollout import ReleaseRole, Rollout, in_share, point_of
 from splitway.releases import Releases
 from tests.gateway.resilience.support import Chance, Clock
 from tests.gateway.versioned import release, trial, write
@@ -52,7 +53,7 @@ async def test_a_trial_that_begins_anew_has_a_clean_record_and_a_larger_share_th
         rollout.ended(choice, failed=True)
     write(path, BOTH, current="one", canary=trial("two", 50.0))
     await rollout.poll()
-    assert rollout.releases()["two"].requests(1000.0) == 10
+    assert rollout.releases()["two"].outcomes(1000.0).calls == 10
     write(path, BOTH, current="one", canary=trial("two", 50.0, since="2026-11-25T08:00:00Z"))
     await rollout.poll()
     assert "two" not in rollout.releases()
@@ -171,3 +172,37 @@ async def _follow(steps: list[tuple[str, Any, Any]]) -> None:
 @given(st.lists(STEP, max_size=30))
 def test_looking_at_a_rollout_changes_nothing_that_follows(steps: list[tuple[str, Any, Any]]) -> None:
     asyncio.run(_follow(steps))
+
+
+KEYS = [f"caller-{random.Random(seed).getrandbits(64):x}" for seed in range(10_000)]
+
+
+def _never() -> float:
+    raise AssertionError("a key leaves nothing to chance")
+
+
+@pytest.mark.parametrize("percent", [1.0, 10.0, 50.0, 90.0])
+def test_the_share_of_ten_thousand_keys_is_what_was_asked_for(percent: float) -> None:
+    share = percent / 100
+    found = sum(in_share(percent, "winter", key, _never) for key in KEYS)
+    assert abs(found - 10_000 * share) < 4 * (10_000 * share * (1 - share)) ** 0.5
+
+
+@given(st.text(), st.floats(0.001, 100), st.floats(0.001, 100))
+def test_a_key_stays_on_its_side_and_a_larger_share_only_takes_keys_in(key: str, one: float, two: float) -> None:
+    smaller, larger = sorted((one, two))
+    before = in_share(smaller, "winter", key, _never)
+    assert before == in_share(smaller, "winter", key, _never)
+    assert in_share(larger, "winter", key, _never) or not before
+    assert in_share(100, "winter", key, _never)
+
+
+def test_another_release_takes_other_keys() -> None:
+    both = sum(point_of(key, "winter") < 10 and point_of(key, "spring") < 10 for key in KEYS)
+    assert abs(both - 100) < 4 * 100**0.5
+
+
+def test_without_a_key_chance_decides() -> None:
+    dice = random.Random(3).random
+    found = sum(in_share(10, "winter", None, dice) for _ in range(10_000))
+    assert abs(found - 1000) < 4 * 900**0.5

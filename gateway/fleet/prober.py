@@ -13,7 +13,6 @@ import orjson
 from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError
 from splitway.gateway.fleet.dns import LookUp, Name, look_up
 from splitway.gateway.fleet.inventory import read_inventory
-from splitway.gateway.fleet.lateness import LoopLateness
 from splitway.gateway.fleet.replica import Replica, ReplicaState
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.transport.http1 import Reply
@@ -28,6 +27,9 @@ _SOONER = 0.25
 _OWN_SHARE = 0.25
 """Of a question's time: was the gateway's own loop late for longer, then the silence is not the replica's."""
 _HEADERS = {"accept-encoding": "identity"}
+_TICK_S = 0.05
+_ON_TIME_S = 0.01
+"""A timer that fires no later than this was on time."""
 
 
 class Prober:
@@ -181,3 +183,43 @@ def _learn(stage: ReplicaSet, replica: Replica, reply: Reply) -> None:
     else:
         replica.serves(own)
         replica.is_ready()
+
+
+class LoopLateness:
+    """How long the event loop has kept timers and replies waiting: its own delay is not to be taken for another's.
+
+    Adds up by how much a timer that should fire twenty times a second fires late.
+    """
+
+    def __init__(self) -> None:
+        self._late_s = 0.0
+        self._due_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+        self._again(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def total_s(self) -> float:
+        """Seconds by which the loop has been late since the start, a delay that still goes on included."""
+        if self._timer is None:
+            return self._late_s
+        return self._late_s + _late(asyncio.get_running_loop().time() - self._due_s)
+
+    def _fired(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._late_s += _late(loop.time() - self._due_s)
+        self._again(loop)
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due_s = loop.time() + _TICK_S
+        self._timer = loop.call_at(self._due_s, self._fired, loop)
+
+
+def _late(seconds: float) -> float:
+    return seconds if seconds > _ON_TIME_S else 0.0

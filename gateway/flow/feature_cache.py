@@ -28,9 +28,8 @@ from splitway.errors import (
     UnsupportedMediaType,
 )
 from splitway.gateway.fleet.inventory import ServedModel
-from splitway.gateway.hop.answer_check import check_kept
-from splitway.gateway.hop.timings import HopTimings
-from splitway.gateway.hop.turn import HopAnswer
+from splitway.gateway.hop.turn import HopAnswer, HopTimings
+from splitway.gateway.hop.verdict import check_kept
 from splitway.wire.aside import by_size
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse

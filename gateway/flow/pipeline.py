@@ -17,7 +17,7 @@ from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.request import Request, as_release, best_classes
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.stage_client import StageClient
-from splitway.gateway.hop.timings import spent
+from splitway.gateway.hop.turn import spent
 from splitway.gateway.resilience.admission import Admission
 from splitway.gateway.resilience.budget import RetryBudget
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout

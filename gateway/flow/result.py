@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from splitway.answers.classes.predictions import Prediction
 from splitway.errors import SplitwayError
 from splitway.gateway.flow.feature_cache import CacheResult
-from splitway.gateway.hop.timings import HopTimings
-from splitway.gateway.hop.turn import HopAnswer
+from splitway.gateway.hop.turn import HopAnswer, HopTimings
 from splitway.gateway.rollout.rollout import Choice
 from splitway.names import ATTEMPT_HEADER, RELEASE_HEADER
 

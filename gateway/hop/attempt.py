@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from splitway.answers.classes.predictions import read_predictions
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
 from splitway.gateway.fleet.replicas import ReplicaSet
-from splitway.gateway.hop.answer_check import check_answer
 from splitway.gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
-from splitway.gateway.hop.timings import read_timings
-from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn
-from splitway.gateway.hop.verdict import Blame, Verdict, judge_error, judge_reply
+from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn, read_timings
+from splitway.gateway.hop.verdict import Blame, Verdict, check_answer, judge_error, judge_reply
 from splitway.gateway.transport.transport import Transport
 from splitway.names import ATTEMPT_HEADER, TIMEOUT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK

@@ -1,7 +1,8 @@
-"""One stage's turn in a request, its attempts, and its answer."""
+"""One stage's turn in a request, its attempts, its answer, and where its time went."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from splitway.answers.classes.predictions import Prediction
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replica import Replica
 from splitway.gateway.fleet.router import Target
-from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.resilience.breaker import Permit
 from splitway.telemetry.trace import UNRECORDED, Span
 from splitway.wire.context import CallContext
 from splitway.wire.gathered import Body
 from splitway.wire.messages import InferRequest, InferResponse
+
+_ENTRY = re.compile(r"(?:^|,)\s*(queue|decode|compute);dur=([^,]*)")
 
 
 @dataclass(slots=True)
@@ -66,6 +68,32 @@ class Attempt(NamedTuple):
     because: str = ""
 
 
+class HopTimings(NamedTuple):
+    """Where one hop's time went, in seconds. `network` is all that is none of the others: on the wire, and on the way
+    between it and the engine."""
+
+    queue: float
+    decode: float
+    compute: float
+    network: float
+    total: float
+
+    def in_ms(self) -> dict[str, float]:
+        """The same in milliseconds, to a thousandth."""
+        return {
+            "queue": round(self.queue * 1000, 3),
+            "decode": round(self.decode * 1000, 3),
+            "compute": round(self.compute * 1000, 3),
+            "network": round(self.network * 1000, 3),
+            "total": round(self.total * 1000, 3),
+        }
+
+    @classmethod
+    def of_cache(cls, seconds: float) -> HopTimings:
+        """A turn that was served from the gateway's own cache: all of it is time in the queue for that."""
+        return cls(seconds, 0.0, 0.0, 0.0, seconds)
+
+
 class HopAnswer(NamedTuple):
     """A stage's checked answer, which of its models gave it, what it took and how many attempts."""
 
@@ -76,3 +104,25 @@ class HopAnswer(NamedTuple):
     received_bytes: int = 0
     predictions: Sequence[Prediction] = ()
     """Its classes, best first, where they were asked for."""
+
+
+def read_timings(server_timing: str, total_s: float) -> HopTimings:
+    """Read a stage's Server-Timing; what is missing, malformed or longer than the whole hop counts as time on the
+    network."""
+    parts: dict[str, float] = {}
+    for name, duration in _ENTRY.findall(server_timing):
+        try:
+            seconds = float(duration) / 1000
+        except ValueError:
+            continue
+        if 0 <= seconds <= total_s:  # neither NaN nor infinite: it is counted, and shown as JSON
+            parts[name] = seconds
+    said = parts.get
+    queue, decode, compute = said("queue", 0.0), said("decode", 0.0), said("compute", 0.0)
+    return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
+
+
+def spent(hops: Sequence[HopTimings]) -> tuple[float, float]:
+    """Return how long a request waited and how long it was worked on, over all hops, in seconds."""
+    worked_s = sum(hop.decode + hop.compute for hop in hops)
+    return sum(hop.total for hop in hops) - worked_s, worked_s

@@ -8,7 +8,7 @@ from typing import Any
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
 from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
-from splitway.gateway.hop.timings import HopTimings
+from splitway.gateway.hop.turn import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState
 from splitway.names import GATEWAY
 from splitway.telemetry.families import Families

@@ -10,7 +10,7 @@ import orjson
 
 from splitway.answers.classes.predictions import read_predictions
 from splitway.errors import SplitwayError
-from splitway.gateway.hop.timings import read_timings
+from splitway.gateway.hop.turn import read_timings
 from splitway.gateway.hop.verdict import judge_reply
 from splitway.gateway.transport.http1 import Reply
 from splitway.skins.v2_rest import v2_error

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from splitway.errors import DeadlineExceeded
 from splitway.gateway.app import create_app
-from splitway.gateway.fleet.prober import Prober
+from splitway.gateway.fleet.prober import LoopLateness, Prober
 from splitway.gateway.fleet.replica import ReplicaState
 from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.settings import GatewaySettings
@@ -254,3 +254,19 @@ async def test_probes_that_the_gateway_was_too_late_for_are_not_the_replicas_fau
     await prober._ask(stage, replica)
     await prober.close()
     assert (replica.state, replica.misses) == (ReplicaState.READY, misses)
+
+
+async def test_a_loop_that_is_held_is_late_by_as_much_and_an_idle_one_hardly() -> None:
+    lateness = LoopLateness()
+    lateness.start()
+    await asyncio.sleep(0.1)
+    before_s = lateness.total_s
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop is to be held
+    at_once_s = lateness.total_s - before_s
+    await asyncio.sleep(0.1)
+    assert at_once_s > 0.2
+    assert lateness.total_s - before_s >= at_once_s
+    lateness.stop()
+    seen_s = lateness.total_s
+    await asyncio.sleep(0)
+    assert lateness.total_s == seen_s

@@ -21,8 +21,7 @@ from splitway.errors import (
 )
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache, MemoryStore
-from splitway.gateway.hop.timings import HopTimings
-from splitway.gateway.hop.turn import HopAnswer
+from splitway.gateway.hop.turn import HopAnswer, HopTimings
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import InferResponse
 from splitway.wire.tensor import Tensor

@@ -6,20 +6,14 @@ import { failure, megabytes, ms, percent } from "./text.js";
 
 const TIMEOUT_MS = 35_000;
 
-/**
- * What the page knows of this gateway; replaced by what it says of itself.
- * @type {About}
- */
+/** @type {About} what the page knows of this gateway; replaced by what it says of itself */
 let about = { max_picture_bytes: 10 << 20, media_types: ["image/jpeg", "image/png", "image/webp"], samples: [] };
 /** @type {AbortController|null} */
 let underWay = null;
 let shownUrl = "";
 /** @type {(reply: object) => void} */
 let onReply = () => {};
-/**
- * The picture that was refused for the key's sake; sent again with another.
- * @type {File|null}
- */
+/** @type {File|null} the picture that was refused for the key's sake; sent again with another */
 let waiting = null;
 
 /**
@@ -70,9 +64,7 @@ async function learn() {
     ...about.samples.map(({ name, url }) => {
       const label = name.replace(/\.\w+$/, "").replaceAll(/[_-]/g, " ");
       const picture = make("img", { src: url, alt: "", width: 96, height: 72 });
-      const button = make("button.sample", { type: "button" }, picture, label);
-      button.addEventListener("click", () => askWithSample(name, url));
-      return button;
+      return make("button.sample", { type: "button", click: () => askWithSample(name, url) }, picture, label);
     }),
   );
   byId("samples").hidden = about.samples.length === 0;
@@ -137,10 +129,7 @@ function show(file) {
   shown.src = shownUrl;
 }
 
-/**
- * Show one answer's labels.
- * @param {Classified} reply
- */
+/** @param {Classified} reply */
 function succeed(reply) {
   const rows = reply.predictions.map(({ label, confidence }) =>
     make("li.label", { "--share": confidence },
@@ -149,7 +138,7 @@ function succeed(reply) {
       make("span.bar", { "aria-hidden": "true" })));
   const { feature_space, release, ...versions } = reply.model;
   const models = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ");
-  fill(null, [
+  fill([], [
     make("p.best", {}, reply.label),
     make("ol.labels", {}, ...rows),
     make("p.quiet", {}, `In ${ms(reply.timings_ms.total)} by ${models}. Request `, make("code", {}, reply.id)),
@@ -157,38 +146,34 @@ function succeed(reply) {
   byId("said").textContent = `${reply.label}, ${percent(reply.confidence)}, in ${ms(reply.timings_ms.total)}`;
 }
 
-/**
- * Show a failure as sentences.
- * @param {Problem} problem
- * @param {() => void} again
- */
+/** @param {Problem} problem @param {() => void} again */
 function fail(problem, again) {
   const { what, next, detail } = failure(problem, megabytes(about.max_picture_bytes));
-  const parts = [make("p.error-what", {}, what), make("p", {}, next)];
-  if (problem.retryable || problem.code === "network") {
-    const button = make("button", { type: "button" }, "Try again");
-    button.addEventListener("click", again);
-    parts.push(button);
-  }
-  if (detail) parts.push(make("p.quiet", {}, `The details: ${detail}`));
-  if (problem.id) parts.push(make("p.quiet", {}, "Request ", make("code", {}, problem.id)));
-  fill(parts, []);
+  const mayRetry = problem.retryable || problem.code === "network";
+  complain(what, next,
+    mayRetry ? make("button", { type: "button", click: again }, "Try again") : "",
+    detail ? make("p.quiet", {}, `The details: ${detail}`) : "",
+    problem.id ? make("p.quiet", {}, "Request ", make("code", {}, problem.id)) : "");
 }
 
 /**
  * Refuse what was given, before anything is sent.
- * @param {string} what
- * @param {string} next
+ * @param {string} what @param {string} next
  */
 function refuse(what, next) {
   byId("shown").hidden = true;
-  fill([make("p.error-what", {}, what), make("p", {}, next)], []);
+  complain(what, next);
 }
 
-/** @param {Node[]|null} error @param {Node[]} labels */
+/** @param {string} what @param {string} next @param {...(Node|string)} more */
+function complain(what, next, ...more) {
+  fill([make("p.error-what", {}, what), make("p", {}, next), ...more], []);
+}
+
+/** @param {(Node|string)[]} error @param {Node[]} labels */
 function fill(error, labels) {
   byId("said").textContent = "";
   byId("answer-empty").hidden = true;
-  byId("answer-error").replaceChildren(...(error ?? []));
+  byId("answer-error").replaceChildren(...error);
   byId("answer-labels").replaceChildren(...labels);
 }

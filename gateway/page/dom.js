@@ -3,7 +3,7 @@
 /**
  * Make an element. Properties that begin with `--` are set as custom CSS properties, which the page's policy allows.
  * @param {string} tag with its classes after dots, such as `p.quiet`
- * @param {Object<string, unknown>} [properties] attributes; false, null and undefined leave one out
+ * @param {Object<string, unknown>} [properties] attributes; false, null and undefined leave one out; functions listen
  * @param {...(Node|string)} children
  * @returns {HTMLElement}
  */
@@ -13,7 +13,8 @@ export function make(tag, properties = {}, ...children) {
   if (classes.length) element.classList.add(...classes);
   for (const [key, value] of Object.entries(properties)) {
     if (value === false || value === null || value === undefined) continue;
-    if (key.startsWith("--")) element.style.setProperty(key, String(value));
+    if (typeof value === "function") element.addEventListener(key, /** @type {EventListener} */ (value));
+    else if (key.startsWith("--")) element.style.setProperty(key, String(value));
     else element.setAttribute(key, value === true ? "" : String(value));
   }
   element.append(...children);
@@ -24,6 +25,14 @@ export function make(tag, properties = {}, ...children) {
 export const byId = (id) => document.getElementById(id);
 
 /**
+ * Set an element's words, where they differ: the same words once more would be read out again.
+ * @param {string} id @param {string} words
+ */
+export function write(id, words) {
+  if (byId(id).textContent !== words) byId(id).textContent = words;
+}
+
+/**
  * The ways to make a signal, which not every description of browsers has yet.
  * @type {{any: (signals: AbortSignal[]) => AbortSignal, timeout: (ms: number) => AbortSignal}}
  */
@@ -31,8 +40,7 @@ export const signals = /** @type {any} */ (AbortSignal);
 
 /**
  * A name that may break after its underscores.
- * @param {string} name
- * @returns {(Node|string)[]}
+ * @param {string} name @returns {(Node|string)[]}
  */
 export const breakable = (name) => name.split(/(?<=_)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 

@@ -5,24 +5,19 @@
  * disk with the session, and can be read by whatever else the same host serves.
  */
 
-import { byId, make } from "./dom.js";
+import { byId, make, write } from "./dom.js";
 import { keyWords } from "./text.js";
 
 /** What a header can carry, and every key is made of. */
 const CAN_BE_SENT = /^[!-~]+$/;
+const NO_KEY = "This is no key: a key is one word of letters, digits and signs.";
 
 let key = "";
 /** Whether the gateway has asked for a key; until then nothing of this is seen. */
 let isAsked = false;
-/**
- * What the gateway said of the last key that it did not take.
- * @type {string|null}
- */
+/** @type {string|null} what the gateway said of the last key that it did not take */
 let wrong = null;
-/**
- * What the key in use is not enough for.
- * @type {Set<string>}
- */
+/** @type {Set<string>} what the key in use is not enough for */
 const lacking = new Set();
 /** @type {((hasKey: boolean) => void)[]} */
 const listeners = [];
@@ -85,13 +80,8 @@ function draw() {
   byId("links").hidden = isAsked; // a link carries no key
   byId("key-field").hidden = key !== "" && lacking.size === 0;
   byId("key-forget").hidden = key === "";
-  say(keyWords(key !== "", wrong, [...lacking]));
+  write("key-says", keyWords(key !== "", wrong, [...lacking]));
   if (byId("key").contains(focused) && focused?.closest("[hidden]")) byId(key ? "key-forget" : "api-key").focus();
-}
-
-/** @param {string} words */
-function say(words) {
-  if (byId("key-says").textContent !== words) byId("key-says").textContent = words;
 }
 
 /** Make the field, which a page that needs none does not have. */
@@ -100,24 +90,21 @@ function build() {
     id: "api-key", type: "password", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
     "aria-describedby": "key-says",
   }));
-  const button = make("button", { type: "button" }, "Use the key");
-  const forget = make("button.plain", { id: "key-forget", type: "button", hidden: true }, "Forget the key");
   const take = () => {
     const typed = field.value.trim();
-    if (!CAN_BE_SENT.test(typed)) return say("This is no key: a key is one word of letters, digits and signs.");
+    if (!CAN_BE_SENT.test(typed)) return write("key-says", NO_KEY);
     field.value = ""; // the document need not hold it any longer
     use(typed);
   };
-  button.addEventListener("click", take);
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault(); // or it would press the button that has the focus by then
     take();
   });
-  forget.addEventListener("click", () => use(""));
+  const button = make("button", { type: "button", click: take }, "Use the key");
   byId("key").append(
     make("p", { id: "key-says", "aria-live": "polite" }),
     make("div.key-field", { id: "key-field" }, make("label", { for: "api-key" }, "API key"), field, button),
-    forget,
+    make("button.plain", { id: "key-forget", type: "button", hidden: true, click: () => use("") }, "Forget the key"),
   );
 }

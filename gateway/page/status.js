@@ -1,6 +1,6 @@
 /** The pipeline as it is now: asked for twice a second, drawn as gateway, stages and replicas. */
 
-import { byId, make, morph, signals } from "./dom.js";
+import { byId, make, morph, signals, write } from "./dom.js";
 import { askGateway, onKeyChange } from "./key.js";
 import { address, count, ms, rate } from "./text.js";
 
@@ -10,10 +10,7 @@ const MOST_CHANGES = 20;
 /** @type {Record<string, string>} */
 const SIGNS = { ready: "✓", not_ready: "…", unreachable: "×", unknown: "?" };
 
-/**
- * What was last seen: of each replica its state and its breaker's.
- * @type {Map<string, string>|null}
- */
+/** @type {Map<string, string>|null} what was last seen: of each replica its state and its breaker's */
 let seen = null;
 let answeredAt = 0;
 let isSilent = false;
@@ -97,7 +94,7 @@ function draw(pipeline) {
 /** @param {string} name @param {string} words */
 function showState(name, words) {
   byId("state").dataset.state = name;
-  if (byId("state").textContent !== words) byId("state").textContent = words;
+  write("state", words);
 }
 
 /** @param {Pipeline} pipeline */
@@ -148,15 +145,13 @@ function drawReplica(replica) {
 function recently(recent) {
   const failed = recent ? count(recent.failed) : "–";
   const shown = { rate: rate(recent?.rate_per_s), p50: ms(recent?.p50_ms), p99: ms(recent?.p99_ms), failed };
-  return make("dl.recent", {}, ...pairs(shown));
+  return facts(shown, "dl.recent");
 }
 
-/** @param {Object<string, string>} values */
-const facts = (values) => make("dl.facts", {}, ...pairs(values));
-
-/** @param {Object<string, string>} values */
-function pairs(values) {
-  return Object.entries(values).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+/** @param {Object<string, string>} values @param {string} tag */
+function facts(values, tag = "dl.facts") {
+  const pairs = Object.entries(values);
+  return make(tag, {}, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
 /** @param {string} title @param {[string, number][]} entries */

@@ -21,7 +21,6 @@ from splitway.gateway.edge.cost import PictureCaps
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import Prober
-from splitway.gateway.fleet.replica import BalancePolicy
 from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.feature_cache import FeatureCache, MemoryStore
@@ -32,11 +31,11 @@ from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.gateway.page.assets import page_router
-from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
+from splitway.gateway.resilience.admission import Admission
 from splitway.gateway.resilience.breaker import BreakerState
-from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
+from splitway.gateway.resilience.budget import LEAST_CAP, RetryBudget
 from splitway.gateway.resilience.hedge import HedgeDelay
-from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.gateway.resilience.limiter import AdaptiveLimit
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.rollout import Rollout
 from splitway.gateway.settings import GatewaySettings
@@ -61,14 +60,14 @@ def _stage_client(
         stage,
         time.monotonic,
         random.random,
-        policy=BalancePolicy(unreachable_after=settings.probe_failures),
+        unreachable_after=settings.probe_failures,
         on_transition=lambda *moved: telemetry.on_event(BreakerMoved(*moved)),
         on_new=telemetry.metrics.expect,
         on_gone=telemetry.metrics.forget,
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
     )
     attempt = AttemptMaker(replicas, transport, settings.attempt_timeout_ms / 1000, telemetry.on_event)
-    budget = RetryBudget(BudgetPolicy(per_call=settings.retry_share), time.monotonic)
+    budget = RetryBudget(time.monotonic, per_call=settings.retry_share)
     quantile = settings.hedge.get(stage.name)
     hedge = None if quantile is None else HedgeDelay(quantile)
     return StageClient(attempt, budget, hedge)
@@ -81,8 +80,8 @@ def stages_of(settings: GatewaySettings, transport: Transport, telemetry: Gatewa
 
 def admission_of(settings: GatewaySettings, metrics: GatewayMetrics) -> Admission:
     """The door."""
-    limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
-    return Admission(AdmissionPolicy(), limit, time.monotonic, metrics.waited)
+    limit = AdaptiveLimit(time.monotonic, settings.max_in_flight)
+    return Admission(limit, time.monotonic, metrics.waited)
 
 
 def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetry:
@@ -112,8 +111,8 @@ def rollout_of(settings: GatewaySettings, router: Router) -> Rollout:
 
 def trial_policy(settings: GatewaySettings) -> TrialPolicy:
     """How a canary is tried."""
-    second_chances = BudgetPolicy(cap=max(10.0, float(settings.rollback_min_requests)))
-    return TrialPolicy(settings.attempt_timeout_ms / 1000, RetryBudget(second_chances, time.monotonic))
+    second_chances = RetryBudget(time.monotonic, cap=max(LEAST_CAP, float(settings.rollback_min_requests)))
+    return TrialPolicy(settings.attempt_timeout_ms / 1000, second_chances)
 
 
 def cache_of(settings: GatewaySettings) -> FeatureCache | None:

@@ -8,12 +8,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from splitway.gateway.fleet.inventory import Offer, ServedModel
 from splitway.gateway.resilience.breaker import CircuitBreaker
 from splitway.wire.deadline import Clock
+
+_LATENCY_DECAY_S = 5.0
+"""Time in which two thirds of an old latency are forgotten."""
+_EASE_IN_S = 5.0
+"""Time in which a replica that has become ready takes on its full share."""
+_EASE_IN_PENALTY = 4.0
+"""How many times heavier a replica weighs when it has just become ready."""
+_FAILURE_PENALTY = 30.0
+"""How many times heavier a replica weighs that fails every call; half of that if it fails every other."""
+_FAILURE_WEIGHT = 0.2
+"""How much one call's end counts in the share of failures."""
+_MOST_EXCUSED = 5
+"""Missed probes in a row that are put down to this process's own delay; those after them count."""
 
 
 class ReplicaState(StrEnum):
@@ -25,30 +37,6 @@ class ReplicaState(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-@dataclass(frozen=True)
-class BalancePolicy:
-    """How replicas are weighed."""
-
-    latency_decay_s: float = 5.0
-    """Time in which two thirds of an old latency are forgotten."""
-    ease_in_s: float = 5.0
-    """Time in which a replica that has become ready takes on its full share."""
-    ease_in_penalty: float = 4.0
-    """How many times heavier a replica weighs when it has just become ready."""
-    failure_penalty: float = 30.0
-    """How many times heavier a replica weighs that fails every call; half of that if it fails every other."""
-    failure_weight: float = 0.2
-    """How much one call's end counts in the share of failures."""
-    slow_factor: float = 5.0
-    """An answer this many times slower than the stage's fastest replica is slow."""
-    slow_floor_s: float = 0.1
-    """No answer faster than this is slow."""
-    unreachable_after: int = 3
-    """Probes and calls in a row that must miss a ready replica before it counts as unreachable."""
-    most_excused: int = 5
-    """Missed probes in a row that are put down to this process's own delay; those after them count."""
-
-
 class Replica:
     """One running process of a stage.
 
@@ -56,7 +44,7 @@ class Replica:
         url: where it is.
         number: from 1, in the order in which the stage's replicas were found; callers are told this, not where it is.
         breaker: what keeps calls from it.
-        policy: how it is weighed.
+        unreachable_after: probes and calls in a row that must miss it, if it is ready, before it counts as unreachable.
         clock: monotonic seconds.
         on_change: told when it begins or ceases to be ready, or to serve a model.
     """
@@ -66,7 +54,7 @@ class Replica:
         url: str,
         number: int,
         breaker: CircuitBreaker,
-        policy: BalancePolicy,
+        unreachable_after: int,
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
@@ -85,17 +73,15 @@ class Replica:
         self.in_flight = 0
         self.outcomes: Counter[str] = Counter()
         """How its calls have ended: `ok`, an error's code, or `cancelled`."""
-        self._policy = policy
+        self._unreachable_after = unreachable_after
         self._clock = clock
         self._on_change = on_change
         self._said_ready = False
         self._excused = 0
-        self._ready_since_s = clock()
+        self._ready_since_s = self._measured_at_s = self._judged_at_s = clock()
         self.latency_s: float | None = None
         """Moving average of its answers' time; None before the first."""
-        self._measured_at_s = clock()
         self._failed_share = 0.0
-        self._judged_at_s = clock()
 
     @property
     def may_be_tried(self) -> bool:
@@ -132,11 +118,11 @@ class Replica:
             excused: this process may have been too late itself to see the answer.
         """
         self.missed_in_all += 1
-        if excused and self._excused < self._policy.most_excused:
+        if excused and self._excused < _MOST_EXCUSED:
             self._excused += 1
             return
         self.misses += 1
-        if self.state is not ReplicaState.READY or self.misses >= self._policy.unreachable_after:
+        if self.state is not ReplicaState.READY or self.misses >= self._unreachable_after:
             self.is_not(ReplicaState.UNREACHABLE, reason)
 
     def got_through(self) -> None:
@@ -174,11 +160,11 @@ class Replica:
     def ended(self, *, failed: bool) -> None:
         """Count one call's end into the share of calls that lately failed."""
         share = self._failed_share * self._faded_since(self._judged_at_s)
-        self._failed_share = share + self._policy.failure_weight * (failed - share)
+        self._failed_share = share + _FAILURE_WEIGHT * (failed - share)
         self._judged_at_s = self._clock()
 
     def _faded_since(self, at_s: float) -> float:
-        return math.exp(-(self._clock() - at_s) / self._policy.latency_decay_s)
+        return math.exp(-(self._clock() - at_s) / _LATENCY_DECAY_S)
 
     def load(self, typical_s: float) -> float:
         """How heavily the next attempt would weigh here.
@@ -190,6 +176,6 @@ class Replica:
         if latency_s > typical_s:
             latency_s = typical_s + (latency_s - typical_s) * self._faded_since(self._measured_at_s)
         age_s = self._clock() - self._ready_since_s
-        easing = max(0.0, 1 - age_s / self._policy.ease_in_s) * (self._policy.ease_in_penalty - 1)
-        failing = self._policy.failure_penalty * self._failed_share * self._faded_since(self._judged_at_s)
+        easing = max(0.0, 1 - age_s / _EASE_IN_S) * (_EASE_IN_PENALTY - 1)
+        failing = _FAILURE_PENALTY * self._failed_share * self._faded_since(self._judged_at_s)
         return (self.in_flight + 1) * latency_s * (1 + easing) * (1 + failing)

@@ -12,15 +12,19 @@ from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from splitway.gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
+from splitway.gateway.fleet.replica import Replica, ReplicaState
 from splitway.gateway.resilience import Chance
-from splitway.gateway.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker, Permit
+from splitway.gateway.resilience.breaker import BreakerState, CircuitBreaker, Permit
 from splitway.names import Role
 from splitway.wire.deadline import Clock
 
 _AS_HEAVY = 0.95
 """Of another's load: what differs by less is equal. Old failures and latencies fade and never end, and a replica that
 is heavier by next to nothing would get no call, and so no chance to show it, while calls come one at a time."""
+_SLOW_FACTOR = 5.0
+"""An answer this many times slower than the stage's fastest replica is slow."""
+_SLOW_FLOOR_S = 0.1
+"""No answer faster than this is slow."""
 _IN_WORDS = {
     ReplicaState.UNKNOWN: "not probed yet",
     ReplicaState.NOT_READY: "not ready",
@@ -46,7 +50,7 @@ class ReplicaSet:
         stage: the stage; its addresses stand for the first replicas.
         clock: monotonic seconds.
         chance: random numbers from 0 up to 1.
-        policy: how replicas are weighed.
+        unreachable_after: probes and calls in a row that must miss a ready replica before it counts as unreachable.
         on_transition: told of every new state of a breaker, with the stage's name and the replica's address.
         on_new: told the same of every replica that is found, before anything is asked of it.
         on_gone: told the same of every replica that is there no more.
@@ -59,7 +63,7 @@ class ReplicaSet:
         clock: Clock,
         chance: Chance,
         *,
-        policy: BalancePolicy | None = None,
+        unreachable_after: int = 3,
         on_transition: Callable[[str, str, BreakerState], None] = lambda *_: None,
         on_new: Callable[[str, str], None] = lambda *_: None,
         on_gone: Callable[[str, str], None] = lambda *_: None,
@@ -68,7 +72,7 @@ class ReplicaSet:
         self.name, self.role = stage.name, stage.role
         self._clock = clock
         self._chance = chance
-        self._policy = policy or BalancePolicy()
+        self._unreachable_after = unreachable_after
         self._on_transition = on_transition
         self._on_new = on_new
         self._on_gone = on_gone
@@ -98,7 +102,6 @@ class ReplicaSet:
     def _make(self, url: str) -> Replica:
         self._on_new(self.name, url)
         breaker = CircuitBreaker(
-            BreakerPolicy(),
             self._clock,
             self._chance,
             others_serve=lambda: any(r.breaker.lets_through for r in self.ready if r.url != url),
@@ -107,7 +110,7 @@ class ReplicaSet:
         if self._forced is not None:
             breaker.force(self._forced)
         self._found += 1
-        return Replica(url, self._found, breaker, self._policy, self._clock, self._changed)
+        return Replica(url, self._found, breaker, self._unreachable_after, self._clock, self._changed)
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -166,7 +169,7 @@ class ReplicaSet:
     def is_slow(self, replica: Replica, seconds: float) -> bool:
         """Whether an answer was slow for this stage: judged by the other replicas, not by a fixed time."""
         others = [r.latency_s for r in self.ready if r is not replica and r.latency_s is not None]
-        return bool(others) and seconds > max(self._policy.slow_floor_s, self._policy.slow_factor * min(others))
+        return bool(others) and seconds > max(_SLOW_FLOOR_S, _SLOW_FACTOR * min(others))
 
     def why_not_ready(self) -> str | None:
         """Return None if a replica is ready, else how many there are in which state, as callers may know it."""

@@ -21,7 +21,7 @@ from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn
 from splitway.gateway.hop.verdict import Blame, Verdict
 from splitway.gateway.resilience.budget import RetryBudget
 from splitway.gateway.resilience.hedge import HedgeDelay, hedged
-from splitway.gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
+from splitway.gateway.resilience.retry import MOST_ATTEMPTS, AttemptFailed, with_retries
 from splitway.gateway.resilience.suspects import Suspects, digest_of
 from splitway.gateway.transport.transport import CutOff
 from splitway.names import CALLER_HEADER, REQUEST_ID_HEADER
@@ -30,7 +30,6 @@ from splitway.telemetry.outcome import OK
 from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
 from splitway.wire.v2_json import HEADER_LENGTH, gather_request
 
-_RETRIES, _ONCE = RetryPolicy(), RetryPolicy(max_attempts=1)
 _MOST_LOST = 2
 """Connections that may be lost with one request."""
 FORWARDED_HEADERS = (TRACEPARENT, TRACESTATE, REQUEST_ID_HEADER)
@@ -88,7 +87,7 @@ class StageClient:
         try:
             return await with_retries(
                 lambda number: self._with_hedge(turn) if number == 1 else self._on_a_replica(turn),
-                _ONCE if turn.on_trial else _RETRIES,
+                1 if turn.on_trial else MOST_ATTEMPTS,
                 turn.context.deadline,
                 pay=lambda: self._pay(turn),
                 chance=random.random,
@@ -100,7 +99,7 @@ class StageClient:
             self._on_event(HopEnded(self.name, outcome, time.perf_counter() - turn.started_s, turn.attempts))
 
     def _pay(self, turn: Turn) -> bool:
-        if turn.paid + 1 >= _RETRIES.max_attempts:
+        if turn.paid + 1 >= MOST_ATTEMPTS:
             return False
         self.budget.raise_cap(max((replica.in_flight for replica in self.replicas.replicas), default=0))
         if not self.budget.spend():

@@ -23,29 +23,21 @@ from splitway.wire.deadline import Clock, Deadline
 
 _SWEEP_AT = 64
 """Callers that are remembered before those who are gone are forgotten."""
-
-
-@dataclass(frozen=True)
-class AdmissionPolicy:
-    """How long the queue at the door may be, how long a request stands in it, and what one caller may hold inside."""
-
-    queue_places: int = 128
-    """Enough for a burst; once it is full, the next is rejected at once, or in its stead the last of the caller who has
-    most in it."""
-    expected_wait_s: float = 1.0
-    """Requests that would wait longer, as fast as the queue moves now, are rejected at once and not after the wait."""
-    longest_wait_s: float = 2.0
-    """Upper bound on the real wait, for requests whose estimate was too low."""
-    retry_after_s: float = 1.0
-    interval_weight: float = 0.1
-    """How much the time between two that leave counts in its moving average."""
-    recent_s: float = 1.0
-    """A caller who had a request inside so lately counts as one to share with."""
-    least_inside: int = 2
-    """Requests that each caller may have inside, whatever they cost: enough to keep a bottleneck busy."""
-    known_after_s: float = 0.2
-    """So long the queue must have moved before that average says anything: stages answer in groups, and the first time
-    between two may be the pause between two groups."""
+_QUEUE_PLACES = 128
+"""Enough for a burst; once it is full, the next is rejected at once, or in its stead the last of the caller who has
+most in it."""
+_EXPECTED_WAIT_S = 1.0
+"""Requests that would wait longer, as fast as the queue moves now, are rejected at once and not after the wait."""
+_LONGEST_WAIT_S = 2.0
+"""Upper bound on the real wait, for requests whose estimate was too low."""
+_RETRY_AFTER_S = 1.0
+_RECENT_S = 1.0
+"""A caller who had a request inside so lately counts as one to share with."""
+_LEAST_INSIDE = 2
+"""Requests that each caller may have inside, whatever they cost: enough to keep a bottleneck busy."""
+_KNOWN_AFTER_S = 0.2
+"""So long the queue must have moved before its average says anything: stages answer in groups, and the first time
+between two may be the pause between two groups."""
 
 
 class Turned(StrEnum):
@@ -77,7 +69,6 @@ class Admission:
     """The gateway's door: sheds before any work has been done.
 
     Args:
-        policy: the queue.
         limit: how many may be inside.
         clock: monotonic seconds.
         on_wait: told how many seconds each request that is let in has waited.
@@ -85,19 +76,22 @@ class Admission:
 
     def __init__(
         self,
-        policy: AdmissionPolicy,
         limit: AdaptiveLimit,
         clock: Clock,
         on_wait: Callable[[float], None] = lambda _: None,
+        *,
+        queue_places: int = _QUEUE_PLACES,
+        longest_wait_s: float = _LONGEST_WAIT_S,
     ) -> None:
         self.limit = limit
         self.in_flight = 0
         self.turned_away: Counter[Turned] = Counter()
-        self._policy = policy
         self._clock = clock
         self._on_wait = on_wait
+        self._queue_places = queue_places
+        self._longest_wait_s = longest_wait_s
         self._queue: FairQueue[_Waiting] = FairQueue()
-        self._pace = QueuePace(policy.interval_weight, policy.longest_wait_s, clock)
+        self._pace = QueuePace(longest_wait_s, clock)
         self._shares: dict[str, _Share] = {}
         self._sweep_at = _SWEEP_AT
 
@@ -138,12 +132,12 @@ class Admission:
 
     def _is_there(self, caller: str, share: _Share) -> bool:
         """Whether a caller has a request inside or in the queue, or had one lately."""
-        is_recent = self._clock() - share.left_s < self._policy.recent_s
+        is_recent = self._clock() - share.left_s < _RECENT_S
         return share.requests > 0 or is_recent or self._queue.waits(caller)
 
     def _may_enter(self, caller: str, cost: float) -> bool:
         """Whether a caller's expensive requests hold so few places that none must be kept for other callers."""
-        share, limit, least = self._share_of(caller), self.limit.limit, self._policy.least_inside
+        share, limit, least = self._share_of(caller), self.limit.limit, _LEAST_INSIDE
         if share.requests < least or share.cost + cost <= limit:
             return True
         there = 1 + sum(one != caller and self._is_there(one, other) for one, other in self._shares.items())
@@ -155,16 +149,16 @@ class Admission:
     async def _stand_in_queue(self, deadline: Deadline, caller: str, cost: float) -> None:
         """Wait until a request that leaves hands on its place."""
         left_s = max(0.0, deadline.remaining_s)
-        is_known = self._pace.measured_s >= self._policy.known_after_s
-        if is_known and self._pace.expected_s(*self._queue.ahead(caller)) > min(self._policy.expected_wait_s, left_s):
+        is_known = self._pace.measured_s >= _KNOWN_AFTER_S
+        if is_known and self._pace.expected_s(*self._queue.ahead(caller)) > min(_EXPECTED_WAIT_S, left_s):
             raise self._turn_away(Turned.TOO_LONG)
-        if len(self._queue) >= self._policy.queue_places:
+        if len(self._queue) >= self._queue_places:
             self._make_room(caller)
         waiting = _Waiting(asyncio.get_running_loop().create_future(), caller, cost)
         self._queue.put(caller, waiting, cost)
         self._let_in()  # where others are held back, there may be a place
         try:
-            async with asyncio.timeout(min(self._policy.longest_wait_s, left_s)):
+            async with asyncio.timeout(min(self._longest_wait_s, left_s)):
                 await waiting.place
         except BaseException as error:
             self._give_up(waiting)
@@ -193,7 +187,7 @@ class Admission:
         self.turned_away[why] += 1
         return Overloaded(
             f"{self.in_flight} requests are running and {len(self._queue)} are waiting",
-            retry_after_s=self._policy.retry_after_s,
+            retry_after_s=_RETRY_AFTER_S,
         )
 
     def leave(self, caller: str = "", cost: float = 1, spent: float | None = None) -> None:

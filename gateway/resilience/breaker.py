@@ -8,12 +8,25 @@ an old question can't move a new state.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from splitway.gateway.resilience import Chance
 from splitway.gateway.resilience.window import CallCounts, TimeWindow
 from splitway.wire.deadline import Clock
+
+WINDOW_S = 10.0
+_BUCKETS = 10
+_MIN_CALLS = 10
+_FAILED_SHARE = 0.5
+_SLOW_SHARE = 0.8
+_CONNECTION_ERRORS_IN_A_ROW = 5
+OPEN_BASE_S = 1.0
+_OPEN_MAX_S = 30.0
+OPEN_JITTER = 0.2
+"""An open time is lengthened by up to this share, so that breakers do not try again in step."""
+_HALF_OPEN_PERMITS = 3
+"""Trial calls; judged together by `_FAILED_SHARE`, so that one bad call of a replica that mostly answers does not shut
+it out for ever longer times."""
 
 
 class BreakerState(StrEnum):
@@ -26,32 +39,13 @@ class BreakerState(StrEnum):
     FORCED_CLOSED = "forced_closed"
 
 
-@dataclass(frozen=True)
-class BreakerPolicy:
-    """When a breaker opens and how it tries again."""
-
-    window_s: float = 10.0
-    buckets: int = 10
-    min_calls: int = 10
-    failed_share: float = 0.5
-    slow_share: float = 0.8
-    connection_errors_in_a_row: int = 5
-    open_base_s: float = 1.0
-    open_max_s: float = 30.0
-    open_jitter: float = 0.2
-    """An open time is lengthened by up to this share, so that breakers do not try again in step."""
-    half_open_permits: int = 3
-    """Trial calls; judged together by `failed_share`, so that one bad call of a replica that mostly answers does not
-    shut it out for ever longer times."""
-
-
-def too_much(counts: CallCounts, policy: BreakerPolicy) -> str | None:
+def too_much(counts: CallCounts) -> str | None:
     """Say which threshold the counts are over: `failed`, `slow` or none. A pure function."""
-    if counts.calls < policy.min_calls:
+    if counts.calls < _MIN_CALLS:
         return None
-    if counts.failed >= policy.failed_share * counts.calls:
+    if counts.failed >= _FAILED_SHARE * counts.calls:
         return "failed"
-    return "slow" if counts.slow >= policy.slow_share * counts.calls else None
+    return "slow" if counts.slow >= _SLOW_SHARE * counts.calls else None
 
 
 class Permit:
@@ -89,7 +83,6 @@ class CircuitBreaker:
     """Closed until too much fails, then open for a while, then half open for a few trial calls.
 
     Args:
-        policy: thresholds and times.
         clock: monotonic seconds.
         chance: random numbers for the jitter.
         others_serve: whether another replica takes calls. Where none does, slowness alone does not open this one, and
@@ -99,19 +92,17 @@ class CircuitBreaker:
 
     def __init__(
         self,
-        policy: BreakerPolicy,
         clock: Clock,
         chance: Chance,
         *,
         others_serve: Callable[[], bool] = lambda: True,
         on_transition: Callable[[BreakerState], None] = lambda _: None,
     ) -> None:
-        self._policy = policy
         self._clock = clock
         self._chance = chance
         self._others_serve = others_serve
         self._on_transition = on_transition
-        self._window = TimeWindow(policy.window_s / policy.buckets, policy.buckets)
+        self._window = TimeWindow(WINDOW_S / _BUCKETS, _BUCKETS)
         self._state = BreakerState.CLOSED
         self._generation = 0
         self._errors_in_a_row = 0
@@ -137,7 +128,7 @@ class CircuitBreaker:
         state = self.state
         if state is BreakerState.HALF_OPEN:
             trials = self._trials_out + self._trials_passed + self._trials_failed
-            return trials < self._policy.half_open_permits
+            return trials < _HALF_OPEN_PERMITS
         return state in (BreakerState.CLOSED, BreakerState.FORCED_CLOSED)
 
     def acquire(self) -> Permit | None:
@@ -168,7 +159,7 @@ class CircuitBreaker:
             self._on_trial(passed=False)
         elif self._state is BreakerState.CLOSED:
             self._window.add(self._clock(), failed=True)
-            if self._errors_in_a_row >= self._policy.connection_errors_in_a_row:
+            if self._errors_in_a_row >= _CONNECTION_ERRORS_IN_A_ROW:
                 self._open()
             else:
                 self._open_if_too_much()
@@ -179,26 +170,24 @@ class CircuitBreaker:
 
     def _on_trial(self, *, passed: bool) -> None:
         """Count one trial's end; decide as soon as the others can no longer change the outcome."""
-        permits, failed_share = self._policy.half_open_permits, self._policy.failed_share
         self._trials_out -= 1
         self._trials_passed += passed
         self._trials_failed += not passed
-        if self._trials_failed >= failed_share * permits:
+        if self._trials_failed >= _FAILED_SHARE * _HALF_OPEN_PERMITS:
             self._open()
-        elif self._trials_passed > (1 - failed_share) * permits:
+        elif self._trials_passed > (1 - _FAILED_SHARE) * _HALF_OPEN_PERMITS:
             self._opened_in_a_row = 0
             self._move(BreakerState.CLOSED)
 
     def _open_if_too_much(self) -> None:
-        reason = too_much(self._window.counts(self._clock()), self._policy)
+        reason = too_much(self._window.counts(self._clock()))
         if reason == "failed" or (reason == "slow" and self._others_serve()):
             self._open()
 
     def _open(self) -> None:
-        policy = self._policy
         doublings = self._opened_in_a_row if self._others_serve() else 0
-        open_s = min(policy.open_max_s, policy.open_base_s * 2**doublings)
-        self._open_until_s = self._clock() + open_s * (1 + policy.open_jitter * self._chance())
+        open_s = min(_OPEN_MAX_S, OPEN_BASE_S * 2**doublings)
+        self._open_until_s = self._clock() + open_s * (1 + OPEN_JITTER * self._chance())
         self._opened_in_a_row += 1
         self._move(BreakerState.OPEN)
 

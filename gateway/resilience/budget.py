@@ -7,28 +7,20 @@ times the requests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from splitway.wire.deadline import Clock
 
-
-@dataclass(frozen=True)
-class BudgetPolicy:
-    """What a retry costs and where the tokens come from."""
-
-    per_call: float = 0.1
-    per_second: float = 1.0
-    cap: float = 10.0
+_PER_SECOND = 1.0
+LEAST_CAP = 10.0
+"""Tokens that a budget can hold at least, and begins with."""
 
 
 class RetryBudget:
     """Tokens for one stage's retries."""
 
-    def __init__(self, policy: BudgetPolicy, clock: Clock) -> None:
-        self._policy = policy
+    def __init__(self, clock: Clock, *, per_call: float = 0.1, cap: float = LEAST_CAP) -> None:
         self._clock = clock
-        self._cap = policy.cap
-        self._tokens = policy.cap
+        self._per_call = per_call
+        self._least_cap = self._cap = self._tokens = cap
         self._at_s = clock()
 
     @property
@@ -39,11 +31,11 @@ class RetryBudget:
     def raise_cap(self, in_flight: int) -> None:
         """Let the budget hold a second chance for every call that one replica has in flight."""
         self._earn(0.0)
-        self._cap = max(self._policy.cap, float(in_flight))
+        self._cap = max(self._least_cap, float(in_flight))
 
     def first_attempt(self) -> None:
         """Earn for one request."""
-        self._earn(self._policy.per_call)
+        self._earn(self._per_call)
 
     def spend(self) -> bool:
         """Take a token for a retry; False if there is none."""
@@ -63,4 +55,4 @@ class RetryBudget:
         self._at_s = now_s
 
     def _earned(self, now_s: float) -> float:
-        return min(self._cap, self._tokens + (now_s - self._at_s) * self._policy.per_second)
+        return min(self._cap, self._tokens + (now_s - self._at_s) * _PER_SECOND)

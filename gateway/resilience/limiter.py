@@ -8,40 +8,33 @@ the limit lets in is waiting that it sees.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from splitway.wire.deadline import Clock
 
-
-@dataclass(frozen=True)
-class LimitPolicy:
-    """How the limit moves."""
-
-    initial: int = 16
-    lowest: int = 4
-    highest: int = 512
-    window_s: float = 0.1
-    stale_s: float = 1.0
-    """A window that is ended so long after its time changes nothing."""
-    tolerated_wait: float = 3.0
-    """How many times its work's time a request may wait before that is too long."""
-    tolerated_wait_floor_s: float = 0.02
-    step_up: float = 1.0
-    shrink: float = 0.9
-    shrink_on_refusal: float = 0.7
+INITIAL = 16
+LOWEST = 4
+WINDOW_S = 0.1
+_STALE_S = 1.0
+"""A window that is ended so long after its time changes nothing."""
+_TOLERATED_WAIT = 3.0
+"""How many times its work's time a request may wait before that is too long."""
+_TOLERATED_WAIT_FLOOR_S = 0.02
+_STEP_UP = 1.0
+_SHRINK = 0.9
+_SHRINK_ON_REFUSAL = 0.7
 
 
 class AdaptiveLimit:
     """The number of requests that may be in flight at once."""
 
-    def __init__(self, policy: LimitPolicy, clock: Clock) -> None:
-        self._policy = policy
+    def __init__(self, clock: Clock, highest: int = 512) -> None:
         self._clock = clock
-        self._limit = float(min(policy.initial, policy.highest))
+        self._highest = highest
+        self._limit = float(min(INITIAL, highest))
         self._begin_window(clock())
 
     def _begin_window(self, now_s: float) -> None:
-        self._window_ends_s = now_s + self._policy.window_s
+        self._window_ends_s = now_s + WINDOW_S
         self._shortest_excess_s, self._longest_excess_s = math.inf, -math.inf
         self._was_full = self._was_refused = self._was_held_back = False
 
@@ -51,7 +44,7 @@ class AdaptiveLimit:
 
     def observe(self, *, waited_s: float, worked_s: float, in_flight: int) -> None:
         """Learn from one answer."""
-        tolerated_s = max(self._policy.tolerated_wait_floor_s, self._policy.tolerated_wait * worked_s)
+        tolerated_s = max(_TOLERATED_WAIT_FLOOR_S, _TOLERATED_WAIT * worked_s)
         excess_s = waited_s - tolerated_s
         self._shortest_excess_s = min(self._shortest_excess_s, excess_s)
         self._longest_excess_s = max(self._longest_excess_s, excess_s)
@@ -74,14 +67,13 @@ class AdaptiveLimit:
         now_s = self._clock()
         if now_s < self._window_ends_s:
             return
-        policy = self._policy
-        if now_s - self._window_ends_s > policy.stale_s:
+        if now_s - self._window_ends_s > _STALE_S:
             pass  # what was seen before a pause says nothing of now, and what comes first after it is of the pause
         elif self._was_refused:
-            self._limit *= policy.shrink_on_refusal
+            self._limit *= _SHRINK_ON_REFUSAL
         elif 0 < self._shortest_excess_s < math.inf:
-            self._limit *= policy.shrink
+            self._limit *= _SHRINK
         elif self._was_full or (self._was_held_back and -math.inf < self._longest_excess_s <= 0):
-            self._limit += policy.step_up
-        self._limit = min(float(policy.highest), max(float(policy.lowest), self._limit))
+            self._limit += _STEP_UP
+        self._limit = min(float(self._highest), max(float(LOWEST), self._limit))
         self._begin_window(now_s)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from splitway.wire.deadline import Clock
 
+_WEIGHT = 0.1
+"""Of one interval in the average."""
+
 
 class QueuePace:
     """A moving average of the time between two that leave while others wait, for each unit of their cost.
@@ -12,13 +15,11 @@ class QueuePace:
     process that stood still for a minute must not expect every wait to take as long.
 
     Args:
-        weight: of one interval in the average.
         longest_s: an interval counts as no more.
         clock: monotonic seconds.
     """
 
-    def __init__(self, weight: float, longest_s: float, clock: Clock) -> None:
-        self._weight = weight
+    def __init__(self, longest_s: float, clock: Clock) -> None:
         self._longest_s = longest_s
         self._clock = clock
         self._count = 0
@@ -40,7 +41,7 @@ class QueuePace:
             interval_s = min(self._longest_s, now_s - self._left_at_s)
             self._count += 1
             self.measured_s += interval_s
-            weight = max(self._weight, 1 / self._count)
+            weight = max(_WEIGHT, 1 / self._count)
             self._interval_s += weight * (interval_s - self._interval_s)
             self._cost += weight * (cost - self._cost)
         self._left_at_s = now_s

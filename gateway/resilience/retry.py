@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from splitway.errors import SplitwayError
@@ -13,15 +12,9 @@ from splitway.wire.deadline import Deadline
 
 Sleep = Callable[[float], Awaitable[None]]
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how soon."""
-
-    max_attempts: int = 3
-    backoff_base_s: float = 0.025
-    backoff_max_s: float = 0.25
+MOST_ATTEMPTS = 3
+_BACKOFF_BASE_S = 0.025
+_BACKOFF_MAX_S = 0.25
 
 
 class AttemptFailed(Exception):
@@ -46,7 +39,7 @@ class AttemptFailed(Exception):
 
 async def with_retries(
     attempt: Callable[[int], Awaitable[Answer]],
-    policy: RetryPolicy,
+    most_attempts: int,
     deadline: Deadline,
     *,
     pay: Callable[[], bool],
@@ -69,17 +62,17 @@ async def with_retries(
         try:
             return await attempt(number)
         except AttemptFailed as failed:
-            wait_s = _wait_s(number, failed, policy, chance)
-            may_go_on = failed.may_retry and number < policy.max_attempts and wait_s < deadline.remaining_s
+            wait_s = _wait_s(number, failed, chance)
+            may_go_on = failed.may_retry and number < most_attempts and wait_s < deadline.remaining_s
             if not may_go_on or not pay():
                 raise failed.error from failed
         await sleep(wait_s)
         number += 1
 
 
-def _wait_s(number: int, failed: AttemptFailed, policy: RetryPolicy, chance: Chance) -> float:
+def _wait_s(number: int, failed: AttemptFailed, chance: Chance) -> float:
     """How long to wait after the `number`th attempt."""
     if number == 1 and failed.elsewhere:
         return 0.0
-    longest_s = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** (number - 1))
+    longest_s = min(_BACKOFF_MAX_S, _BACKOFF_BASE_S * 2.0 ** (number - 1))
     return max(chance() * longest_s, failed.not_before_s)

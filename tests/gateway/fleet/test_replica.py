@@ -6,19 +6,19 @@ import random
 
 import pytest
 
-from splitway.gateway.fleet.replica import BalancePolicy, Replica, ReplicaState
-from splitway.gateway.resilience.breaker import BreakerPolicy, CircuitBreaker
+from splitway.gateway.fleet.replica import Replica, ReplicaState
+from splitway.gateway.resilience.breaker import CircuitBreaker
 from tests.gateway.resilience.support import Clock
 
 
 class Seen:
     """A replica, and how often the others were told of a change."""
 
-    def __init__(self, **policy: int) -> None:
+    def __init__(self, unreachable_after: int = 3) -> None:
         clock = Clock()
-        breaker = CircuitBreaker(BreakerPolicy(), clock, random.Random(1).random)
+        breaker = CircuitBreaker(clock, random.Random(1).random)
         self.changes = 0
-        self.replica = Replica("http://a", 1, breaker, BalancePolicy(**policy), clock, self._changed)
+        self.replica = Replica("http://a", 1, breaker, unreachable_after, clock, self._changed)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -66,7 +66,7 @@ def test_a_call_that_is_answered_makes_it_ready_again_unless_it_said_no() -> Non
 
 
 def test_what_this_process_was_too_late_for_does_not_count_for_ever() -> None:
-    seen = Seen(unreachable_after=3, most_excused=5)
+    seen = Seen(unreachable_after=3)
     replica = seen.replica
     replica.is_ready()
     for number in range(1, 9):

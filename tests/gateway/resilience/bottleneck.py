@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from splitway.errors import Overloaded
-from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
-from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.gateway.resilience.admission import Admission
+from splitway.gateway.resilience.limiter import AdaptiveLimit
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import now
 
@@ -33,8 +33,8 @@ class Bottleneck:
     """How long lanes have worked for each caller's answered requests."""
 
     def __post_init__(self) -> None:
-        self.limit = AdaptiveLimit(LimitPolicy(), now)
-        self.door = Admission(AdmissionPolicy(), self.limit, now)
+        self.limit = AdaptiveLimit(now)
+        self.door = Admission(self.limit, now)
         self._lanes = asyncio.Semaphore(self.lanes)
         self.paused = asyncio.Event()
         self.paused.set()

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from splitway.errors import Overloaded
-from splitway.gateway.resilience.admission import Admission, AdmissionPolicy, Turned
-from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.gateway.resilience.admission import Admission, Turned
+from splitway.gateway.resilience.limiter import AdaptiveLimit
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.bottleneck import Bottleneck
 from tests.gateway.resilience.support import Clock, in_virtual_time
@@ -22,8 +22,7 @@ FOREVER = Deadline.after(1e6)
 def door() -> Admission:
     """Four inside, four in the queue."""
     clock = Clock()
-    policy = AdmissionPolicy(queue_places=4, longest_wait_s=60)
-    return Admission(policy, AdaptiveLimit(LimitPolicy(initial=4), clock), clock)
+    return Admission(AdaptiveLimit(clock, 4), clock, queue_places=4, longest_wait_s=60)
 
 
 async def _enter(door: Admission, times: int) -> AsyncExitStack:
@@ -64,8 +63,9 @@ async def test_those_beyond_the_queue_are_turned_away_at_once(door: Admission) -
     assert door.in_flight == 0
 
 
-async def test_who_waits_too_long_is_turned_away(door: Admission) -> None:
-    door._policy = AdmissionPolicy(longest_wait_s=0.0)
+async def test_who_waits_too_long_is_turned_away() -> None:
+    clock = Clock()
+    door = Admission(AdaptiveLimit(clock, 4), clock, longest_wait_s=0.0)
     inside = await _enter(door, 4)
     with pytest.raises(Overloaded):
         await _enter(door, 1)
@@ -94,7 +94,7 @@ async def test_who_gives_up_leaves_no_gap(door: Admission) -> None:
 async def test_a_pause_between_two_groups_turns_nobody_away() -> None:
     """Four leave together every 40 ms. The first interval that is seen is a pause; at that pace 48 would wait 2 s."""
     clock = Clock()
-    door = Admission(AdmissionPolicy(longest_wait_s=60), AdaptiveLimit(LimitPolicy(initial=16), clock), clock)
+    door = Admission(AdaptiveLimit(clock), clock, longest_wait_s=60)
     inside = [await _enter(door, 1) for _ in range(16)]
     stay = asyncio.Event()
     waiting = [asyncio.create_task(_stay(door, stay)) for _ in range(48)]
@@ -266,7 +266,7 @@ def test_after_a_stage_that_stood_still_for_a_minute_the_door_is_as_wide_as_befo
 
 async def test_costs_that_turn_out_lower_let_their_caller_in_sooner() -> None:
     clock, order = Clock(), list[str]()
-    door = Admission(AdmissionPolicy(), AdaptiveLimit(LimitPolicy(initial=4), clock), clock)
+    door = Admission(AdaptiveLimit(clock, 4), clock)
     for _ in range(4):
         await door.enter(FOREVER, "one", 8)
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from splitway.gateway.resilience.breaker import (
-    BreakerPolicy,
+    OPEN_BASE_S,
+    OPEN_JITTER,
+    WINDOW_S,
     BreakerState,
     CircuitBreaker,
     Permit,
@@ -19,8 +21,6 @@ from splitway.gateway.resilience.breaker import (
 )
 from splitway.gateway.resilience.window import CallCounts
 from tests.gateway.resilience.support import Chance, Clock
-
-POLICY = BreakerPolicy()
 
 
 @dataclass
@@ -100,7 +100,7 @@ class BreakerMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.last = False
-        self.breaker = CircuitBreaker(POLICY, self.clock, Chance(), others_serve=lambda: not self.last)
+        self.breaker = CircuitBreaker(self.clock, Chance(), others_serve=lambda: not self.last)
         self.model = Model()
         self.calls: list[Call] = []
 
@@ -163,7 +163,7 @@ class _Watched:
         self.story: list[BreakerState | bool] = []
         self._permits: list[Permit] = []
         self.breaker = CircuitBreaker(
-            POLICY, clock, Chance(0.3, 0.7), others_serve=lambda: not last[-1], on_transition=self.story.append
+            clock, Chance(0.3, 0.7), others_serve=lambda: not last[-1], on_transition=self.story.append
         )
 
     def step(self, what: str) -> None:
@@ -216,7 +216,7 @@ def test_an_open_breaker_whose_time_is_over_moves_when_it_is_called_and_not_when
 
 
 def _breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker(POLICY, clock, Chance())
+    return CircuitBreaker(clock, Chance())
 
 
 def _call(breaker: CircuitBreaker, how: str) -> None:
@@ -237,7 +237,7 @@ def _call(breaker: CircuitBreaker, how: str) -> None:
     ],
 )
 def test_the_thresholds(calls: int, failed: int, slow: int, says: str | None) -> None:
-    assert too_much(CallCounts(calls, failed, slow), POLICY) == says
+    assert too_much(CallCounts(calls, failed, slow)) == says
 
 
 def test_a_cancelled_trial_gives_its_place_back() -> None:
@@ -277,7 +277,7 @@ def test_a_late_answer_moves_no_newer_state() -> None:
 
 def test_open_times_double_up_to_their_limit_and_jitter_lengthens_them() -> None:
     clock = Clock()
-    breaker = CircuitBreaker(POLICY, clock, Chance(0.5))
+    breaker = CircuitBreaker(clock, Chance(0.5))
     for _ in range(5):
         _call(breaker, "connection")
     open_times = []
@@ -291,7 +291,7 @@ def test_open_times_double_up_to_their_limit_and_jitter_lengthens_them() -> None
 
 def test_the_only_replica_is_tried_again_soon_however_often_it_has_failed() -> None:
     clock = Clock()
-    breaker = CircuitBreaker(POLICY, clock, Chance(), others_serve=lambda: False)
+    breaker = CircuitBreaker(clock, Chance(), others_serve=lambda: False)
     for _ in range(5):
         _call(breaker, "connection")
     for _ in range(5):
@@ -328,7 +328,7 @@ def test_sixty_calls_that_a_pause_made_fail_keep_the_breaker_open_for_little_mor
         assert permit is not None
         permit.failed()
     states = [breaker.state]
-    clock.now_s += POLICY.open_base_s * (1 + POLICY.open_jitter)
+    clock.now_s += OPEN_BASE_S * (1 + OPEN_JITTER)
     for _ in range(2):
         _call(breaker, "ok")
     states.append(breaker.state)
@@ -342,7 +342,7 @@ def test_what_failed_before_a_window_has_passed_is_forgotten() -> None:
     breaker = _breaker(clock)
     for _ in range(9):
         _call(breaker, "failed")
-    clock.now_s += POLICY.window_s
+    clock.now_s += WINDOW_S
     for _ in range(9):
         _call(breaker, "failed")
     assert breaker.state is BreakerState.CLOSED
@@ -350,7 +350,7 @@ def test_what_failed_before_a_window_has_passed_is_forgotten() -> None:
 
 def test_the_longest_open_time_ends_however_much_has_failed() -> None:
     clock = Clock()
-    breaker = CircuitBreaker(POLICY, clock, Chance(0.999))
+    breaker = CircuitBreaker(clock, Chance(0.999))
     for _ in range(5):
         _call(breaker, "connection")
     for _ in range(40):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
+from splitway.gateway.resilience.budget import RetryBudget
 from tests.gateway.resilience.support import Clock
 
 
@@ -17,7 +17,7 @@ class BudgetMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.budget = RetryBudget(BudgetPolicy(), self.clock)
+        self.budget = RetryBudget(self.clock)
         self.tokens = 10.0
         self.cap = 10.0
         self.requests = self.retries = 0
@@ -74,7 +74,7 @@ SPENDING = st.tuples(
 @given(st.lists(SPENDING, max_size=30))
 def test_looking_at_a_budget_changes_nothing_that_follows(steps: list[tuple[float, str, int]]) -> None:
     clock = Clock()
-    looked_at, left_alone = RetryBudget(BudgetPolicy(), clock), RetryBudget(BudgetPolicy(), clock)
+    looked_at, left_alone = RetryBudget(clock), RetryBudget(clock)
     for seconds, what, in_flight in steps:
         clock.now_s += seconds
         assert looked_at.tokens == looked_at.tokens
@@ -92,7 +92,7 @@ def test_looking_at_a_budget_changes_nothing_that_follows(steps: list[tuple[floa
 def test_a_total_outage_is_not_amplified_beyond_its_bound() -> None:
     """60 requests a second for 20 s, each of which would retry twice if it might."""
     clock = Clock()
-    budget = RetryBudget(BudgetPolicy(), clock)
+    budget = RetryBudget(clock)
     calls = 0
     for _ in range(1200):
         clock.now_s += 1 / 60
@@ -102,7 +102,7 @@ def test_a_total_outage_is_not_amplified_beyond_its_bound() -> None:
 
 
 def test_a_token_can_be_given_back_and_none_beyond_the_cap() -> None:
-    budget = RetryBudget(BudgetPolicy(), Clock())
+    budget = RetryBudget(Clock())
     assert budget.spend()
     assert budget.tokens == 9
     for _ in range(3):
@@ -112,7 +112,7 @@ def test_a_token_can_be_given_back_and_none_beyond_the_cap() -> None:
 
 def test_a_budget_that_an_outage_or_a_pause_has_emptied_pays_again_within_a_second() -> None:
     clock = Clock()
-    budget = RetryBudget(BudgetPolicy(), clock)
+    budget = RetryBudget(clock)
     while budget.spend():
         pass
     clock.now_s += 1

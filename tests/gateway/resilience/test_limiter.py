@@ -6,10 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
+from splitway.gateway.resilience.limiter import INITIAL, LOWEST, WINDOW_S, AdaptiveLimit
 from tests.gateway.resilience.support import Clock
 
-POLICY = LimitPolicy()
 WORK_S = 0.01
 
 
@@ -19,7 +18,7 @@ class LimitMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.limit = AdaptiveLimit(POLICY, self.clock)
+        self.limit = AdaptiveLimit(self.clock)
         self.reference = 16.0
 
     @rule(
@@ -31,7 +30,7 @@ class LimitMachine(RuleBasedStateMachine):
         in_flight = self.limit.limit if full else 0
         for waited_s in waits_s:
             self.limit.observe(waited_s=waited_s, worked_s=WORK_S, in_flight=in_flight)
-        self.clock.now_s += POLICY.window_s
+        self.clock.now_s += WINDOW_S
         if refused:
             self.limit.refused()
             self.reference *= 0.7
@@ -55,7 +54,7 @@ TestLimit.settings = settings(max_examples=1000, stateful_step_count=30, deadlin
 def _settle(servers: int, seconds: float) -> int:
     """A stage of so many servers under endless demand: a request waits for those before it."""
     clock = Clock()
-    limit = AdaptiveLimit(POLICY, clock)
+    limit = AdaptiveLimit(clock)
     for _ in range(int(seconds / WORK_S)):
         clock.now_s += WORK_S
         in_flight = limit.limit
@@ -77,30 +76,30 @@ def test_the_limit_does_not_drift_under_steady_overload() -> None:
 
 def test_after_a_pause_of_a_minute_one_window_is_left_out_and_the_limit_recovers() -> None:
     clock = Clock()
-    limit = AdaptiveLimit(POLICY, clock)
+    limit = AdaptiveLimit(clock)
     limit.refused()
     clock.now_s += 60
     limit.observe(waited_s=60.0, worked_s=WORK_S, in_flight=16)
-    assert limit.limit == POLICY.initial, "neither what was seen before a pause nor what sat through it counts"
+    assert limit.limit == INITIAL, "neither what was seen before a pause nor what sat through it counts"
 
 
 def test_from_the_lowest_it_is_back_within_seconds_where_there_is_work() -> None:
     clock = Clock()
-    limit = AdaptiveLimit(POLICY, clock)
+    limit = AdaptiveLimit(clock)
     for _ in range(100):
-        clock.now_s += POLICY.window_s
+        clock.now_s += WINDOW_S
         limit.refused()
-    assert limit.limit == POLICY.lowest
+    assert limit.limit == LOWEST
     for _ in range(200):
         clock.now_s += 0.01
         limit.observe(waited_s=0.0, worked_s=WORK_S, in_flight=limit.limit)
-    assert limit.limit >= POLICY.initial
+    assert limit.limit >= INITIAL
 
 
 def _held_back(waited_s: float) -> int:
     """The limit after a second in which one caller's requests were held back and others waited so long."""
     clock = Clock()
-    limit = AdaptiveLimit(POLICY, clock)
+    limit = AdaptiveLimit(clock)
     for _ in range(100):
         clock.now_s += 0.01
         limit.held_back()
@@ -110,5 +109,5 @@ def _held_back(waited_s: float) -> int:
 
 
 def test_where_requests_are_held_back_it_rises_only_if_even_the_cheap_ones_find_the_bottleneck_idle() -> None:
-    assert _held_back(0.0) > POLICY.initial
-    assert _held_back(0.3) == POLICY.initial
+    assert _held_back(0.0) > INITIAL
+    assert _held_back(0.3) == INITIAL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitway.errors import BadStageAnswer, InvalidInput, Unavailable
-from splitway.gateway.resilience.retry import AttemptFailed, RetryPolicy, with_retries
+from splitway.gateway.resilience.retry import MOST_ATTEMPTS, AttemptFailed, with_retries
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import Chance, Clock
 
@@ -24,7 +24,7 @@ class Story:
 
     async def run(self) -> str:
         return await with_retries(
-            self._attempt, RetryPolicy(), self.deadline, pay=self._pay, chance=self.chance, sleep=self._sleep
+            self._attempt, MOST_ATTEMPTS, self.deadline, pay=self._pay, chance=self.chance, sleep=self._sleep
         )
 
     async def _attempt(self, number: int) -> str:
@@ -112,4 +112,4 @@ async def test_other_errors_pass_through_at_once() -> None:
         raise InvalidInput("wrong")
 
     with pytest.raises(InvalidInput):
-        await with_retries(attempt, RetryPolicy(), Deadline.after(1), pay=lambda: True, chance=Chance())
+        await with_retries(attempt, MOST_ATTEMPTS, Deadline.after(1), pay=lambda: True, chance=Chance())

@@ -16,10 +16,7 @@ let onReply = () => {};
 /** @type {File|null} the picture that was refused for the key's sake; sent again with another */
 let waiting = null;
 
-/**
- * Make the page take pictures.
- * @param {(reply: object) => void} whenReplied called with each answer and each problem of the gateway
- */
+/** @param {(reply: object) => void} whenReplied called with each answer and each problem of the gateway */
 export function takePictures(whenReplied) {
   onReply = whenReplied;
   const drop = byId("drop");
@@ -81,10 +78,7 @@ async function askWithSample(name, url) {
   }
 }
 
-/**
- * Send one picture, instead of any that is under way.
- * @param {File} file
- */
+/** @param {File} file the picture to send, instead of any that is under way */
 async function ask(file) {
   underWay?.abort();
   if (!about.media_types.includes(file.type)) {
@@ -148,11 +142,11 @@ function succeed(reply) {
 
 /** @param {Problem} problem @param {() => void} again */
 function fail(problem, again) {
-  const { what, next, detail } = failure(problem, megabytes(about.max_picture_bytes));
+  const [what, next] = failure(problem, megabytes(about.max_picture_bytes));
   const mayRetry = problem.retryable || problem.code === "network";
   complain(what, next,
     mayRetry ? make("button", { type: "button", click: again }, "Try again") : "",
-    detail ? make("p.quiet", {}, `The details: ${detail}`) : "",
+    problem.detail ? make("p.quiet", {}, `The details: ${problem.detail}`) : "",
     problem.id ? make("p.quiet", {}, "Request ", make("code", {}, problem.id)) : "");
 }
 

@@ -5,7 +5,6 @@
  * @param {string} tag with its classes after dots, such as `p.quiet`
  * @param {Object<string, unknown>} [properties] attributes; false, null and undefined leave one out; functions listen
  * @param {...(Node|string)} children
- * @returns {HTMLElement}
  */
 export function make(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
@@ -38,16 +37,10 @@ export function write(id, words) {
  */
 export const signals = /** @type {any} */ (AbortSignal);
 
-/**
- * A name that may break after its underscores.
- * @param {string} name @returns {(Node|string)[]}
- */
+/** @param {string} name that may break after its underscores */
 export const breakable = (name) => name.split(/(?<=_)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
 
-/**
- * Words for screen readers alone.
- * @param {string} words
- */
+/** @param {string} words for screen readers alone */
 export const spoken = (words) => make("span.hidden", {}, words);
 
 /**

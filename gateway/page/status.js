@@ -2,7 +2,7 @@
 
 import { byId, make, morph, signals, write } from "./dom.js";
 import { askGateway, onKeyChange } from "./key.js";
-import { address, count, ms, rate } from "./text.js";
+import { address, count, ms, rate, said } from "./text.js";
 
 const EVERY_MS = 500;
 const TIMEOUT_MS = 2000;
@@ -48,10 +48,7 @@ async function poll() {
   timer = setTimeout(poll, Math.max(50, EVERY_MS - (performance.now() - startedAt)));
 }
 
-/**
- * The gateway shows it to others alone: what was drawn goes, until there is another key.
- * @param {number} status
- */
+/** @param {number} status by which the gateway shows it to others alone: what was drawn goes, until another key */
 function closed(status) {
   const [state, words] = status === 401
     ? ["The gateway requires a key", "Enter a key to see the pipeline."]
@@ -138,10 +135,7 @@ function drawReplica(replica) {
     tally("Calls since the start", Object.entries(replica.attempts ?? {})));
 }
 
-/**
- * What the last seconds were like.
- * @param {Recent|undefined} recent
- */
+/** @param {Recent|undefined} recent what the last seconds were like */
 function recently(recent) {
   const failed = recent ? count(recent.failed) : "–";
   const shown = { rate: rate(recent?.rate_per_s), p50: ms(recent?.p50_ms), p99: ms(recent?.p99_ms), failed };
@@ -160,13 +154,7 @@ function tally(title, entries) {
   return make("p.quiet.tally", {}, `${title}: ${words || "none"}`);
 }
 
-/** @param {string} word */
-const said = (word) => word.replaceAll("_", " ");
-
-/**
- * Say which replicas have changed since the last look.
- * @param {Stage[]} stages
- */
+/** @param {Stage[]} stages whose replicas may have changed since the last look */
 function announce(stages) {
   const now = new Map();
   for (const { name, replicas } of stages) {

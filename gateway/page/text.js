@@ -19,29 +19,22 @@ export const megabytes = (bytes) => `${+(bytes / 1024 / 1024).toFixed(1)}${THIN}
 /** @param {string} url */
 export const address = (url) => url.replace(/^https?:\/\//, "");
 
-/**
- * How an attempt or a hop ended.
- * @type {Record<string, string>}
- */
+/** @type {Record<string, string>} how an attempt or a hop ended, where its outcome's name is not said as it is */
 const ENDS = {
   ok: "answered",
-  cancelled: "cancelled",
-  unavailable: "unavailable",
   overloaded: "turned away",
   deadline_exceeded: "took too long",
   bad_stage_answer: "answered nonsense",
   engine_failed: "model failed",
   feature_space_mismatch: "foreign features",
   invalid_input: "refused the picture",
-  too_large: "too large",
 };
+/** @param {string} word */
+export const said = (word) => word.replaceAll("_", " ");
 /** @param {string} outcome */
-export const end = (outcome) => ENDS[outcome] ?? outcome.replaceAll("_", " ");
+export const end = (outcome) => ENDS[outcome] ?? said(outcome);
 
-/**
- * What went wrong, and what to do next.
- * @type {Object<string, (stage: string, limit: string) => [string, string]>}
- */
+/** @type {Object<string, (stage: string, limit: string) => [string, string]>} */
 const FAILURES = {
   unauthorized: () => ["The gateway asks who you are.", "Give your API key above: the picture is then sent again."],
   forbidden: () => ["Your key does not allow this.", "Give one above that has the scope infer."],
@@ -90,10 +83,9 @@ const FAILURES = {
 };
 
 /**
- * A failure as sentences.
+ * What went wrong, and what to do next.
  * @param {Problem} problem
  * @param {string} limit how large a picture may be
- * @returns {{what: string, next: string, detail: string}}
  */
 export function failure(problem, limit) {
   const stage = problem.stage ? `The stage ${problem.stage}` : "A stage";
@@ -101,14 +93,10 @@ export function failure(problem, limit) {
     `The gateway could not answer${problem.status ? ` (status ${problem.status})` : ""}.`,
     problem.retryable ? "Try again in a moment." : "The gateway’s log says more; search it for the request id.",
   ];
-  const [what, next] = (FAILURES[problem.code ?? ""] ?? otherwise)(stage, limit);
-  return { what, next, detail: problem.detail ?? "" };
+  return (FAILURES[problem.code ?? ""] ?? otherwise)(stage, limit);
 }
 
-/**
- * What a key does not do without a scope.
- * @type {Record<string, string>}
- */
+/** @type {Record<string, string>} what a key does not do without a scope */
 const WITHOUT = { infer: "classify pictures", metrics: "show the pipeline" };
 
 /**
@@ -116,7 +104,6 @@ const WITHOUT = { infer: "classify pictures", metrics: "show the pipeline" };
  * @param {boolean} hasKey
  * @param {string|null} wrong what was said of the last key, where it was not taken
  * @param {string[]} lacking the scopes that the key in use has not
- * @returns {string}
  */
 export function keyWords(hasKey, wrong, lacking) {
   if (hasKey && !lacking.length) return "Your key is in use. This page forgets it when it is closed or loaded again.";

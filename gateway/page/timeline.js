@@ -5,10 +5,7 @@ import { end, ms } from "./text.js";
 
 const PARTS = ["queue", "decode", "compute", "network", "total"];
 
-/**
- * Show where a request's time went.
- * @param {Partial<Classified> & Problem} reply the gateway's answer or problem
- */
+/** @param {Partial<Classified> & Problem} reply the gateway's answer or problem, whose time is shown */
 export function showLast(reply) {
   const hops = reply.timeline ?? [];
   const timings = reply.timings_ms;
@@ -67,10 +64,7 @@ function row(kind, at, span, width, name, words) {
     make("span.row-end", {}, spoken(" began at "), spoken(`${ms(span.start_ms)}, `), words));
 }
 
-/**
- * The step of an axis with at most six of them.
- * @param {number} last
- */
+/** @param {number} last the end of an axis, which has at most six steps */
 function niceStep(last) {
   const power = 10 ** Math.floor(Math.log10(last / 6));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => last / step <= 6) ?? last;

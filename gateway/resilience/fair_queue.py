@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 Place = TypeVar("Place")
+_MOST_REMEMBERED = 1024
+"""Callers whose last turn is kept, beyond which those in the past are forgotten."""
 
 
 class _QueueEntry(NamedTuple, Generic[Place]):
@@ -26,13 +28,9 @@ class _QueueEntry(NamedTuple, Generic[Place]):
 class FairQueue(Generic[Place]):
     """Where costs are equal, the first of each caller, then the second of each, and so on; those of one caller in the
     order in which they came.
-
-    Args:
-        most_remembered: callers whose last turn is kept, beyond which those in the past are forgotten.
     """
 
-    def __init__(self, most_remembered: int = 1024) -> None:
-        self._most_remembered = most_remembered
+    def __init__(self) -> None:
         self._lines: dict[str, deque[_QueueEntry[Place]]] = {}
         self._ends: dict[str, float] = {}
         """Where in virtual time the last entry of a caller ends, let out or not; past ones may be missing."""
@@ -112,5 +110,5 @@ class FairQueue(Generic[Place]):
         if not self._size:
             self._ends.clear()
             self._now = 0.0
-        elif len(self._ends) > self._most_remembered:
+        elif len(self._ends) > _MOST_REMEMBERED:
             self._ends = {one: end for one, end in self._ends.items() if end > self._now or one in self._lines}

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from splitway.errors import DeadlineExceeded, Overloaded, SplitwayError
-from splitway.gateway.fleet.dns import LookUp, Name, look_up
+from splitway.gateway.fleet.dns import Name
 from splitway.gateway.fleet.inventory import read_inventory
 from splitway.gateway.fleet.replica import Replica, ReplicaState
 from splitway.gateway.fleet.replicas import ReplicaSet
@@ -42,7 +42,6 @@ class Prober:
         transport: carries the questions.
         interval_s: seconds between two rounds.
         each_round: waited for at the start; later begun in each round, unless it is still under way.
-        look_up: asks the resolver.
         on_look_up_failed: told of each look-up that failed, by the stage's name.
     """
 
@@ -52,11 +51,10 @@ class Prober:
         transport: Transport,
         interval_s: float,
         each_round: Callable[[], Awaitable[None]],
-        look_up: LookUp = look_up,
         on_look_up_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stages = stages
-        self._names = {stage.name: [Name(each.url, look_up) for each in stage.replicas] for stage in stages}
+        self._names = {stage.name: [Name(each.url) for each in stage.replicas] for stage in stages}
         self._transport = transport
         self._interval_s = interval_s
         self._each_round = each_round

@@ -45,7 +45,6 @@ class Replica:
         number: from 1, in the order in which the stage's replicas were found; callers are told this, not where it is.
         breaker: what keeps calls from it.
         unreachable_after: probes and calls in a row that must miss it, if it is ready, before it counts as unreachable.
-        clock: monotonic seconds.
         on_change: told when it begins or ceases to be ready, or to serve a model.
     """
 

@@ -48,8 +48,6 @@ class ReplicaSet:
 
     Args:
         stage: the stage; its addresses stand for the first replicas.
-        clock: monotonic seconds.
-        chance: random numbers from 0 up to 1.
         unreachable_after: probes and calls in a row that must miss a ready replica before it counts as unreachable.
         on_transition: told of every new state of a breaker, with the stage's name and the replica's address.
         on_new: told the same of every replica that is found, before anything is asked of it.

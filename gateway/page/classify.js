@@ -3,6 +3,7 @@
 import { byId, make, signals } from "./dom.js";
 import { askGateway, focusKey, onKeyChange } from "./key.js";
 import { failure, megabytes, ms, percent } from "./text.js";
+import { showLast } from "./timeline.js";
 
 const TIMEOUT_MS = 35_000;
 
@@ -11,14 +12,10 @@ let about = { max_picture_bytes: 10 << 20, media_types: ["image/jpeg", "image/pn
 /** @type {AbortController|null} */
 let underWay = null;
 let shownUrl = "";
-/** @type {(reply: object) => void} */
-let onReply = () => {};
 /** @type {File|null} the picture that was refused for the key's sake; sent again with another */
 let waiting = null;
 
-/** @param {(reply: object) => void} whenReplied called with each answer and each problem of the gateway */
-export function takePictures(whenReplied) {
-  onReply = whenReplied;
+export function takePictures() {
   const drop = byId("drop");
   byId("file").addEventListener("change", () => {
     const [file] = byId("file").files;
@@ -104,7 +101,7 @@ async function ask(file) {
     else fail({ ...reply, status }, () => ask(file));
     if (isRefused) focusKey();
     waiting = isRefused ? file : null;
-    onReply(reply);
+    showLast(reply);
   } catch (error) {
     if (!mine.signal.aborted) fail({ code: "network", detail: error instanceof Error ? error.message : String(error) }, () => ask(file));
   } finally {

@@ -1,8 +1,7 @@
-/** The page: takes pictures, shows the last request's time line, watches the pipeline. */
+/** The page: takes pictures, watches the pipeline. */
 
 import { takePictures } from "./classify.js";
 import { watchPipeline } from "./status.js";
-import { showLast } from "./timeline.js";
 
-takePictures(showLast);
+takePictures();
 watchPipeline();

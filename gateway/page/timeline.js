@@ -25,25 +25,19 @@ function timeLine(hops, total) {
   const marks = ticks.map((tick) => make("span", { "--at": tick / width }, written(tick)));
   const axis = make("div.axis", { "aria-hidden": "true" }, ...marks);
   const rows = hops.flatMap((hop, at) => [
-    hopRow(hop, at, width),
+    row("hop", at, hop, width, [hop.stage], hop.outcome === "ok" ? "" : `${end(hop.outcome)}, `),
     ...hop.attempts.map((attempt) => attemptRow(attempt, at, width)),
   ]);
   const whole = { start_ms: 0, ms: total ?? 0, outcome: "ok" };
-  if (total) rows.unshift(row("whole", -1, whole, width, ["The whole request"], ms(total)));
+  if (total) rows.unshift(row("whole", -1, whole, width, ["The whole request"], ""));
   return make("div.timeline", { "--ticks": ticks.length - 1 }, axis, make("ol.rows", {}, ...rows));
-}
-
-/** @param {Hop} hop @param {number} at @param {number} width */
-function hopRow(hop, at, width) {
-  const words = hop.outcome === "ok" ? ms(hop.ms) : `${end(hop.outcome)}, ${ms(hop.ms)}`;
-  return row("hop", at, hop, width, [hop.stage], words);
 }
 
 /** @param {Attempt} attempt @param {number} at @param {number} width */
 function attemptRow(attempt, at, width) {
   const kind = attempt.is_hedge ? "hedge" : attempt.number > 1 ? "retry" : "call";
   const name = [make("b", {}, kind), ` ${attempt.number} `, make("code", {}, `#${attempt.replica}`)];
-  return row(`attempt ${kind}`, at, attempt, width, name, `${end(attempt.outcome)}, ${ms(attempt.ms)}`);
+  return row(`attempt ${kind}`, at, attempt, width, name, `${end(attempt.outcome)}, `);
 }
 
 /**
@@ -53,7 +47,7 @@ function attemptRow(attempt, at, width) {
  * @param {{start_ms: number, ms: number, outcome: string}} span
  * @param {number} width of the axis, in milliseconds
  * @param {(Node|string)[]} name
- * @param {string} words
+ * @param {string} words before how long it took
  */
 function row(kind, at, span, width, name, words) {
   const ended = span.outcome === "ok" || span.outcome === "cancelled" ? span.outcome : "failed";
@@ -61,7 +55,7 @@ function row(kind, at, span, width, name, words) {
   return make("li", { class: `row ${kind}`, "data-stage": at < 0 ? null : at % 4, "data-end": ended },
     make("span.row-name", {}, ...name),
     make("span.track", { "aria-hidden": "true" }, bar),
-    make("span.row-end", {}, spoken(" began at "), spoken(`${ms(span.start_ms)}, `), words));
+    make("span.row-end", {}, spoken(" began at "), spoken(`${ms(span.start_ms)}, `), words + ms(span.ms)));
 }
 
 /** @param {number} last the end of an axis, which has at most six steps */

@@ -70,7 +70,6 @@ class Admission:
 
     Args:
         limit: how many may be inside.
-        clock: monotonic seconds.
         on_wait: told how many seconds each request that is let in has waited.
     """
 

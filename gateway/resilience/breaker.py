@@ -83,8 +83,6 @@ class CircuitBreaker:
     """Closed until too much fails, then open for a while, then half open for a few trial calls.
 
     Args:
-        clock: monotonic seconds.
-        chance: random numbers for the jitter.
         others_serve: whether another replica takes calls. Where none does, slowness alone does not open this one, and
             it is tried again after the shortest time: there is nothing to spare by waiting longer.
         on_transition: told of every new state.

@@ -28,7 +28,6 @@ class HedgeDelay:
 
     Args:
         quantile: from 0 up to 1, such as 0.95: about one request in twenty is then sent twice.
-        clock: monotonic seconds.
     """
 
     def __init__(self, quantile: float, clock: Clock = time.monotonic) -> None:

@@ -16,7 +16,6 @@ class QueuePace:
 
     Args:
         longest_s: an interval counts as no more.
-        clock: monotonic seconds.
     """
 
     def __init__(self, longest_s: float, clock: Clock) -> None:

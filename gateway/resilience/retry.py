@@ -10,7 +10,6 @@ from splitway.errors import SplitwayError
 from splitway.gateway.resilience import Chance
 from splitway.wire.deadline import Deadline
 
-Sleep = Callable[[float], Awaitable[None]]
 Answer = TypeVar("Answer")
 MOST_ATTEMPTS = 3
 _BACKOFF_BASE_S = 0.025
@@ -44,7 +43,7 @@ async def with_retries(
     *,
     pay: Callable[[], bool],
     chance: Chance,
-    sleep: Sleep = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Answer:
     """Call `attempt` with 1, 2, ... until it answers or may not be tried again.
 

@@ -52,8 +52,6 @@ class Rollout:
     Args:
         file: where releases are written down; None for a gateway without releases.
         policy: when a trial ends by itself.
-        clock: monotonic seconds.
-        chance: random numbers from 0 up to 1.
         reach: which of the wanted heads can be served now.
     """
 

@@ -114,8 +114,7 @@ class Name:
 
         def end(result: list[str] | Exception) -> None:
             self._threads -= 1
-            if not flight.done():
-                flight.set_result(result)
+            flight.set_result(result)
 
         def run() -> None:
             try:

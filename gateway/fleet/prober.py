@@ -195,8 +195,10 @@ class LoopLateness:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin, on the running loop."""
-        self._again(asyncio.get_running_loop())
+        """Begin, on the running loop, or go on."""
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + _TICK_S
+        self._timer = loop.call_at(self._due_s, self._fired)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -208,16 +210,9 @@ class LoopLateness:
         """Seconds by which the loop has been late since the start, a delay that still goes on included."""
         if self._timer is None:
             return self._late_s
-        return self._late_s + _late(asyncio.get_running_loop().time() - self._due_s)
+        late_s = asyncio.get_running_loop().time() - self._due_s
+        return self._late_s + (late_s if late_s > _ON_TIME_S else 0.0)
 
-    def _fired(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._late_s += _late(loop.time() - self._due_s)
-        self._again(loop)
-
-    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due_s = loop.time() + _TICK_S
-        self._timer = loop.call_at(self._due_s, self._fired, loop)
-
-
-def _late(seconds: float) -> float:
-    return seconds if seconds > _ON_TIME_S else 0.0
+    def _fired(self) -> None:
+        self._late_s = self.total_s
+        self.start()

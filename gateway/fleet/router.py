@@ -8,7 +8,7 @@ served last.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from splitway.errors import InvalidInput, Unavailable
@@ -16,6 +16,7 @@ from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.names import ALL_HEADS, DEFAULT_HEAD
 from splitway.plan import can_take
+from splitway.releases import Release
 
 _ALL_HEADS = (ALL_HEADS,)
 Target = Mapping[str, ServedModel]
@@ -34,18 +35,16 @@ class Pins:
     """The versions that a release allows; nothing else is called for its requests."""
 
     release: str
-    extractor: str
-    heads: Mapping[str, str]
-    feature_space: str
-    bodies: Mapping[str, str] = field(default_factory=dict)
+    versions: Release
 
     def allow(self, model: ServedModel) -> bool:
         """Whether a model is of this release. A body that the release does not name may be any that fits."""
+        of = self.versions
         if model.role == "extractor":
-            return model.version == self.extractor and (bool(self.bodies) or model.gives == self.feature_space)
+            return model.version == of.extractor and (bool(of.bodies) or model.gives == of.feature_space)
         if model.role == "body":
-            return self.bodies.get(model.name, model.version) == model.version
-        return self.heads.get(model.name) == model.version
+            return of.bodies.get(model.name, model.version) == model.version
+        return of.heads.get(model.name) == model.version
 
 
 class Want(NamedTuple):
@@ -106,28 +105,22 @@ class Router:
 
         def find() -> list[str]:
             if pins is not None:
-                return sorted(pins.heads)
+                return sorted(pins.versions.heads)
             return sorted({model.name for replica in self._heads.replicas for model in replica.models.values()})
 
         return self._remembered(("heads", pins), find)
 
-    def default_head(self, pins: Pins | None) -> str:
-        """The head of a request that names none.
+    def named(self, heads: tuple[str, ...], pins: Pins | None) -> tuple[str, ...]:
+        """The heads of a request: those named, the default for none, and for `*` all that give classes now.
 
         Raises:
-            InvalidInput: there are several, and none of them is called `classifier`.
+            InvalidInput: none is named; there are several, and none of them is called `classifier`.
         """
-        heads = self.heads(pins)
-        if DEFAULT_HEAD in heads or not heads:
-            return DEFAULT_HEAD
-        if len(heads) > 1:
-            raise InvalidInput(f"this pipeline has several heads and no default: name one of {', '.join(heads)}")
-        return heads[0]
-
-    def named(self, heads: tuple[str, ...], pins: Pins | None) -> tuple[str, ...]:
-        """The heads of a request: those named, the default for none, and for `*` all that give classes now."""
         if not heads:
-            return (self.default_head(pins),)
+            known = self.heads(pins)
+            if len(known) > 1 and DEFAULT_HEAD not in known:
+                raise InvalidInput(f"this pipeline has several heads and no default: name one of {', '.join(known)}")
+            return (known[0],) if len(known) == 1 else (DEFAULT_HEAD,)
         if heads != _ALL_HEADS:
             return heads
         reached = self.coverage(Want(frozenset(self.heads(pins)), pins))
@@ -143,9 +136,8 @@ class Router:
         def find() -> ServedModel | None:
             given = self._given_on_the_way(pins)
             for tried in (False, True):
-                if models := [
-                    model for _, model in self._offered(self._heads, pins, tried=tried) if model.name == name
-                ]:
+                offered = (model for _, model in self._offered(self._heads, pins, tried=tried))
+                if models := [model for model in offered if model.name == name]:
                     return max(models, key=lambda model: (can_take(model, *given), *model.preference))
             return None
 

@@ -128,10 +128,9 @@ def _judge_blameless(
         what = f"{stage} cannot process row {int(unfit_row)} of the input; send other values"
         return Verdict(InvalidInput(what, stage=stage, private=said), may_retry=False, blame=Blame.NONE)
     if reply.status == 408:  # either side may have stood still for a while
-        late = Unavailable(
-            f"{stage} did not receive the whole call in time", stage=stage, retry_after_s=1, private=said
-        )
-        return Verdict(late, reply.status in _RETRIED_STATUSES, Blame.NONE)
+        what = f"{stage} did not receive the whole call in time"
+        late = Unavailable(what, stage=stage, retry_after_s=1, private=said)
+        return Verdict(late, may_retry=True, blame=Blame.NONE)
     return None
 
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from splitway.errors import Overloaded
 from splitway.gateway.resilience.fair_queue import FairQueue
 from splitway.gateway.resilience.limiter import AdaptiveLimit
-from splitway.gateway.resilience.queue_pace import QueuePace
 from splitway.wire.deadline import Clock, Deadline
 
 _SWEEP_AT = 64
@@ -31,6 +30,8 @@ _EXPECTED_WAIT_S = 1.0
 _LONGEST_WAIT_S = 2.0
 """Upper bound on the real wait, for requests whose estimate was too low."""
 _RETRY_AFTER_S = 1.0
+_INTERVAL_WEIGHT = 0.1
+"""How much the time between two that leave counts in its moving average."""
 _RECENT_S = 1.0
 """A caller who had a request inside so lately counts as one to share with."""
 _LEAST_INSIDE = 2
@@ -63,6 +64,49 @@ class _Share:
     requests: int = 0
     cost: float = 0.0
     left_s: float = -math.inf
+
+
+class QueuePace:
+    """A moving average of the time between two that leave while others wait, for each unit of their cost.
+
+    It begins anew whenever nothing waits. A single long pause says no more than that nothing moved for `longest_s`: a
+    process that stood still for a minute must not expect every wait to take as long.
+    """
+
+    def __init__(self, longest_s: float, clock: Clock) -> None:
+        self._longest_s = longest_s
+        self._clock = clock
+        self._count = 0
+        self._interval_s = self._cost = 0.0
+        self._left_at_s: float | None = None
+        self.measured_s = 0.0
+        """How much time it rests on."""
+
+    def rest(self) -> None:
+        """Nothing waits: forget."""
+        if self._left_at_s is not None:
+            self._count, self._interval_s, self._cost = 0, 0.0, 0.0
+            self._left_at_s, self.measured_s = None, 0.0
+
+    def left(self, cost: float) -> None:
+        """A request of this cost has left, and others wait."""
+        now_s = self._clock()
+        if self._left_at_s is not None:
+            interval_s = min(self._longest_s, now_s - self._left_at_s)
+            self._count += 1
+            self.measured_s += interval_s
+            weight = max(_INTERVAL_WEIGHT, 1 / self._count)
+            self._interval_s += weight * (interval_s - self._interval_s)
+            self._cost += weight * (cost - self._cost)
+        self._left_at_s = now_s
+
+    def expected_s(self, count: int, cost: float) -> float:
+        """How long so many requests, of this cost together, will take to be let in.
+
+        By their number or by their cost, whichever is less: of a few that left, either may say too much.
+        """
+        by_cost = cost / self._cost if self._cost > 0 else 0.0
+        return min(count, by_cost) * self._interval_s
 
 
 class Admission:

@@ -15,7 +15,7 @@ from splitway.gateway.resilience import Chance
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.record import ReleaseRecord, RollbackPolicy, too_bad
 from splitway.names import CANARY_HEADER, KEY_HEADER, RELEASE_HEADER
-from splitway.releases import Release, Releases, Trial
+from splitway.releases import Releases, Trial
 from splitway.wire.deadline import Clock
 
 _log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Rollout:
                 self._records.pop(trial.release, None)
         before = self._releases.releases
         self._pins = {
-            name: self._pins[name] if before.get(name) == release else _pins(name, release)
+            name: self._pins[name] if before.get(name) == release else Pins(name, release)
             for name, release in releases.releases.items()
         }
         self._releases = releases
@@ -139,7 +139,7 @@ class Rollout:
             return named
         reached = self._reached(named)
         old_is_lost = old is not None and not self._reached(old)
-        return named if reached == named.heads.keys() or (reached and old_is_lost) else old
+        return named if reached == named.versions.heads.keys() or (reached and old_is_lost) else old
 
     @property
     def _named_current(self) -> Pins | None:
@@ -147,7 +147,7 @@ class Rollout:
         return None if name is None else self._pins[name]
 
     def _reached(self, pins: Pins) -> frozenset[str]:
-        return self._reach(Want(frozenset(pins.heads), pins))
+        return self._reach(Want(frozenset(pins.versions.heads), pins))
 
     def _serves(self, pins: Pins, heads: Iterable[str]) -> bool:
         wanted = frozenset(heads)
@@ -251,19 +251,15 @@ class Rollout:
             "problem": self._unwritten or (None if self._file is None else self._file.problem),
             "releases": {
                 name: {
-                    "extractor": pins.extractor,
-                    "heads": dict(pins.heads),
-                    "feature_space": pins.feature_space,
-                    "served": self._serves(pins, pins.heads),
+                    "extractor": pins.versions.extractor,
+                    "heads": pins.versions.heads,
+                    "feature_space": pins.versions.feature_space,
+                    "served": self._serves(pins, pins.versions.heads),
                     **self._records.get(name, ReleaseRecord(self._policy.window_s)).describe(now_s),
                 }
                 for name, pins in self._pins.items()
             },
         }
-
-
-def _pins(name: str, release: Release) -> Pins:
-    return Pins(name, release.extractor, release.heads, release.feature_space, release.bodies)
 
 
 def _trials(releases: Releases) -> list[Trial]:

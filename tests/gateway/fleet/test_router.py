@@ -14,6 +14,7 @@ from splitway.gateway.fleet.replica import ReplicaState
 from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.fleet.router import Pins, Router, Want
 from splitway.names import Role
+from splitway.releases import Release
 from tests.gateway.resilience.support import Clock
 
 LINKS: tuple[tuple[str, Role], ...] = (("feature_extractor", "extractor"), ("body_1", "body"), ("classifier", "head"))
@@ -27,6 +28,11 @@ def _model(link: int, name: str, version: str, takes: str, gives: str) -> Served
     role = LINKS[link][1]
     spaces = {"extractor": (None, gives), "body": (takes, gives), "head": (takes, None)}
     return ServedModel(name, version, role, version == "1", "ready", *spaces[role], (), ())
+
+
+def _pins(extractor: str, head: str, space: str, bodies: dict[str, str] | None = None) -> Pins:
+    release = Release(extractor=extractor, heads={"one": head}, bodies=bodies or {}, feature_space=space, created="now")
+    return Pins("r", release)
 
 
 def _models(link: int) -> st.SearchStrategy[list[ServedModel]]:
@@ -46,7 +52,7 @@ OFFERS = st.tuples(*(st.lists(_models(link), min_size=1, max_size=2) for link in
 PINS = st.one_of(
     st.none(),
     st.builds(
-        lambda extractor, head, space: Pins("r", extractor, {"one": head}, space),
+        _pins,
         st.sampled_from(("1", "2")),
         st.sampled_from(("1", "2")),
         st.sampled_from(SPACES),
@@ -229,7 +235,7 @@ def test_a_release_whose_versions_only_a_lost_replica_has_is_tried_there() -> No
         [[_model(2, "one", "1", "fs:b", "")]],
     ]
     links = _links(offers)
-    router, pins = Router(links), Pins("r", "1", {"one": "1"}, "fs:a", {"body_1": "1"})
+    router, pins = Router(links), _pins("1", "1", "fs:a", {"body_1": "1"})
     lost = links[0].replicas[0]
     lost.is_not(ReplicaState.UNREACHABLE, "gone")
     assert set(router.target(0, None, Want(frozenset({"one"})))) == {links[0].replicas[1].url}

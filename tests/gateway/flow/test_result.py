@@ -10,6 +10,7 @@ from splitway.gateway.flow.result import Result
 from splitway.gateway.hop.turn import HopAnswer, HopTimings
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole
 from splitway.names import Role
+from splitway.releases import Release
 from splitway.wire.messages import InferResponse
 
 
@@ -41,7 +42,7 @@ def test_the_caller_waited_for_the_slowest_head_alone() -> None:
 
 def test_the_headers_beside_an_answer() -> None:
     assert _result().headers == {"x-attempt-count": "2"}
-    pins = Pins("spring", "1", {"classifier": "1"}, "fs:a")
+    pins = Pins("spring", Release(extractor="1", heads={"classifier": "1"}, feature_space="fs:a", created="now"))
     of_release = _result(CacheResult.HIT, Choice(ReleaseRole.CURRENT, pins))
     assert of_release.headers == {
         "x-attempt-count": "2",

@@ -146,7 +146,7 @@ class ReplicaSet:
             return candidates[0]
         first = int(self._chance() * len(candidates))
         second = (first + 1 + int(self._chance() * (len(candidates) - 1))) % len(candidates)
-        typical_s = self.fastest_s or 1.0
+        typical_s = min((r.latency_s for r in self.ready if r.latency_s is not None), default=None) or 1.0
         one, other = candidates[first], candidates[second]
         return other if other.load(typical_s) < _AS_HEAVY * one.load(typical_s) else one
 
@@ -158,11 +158,6 @@ class ReplicaSet:
         """Those that can do what is asked: the ready ones, or where none is, those that are lost."""
         ready = self.ready if able is None else [replica for replica in self.ready if replica.url in able]
         return ready or [replica for replica in self.lost if able is None or replica.url in able]
-
-    @property
-    def fastest_s(self) -> float | None:
-        """The latency of the fastest ready replica."""
-        return min((r.latency_s for r in self.ready if r.latency_s is not None), default=None)
 
     def is_slow(self, replica: Replica, seconds: float) -> bool:
         """Whether an answer was slow for this stage: judged by the other replicas, not by a fixed time."""

@@ -109,7 +109,7 @@ class HopAnswer(NamedTuple):
 def read_timings(server_timing: str, total_s: float) -> HopTimings:
     """Read a stage's Server-Timing; what is missing, malformed or longer than the whole hop counts as time on the
     network."""
-    parts: dict[str, float] = {}
+    parts = {"queue": 0.0, "decode": 0.0, "compute": 0.0}
     for name, duration in _ENTRY.findall(server_timing):
         try:
             seconds = float(duration) / 1000
@@ -117,8 +117,7 @@ def read_timings(server_timing: str, total_s: float) -> HopTimings:
             continue
         if 0 <= seconds <= total_s:  # neither NaN nor infinite: it is counted, and shown as JSON
             parts[name] = seconds
-    said = parts.get
-    queue, decode, compute = said("queue", 0.0), said("decode", 0.0), said("compute", 0.0)
+    queue, decode, compute = parts.values()
     return HopTimings(queue, decode, compute, max(0.0, total_s - queue - decode - compute), total_s)
 
 

@@ -69,9 +69,9 @@ class LiveMetrics(Collector):
     def _releases(self) -> Iterator[Metric]:
         rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
         of = rollout.releases().items()
-        requests = [(name, record.outcomes(now_s).calls) for name, record in of]
+        requests = [(name, record.outcomes.counts(now_s).calls) for name, record in of]
         yield _gauge("release_requests", "Requests of a release within the window.", requests, "release")
-        errors = [(name, record.outcomes(now_s).failed_share) for name, record in of]
+        errors = [(name, record.outcomes.counts(now_s).failed_share) for name, record in of]
         yield _gauge("release_error_share", "Share of those that failed.", errors, "release")
         agreement = [(name, record.agreement(now_s)) for name, record in of]
         yield _gauge("release_agreement", "Share of comparisons with the same first class.", agreement, "release")

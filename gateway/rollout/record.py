@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from splitway.gateway.resilience.window import CallCounts, TimeWindow
+from splitway.gateway.resilience.window import TimeWindow
 
 _BUCKETS = 10
 _DRIFTS = 1000
@@ -35,29 +35,23 @@ class ReleaseRecord:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._outcomes = TimeWindow(window_s / _BUCKETS, _BUCKETS)
-        self._comparisons = TimeWindow(window_s / _BUCKETS, _BUCKETS)
+        self.outcomes = TimeWindow(window_s / _BUCKETS, _BUCKETS)
+        self.comparisons = TimeWindow(window_s / _BUCKETS, _BUCKETS)
+        """Those with another first class failed."""
         self._drifts: deque[tuple[float, float]] = deque(maxlen=_DRIFTS)
 
     def ended(self, now_s: float, *, failed: bool) -> None:
         """Count one request."""
-        self._outcomes.add(now_s, failed=failed)
+        self.outcomes.add(now_s, failed=failed)
 
     def compared(self, now_s: float, *, agreed: bool, drift: float) -> None:
         """Count one comparison with the other release: was the first class the same, how far apart the confidences."""
-        self._comparisons.add(now_s, failed=not agreed)
+        self.comparisons.add(now_s, failed=not agreed)
         self._drifts.append((now_s, drift))
-
-    def outcomes(self, now_s: float) -> CallCounts:
-        return self._outcomes.counts(now_s)
-
-    def comparisons(self, now_s: float) -> CallCounts:
-        """Comparisons; those with another first class failed."""
-        return self._comparisons.counts(now_s)
 
     def agreement(self, now_s: float) -> float | None:
         """Share of comparisons with the same first class; None before the first."""
-        compared = self.comparisons(now_s)
+        compared = self.comparisons.counts(now_s)
         return 1 - compared.failed_share if compared.calls else None
 
     def drift(self, now_s: float) -> float | None:
@@ -70,9 +64,9 @@ class ReleaseRecord:
         """As `/v1/pipeline` shows it."""
         agreement, drift = self.agreement(now_s), self.drift(now_s)
         return {
-            "requests": self.outcomes(now_s).calls,
-            "error_share": round(self.outcomes(now_s).failed_share, 4),
-            "compared": self.comparisons(now_s).calls,
+            "requests": self.outcomes.counts(now_s).calls,
+            "error_share": round(self.outcomes.counts(now_s).failed_share, 4),
+            "compared": self.comparisons.counts(now_s).calls,
             "agreement": None if agreement is None else round(agreement, 4),
             "drift": None if drift is None else round(drift, 6),
         }
@@ -80,13 +74,13 @@ class ReleaseRecord:
 
 def too_bad(trial: ReleaseRecord, current: ReleaseRecord, policy: RollbackPolicy, now_s: float) -> str | None:
     """Return in words why a release on trial is to be withdrawn, or None."""
-    ended, usual = trial.outcomes(now_s), current.outcomes(now_s).failed_share
+    ended, usual = trial.outcomes.counts(now_s), current.outcomes.counts(now_s).failed_share
     if ended.calls >= policy.min_requests and ended.failed_share > usual + policy.error_share:
         return (
             f"{ended.failed_share:.0%} of its {ended.calls} requests failed, "
             f"of the current release's {usual:.0%}; at most {policy.error_share:.0%} more is tolerated"
         )
-    compared = trial.comparisons(now_s)
+    compared = trial.comparisons.counts(now_s)
     if compared.calls >= policy.min_requests and compared.failed_share > policy.disagreement:
         return (
             f"its first class differed in {compared.failed_share:.0%} of {compared.calls} comparisons "

@@ -31,7 +31,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     trial = _record(50, 50)
     assert too_bad(trial, _record(), POLICY, 150) is not None
     assert too_bad(trial, _record(), POLICY, 161) is None
-    assert trial.outcomes(161).calls == 0
+    assert trial.outcomes.counts(161).calls == 0
 
 
 def test_disagreement_over_the_limit_is_too_bad() -> None:

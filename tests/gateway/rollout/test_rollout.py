@@ -53,7 +53,7 @@ async def test_a_trial_that_begins_anew_has_a_clean_record_and_a_larger_share_th
         rollout.ended(choice, failed=True)
     write(path, BOTH, current="one", canary=trial("two", 50.0))
     await rollout.poll()
-    assert rollout.releases()["two"].outcomes(1000.0).calls == 10
+    assert rollout.releases()["two"].outcomes.counts(1000.0).calls == 10
     write(path, BOTH, current="one", canary=trial("two", 50.0, since="2026-11-25T08:00:00Z"))
     await rollout.poll()
     assert "two" not in rollout.releases()

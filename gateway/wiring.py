@@ -13,10 +13,9 @@ from fastapi import APIRouter
 from splitway.errors import SetupError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
-from splitway.gateway.callers.keys_place import check_keys_place
-from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, AllowancePolicy
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Share
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
-from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
+from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier, check_keys_place
 from splitway.gateway.edge.cost import PictureCaps
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
@@ -175,14 +174,14 @@ def layers_of(
 ) -> list[Layer | None]:
     """What a request meets before the framework, in this order."""
     networks, refused = settings.metrics_networks, telemetry.refused
-    policy = allowance_policy(settings, asks_who=means is not None)
+    everybodys = everybodys_share(settings, asks_who=means is not None)
     access = partial(Access, metrics_networks=networks, render=render, on_refusal=refused)
     return [
         host_check(settings, render, exposed=exposed),
         metrics_port(settings, telemetry.metrics.registry, lambda: lifecycle.not_ready_because),
         RequestId,
         None if means is None else partial(access, means=means),
-        partial(Allowance, policy=policy, windows=windows, render=render, on_refusal=refused),
+        partial(Allowance, everybodys=everybodys, windows=windows, render=render, on_refusal=refused),
         partial(ShortWay, routes=routes, render=render),
     ]
 
@@ -214,7 +213,7 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     return Means(keys, None if policy is None else TokenVerifier(policy, time.monotonic))
 
 
-def allowance_policy(settings: GatewaySettings, *, asks_who: bool) -> AllowancePolicy:
+def everybodys_share(settings: GatewaySettings, *, asks_who: bool) -> Share:
     """What the settings allow everybody.
 
     Args:
@@ -224,7 +223,7 @@ def allowance_policy(settings: GatewaySettings, *, asks_who: bool) -> AllowanceP
     concurrency = settings.concurrency_per_key
     if concurrency is None:
         concurrency = DEFAULT_CONCURRENCY if asks_who else 0
-    return AllowancePolicy(settings.rate_per_second, settings.cost_per_minute, concurrency)
+    return Share.of(settings.rate_per_second, settings.cost_per_minute, concurrency)
 
 
 def make_windows(settings: GatewaySettings) -> Windows:

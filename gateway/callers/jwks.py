@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jwt
 import orjson
@@ -18,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 from splitway.errors import Unauthorized, Unavailable
-from splitway.gateway.callers.keys_place import is_address
 from splitway.wire.deadline import Clock
 
 _KEPT_S = 3600.0
@@ -34,55 +35,26 @@ _REQUIRED = ["exp", "iss", "aud", "sub"]
 _log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """Where a JWK set comes from."""
-
-    every_s: float
-    """How often it is worth a look."""
-
-    async def fetch(self) -> bytes:
-        """Return the set as it is now. Raises any Exception if it cannot be had."""
+def _read_file(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
 
 
-class FileSource:
-    """A file."""
+async def _fetch(url: str, timeout_s: float) -> bytes:
+    """The set at an address, which is asked without proxies, redirects or credentials."""
+    import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
 
-    every_s = 1.0
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def fetch(self) -> bytes:
-        return await asyncio.to_thread(self._read)
-
-    def _read(self) -> bytes:
-        with self._path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1)
-
-
-class AddressSource:
-    """An address, asked without proxies, redirects or credentials."""
-
-    every_s = 300.0
-
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self._url = url
-        self._timeout_s = timeout_s
-
-    async def fetch(self) -> bytes:
-        import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
-
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
-        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s, headers=headers)
-        text = b""
-        async with asyncio.timeout(self._timeout_s), client, client.stream("GET", self._url) as reply:
-            if reply.status_code != 200:
-                raise ValueError(f"status {reply.status_code}")
-            async for chunk in reply.aiter_raw():
-                text += chunk
-                if len(text) > _MAX_BYTES:
-                    break
-        return text
+    headers = {"accept": "application/json", "accept-encoding": "identity"}
+    client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout_s, headers=headers)
+    text = b""
+    async with asyncio.timeout(timeout_s), client, client.stream("GET", url) as reply:
+        if reply.status_code != 200:
+            raise ValueError(f"status {reply.status_code}")
+        async for chunk in reply.aiter_raw():
+            text += chunk
+            if len(text) > _MAX_BYTES:
+                break
+    return text
 
 
 _Key = dict[str, PyJWK]
@@ -100,14 +72,15 @@ class SigningKeys:
     """
 
     def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock, timeout_s: float) -> None:
-        self._source: Source = AddressSource(place, timeout_s) if is_address(place) else FileSource(Path(place))
+        is_address = "://" in place
+        self._fetch = partial(_fetch, place, timeout_s) if is_address else partial(asyncio.to_thread, _read_file, place)
+        self._every_s = 300.0 if is_address else 1.0
+        """How often it is worth a look."""
         self._algorithms = algorithms
         self._clock = clock
         self._keys: tuple[_Key, ...] = ()
         self._text = b""
-        self._confirmed_s: float | None = None
-        self._tried_s: float | None = None
-        self._looked_for_unknown_s: float | None = None
+        self._confirmed_s = self._tried_s = self._looked_for_unknown_s = -math.inf
         self._under_way: asyncio.Task[None] | None = None
         self._failed = False
         self.generation = 0
@@ -120,21 +93,17 @@ class SigningKeys:
             Unavailable: there are none, or none that can still be believed.
         """
         now_s = self._clock()
-        age_s = None if self._confirmed_s is None else now_s - self._confirmed_s
-        if age_s is not None and age_s < self._source.every_s:
+        age_s = now_s - self._confirmed_s
+        if age_s < self._every_s:
             return
-        usable = age_s is not None and age_s < _KEPT_S
-        if self._under_way is None and self._may_try(now_s):
+        if self._under_way is None and now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._every_s):
             self._begin()
-        if usable:
+        if age_s < _KEPT_S:
             return
         if self._under_way is not None:
             await asyncio.shield(self._under_way)
-        if self._confirmed_s is None or self._clock() - self._confirmed_s >= _KEPT_S:
+        if self._clock() - self._confirmed_s >= _KEPT_S:
             raise Unavailable("the identity provider's keys are not available now", retry_after_s=_FAILED_AGAIN_S)
-
-    def _may_try(self, now_s: float) -> bool:
-        return self._tried_s is None or now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._source.every_s)
 
     def _begin(self) -> None:
         self._tried_s = self._clock()
@@ -142,7 +111,7 @@ class SigningKeys:
 
     async def _refresh(self) -> None:
         try:
-            text = await self._source.fetch()
+            text = await self._fetch()
             if text != self._text:
                 self._keys = _read_set(text, self._algorithms)
                 self._text = text
@@ -207,7 +176,7 @@ class SigningKeys:
         """Fetch the keys again: the provider may have a new one."""
         now_s = self._clock()
         if self._under_way is None:
-            if self._looked_for_unknown_s is not None and now_s - self._looked_for_unknown_s < _UNKNOWN_AGAIN_S:
+            if now_s - self._looked_for_unknown_s < _UNKNOWN_AGAIN_S:
                 return
             self._looked_for_unknown_s = now_s
             self._begin()

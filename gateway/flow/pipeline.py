@@ -9,7 +9,7 @@ from typing import Any
 
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
-from splitway.gateway.callers.usage import charge
+from splitway.gateway.callers.limits import charge
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer, counts_as_failure
 from splitway.gateway.flow.executor import Executor

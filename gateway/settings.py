@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from splitway.errors import SetupError
 from splitway.gateway.redis_address import check_redis_address
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.kinds.image.limits import MAX_SECONDS
+from splitway.kinds.image.limits import MAX_SECONDS, PictureLimits
 from splitway.names import EXTRACTOR, HEADS, NAME, Role
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
@@ -148,6 +148,10 @@ class GatewaySettings(SecuritySettings):
             max_rows=self.max_rows,
             max_json_values=_MAX_JSON_VALUES,
         )
+
+    @property
+    def pictures(self) -> PictureLimits:
+        return PictureLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_picture_seconds)
 
     @property
     def chain(self) -> tuple[StageConfig, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +16,16 @@ from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Share
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier, check_keys_place
-from splitway.gateway.edge.cost import PictureCaps
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import ProbedStage, Prober
 from splitway.gateway.fleet.replica import BalancePolicy
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.fleet.router import Router
+from splitway.gateway.flow.compare import Comparer
+from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.feature_cache import FeatureCache, MemoryStore
-from splitway.gateway.flow.pipeline import TrialPolicy
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.hop.attempt import AttemptMaker
 from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
@@ -84,18 +85,22 @@ def _stage_client(
     return StageClient(stage.name, replicas, attempt, budget, telemetry.on_event, hedge=hedge)
 
 
-def stages_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> list[StageClient]:
-    """The stages, in the order in which a request meets them."""
-    return [
+def pipeline_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> GatewayPipeline:
+    """The stages, in the order in which a request meets them, with the door, the releases and the cache."""
+    stages = [
         _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
         for position, stage in enumerate(settings.chain)
     ]
-
-
-def admission_of(settings: GatewaySettings, metrics: GatewayMetrics) -> Admission:
-    """The door."""
+    router = Router([(stage.name, stage.replicas) for stage in stages])
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
-    return Admission(AdmissionPolicy(), limit, time.monotonic, metrics.waited)
+    admission = Admission(AdmissionPolicy(), limit, time.monotonic, telemetry.metrics.waited)
+    file = ReleaseFile(Path(settings.releases)) if settings.releases else None
+    rollout = Rollout(file, settings.rollback, time.monotonic, random.random, router.coverage)
+    executor = Executor(stages, router, _cache(settings))
+    comparer = Comparer(executor.run, rollout, settings.background_runs, settings.compare_share, random.random)
+    second_chances = RetryBudget(BudgetPolicy(cap=max(10.0, float(settings.rollback_min_requests))), time.monotonic)
+    attempt_timeout_s = settings.attempt_timeout_ms / 1000
+    return GatewayPipeline(stages, router, admission, rollout, executor, comparer, attempt_timeout_s, second_chances)
 
 
 def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetry:
@@ -106,30 +111,13 @@ def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetr
     )
 
 
-def picture_caps(settings: GatewaySettings) -> PictureCaps:
-    """What is decoded of a picture."""
-    return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
-
-
 def page_of(settings: GatewaySettings, *, described: bool) -> APIRouter:
     """The page, with its samples."""
     samples = Path(settings.samples) if settings.samples else None
     return page_router(samples, settings.max_picture_bytes, described=described)
 
 
-def rollout_of(settings: GatewaySettings, router: Router) -> Rollout:
-    """The releases in service."""
-    file = ReleaseFile(Path(settings.releases)) if settings.releases else None
-    return Rollout(file, settings.rollback, time.monotonic, random.random, router.coverage)
-
-
-def trial_policy(settings: GatewaySettings) -> TrialPolicy:
-    """How a canary is tried."""
-    second_chances = BudgetPolicy(cap=max(10.0, float(settings.rollback_min_requests)))
-    return TrialPolicy(settings.attempt_timeout_ms / 1000, RetryBudget(second_chances, time.monotonic))
-
-
-def cache_of(settings: GatewaySettings) -> FeatureCache | None:
+def _cache(settings: GatewaySettings) -> FeatureCache | None:
     """Where features are kept; None for nowhere."""
     if settings.cache == "off":
         return None
@@ -150,16 +138,13 @@ def body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudge
 
 
 def prober_of(
-    settings: GatewaySettings,
-    stages: Sequence[StageClient],
-    transport: Transport,
-    rollout: Rollout,
-    metrics: GatewayMetrics,
+    settings: GatewaySettings, pipeline: GatewayPipeline, transport: Transport, metrics: GatewayMetrics
 ) -> Prober:
-    """What asks the replicas."""
-    probed = [ProbedStage(c.name, c.role, c.urls, s.replicas) for c, s in zip(settings.chain, stages, strict=True)]
-    interval_s = settings.probe_interval_ms / 1000
-    return Prober(probed, transport, interval_s, rollout.poll, on_look_up_failed=metrics.look_up_failed)
+    """What asks the replicas, and in each round follows the releases."""
+    links = zip(settings.chain, pipeline.stages, strict=True)
+    probed = [ProbedStage(told.name, told.role, told.urls, stage.replicas) for told, stage in links]
+    interval_s, poll = settings.probe_interval_ms / 1000, pipeline.rollout.poll
+    return Prober(probed, transport, interval_s, poll, on_look_up_failed=metrics.look_up_failed)
 
 
 def layers_of(

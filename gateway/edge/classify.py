@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.gateway.edge import docs as edge_docs
-from splitway.gateway.edge.cost import PictureCaps, picture_cost
+from splitway.gateway.edge.cost import picture_cost
 from splitway.gateway.edge.intake import (
     asks_for_timeline,
     read_heads,
@@ -24,18 +25,17 @@ from splitway.gateway.edge.intake import (
 from splitway.gateway.edge.problems import problem_details, request_id
 from splitway.gateway.edge.request_id import came_in_s
 from splitway.gateway.flow.pipeline import GatewayPipeline
-from splitway.gateway.flow.request import request_for_classes
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Result, request_for_classes
 from splitway.gateway.hop.turn import HopAnswer
-from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.gateway.observe.timeline import timeline
 from splitway.gateway.paths import CLASSIFY
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
+from splitway.kinds.image.limits import PictureLimits
 from splitway.security.callers.principal import known_caller
 from splitway.skins.v2_rest import CHAIN_STATUSES, json_response
-from splitway.telemetry.watch import Watched
+from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import by_size
 from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
@@ -43,40 +43,22 @@ from splitway.wire.deadline import read_deadline
 _TimingsMs = dict[str, dict[str, float]]
 
 
+@dataclass(eq=False, repr=False)
 class ClassifyRoute:
-    """Answers `/v1/classify`.
+    """Answers `/v1/classify`."""
 
-    Args:
-        pipeline: runs the requests.
-        limits: what one request may take.
-        max_picture_bytes: what its picture may have.
-        caps: what is decoded of one picture at most.
-        telemetry: told of every request.
-        bodies: memory for request bodies.
-    """
-
-    def __init__(
-        self,
-        pipeline: GatewayPipeline,
-        limits: Limits,
-        max_picture_bytes: int,
-        caps: PictureCaps,
-        telemetry: GatewayTelemetry,
-        bodies: BodyBudget,
-    ) -> None:
-        self._pipeline = pipeline
-        self._limits = limits
-        self._max_picture_bytes = max_picture_bytes
-        self._caps = caps
-        self._bodies = bodies
-        self._telemetry = telemetry
+    pipeline: GatewayPipeline
+    watch: Watch[Result]
+    limits: Limits
+    pictures: PictureLimits
+    bodies: BodyBudget
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture; its end is told to the telemetry."""
         headers = plain_headers(request)
         with (
-            self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
-            self._bodies.charge(request.scope) as charge,
+            self.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
+            self.bodies.charge(request.scope) as charge,
         ):
             watched.caller = known_caller(request.scope)
             reply = await self._answer(request, headers, watched, charge)
@@ -86,27 +68,27 @@ class ClassifyRoute:
     async def _answer(
         self, request: Request, headers: dict[str, str], watched: Watched[Result], charge: BodyCharge
     ) -> Response:
-        limits = self._limits
+        limits = self.limits
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
         top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
         picture = await read_picture(
-            request, headers, deadline, limits, self._max_picture_bytes, charge, watched.received
+            request, headers, deadline, limits, self.pictures.max_bytes, charge, watched.received
         )
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        cost = await by_size(len(picture), partial(picture_cost, picture, self._caps))
+        cost = await by_size(len(picture), partial(picture_cost, picture, self.pictures))
         asked = request_for_classes(picture, heads, top_k, context, id_, cost)
         async with while_connected(request):
-            watched.facts = result = await self._pipeline.run(asked)
+            watched.facts = result = await self.pipeline.run(asked)
         timings_ms = {name: hop.timings.in_ms() for name, hop in result.hops.items()}
         content = _heads(result, id_, timings_ms) if heads else _one_head(result, id_, timings_ms)
         if with_timeline:
             content["timeline"] = timeline(watched.span)
         server_timing = _server_timing(timings_ms)
-        afterwards = self._pipeline.compare(asked, result)
+        afterwards = self.pipeline.comparer.plan(asked, result)
         total_ms = round((time.perf_counter() - came_in_s(request)) * 1000, 3)  # as late as it can still be said
         content["timings_ms"]["total"] = total_ms
         headers_out = {"server-timing": f"{server_timing}, total;dur={total_ms}", **result.headers}

@@ -11,16 +11,19 @@ from typing import Any
 
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 from splitway.gateway.fleet.router import NoChain
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Request, Result, best_classes
 from splitway.gateway.hop.stage_client import NotCalled
 from splitway.gateway.resilience.chance import Chance
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
+from splitway.wire.context import CallContext
+from splitway.wire.deadline import Deadline
 
 _log = logging.getLogger(__name__)
 ENDS = ("ok", "failed", "dropped")
 """How a comparison can end."""
-Again = Callable[[Choice], Awaitable[Result]]
-"""Classifies the same picture once more, as a release that is given."""
+_LONGEST_S = 5.0
+"""The most that one may take."""
+Run = Callable[[Request], Awaitable[Result]]
 
 
 def counts_as_failure(error: BaseException, *, others_answered: bool = False) -> bool:
@@ -38,13 +41,15 @@ class Comparer:
     """Runs a bounded number of comparisons in the background.
 
     Args:
+        run: takes a request through the stages.
         rollout: says what is to be compared, and is told the result.
         most: how many may run at once; beyond that they are dropped.
         sample: share of a canary's requests that are compared with the current release.
         chance: random numbers from 0 up to 1.
     """
 
-    def __init__(self, rollout: Rollout, most: int, sample: float, chance: Chance) -> None:
+    def __init__(self, run: Run, rollout: Rollout, most: int, sample: float, chance: Chance) -> None:
+        self._run = run
         self._rollout = rollout
         self._most = most
         self._sample = sample
@@ -57,16 +62,16 @@ class Comparer:
     def running(self) -> int:
         return len(self._running)
 
-    def plan(self, seen: Result, again: Again) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    def plan(self, request: Request, seen: Result) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Return what is to be called when the answer has been sent; None if there is nothing to compare it with."""
         other = self._other(seen)
-        return None if other is None else partial(self._begin, seen, other, again)
+        return None if other is None else partial(self._begin, request, seen, other)
 
-    async def _begin(self, seen: Result, other: Choice, again: Again) -> None:
+    async def _begin(self, request: Request, seen: Result, other: Choice) -> None:
         if len(self._running) >= self._most:
             self.ends["dropped"] += 1
             return
-        task = asyncio.create_task(self._compare(seen, other, again), name="compare releases")
+        task = asyncio.create_task(self._compare(request, seen, other), name="compare releases")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -75,10 +80,13 @@ class Comparer:
             return self._rollout.shadow_of(seen.choice, seen.heads)
         return self._rollout.current if seen.choice.counts and self._chance() < self._sample else None
 
-    async def _compare(self, seen: Result, other: Choice, again: Again) -> None:
+    async def _compare(self, request: Request, seen: Result, other: Choice) -> None:
         """Run the other release. Its end is counted, and goes no further."""
+        context = CallContext(Deadline.after(_LONGEST_S), request.context.headers)
+        again = request._replace(heads=tuple(seen.heads), context=context, in_background=True)
+        again = again._replace(outputs=best_classes(1), top_k=1, choice=other._replace(on_trial=True))
         try:
-            found = await again(other)
+            found = await self._run(again)
         except Exception as error:
             if not isinstance(error, SplitwayError):
                 _log.exception("comparing releases")

@@ -19,8 +19,7 @@ from splitway.errors import (
 )
 from splitway.gateway.fleet.router import NoChain, Router, Target
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
-from splitway.gateway.flow.request import Request
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Request, Result
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.turn import HopAnswer, Turn
 from splitway.names import EXTRACTOR, IMAGE
@@ -45,7 +44,7 @@ class Executor:
     def __init__(self, stages: Sequence[StageClient], router: Router, cache: FeatureCache | None) -> None:
         self._extractor, *self._bodies, self._heads = stages
         self._router = router
-        self._cache = cache
+        self.cache = cache
 
     async def run(self, request: Request) -> Result:
         """Run the extractor once and all heads on its features.
@@ -119,14 +118,14 @@ class Executor:
         async def ask() -> HopAnswer:
             return await self._extractor.infer(_turn(request, EXTRACTOR, target, request.inputs))
 
-        if self._cache is None or request.in_background:
+        if self.cache is None or request.in_background:
             return await ask(), None
         models = {(model.gives, model.version): model for model in target().values()}
         if not _is_one_picture(request) or len(models) != 1:
-            return await ask(), self._cache.bypassed()
+            return await ask(), self.cache.count(CacheResult.BYPASS)
         (model,) = models.values()
         picture, deadline = request.inputs[0].elements[0], request.context.deadline
-        return await self._cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
+        return await self.cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
 
     async def _through_bodies(self, request: Request, extracted: HopAnswer) -> dict[str, HopAnswer]:
         """Run the bodies, one after the other; return all answers so far, by stage and in order."""

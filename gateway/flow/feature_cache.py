@@ -132,16 +132,9 @@ class FeatureCache:
     """
 
     def __init__(self, store: FeatureStore) -> None:
-        self._store = store
+        self.store = store
         self._under_way: dict[str, asyncio.Future[InferResponse]] = {}
         self.results: Counter[CacheResult] = Counter()
-
-    @property
-    def bytes_held(self) -> int:
-        return self._store.bytes_held()
-
-    async def close(self) -> None:
-        await self._store.close()
 
     async def features(
         self,
@@ -174,16 +167,16 @@ class FeatureCache:
         if not may_be_kept:
             answer = await extract()
             await self._keep(wanted, answer.response)
-            return answer, self.bypassed()
+            return answer, self.count(CacheResult.BYPASS)
         takes_over = True
         while (flight := self._under_way.get(wanted.key)) is not None:
             given = await _another(flight, deadline)
             if given is not None:
-                return wanted.answer(given), self._count(CacheResult.COLLAPSED)
+                return wanted.answer(given), self.count(CacheResult.COLLAPSED)
             has_left = flight.cancelled()
             if not (has_left and takes_over):
                 answer = await extract()
-                return answer, self._count(await self._keep(wanted, answer.response))
+                return answer, self.count(await self._keep(wanted, answer.response))
             takes_over = False
         return await self._lead(wanted, deadline)
 
@@ -207,17 +200,17 @@ class FeatureCache:
             if not flight.cancel() and not flight.cancelled():
                 flight.exception()  # looked at, whether another request waits or not
         if kept is not None:
-            return answer, self._count(CacheResult.HIT)
-        return answer, self._count(await self._keep(wanted, answer.response))
+            return answer, self.count(CacheResult.HIT)
+        return answer, self.count(await self._keep(wanted, answer.response))
 
     async def _keep(self, wanted: _Wanted, response: InferResponse) -> CacheResult:
         """Store what is what the key says; extractors may have moved on since it was made."""
-        stored = wanted.is_given_by(response) and await self._store.put(wanted.key, _packed(response))
+        stored = wanted.is_given_by(response) and await self.store.put(wanted.key, _packed(response))
         return CacheResult.STORED if stored else CacheResult.MISS
 
     async def _kept(self, wanted: _Wanted) -> InferResponse | None:
         """The stored entry; an unreadable or implausible one counts as missing and is replaced."""
-        kept = await self._store.get(wanted.key)
+        kept = await self.store.get(wanted.key)
         if kept is None:
             return None
         try:
@@ -228,11 +221,8 @@ class FeatureCache:
             _log.warning("the feature cache's entry %s is unusable: %s", wanted.key, error)
             return None
 
-    def bypassed(self) -> CacheResult:
-        """Count a request that the cache could not serve."""
-        return self._count(CacheResult.BYPASS)
-
-    def _count(self, result: CacheResult) -> CacheResult:
+    def count(self, result: CacheResult) -> CacheResult:
+        """Count how a request met the cache."""
         self.results[result] += 1
         return result
 

@@ -59,12 +59,12 @@ class LiveMetrics(Collector):
         yield _counter("shed", "Requests rejected by admission, by reason.", turned, "outcome")
 
     def _cache(self) -> Iterator[Metric]:
-        cache = self._pipeline.cache
+        cache = self._pipeline.executor.cache
         if cache is None:
             return
         results = [(result, cache.results[result]) for result in CacheResult]
         yield _counter("cache_requests", "Requests by result of the feature cache.", results, "outcome")
-        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.bytes_held,)])
+        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.store.bytes_held(),)])
 
     def _releases(self) -> Iterator[Metric]:
         rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()

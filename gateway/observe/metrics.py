@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Result
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
 from splitway.gateway.hop.timings import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState

@@ -7,7 +7,7 @@ import time
 from starlette.requests import Request
 
 from splitway.errors import SplitwayError
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Result
 from splitway.gateway.hop.events import Event, Subscriber
 from splitway.gateway.observe.metrics import GatewayMetrics, answer_in_log
 from splitway.gateway.observe.traffic import Traffic

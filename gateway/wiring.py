@@ -174,10 +174,6 @@ def layers_of(
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     """How callers authenticate; None if they need not.
 
-    Args:
-        settings: the gateway's.
-        exposed: whether others than this machine reach it.
-
     Raises:
         SetupError: other machines reach the gateway, it would need no key, and no setting allows that; or the settings
             contradict each other; or the keys cannot be read.
@@ -199,12 +195,7 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
 
 
 def everybodys_share(settings: GatewaySettings, *, asks_who: bool) -> Share:
-    """What the settings allow everybody.
-
-    Args:
-        settings: the gateway's.
-        asks_who: whether callers have to show who they are.
-    """
+    """What the settings allow every caller; `asks_who` tells whether callers have to show who they are."""
     concurrency = settings.concurrency_per_key
     if concurrency is None:
         concurrency = DEFAULT_CONCURRENCY if asks_who else 0

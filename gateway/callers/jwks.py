@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -67,11 +67,19 @@ class SigningKeys:
     Args:
         place: a path, or an address.
         algorithms: by which may be signed.
-        clock: monotonic seconds.
+        clock: for how old they are.
         timeout_s: how long an address may take.
+        on_change: called when the keys are others than before.
     """
 
-    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock, timeout_s: float) -> None:
+    def __init__(
+        self,
+        place: str,
+        algorithms: tuple[str, ...],
+        clock: Clock,
+        timeout_s: float,
+        on_change: Callable[[], None],
+    ) -> None:
         is_address = "://" in place
         self._fetch = partial(_fetch, place, timeout_s) if is_address else partial(asyncio.to_thread, _read_file, place)
         self._every_s = 300.0 if is_address else 1.0
@@ -83,8 +91,7 @@ class SigningKeys:
         self._confirmed_s = self._tried_s = self._looked_for_unknown_s = -math.inf
         self._under_way: asyncio.Task[None] | None = None
         self._failed = False
-        self.generation = 0
-        """Counts up when the keys have changed."""
+        self._on_change = on_change
 
     async def look(self) -> None:
         """See to it that there are keys: the first are waited for, later ones fetched beside the work.
@@ -115,7 +122,7 @@ class SigningKeys:
             if text != self._text:
                 self._keys = _read_set(text, self._algorithms)
                 self._text = text
-                self.generation += 1
+                self._on_change()
             self._confirmed_s, self._failed = self._clock(), False
         except Exception as error:  # whatever is wrong there, the last keys stay in force for a while
             if not self._failed:

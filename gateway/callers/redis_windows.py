@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Standing, WindowCounts, standing
+from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Standing, WindowCounts
 from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
@@ -28,7 +28,6 @@ class RedisWindows:
 
     Args:
         url: `redis://host:port/database`.
-        clock: monotonic seconds.
         timeout_s: how long a count may take.
     """
 
@@ -73,7 +72,7 @@ class RedisWindows:
         taken = await self._storage.acquire_sliding_window_entry(key, limit.amount, limit.window_s, amount)
         previous, _, current, kept_s = await self._storage.get_sliding_window(key, limit.window_s)
         left_s = max(0.0, kept_s - limit.window_s)  # a window is kept for as long again as it goes on
-        return standing(limit, WindowCounts(previous, current, left_s), amount, taken=taken)
+        return WindowCounts(previous, current, left_s).standing(limit, amount, taken=taken)
 
     def _leave_alone(self, error: Exception) -> None:
         self._again_at_s = self._clock() + _LEFT_ALONE_S

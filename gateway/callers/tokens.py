@@ -58,7 +58,7 @@ class TokenVerifier:
 
     Args:
         policy: which tokens are taken.
-        clock: monotonic seconds.
+        clock: for how old the keys are.
         now: seconds since 1970, by which tokens expire.
 
     Raises:
@@ -72,9 +72,11 @@ class TokenVerifier:
             raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
         self._policy = policy
         self._now = now
-        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock, policy.fetch_timeout_s)
         self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
-        self._known_with = self._keys.generation
+        """Tokens that were verified, by their digests. With other keys they are forgotten, so that revoked ones are
+        noticed."""
+        on_change = self._known.clear
+        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock, policy.fetch_timeout_s, on_change)
 
     async def verify(self, token: str) -> Principal:
         """Return whose token this is.
@@ -86,7 +88,6 @@ class TokenVerifier:
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
         await self._keys.look()
-        self._forget_withdrawn()
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
         if known is not None:
@@ -97,19 +98,12 @@ class TokenVerifier:
             self._known.move_to_end(digest)
             return principal
         claims = await self._keys.verified(token, issuer=self._policy.issuer, audience=self._policy.audience)
-        self._forget_withdrawn()  # a key that was not known may have had all of them fetched again
         expires_s = self._check_times(claims)
         principal = Principal(_id(claims), _scopes(claims))
         self._known[digest] = (principal, expires_s)
         if len(self._known) > self._policy.most_known:
             self._known.popitem(last=False)
         return principal
-
-    def _forget_withdrawn(self) -> None:
-        """Drop verified tokens when the key set changes, so that revoked keys are noticed."""
-        if self._known_with != self._keys.generation:
-            self._known.clear()
-            self._known_with = self._keys.generation
 
     def _check_times(self, claims: Mapping[str, Any]) -> float:
         """Return when the token expires. Raises Unauthorized if it is not valid now."""

@@ -100,28 +100,15 @@ class ClassifyRoute:
 
 def classify_router(route: ClassifyRoute) -> APIRouter:
     """The route of `/v1/classify`."""
-    router = APIRouter()
-    router.add_api_route(
-        CLASSIFY,
-        route.classify,
-        methods=["POST"],
-        tags=[edge_docs.CLASSIFY_TAG],
-        response_class=Response,
-        responses=edge_docs.REPLIES,
-        openapi_extra=edge_docs.CLASSIFY,
-    )
+    router = APIRouter(tags=[edge_docs.CLASSIFY_TAG])
+    router.post(CLASSIFY, response_class=Response, **edge_docs.CLASSIFY)(route.classify)
     return router
 
 
 def _one_head(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
     """The answer of a request that names no head."""
-    ((name, hop),) = result.heads.items()
-    return {
-        "id": id_,
-        **_classes(hop),
-        "model": _model(result, {name: hop}),
-        "timings_ms": {**timings_ms},
-    }
+    (hop,) = result.heads.values()
+    return {"id": id_, **_classes(hop), "model": _model(result, result.hops), "timings_ms": {**timings_ms}}
 
 
 def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
@@ -133,7 +120,7 @@ def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
     for name, error in result.failures.items():
         entries[name] = {"status": CHAIN_STATUSES[error.code], "error": problem_details(error, id_)}
     before = {name: timings_ms[name] for name in result.before}
-    return {"id": id_, "heads": entries, "model": _model(result, {}), "timings_ms": before}
+    return {"id": id_, "heads": entries, "model": _model(result, result.before), "timings_ms": before}
 
 
 def _classes(head: HopAnswer) -> dict[str, Any]:
@@ -141,9 +128,9 @@ def _classes(head: HopAnswer) -> dict[str, Any]:
     return {"label": best.label, "confidence": best.confidence, "predictions": head.predictions}
 
 
-def _model(result: Result, heads: Mapping[str, HopAnswer]) -> dict[str, str]:
+def _model(result: Result, hops: Mapping[str, HopAnswer]) -> dict[str, str]:
     """The versions that an answer came through, its feature space and its release."""
-    versions = {name: hop.model.version for name, hop in {**result.before, **heads}.items()}
+    versions = {name: hop.model.version for name, hop in hops.items()}
     release = {} if result.release is None else {"release": result.release}
     return {**versions, "feature_space": result.feature_space, **release}
 

@@ -33,13 +33,8 @@ _Where = Callable[[], Target]
 
 
 class Executor:
-    """Runs requests through the stages; features of one space never reach a model that takes another.
-
-    Args:
-        stages: extractor, bodies and heads, in this order.
-        router: knows where each may be asked for what.
-        cache: features of pictures that have been seen.
-    """
+    """Runs requests through the stages: extractor, bodies and heads, in this order. Features of one space never reach a
+    model that takes another."""
 
     def __init__(self, stages: Sequence[StageClient], router: Router, cache: FeatureCache | None) -> None:
         self._extractor, *self._bodies, self._heads = stages

@@ -125,11 +125,7 @@ def _size(key: str, value: bytes) -> int:
 
 
 class FeatureCache:
-    """Asks the store first and the extractor once.
-
-    Args:
-        store: where features are kept.
-    """
+    """Asks the store first and the extractor once."""
 
     def __init__(self, store: FeatureStore) -> None:
         self.store = store

@@ -40,7 +40,6 @@ class RedisStore:
     Args:
         url: `redis://host:port/database`.
         keep_s: how long a value is kept.
-        clock: monotonic seconds.
     """
 
     def __init__(self, url: str, keep_s: int, clock: Clock = time.monotonic) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,30 +20,26 @@ from splitway.gateway.resilience.breaker import BreakerState
 _Family = TypeVar("_Family", GaugeMetricFamily, CounterMetricFamily)
 
 
+@dataclass(eq=False, repr=False)
 class LiveMetrics(Collector):
-    """The door, the retry budgets and every replica, as they are now.
+    """The door, the retry budgets and every replica, as they are now."""
 
-    Args:
-        pipeline: whose parts speak.
-        on_head: told of the heads that there are, before anything may have been counted of them.
-    """
-
-    def __init__(self, pipeline: GatewayPipeline, on_head: Callable[[str], None]) -> None:
-        self._pipeline = pipeline
-        self._on_head = on_head
+    pipeline: GatewayPipeline
+    on_head: Callable[[str], None]
+    """Told of the heads that there are, before anything may have been counted of them."""
 
     def describe(self) -> list[Metric]:
         """Nothing: what there is to say is known only while the gateway runs."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        for head in self._pipeline.router.heads(self._pipeline.rollout.current.pins):
-            self._on_head(head)
+        for head in self.pipeline.router.heads(self.pipeline.rollout.current.pins):
+            self.on_head(head)
         yield from self._door()
         yield from self._replicas()
         yield from self._cache()
         yield from self._releases()
-        stages = self._pipeline.stages
+        stages = self.pipeline.stages
         budgets = [(stage.name, stage.budget.tokens) for stage in stages]
         yield _gauge("retry_budget_tokens", "Remaining retry tokens.", budgets, "stage")
         suspects = [(stage.name, stage.suspects) for stage in stages]
@@ -51,7 +48,7 @@ class LiveMetrics(Collector):
         yield _gauge("tasks", "Tasks on the event loop.", [(len(asyncio.all_tasks()),)])
 
     def _door(self) -> Iterator[Metric]:
-        door = self._pipeline.admission
+        door = self.pipeline.admission
         yield _gauge("in_flight", "Requests being answered.", [(door.in_flight,)])
         yield _gauge("queued", "Requests waiting for admission.", [(door.queued,)])
         yield _gauge("limit", "Limit on requests in flight.", [(door.limit.limit,)])
@@ -59,7 +56,7 @@ class LiveMetrics(Collector):
         yield _counter("shed", "Requests rejected by admission, by reason.", turned, "outcome")
 
     def _cache(self) -> Iterator[Metric]:
-        cache = self._pipeline.executor.cache
+        cache = self.pipeline.executor.cache
         if cache is None:
             return
         results = [(result, cache.results[result]) for result in CacheResult]
@@ -67,7 +64,7 @@ class LiveMetrics(Collector):
         yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.store.bytes_held(),)])
 
     def _releases(self) -> Iterator[Metric]:
-        rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
+        rollout, comparer, now_s = self.pipeline.rollout, self.pipeline.comparer, time.monotonic()
         of = rollout.releases().items()
         requests = [(name, record.requests(now_s)) for name, record in of]
         yield _gauge("release_requests", "Requests of a release within the window.", requests, "release")
@@ -85,7 +82,7 @@ class LiveMetrics(Collector):
 
     def _replicas(self) -> Iterator[Metric]:
         labels = ("stage", "replica")
-        all_ = [(stage, replica) for stage in self._pipeline.stages for replica in stage.replicas.replicas]
+        all_ = [(stage, replica) for stage in self.pipeline.stages for replica in stage.replicas.replicas]
         ready = [(stage.name, each.url, each in stage.replicas.ready) for stage, each in all_]
         yield _gauge("replica_ready", "Whether a replica is ready.", ready, *labels)
         in_flight = [(stage.name, each.url, each.in_flight) for stage, each in all_]

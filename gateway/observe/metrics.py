@@ -23,12 +23,7 @@ _KEPT_S = 300.0
 
 
 class GatewayMetrics:
-    """Counts requests at the edge, hops, and calls to replicas.
-
-    Args:
-        routes: those that are counted.
-        stages: the chain's.
-    """
+    """Counts requests to these routes, hops to these stages, and calls to replicas."""
 
     def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
         self.registry = new_registry(GATEWAY)

@@ -25,7 +25,7 @@ class GatewayTelemetry:
     """All that the gateway says of its work.
 
     Args:
-        stages: their names, in order.
+        stages: the chain's.
         logged_per_second: requests that get a line in the log.
         patience_s: time limits below this count as the caller's fault, not as a server error.
         exposed: whether others than this machine reach it; they do not decide on which traces are kept.

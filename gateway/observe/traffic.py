@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from splitway.gateway.hop.events import AttemptEnded, Event
@@ -19,11 +20,7 @@ _SHORTEST_S = 1e-6
 
 
 class Flow:
-    """Everything of one kind that ends: the gateway's requests, or the calls to one stage.
-
-    Args:
-        clock: monotonic seconds.
-    """
+    """Everything of one kind that ends: the gateway's requests, or the calls to one stage."""
 
     def __init__(self, clock: Clock) -> None:
         self.totals: Counter[str] = Counter()
@@ -66,16 +63,14 @@ class Flow:
             self._seconds.popleft()
 
 
+@dataclass(slots=True)
 class _Second:
     """What ended within one second."""
 
-    __slots__ = ("at", "ended", "failed", "latencies")
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.ended = 0
-        self.failed = 0
-        self.latencies: Counter[int] = Counter()
+    at: int
+    ended: int = 0
+    failed: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
 
     def add(self, seconds: float, *, failed: bool) -> None:
         self.ended += 1
@@ -94,12 +89,7 @@ def _quantile_ms(latencies: Counter[int], share: float) -> float | None:
 
 
 class Traffic:
-    """The gateway's requests and its calls to each stage.
-
-    Args:
-        clock: monotonic seconds.
-        stages: the chain's.
-    """
+    """The gateway's requests and its calls to each stage."""
 
     def __init__(self, clock: Clock, stages: Iterable[str]) -> None:
         self.requests = Flow(clock)

@@ -7,15 +7,18 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
 
-from splitway.errors import SetupError
+from splitway.errors import SetupError, SplitwayError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Share
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
-from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier, check_keys_place
+from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import ProbedStage, Prober
@@ -39,7 +42,7 @@ from splitway.gateway.resilience.hedge import HedgeDelay
 from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.rollout import Rollout
-from splitway.gateway.settings import GatewaySettings, StageConfig
+from splitway.gateway.settings import GatewaySettings, StageConfig, is_address
 from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
@@ -48,6 +51,7 @@ from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import GATEWAY
 from splitway.security.callers.key_ring import KeyRing
+from splitway.security.exposure import is_exposed
 from splitway.security.identities.tls import Identity
 from splitway.security.service_token import read_tokens
 from splitway.telemetry.metrics import metrics_port
@@ -158,15 +162,19 @@ def layers_of(
     exposed: bool,
 ) -> list[Layer | None]:
     """What a request meets before the framework, in this order."""
-    networks, refused = settings.metrics_networks, telemetry.refused
     everybodys = everybodys_share(settings, asks_who=means is not None)
-    access = partial(Access, metrics_networks=networks, render=render, on_refusal=refused)
+
+    def refuse(request: Request, error: SplitwayError) -> Response:
+        telemetry.refused(request, error)
+        return render(request, error)
+
+    access = partial(Access, metrics_networks=settings.metrics_networks, refuse=refuse)
     return [
         host_check(settings, render, exposed=exposed),
         metrics_port(settings, telemetry.metrics.registry, lambda: lifecycle.not_ready_because),
         RequestId,
         None if means is None else partial(access, means=means),
-        partial(Allowance, everybodys=everybodys, windows=windows, render=render, on_refusal=refused),
+        partial(Allowance, everybodys=everybodys, windows=windows, refuse=refuse),
         partial(ShortWay, routes=routes, render=render),
     ]
 
@@ -227,8 +235,17 @@ def token_policy(settings: GatewaySettings) -> TokenPolicy | None:
     algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(",") if name.strip())
     if not algorithms or not set(algorithms) <= set(ALGORITHMS):
         raise SetupError(f"SPLITWAY_JWT_ALGORITHMS must be some of {', '.join(ALGORITHMS)}, separated by commas")
-    check_keys_place(settings.jwt_keys)
+    _check_keys_place(settings.jwt_keys)
     return TokenPolicy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, algorithms)
+
+
+def _check_keys_place(place: str) -> None:
+    """Raise SetupError unless keys can be had there: in a file that is there, or at an address that is safe to ask."""
+    if "://" not in place:
+        if not Path(place).is_file():
+            raise SetupError(f"SPLITWAY_JWT_KEYS: no such file: {place}")
+    elif not is_address(place) or (urlsplit(place).scheme == "http" and is_exposed(urlsplit(place).hostname or "")):
+        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is accepted on this machine only")
 
 
 def transport_for(settings: GatewaySettings) -> Transport:

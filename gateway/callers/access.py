@@ -5,7 +5,6 @@ RFC 6750: 401 without valid credentials, 403 without the scope.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -64,8 +63,7 @@ class Access:
     means: Means
     metrics_networks: tuple[Network, ...]
     """Whose callers read /metrics without a key."""
-    render: Render
-    on_refusal: Callable[[Request, SplitwayError], None]
+    refuse: Render
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         needed = needed_scope(scope["path"]) if scope["type"] == "http" else None
@@ -73,9 +71,7 @@ class Access:
             try:
                 await self._admit(scope, needed)
             except SplitwayError as error:
-                request = Request(scope, receive)
-                self.on_refusal(request, error)
-                await self.render(request, error)(scope, receive, send)
+                await self.refuse(Request(scope, receive), error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

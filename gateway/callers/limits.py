@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +59,7 @@ class Allowance:
     everybodys: Share
     """The limits of callers who have none of their own."""
     windows: Windows
-    render: Render
-    on_refusal: Callable[[Request, RateLimited], None]
+    refuse: Render
     under_way: Counter[str] = field(default_factory=Counter)
     """Requests of each caller who has any, where their number is limited."""
 
@@ -82,9 +81,7 @@ class Allowance:
         try:
             await tab.open()
         except RateLimited as refusal:
-            request = Request(scope, receive)
-            self.on_refusal(request, refusal)
-            await self.render(request, refusal)(scope, receive, send_with_standing)
+            await self.refuse(Request(scope, receive), refusal)(scope, receive, send_with_standing)
         else:
             scope["state"][_STATE] = tab
             await self.app(scope, receive, send_with_standing)

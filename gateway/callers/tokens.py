@@ -13,13 +13,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from splitway.errors import SetupError, Unauthorized
 from splitway.security.callers.principal import SCOPES, Principal, Scope
-from splitway.security.exposure import is_exposed
 from splitway.wire.deadline import Clock
 
 if TYPE_CHECKING:
@@ -114,22 +111,6 @@ class TokenVerifier:
         if "nbf" in claims and now_s + _LEEWAY_S < _seconds(claims, "nbf"):
             raise Unauthorized("the token is not valid yet")
         return expires_s
-
-
-def check_keys_place(place: str) -> None:
-    """Raise SetupError unless keys can be had there: in a file that is there, or at an address that is safe to ask."""
-    if "://" not in place:
-        if not Path(place).is_file():
-            raise SetupError(f"SPLITWAY_JWT_KEYS: no such file: {place}")
-        return
-    try:
-        parts = urlsplit(place)
-        is_one = bool(parts.hostname) and (parts.port or 443) > 0
-    except ValueError:
-        is_one = False
-    is_safe = is_one and (parts.scheme == "https" or (parts.scheme == "http" and not is_exposed(parts.hostname or "")))
-    if not is_safe:
-        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is accepted on this machine only")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:

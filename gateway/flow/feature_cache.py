@@ -14,10 +14,9 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from copy import copy
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from splitway.errors import (
     BadStageAnswer,
@@ -70,6 +69,9 @@ class CacheResult(StrEnum):
 class FeatureStore(Protocol):
     """Where features are kept. It may forget at any time, and never fails."""
 
+    bytes_held: int
+    """Of this process's memory."""
+
     async def get(self, key: str) -> bytes | None:
         """Return what is kept under a key."""
 
@@ -79,9 +81,6 @@ class FeatureStore(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
 
-    def bytes_held(self) -> int:
-        """Bytes of this process's memory."""
-
 
 class MemoryStore:
     """The values used last, up to so many bytes."""
@@ -89,10 +88,7 @@ class MemoryStore:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._values: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
-
-    def bytes_held(self) -> int:
-        return self._bytes
+        self.bytes_held = 0
 
     async def get(self, key: str) -> bytes | None:
         value = self._values.get(key)
@@ -105,19 +101,19 @@ class MemoryStore:
             return False
         self._forget(key)
         self._values[key] = value
-        self._bytes += _size(key, value)
-        while self._bytes > self._max_bytes:
+        self.bytes_held += _size(key, value)
+        while self.bytes_held > self._max_bytes:
             self._forget(next(iter(self._values)))
         return True
 
     def _forget(self, key: str) -> None:
         value = self._values.pop(key, None)
         if value is not None:
-            self._bytes -= _size(key, value)
+            self.bytes_held -= _size(key, value)
 
     async def close(self) -> None:
         self._values.clear()
-        self._bytes = 0
+        self.bytes_held = 0
 
 
 def _size(key: str, value: bytes) -> int:
@@ -160,21 +156,20 @@ class FeatureCache:
         """
         began_s = time.perf_counter()
         wanted = _Wanted(await _key(picture, model), model, extract, began_s)
-        if not may_be_kept:
-            answer = await extract()
-            await self._keep(wanted, answer.response)
-            return answer, self.count(CacheResult.BYPASS)
         takes_over = True
-        while (flight := self._under_way.get(wanted.key)) is not None:
+        while may_be_kept:
+            flight = self._under_way.get(wanted.key)
+            if flight is None:
+                return await self._lead(wanted, deadline)
             given = await _another(flight, deadline)
             if given is not None:
                 return wanted.answer(given), self.count(CacheResult.COLLAPSED)
-            has_left = flight.cancelled()
-            if not (has_left and takes_over):
-                answer = await extract()
-                return answer, self.count(await self._keep(wanted, answer.response))
+            if not (flight.cancelled() and takes_over):
+                break
             takes_over = False
-        return await self._lead(wanted, deadline)
+        answer = await extract()
+        stored = await self._keep(wanted, answer.response)
+        return answer, self.count(stored if may_be_kept else CacheResult.BYPASS)
 
     async def _lead(self, wanted: _Wanted, deadline: Deadline) -> tuple[HopAnswer, CacheResult]:
         """Look into the store, then extract; equal requests that arrive meanwhile wait for the same."""
@@ -223,8 +218,7 @@ class FeatureCache:
         return result
 
 
-@dataclass(frozen=True)
-class _Wanted:
+class _Wanted(NamedTuple):
     """Features that a request wants: the key, the model that gives them, what asks it, and since when."""
 
     key: str

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -16,8 +17,6 @@ from splitway.gateway.flow.feature_cache import CacheResult
 from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.resilience.admission import Turned
 from splitway.gateway.resilience.breaker import BreakerState
-
-_Family = TypeVar("_Family", GaugeMetricFamily, CounterMetricFamily)
 
 
 @dataclass(eq=False, repr=False)
@@ -61,7 +60,7 @@ class LiveMetrics(Collector):
             return
         results = [(result, cache.results[result]) for result in CacheResult]
         yield _counter("cache_requests", "Requests by result of the feature cache.", results, "outcome")
-        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.store.bytes_held(),)])
+        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.store.bytes_held,)])
 
     def _releases(self) -> Iterator[Metric]:
         rollout, comparer, now_s = self.pipeline.rollout, self.pipeline.comparer, time.monotonic()
@@ -101,17 +100,19 @@ class LiveMetrics(Collector):
         yield _gauge("model_info", says, models, *labels, "head", "version", "feature_space")
 
 
-def _filled(family: _Family, rows: Iterable[tuple[Any, ...]]) -> _Family:
-    """Add rows, each the labels' values and then the value; one of None is left out."""
-    for *labels, value in rows:
+def _metric(
+    kind: type[GaugeMetricFamily | CounterMetricFamily],
+    name: str,
+    says: str,
+    rows: Iterable[tuple[Any, ...]],
+    *labels: str,
+) -> Metric:
+    """A metric of rows, each the labels' values and then the value; one of None is left out."""
+    family = kind(f"splitway_gateway_{name}", says, labels=labels)
+    for *of, value in rows:
         if value is not None:
-            family.add_metric(labels, value)
+            family.add_metric(of, value)
     return family
 
 
-def _gauge(name: str, says: str, rows: Iterable[tuple[Any, ...]], *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"splitway_gateway_{name}", says, labels=labels), rows)
-
-
-def _counter(name: str, says: str, rows: Iterable[tuple[Any, ...]], *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(f"splitway_gateway_{name}", says, labels=labels), rows)
+_gauge, _counter = partial(_metric, GaugeMetricFamily), partial(_metric, CounterMetricFamily)

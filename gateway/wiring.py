@@ -18,7 +18,7 @@ from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Share
 from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
-from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
+from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import ProbedStage, Prober
@@ -184,7 +184,7 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
 
     Raises:
         SetupError: other machines reach the gateway, it would need no key, and no setting allows that; or the settings
-            contradict each other; or the keys cannot be read.
+            contradict each other; or the keys cannot be read, or the library that checks tokens is not installed.
     """
     policy = token_policy(settings)
     keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
@@ -199,7 +199,13 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
         return None
     if is_open:
         raise SetupError("SPLITWAY_AUTH=open-to-everyone, but keys or tokens are set as well: unset one of the two")
-    return Means(keys, None if policy is None else TokenVerifier(policy, time.monotonic))
+    if policy is None:
+        return Means(keys, None)
+    try:
+        from splitway.gateway.callers.jwks import TokenVerifier
+    except ModuleNotFoundError as error:
+        raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
+    return Means(keys, TokenVerifier(policy, time.monotonic))
 
 
 def everybodys_share(settings: GatewaySettings, *, asks_who: bool) -> Share:

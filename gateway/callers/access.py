@@ -6,13 +6,13 @@ RFC 6750: 401 without valid credentials, 403 without the scope.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from splitway.errors import SplitwayError
-from splitway.gateway.callers.tokens import TokenVerifier
 from splitway.http.errors import Render
 from splitway.security.callers.bearer import bearer
 from splitway.security.callers.key_ring import KeyRing
@@ -22,6 +22,9 @@ from splitway.security.service_token import OPEN as HEALTH
 from splitway.telemetry.metrics import PATH as METRICS
 from splitway.telemetry.metrics import may_read
 from splitway.telemetry.settings import Network
+
+if TYPE_CHECKING:
+    from splitway.gateway.callers.jwks import TokenVerifier
 
 _OPEN = HEALTH | {"/"}
 """Health, for orchestrators and load balancers; and the page, which holds no data and asks for a key itself."""

@@ -1,10 +1,16 @@
-"""The public keys of an identity provider: fetched when they are due, and used to verify tokens."""
+"""Tokens verified by the public keys of their identity provider, which are fetched when they are due.
+
+Imported where tokens are taken alone: cryptography costs 20 MB.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import math
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -20,8 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 from splitway.errors import Unauthorized, Unavailable
+from splitway.gateway.callers.tokens import TokenPolicy, read_claims
+from splitway.security.callers.principal import Principal
 from splitway.wire.deadline import Clock
 
+MAX_TOKEN_BYTES = 8 * 1024
 _KEPT_S = 3600.0
 """How long keys are believed while no newer ones can be had."""
 _UNKNOWN_AGAIN_S = 30.0
@@ -61,30 +70,56 @@ _Key = dict[str, PyJWK]
 """One key, as PyJWT reads it for each algorithm that it fits."""
 
 
-class SigningKeys:
-    """The keys as they were fetched last.
+class TokenVerifier:
+    """Says whose a token is; one that has been seen is found again without any arithmetic.
 
     Args:
-        place: a path, or an address.
-        algorithms: by which may be signed.
-        clock: for how old they are.
-        timeout_s: how long an address may take.
-        on_change: called when the keys are others than before.
+        policy: which tokens are taken.
+        clock: for how old the keys are.
+        now: seconds since 1970, by which tokens expire.
     """
 
-    def __init__(
-        self,
-        place: str,
-        algorithms: tuple[str, ...],
-        clock: Clock,
-        timeout_s: float,
-        on_change: Callable[[], None],
-    ) -> None:
+    def __init__(self, policy: TokenPolicy, clock: Clock, now: Callable[[], float] = time.time) -> None:
+        self._policy = policy
+        self._now = now
+        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        """Tokens that were verified, by their digests. With other keys they are forgotten, so that revoked ones are
+        noticed."""
+        self._keys = SigningKeys(policy, clock, self._known.clear)
+
+    async def verify(self, token: str) -> Principal:
+        """Return whose token this is.
+
+        Raises:
+            Unauthorized: it is not to be believed, is not for us, or not valid now.
+            Unavailable: the provider's keys could not be fetched for too long.
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+        await self._keys.look()
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._known.pop(digest, None)
+        if known is None:
+            known = read_claims(await self._keys.verified(token), self._now())
+        principal, expires_s = known
+        if self._now() >= expires_s:
+            raise Unauthorized("the token has expired")
+        self._known[digest] = known
+        if len(self._known) > self._policy.most_known:
+            self._known.popitem(last=False)
+        return principal
+
+
+class SigningKeys:
+    """The keys as they were fetched last; `on_change` is called when they are others than before."""
+
+    def __init__(self, policy: TokenPolicy, clock: Clock, on_change: Callable[[], None]) -> None:
+        place, timeout_s = policy.keys, policy.fetch_timeout_s
         is_address = "://" in place
         self._fetch = partial(_fetch, place, timeout_s) if is_address else partial(asyncio.to_thread, _read_file, place)
         self._every_s = 300.0 if is_address else 1.0
         """How often it is worth a look."""
-        self._algorithms = algorithms
+        self._policy = policy
         self._clock = clock
         self._keys: tuple[_Key, ...] = ()
         self._text = b""
@@ -120,7 +155,7 @@ class SigningKeys:
         try:
             text = await self._fetch()
             if text != self._text:
-                self._keys = _read_set(text, self._algorithms)
+                self._keys = _read_set(text, self._policy.algorithms)
                 self._text = text
                 self._on_change()
             self._confirmed_s, self._failed = self._clock(), False
@@ -132,7 +167,7 @@ class SigningKeys:
         finally:
             self._under_way = None
 
-    async def verified(self, token: str, *, issuer: str, audience: str) -> Mapping[str, Any]:
+    async def verified(self, token: str) -> Mapping[str, Any]:
         """Verify signature, issuer and audience, and return the claims. The caller checks the times.
 
         Raises:
@@ -146,8 +181,8 @@ class SigningKeys:
                 token,
                 key,
                 algorithms=[algorithm],
-                issuer=issuer,
-                audience=audience,
+                issuer=self._policy.issuer,
+                audience=self._policy.audience,
                 options={"require": _REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
@@ -155,9 +190,9 @@ class SigningKeys:
 
     def _checked(self, header: Mapping[str, Any]) -> str:
         """The algorithm of a token whose header asks nothing of us that we do not do. Raises Unauthorized."""
-        algorithm, kind = header.get("alg"), header.get("typ")
-        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise Unauthorized(f"the token's algorithm must be one of {', '.join(self._algorithms)}")
+        algorithm, kind, taken = header.get("alg"), header.get("typ"), self._policy.algorithms
+        if not isinstance(algorithm, str) or algorithm not in taken:
+            raise Unauthorized(f"the token's algorithm must be one of {', '.join(taken)}")
         if (kind.upper() if isinstance(kind, str) else kind) not in _TYPES or "crit" in header:
             raise Unauthorized("this type of token is not accepted here")
         return algorithm

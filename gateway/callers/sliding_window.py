@@ -13,9 +13,6 @@ from typing import NamedTuple, Protocol
 
 from splitway.wire.deadline import Clock
 
-_MAX_CALLERS = 50_000
-"""Beyond them, those who have not been seen for longest are forgotten."""
-
 
 class Limit(NamedTuple):
     """How much of something a caller may have in a window."""
@@ -85,9 +82,9 @@ class _Window:
 
 
 class MemoryWindows:
-    """Counts in this process."""
+    """Counts in this process. Beyond so many callers, those who have not been seen for longest are forgotten."""
 
-    def __init__(self, clock: Clock, max_callers: int = _MAX_CALLERS) -> None:
+    def __init__(self, clock: Clock, max_callers: int = 50_000) -> None:
         self._clock = clock
         self._max_callers = max_callers
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()

@@ -19,7 +19,6 @@ from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
 _MAX_JSON_VALUES = 1 << 17
 """Of one request: at the gateway all requests wait while one is read."""
-_HIGHEST_PORT = 65535
 _NOT_OURS = ("decode_responses", "encoding", "encoding_errors")
 """Options that would change the values the gateway reads; it stores bytes."""
 
@@ -204,13 +203,13 @@ def _check_redis_address(url: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("the port must be a number from 1 to 65535") from None
-    if not host:
-        raise ValueError("the host is missing: use an address such as redis://127.0.0.1:6379/0")
-    if port is not None and not 0 < port <= _HIGHEST_PORT:
+        has_port = parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        has_port = False
+    if not has_port:
         raise ValueError("the port must be a number from 1 to 65535")
+    if not parts.hostname:
+        raise ValueError("the host is missing: use an address such as redis://127.0.0.1:6379/0")
     database = parts.path.removeprefix("/")
     if database and not (database.isascii() and database.isdigit()):
         raise ValueError("the path must be the number of a database, such as /0")

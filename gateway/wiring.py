@@ -17,7 +17,7 @@ from splitway.errors import SetupError, SplitwayError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
 from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Share
-from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
+from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Windows
 from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
@@ -36,7 +36,7 @@ from splitway.gateway.observe.metrics import GatewayMetrics
 from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.gateway.page.assets import page_router
 from splitway.gateway.resilience.admission import Admission, AdmissionPolicy
-from splitway.gateway.resilience.breaker import BreakerState, BreakerTransition
+from splitway.gateway.resilience.breaker import BreakerState
 from splitway.gateway.resilience.budget import BudgetPolicy, RetryBudget
 from splitway.gateway.resilience.hedge import HedgeDelay
 from splitway.gateway.resilience.limiter import AdaptiveLimit, LimitPolicy
@@ -58,19 +58,15 @@ from splitway.telemetry.metrics import metrics_port
 
 
 def _stage_client(
-    stage: StageConfig, settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry, *, is_first: bool
+    stage: StageConfig, settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry
 ) -> StageClient:
     """One stage, and what keeps its trouble from the caller."""
-
-    def on_transition(url: str, transition: BreakerTransition) -> None:
-        telemetry.on_event(BreakerMoved(stage.name, url, transition))
-
     replicas = ReplicaSet(
         stage.urls,
         time.monotonic,
         random.random,
         policy=BalancePolicy(unreachable_after=settings.probe_failures),
-        on_transition=on_transition,
+        on_transition=lambda url, moved: telemetry.on_event(BreakerMoved(stage.name, url, moved)),
         on_new=partial(telemetry.metrics.expect, stage.name),
         on_gone=partial(telemetry.metrics.forget, stage.name),
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
@@ -79,7 +75,7 @@ def _stage_client(
         stage.name,
         replicas,
         transport,
-        takes_callers_input=is_first,
+        takes_callers_input=stage.role == "extractor",
         timeout_s=settings.attempt_timeout_ms / 1000,
         on_event=telemetry.on_event,
     )
@@ -91,10 +87,7 @@ def _stage_client(
 
 def pipeline_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> GatewayPipeline:
     """The stages, in the order in which a request meets them, with the door, the releases and the cache."""
-    stages = [
-        _stage_client(stage, settings, transport, telemetry, is_first=position == 0)
-        for position, stage in enumerate(settings.chain)
-    ]
+    stages = [_stage_client(stage, settings, transport, telemetry) for stage in settings.chain]
     router = Router([(stage.name, stage.replicas) for stage in stages])
     limit = AdaptiveLimit(LimitPolicy(highest=settings.max_in_flight), time.monotonic)
     admission = Admission(AdmissionPolicy(), limit, time.monotonic, telemetry.metrics.waited)
@@ -213,7 +206,8 @@ def everybodys_share(settings: GatewaySettings, *, asks_who: bool) -> Share:
     concurrency = settings.concurrency_per_key
     if concurrency is None:
         concurrency = DEFAULT_CONCURRENCY if asks_who else 0
-    return Share.of(settings.rate_per_second, settings.cost_per_minute, concurrency)
+    rate, cost = Limit("rate", settings.rate_per_second, 1), Limit("cost", settings.cost_per_minute, 60)
+    return Share(rate, cost, concurrency)
 
 
 def make_windows(settings: GatewaySettings) -> Windows:

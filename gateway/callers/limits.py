@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,27 +28,15 @@ _RETRY_WHEN_BUSY_S = 1.0
 _STATE = "tab"
 
 
-@dataclass(frozen=True)
-class Share:
-    """Limits of one caller."""
+class Share(NamedTuple):
+    """Limits of one caller; 0 for no limit."""
 
-    rate: Limit | None = None
-    cost: Limit | None = None
+    rate: Limit = Limit("rate", 0, 1)
+    cost: Limit = Limit("cost", 0, 60)
     concurrency: int = 0
-    """0 for no limit."""
-
-    @classmethod
-    def of(cls, rate_per_second: int, cost_per_minute: int, concurrency: int) -> Share:
-        """From numbers, of which 0 stands for no limit."""
-        rate = Limit("rate", rate_per_second, 1) if rate_per_second else None
-        return cls(rate, _cost_limit(cost_per_minute), concurrency)
 
 
 _UNLIMITED = Share()
-
-
-def _cost_limit(cost_per_minute: int) -> Limit | None:
-    return Limit("cost", cost_per_minute, 60) if cost_per_minute else None
 
 
 @dataclass(eq=False, repr=False)
@@ -89,13 +77,12 @@ class Allowance:
             tab.close()
 
     def _share_of(self, scope: Scope) -> Share:
-        principal = principal_of(scope)
-        if principal is None or principal.cost_per_minute is principal.concurrency is None:
-            return self.everybodys
-        rate, cost, concurrency = self.everybodys.rate, self.everybodys.cost, self.everybodys.concurrency
+        share, principal = self.everybodys, principal_of(scope)
+        if principal is None:
+            return share
         if principal.cost_per_minute is not None:
-            cost = _cost_limit(principal.cost_per_minute)
-        return Share(rate, cost, concurrency if principal.concurrency is None else principal.concurrency)
+            share = share._replace(cost=share.cost._replace(amount=principal.cost_per_minute))
+        return share if principal.concurrency is None else share._replace(concurrency=principal.concurrency)
 
 
 class Tab:
@@ -118,7 +105,7 @@ class Tab:
             self._under_way[self._caller] += 1
             self._is_counted = True
         for limit in (share.rate, share.cost):
-            if limit is not None:
+            if limit.amount:
                 await self._take(limit, 1)
 
     def close(self) -> None:
@@ -138,7 +125,7 @@ class Tab:
             RateLimited: there is not so much left now.
         """
         limit = self._share.cost
-        if limit is None or cost <= 1:
+        if not limit.amount or cost <= 1:
             return
         if cost > limit.amount:
             raise TooLarge(f"this costs {cost} (1 for each row and megapixel); your limit is {limit.amount} a minute")
@@ -159,7 +146,7 @@ class Tab:
         """How the caller stands, as drafts 3 to 6 of the IETF's RateLimit fields have it."""
         if self._last is None:
             return []
-        limits = [each for each in (self._share.rate, self._share.cost) if each is not None]
+        limits = [each for each in (self._share.rate, self._share.cost) if each.amount]
         values = {
             b"ratelimit-limit": str(self._last.limit.amount),
             b"ratelimit-remaining": str(self._last.remaining),

@@ -24,23 +24,17 @@ _PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,96}")
 
 @dataclass(frozen=True)
 class TokenPolicy:
-    """Which tokens are taken.
-
-    Args:
-        issuer: their issuer (`iss`).
-        audience: one of their audiences (`aud`).
-        keys: path or https address of the issuer's public keys, a JWK set.
-        algorithms: by which they may be signed.
-        most_known: of those that have been seen, how many are kept.
-        fetch_timeout_s: how long an address may take to give the keys.
-    """
+    """Which tokens are taken: their issuer (`iss`), one of their audiences (`aud`), and how they may be signed."""
 
     issuer: str
     audience: str
     keys: str
+    """Path or https address of the issuer's public keys, a JWK set."""
     algorithms: tuple[str, ...]
     most_known: int = 4096
+    """Of those that have been seen, how many are kept."""
     fetch_timeout_s: float = 3.0
+    """How long an address may take to give the keys."""
 
 
 def read_claims(claims: Mapping[str, Any], now_s: float) -> tuple[Principal, float]:

@@ -23,33 +23,28 @@ _NONE: Mapping[str, SplitwayError] = MappingProxyType({})
 
 
 class Request(NamedTuple):
-    """A caller's request to the pipeline; `as_release` fills in what depends on its release.
-
-    Args:
-        inputs: for the extractor; all of as many rows.
-        heads: by name; until a release is chosen, none means the default, and `*` all that give classes.
-        context: how long the caller waits, and what travels on.
-        id: what it is called.
-        outputs: what is asked of each head; nothing means all that it gives.
-        top_k: how many classes are asked of each head, so that others cannot serve; 0 where tensors are.
-        check_fit: raises RequestError where a release's versions of the heads, or of what leads there, do not suit.
-        cost: what the caller is charged when the work is about to begin.
-        choice: the release whose versions alone may be called.
-        refused: heads that need not be asked, and why.
-        in_background: no caller waits for it: it uses no kept features and is not done again.
-    """
+    """A caller's request to the pipeline; `as_release` fills in what depends on its release."""
 
     inputs: tuple[Tensor, ...]
+    """For the extractor; all of as many rows."""
     heads: tuple[str, ...]
+    """By name; until a release is chosen, none means the default, and `*` all that give classes."""
     context: CallContext
     id: str | None = None
     outputs: tuple[RequestedOutput, ...] = ()
+    """What is asked of each head; nothing means all that it gives."""
     top_k: int = 0
+    """How many classes are asked of each head, so that others cannot serve; 0 where tensors are."""
     check_fit: Callable[[tuple[str, ...], Pins | None], None] = lambda *_: None
+    """Raises RequestError where a release's versions of the heads, or of what leads there, do not suit."""
     cost: int = 1
+    """What the caller is charged when the work is about to begin."""
     choice: Choice = Choice()
+    """The release whose versions alone may be called."""
     refused: Mapping[str, SplitwayError] = _NONE
+    """Heads that need not be asked, and why."""
     in_background: bool = False
+    """No caller waits for it: it uses no kept features and is not done again."""
 
     @property
     def want(self) -> Want:

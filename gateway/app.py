@@ -10,6 +10,7 @@ from dataclasses import replace
 from fastapi import FastAPI
 
 from splitway.environment import read_environment
+from splitway.gateway import wiring
 from splitway.gateway.callers.access import needed_scope
 from splitway.gateway.edge.classify import ClassifyRoute, classify_router
 from splitway.gateway.edge.docs import gateway_description
@@ -19,17 +20,6 @@ from splitway.gateway.edge.status import Status, status_router
 from splitway.gateway.observe.live_metrics import LiveMetrics
 from splitway.gateway.paths import CLASSIFY, INFER
 from splitway.gateway.settings import GatewaySettings
-from splitway.gateway.wiring import (
-    body_budget,
-    layers_of,
-    make_windows,
-    means_of,
-    page_of,
-    pipeline_of,
-    prober_of,
-    telemetry_of,
-    transport_for,
-)
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import FrontedApp
 from splitway.http.lifecycle import Lifecycle
@@ -51,15 +41,15 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
         SetupError: at once, before anything listens.
     """
     settings = settings or read_environment(GatewaySettings)
-    means = means_of(settings, exposed=exposed)
-    transport = transport_for(settings)
-    telemetry = telemetry_of(settings, exposed=exposed)
+    means = wiring.means_of(settings, exposed=exposed)
+    transport = wiring.transport_for(settings)
+    telemetry = wiring.telemetry_of(settings, exposed=exposed)
     metrics = telemetry.metrics
-    windows, bodies = make_windows(settings), body_budget(settings, metrics)
-    pipeline = pipeline_of(settings, transport, telemetry)
+    windows, bodies = wiring.make_windows(settings), wiring.body_budget(settings, metrics)
+    pipeline = wiring.pipeline_of(settings, transport, telemetry)
     metrics.registry.register(LiveMetrics(pipeline, metrics.expect_head))
     lifecycle = Lifecycle(lambda: "; ".join(pipeline.why_not_ready().values()) or None)
-    prober = prober_of(settings, pipeline, transport, metrics)
+    prober = wiring.prober_of(settings, pipeline, transport, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -86,7 +76,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
     app.include_router(models_router(plane, EXTENSIONS))
     routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): plane.endpoint(PIPELINE, None)}
-    app.put_in_front(layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))
+    app.put_in_front(wiring.layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))
     add_metrics_route(app, metrics.registry, settings, lambda request: principal_of(request.scope) is not None)
-    app.include_router(page_of(settings, described=not exposed))
+    app.include_router(wiring.page_of(settings, described=not exposed))
     return app

@@ -69,7 +69,7 @@ class Access:
     refuse: Render
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        needed = needed_scope(scope["path"]) if scope["type"] == "http" else None
+        needed = needed_scope(scope["path"])
         if needed is not None and not self._is_known_reader(scope):
             try:
                 await self._admit(scope, needed)

@@ -52,7 +52,7 @@ class Allowance:
     """Requests of each caller who has any, where their number is limited."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for_work = scope["type"] == "http" and work_asked_for(scope["method"], scope["path"]) is not None
+        for_work = work_asked_for(scope["method"], scope["path"]) is not None
         share = self._share_of(scope) if for_work else _UNLIMITED
         if share == _UNLIMITED:
             await self.app(scope, receive, send)

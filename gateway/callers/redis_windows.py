@@ -49,12 +49,12 @@ class RedisWindows:
         self._timeout_s = timeout_s
         self._instead = MemoryWindows(clock)
         self._again_at_s = 0.0
-        self._failed = False
+        """0 while it answers."""
 
     async def take(self, caller: str, limit: Limit, amount: int) -> Standing:
         now_s = self._clock()
         if now_s >= self._again_at_s:
-            if self._failed:
+            if self._again_at_s:
                 self._again_at_s = now_s + _LEFT_ALONE_S  # one tries; the others wait for what becomes of it elsewhere
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -75,15 +75,14 @@ class RedisWindows:
         return WindowCounts(previous, current, left_s).standing(limit, amount, taken=taken)
 
     def _leave_alone(self, error: Exception) -> None:
-        self._again_at_s = self._clock() + _LEFT_ALONE_S
-        if not self._failed:
+        if not self._again_at_s:
             _log.warning("the shared counters cannot be reached (%s); this gateway counts alone", type(error).__name__)
-        self._failed = True
+        self._again_at_s = self._clock() + _LEFT_ALONE_S
 
     def _is_back(self) -> None:
-        if self._failed:
+        if self._again_at_s:
             _log.warning("the shared counters can be reached again")
-            self._failed, self._again_at_s = False, 0.0
+            self._again_at_s = 0.0
 
     async def close(self) -> None:
         await self._instead.close()

@@ -43,12 +43,12 @@ class Status:
     async def whole(self) -> Response:
         """Describe the door, the stages and their replicas as they are now."""
         self.telemetry.settle()
-        pipeline, traffic, reason = self.pipeline, self.telemetry.traffic, self.lifecycle.not_ready_because
+        pipeline, requests, reason = self.pipeline, self.telemetry.requests, self.lifecycle.not_ready_because
         gateway = GatewayStatus(
             version=__version__,
-            uptime_s=round(traffic.uptime_s, 3),
-            requests=traffic.requests.totals,
-            recent=RecentStatus(**traffic.requests.recent()),
+            uptime_s=round(requests.age_s, 3),
+            requests=requests.totals,
+            recent=RecentStatus(**requests.recent()),
         )
         status = PipelineStatus(
             ready=reason is None,
@@ -57,7 +57,7 @@ class Status:
             admission=_door_status(pipeline.admission),
             heads=heads_status(pipeline),
             releases=_releases_status(pipeline),
-            stages=tuple(_stage_status(stage, traffic.calls[stage.name]) for stage in pipeline.stages),
+            stages=tuple(_stage_status(stage, self.telemetry.calls[stage.name]) for stage in pipeline.stages),
         )
         return json_response(status.model_dump())
 

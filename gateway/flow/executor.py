@@ -116,7 +116,8 @@ class Executor:
         if self.cache is None or request.in_background:
             return await ask(), None
         models = {(model.gives, model.version): model for model in target().values()}
-        if not _is_one_picture(request) or len(models) != 1:
+        is_one_picture = len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == IMAGE
+        if not is_one_picture or len(models) != 1:
             return await ask(), self.cache.count(CacheResult.BYPASS)
         (model,) = models.values()
         picture, deadline = request.inputs[0].elements[0], request.context.deadline
@@ -183,7 +184,3 @@ async def _at_once(heads: Mapping[str, Coroutine[Any, Any, HopAnswer]]) -> Mappi
         if isinstance(end, BaseException) and not isinstance(end, SplitwayError):
             raise end
     return dict(zip(heads, ends, strict=True))
-
-
-def _is_one_picture(request: Request) -> bool:
-    return len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == IMAGE

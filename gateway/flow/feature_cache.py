@@ -15,7 +15,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from copy import copy
 from enum import StrEnum
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from splitway.errors import (
@@ -237,7 +236,7 @@ class _Wanted(NamedTuple):
 
 
 async def _key(picture: bytes | memoryview, model: ServedModel) -> str:
-    digest = await by_size(len(picture), partial(_digest, picture))
+    digest = await by_size(len(picture), lambda: hashlib.sha256(picture).hexdigest())
     return f"splitway:{model.gives}:{model.version}:{digest}"
 
 
@@ -257,10 +256,6 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
     if isinstance(error, _OF_THE_PICTURE):
         raise copy(error)  # an error holds the calls that it went through, and those of two requests end apart
     return flight.result() if error is None else None
-
-
-def _digest(picture: bytes | memoryview) -> str:
-    return hashlib.sha256(picture).hexdigest()
 
 
 def _packed(response: InferResponse) -> bytes:

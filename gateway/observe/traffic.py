@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from splitway.gateway.hop.events import AttemptEnded, Event
-from splitway.gateway.observe.metrics import RequestAnswered
 from splitway.telemetry.outcome import OURS
 from splitway.wire.deadline import Clock
 
@@ -28,6 +25,10 @@ class Flow:
         self._clock = clock
         self._began_s = clock()
         self._seconds: deque[_Second] = deque()
+
+    @property
+    def age_s(self) -> float:
+        return self._clock() - self._began_s
 
     def add(self, outcome: str, seconds: float) -> None:
         """Count one that has ended."""
@@ -86,25 +87,3 @@ def _quantile_ms(latencies: Counter[int], share: float) -> float | None:
         if left <= 0:
             return round(math.exp((step - 0.5) * _GROWTH) * 1000, 3)
     return None
-
-
-class Traffic:
-    """The gateway's requests and its calls to each stage."""
-
-    def __init__(self, clock: Clock, stages: Iterable[str]) -> None:
-        self.requests = Flow(clock)
-        self.calls = {stage: Flow(clock) for stage in stages}
-        """To each stage's replicas."""
-        self._clock = clock
-        self._began_s = clock()
-
-    @property
-    def uptime_s(self) -> float:
-        return self._clock() - self._began_s
-
-    def on_request(self, ended: RequestAnswered) -> None:
-        self.requests.add(ended.outcome, ended.seconds)
-
-    def on_event(self, event: Event) -> None:
-        if isinstance(event, AttemptEnded):
-            self.calls[event.stage].add(event.outcome, event.seconds)

@@ -86,7 +86,7 @@ class Allowance:
 
 
 class Tab:
-    """What one request of a caller takes, of a share that is counted by an allowance."""
+    """What one request takes of its caller's share."""
 
     def __init__(self, allowance: Allowance, caller: str, share: Share) -> None:
         self._windows, self._under_way = allowance.windows, allowance.under_way
@@ -97,10 +97,10 @@ class Tab:
 
     async def open(self) -> None:
         """Take one of the caller's places, one request and the first of its cost. Raises RateLimited."""
-        most, share = self._share.concurrency, self._share
-        if most:
-            if self._under_way[self._caller] >= most:
-                words = f"{most} of your requests are running, the most allowed at the same time"
+        share = self._share
+        if share.concurrency:
+            if self._under_way[self._caller] >= share.concurrency:
+                words = f"{share.concurrency} of your requests are running, the most allowed at the same time"
                 raise RateLimited(words, retry_after_s=_RETRY_WHEN_BUSY_S)
             self._under_way[self._caller] += 1
             self._is_counted = True

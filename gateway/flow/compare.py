@@ -21,7 +21,7 @@ from splitway.wire.deadline import Deadline
 
 _log = logging.getLogger(__name__)
 ENDS = ("ok", "failed", "dropped")
-"""How a comparison can end."""
+"""How a comparison in the background can end."""
 _LONGEST_S = 5.0
 """The most that one may take."""
 
@@ -47,7 +47,6 @@ class Comparer:
     """Share of a canary's requests that are compared with the current release."""
     chance: Chance
     ends: Counter[str] = field(default_factory=Counter)
-    """How background runs ended: `ok`, `failed`, or `dropped`."""
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property

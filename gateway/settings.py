@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from splitway.errors import SetupError
 from splitway.gateway.fleet.replicas import StageConfig
-from splitway.gateway.redis_address import check_redis_address
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.kinds.image.limits import MAX_SECONDS
+from splitway.kinds.image.limits import MAX_SECONDS, PictureLimits
 from splitway.names import EXTRACTOR, HEADS, NAME
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
@@ -20,6 +19,8 @@ from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
 _MAX_JSON_VALUES = 1 << 17
 """Of one request: at the gateway all requests wait while one is read."""
+_NOT_OURS = ("decode_responses", "encoding", "encoding_errors")
+"""Options that would change the values the gateway reads; it stores bytes."""
 
 
 class GatewaySettings(SecuritySettings):
@@ -126,7 +127,7 @@ class GatewaySettings(SecuritySettings):
     @classmethod
     def _redis_has_an_address(cls, place: str) -> str:
         if "://" in place:
-            check_redis_address(place)
+            _check_redis_address(place)
         return place
 
     @property
@@ -139,6 +140,10 @@ class GatewaySettings(SecuritySettings):
             max_rows=self.max_rows,
             max_json_values=_MAX_JSON_VALUES,
         )
+
+    @property
+    def pictures(self) -> PictureLimits:
+        return PictureLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_picture_seconds)
 
     @property
     def chain(self) -> tuple[StageConfig, ...]:
@@ -160,7 +165,7 @@ class GatewaySettings(SecuritySettings):
         variable = f"SPLITWAY_{name.upper()}"
         urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
         for url in urls:
-            if not _is_address(url):
+            if not is_address(url):
                 raise SetupError(f"{variable}: {url!r} is not a valid address; use one such as http://127.0.0.1:8081")
             if urlsplit(url).scheme == "https" and self.identity is None:
                 raise SetupError(f"{variable}: {url} needs a certificate: set SPLITWAY_IDENTITY")
@@ -171,9 +176,49 @@ class GatewaySettings(SecuritySettings):
         return urls
 
 
-def _is_address(url: str) -> bool:
+def is_address(url: str) -> bool:
+    """Whether a server could have this http or https address."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 80) > 0
     except ValueError:  # brackets that do not close, a port that is none
         return False
+
+
+def _check_redis_address(url: str) -> None:
+    """Look at an address such as `redis://host:6379/0`; nothing is connected to.
+
+    Raises:
+        ValueError: no connection could ever be made to it. The message holds nothing of the address but the names of
+            its options, for a mistyped one may hold a password in any place.
+    """
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        has_port = False
+    if not has_port:
+        raise ValueError("the port must be a number from 1 to 65535")
+    if not parts.hostname:
+        raise ValueError("the host is missing: use an address such as redis://127.0.0.1:6379/0")
+    database = parts.path.removeprefix("/")
+    if database and not (database.isascii() and database.isdigit()):
+        raise ValueError("the path must be the number of a database, such as /0")
+    if parts.fragment:
+        raise ValueError("'#' is not allowed; write %23 for one in a password")
+    _check_options(url, tuple(parse_qs(parts.query, keep_blank_values=True)))
+
+
+def _check_options(url: str, names: tuple[str, ...]) -> None:
+    """Make a connection that is not opened: the client looks at its options only then."""
+    try:
+        from redis.asyncio import ConnectionPool  # noqa: PLC0415 - large, and needed where there is a Redis alone
+    except ModuleNotFoundError as error:
+        raise ValueError(f"it needs {error.name}: install splitway[gateway]") from error
+    named = ", ".join(name[:40] for name in names if name.isidentifier()) or "none that can be named"
+    if any(name in _NOT_OURS for name in names):
+        raise ValueError(f"the options must not change how values are read: {named}")
+    try:
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call] # of redis-py
+    except Exception:  # whatever the client, or its reading of certificates, makes of a wrong option
+        raise ValueError(f"the client does not support these options or values: {named}") from None

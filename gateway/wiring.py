@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
 
-from splitway.errors import SetupError
+from splitway.errors import SetupError, SplitwayError
 from splitway.gateway.callers.access import Access, Means
 from splitway.gateway.callers.caller import caller_of
-from splitway.gateway.callers.keys_place import check_keys_place
-from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, AllowancePolicy
-from splitway.gateway.callers.sliding_window import MemoryWindows, Windows
-from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy, TokenVerifier
-from splitway.gateway.edge.cost import PictureCaps
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Allowance, Share
+from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Windows
+from splitway.gateway.callers.tokens import ALGORITHMS, TokenPolicy
 from splitway.gateway.edge.problems import render
 from splitway.gateway.edge.request_id import RequestId
 from splitway.gateway.fleet.prober import Prober
 from splitway.gateway.fleet.replicas import ReplicaSet, StageConfig
 from splitway.gateway.fleet.router import Router
+from splitway.gateway.flow.compare import Comparer
+from splitway.gateway.flow.executor import Executor
 from splitway.gateway.flow.feature_cache import FeatureCache, MemoryStore
-from splitway.gateway.flow.pipeline import TrialPolicy
+from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.hop.attempt import AttemptMaker
 from splitway.gateway.hop.events import BreakerMoved
 from splitway.gateway.hop.stage_client import StageClient
@@ -38,7 +41,7 @@ from splitway.gateway.resilience.hedge import HedgeDelay
 from splitway.gateway.resilience.limiter import AdaptiveLimit
 from splitway.gateway.rollout.file import ReleaseFile
 from splitway.gateway.rollout.rollout import Rollout
-from splitway.gateway.settings import GatewaySettings
+from splitway.gateway.settings import GatewaySettings, is_address
 from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
@@ -47,6 +50,7 @@ from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import GATEWAY
 from splitway.security.callers.key_ring import KeyRing
+from splitway.security.exposure import is_exposed
 from splitway.security.identities.tls import Identity
 from splitway.security.service_token import read_tokens
 from splitway.telemetry.metrics import metrics_port
@@ -73,15 +77,19 @@ def _stage_client(
     return StageClient(attempt, budget, hedge)
 
 
-def stages_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> list[StageClient]:
-    """The stages, in the order in which a request meets them."""
-    return [_stage_client(stage, settings, transport, telemetry) for stage in settings.chain]
-
-
-def admission_of(settings: GatewaySettings, metrics: GatewayMetrics) -> Admission:
-    """The door."""
+def pipeline_of(settings: GatewaySettings, transport: Transport, telemetry: GatewayTelemetry) -> GatewayPipeline:
+    """The stages, in the order in which a request meets them, with the door, the releases and the cache."""
+    stages = [_stage_client(stage, settings, transport, telemetry) for stage in settings.chain]
+    router = Router([stage.replicas for stage in stages])
     limit = AdaptiveLimit(time.monotonic, settings.max_in_flight)
-    return Admission(limit, time.monotonic, metrics.waited)
+    admission = Admission(limit, time.monotonic, telemetry.metrics.waited)
+    file = ReleaseFile(Path(settings.releases)) if settings.releases else None
+    rollout = Rollout(file, settings.rollback, time.monotonic, random.random, router.coverage)
+    executor = Executor(stages, router, _cache(settings))
+    comparer = Comparer(executor.run, rollout, settings.background_runs, settings.compare_share, random.random)
+    second_chances = RetryBudget(time.monotonic, cap=max(LEAST_CAP, float(settings.rollback_min_requests)))
+    attempt_timeout_s = settings.attempt_timeout_ms / 1000
+    return GatewayPipeline(stages, router, admission, rollout, executor, comparer, attempt_timeout_s, second_chances)
 
 
 def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetry:
@@ -92,30 +100,13 @@ def telemetry_of(settings: GatewaySettings, *, exposed: bool) -> GatewayTelemetr
     )
 
 
-def picture_caps(settings: GatewaySettings) -> PictureCaps:
-    """What is decoded of a picture."""
-    return PictureCaps(settings.max_picture_pixels, settings.max_picture_seconds)
-
-
 def page_of(settings: GatewaySettings, *, described: bool) -> APIRouter:
     """The page, with its samples."""
     samples = Path(settings.samples) if settings.samples else None
     return page_router(samples, settings.max_picture_bytes, described=described)
 
 
-def rollout_of(settings: GatewaySettings, router: Router) -> Rollout:
-    """The releases in service."""
-    file = ReleaseFile(Path(settings.releases)) if settings.releases else None
-    return Rollout(file, settings.rollback, time.monotonic, random.random, router.coverage)
-
-
-def trial_policy(settings: GatewaySettings) -> TrialPolicy:
-    """How a canary is tried."""
-    second_chances = RetryBudget(time.monotonic, cap=max(LEAST_CAP, float(settings.rollback_min_requests)))
-    return TrialPolicy(settings.attempt_timeout_ms / 1000, second_chances)
-
-
-def cache_of(settings: GatewaySettings) -> FeatureCache | None:
+def _cache(settings: GatewaySettings) -> FeatureCache | None:
     """Where features are kept; None for nowhere."""
     if settings.cache == "off":
         return None
@@ -136,15 +127,11 @@ def body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudge
 
 
 def prober_of(
-    settings: GatewaySettings,
-    stages: Sequence[StageClient],
-    transport: Transport,
-    rollout: Rollout,
-    metrics: GatewayMetrics,
+    settings: GatewaySettings, pipeline: GatewayPipeline, transport: Transport, metrics: GatewayMetrics
 ) -> Prober:
-    """What asks the replicas."""
-    probed, interval_s = [stage.replicas for stage in stages], settings.probe_interval_ms / 1000
-    return Prober(probed, transport, interval_s, rollout.poll, on_look_up_failed=metrics.look_up_failed)
+    """What asks the replicas, and in each round follows the releases."""
+    probed, interval_s = [stage.replicas for stage in pipeline.stages], settings.probe_interval_ms / 1000
+    return Prober(probed, transport, interval_s, pipeline.rollout.poll, on_look_up_failed=metrics.look_up_failed)
 
 
 def layers_of(
@@ -158,15 +145,19 @@ def layers_of(
     exposed: bool,
 ) -> list[Layer | None]:
     """What a request meets before the framework, in this order."""
-    networks, refused = settings.metrics_networks, telemetry.refused
-    policy = allowance_policy(settings, asks_who=means is not None)
-    access = partial(Access, metrics_networks=networks, render=render, on_refusal=refused)
+    everybodys = everybodys_share(settings, asks_who=means is not None)
+
+    def refuse(request: Request, error: SplitwayError) -> Response:
+        telemetry.refused(request, error)
+        return render(request, error)
+
+    access = partial(Access, metrics_networks=settings.metrics_networks, refuse=refuse)
     return [
         host_check(settings, render, exposed=exposed),
         metrics_port(settings, telemetry.metrics.registry, lambda: lifecycle.not_ready_because),
         RequestId,
         None if means is None else partial(access, means=means),
-        partial(Allowance, policy=policy, windows=windows, render=render, on_refusal=refused),
+        partial(Allowance, everybodys=everybodys, windows=windows, refuse=refuse),
         partial(ShortWay, routes=routes, render=render),
     ]
 
@@ -174,13 +165,9 @@ def layers_of(
 def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
     """How callers authenticate; None if they need not.
 
-    Args:
-        settings: the gateway's.
-        exposed: whether others than this machine reach it.
-
     Raises:
         SetupError: other machines reach the gateway, it would need no key, and no setting allows that; or the settings
-            contradict each other; or the keys cannot be read.
+            contradict each other; or the keys cannot be read, or the library that checks tokens is not installed.
     """
     policy = token_policy(settings)
     keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
@@ -195,20 +182,22 @@ def means_of(settings: GatewaySettings, *, exposed: bool) -> Means | None:
         return None
     if is_open:
         raise SetupError("SPLITWAY_AUTH=open-to-everyone, but keys or tokens are set as well: unset one of the two")
-    return Means(keys, None if policy is None else TokenVerifier(policy, time.monotonic))
+    if policy is None:
+        return Means(keys, None)
+    try:
+        from splitway.gateway.callers.jwks import TokenVerifier
+    except ModuleNotFoundError as error:
+        raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
+    return Means(keys, TokenVerifier(policy, time.monotonic))
 
 
-def allowance_policy(settings: GatewaySettings, *, asks_who: bool) -> AllowancePolicy:
-    """What the settings allow everybody.
-
-    Args:
-        settings: the gateway's.
-        asks_who: whether callers have to show who they are.
-    """
+def everybodys_share(settings: GatewaySettings, *, asks_who: bool) -> Share:
+    """What the settings allow every caller; `asks_who` tells whether callers have to show who they are."""
     concurrency = settings.concurrency_per_key
     if concurrency is None:
         concurrency = DEFAULT_CONCURRENCY if asks_who else 0
-    return AllowancePolicy(settings.rate_per_second, settings.cost_per_minute, concurrency)
+    rate, cost = Limit("rate", settings.rate_per_second, 1), Limit("cost", settings.cost_per_minute, 60)
+    return Share(rate, cost, concurrency)
 
 
 def make_windows(settings: GatewaySettings) -> Windows:
@@ -236,8 +225,17 @@ def token_policy(settings: GatewaySettings) -> TokenPolicy | None:
     algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(",") if name.strip())
     if not algorithms or not set(algorithms) <= set(ALGORITHMS):
         raise SetupError(f"SPLITWAY_JWT_ALGORITHMS must be some of {', '.join(ALGORITHMS)}, separated by commas")
-    check_keys_place(settings.jwt_keys)
+    _check_keys_place(settings.jwt_keys)
     return TokenPolicy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, algorithms)
+
+
+def _check_keys_place(place: str) -> None:
+    """Raise SetupError unless keys can be had there: in a file that is there, or at an address that is safe to ask."""
+    if "://" not in place:
+        if not Path(place).is_file():
+            raise SetupError(f"SPLITWAY_JWT_KEYS: no such file: {place}")
+    elif not is_address(place) or (urlsplit(place).scheme == "http" and is_exposed(urlsplit(place).hostname or "")):
+        raise SetupError("SPLITWAY_JWT_KEYS must be a file, or an https address; http is accepted on this machine only")
 
 
 def transport_for(settings: GatewaySettings) -> Transport:

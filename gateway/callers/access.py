@@ -5,15 +5,14 @@ RFC 6750: 401 without valid credentials, 403 without the scope.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from splitway.errors import SplitwayError
-from splitway.gateway.callers.tokens import TokenVerifier
 from splitway.http.errors import Render
 from splitway.security.callers.bearer import bearer
 from splitway.security.callers.key_ring import KeyRing
@@ -24,7 +23,9 @@ from splitway.telemetry.metrics import PATH as METRICS
 from splitway.telemetry.metrics import may_read
 from splitway.telemetry.settings import Network
 
-OnRefusal = Callable[[Request, SplitwayError], None]
+if TYPE_CHECKING:
+    from splitway.gateway.callers.jwks import TokenVerifier
+
 _OPEN = HEALTH | {"/"}
 """Health, for orchestrators and load balancers; and the page, which holds no data and asks for a key itself."""
 _OPEN_BELOW = "/page/"
@@ -57,54 +58,37 @@ class Means:
         return await self.tokens.verify(credential)
 
 
+@dataclass(eq=False, repr=False)
 class Access:
-    """ASGI app in front of another, which sees only requests of callers who may make them.
+    """ASGI app in front of another, which sees only requests of callers who may make them."""
 
-    Args:
-        app: answers them.
-        means: how callers show who they are.
-        metrics_networks: whose callers read /metrics without a key.
-        render: turns a refusal into an answer.
-        on_refusal: told of every one.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        means: Means,
-        metrics_networks: tuple[Network, ...],
-        render: Render,
-        on_refusal: OnRefusal,
-    ) -> None:
-        self._app = app
-        self._means = means
-        self._metrics_networks = metrics_networks
-        self._render = render
-        self._on_refusal = on_refusal
+    app: ASGIApp
+    means: Means
+    metrics_networks: tuple[Network, ...]
+    """Whose callers read /metrics without a key."""
+    refuse: Render
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        needed = needed_scope(scope["path"]) if scope["type"] == "http" else None
+        needed = needed_scope(scope["path"])
         if needed is not None and not self._is_known_reader(scope):
             try:
                 await self._admit(scope, needed)
             except SplitwayError as error:
-                request = Request(scope, receive)
-                self._on_refusal(request, error)
-                await self._render(request, error)(scope, receive, send)
+                await self.refuse(Request(scope, receive), error)(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     async def _admit(self, scope: AsgiScope, needed: Scope) -> None:
-        principal = await self._means.principal(_credential(scope))
+        principal = await self.means.principal(_credential(scope))
         set_principal(scope, principal)  # before the rest, for a refusal says whose it is
         principal.require(needed)
 
     def _is_known_reader(self, scope: AsgiScope) -> bool:
         """Whether /metrics is asked for from a network that is named; this machine is none: a proxy may run on it."""
-        if scope["path"] != METRICS or not self._metrics_networks:
+        if scope["path"] != METRICS or not self.metrics_networks:
             return False
         client = scope.get("client")
-        return client is not None and may_read(client[0], self._metrics_networks, loopback=False)
+        return client is not None and may_read(client[0], self.metrics_networks, loopback=False)
 
 
 def _credential(scope: AsgiScope) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from splitway.security.callers.principal import principal_of
+from splitway.security.callers.principal import known_caller
 from splitway.security.networks import address_of
 
 _SALT = secrets.token_bytes(16)
@@ -17,10 +17,7 @@ _SALT = secrets.token_bytes(16)
 
 def caller_of(scope: Mapping[str, Any]) -> str:
     """Return who makes the request of this ASGI scope; empty where nothing is known."""
-    principal = principal_of(scope)
-    if principal is not None:
-        return principal.id
-    return address_of(scope)
+    return known_caller(scope) or address_of(scope)
 
 
 @lru_cache(maxsize=4096)

@@ -1,13 +1,21 @@
-"""The public keys of an identity provider: fetched when they are due, and used to verify tokens."""
+"""Tokens verified by the public keys of their identity provider, which are fetched when they are due.
+
+Imported where tokens are taken alone: cryptography costs 20 MB.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Mapping
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jwt
 import orjson
@@ -18,9 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 from splitway.errors import Unauthorized, Unavailable
-from splitway.gateway.callers.keys_place import is_address
+from splitway.gateway.callers.tokens import TokenPolicy, read_claims
+from splitway.security.callers.principal import Principal
 from splitway.wire.deadline import Clock
 
+MAX_TOKEN_BYTES = 8 * 1024
 _KEPT_S = 3600.0
 """How long keys are believed while no newer ones can be had."""
 _UNKNOWN_AGAIN_S = 30.0
@@ -34,84 +44,89 @@ _REQUIRED = ["exp", "iss", "aud", "sub"]
 _log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """Where a JWK set comes from."""
-
-    every_s: float
-    """How often it is worth a look."""
-
-    async def fetch(self) -> bytes:
-        """Return the set as it is now. Raises any Exception if it cannot be had."""
+def _read_file(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
 
 
-class FileSource:
-    """A file."""
+async def _fetch(url: str, timeout_s: float) -> bytes:
+    """The set at an address, which is asked without proxies, redirects or credentials."""
+    import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
 
-    every_s = 1.0
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def fetch(self) -> bytes:
-        return await asyncio.to_thread(self._read)
-
-    def _read(self) -> bytes:
-        with self._path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1)
-
-
-class AddressSource:
-    """An address, asked without proxies, redirects or credentials."""
-
-    every_s = 300.0
-
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self._url = url
-        self._timeout_s = timeout_s
-
-    async def fetch(self) -> bytes:
-        import httpx  # noqa: PLC0415 - large, and needed where keys are fetched alone
-
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
-        client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s, headers=headers)
-        text = b""
-        async with asyncio.timeout(self._timeout_s), client, client.stream("GET", self._url) as reply:
-            if reply.status_code != 200:
-                raise ValueError(f"status {reply.status_code}")
-            async for chunk in reply.aiter_raw():
-                text += chunk
-                if len(text) > _MAX_BYTES:
-                    break
-        return text
+    headers = {"accept": "application/json", "accept-encoding": "identity"}
+    client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout_s, headers=headers)
+    text = b""
+    async with asyncio.timeout(timeout_s), client, client.stream("GET", url) as reply:
+        if reply.status_code != 200:
+            raise ValueError(f"status {reply.status_code}")
+        async for chunk in reply.aiter_raw():
+            text += chunk
+            if len(text) > _MAX_BYTES:
+                break
+    return text
 
 
 _Key = dict[str, PyJWK]
 """One key, as PyJWT reads it for each algorithm that it fits."""
 
 
-class SigningKeys:
-    """The keys as they were fetched last.
+class TokenVerifier:
+    """Says whose a token is; one that has been seen is found again without any arithmetic.
 
     Args:
-        place: a path, or an address.
-        algorithms: by which may be signed.
-        clock: monotonic seconds.
-        timeout_s: how long an address may take.
+        policy: which tokens are taken.
+        clock: for how old the keys are.
+        now: seconds since 1970, by which tokens expire.
     """
 
-    def __init__(self, place: str, algorithms: tuple[str, ...], clock: Clock, timeout_s: float) -> None:
-        self._source: Source = AddressSource(place, timeout_s) if is_address(place) else FileSource(Path(place))
-        self._algorithms = algorithms
+    def __init__(self, policy: TokenPolicy, clock: Clock, now: Callable[[], float] = time.time) -> None:
+        self._policy = policy
+        self._now = now
+        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        """Tokens that were verified, by their digests. With other keys they are forgotten, so that revoked ones are
+        noticed."""
+        self._keys = SigningKeys(policy, clock, self._known.clear)
+
+    async def verify(self, token: str) -> Principal:
+        """Return whose token this is.
+
+        Raises:
+            Unauthorized: it is not to be believed, is not for us, or not valid now.
+            Unavailable: the provider's keys could not be fetched for too long.
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+        await self._keys.look()
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._known.pop(digest, None)
+        if known is None:
+            known = read_claims(await self._keys.verified(token), self._now())
+        principal, expires_s = known
+        if self._now() >= expires_s:
+            raise Unauthorized("the token has expired")
+        self._known[digest] = known
+        if len(self._known) > self._policy.most_known:
+            self._known.popitem(last=False)
+        return principal
+
+
+class SigningKeys:
+    """The keys as they were fetched last; `on_change` is called when they are others than before."""
+
+    def __init__(self, policy: TokenPolicy, clock: Clock, on_change: Callable[[], None]) -> None:
+        place, timeout_s = policy.keys, policy.fetch_timeout_s
+        is_address = "://" in place
+        self._fetch = partial(_fetch, place, timeout_s) if is_address else partial(asyncio.to_thread, _read_file, place)
+        self._every_s = 300.0 if is_address else 1.0
+        """How often it is worth a look."""
+        self._policy = policy
         self._clock = clock
         self._keys: tuple[_Key, ...] = ()
         self._text = b""
-        self._confirmed_s: float | None = None
-        self._tried_s: float | None = None
-        self._looked_for_unknown_s: float | None = None
+        self._confirmed_s = self._tried_s = self._looked_for_unknown_s = -math.inf
         self._under_way: asyncio.Task[None] | None = None
         self._failed = False
-        self.generation = 0
-        """Counts up when the keys have changed."""
+        self._on_change = on_change
 
     async def look(self) -> None:
         """See to it that there are keys: the first are waited for, later ones fetched beside the work.
@@ -120,21 +135,17 @@ class SigningKeys:
             Unavailable: there are none, or none that can still be believed.
         """
         now_s = self._clock()
-        age_s = None if self._confirmed_s is None else now_s - self._confirmed_s
-        if age_s is not None and age_s < self._source.every_s:
+        age_s = now_s - self._confirmed_s
+        if age_s < self._every_s:
             return
-        usable = age_s is not None and age_s < _KEPT_S
-        if self._under_way is None and self._may_try(now_s):
+        if self._under_way is None and now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._every_s):
             self._begin()
-        if usable:
+        if age_s < _KEPT_S:
             return
         if self._under_way is not None:
             await asyncio.shield(self._under_way)
-        if self._confirmed_s is None or self._clock() - self._confirmed_s >= _KEPT_S:
+        if self._clock() - self._confirmed_s >= _KEPT_S:
             raise Unavailable("the identity provider's keys are not available now", retry_after_s=_FAILED_AGAIN_S)
-
-    def _may_try(self, now_s: float) -> bool:
-        return self._tried_s is None or now_s - self._tried_s >= min(_FAILED_AGAIN_S, self._source.every_s)
 
     def _begin(self) -> None:
         self._tried_s = self._clock()
@@ -142,11 +153,11 @@ class SigningKeys:
 
     async def _refresh(self) -> None:
         try:
-            text = await self._source.fetch()
+            text = await self._fetch()
             if text != self._text:
-                self._keys = _read_set(text, self._algorithms)
+                self._keys = _read_set(text, self._policy.algorithms)
                 self._text = text
-                self.generation += 1
+                self._on_change()
             self._confirmed_s, self._failed = self._clock(), False
         except Exception as error:  # whatever is wrong there, the last keys stay in force for a while
             if not self._failed:
@@ -156,7 +167,7 @@ class SigningKeys:
         finally:
             self._under_way = None
 
-    async def verified(self, token: str, *, issuer: str, audience: str) -> Mapping[str, Any]:
+    async def verified(self, token: str) -> Mapping[str, Any]:
         """Verify signature, issuer and audience, and return the claims. The caller checks the times.
 
         Raises:
@@ -170,8 +181,8 @@ class SigningKeys:
                 token,
                 key,
                 algorithms=[algorithm],
-                issuer=issuer,
-                audience=audience,
+                issuer=self._policy.issuer,
+                audience=self._policy.audience,
                 options={"require": _REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
@@ -179,9 +190,9 @@ class SigningKeys:
 
     def _checked(self, header: Mapping[str, Any]) -> str:
         """The algorithm of a token whose header asks nothing of us that we do not do. Raises Unauthorized."""
-        algorithm, kind = header.get("alg"), header.get("typ")
-        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise Unauthorized(f"the token's algorithm must be one of {', '.join(self._algorithms)}")
+        algorithm, kind, taken = header.get("alg"), header.get("typ"), self._policy.algorithms
+        if not isinstance(algorithm, str) or algorithm not in taken:
+            raise Unauthorized(f"the token's algorithm must be one of {', '.join(taken)}")
         if (kind.upper() if isinstance(kind, str) else kind) not in _TYPES or "crit" in header:
             raise Unauthorized("this type of token is not accepted here")
         return algorithm
@@ -207,7 +218,7 @@ class SigningKeys:
         """Fetch the keys again: the provider may have a new one."""
         now_s = self._clock()
         if self._under_way is None:
-            if self._looked_for_unknown_s is not None and now_s - self._looked_for_unknown_s < _UNKNOWN_AGAIN_S:
+            if now_s - self._looked_for_unknown_s < _UNKNOWN_AGAIN_S:
                 return
             self._looked_for_unknown_s = now_s
             self._begin()

@@ -1,139 +1,163 @@
 """Limits of one caller: requests a second, cost a minute, parallel requests.
 
-Callers over their limit are refused before the body is read.
+Callers over their limit are refused before the body is read. A request costs one unit on arrival, the rest when its
+cost is known: work that is refused costs no more than that one.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from splitway.errors import RateLimited
+from splitway.errors import RateLimited, TooLarge
 from splitway.gateway.callers.caller import caller_of
-from splitway.gateway.callers.sliding_window import Windows
-from splitway.gateway.callers.usage import Share, Tab, keep
+from splitway.gateway.callers.sliding_window import Limit, Standing, Windows
 from splitway.gateway.paths import work_asked_for
 from splitway.http.errors import Render
 from splitway.security.callers.principal import principal_of
 
-OnRefusal = Callable[[Request, RateLimited], None]
 DEFAULT_CONCURRENCY = 64
 """Of a caller who has shown who they are: each request may hold a body, while it is read and while it waits."""
-_UNLIMITED = Share()
 _RETRY_WHEN_BUSY_S = 1.0
+_STATE = "tab"
 
 
-@dataclass(frozen=True)
-class AllowancePolicy:
-    """Default limits of a caller; 0 for no limit."""
+class Share(NamedTuple):
+    """Limits of one caller; 0 for no limit."""
 
-    rate_per_second: int = 0
-    cost_per_minute: int = 0
+    rate: Limit = Limit("rate", 0, 1)
+    cost: Limit = Limit("cost", 0, 60)
     concurrency: int = 0
 
 
+_UNLIMITED = Share()
+
+
+@dataclass(eq=False, repr=False)
 class Allowance:
-    """ASGI app in front of another, which sees only what its caller may have.
+    """ASGI app in front of another, which sees only what its caller may have."""
 
-    Args:
-        app: does the work.
-        policy: the default limits.
-        windows: where it is counted.
-        render: turns a refusal into an answer.
-        on_refusal: told of every one.
-    """
-
-    def __init__(
-        self, app: ASGIApp, policy: AllowancePolicy, windows: Windows, render: Render, on_refusal: OnRefusal
-    ) -> None:
-        self._app = app
-        self._policy = policy
-        self._windows = windows
-        self._render = render
-        self._on_refusal = on_refusal
-        self._everybodys = Share.of(policy.rate_per_second, policy.cost_per_minute, policy.concurrency)
-        self.under_way: Counter[str] = Counter()
-        """Of each caller who has any."""
+    app: ASGIApp
+    everybodys: Share
+    """The limits of callers who have none of their own."""
+    windows: Windows
+    refuse: Render
+    under_way: Counter[str] = field(default_factory=Counter)
+    """Requests of each caller who has any, where their number is limited."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for_work = scope["type"] == "http" and work_asked_for(scope["method"], scope["path"]) is not None
+        for_work = work_asked_for(scope["method"], scope["path"]) is not None
         share = self._share_of(scope) if for_work else _UNLIMITED
         if share == _UNLIMITED:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
-        caller = caller_of(scope)
-        tab = Tab(self._windows, caller, share)
-        place = _Place(self.under_way, caller)
+        tab = Tab(self, caller_of(scope), share)
 
         async def send_with_standing(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *tab.headers()]
             elif not message.get("more_body", False):
-                place.leave()  # before the last part is sent: its receiver may ask again
+                tab.close()  # before the last part is sent: its receiver may ask again
             await send(message)
 
         try:
-            refusal = await self._admit(tab, place, share)
-            if refusal is None:
-                keep(scope, tab)
-                await self._app(scope, receive, send_with_standing)
-            else:
-                request = Request(scope, receive)
-                self._on_refusal(request, refusal)
-                await self._render(request, refusal)(scope, receive, send_with_standing)
-        finally:
-            place.leave()
-
-    async def _admit(self, tab: Tab, place: _Place, share: Share) -> RateLimited | None:
-        """Take what every request takes; return why it may not be had, if so."""
-        try:
-            place.take(share.concurrency)
             await tab.open()
         except RateLimited as refusal:
-            return refusal
-        return None
+            await self.refuse(Request(scope, receive), refusal)(scope, receive, send_with_standing)
+        else:
+            scope["state"][_STATE] = tab
+            await self.app(scope, receive, send_with_standing)
+        finally:
+            tab.close()
 
     def _share_of(self, scope: Scope) -> Share:
-        principal = principal_of(scope)
-        if principal is None or principal.cost_per_minute is principal.concurrency is None:
-            return self._everybodys
-        policy, cost, concurrency = self._policy, principal.cost_per_minute, principal.concurrency
-        return Share.of(
-            policy.rate_per_second,
-            policy.cost_per_minute if cost is None else cost,
-            policy.concurrency if concurrency is None else concurrency,
-        )
+        share, principal = self.everybodys, principal_of(scope)
+        if principal is None:
+            return share
+        if principal.cost_per_minute is not None:
+            share = share._replace(cost=share.cost._replace(amount=principal.cost_per_minute))
+        return share if principal.concurrency is None else share._replace(concurrency=principal.concurrency)
 
 
-class _Place:
-    """One of the places that a caller's requests may take at once."""
+class Tab:
+    """What one request takes of its caller's share."""
 
-    def __init__(self, taken: Counter[str], caller: str) -> None:
-        self._taken = taken
+    def __init__(self, allowance: Allowance, caller: str, share: Share) -> None:
+        self._windows, self._under_way = allowance.windows, allowance.under_way
         self._caller = caller
-        self._is_ours = False
+        self._share = share
+        self._last: Standing | None = None
+        self._is_counted = False
 
-    def take(self, most: int) -> None:
-        """Take it, if there are limits. Raises RateLimited where none is left."""
-        if not most:
-            return
-        if self._taken[self._caller] >= most:
-            raise RateLimited(
-                f"{most} of your requests are running, the most allowed at the same time",
-                retry_after_s=_RETRY_WHEN_BUSY_S,
-            )
-        self._taken[self._caller] += 1
-        self._is_ours = True
+    async def open(self) -> None:
+        """Take one of the caller's places, one request and the first of its cost. Raises RateLimited."""
+        share = self._share
+        if share.concurrency:
+            if self._under_way[self._caller] >= share.concurrency:
+                words = f"{share.concurrency} of your requests are running, the most allowed at the same time"
+                raise RateLimited(words, retry_after_s=_RETRY_WHEN_BUSY_S)
+            self._under_way[self._caller] += 1
+            self._is_counted = True
+        for limit in (share.rate, share.cost):
+            if limit.amount:
+                await self._take(limit, 1)
 
-    def leave(self) -> None:
-        """Give it back, if it has been taken and not given back yet."""
-        if not self._is_ours:
+    def close(self) -> None:
+        """Give back the place, if it has been taken and not given back yet."""
+        if not self._is_counted:
             return
-        self._is_ours = False
-        self._taken[self._caller] -= 1
-        if not self._taken[self._caller]:
-            del self._taken[self._caller]
+        self._is_counted = False
+        self._under_way[self._caller] -= 1
+        if not self._under_way[self._caller]:
+            del self._under_way[self._caller]
+
+    async def charge(self, cost: int) -> None:
+        """Take the rest of a request's cost.
+
+        Raises:
+            TooLarge: the caller may never take so much.
+            RateLimited: there is not so much left now.
+        """
+        limit = self._share.cost
+        if not limit.amount or cost <= 1:
+            return
+        if cost > limit.amount:
+            raise TooLarge(f"this costs {cost} (1 for each row and megapixel); your limit is {limit.amount} a minute")
+        await self._take(limit, cost - 1)
+
+    async def _take(self, limit: Limit, amount: int) -> None:
+        self._last = standing = await self._windows.take(self._caller, limit, amount)
+        if standing.taken:
+            return
+        if limit is self._share.rate:
+            words = f"your limit is {limit.amount} requests a second"
+        else:
+            words = f"your limit is {limit.amount} a minute (1 for each row and megapixel)"
+        again = f"{standing.remaining} are left; try again in {math.ceil(standing.wait_s)} s"
+        raise RateLimited(f"{words}; {again}", retry_after_s=standing.wait_s)
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """How the caller stands, as drafts 3 to 6 of the IETF's RateLimit fields have it."""
+        if self._last is None:
+            return []
+        limits = [each for each in (self._share.rate, self._share.cost) if each.amount]
+        values = {
+            b"ratelimit-limit": str(self._last.limit.amount),
+            b"ratelimit-remaining": str(self._last.remaining),
+            b"ratelimit-reset": str(math.ceil(max(self._last.reset_s, self._last.wait_s))),
+            b"ratelimit-policy": ", ".join(f"{each.amount};w={each.window_s}" for each in limits),
+        }
+        return [(name, value.encode()) for name, value in values.items()]
+
+
+async def charge(scope: Mapping[str, Any], cost: int) -> None:
+    """Take what the request of this ASGI scope costs, now that it is known. Raises as `Tab.charge`."""
+    tab = scope.get("state", {}).get(_STATE)
+    if isinstance(tab, Tab):
+        await tab.charge(cost)

@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Standing, WindowCounts, standing
+from splitway.gateway.callers.sliding_window import Limit, MemoryWindows, Standing, WindowCounts
 from splitway.gateway.transport.shortage import is_own_shortage
 from splitway.wire.deadline import Clock
 
@@ -28,7 +28,6 @@ class RedisWindows:
 
     Args:
         url: `redis://host:port/database`.
-        clock: monotonic seconds.
         timeout_s: how long a count may take.
     """
 
@@ -50,12 +49,12 @@ class RedisWindows:
         self._timeout_s = timeout_s
         self._instead = MemoryWindows(clock)
         self._again_at_s = 0.0
-        self._failed = False
+        """0 while it answers."""
 
     async def take(self, caller: str, limit: Limit, amount: int) -> Standing:
         now_s = self._clock()
         if now_s >= self._again_at_s:
-            if self._failed:
+            if self._again_at_s:
                 self._again_at_s = now_s + _LEFT_ALONE_S  # one tries; the others wait for what becomes of it elsewhere
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -73,18 +72,17 @@ class RedisWindows:
         taken = await self._storage.acquire_sliding_window_entry(key, limit.amount, limit.window_s, amount)
         previous, _, current, kept_s = await self._storage.get_sliding_window(key, limit.window_s)
         left_s = max(0.0, kept_s - limit.window_s)  # a window is kept for as long again as it goes on
-        return standing(limit, WindowCounts(previous, current, left_s), amount, taken=taken)
+        return WindowCounts(previous, current, left_s).standing(limit, amount, taken=taken)
 
     def _leave_alone(self, error: Exception) -> None:
-        self._again_at_s = self._clock() + _LEFT_ALONE_S
-        if not self._failed:
+        if not self._again_at_s:
             _log.warning("the shared counters cannot be reached (%s); this gateway counts alone", type(error).__name__)
-        self._failed = True
+        self._again_at_s = self._clock() + _LEFT_ALONE_S
 
     def _is_back(self) -> None:
-        if self._failed:
+        if self._again_at_s:
             _log.warning("the shared counters can be reached again")
-            self._failed, self._again_at_s = False, 0.0
+            self._again_at_s = 0.0
 
     async def close(self) -> None:
         await self._instead.close()

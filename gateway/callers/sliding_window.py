@@ -13,9 +13,6 @@ from typing import NamedTuple, Protocol
 
 from splitway.wire.deadline import Clock
 
-_MAX_CALLERS = 50_000
-"""Beyond them, those who have not been seen for longest are forgotten."""
-
 
 class Limit(NamedTuple):
     """How much of something a caller may have in a window."""
@@ -23,6 +20,18 @@ class Limit(NamedTuple):
     name: str
     amount: int
     window_s: int
+
+
+class Standing(NamedTuple):
+    """How a caller stands after having asked for some."""
+
+    limit: Limit
+    taken: bool
+    remaining: int
+    reset_s: float
+    """Until the window ends that this was counted in."""
+    wait_s: float
+    """Until asking again is worthwhile; 0 where it was given."""
 
 
 class WindowCounts(NamedTuple):
@@ -44,23 +53,9 @@ class WindowCounts(NamedTuple):
             return self.left_s - (free - self.current) * window_s / self.previous
         return self.left_s + window_s * (1 - max(0, free) / max(1, self.current))
 
-
-class Standing(NamedTuple):
-    """How a caller stands after having asked for some."""
-
-    limit: Limit
-    taken: bool
-    remaining: int
-    reset_s: float
-    """Until the window ends that this was counted in."""
-    wait_s: float
-    """Until asking again is worthwhile; 0 where it was given."""
-
-
-def standing(limit: Limit, counts: WindowCounts, amount: int, *, taken: bool) -> Standing:
-    """How a caller stands who has had this."""
-    remaining = max(0, floor(limit.amount - counts.weighted(limit.window_s)))
-    return Standing(limit, taken, remaining, counts.left_s, 0.0 if taken else counts.wait_s(amount, limit))
+    def standing(self, limit: Limit, amount: int, *, taken: bool) -> Standing:
+        remaining = max(0, floor(limit.amount - self.weighted(limit.window_s)))
+        return Standing(limit, taken, remaining, self.left_s, 0.0 if taken else self.wait_s(amount, limit))
 
 
 class Windows(Protocol):
@@ -87,13 +82,9 @@ class _Window:
 
 
 class MemoryWindows:
-    """Counts in this process.
+    """Counts in this process. Beyond so many callers, those who have not been seen for longest are forgotten."""
 
-    Args:
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, clock: Clock, max_callers: int = _MAX_CALLERS) -> None:
+    def __init__(self, clock: Clock, max_callers: int = 50_000) -> None:
         self._clock = clock
         self._max_callers = max_callers
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
@@ -103,21 +94,17 @@ class MemoryWindows:
 
     async def take(self, caller: str, limit: Limit, amount: int) -> Standing:
         now_s, key = self._clock(), (limit.name, caller)
-        window = self._windows.get(key)
-        if window is None:
-            window = self._windows[key] = _Window(now_s)
-            if len(self._windows) > self._max_callers:
-                self._windows.popitem(last=False)
-        else:
-            self._windows.move_to_end(key)
-            window.move_to(now_s, limit.window_s)
+        self._windows[key] = window = self._windows.pop(key, None) or _Window(now_s)
+        if len(self._windows) > self._max_callers:
+            self._windows.popitem(last=False)
+        window.move_to(now_s, limit.window_s)
         left_s = limit.window_s - (now_s - window.began_s)  # in this order never more than a window, by rounding either
         counts = WindowCounts(window.previous, window.current, left_s)
         taken = counts.weighted(limit.window_s) + amount <= limit.amount
         if taken:
             window.current += amount
             counts = WindowCounts(window.previous, window.current, left_s)
-        return standing(limit, counts, amount, taken=taken)
+        return counts.standing(limit, amount, taken=taken)
 
     async def close(self) -> None:
         self._windows.clear()

@@ -9,21 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from splitway.errors import SetupError, Unauthorized
+from splitway.errors import Unauthorized
 from splitway.security.callers.principal import SCOPES, Principal, Scope
-from splitway.wire.deadline import Clock
-
-if TYPE_CHECKING:
-    from splitway.gateway.callers.jwks import SigningKeys
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
-MAX_TOKEN_BYTES = 8 * 1024
 _LEEWAY_S = 30.0
 """By which the provider's clock may be ahead."""
 _PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,96}")
@@ -31,92 +24,25 @@ _PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,96}")
 
 @dataclass(frozen=True)
 class TokenPolicy:
-    """Which tokens are taken.
-
-    Args:
-        issuer: their issuer (`iss`).
-        audience: one of their audiences (`aud`).
-        keys: path or https address of the issuer's public keys, a JWK set.
-        algorithms: by which they may be signed.
-        most_known: of those that have been seen, how many are kept.
-        fetch_timeout_s: how long an address may take to give the keys.
-    """
+    """Which tokens are taken: their issuer (`iss`), one of their audiences (`aud`), and how they may be signed."""
 
     issuer: str
     audience: str
     keys: str
+    """Path or https address of the issuer's public keys, a JWK set."""
     algorithms: tuple[str, ...]
     most_known: int = 4096
+    """Of those that have been seen, how many are kept."""
     fetch_timeout_s: float = 3.0
+    """How long an address may take to give the keys."""
 
 
-class TokenVerifier:
-    """Says whose a token is; one that has been seen is found again without any arithmetic.
-
-    Args:
-        policy: which tokens are taken.
-        clock: monotonic seconds.
-        now: seconds since 1970, by which tokens expire.
-
-    Raises:
-        SetupError: the library that checks tokens is not installed.
-    """
-
-    def __init__(self, policy: TokenPolicy, clock: Clock, now: Callable[[], float] = time.time) -> None:
-        try:
-            from splitway.gateway.callers.jwks import SigningKeys  # noqa: PLC0415 - cryptography costs 20 MB
-        except ModuleNotFoundError as error:
-            raise SetupError(f"tokens cannot be checked without {error.name}: install splitway[gateway]") from error
-        self._policy = policy
-        self._now = now
-        self._keys: SigningKeys = SigningKeys(policy.keys, policy.algorithms, clock, policy.fetch_timeout_s)
-        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
-        self._known_with = self._keys.generation
-
-    async def verify(self, token: str) -> Principal:
-        """Return whose token this is.
-
-        Raises:
-            Unauthorized: it is not to be believed, is not for us, or not valid now.
-            Unavailable: the provider's keys could not be fetched for too long.
-        """
-        if len(token) > MAX_TOKEN_BYTES:
-            raise Unauthorized(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
-        await self._keys.look()
-        self._forget_withdrawn()
-        digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known is not None:
-            principal, expires_s = known
-            if self._now() >= expires_s:
-                del self._known[digest]
-                raise Unauthorized("the token has expired")
-            self._known.move_to_end(digest)
-            return principal
-        claims = await self._keys.verified(token, issuer=self._policy.issuer, audience=self._policy.audience)
-        self._forget_withdrawn()  # a key that was not known may have had all of them fetched again
-        expires_s = self._check_times(claims)
-        principal = Principal(_id(claims), _scopes(claims))
-        self._known[digest] = (principal, expires_s)
-        if len(self._known) > self._policy.most_known:
-            self._known.popitem(last=False)
-        return principal
-
-    def _forget_withdrawn(self) -> None:
-        """Drop verified tokens when the key set changes, so that revoked keys are noticed."""
-        if self._known_with != self._keys.generation:
-            self._known.clear()
-            self._known_with = self._keys.generation
-
-    def _check_times(self, claims: Mapping[str, Any]) -> float:
-        """Return when the token expires. Raises Unauthorized if it is not valid now."""
-        now_s = self._now()
-        expires_s = _seconds(claims, "exp")
-        if now_s >= expires_s:
-            raise Unauthorized("the token has expired")
-        if "nbf" in claims and now_s + _LEEWAY_S < _seconds(claims, "nbf"):
-            raise Unauthorized("the token is not valid yet")
-        return expires_s
+def read_claims(claims: Mapping[str, Any], now_s: float) -> tuple[Principal, float]:
+    """Return whose a token with these claims is, and when it expires. Raises Unauthorized if it is not valid yet."""
+    expires_s = _seconds(claims, "exp")
+    if "nbf" in claims and now_s + _LEEWAY_S < _seconds(claims, "nbf"):
+        raise Unauthorized("the token is not valid yet")
+    return Principal(_id(claims), _scopes(claims)), expires_s
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:

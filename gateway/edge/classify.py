@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitway.gateway.edge import docs as edge_docs
-from splitway.gateway.edge.cost import PictureCaps, picture_cost
+from splitway.gateway.edge.cost import picture_cost
 from splitway.gateway.edge.intake import (
     asks_for_timeline,
     read_heads,
@@ -24,18 +25,17 @@ from splitway.gateway.edge.intake import (
 from splitway.gateway.edge.problems import problem_details, request_id
 from splitway.gateway.edge.request_id import came_in_s
 from splitway.gateway.flow.pipeline import GatewayPipeline
-from splitway.gateway.flow.request import request_for_classes
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Result, request_for_classes
 from splitway.gateway.hop.turn import HopAnswer
-from splitway.gateway.observe.telemetry import GatewayTelemetry
 from splitway.gateway.observe.timeline import timeline
 from splitway.gateway.paths import CLASSIFY
 from splitway.http.body import plain_headers
 from splitway.http.body_budget import BodyBudget, BodyCharge
 from splitway.http.hangup import while_connected
+from splitway.kinds.image.limits import PictureLimits
 from splitway.security.callers.principal import known_caller
 from splitway.skins.v2_rest import CHAIN_STATUSES, json_response
-from splitway.telemetry.watch import Watched
+from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import by_size
 from splitway.wire.context import CallContext, Limits
 from splitway.wire.deadline import read_deadline
@@ -43,40 +43,22 @@ from splitway.wire.deadline import read_deadline
 _TimingsMs = dict[str, dict[str, float]]
 
 
+@dataclass(eq=False, repr=False)
 class ClassifyRoute:
-    """Answers `/v1/classify`.
+    """Answers `/v1/classify`."""
 
-    Args:
-        pipeline: runs the requests.
-        limits: what one request may take.
-        max_picture_bytes: what its picture may have.
-        caps: what is decoded of one picture at most.
-        telemetry: told of every request.
-        bodies: memory for request bodies.
-    """
-
-    def __init__(
-        self,
-        pipeline: GatewayPipeline,
-        limits: Limits,
-        max_picture_bytes: int,
-        caps: PictureCaps,
-        telemetry: GatewayTelemetry,
-        bodies: BodyBudget,
-    ) -> None:
-        self._pipeline = pipeline
-        self._limits = limits
-        self._max_picture_bytes = max_picture_bytes
-        self._caps = caps
-        self._bodies = bodies
-        self._telemetry = telemetry
+    pipeline: GatewayPipeline
+    watch: Watch[Result]
+    limits: Limits
+    pictures: PictureLimits
+    bodies: BodyBudget
 
     async def classify(self, request: Request) -> Response:
         """Answer one picture; its end is told to the telemetry."""
         headers = plain_headers(request)
         with (
-            self._telemetry.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
-            self._bodies.charge(request.scope) as charge,
+            self.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
+            self.bodies.charge(request.scope) as charge,
         ):
             watched.caller = known_caller(request.scope)
             reply = await self._answer(request, headers, watched, charge)
@@ -86,27 +68,27 @@ class ClassifyRoute:
     async def _answer(
         self, request: Request, headers: dict[str, str], watched: Watched[Result], charge: BodyCharge
     ) -> Response:
-        limits = self._limits
+        limits = self.limits
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
         top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
         picture = await read_picture(
-            request, headers, deadline, limits, self._max_picture_bytes, charge, watched.received
+            request, headers, deadline, limits, self.pictures.max_bytes, charge, watched.received
         )
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
-        cost = await by_size(len(picture), partial(picture_cost, picture, self._caps))
+        cost = await by_size(len(picture), partial(picture_cost, picture, self.pictures))
         asked = request_for_classes(picture, heads, top_k, context, id_, cost)
         async with while_connected(request):
-            watched.facts = result = await self._pipeline.run(asked)
+            watched.facts = result = await self.pipeline.run(asked)
         timings_ms = {name: hop.timings.in_ms() for name, hop in result.hops.items()}
         content = _heads(result, id_, timings_ms) if heads else _one_head(result, id_, timings_ms)
         if with_timeline:
             content["timeline"] = timeline(watched.span)
         server_timing = _server_timing(timings_ms)
-        afterwards = self._pipeline.compare(asked, result)
+        afterwards = self.pipeline.comparer.plan(asked, result)
         total_ms = round((time.perf_counter() - came_in_s(request)) * 1000, 3)  # as late as it can still be said
         content["timings_ms"]["total"] = total_ms
         headers_out = {"server-timing": f"{server_timing}, total;dur={total_ms}", **result.headers}
@@ -118,28 +100,15 @@ class ClassifyRoute:
 
 def classify_router(route: ClassifyRoute) -> APIRouter:
     """The route of `/v1/classify`."""
-    router = APIRouter()
-    router.add_api_route(
-        CLASSIFY,
-        route.classify,
-        methods=["POST"],
-        tags=[edge_docs.CLASSIFY_TAG],
-        response_class=Response,
-        responses=edge_docs.REPLIES,
-        openapi_extra=edge_docs.CLASSIFY,
-    )
+    router = APIRouter(tags=[edge_docs.CLASSIFY_TAG])
+    router.post(CLASSIFY, response_class=Response, **edge_docs.CLASSIFY)(route.classify)
     return router
 
 
 def _one_head(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
     """The answer of a request that names no head."""
-    ((name, hop),) = result.heads.items()
-    return {
-        "id": id_,
-        **_classes(hop),
-        "model": _model(result, {name: hop}),
-        "timings_ms": {**timings_ms},
-    }
+    (hop,) = result.heads.values()
+    return {"id": id_, **_classes(hop), "model": _model(result, result.hops), "timings_ms": {**timings_ms}}
 
 
 def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
@@ -151,7 +120,7 @@ def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
     for name, error in result.failures.items():
         entries[name] = {"status": CHAIN_STATUSES[error.code], "error": problem_details(error, id_)}
     before = {name: timings_ms[name] for name in result.before}
-    return {"id": id_, "heads": entries, "model": _model(result, {}), "timings_ms": before}
+    return {"id": id_, "heads": entries, "model": _model(result, result.before), "timings_ms": before}
 
 
 def _classes(head: HopAnswer) -> dict[str, Any]:
@@ -159,9 +128,9 @@ def _classes(head: HopAnswer) -> dict[str, Any]:
     return {"label": best.label, "confidence": best.confidence, "predictions": head.predictions}
 
 
-def _model(result: Result, heads: Mapping[str, HopAnswer]) -> dict[str, str]:
+def _model(result: Result, hops: Mapping[str, HopAnswer]) -> dict[str, str]:
     """The versions that an answer came through, its feature space and its release."""
-    versions = {name: hop.model.version for name, hop in {**result.before, **heads}.items()}
+    versions = {name: hop.model.version for name, hop in hops.items()}
     release = {} if result.release is None else {"release": result.release}
     return {**versions, "feature_space": result.feature_space, **release}
 

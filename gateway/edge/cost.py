@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from splitway.errors import InvalidInput, TooLarge
 from splitway.kinds.image.kind import PICTURES
-from splitway.kinds.image.limits import MAX_SECONDS, check_seconds
+from splitway.kinds.image.limits import PictureLimits, check_seconds
 from splitway.kinds.image.look import look
 from splitway.wire.tensor import BYTES, Buffer, Tensor
 
@@ -20,47 +19,38 @@ _LARGEST_AT_ONCE = 4
 """Pictures of the largest size that one request may hold, or as many pixels or seconds in smaller ones."""
 
 
-@dataclass(frozen=True)
-class PictureCaps:
-    """What is decoded of one picture at most, as the stages have it too."""
-
-    pixels: int
-    seconds: float = MAX_SECONDS
-    """Of a processor."""
-
-
-def picture_cost(picture: Buffer, caps: PictureCaps) -> int:
+def picture_cost(picture: Buffer, limits: PictureLimits) -> int:
     """Return what an encoded picture costs; one, where it is none that a stage would decode.
 
     Raises:
-        TooLarge: it takes more than the caps.
+        TooLarge: it takes more than the limits.
         InvalidInput: it has more parts than pictures have, or its header does not say how large it is.
     """
-    return _of(*_weight(picture, caps))
+    return _of(*_weight(picture, limits))
 
 
-def inputs_cost(inputs: Sequence[Tensor], caps: PictureCaps) -> int:
+def inputs_cost(inputs: Sequence[Tensor], limits: PictureLimits) -> int:
     """Return what a request's tensors cost, of which each has as many rows. Raises as `picture_cost`, and TooLarge for
     pictures that are too much together: more than a stage can decode while it is waited for."""
-    return max((_tensor_cost(tensor, caps) for tensor in inputs), default=1)
+    return max((_tensor_cost(tensor, limits) for tensor in inputs), default=1)
 
 
-def _tensor_cost(tensor: Tensor, caps: PictureCaps) -> int:
+def _tensor_cost(tensor: Tensor, limits: PictureLimits) -> int:
     if tensor.datatype == BYTES:
         are_pictures = tensor.name == PICTURES.name and len(tensor.shape) == 1  # in another shape they are refused
-        return _pictures_cost(tensor.elements, caps) if are_pictures else len(tensor.elements)
+        return _pictures_cost(tensor.elements, limits) if are_pictures else len(tensor.elements)
     if tensor.datatype == "UINT8" and len(tensor.shape) == 4 and tensor.shape[3] in _CHANNELS:
         return tensor.rows * _of(tensor.shape[1] * tensor.shape[2], 0.0)
     return tensor.rows
 
 
-def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
-    weights = [_weight(picture, caps) for picture in pictures]
+def _pictures_cost(pictures: Sequence[Buffer], limits: PictureLimits) -> int:
+    weights = [_weight(picture, limits) for picture in pictures]
     pixels = sum(each for each, _ in weights)
-    if pixels > (most := _LARGEST_AT_ONCE * caps.pixels):
+    if pixels > (most := _LARGEST_AT_ONCE * limits.max_pixels):
         raise TooLarge(f"the pictures have {pixels} pixels together; at most {most} are allowed in one request")
     seconds = sum(each for _, each in weights)
-    if seconds > (longest := _LARGEST_AT_ONCE * caps.seconds):
+    if seconds > (longest := _LARGEST_AT_ONCE * limits.max_seconds):
         raise TooLarge(
             f"decoding the pictures would take up to {seconds:.1f} s of CPU together; at most {longest:g} s are "
             "allowed for one request"
@@ -68,7 +58,7 @@ def _pictures_cost(pictures: Sequence[Buffer], caps: PictureCaps) -> int:
     return sum(_of(*weight) for weight in weights)
 
 
-def _weight(data: Buffer, caps: PictureCaps) -> tuple[int, float]:
+def _weight(data: Buffer, limits: PictureLimits) -> tuple[int, float]:
     """Pixels and seconds of a processor; nothing of what is no picture. Raises as `picture_cost`."""
     picture = look(data)
     if picture is None:
@@ -76,12 +66,12 @@ def _weight(data: Buffer, caps: PictureCaps) -> tuple[int, float]:
     pixels = picture.width * picture.height
     if not pixels:
         raise InvalidInput("the picture's header does not say how large it is")
-    if pixels > caps.pixels:
+    if pixels > limits.max_pixels:
         size = f"{picture.width} x {picture.height}"
-        raise TooLarge(f"the picture has {size} pixels; at most {caps.pixels} in total are allowed")
+        raise TooLarge(f"the picture has {size} pixels; at most {limits.max_pixels} in total are allowed")
     seconds = picture.seconds
-    if seconds > caps.seconds:
-        check_seconds(picture, caps.seconds)
+    if seconds > limits.max_seconds:
+        check_seconds(picture, limits.max_seconds)
     return pixels, seconds
 
 

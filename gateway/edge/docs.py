@@ -42,7 +42,7 @@ def _with_image(field: Docs) -> Docs:
     return {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: field}}}
 
 
-CLASSIFY: Docs = {
+_CLASSIFY: Docs = {
     "summary": "Classify a picture",
     "description": "A JPEG, PNG or WebP: as the body, as a file of a form, or as base64 in JSON.",
     "parameters": [
@@ -93,10 +93,13 @@ _BESIDE = {
 }
 _ALL = "The classes, best first; by head if heads were named."
 _SOME = "Some of the requested heads answered; each has its status."
-REPLIES: dict[int | str, Docs] = {
-    200: answer(_ALL, ClassifyAnswer, HeadsAnswer, headers=_BESIDE),
-    207: answer(_SOME, HeadsAnswer, headers=_BESIDE),
-    **refusals(404, 409, 413, 415, 502, 503, 504),
+CLASSIFY: Docs = {
+    "openapi_extra": _CLASSIFY,
+    "responses": {
+        200: answer(_ALL, ClassifyAnswer, HeadsAnswer, headers=_BESIDE),
+        207: answer(_SOME, HeadsAnswer, headers=_BESIDE),
+        **refusals(404, 409, 413, 415, 502, 503, 504),
+    },
 }
 PIPELINE: Docs = {
     "summary": "Show the pipeline's state",
@@ -112,11 +115,7 @@ def _error(path: str) -> tuple[str, Docs]:
 
 
 def gateway_description(needs_key: Callable[[str], bool]) -> Description:
-    """What completes the gateway's description.
-
-    Args:
-        needs_key: whether a path is only for callers who show who they are.
-    """
+    """What completes the gateway's description. `needs_key` tells which paths are only for callers with a key."""
     return Description(
         about=_ABOUT,
         statuses=CHAIN_STATUSES,

@@ -66,7 +66,7 @@ async def read_picture(
     if media_type == _MULTIPART:
         body = await _out_of(partial(file_of_form, body, content_type, FIELD), len(body), charge)
     elif media_type == _JSON:
-        body = await _out_of_json(body, limits.max_json_values, charge)
+        body = await _out_of(partial(_from_json, body, limits.max_json_values), len(body), charge, at_once=AT_ONCE)
     if not body:
         raise InvalidInput("the picture is empty")
     if not body.startswith(STARTS) or b"\0" not in body:  # a whole picture has some
@@ -76,18 +76,11 @@ async def read_picture(
     return body
 
 
-async def _out_of_json(body: bytes, max_values: int, charge: BodyCharge) -> bytes:
-    if len(body) <= LARGE_BYTES:
-        with suppress(ManyValues):
-            return _from_json(body, max_values, AT_ONCE)
-        return await aside(partial(_from_json, body, max_values))
-    return await _out_of(partial(_from_json, body, max_values), len(body), charge)
-
-
-async def _out_of(unwrap: Callable[[], bytes], size: int, charge: BodyCharge) -> bytes:
-    """The picture out of a body of so many bytes."""
+async def _out_of(unwrap: Callable[..., bytes], size: int, charge: BodyCharge, **bounds: int) -> bytes:
+    """The picture out of a body of so many bytes; a small one is unwrapped here, within these bounds if it can be."""
     if size <= LARGE_BYTES:
-        return unwrap()
+        with suppress(ManyValues):
+            return unwrap(**bounds)
     picture = await aside(unwrap)
     charge.becomes(len(picture))
     return picture
@@ -149,13 +142,11 @@ def _without_reading_it_all(body: bytes, max_values: int) -> bytes | None:
     if begins is None:
         return None
     start, end = begins.end(), body.find(b'"', begins.end())
+    if end < 0 or start + len(body) - end > _FOUND_WITHIN_BYTES:
+        return None
     token = secrets.token_hex(16)
-    around = b"".join((body[:start], token.encode(), body[end:])) if end >= 0 else b""
-    if (
-        len(around) > _FOUND_WITHIN_BYTES
-        or not around
-        or _field(loads_bounded(around, len(around), max_values)) != token
-    ):
+    around = body[:start] + token.encode() + body[end:]
+    if _field(loads_bounded(around, len(around), max_values)) != token:
         return None
     return decode_strictly(memoryview(body)[start:end])
 

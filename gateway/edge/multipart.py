@@ -46,11 +46,6 @@ class _FormPart:
 def file_of_form(body: bytes, content_type: str, field: str) -> bytes:
     """Return what the one part of this name holds. May be called in any thread.
 
-    Args:
-        body: the whole body.
-        content_type: of the request, which names the boundary.
-        field: the part's name.
-
     Raises:
         InvalidInput: the body is no multipart body, is cut short, or has no such part, or several.
     """

@@ -8,17 +8,17 @@ from functools import partial
 from typing import Any
 
 from splitway.errors import InvalidInput, NotFound
-from splitway.gateway.edge.cost import PictureCaps, inputs_cost
+from splitway.gateway.edge.cost import inputs_cost
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.pipeline import GatewayPipeline
-from splitway.gateway.flow.request import Request
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Request, Result, in_words
 from splitway.gateway.paths import INFER
 from splitway.http.body_budget import BodyBudget
 from splitway.http.fast_routes import Endpoint
 from splitway.http.lifecycle import Lifecycle
 from splitway.kinds.image.kind import PICTURES
+from splitway.kinds.image.limits import PictureLimits
 from splitway.names import DEFAULT_HEAD, PIPELINE, PROBABILITIES
 from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch, Watched
@@ -27,39 +27,28 @@ from splitway.wire.context import Answer, CallContext, Limits
 from splitway.wire.messages import CLASSIFICATION, FEATURE_SPACE, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
-MODEL = PIPELINE
 VERSION = "1"
-ROUTE = INFER
 HEAD = "head"
 """The request's parameter that names a head."""
 _UNKNOWN_OUTPUTS = (TensorSpec(PROBABILITIES, "FP32", (-1, -1)),)
 
 
 class PipelinePlane:
-    """Serves the protocol's routes of the gateway.
-
-    Args:
-        pipeline: runs the requests.
-        watch: follows them.
-        lifecycle: whether the process can answer.
-        caps: what is decoded of one picture at most.
-        limits: what one request may take.
-        bodies: memory for request bodies.
-    """
+    """Serves the protocol's routes of the gateway."""
 
     def __init__(
         self,
         pipeline: GatewayPipeline,
         watch: Watch[Result],
-        lifecycle: Lifecycle,
-        caps: PictureCaps,
         limits: Limits,
+        pictures: PictureLimits,
         bodies: BodyBudget,
+        lifecycle: Lifecycle,
     ) -> None:
         self.lifecycle = lifecycle
         self._pipeline = pipeline
         self._watch = watch
-        self._caps = caps
+        self._pictures = pictures
         self._endpoint = infer_endpoint(self, limits, bodies)
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
@@ -79,7 +68,7 @@ class PipelinePlane:
         served = router.served_head(head, pins)
         outputs = _UNKNOWN_OUTPUTS if served is None else served.outputs
         return {
-            "name": MODEL,
+            "name": PIPELINE,
             "versions": [VERSION],
             "platform": "splitway",
             "inputs": [spec.metadata() for spec in _inputs(extractor)],
@@ -88,7 +77,7 @@ class PipelinePlane:
         }
 
     def watch(self, headers: MutableMapping[str, str]) -> Watched[Result]:
-        return self._watch.request(ROUTE, headers)
+        return self._watch.request(INFER, headers)
 
     async def infer(self, request: InferRequest, context: CallContext) -> Answer:
         head = request.parameters.get(HEAD)
@@ -96,7 +85,10 @@ class PipelinePlane:
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
         heads = () if head is None else (head,)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
-        size, weigh = sum(tensor.size for tensor in request.inputs), partial(inputs_cost, request.inputs, self._caps)
+        size, weigh = (
+            sum(tensor.size for tensor in request.inputs),
+            partial(inputs_cost, request.inputs, self._pictures),
+        )
         cost, fit = await by_size(size, weigh), partial(self._check, request)
         asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
         result = await self._pipeline.run(asked)
@@ -104,7 +96,7 @@ class PipelinePlane:
         parameters = {FEATURE_SPACE: result.feature_space}
         if result.release is not None:
             parameters["release"] = result.release
-        response = InferResponse(MODEL, VERSION, hop.response.outputs, request.id, parameters)
+        response = InferResponse(PIPELINE, VERSION, hop.response.outputs, request.id, parameters)
         return Answer(response, result.headers, result)
 
     def _check(self, request: InferRequest, heads: tuple[str, ...], pins: Pins | None) -> None:
@@ -125,10 +117,10 @@ class PipelinePlane:
 
 def _check_model(model: str, version: str | None) -> None:
     """Raise NotFound unless it is the pipeline."""
-    if model != MODEL:
-        raise NotFound(f"there is no model {model[:80]!r}, only {MODEL!r}")
+    if model != PIPELINE:
+        raise NotFound(f"there is no model {model[:80]!r}, only {PIPELINE!r}")
     if version not in (None, VERSION):
-        raise NotFound(f"model {MODEL!r} has no version {version[:20]!r}, only {VERSION!r}")
+        raise NotFound(f"model {PIPELINE!r} has no version {version[:20]!r}, only {VERSION!r}")
 
 
 def _inputs(extractor: ServedModel | None) -> tuple[TensorSpec, ...]:
@@ -141,8 +133,7 @@ def _check_inputs(specs: tuple[TensorSpec, ...], tensors: tuple[Tensor, ...]) ->
     if given.keys() != {spec.name for spec in specs}:
         if specs == (PICTURES,):
             raise InvalidInput(f"the input must be exactly one tensor {PICTURES.name!r} of encoded pictures")
-        named = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)
-        raise InvalidInput(f"the inputs must be exactly {named}")
+        raise InvalidInput(f"the inputs must be exactly {in_words(specs)}")
     for spec in specs:
         spec.check(given[spec.name])
     if len({tensor.rows for tensor in tensors}) > 1:

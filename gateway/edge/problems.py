@@ -13,7 +13,6 @@ from splitway.errors import SplitwayError, printable
 from splitway.gateway.observe.timeline import timeline
 from splitway.names import REQUEST_ID_HEADER
 from splitway.skins.v2_rest import CHAIN_STATUSES, error_headers, v2_error
-from splitway.telemetry.trace import Span
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,19 +31,14 @@ def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
     }
 
 
-def problem(error: SplitwayError, request_id: str, way: Span | None = None) -> Response:
-    """Answer with problem details, and the time line of a request whose way was remembered."""
-    details = problem_details(error, request_id)
-    content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
-    headers = {REQUEST_ID_HEADER: request_id} | error_headers(error)
-    return Response(content, CHAIN_STATUSES[error.code], headers, MEDIA_TYPE)
-
-
 def render(request: Request, error: SplitwayError) -> Response:
-    """Answer in the form that the route's callers read."""
+    """Answer in the form that the route's callers read, with the time line of a request whose way was remembered."""
     if speaks_v2(request.scope["path"]):  # `request.url` fails for some query strings
         return v2_error(error)
-    return problem(error, request_id(request), getattr(request.state, "timeline", None))
+    id_, way = request_id(request), getattr(request.state, "timeline", None)
+    details = problem_details(error, id_)
+    content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
+    return Response(content, details["status"], {REQUEST_ID_HEADER: id_} | error_headers(error), MEDIA_TYPE)
 
 
 def speaks_v2(path: str) -> bool:

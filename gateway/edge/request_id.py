@@ -35,9 +35,6 @@ class RequestId:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         came_s = time.perf_counter()
         given = dict(scope["headers"]).get(_NAME)
         id_ = (None if given is None else usable_id(given.decode("latin-1"))) or secrets.token_hex(16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -30,38 +32,32 @@ from splitway.skins.v2_rest import json_response
 from splitway.version import __version__
 
 
+@dataclass(eq=False, repr=False)
 class Status:
-    """Answers `/v1/pipeline`, `/livez` and `/readyz`.
+    """Answers `/v1/pipeline`, `/livez` and `/readyz`."""
 
-    Args:
-        pipeline: what is told of.
-        telemetry: counts what it does.
-        lifecycle: whether the process can answer.
-    """
+    pipeline: GatewayPipeline
+    telemetry: GatewayTelemetry
+    lifecycle: Lifecycle
 
-    def __init__(self, pipeline: GatewayPipeline, telemetry: GatewayTelemetry, lifecycle: Lifecycle) -> None:
-        self._pipeline = pipeline
-        self._telemetry = telemetry
-        self._lifecycle = lifecycle
-
-    async def pipeline(self) -> Response:
+    async def whole(self) -> Response:
         """Describe the door, the stages and their replicas as they are now."""
-        self._telemetry.settle()
-        reason, traffic = self._lifecycle.not_ready_because, self._telemetry.traffic
+        self.telemetry.settle()
+        pipeline, requests, reason = self.pipeline, self.telemetry.requests, self.lifecycle.not_ready_because
         gateway = GatewayStatus(
             version=__version__,
-            uptime_s=round(traffic.uptime_s, 3),
-            requests=traffic.requests.totals,
-            recent=RecentStatus(**traffic.requests.recent()),
+            uptime_s=round(requests.age_s, 3),
+            requests=requests.totals,
+            recent=RecentStatus(**requests.recent()),
         )
         status = PipelineStatus(
             ready=reason is None,
             reason=reason,
             gateway=gateway,
-            admission=door_status(self._pipeline.admission),
-            heads=heads_status(self._pipeline),
-            releases=releases_status(self._pipeline),
-            stages=tuple(stage_status(stage, traffic.calls[stage.name]) for stage in self._pipeline.stages),
+            admission=_door_status(pipeline.admission),
+            heads=heads_status(pipeline),
+            releases=_releases_status(pipeline),
+            stages=tuple(_stage_status(stage, self.telemetry.calls[stage.name]) for stage in pipeline.stages),
         )
         return json_response(status.model_dump())
 
@@ -70,27 +66,23 @@ class Status:
 
     async def readyz(self) -> Response:
         """Readiness of the pipeline, and which stage is missing if not."""
-        reason = self._lifecycle.not_ready_because
-        missing = self._pipeline.why_not_ready()
-        stages = {stage.name: missing.get(stage.name, "ready") for stage in self._pipeline.stages}
+        reason = self.lifecycle.not_ready_because
+        missing = self.pipeline.why_not_ready()
+        stages = {stage.name: missing.get(stage.name, "ready") for stage in self.pipeline.stages}
         content = {"ready": reason is None, "reason": reason, "stages": stages}
         return json_response(content, 200 if reason is None else 503)
 
 
 def status_router(status: Status) -> APIRouter:
     """The routes of the status and of health."""
-    router = APIRouter()
-    get = (
-        ("/v1/pipeline", status.pipeline, docs.PIPELINE),
-        ("/livez", status.livez, docs.LIVEZ),
-        ("/readyz", status.readyz, docs.READYZ),
-    )
-    for path, endpoint, told in get:
-        router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=[docs.HEALTH_TAG], **told)
+    router = APIRouter(tags=[docs.HEALTH_TAG])
+    router.get("/v1/pipeline", name="pipeline", response_class=Response, **docs.PIPELINE)(status.whole)
+    router.get("/livez", response_class=Response, **docs.LIVEZ)(status.livez)
+    router.get("/readyz", response_class=Response, **docs.READYZ)(status.readyz)
     return router
 
 
-def door_status(door: Admission) -> DoorStatus:
+def _door_status(door: Admission) -> DoorStatus:
     """The requests that are under way, wait, or were refused."""
     turned_away = {reason.value: count for reason, count in door.turned_away.items()}
     return DoorStatus(limit=door.limit.limit, in_flight=door.in_flight, queued=door.queued, turned_away=turned_away)
@@ -111,13 +103,13 @@ def heads_status(pipeline: GatewayPipeline) -> tuple[HeadStatus, ...]:
     )
 
 
-def releases_status(pipeline: GatewayPipeline) -> ReleasesStatus:
+def _releases_status(pipeline: GatewayPipeline) -> ReleasesStatus:
     """The releases: which callers get which, and how they do."""
     background = {"running": pipeline.comparer.running, **pipeline.comparer.ends}
     return ReleasesStatus.of({**pipeline.rollout.describe(), "background": background})
 
 
-def stage_status(stage: StageClient, calls: Flow) -> StageStatus:
+def _stage_status(stage: StageClient, calls: Flow) -> StageStatus:
     """A stage, its replicas and the calls to them that ended lately."""
     return StageStatus(
         name=stage.name,

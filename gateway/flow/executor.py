@@ -19,8 +19,7 @@ from splitway.errors import (
 )
 from splitway.gateway.fleet.router import NoChain, Router, Target, Want
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
-from splitway.gateway.flow.request import Request
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Request, Result
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.turn import HopAnswer, Turn
 from splitway.names import EXTRACTOR, IMAGE
@@ -34,18 +33,13 @@ _Where = Callable[[], Target]
 
 
 class Executor:
-    """Runs requests through the stages; features of one space never reach a model that takes another.
-
-    Args:
-        stages: extractor, bodies and heads, in this order.
-        router: knows where each may be asked for what.
-        cache: features of pictures that have been seen.
-    """
+    """Runs requests through the stages: extractor, bodies and heads, in this order. Features of one space never reach a
+    model that takes another."""
 
     def __init__(self, stages: Sequence[StageClient], router: Router, cache: FeatureCache | None) -> None:
         self._extractor, *self._bodies, self._heads = stages
         self._router = router
-        self._cache = cache
+        self.cache = cache
 
     async def run(self, request: Request) -> Result:
         """Run the extractor once and all heads on its features.
@@ -119,14 +113,15 @@ class Executor:
         async def ask() -> HopAnswer:
             return await self._extractor.infer(_turn(request, EXTRACTOR, target, request.inputs))
 
-        if self._cache is None or request.in_background:
+        if self.cache is None or request.in_background:
             return await ask(), None
         models = {(model.gives, model.version): model for model in target().values()}
-        if not _is_one_picture(request) or len(models) != 1:
-            return await ask(), self._cache.bypassed()
+        is_one_picture = len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == IMAGE
+        if not is_one_picture or len(models) != 1:
+            return await ask(), self.cache.count(CacheResult.BYPASS)
         (model,) = models.values()
         picture, deadline = request.inputs[0].elements[0], request.context.deadline
-        return await self._cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
+        return await self.cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
 
     async def _through_bodies(self, request: Request, extracted: HopAnswer) -> dict[str, HopAnswer]:
         """Run the bodies, one after the other; return all answers so far, by stage and in order."""
@@ -190,7 +185,3 @@ async def _at_once(heads: Mapping[str, Coroutine[Any, Any, HopAnswer]]) -> Mappi
         if isinstance(end, BaseException) and not isinstance(end, SplitwayError):
             raise end
     return dict(zip(heads, ends, strict=True))
-
-
-def _is_one_picture(request: Request) -> bool:
-    return len(request.inputs) == 1 and request.rows == 1 and request.inputs[0].name == IMAGE

@@ -14,10 +14,8 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from copy import copy
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from splitway.errors import (
     BadStageAnswer,
@@ -69,6 +67,9 @@ class CacheResult(StrEnum):
 class FeatureStore(Protocol):
     """Where features are kept. It may forget at any time, and never fails."""
 
+    bytes_held: int
+    """Of this process's memory."""
+
     async def get(self, key: str) -> bytes | None:
         """Return what is kept under a key."""
 
@@ -78,9 +79,6 @@ class FeatureStore(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
 
-    def bytes_held(self) -> int:
-        """Bytes of this process's memory."""
-
 
 class MemoryStore:
     """The values used last, up to so many bytes."""
@@ -88,10 +86,7 @@ class MemoryStore:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._values: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
-
-    def bytes_held(self) -> int:
-        return self._bytes
+        self.bytes_held = 0
 
     async def get(self, key: str) -> bytes | None:
         value = self._values.get(key)
@@ -104,19 +99,19 @@ class MemoryStore:
             return False
         self._forget(key)
         self._values[key] = value
-        self._bytes += _size(key, value)
-        while self._bytes > self._max_bytes:
+        self.bytes_held += _size(key, value)
+        while self.bytes_held > self._max_bytes:
             self._forget(next(iter(self._values)))
         return True
 
     def _forget(self, key: str) -> None:
         value = self._values.pop(key, None)
         if value is not None:
-            self._bytes -= _size(key, value)
+            self.bytes_held -= _size(key, value)
 
     async def close(self) -> None:
         self._values.clear()
-        self._bytes = 0
+        self.bytes_held = 0
 
 
 def _size(key: str, value: bytes) -> int:
@@ -124,23 +119,12 @@ def _size(key: str, value: bytes) -> int:
 
 
 class FeatureCache:
-    """Asks the store first and the extractor once.
-
-    Args:
-        store: where features are kept.
-    """
+    """Asks the store first and the extractor once."""
 
     def __init__(self, store: FeatureStore) -> None:
-        self._store = store
+        self.store = store
         self._under_way: dict[str, asyncio.Future[InferResponse]] = {}
         self.results: Counter[CacheResult] = Counter()
-
-    @property
-    def bytes_held(self) -> int:
-        return self._store.bytes_held()
-
-    async def close(self) -> None:
-        await self._store.close()
 
     async def features(
         self,
@@ -170,21 +154,20 @@ class FeatureCache:
         """
         began_s = time.perf_counter()
         wanted = _Wanted(await _key(picture, model), model, extract, began_s)
-        if not may_be_kept:
-            answer = await extract()
-            await self._keep(wanted, answer.response)
-            return answer, self.bypassed()
         takes_over = True
-        while (flight := self._under_way.get(wanted.key)) is not None:
+        while may_be_kept:
+            flight = self._under_way.get(wanted.key)
+            if flight is None:
+                return await self._lead(wanted, deadline)
             given = await _another(flight, deadline)
             if given is not None:
-                return wanted.answer(given), self._count(CacheResult.COLLAPSED)
-            has_left = flight.cancelled()
-            if not (has_left and takes_over):
-                answer = await extract()
-                return answer, self._count(await self._keep(wanted, answer.response))
+                return wanted.answer(given), self.count(CacheResult.COLLAPSED)
+            if not (flight.cancelled() and takes_over):
+                break
             takes_over = False
-        return await self._lead(wanted, deadline)
+        answer = await extract()
+        stored = await self._keep(wanted, answer.response)
+        return answer, self.count(stored if may_be_kept else CacheResult.BYPASS)
 
     async def _lead(self, wanted: _Wanted, deadline: Deadline) -> tuple[HopAnswer, CacheResult]:
         """Look into the store, then extract; equal requests that arrive meanwhile wait for the same."""
@@ -206,17 +189,17 @@ class FeatureCache:
             if not flight.cancel() and not flight.cancelled():
                 flight.exception()  # looked at, whether another request waits or not
         if kept is not None:
-            return answer, self._count(CacheResult.HIT)
-        return answer, self._count(await self._keep(wanted, answer.response))
+            return answer, self.count(CacheResult.HIT)
+        return answer, self.count(await self._keep(wanted, answer.response))
 
     async def _keep(self, wanted: _Wanted, response: InferResponse) -> CacheResult:
         """Store what is what the key says; extractors may have moved on since it was made."""
-        stored = wanted.is_given_by(response) and await self._store.put(wanted.key, _packed(response))
+        stored = wanted.is_given_by(response) and await self.store.put(wanted.key, _packed(response))
         return CacheResult.STORED if stored else CacheResult.MISS
 
     async def _kept(self, wanted: _Wanted) -> InferResponse | None:
         """The stored entry; an unreadable or implausible one counts as missing and is replaced."""
-        kept = await self._store.get(wanted.key)
+        kept = await self.store.get(wanted.key)
         if kept is None:
             return None
         try:
@@ -227,17 +210,13 @@ class FeatureCache:
             _log.warning("the feature cache's entry %s is unusable: %s", wanted.key, error)
             return None
 
-    def bypassed(self) -> CacheResult:
-        """Count a request that the cache could not serve."""
-        return self._count(CacheResult.BYPASS)
-
-    def _count(self, result: CacheResult) -> CacheResult:
+    def count(self, result: CacheResult) -> CacheResult:
+        """Count how a request met the cache."""
         self.results[result] += 1
         return result
 
 
-@dataclass(frozen=True)
-class _Wanted:
+class _Wanted(NamedTuple):
     """Features that a request wants: the key, the model that gives them, what asks it, and since when."""
 
     key: str
@@ -256,7 +235,7 @@ class _Wanted:
 
 
 async def _key(picture: bytes | memoryview, model: ServedModel) -> str:
-    digest = await by_size(len(picture), partial(_digest, picture))
+    digest = await by_size(len(picture), lambda: hashlib.sha256(picture).hexdigest())
     return f"splitway:{model.gives}:{model.version}:{digest}"
 
 
@@ -276,10 +255,6 @@ async def _another(flight: asyncio.Future[InferResponse], deadline: Deadline) ->
     if isinstance(error, _OF_THE_PICTURE):
         raise copy(error)  # an error holds the calls that it went through, and those of two requests end apart
     return flight.result() if error is None else None
-
-
-def _digest(picture: bytes | memoryview) -> str:
-    return hashlib.sha256(picture).hexdigest()
 
 
 def _packed(response: InferResponse) -> bytes:

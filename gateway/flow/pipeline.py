@@ -2,74 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from splitway.errors import DeadlineExceeded, Overloaded, RequestError, SplitwayError
 from splitway.gateway.callers.caller import caller_of
-from splitway.gateway.callers.usage import charge
+from splitway.gateway.callers.limits import charge
 from splitway.gateway.fleet.router import Router
 from splitway.gateway.flow.compare import Comparer, counts_as_failure
 from splitway.gateway.flow.executor import Executor
-from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
-from splitway.gateway.flow.request import Request, as_release, best_classes
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.feature_cache import CacheResult
+from splitway.gateway.flow.request import Request, Result, as_release
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.turn import spent
 from splitway.gateway.resilience.admission import Admission
 from splitway.gateway.resilience.budget import RetryBudget
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
-from splitway.wire.context import CallContext
 from splitway.wire.deadline import Deadline
 
 _NOT_EXTRACTED = (CacheResult.HIT, CacheResult.COLLAPSED)
-_COMPARISON_S = 5.0
-"""The most that a comparison in the background may take."""
 
 
-@dataclass(frozen=True)
-class TrialPolicy:
-    """How requests of a canary are answered where it fails."""
+@dataclass(eq=False, repr=False)
+class GatewayPipeline:
+    """Runs requests through the stages, as many at once as the slowest stage bears."""
 
+    stages: Sequence[StageClient]
+    """Extractor, bodies and heads, in this order."""
+    router: Router
+    admission: Admission
+    rollout: Rollout
+    executor: Executor
+    comparer: Comparer
     attempt_timeout_s: float
     """Time below which it is the caller's own hurry that ends an attempt."""
     second_chances: RetryBudget
     """Pays for the current release's answers to requests that a canary has failed."""
 
-
-class GatewayPipeline:
-    """Runs requests through the stages, as many at once as the slowest stage bears.
-
-    Args:
-        stages: extractor, bodies and heads, in this order.
-        router: knows where each may be asked for what.
-        admission: the door.
-        rollout: decides on each request's release.
-        comparer: runs releases beside each other.
-        trials: guarantees for callers of a canary.
-        cache: features of pictures that have been seen.
-    """
-
-    def __init__(
-        self,
-        stages: Sequence[StageClient],
-        router: Router,
-        admission: Admission,
-        rollout: Rollout,
-        comparer: Comparer,
-        trials: TrialPolicy,
-        cache: FeatureCache | None = None,
-    ) -> None:
-        self.stages = stages
-        self.admission = admission
-        self.rollout = rollout
-        self.comparer = comparer
-        self.cache = cache
-        self.router = router
-        self._trials = trials
-        self._executor = Executor(stages, router, cache)
+    async def close(self) -> None:
+        """Give up comparisons that are under way, and let go of kept features."""
+        await self.comparer.close()
+        if self.executor.cache is not None:
+            await self.executor.cache.store.close()
 
     async def run(self, request: Request) -> Result:
         """Send one request through every stage and the heads that it names.
@@ -116,9 +91,9 @@ class GatewayPipeline:
 
     async def _run(self, request: Request) -> Result:
         door, choice = self.admission, request.choice
-        patient = request.context.deadline.remaining_s >= self._trials.attempt_timeout_s
+        patient = request.context.deadline.remaining_s >= self.attempt_timeout_s
         try:
-            result = await self._executor.run(request)
+            result = await self.executor.run(request)
         except Exception as error:
             sheds = isinstance(error, Overloaded) or (patient and isinstance(error, DeadlineExceeded))
             if sheds and not choice.on_trial:
@@ -150,32 +125,21 @@ class GatewayPipeline:
         except SplitwayError as error:
             tried, failures = error, dict.fromkeys(canary.heads, error)
         may_repeat = canary.choice.counts and not usual.context.deadline.expired
-        if failures and may_repeat and self._trials.second_chances.spend():
+        if failures and may_repeat and self.second_chances.spend():
             try:
                 result = await self._run(usual)
             except RequestError:
-                self._trials.second_chances.give_back()
+                self.second_chances.give_back()
                 raise
             lost = [error for head, error in failures.items() if head in result.heads]
             if any(not counts_as_failure(e) and counts_as_failure(e, others_answered=True) for e in lost):
                 self.rollout.ended(canary.choice, failed=True)
             return result
         if not failures:
-            self._trials.second_chances.first_attempt()
+            self.second_chances.first_attempt()
         if isinstance(tried, SplitwayError):
             raise tried
         return tried
-
-    def compare(self, request: Request, seen: Result) -> Callable[[], Coroutine[Any, Any, None]] | None:
-        """Return what is to be started when an answer has been sent: the same picture as another release."""
-
-        async def again(choice: Choice) -> Result:
-            context = CallContext(Deadline.after(_COMPARISON_S), request.context.headers)
-            asked = request._replace(heads=tuple(seen.heads), context=context, in_background=True)
-            asked = asked._replace(outputs=best_classes(1), top_k=1, choice=choice._replace(on_trial=True))
-            return await self._executor.run(asked)
-
-        return self.comparer.plan(seen, again)
 
     def why_not_ready(self) -> dict[str, str]:
         """Return, for each stage that keeps the pipeline from being ready, the reason."""

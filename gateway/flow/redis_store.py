@@ -40,8 +40,9 @@ class RedisStore:
     Args:
         url: `redis://host:port/database`.
         keep_s: how long a value is kept.
-        clock: monotonic seconds.
     """
+
+    bytes_held = 0
 
     def __init__(self, url: str, keep_s: int, clock: Clock = time.monotonic) -> None:
         self._redis = Redis.from_url(
@@ -50,9 +51,6 @@ class RedisStore:
         self._keep_s = keep_s
         self._clock = clock
         self._again_at_s = dict.fromkeys(_Use, clock())
-
-    def bytes_held(self) -> int:
-        return 0
 
     async def get(self, key: str) -> bytes | None:
         value = await self._or_none(_Use.READ, lambda: self._redis.get(key))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -16,33 +18,27 @@ from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.resilience.admission import Turned
 from splitway.gateway.resilience.breaker import BreakerState
 
-_Family = TypeVar("_Family", GaugeMetricFamily, CounterMetricFamily)
 
-
+@dataclass(eq=False, repr=False)
 class LiveMetrics(Collector):
-    """The door, the retry budgets and every replica, as they are now.
+    """The door, the retry budgets and every replica, as they are now."""
 
-    Args:
-        pipeline: whose parts speak.
-        on_head: told of the heads that there are, before anything may have been counted of them.
-    """
-
-    def __init__(self, pipeline: GatewayPipeline, on_head: Callable[[str], None]) -> None:
-        self._pipeline = pipeline
-        self._on_head = on_head
+    pipeline: GatewayPipeline
+    on_head: Callable[[str], None]
+    """Told of the heads that there are, before anything may have been counted of them."""
 
     def describe(self) -> list[Metric]:
         """Nothing: what there is to say is known only while the gateway runs."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        for head in self._pipeline.router.heads(self._pipeline.rollout.current.pins):
-            self._on_head(head)
+        for head in self.pipeline.router.heads(self.pipeline.rollout.current.pins):
+            self.on_head(head)
         yield from self._door()
         yield from self._replicas()
         yield from self._cache()
         yield from self._releases()
-        stages = self._pipeline.stages
+        stages = self.pipeline.stages
         budgets = [(stage.name, stage.budget.tokens) for stage in stages]
         yield _gauge("retry_budget_tokens", "Remaining retry tokens.", budgets, "stage")
         suspects = [(stage.name, len(stage.suspects)) for stage in stages]
@@ -51,7 +47,7 @@ class LiveMetrics(Collector):
         yield _gauge("tasks", "Tasks on the event loop.", [(len(asyncio.all_tasks()),)])
 
     def _door(self) -> Iterator[Metric]:
-        door = self._pipeline.admission
+        door = self.pipeline.admission
         yield _gauge("in_flight", "Requests being answered.", [(door.in_flight,)])
         yield _gauge("queued", "Requests waiting for admission.", [(door.queued,)])
         yield _gauge("limit", "Limit on requests in flight.", [(door.limit.limit,)])
@@ -59,15 +55,15 @@ class LiveMetrics(Collector):
         yield _counter("shed", "Requests rejected by admission, by reason.", turned, "outcome")
 
     def _cache(self) -> Iterator[Metric]:
-        cache = self._pipeline.cache
+        cache = self.pipeline.executor.cache
         if cache is None:
             return
         results = [(result, cache.results[result]) for result in CacheResult]
         yield _counter("cache_requests", "Requests by result of the feature cache.", results, "outcome")
-        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.bytes_held,)])
+        yield _gauge("cache_bytes", "Bytes of features in the local cache.", [(cache.store.bytes_held,)])
 
     def _releases(self) -> Iterator[Metric]:
-        rollout, comparer, now_s = self._pipeline.rollout, self._pipeline.comparer, time.monotonic()
+        rollout, comparer, now_s = self.pipeline.rollout, self.pipeline.comparer, time.monotonic()
         of = rollout.releases().items()
         requests = [(name, record.outcomes.counts(now_s).calls) for name, record in of]
         yield _gauge("release_requests", "Requests of a release within the window.", requests, "release")
@@ -85,7 +81,7 @@ class LiveMetrics(Collector):
 
     def _replicas(self) -> Iterator[Metric]:
         labels = ("stage", "replica")
-        all_ = [(stage, replica) for stage in self._pipeline.stages for replica in stage.replicas.replicas]
+        all_ = [(stage, replica) for stage in self.pipeline.stages for replica in stage.replicas.replicas]
         ready = [(stage.name, each.url, each in stage.replicas.ready) for stage, each in all_]
         yield _gauge("replica_ready", "Whether a replica is ready.", ready, *labels)
         in_flight = [(stage.name, each.url, each.in_flight) for stage, each in all_]
@@ -104,17 +100,19 @@ class LiveMetrics(Collector):
         yield _gauge("model_info", says, models, *labels, "head", "version", "feature_space")
 
 
-def _filled(family: _Family, rows: Iterable[tuple[Any, ...]]) -> _Family:
-    """Add rows, each the labels' values and then the value; one of None is left out."""
-    for *labels, value in rows:
+def _metric(
+    kind: type[GaugeMetricFamily | CounterMetricFamily],
+    name: str,
+    says: str,
+    rows: Iterable[tuple[Any, ...]],
+    *labels: str,
+) -> Metric:
+    """A metric of rows, each the labels' values and then the value; one of None is left out."""
+    family = kind(f"splitway_gateway_{name}", says, labels=labels)
+    for *of, value in rows:
         if value is not None:
-            family.add_metric(labels, value)
+            family.add_metric(of, value)
     return family
 
 
-def _gauge(name: str, says: str, rows: Iterable[tuple[Any, ...]], *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"splitway_gateway_{name}", says, labels=labels), rows)
-
-
-def _counter(name: str, says: str, rows: Iterable[tuple[Any, ...]], *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(f"splitway_gateway_{name}", says, labels=labels), rows)
+_gauge, _counter = partial(_metric, GaugeMetricFamily), partial(_metric, CounterMetricFamily)

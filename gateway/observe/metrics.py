@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from splitway.errors import DeadlineExceeded, NotFound, RateLimited
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Result
 from splitway.gateway.hop.events import BreakerMoved, Event, HopEnded
 from splitway.gateway.hop.turn import HopTimings
 from splitway.gateway.resilience.breaker import BreakerState
@@ -23,12 +23,7 @@ _KEPT_S = 300.0
 
 
 class GatewayMetrics:
-    """Counts requests at the edge, hops, and calls to replicas.
-
-    Args:
-        routes: those that are counted.
-        stages: the chain's.
-    """
+    """Counts requests to these routes, hops to these stages, and calls to replicas."""
 
     def __init__(self, routes: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> None:
         self.registry = new_registry(GATEWAY)

@@ -7,10 +7,10 @@ import time
 from starlette.requests import Request
 
 from splitway.errors import SplitwayError
-from splitway.gateway.flow.result import Result
-from splitway.gateway.hop.events import Event, Subscriber
-from splitway.gateway.observe.metrics import GatewayMetrics, answer_in_log
-from splitway.gateway.observe.traffic import Traffic
+from splitway.gateway.flow.request import Result
+from splitway.gateway.hop.events import AttemptEnded, Event, Subscriber
+from splitway.gateway.observe.metrics import GatewayMetrics, RequestAnswered, answer_in_log
+from splitway.gateway.observe.traffic import Flow
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
 from splitway.names import GATEWAY
@@ -25,7 +25,7 @@ class GatewayTelemetry:
     """All that the gateway says of its work.
 
     Args:
-        stages: their names, in order.
+        stages: the chain's.
         logged_per_second: requests that get a line in the log.
         patience_s: time limits below this count as the caller's fault, not as a server error.
         exposed: whether others than this machine reach it; they do not decide on which traces are kept.
@@ -36,13 +36,22 @@ class GatewayTelemetry:
     ) -> None:
         self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
         self.tracer = make_tracer(GATEWAY, callers_decide=not exposed)
-        self.traffic = Traffic(time.monotonic, stages)
+        self.requests = Flow(time.monotonic)
+        self.calls = {stage: Flow(time.monotonic) for stage in stages}
+        """To each stage's replicas."""
         log = RequestLog("request", "route", logged_per_second, time.monotonic, answer_in_log)
-        subscribers = (self.metrics.on_request, self.traffic.on_request, log.on_request)
-        self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self.traffic.on_event))
+        subscribers = (self.metrics.on_request, self._on_request, log.on_request)
+        self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self._on_event))
         self.on_event: Subscriber = self._events.put
         self.metrics.registry.before_reading.append(self.settle)
         self.watch: Watch[Result] = Watch(self.tracer, subscribers, patience_s=patience_s)
+
+    def _on_request(self, ended: RequestAnswered) -> None:
+        self.requests.add(ended.outcome, ended.seconds)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, AttemptEnded):
+            self.calls[event.stage].add(event.outcome, event.seconds)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""

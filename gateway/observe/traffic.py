@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-from splitway.gateway.hop.events import AttemptEnded, Event
-from splitway.gateway.observe.metrics import RequestAnswered
 from splitway.telemetry.outcome import OURS
 from splitway.wire.deadline import Clock
 
@@ -19,11 +17,7 @@ _SHORTEST_S = 1e-6
 
 
 class Flow:
-    """Everything of one kind that ends: the gateway's requests, or the calls to one stage.
-
-    Args:
-        clock: monotonic seconds.
-    """
+    """Everything of one kind that ends: the gateway's requests, or the calls to one stage."""
 
     def __init__(self, clock: Clock) -> None:
         self.totals: Counter[str] = Counter()
@@ -31,6 +25,10 @@ class Flow:
         self._clock = clock
         self._began_s = clock()
         self._seconds: deque[_Second] = deque()
+
+    @property
+    def age_s(self) -> float:
+        return self._clock() - self._began_s
 
     def add(self, outcome: str, seconds: float) -> None:
         """Count one that has ended."""
@@ -66,16 +64,14 @@ class Flow:
             self._seconds.popleft()
 
 
+@dataclass(slots=True)
 class _Second:
     """What ended within one second."""
 
-    __slots__ = ("at", "ended", "failed", "latencies")
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.ended = 0
-        self.failed = 0
-        self.latencies: Counter[int] = Counter()
+    at: int
+    ended: int = 0
+    failed: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
 
     def add(self, seconds: float, *, failed: bool) -> None:
         self.ended += 1
@@ -91,30 +87,3 @@ def _quantile_ms(latencies: Counter[int], share: float) -> float | None:
         if left <= 0:
             return round(math.exp((step - 0.5) * _GROWTH) * 1000, 3)
     return None
-
-
-class Traffic:
-    """The gateway's requests and its calls to each stage.
-
-    Args:
-        clock: monotonic seconds.
-        stages: the chain's.
-    """
-
-    def __init__(self, clock: Clock, stages: Iterable[str]) -> None:
-        self.requests = Flow(clock)
-        self.calls = {stage: Flow(clock) for stage in stages}
-        """To each stage's replicas."""
-        self._clock = clock
-        self._began_s = clock()
-
-    @property
-    def uptime_s(self) -> float:
-        return self._clock() - self._began_s
-
-    def on_request(self, ended: RequestAnswered) -> None:
-        self.requests.add(ended.outcome, ended.seconds)
-
-    def on_event(self, event: Event) -> None:
-        if isinstance(event, AttemptEnded):
-            self.calls[event.stage].add(event.outcome, event.seconds)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.gateway.edge.cost import PictureCaps, picture_cost
+from splitway.gateway.edge.cost import picture_cost
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.kinds.image.look import look
@@ -45,7 +45,7 @@ def _costs_what_it_is(data: bytes) -> None:
     assert picture.damage is None
     assert picture.seconds >= 0
     assert picture.memory_bytes((32, 32)) >= len(data)
-    assert picture_cost(data, PictureCaps(MAX_PIXELS)) >= picture.width * picture.height / MAX_PIXELS
+    assert picture_cost(data, PictureLimits(max_pixels=MAX_PIXELS)) >= picture.width * picture.height / MAX_PIXELS
 
 
 def seeds() -> Iterator[bytes]:

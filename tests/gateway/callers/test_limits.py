@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from splitway.gateway.callers.caller import caller_of
-from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, AllowancePolicy
+from splitway.gateway.callers.limits import DEFAULT_CONCURRENCY, Share
 from splitway.gateway.settings import GatewaySettings
-from splitway.gateway.wiring import allowance_policy
+from splitway.gateway.wiring import everybodys_share
 from splitway.http.body import pack
 from splitway.security.callers.keys import KeyFile, make_key
 from splitway.security.callers.principal import Principal
@@ -213,11 +213,11 @@ async def test_places_come_back_whatever_happens(gateway_before: Gateway) -> Non
 
 
 def test_who_shows_who_they_are_may_have_so_many_at_once_unless_something_else_is_said() -> None:
-    assert allowance_policy(GatewaySettings(), asks_who=False) == AllowancePolicy()
-    assert allowance_policy(GatewaySettings(), asks_who=True) == AllowancePolicy(concurrency=DEFAULT_CONCURRENCY)
+    assert everybodys_share(GatewaySettings(), asks_who=False) == Share()
+    assert everybodys_share(GatewaySettings(), asks_who=True) == Share(concurrency=DEFAULT_CONCURRENCY)
     for said in (0, 7):
         settings = GatewaySettings(concurrency_per_key=said)
-        assert allowance_policy(settings, asks_who=True) == AllowancePolicy(concurrency=said)
+        assert everybodys_share(settings, asks_who=True) == Share(concurrency=said)
 
 
 @pytest.mark.parametrize(

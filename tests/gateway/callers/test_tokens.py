@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from splitway.errors import SetupError, Unauthorized, Unavailable
-from splitway.gateway.callers.tokens import MAX_TOKEN_BYTES, TokenPolicy, TokenVerifier
+from splitway.gateway.callers.jwks import MAX_TOKEN_BYTES, TokenVerifier
+from splitway.gateway.callers.tokens import TokenPolicy
 from splitway.gateway.settings import GatewaySettings
 from splitway.gateway.wiring import token_policy
 from tests.gateway.conftest import Gateway

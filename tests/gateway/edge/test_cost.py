@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.gateway.edge.cost import PictureCaps, inputs_cost, picture_cost
+from splitway.gateway.edge.cost import inputs_cost, picture_cost
+from splitway.kinds.image.limits import PictureLimits
 from splitway.kinds.image.look import look
 from splitway.wire.tensor import Buffer, Tensor
 from testkit.support import picture
 from tests.security.attack_pictures import segments
 
-CAPS, TINY = PictureCaps(25_000_000), PictureCaps(1)
+CAPS, TINY = PictureLimits(), PictureLimits(max_pixels=1)
 PNG = b"\x89PNG\r\n\x1a\n"
 MANY = 1024 * 1024
 PADDED: dict[str, bytes] = {
@@ -151,9 +152,9 @@ def test_a_megapixel_costs_one_and_a_row_at_least_one() -> None:
 def test_pictures_may_not_be_too_much_together() -> None:
     bombs = Tensor.of_bytes("image", [picture(size=(1000, 1000))] * 5)
     with pytest.raises(TooLarge, match="5000000 pixels together; at most 4000000"):
-        inputs_cost([bombs], PictureCaps(1_000_000))
+        inputs_cost([bombs], PictureLimits(max_pixels=1_000_000))
     many_small = Tensor.of_bytes("image", [picture(size=(10, 10))] * 64)
-    assert inputs_cost([many_small], PictureCaps(1_000_000)) == 64
+    assert inputs_cost([many_small], PictureLimits(max_pixels=1_000_000)) == 64
 
 
 def test_what_takes_long_to_decode_costs_more_than_its_pixels_or_is_refused() -> None:
@@ -164,7 +165,7 @@ def test_what_takes_long_to_decode_costs_more_than_its_pixels_or_is_refused() ->
     assert few > 2 * picture_cost(plain, CAPS)
     with pytest.raises(TooLarge, match=r"up to .* s of CPU; .*SPLITWAY_MAX_PICTURE_SECONDS"):
         picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), CAPS)
-    assert picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), PictureCaps(25_000_000, 100)) > 900
+    assert picture_cost(scanned(0xCA, 5000, [(0, 0), *[(1, 63)] * 63]), PictureLimits(max_seconds=100)) > 900
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"progressive": True, "quality": 95}], ids=str)
@@ -179,5 +180,5 @@ def test_pictures_may_not_take_too_long_together() -> None:
     once = look(dear)
     assert once is not None
     with pytest.raises(TooLarge, match="s of CPU together; at most"):
-        inputs_cost([Tensor.of_bytes("image", [dear] * 5)], PictureCaps(25_000_000, once.seconds))
-    assert inputs_cost([Tensor.of_bytes("image", [dear] * 3)], PictureCaps(25_000_000, once.seconds)) > 12
+        inputs_cost([Tensor.of_bytes("image", [dear] * 5)], PictureLimits(max_seconds=once.seconds))
+    assert inputs_cost([Tensor.of_bytes("image", [dear] * 3)], PictureLimits(max_seconds=once.seconds)) > 12

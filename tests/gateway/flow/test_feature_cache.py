@@ -246,12 +246,12 @@ async def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
     assert await store.get("a") is not None
     await store.put("d", bytes(200))
     assert await store.get("b") is None
-    assert store.bytes_held() <= 1250
+    assert store.bytes_held <= 1250
     assert await store.get("d") is not None
     await store.put("e", bytes(2000))
     assert await store.get("e") is None
     await store.close()
-    assert store.bytes_held() == 0
+    assert store.bytes_held == 0
 
 
 async def _classify(client: httpx.AsyncClient, picture: bytes = b"picture") -> httpx.Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from splitway.gateway.hop.events import AttemptEnded
-from splitway.gateway.observe.traffic import Flow, Traffic
+from splitway.gateway.observe.telemetry import GatewayTelemetry
+from splitway.gateway.observe.traffic import Flow
 
 
 class Clock:
@@ -58,14 +59,21 @@ def test_quantiles_are_within_five_percent(clock: Clock) -> None:
     assert recent["p99_ms"] == pytest.approx(990, rel=0.05)
 
 
-def test_calls_are_kept_by_stage(clock: Clock) -> None:
-    traffic = Traffic(clock, ("feature_extractor", "body_1", "classifier"))
+def test_calls_are_kept_by_stage() -> None:
+    telemetry = GatewayTelemetry(("feature_extractor", "body_1", "classifier"), 0, 0.0)
     for stage in ("feature_extractor", "classifier", "classifier"):
-        traffic.on_event(
+        telemetry.on_event(
             AttemptEnded(stage, "http://a", "ok", 0.01, is_hedge=False, because="", sent_bytes=1, received_bytes=1)
         )
-    assert traffic.calls["classifier"].totals == {"ok": 2}
-    assert traffic.calls["body_1"].recent()["ended"] == 0
+    telemetry.settle()
+    assert telemetry.calls["classifier"].totals == {"ok": 2}
+    assert telemetry.calls["body_1"].recent()["ended"] == 0
+
+
+def test_flows_that_began_together_are_over_the_same_time(clock: Clock) -> None:
+    flows = [Flow(clock), Flow(clock)]
+    flows[0].add("ok", 0.01)
     clock.now_s += 5
-    windows = {flow.recent()["window_s"] for flow in (traffic.requests, *traffic.calls.values())}
-    assert windows == {5.0}  # rates that stand beside each other are over the same time
+    assert {flow.recent()["window_s"] for flow in flows} == {
+        5.0
+    }  # rates that stand beside each other are over the same time

@@ -6,7 +6,7 @@ from splitway.errors import NotFound
 from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.router import Pins
 from splitway.gateway.flow.feature_cache import CacheResult
-from splitway.gateway.flow.result import Result
+from splitway.gateway.flow.request import Result
 from splitway.gateway.hop.turn import HopAnswer, HopTimings
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole
 from splitway.names import Role

@@ -17,10 +17,9 @@ from splitway.names import PIXELS, PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.cut import CutModel
 from splitway.splitter.export import export_engines
-from splitway.splitter.graph import Part
-from splitway.splitter.names import unique_names
+from splitway.splitter.graph import Part, unique_names
 from splitway.splitter.pack import Say
-from splitway.splitter.proof.proof_inputs import picture_inputs, random_inputs, tensor_inputs
+from splitway.splitter.proof.proof_inputs import find_ranges, picture_inputs, random_inputs, rows_named, tensor_inputs
 from splitway.splitter.proof.prove import (
     HALF_PRECISION_TOLERANCE,
     TOLERANCE,
@@ -32,7 +31,6 @@ from splitway.splitter.proof.prove import (
     in_batches,
     prove,
 )
-from splitway.splitter.proof.ranges import find_ranges, rows_named
 from splitway.splitter.proof.samples import FORMATS, Samples
 from splitway.splitter.readers.foreign import said
 from splitway.splitter.readers.loaded import LoadedModel

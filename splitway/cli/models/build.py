@@ -16,7 +16,6 @@ from splitway.manifest import Manifest
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
 from splitway.plan import can_follow
 from splitway.splitter import default_model, efficientnet_lite
-from splitway.splitter.fetch import cache_folder
 from splitway.splitter.pack import Say
 from splitway.splitter.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS
@@ -28,7 +27,7 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
     if not force and not fetch_only and _is_whole(out, version):
         OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
         return
-    cache = cache_folder()
+    cache = default_model.cache_folder()
     say("fetching weights and labels")
     labels = default_model.load_default_labels(cache)
     model = default_model.load_default_model(cache)

@@ -13,9 +13,8 @@ from typing import Any
 import keras
 
 from splitway.errors import ModelError
-from splitway.splitter.graph import Graph, Step, Wire
+from splitway.splitter.graph import Graph, Step, Wire, unique_names
 from splitway.splitter.identity import identity_of
-from splitway.splitter.names import unique_names
 from splitway.splitter.readers.foreign import count_of, looking_at, name_of, shown, tried
 
 _FREE = (

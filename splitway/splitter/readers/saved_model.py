@@ -18,12 +18,11 @@ import tensorflow as tf
 
 from splitway.errors import ModelError
 from splitway.saved_model_check import refuse_unsafe
-from splitway.splitter.graph import Graph, Step, Wire
-from splitway.splitter.names import unique_names
+from splitway.splitter.graph import Graph, Step, Wire, unique_names
 from splitway.splitter.proof.prove import Answers
 from splitway.splitter.readers.file_kinds import in_place_of_saved_model
+from splitway.splitter.readers.foreign import reason_of
 from splitway.splitter.readers.loaded import KEPT, LoadedModel
-from splitway.splitter.readers.reasons import reason_of
 from splitway.splitter.readers.saved_model_graph import FlatGraph, flatten
 from splitway.splitter.readers.saved_model_held import Held
 from splitway.splitter.readers.saved_model_identity import Described

@@ -19,8 +19,7 @@ from splitway.cli.main import app
 from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.cut import find_steps
-from splitway.splitter.graph import Graph
-from splitway.splitter.names import unique_names
+from splitway.splitter.graph import Graph, unique_names
 from splitway.splitter.proof.proof_inputs import tensor_inputs
 from splitway.splitter.readers.keras_graph import read_keras
 from splitway.splitter.readers.loaded import of_keras

@@ -8,7 +8,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,6 +19,20 @@ _RESERVED = ("self", *(word.lower() for word in keyword.kwlist))
 """Names that an argument cannot have: TensorFlow's own first argument, and Python's keywords."""
 _OTHER_ON_THE_WIRE = {"bfloat16": "float32"}
 """Datatypes that are sent as another datatype, which holds all their values."""
+
+
+def reached(
+    starts: Iterable[_Value], beyond: Callable[[_Value], Iterable[_Value]], key: Callable[[_Value], Any] = lambda it: it
+) -> dict[Any, _Value]:
+    """What can be reached from some things, themselves included, each once; `key` tells them apart."""
+    found: dict[Any, _Value] = {}
+    to_see = list(starts)
+    while to_see:
+        each = to_see.pop()
+        if key(each) not in found:
+            found[key(each)] = each
+            to_see += beyond(each)
+    return found
 
 
 @dataclass(frozen=True)
@@ -107,14 +121,11 @@ class Graph:
     def needed_for(self, position: int) -> frozenset[int]:
         """Positions of all steps that the step at a position needs, including its own."""
         maker = {wire.number: at for at, each in enumerate(self.steps) for wire in each.gives}
-        found: set[int] = set()
-        to_see = [position]
-        while to_see:
-            at = to_see.pop()
-            if at not in found:
-                found.add(at)
-                to_see += [maker[wire.number] for wire in self.steps[at].takes if wire.number in maker]
-        return frozenset(found)
+
+        def before(at: int) -> list[int]:
+            return [maker[wire.number] for wire in self.steps[at].takes if wire.number in maker]
+
+        return frozenset(reached([position], before))
 
     def crossing(self, before: frozenset[int]) -> tuple[Wire, ...]:
         """The tensors from before a cut, or from the model's inputs, that are needed after it or are outputs."""

@@ -62,7 +62,7 @@ def _model(name: str) -> Any:
 
 def prove(name: str, layer: str) -> dict[str, Any]:
     """Split a model after a layer and return what its manifest says."""
-    from splitway.api.split_and_prove import SplitJob, split
+    from splitway.api.splitting import SplitOptions, split
     from splitway.manifest import Preprocessing
 
     model = _model(name)
@@ -72,8 +72,8 @@ def prove(name: str, layer: str) -> dict[str, Any]:
         height=height or 0, width=width or 0, crop=1, resample="bilinear", range=(0, 255), datatype="FP32"
     )
     with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
-        job = SplitJob(model, (layer,), Path(folder), pixels, None, None, "1", force=False)
-        extractor = split(job, lambda said: print(f"  {said}", file=sys.stderr))[0]
+        options = SplitOptions(Path(folder), (layer,))
+        extractor = split(model, options, pixels, lambda said: print(f"  {said}", file=sys.stderr))[0]
     proof = extractor.proof
     assert proof is not None, "split proves"
     return {

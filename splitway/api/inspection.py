@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from splitway.api.room import room_from
+from splitway.api.given import room_from_environment
 from splitway.api.source import SourceOptions, load_and_show
 from splitway.errors import ModelError
 from splitway.splitter.cuts import CutOption, find_cuts, ranked
@@ -32,7 +32,7 @@ def inspect_model(model: Path | keras.Model, options: SourceOptions, say: Say) -
     """Read a model and find its cuts. Raises ModelError, SetupError."""
     loaded = load_and_show(model, options, say)
     say("looking for cuts")
-    cuts = find_cuts(loaded.graph, room_from())
+    cuts = find_cuts(loaded.graph, room_from_environment())
     if not cuts:
         raise ModelError(f"{model if isinstance(model, Path) else loaded.name} has no layers to cut between")
     return Inspection(loaded.name, cuts, ranked(cuts))

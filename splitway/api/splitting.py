@@ -1,27 +1,32 @@
-"""Makes bundles from the user's model and options."""
+"""From a user's model and options to proved bundles: all of them, or none."""
 
 from __future__ import annotations
 
 import codecs
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
 from pydantic import ValidationError
 
-from splitway.api.names import check_head_name, check_version
-from splitway.api.room import room_from
-from splitway.api.source import SourceOptions, load_and_show
-from splitway.api.split_and_prove import SplitJob, split
-from splitway.errors import ModelError, SetupError
-from splitway.manifest import Manifest, Preprocessing
+from splitway.api.given import check_head_name, check_version, room_from_environment
+from splitway.api.proving import as_classifier, ask, prove_folders
+from splitway.api.samples import find_samples
+from splitway.api.source import SourceOptions, keep_source, load_and_show
+from splitway.bundle import staged
+from splitway.bundle_graph import FoundBundle, find_chain
+from splitway.errors import BundleError, ModelError, SetupError
+from splitway.manifest import Manifest, Preprocessing, SourceModel
 from splitway.names import DEFAULT_HEAD
-from splitway.splitter.cut import takes_pictures
-from splitway.splitter.cuts import best_cut, find_cuts
-from splitway.splitter.graph import Graph
-from splitway.splitter.pack import Say
+from splitway.splitter.cut import cut_model, takes_pictures
+from splitway.splitter.cuts import ROOM, best_cut, find_cuts
+from splitway.splitter.graph import Graph, Part
+from splitway.splitter.pack import SOURCE, PackPlan, Say, pack, stage_names
+from splitway.splitter.proof.chance import chance_named
+from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
+from splitway.splitter.readers.source import fingerprint
 from splitway.wire.room import Room
 
 
@@ -49,24 +54,97 @@ def split_model(model: Path | keras.Model, options: SplitOptions, say: Say) -> l
     """Cut a user's model, prove the cut and write the bundles. Raises as `splitway.split` says."""
     check_version(options.version)
     check_head_name(options.head)
-    labels = read_labels(options.labels) if isinstance(options.labels, Path) else options.labels
+    labels = read_labels(options.labels)
     loaded = load_and_show(model, options.source, say)
-    room = room_from()
+    room = room_from_environment()
     at = options.at or _best_cut(loaded.graph, room, options.source.note, say)
     preprocessing = _preprocessing(loaded.graph, options)
-    job = SplitJob(
-        model=loaded,
-        at=at,
-        out=options.out,
-        preprocessing=preprocessing,
-        labels=None if labels is None else list(labels),
-        samples=options.samples or (None if preprocessing is None else options.source.pictures),
-        version=options.version,
-        force=options.force,
-        head=options.head,
-        room=room,
-    )
-    return split(job, say)
+    samples = options.samples or (None if preprocessing is None else options.source.pictures)
+    return split(loaded, replace(options, at=at, labels=labels, samples=samples), preprocessing, say, room)
+
+
+def split(
+    model: LoadedModel, options: SplitOptions, preprocessing: Preprocessing | None, say: Say, room: Room = ROOM
+) -> list[Manifest]:
+    """Cut, pack and prove. The bundles are put in place only if the proof holds.
+
+    Args:
+        model: the model.
+        options: where to cut it, and what goes into the bundles.
+        preprocessing: of the pictures that it takes; None where it takes other tensors.
+        say: called with each step.
+        room: what a request may carry where the bundles are served.
+
+    Raises:
+        BundleError: the version is there already and `force` is not set.
+        ModelError, ProofError: the model cannot be cut, or the pieces differ from it.
+        SetupError: the files cannot be written.
+    """
+    out, version, head = options.out, options.version, options.head
+    say(f"cutting {model.name} at {', '.join(options.at)}")
+    cut = cut_model(model.graph, options.at, room)
+    targets = [out / name / version for name in stage_names(len(cut.parts), head)]
+    for target in targets:
+        if target.exists() and not options.force:
+            raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
+    say("asking the uncut model")
+    shown = find_samples(options.samples, model.graph, preprocessing)
+    cut, question = as_classifier(cut, ask(model, preprocessing, shown, say))
+    source_folder = out / SOURCE / f"{model.name}-{version}"
+    with staged(*targets, source_folder) as (*folders, kept):
+        source = keep_source(model, kept, source_folder, out)
+        plan = PackPlan(preprocessing, read_labels(options.labels), source, version, head, room)
+        pack(cut, plan, folders, say)
+        with chance_named(model.graph, model.run, question.inputs):
+            return prove_folders(cut.whole, folders, question, say)
+
+
+def verify(
+    models: Path, samples: Path | None, version: str | None, say: Say, allowed: SourceOptions | None = None
+) -> list[Manifest]:
+    """Prove bundles again and write the proof into their manifests.
+
+    Raises:
+        BundleError: a bundle or the uncut model is missing or damaged, or the stages are of different feature spaces.
+        ProofError: the pieces differ from the uncut model; the manifests stay as they were.
+    """
+    found = _of_one_source(models, version)
+    first, last = found[0].manifest, found[-1].manifest
+    preprocessing, allowed = first.preprocessing, allowed or SourceOptions()
+    size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
+    model = load_and_show(_kept(models, first.source_model), replace(allowed, picture_size=size), say)
+    graph = model.graph
+    shown = samples or (None if preprocessing is None else allowed.pictures)
+    question = ask(model, preprocessing, find_samples(shown, graph, preprocessing), say)
+    takes = dict(zip((entry.name for entry in first.inputs), graph.inputs.values(), strict=True))
+    gives = dict(zip((entry.name for entry in last.outputs), graph.outputs.values(), strict=True))
+    named = dict(zip(gives, question.expected.values(), strict=True))
+    whole = Part(takes, tuple(graph.steps), gives)
+    with chance_named(graph, model.run, question.inputs):
+        return prove_folders(whole, [each.folder for each in found], replace(question, expected=named), say)
+
+
+def _kept(models: Path, source: SourceModel) -> Path:
+    """The copy of an uncut model beside its bundles. Raises BundleError unless it is there and whole."""
+    path = models / source.path
+    if not path.resolve().is_relative_to(models.resolve()):
+        raise BundleError(f"the uncut model {path} lies outside {models}: it is not read; split the model again")
+    if not path.exists():
+        raise BundleError(f"the uncut model {path} is missing; split the model again")
+    if fingerprint(path) != source.sha256:
+        raise BundleError(f"{path} is corrupted: its SHA-256 differs from the manifest; split the model again")
+    return path
+
+
+def _of_one_source(models: Path, version: str | None) -> list[FoundBundle]:
+    """The chain whose head was split from the same model as its extractor; a head trained later has another source."""
+    chain = find_chain(models, version, {DEFAULT_HEAD: version} if version else None)
+    source = chain.extractor.manifest.source_model
+    heads = [head for head in chain.heads.values() if head.manifest.source_model == source]
+    if not heads:
+        named = ", ".join(str(head.folder) for head in chain.heads.values())
+        raise BundleError(f"{named}: not split from {source.name}, as {chain.extractor.folder} was; name its --version")
+    return [chain.extractor, *chain.bodies, heads[0]]
 
 
 def _best_cut(graph: Graph, room: Room, note: Say, say: Say) -> tuple[str]:
@@ -106,12 +184,13 @@ def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
         raise ModelError(f"the model's input {wire.shape} with these options cannot be fed with pictures") from error
 
 
-def read_labels(path: Path) -> list[str]:
+def read_labels(path: Path | Sequence[str] | None) -> list[str] | None:
     """Return the lines of a text file: UTF-8, or UTF-16 with a byte order mark, which is no part of the first label.
 
-    Raises:
-        SetupError: it cannot be read, or is in another encoding.
+    What is no file is labels already. Raises SetupError for one that cannot be read, or is in another encoding.
     """
+    if not isinstance(path, Path):
+        return None if path is None else list(path)
     try:
         content = path.read_bytes()
         marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -14,8 +14,7 @@ from splitway.errors import ModelError
 from splitway.manifest import Preprocessing
 from splitway.names import FEATURES, PIXELS
 from splitway.splitter.cuts import CARRIED, ROOM, why_never, why_not
-from splitway.splitter.graph import Graph, Part, Step, Wire
-from splitway.splitter.names import features_names
+from splitway.splitter.graph import Graph, Part, Step, Wire, features_names
 from splitway.wire.room import Room
 
 _PICTURE_TYPES = ("uint8", "float32")

@@ -5,15 +5,34 @@ The readers (`keras_graph`, `saved_model`) make graphs. Cutting, proving and pac
 
 from __future__ import annotations
 
+import keyword
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+_Value = TypeVar("_Value")
+_RESERVED = ("self", *(word.lower() for word in keyword.kwlist))
+"""Names that an argument cannot have: TensorFlow's own first argument, and Python's keywords."""
 _OTHER_ON_THE_WIRE = {"bfloat16": "float32"}
 """Datatypes that are sent as another datatype, which holds all their values."""
+
+
+def reached(
+    starts: Iterable[_Value], beyond: Callable[[_Value], Iterable[_Value]], key: Callable[[_Value], Any] = lambda it: it
+) -> dict[Any, _Value]:
+    """What can be reached from some things, themselves included, each once; `key` tells them apart."""
+    found: dict[Any, _Value] = {}
+    to_see = list(starts)
+    while to_see:
+        each = to_see.pop()
+        if key(each) not in found:
+            found[key(each)] = each
+            to_see += beyond(each)
+    return found
 
 
 @dataclass(frozen=True)
@@ -102,14 +121,11 @@ class Graph:
     def needed_for(self, position: int) -> frozenset[int]:
         """Positions of all steps that the step at a position needs, including its own."""
         maker = {wire.number: at for at, each in enumerate(self.steps) for wire in each.gives}
-        found: set[int] = set()
-        to_see = [position]
-        while to_see:
-            at = to_see.pop()
-            if at not in found:
-                found.add(at)
-                to_see += [maker[wire.number] for wire in self.steps[at].takes if wire.number in maker]
-        return frozenset(found)
+
+        def before(at: int) -> list[int]:
+            return [maker[wire.number] for wire in self.steps[at].takes if wire.number in maker]
+
+        return frozenset(reached([position], before))
 
     def crossing(self, before: frozenset[int]) -> tuple[Wire, ...]:
         """The tensors from before a cut, or from the model's inputs, that are needed after it or are outputs."""
@@ -140,3 +156,28 @@ class Part:
             made = step.run([known[wire.number] for wire in step.takes])
             known |= {wire.number: value for wire, value in zip(step.gives, made, strict=True)}
         return [known[wire.number] for wire in self.gives.values()]
+
+
+def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:
+    """Give each value a name of letters, digits and `_`; a number tells equal names apart.
+
+    Signatures of TensorFlow take capital and small letters for the same.
+    """
+    named: dict[str, _Value] = {}
+    taken = set(_RESERVED)
+    for name, value in pairs:
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "tensor"
+        if plain[0].isdigit():
+            plain = f"t_{plain}"
+        unique, number = plain, 1
+        while unique.lower() in taken:
+            number += 1
+            unique = f"{plain}_{number}"
+        named[unique] = value
+        taken.add(unique.lower())
+    return named
+
+
+def features_names(count: int, name: str) -> list[str]:
+    """The names of the tensors at a cut: the one name, or numbered from 1."""
+    return [name] if count == 1 else [f"{name}_{number}" for number in range(1, count + 1)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.names import check_head_name, check_version
+from splitway.api.given import check_head_name, check_version
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
 from splitway.cli.heads.picture_folders import (

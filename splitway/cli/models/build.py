@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from splitway.api import split_and_prove as bundles
-from splitway.api.names import check_version
+from splitway.api import splitting as bundles
+from splitway.api.given import check_version
 from splitway.api.source import SourceOptions
-from splitway.api.splitting import SplitOptions, split_model
+from splitway.api.splitting import SplitOptions
 from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
 from splitway.cli.models.every_bundle import check_every
@@ -16,7 +16,6 @@ from splitway.manifest import Manifest
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
 from splitway.plan import can_follow
 from splitway.splitter import default_model, efficientnet_lite
-from splitway.splitter.fetch import cache_folder
 from splitway.splitter.pack import Say
 from splitway.splitter.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS
@@ -28,24 +27,17 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
     if not force and not fetch_only and _is_whole(out, version):
         OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
         return
-    cache = cache_folder()
+    cache = default_model.cache_folder()
     say("fetching weights and labels")
     labels = default_model.load_default_labels(cache)
     model = default_model.load_default_model(cache)
     if fetch_only:
         OUT.print(f"weights and labels are in {cache}")
         return
-    job = bundles.SplitJob(
-        model=of_keras(model, efficientnet_lite.NAME),
-        at=(efficientnet_lite.CUT_LAYER,),
-        out=out,
-        preprocessing=default_model.PREPROCESSING,
-        labels=labels,
-        samples=samples,
-        version=version,
-        force=True,
-    )
-    report(out, bundles.split(job, say))
+    at = (efficientnet_lite.CUT_LAYER,)
+    options = SplitOptions(out, at, labels, samples=samples, version=version, force=True)
+    loaded = of_keras(model, efficientnet_lite.NAME)
+    report(out, bundles.split(loaded, options, default_model.PREPROCESSING, say))
 
 
 def _is_whole(out: Path, version: str) -> bool:
@@ -59,7 +51,7 @@ def _is_whole(out: Path, version: str) -> bool:
 
 def split(path: Path, options: SplitOptions, *, say: Say) -> None:
     """Cut a user's model and say what was made."""
-    report(options.out, split_model(path, options, say))
+    report(options.out, bundles.split_model(path, options, say))
 
 
 def verify(models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say) -> None:

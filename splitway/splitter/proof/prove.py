@@ -37,6 +37,10 @@ def ulp_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.i
     return distance
 
 
+def _apart(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    return np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+
+
 def _histogram(ulps: NDArray[np.int64]) -> dict[str, int]:
     """Counts of distances 0, 1, 2-3, 4-7 and so on, those that occur."""
     exponents = np.where(ulps == 0, 0, np.floor(np.log2(np.maximum(ulps, 1))).astype(np.int64) + 1)
@@ -55,7 +59,7 @@ def difference(got: Answers, expected: Answers) -> Difference:
     if PROBABILITIES in expected and are_shares(expected[PROBABILITIES]):
         top1 = bool((got[PROBABILITIES].argmax(axis=1) == expected[PROBABILITIES].argmax(axis=1)).all())
     return Difference(
-        max_abs=max(float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) for a, b in pairs),
+        max_abs=max(float(_apart(a, b).max()) for a, b in pairs),
         max_ulp=int(ulps.max()),
         top1_equal=top1,
         ulp_histogram=_histogram(ulps),
@@ -64,10 +68,7 @@ def difference(got: Answers, expected: Answers) -> Difference:
 
 def are_probabilities(outputs: Answers) -> bool:
     """Whether the one output is, row by row, a share for each class."""
-    if len(outputs) != 1:
-        return False
-    (array,) = outputs.values()
-    return are_shares(array)
+    return len(outputs) == 1 and all(map(are_shares, outputs.values()))
 
 
 def are_shares(array: NDArray[Any]) -> bool:
@@ -99,9 +100,7 @@ def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -
     """
     for name, wanted in told.items():
         got = model[name][: len(wanted)]
-        apart = (
-            np.abs(got.astype(np.float64) - wanted.astype(np.float64)).reshape(len(wanted), -1).max(axis=1, initial=0)
-        )
+        apart = _apart(got, wanted).reshape(len(wanted), -1).max(axis=1, initial=0)
         allowed = _allowed(name, wanted, tolerance) if np.issubdtype(wanted.dtype, np.floating) else 0.0
         if not (apart <= allowed).all():
             raise ProofError(
@@ -168,7 +167,7 @@ def _check(got: Answers, expected: Answers, tolerance: float) -> float:
             continue
         allowed = _allowed(name, wanted, tolerance)
         most = max(most, allowed)
-        found = float(np.abs(got[name].astype(np.float64) - wanted.astype(np.float64)).max())
+        found = float(_apart(got[name], wanted).max())
         if not found <= allowed:
             raise ProofError(
                 f"the pieces differ from the uncut model by {found:.3g} in {name!r}; at most {allowed:.3g} is allowed"

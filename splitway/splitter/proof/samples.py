@@ -11,7 +11,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -55,20 +55,17 @@ class _Names:
     """The tensors that a file may hold, by all their names."""
 
     def __init__(self, takes: Mapping[str, Wire], gives: Mapping[str, Wire], also: Mapping[str, str]) -> None:
-        self.takes, self.gives, self._also = takes, gives, also
-        self._wires = {**gives, **takes}
-
-    def find(self, name: str) -> str | None:
-        """What the model calls this tensor; None if it has none of this name."""
-        name = self._also.get(name, name)
-        return name if name in self._wires else None
+        self.takes = takes
+        self.wires = {**gives, **takes}
+        self.called = {**{name: name for name in self.wires}, **also}
+        """What the model calls a tensor, by each of its names."""
+        self.listed = f"the model takes {', '.join(map(repr, takes))} and gives {', '.join(map(repr, gives))}"
 
     def known(self, name: str, where: str) -> str:
         """What the model calls this tensor. Raises SetupError if it has none of this name."""
-        found = self.find(name)
-        if found is None:
+        if name not in self.called:
             raise SetupError(f"{where}: {printable(name[:80])!r} is not an input or output; {self.listed}")
-        return found
+        return self.called[name]
 
     def each_once(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The values by what the model calls them. Raises SetupError as `known` does, and for one with two."""
@@ -79,13 +76,6 @@ class _Names:
                 raise SetupError(f"{where}: there are two values for {tensor!r}, by two of its names")
             found[tensor] = value
         return found
-
-    def wire(self, name: str) -> Wire:
-        return self._wires[name]
-
-    @property
-    def listed(self) -> str:
-        return f"the model takes {', '.join(map(repr, self.takes))} and gives {', '.join(map(repr, self.gives))}"
 
 
 def read_samples(
@@ -118,15 +108,18 @@ def read_samples(
 
 
 def _read(path: Path, names: _Names) -> Rows:
-    read = {".npz": _of_npz, ".csv": _of_csv, ".jsonl": _of_jsonl}.get(path.suffix.lower())
-    if read is None:
-        raise SetupError(f"{path} is not a file of samples: it must be one of {', '.join(FORMATS)}")
+    ending = path.suffix.lower()
+    lines_of = {".csv": _of_csv, ".jsonl": _of_jsonl}.get(ending)
     try:
-        return read(path, names)
+        if lines_of is not None:
+            return _of_lines(path, lines_of(path, names), names)
+        if ending == ".npz":
+            return _of_npz(path, names)
     except OSError as error:
         raise SetupError(f"cannot read the samples {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SetupError(f"{path} is not text in UTF-8: {error}") from error
+    raise SetupError(f"{path} is not a file of samples: it must be one of {', '.join(FORMATS)}")
 
 
 def _of_npz(path: Path, names: _Names) -> Rows:
@@ -144,17 +137,17 @@ def _of_npz(path: Path, names: _Names) -> Rows:
     if arrays is None:
         raise SetupError(f"{path} holds one array without a name: save it with numpy.savez, as input=array")
     named = names.each_once(arrays, str(path))
-    return {name: _rows(array, names.wire(name), f"{path}: {name!r}") for name, array in named.items()}
+    return {name: _rows(array, names.wires[name], f"{path}: {name!r}", names_row=True) for name, array in named.items()}
 
 
-def _rows(array: NDArray[Any], wire: Wire, where: str, lines: Sequence[int] = ()) -> NDArray[Any]:
+def _rows(array: NDArray[Any], wire: Wire, where: str, *, names_row: bool) -> NDArray[Any]:
     """An array of rows as the model takes them; single numbers may lack the dimension of their one column.
 
     Args:
         array: the rows.
         wire: what they should be.
         where: what is named in errors.
-        lines: of the file, for each row, where there are any.
+        names_row: name the row too.
     """
     shape = tuple(wire.shape)
     if array.ndim == 0:
@@ -165,38 +158,44 @@ def _rows(array: NDArray[Any], wire: Wire, where: str, lines: Sequence[int] = ()
         raise SetupError(f"{where} has rows of {_shown(array.shape[1:])}; the model's have {_shown(shape)}")
     if array.dtype.kind not in "biuf":
         raise SetupError(f"{where} is not made of numbers")
-    return _cast(array, np.dtype(wire.travels_as), where, lines)
+    wanted = np.dtype(wire.travels_as)
+    with np.errstate(all="ignore"):
+        made = array.astype(wanted)
+        odd = ~np.isfinite(made) if wanted.kind == "f" else made.astype(np.float64) != array.astype(np.float64)
+    if odd.any():
+        place = tuple(int(at) for at in np.argwhere(odd)[0])
+        row = f", row {place[0]}" if names_row else ""
+        raise SetupError(f"{where}{row}: {array[place]} cannot be {wanted.name}, which the model takes there")
+    return made
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:
     return "x".join("?" if n is None else str(n) for n in shape) or "a single number"
 
 
-def _cast(array: NDArray[Any], wanted: np.dtype[Any], where: str, lines: Sequence[int]) -> NDArray[Any]:
-    """The same numbers in the model's type. Raises SetupError for what it cannot hold."""
-    with np.errstate(all="ignore"):
-        made = array.astype(wanted)
-        odd = ~np.isfinite(made) if wanted.kind == "f" else made.astype(np.float64) != array.astype(np.float64)
-    if odd.any():
-        place = tuple(int(at) for at in np.argwhere(odd)[0])
-        at = f", line {lines[place[0]]}" if lines else f", row {place[0]}"
-        raise SetupError(f"{where}{at}: {array[place]} cannot be {wanted.name}, which the model takes there")
-    return made
-
-
-def _of_jsonl(path: Path, names: _Names) -> Rows:
+def _of_lines(path: Path, lines: Iterable[tuple[int, dict[str, Any]]], names: _Names) -> Rows:
+    """The rows of a file with a row a line, whose numbers and values by tensor are given."""
     found: dict[str, list[NDArray[Any]]] = {}
-    with path.open(encoding="utf-8-sig") as lines:
-        numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-        for number, line in islice(numbered, MOST_ROWS):
-            where = f"{path}, line {number}"
-            row = names.each_once(_object(line, where), where)
-            if found and row.keys() != found.keys():
-                odd = min(row.keys() ^ found.keys())
-                raise SetupError(f"{where}: {odd!r} is in some rows and not in others")
-            for name, value in row.items():
-                found.setdefault(name, []).append(_row(value, names.wire(name), f"{where}: {name!r}", number))
+    for number, row in islice(lines, MOST_ROWS):
+        if found and row.keys() != found.keys():
+            odd = min(row.keys() ^ found.keys())
+            raise SetupError(f"{path}, line {number}: {odd!r} is in some rows and not in others")
+        for name, value in row.items():
+            where = f"{path}, line {number}: {name!r}"
+            try:
+                array = np.asarray(value)
+            except ValueError as error:
+                raise SetupError(f"{where} is ragged: its lists are not all of one length") from error
+            found.setdefault(name, []).append(_rows(array[None], names.wires[name], where, names_row=False))
     return {name: np.concatenate(rows) for name, rows in found.items()}
+
+
+def _of_jsonl(path: Path, names: _Names) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                where = f"{path}, line {number}"
+                yield number, names.each_once(_object(line, where), where)
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -209,31 +208,16 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return row
 
 
-def _row(value: Any, wire: Wire, where: str, number: int) -> NDArray[Any]:
-    """One row, as an array of one."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise SetupError(f"{where} is ragged: its lists are not all of one length") from error
-    return _rows(array[None], wire, where, (number,))
-
-
-def _of_csv(path: Path, names: _Names) -> Rows:
+def _of_csv(path: Path, names: _Names) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = _csv_lines(path, file)
         first, header = next(lines, (1, []))
         header = [name.strip() for name in header]
         places = _columns(header, names, f"{path}, line {first}")
-        numbered = [(n, _csv_row(line, header, f"{path}, line {n}")) for n, line in islice(lines, MOST_ROWS)]
-    if not numbered:
-        return {}
-    found, numbers = {}, [number for number, _ in numbered]
-    for name, columns in places.items():
-        wire = names.wire(name)
-        array = np.array([[row[column] for column in columns] for _, row in numbered])
-        shaped = array.reshape(len(numbered), *(n or 0 for n in wire.shape))
-        found[name] = _rows(shaped, wire, f"{path}: {name!r}", numbers)
-    return found
+        for number, line in lines:
+            row = _csv_row(line, header, f"{path}, line {number}")
+            shapes = {name: [n or 0 for n in names.wires[name].shape] for name in places}
+            yield number, {name: np.array([row[at] for at in places[name]]).reshape(shapes[name]) for name in places}
 
 
 def _csv_lines(path: Path, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
@@ -282,7 +266,7 @@ def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int
     elif nameless:
         names.known(header[nameless[0]], f"{where} (columns are {CSV_COLUMNS})")
     for name, columns in found.items():
-        count = math.prod(n or 0 for n in names.wire(name).shape)
+        count = math.prod(n or 0 for n in names.wires[name].shape)
         if sorted(columns) != list(range(count)):
             raise SetupError(
                 f"{where}: {name!r} has {count} numbers a row, and {len(columns)} columns here: {CSV_COLUMNS}"
@@ -292,8 +276,8 @@ def _columns(header: list[str], names: _Names, where: str) -> dict[str, list[int
 
 def _element(column: str, names: _Names) -> tuple[str | None, int]:
     """The tensor that a column is named after, and which of its numbers it holds."""
-    if (name := names.find(column)) is not None:
+    if (name := names.called.get(column)) is not None:
         return name, 0
     named = _ELEMENT.fullmatch(column)
-    name = None if named is None else names.find(named["name"])
+    name = None if named is None else names.called.get(named["name"])
     return (None, 0) if named is None or name is None else (name, int(named["at"]))

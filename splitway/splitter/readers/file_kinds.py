@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -12,42 +12,32 @@ import h5py
 _HEAD = 512
 _EXPORT = "where the model was made, write it with model.save('name.keras') or model.export('folder')"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-_TAR_MAGIC_AT = 257
-_ARCHIVES = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
-
-
-_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    (
-        lambda head: head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"version https://git-lfs"),
-        "it is a pointer of Git LFS and not the model itself: fetch that with git lfs pull",
+_ARCHIVES = {
+    rb"\x1f\x8b": "gzip",
+    rb"BZh": "bzip2",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"7z\xbc\xaf": "7-Zip",
+    rb"Rar!": "RAR",
+    rb".{257}ustar": "tar",
+}
+"""The kinds of archive, by how they begin."""
+_KINDS = {
+    rb"(\xef\xbb\xbf|[ \r\n])*version https://git-lfs": (
+        "it is a pointer of Git LFS and not the model itself: fetch that with git lfs pull"
     ),
-    (
-        lambda head: head[4:8] == b"TFL3",
-        f"it is a TFLite model, which has no layers to cut between: {_EXPORT}",
+    rb".{4}TFL3": f"it is a TFLite model, which has no layers to cut between: {_EXPORT}",
+    rb"\x80[\x02-\x05]": (
+        f"it is a pickle, as PyTorch and scikit-learn write them, which runs code when it is read: {_EXPORT}"
     ),
-    (
-        lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"),
-        f"it is a pickle, as PyTorch and scikit-learn write them, which runs code when it is read: {_EXPORT}",
+    rb"\x08\x01\x12": (
+        "it is the graph of a SavedModel alone: name the whole folder, in which it is called saved_model.pb"
     ),
-    (
-        lambda head: head.startswith(b"\x08\x01\x12"),
-        "it is the graph of a SavedModel alone: name the whole folder, in which it is called saved_model.pb",
-    ),
-    (
-        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a"),
-        f"it looks like an ONNX model: convert it to a SavedModel's folder, or {_EXPORT}",
-    ),
-    (
-        lambda head: head.startswith(b"GGUF") or head[8:10] == b'{"',
-        f"it is a file of weights alone, without the model: {_EXPORT}",
-    ),
-)
-"""How to tell a kind of file, and what to say of it."""
+    rb"\x08.[\x12\x1a\x3a]": f"it looks like an ONNX model: convert it to a SavedModel's folder, or {_EXPORT}",
+    rb"GGUF|.{8}\{\"": f"it is a file of weights alone, without the model: {_EXPORT}",
+}
+"""What to say of other kinds of file, by how they begin."""
 _IN_ZIPS: dict[tuple[str, ...], str] = {
-    (
-        "/data.pkl",
-        "constants.pkl",
-    ): f"it is a PyTorch model, a pickle, which runs code when it is read: {_EXPORT}",
+    ("/data.pkl", "constants.pkl"): f"it is a PyTorch model, a pickle, which runs code when it is read: {_EXPORT}",
     ("saved_model.pb",): "it is an archive of a SavedModel: unpack it, and name the folder that holds saved_model.pb",
     (".keras", ".h5"): "it is an archive with a model in it: unpack it, and name that file",
     (".npy",): f"it is an archive of numpy arrays, without a model: {_EXPORT}",
@@ -104,11 +94,13 @@ def _head(path: Path) -> bytes:
 
 
 def _of_bytes(head: bytes) -> str:
-    said = next((said for is_it, said in _KINDS if is_it(head)), None)
-    packed = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), None)
-    if packed is not None or head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
-        return f"it is a {packed or 'tar'} archive: unpack it, and name the file or folder of the model"
-    return said or _of_text(head) or f"it is damaged, or neither a .keras file nor HDF5: {_EXPORT}"
+    packed, known = (
+        next((said for begins, said in kinds.items() if re.match(begins, head, re.DOTALL)), None)
+        for kinds in (_ARCHIVES, _KINDS)
+    )
+    if packed is not None:
+        return f"it is a {packed} archive: unpack it, and name the file or folder of the model"
+    return known or _of_text(head) or f"it is damaged, or neither a .keras file nor HDF5: {_EXPORT}"
 
 
 def _of_text(head: bytes) -> str | None:

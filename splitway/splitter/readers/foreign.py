@@ -1,7 +1,8 @@
-"""Layers with foreign code: every exception that they raise becomes one sentence with the layer's name and class."""
+"""Foreign code, of layers and of libraries: what it raises becomes one sentence, with the layer's name and class."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import index
@@ -9,8 +10,8 @@ from typing import Any, TypeVar
 
 from splitway.errors import ModelError, in_one_line, printable
 
-_MOST_SAID = 300
-"""Characters of what a layer raised that are quoted."""
+_MOST_SAID, _MOST_REASON = 300, 400
+"""Characters of what a layer raised, and of a library's reason, that are quoted."""
 Found = TypeVar("Found")
 
 
@@ -61,6 +62,15 @@ def said(error: BaseException) -> str:
     """The message of an exception in one short line; its class if it has no message."""
     text = tried(lambda: in_one_line(error)) or type(error).__name__
     return printable(text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}...")
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost reason that Keras gives in its message, where it wraps several, in one line."""
+    reason = in_one_line(error).rsplit("Exception encountered: ", 1)[-1]
+    reason = re.sub(r"^Exception encountered when calling (\S+?)(?:\.call\(\))?\.? ", r"in \1: ", reason)
+    reason = re.split(r" ?Arguments received by | ?Call arguments received by ", reason)[0]
+    reason = printable(reason).strip() or type(error).__name__
+    return reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}…"
 
 
 def count_of(layer: Any, name: str) -> int | None:

@@ -6,16 +6,15 @@ Keras keeps the graph in private nodes, which are read here alone. `tests/test_p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import keras
 
 from splitway.errors import ModelError
-from splitway.splitter.graph import Graph, Step, Wire
+from splitway.splitter.graph import Graph, Step, Wire, unique_names
 from splitway.splitter.identity import identity_of
-from splitway.splitter.names import unique_names
 from splitway.splitter.readers.foreign import count_of, looking_at, name_of, shown, tried
 
 _FREE = (
@@ -33,6 +32,7 @@ _NOT_FUNCTIONAL = (
     "the model is not functional, so its layers are not known: write it with model.export('folder') and split that "
     "folder, or build it from keras.Input"
 )
+_REFUSAL = "layer {!r} is a Lambda: it carries code, and code in model files is not accepted"
 
 
 def read_keras(model: keras.Model) -> Graph:
@@ -43,26 +43,22 @@ def read_keras(model: keras.Model) -> Graph:
             one of its layers fails while it is looked at.
     """
     with looking_at(model):
-        return _read(model)
-
-
-def _read(model: keras.Model) -> Graph:
-    inner = _functional(model)
-    if inner is None:
-        raise ModelError(_NOT_FUNCTIONAL)
-    fixed = [tensor.shape[0] for tensor in inner.inputs if not tensor.shape or tensor.shape[0] is not None]
-    if fixed:
-        raise ModelError(f"the model takes batches of exactly {fixed[0]}: build it from keras.Input without batch_size")
-    graph = Graph()
-    reader = _KerasReader(graph)
-    for tensor in inner.inputs:
-        reader.add(tensor)
-    takes = _names(model, "inputs", [tensor._keras_history.operation.name for tensor in inner.inputs])
-    graph.inputs = unique_names([(n, reader.wires[id(t)]) for n, t in zip(takes, inner.inputs, strict=True)])
-    reader.walk(inner, "")
-    gives = _names(model, "outputs", inner.output_names)
-    graph.outputs = unique_names([(n, reader.wires[id(t)]) for n, t in zip(gives, inner.outputs, strict=True)])
-    return graph
+        inner = _functional(model)
+        if inner is None:
+            raise ModelError(_NOT_FUNCTIONAL)
+        fixed = [tensor.shape[0] for tensor in inner.inputs if not tensor.shape or tensor.shape[0] is not None]
+        if fixed:
+            raise ModelError(
+                f"the model takes batches of exactly {fixed[0]}: build it from keras.Input without batch_size"
+            )
+        reader = _KerasReader()
+        graph, wires = reader.graph, reader.wires
+        takes = _names(model, "inputs", [tensor._keras_history.operation.name for tensor in inner.inputs])
+        graph.inputs = unique_names([(n, reader.add(t)) for n, t in zip(takes, inner.inputs, strict=True)])
+        reader.walk(inner, "")
+        gives = _names(model, "outputs", inner.output_names)
+        graph.outputs = unique_names([(n, wires[id(t)]) for n, t in zip(gives, inner.outputs, strict=True)])
+        return graph
 
 
 def _names(model: keras.Model, end: str, layers: list[str]) -> list[str]:
@@ -89,20 +85,20 @@ def _functional_call() -> Any:
 class _KerasReader:
     """Walks over nodes and writes steps."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self) -> None:
+        self.graph = Graph()
         self.wires: dict[int, Wire] = {}
 
     def add(self, tensor: Any) -> Wire:
         """A wire for a tensor that is made now."""
         masked = getattr(tensor, "_keras_mask", None) is not None
-        wire = self._graph.wire(tensor.shape, str(tensor.dtype), masked=masked)
+        wire = self.graph.wire(tensor.shape, str(tensor.dtype), masked=masked)
         self.wires[id(tensor)] = wire
         return wire
 
     def walk(self, model: Any, prefix: str) -> None:
         """Add the steps of one model, whose inputs are known."""
-        for node in _nodes(model):
+        for node in (each for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True) for each in nodes):
             with looking_at(node.operation):
                 if not isinstance(node.operation, keras.layers.InputLayer):
                     self._add_step(node, prefix)
@@ -113,25 +109,20 @@ class _KerasReader:
         nested = _functional(node.operation)
         if nested is None or not _fits(nested, takes):
             gives = tuple(self.add(tensor) for tensor in node.output_tensors)
-            self._graph.steps.append(_step(name, node, takes, gives))
+            self.graph.steps.append(_step(name, node, takes, gives))
         else:
             self._open(name, node, nested, takes)
 
     def _open(self, name: str, node: Any, nested: Any, takes: tuple[Wire, ...]) -> None:
         outside = self.wires
         self.wires = {id(tensor): wire for tensor, wire in zip(nested.inputs, takes, strict=True)}
-        first = len(self._graph.steps)
+        first = len(self.graph.steps)
         self.walk(nested, f"{name}/")
         made = [self.wires[id(tensor)] for tensor in nested.outputs]
         self.wires = outside
         self.wires |= {id(tensor): wire for tensor, wire in zip(node.output_tensors, made, strict=True)}
-        steps = list(enumerate(self._graph.steps))[first:]
-        self._graph.nested[name] = tuple(at for at, step in steps if any(wire in step.gives for wire in made))
-
-
-def _nodes(model: Any) -> Iterator[Any]:
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from model._nodes_by_depth[depth]
+        steps = list(enumerate(self.graph.steps))[first:]
+        self.graph.nested[name] = tuple(at for at, step in steps if any(wire in step.gives for wire in made))
 
 
 def _fits(nested: Any, takes: tuple[Wire, ...]) -> bool:
@@ -144,7 +135,8 @@ def _fits(nested: Any, takes: tuple[Wire, ...]) -> bool:
 
 def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]) -> Step:
     layer = node.operation
-    weights = _weights(layer)
+    inside = _with_all_inside(layer)
+    weights = _weights(layer, inside)
     return Step(
         name,
         type(layer).__name__,
@@ -155,18 +147,20 @@ def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]
         identity=identity_of(layer, [node.arguments.args, node.arguments.kwargs], node.input_tensors),
         weights=weights,
         flops=_flops(layer, weights, takes, gives),
-        parts=_parts(layer),
-        refusal=_refusal(layer),
-        tells=_tells(layer),
+        parts=frozenset(map(name_of, inside[1:])),
+        refusal=next(
+            (_REFUSAL.format(name_of(each)) for each in inside if isinstance(each, keras.layers.Lambda)), None
+        ),
+        tells=tuple(words for each in inside if (words := _words(each))),
     )
 
 
-def _weights(layer: Any) -> tuple[Any, ...]:
+def _weights(layer: Any, inside: list[Any]) -> tuple[Any, ...]:
     """A layer's variables; an operation without a layer has none. Raises ModelError for weights of another kind."""
     if not isinstance(layer, keras.layers.Layer):
         return ()
     weights: tuple[Any, ...] = ()
-    for each in reversed(_with_all_inside(layer)):  # the innermost first, which is then named if it fails
+    for each in reversed(inside):  # the innermost first, which is then named if it fails
         with looking_at(each):
             weights = tuple(each.weights)
     odd = next((each for each in weights if not isinstance(each, keras.Variable)), None)
@@ -200,23 +194,8 @@ def _with_all_inside(layer: Any) -> list[Any]:
     return found
 
 
-def _parts(layer: Any) -> frozenset[str]:
-    return frozenset(name_of(each) for each in _with_all_inside(layer) if each is not layer)
-
-
-def _refusal(layer: Any) -> str | None:
-    for each in _with_all_inside(layer):
-        if isinstance(each, keras.layers.Lambda):
-            return f"layer {name_of(each)!r} is a Lambda: it carries code, and code in model files is not accepted"
-    return None
-
-
-def _tells(layer: Any) -> tuple[Sequence[int], ...]:
-    """The whole numbers that each table of a layer has entries for; none for layers without tables."""
-    return tuple(words for each in _with_all_inside(layer) if (words := _words(each)))
-
-
 def _words(layer: Any) -> Sequence[int]:
+    """The whole numbers that a layer's table has entries for; none for a layer without one."""
     if isinstance(layer, keras.layers.IntegerLookup | keras.layers.StringLookup) and not tried(lambda: layer.invert):
         known = tried(lambda: layer.get_vocabulary(include_special_tokens=False))
         words = tried(lambda: [int(word) for word in known or ()]) or []

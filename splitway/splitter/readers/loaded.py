@@ -13,9 +13,8 @@ import numpy as np
 from splitway.errors import ModelError
 from splitway.splitter.graph import Graph
 from splitway.splitter.proof.prove import Answers, Run
-from splitway.splitter.readers.foreign import looking_at
+from splitway.splitter.readers.foreign import looking_at, reason_of
 from splitway.splitter.readers.keras_graph import read_keras
-from splitway.splitter.readers.reasons import reason_of
 
 DEFAULT_PICTURE_SIZE = (224, 224)
 KEPT = "model"

@@ -5,7 +5,7 @@ What stays outside is in memory once, however many parts are taken out of the gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tensorflow.python.ops.handle_data_util import copy_handle_data
 
 from splitway.errors import ModelError
-from splitway.splitter.readers.saved_model_held import Held, held_array, table
+from splitway.splitter.graph import reached
+from splitway.splitter.readers.saved_model_identity import Held, held_array, table
 from splitway.splitter.readers.saved_model_random import find_disturbances
 
 _LARGE = 1024
@@ -53,10 +54,15 @@ class FlatGraph:
     def part(self, takes: Sequence[str], gives: Sequence[str]) -> Callable[..., list[Any]]:
         """What lies between tensors of these names, as a function of those that it takes."""
         graph = self.wrapped.graph
-        behind = self._operations_behind([graph.get_tensor_by_name(name) for name in gives], set(takes))
+
+        def makers(tensors: Iterable[Any]) -> list[Any]:
+            return [tensor.op for tensor in tensors if tensor.name not in takes]
+
+        wanted = makers(graph.get_tensor_by_name(name) for name in gives)
+        behind = reached(wanted, lambda operation: makers(operation.inputs), lambda operation: operation.name)
         needed = [name for name in behind if name in self.outside]
         definition = graph.as_graph_def()
-        _set_nodes(definition.node, [node for node in definition.node if node.name in {*behind} - {*needed}])
+        _keep(definition.node, behind.keys() - {*needed})
         ends = [graph.get_tensor_by_name(name) for name in (*takes, *(f"{name}:0" for name in needed))]
 
         def import_part(*values: Any) -> list[Any]:
@@ -73,16 +79,6 @@ class FlatGraph:
         part = tf.compat.v1.wrap_function(import_part, signature)
         return lambda *values: part(*values, *(self.outside[name] for name in needed))
 
-    def _operations_behind(self, ends: Iterable[Any], known: set[str]) -> list[str]:
-        found: dict[str, None] = {}
-        to_see = list(ends)
-        while to_see:
-            tensor = to_see.pop()
-            if tensor.name not in known and tensor.op.name not in found:
-                found[tensor.op.name] = None
-                to_see += tensor.op.inputs
-        return list(found)
-
 
 def flatten(function: Any, loaded: Any) -> FlatGraph:
     """Return a signature's operations as one graph.
@@ -97,18 +93,17 @@ def flatten(function: Any, loaded: Any) -> FlatGraph:
     definition = _inlined(function)
     used = _taken(definition)
     given = {name: each for name, each in (captures | dict(_large_constants(definition))).items() if name in used}
-    _drop(definition, {*captures, *given})
+    _keep(definition.node, {node.name for node in definition.node} - {*captures, *given})
     inputs = function.inputs[: len(function.inputs) - len(captures)]
     flat = _imported(definition, inputs, [tensor.name for tensor in function.outputs], given)
     dtypes = {name: held[0].dtype for name, held in flat.held.items()}
     disturbances = find_disturbances(flat.wrapped.graph, flat.inputs, flat.outputs, dtypes)
     if not disturbances:
         return flat
-    instead = {each.gives: each.takes for each in disturbances}
+    instead = {each.gives.name: each.takes.name for each in disturbances}
     outputs = [_last(tensor.name, instead) for tensor in function.outputs]
     _rewire(definition, instead)
-    needed = _needed({node.name: node for node in definition.node}, outputs) | {tensor.op.name for tensor in inputs}
-    _set_nodes(definition.node, [node for node in definition.node if node.name in needed])
+    _keep(definition.node, {*_needed(definition.node, outputs), *(tensor.op.name for tensor in inputs)})
     given = {name: each for name, each in given.items() if name in _taken(definition)}
     quiet = _imported(definition, inputs, outputs, given)
     return replace(quiet, left_out=tuple(each.scope for each in disturbances))
@@ -211,14 +206,20 @@ def _inlined(function: Any) -> Any:
 
 
 def _drop_side_effects(definition: Any) -> None:
-    for nodes in (definition.node, *(each.node_def for each in definition.library.function)):
-        for node in nodes:
-            _set(node.input, [name for name in node.input if not name.startswith("^")])
+    for node in _every_node(definition):
+        values = [name for name in node.input if not name.startswith("^")]
+        del node.input[:]
+        node.input.extend(values)
     for each in definition.library.function:
         each.control_ret.clear()
         del each.signature.control_output[:]
-        needed = _needed({node.name: node for node in each.node_def}, each.ret.values())
-        _set_nodes(each.node_def, [node for node in each.node_def if node.name in needed])
+        _keep(each.node_def, _needed(each.node_def, each.ret.values()))
+
+
+def _every_node(definition: Any) -> Iterator[Any]:
+    yield from definition.node
+    for function in definition.library.function:
+        yield from function.node_def
 
 
 def _rename_functions(definition: Any) -> None:
@@ -227,39 +228,29 @@ def _rename_functions(definition: Any) -> None:
     definition.library.ClearField("gradient")
     for function in definition.library.function:
         function.signature.name += _PURE
-    for nodes in (definition.node, *(each.node_def for each in definition.library.function)):
-        for node in nodes:
-            if node.op in names:
-                node.op += _PURE
-            called = (each for value in node.attr.values() for each in (value.func, *value.list.func))
-            for each in called:
-                if each.name in names:
-                    each.name += _PURE
+    for node in _every_node(definition):
+        if node.op in names:
+            node.op += _PURE
+        for called in (each for value in node.attr.values() for each in (value.func, *value.list.func)):
+            if called.name in names:
+                called.name += _PURE
 
 
-def _needed(nodes: dict[str, Any], ends: Iterable[str]) -> set[str]:
+def _needed(nodes: Iterable[Any], ends: Iterable[str]) -> Collection[str]:
     """Names of the nodes that make some tensors."""
-    found: set[str] = set()
-    to_see = list(ends)
-    while to_see:
-        name = to_see.pop().split(":")[0]
-        if name in nodes and name not in found:
-            found.add(name)
-            to_see += nodes[name].input
-    return found
+    known = {node.name: node for node in nodes}
+
+    def makers(tensors: Iterable[str]) -> list[Any]:
+        return [known[name] for tensor in tensors if (name := tensor.split(":")[0]) in known]
+
+    return reached(makers(ends), lambda node: makers(node.input), lambda node: node.name)
 
 
-def _set(names: Any, kept: Sequence[str]) -> None:
-    if len(kept) < len(names):
-        del names[:]
-        names.extend(kept)
-
-
-def _set_nodes(nodes: Any, kept: Sequence[Any]) -> None:
-    if len(kept) < len(nodes):
-        copies = [type(node).FromString(node.SerializeToString()) for node in kept]
-        del nodes[:]
-        nodes.extend(copies)
+def _keep(nodes: Any, names: Collection[str]) -> None:
+    """Remove all nodes but those of these names."""
+    for at in reversed(range(len(nodes))):
+        if nodes[at].name not in names:
+            del nodes[at]
 
 
 def _taken(definition: Any) -> set[str]:
@@ -272,7 +263,3 @@ def _large_constants(definition: Any) -> Iterator[tuple[str, _Given]]:
         if content is not None and len(content.tensor_content) >= _LARGE:
             variable = tf.Variable(tf.make_ndarray(content), trainable=False, name="constant")
             yield node.name, _Given(variable.handle, (_of_variable(variable),), is_read=True)
-
-
-def _drop(definition: Any, names: set[str]) -> None:
-    _set_nodes(definition.node, [node for node in definition.node if node.name not in names])

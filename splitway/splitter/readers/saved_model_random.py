@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from splitway.errors import ModelError
+from splitway.splitter.graph import reached
 
 _DRAWS = re.compile(
     r"Random\w+|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Rng(Read)?\w*Skip"
@@ -24,13 +24,12 @@ _CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-@dataclass(frozen=True)
-class Disturbance:
+class Disturbance(NamedTuple):
     """A scope that draws random numbers, and the tensor that it takes and the one that it gives in its place."""
 
     scope: str
-    takes: str
-    gives: str
+    takes: Any
+    gives: Any
 
 
 def without_calls(name: str) -> str:
@@ -65,34 +64,28 @@ class _Flow:
 
     def behind(self, tensors: Iterable[Any]) -> list[Any]:
         """The operations that make some tensors, the nearest first."""
-        found: dict[str, Any] = {}
-        to_see = list(tensors)
-        while to_see:
-            tensor = to_see.pop()
-            operation = self.instead.get(tensor.name, tensor).op
-            if operation.name not in found:
-                found[operation.name] = operation
-                to_see += operation.inputs
+
+        def makers(tensors: Iterable[Any]) -> list[Any]:
+            return [self.instead.get(tensor.name, tensor).op for tensor in tensors]
+
+        found = reached(makers(tensors), lambda operation: makers(operation.inputs), lambda operation: operation.name)
         return list(found.values())
 
     def draws(self, operation: Any) -> bool:
         """Whether an operation, or a function that it calls, gives other numbers each time."""
-        kinds = set(self._kinds(operation.node_def))
+        functions = reached(
+            self._called([operation.node_def]), lambda f: self._called(f.node_def), lambda f: f.signature.name
+        )
+        kinds = {operation.type, *(node.op for each in functions.values() for node in each.node_def)}
         seeded = any(_DRAWS_BY_SEED.fullmatch(kind) and not _NO_NUMBERS.fullmatch(kind) for kind in kinds)
         if seeded:
             seeded = any(tensor.name in self.held for each in self.behind(operation.inputs) for tensor in each.outputs)
         return seeded or any(_DRAWS.fullmatch(kind) for kind in kinds)
 
-    def _kinds(self, node: Any) -> Iterator[str]:
-        seen: set[str] = set()
-        to_see = [node]
-        while to_see:
-            each = to_see.pop()
-            yield each.op
-            called = [f.name for value in each.attr.values() for f in (value.func, *value.list.func)]
-            for name in {each.op, *called} & self._library.keys() - seen:
-                seen.add(name)
-                to_see += self._library[name].node_def
+    def _called(self, nodes: Iterable[Any]) -> list[Any]:
+        """The functions that some nodes call."""
+        named = (f.name for node in nodes for value in node.attr.values() for f in (value.func, *value.list.func))
+        return [self._library[name] for name in (*named, *(node.op for node in nodes)) if name in self._library]
 
 
 def find_disturbances(
@@ -118,9 +111,8 @@ def find_disturbances(
                 f"its answers depend on random numbers, drawn for each request in {without_calls(drawing.name)!r}; "
                 "save the model with model.save('name.keras'), where such layers can be told to serve"
             )
-        takes, gives = fitting[1:]
-        flow.instead[gives.name] = takes
-        found.append(Disturbance(fitting[0], takes.name, gives.name))
+        flow.instead[fitting.gives.name] = fitting.takes
+        found.append(fitting)
     return found
 
 
@@ -131,7 +123,7 @@ def _prefixes(name: str) -> Iterator[str]:
         yield "/".join(parts[:count])
 
 
-def _scope(flow: _Flow, prefix: str) -> tuple[str, Any, Any] | None:
+def _scope(flow: _Flow, prefix: str) -> Disturbance | None:
     """A scope with what it takes and gives, where that is one tensor each and of one form; it has no weights."""
     inside = [each for each in flow.operations if f"{each.name}/".startswith(f"{prefix}/")]
     names = {each.name for each in inside}
@@ -143,7 +135,7 @@ def _scope(flow: _Flow, prefix: str) -> tuple[str, Any, Any] | None:
     weights = [tensor for tensor in outside if flow.held.get(tensor.name) in _FLOATS]
     if len(takes) != 1 or len(gives) != 1 or weights or not _alike(takes[0], gives[0]):
         return None
-    return prefix, takes[0], gives[0]
+    return Disturbance(prefix, takes[0], gives[0])
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -152,10 +144,9 @@ def _alike(one: Any, other: Any) -> bool:
     return one.dtype == other.dtype and ranks not in ({0}, {None}) and shapes[0].is_compatible_with(shapes[1])
 
 
-def _is_without(flow: _Flow, scope: tuple[str, Any, Any], drawing: Any) -> bool:
+def _is_without(flow: _Flow, scope: Disturbance, drawing: Any) -> bool:
     """Whether an operation has no part in the outputs where a scope hands on what it takes."""
-    _, takes, gives = scope
-    flow.instead[gives.name] = takes
+    flow.instead[scope.gives.name] = scope.takes
     needed = {each.name for each in flow.behind(flow.outputs)}
-    del flow.instead[gives.name]
+    del flow.instead[scope.gives.name]
     return drawing.name not in needed

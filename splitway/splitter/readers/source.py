@@ -23,8 +23,8 @@ import keras
 from splitway.bundle import sha256_file
 from splitway.errors import ModelError, first_line, printable
 from splitway.splitter.readers.file_kinds import is_hdf5, keras_version, no_model
+from splitway.splitter.readers.foreign import reason_of
 from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
-from splitway.splitter.readers.reasons import reason_of
 from splitway.splitter.readers.saved_model import load_saved_model
 
 _KERAS, _H5 = ".keras", (".h5", ".hdf5")

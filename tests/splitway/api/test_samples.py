@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.api import split_and_prove as bundles
+from splitway.api import splitting
 from splitway.api.source import SourceOptions
 from splitway.errors import BundleError, ModelError, ProofError, SetupError
 from splitway.manifest import TensorEntry
@@ -55,9 +55,9 @@ def test_random_inputs_that_make_nan_are_said_and_samples_help(tmp_path: Path) -
     _, extractor = split_here(path, out, "h", samples=npz(tmp_path / "rows.npz", amounts=AMOUNTS))
     assert extractor.proof is not None
     assert extractor.proof.inputs == len(AMOUNTS)
-    bundles.verify(out, npz(tmp_path / "more.npz", amounts=AMOUNTS[:2]), None, lambda _: None)
+    splitting.verify(out, npz(tmp_path / "more.npz", amounts=AMOUNTS[:2]), None, lambda _: None)
     with pytest.raises(ProofError, match="give --samples"):
-        bundles.verify(out, None, None, lambda _: None)
+        splitting.verify(out, None, None, lambda _: None)
 
 
 def test_random_inputs_that_leave_a_table_are_said_and_samples_help(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_answers_that_come_with_the_samples_are_what_the_model_has_to_give(tmp_p
     assert not out.exists()
     split_here(path, out, "h", samples=npz(tmp_path / "rows.npz", words=rows, top=answers))
     with pytest.raises(ProofError, match="gives other answers"):
-        bundles.verify(out, npz(tmp_path / "rows.npz", words=rows, top=wrong), None, lambda _: None)
+        splitting.verify(out, npz(tmp_path / "rows.npz", words=rows, top=wrong), None, lambda _: None)
 
 
 def test_samples_that_the_model_fails_on_are_no_matter_of_chance(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_pictures_that_are_taken_by_default_are_left_out_for_a_model_that_takes_
     path, out = saved(words(), tmp_path / "m.keras"), tmp_path / "m"
     split_here(path, out, "h")
     (tmp_path / "samples").mkdir()
-    bundles.verify(out, None, None, lambda _: None, SourceOptions(pictures=tmp_path / "samples"))
+    splitting.verify(out, None, None, lambda _: None, SourceOptions(pictures=tmp_path / "samples"))
 
 
 def test_a_row_out_of_range_is_named_with_its_tensor_and_the_range(tmp_path: Path) -> None:

@@ -111,14 +111,14 @@ def test_what_litert_cannot_run_is_served_by_tensorflow_and_said_so(
 def test_pieces_that_differ_in_litert_fall_back_and_if_they_still_differ_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from splitway.api import split_and_prove as bundles
+    from splitway.api import proving
 
     def never(*arguments: Any, **_: Any) -> None:
         tried.append(arguments[4])
         raise ProofError("the pieces differ")
 
     tried: list[str] = []
-    monkeypatch.setattr(bundles, "prove", never)
+    monkeypatch.setattr(proving, "prove", never)
     with pytest.raises(ProofError):
         split_here(saved(unet(), tmp_path / "unet.keras"), tmp_path / "m", "middle")
     assert tried == ["litert", "tensorflow"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from splitway.api import split_and_prove as bundles
+from splitway.api import proving, splitting
 from splitway.api.source import SourceOptions
 from splitway.api.splitting import read_labels
 from splitway.bundle import load_bundle, read_manifest, write_manifest
@@ -19,8 +19,7 @@ from splitway.cli.main import app
 from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.cut import find_steps
-from splitway.splitter.graph import Graph
-from splitway.splitter.names import unique_names
+from splitway.splitter.graph import Graph, unique_names
 from splitway.splitter.proof.proof_inputs import tensor_inputs
 from splitway.splitter.readers.keras_graph import read_keras
 from splitway.splitter.readers.loaded import of_keras
@@ -75,7 +74,7 @@ def test_a_model_that_cannot_be_run_says_why_in_one_line(tmp_path: Path, monkeyp
     def too_large(_: Graph, count: int) -> dict[str, Any]:
         return {"x": np.full((count, 5), 9, np.int32)}
 
-    monkeypatch.setattr(bundles, "tensor_inputs", too_large)
+    monkeypatch.setattr(proving, "tensor_inputs", too_large)
     x = keras.Input((5,), dtype="int32", name="x")
     model = keras.Model(x, layers.Dense(2)(layers.Flatten(name="f")(layers.Embedding(3, 4)(x))))
     with pytest.raises(ModelError, match=r"the uncut model itself cannot be run: .*is not in") as raised:
@@ -87,16 +86,16 @@ def test_verify_asks_for_the_consents_that_split_asks_for(tmp_path: Path) -> Non
     path, out = saved(small(), tmp_path / "m.h5"), tmp_path / "m"
     split_here(path, out, "h", source=SourceOptions(allow_legacy=True))
     with pytest.raises(ModelError, match="taken with --allow-legacy only"):
-        bundles.verify(out, None, None, lambda _: None)
+        splitting.verify(out, None, None, lambda _: None)
     said: list[str] = []
-    bundles.verify(out, None, None, lambda _: None, SourceOptions(allow_legacy=True, note=said.append))
+    splitting.verify(out, None, None, lambda _: None, SourceOptions(allow_legacy=True, note=said.append))
     assert "SHA-256" in said[0]
     for stage in ("feature_extractor", "classifier"):
         manifest = read_manifest(out / stage / "1")
         source = manifest.source_model.model_copy(update={"path": "../m.h5"})
         write_manifest(out / stage / "1", manifest.model_copy(update={"source_model": source}))
     with pytest.raises(BundleError, match="lies outside"):
-        bundles.verify(out, None, None, lambda _: None, SourceOptions(allow_legacy=True))
+        splitting.verify(out, None, None, lambda _: None, SourceOptions(allow_legacy=True))
 
 
 def test_an_output_called_probabilities_that_is_none_is_called_something_else(tmp_path: Path) -> None:
@@ -154,7 +153,7 @@ def test_what_litert_cannot_load_or_run_is_served_by_tensorflow(
             raise error
         return real(bundle)
 
-    monkeypatch.setattr(bundles, "InProcessStage", stage)
+    monkeypatch.setattr(proving, "InProcessStage", stage)
     manifests = split_here(saved(small(), tmp_path / "m.keras"), tmp_path / "m", "h")
     assert {manifest.engine for manifest in manifests} == {"tensorflow"}
 

@@ -15,8 +15,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.usefixtures("models")
 def test_labels_are_distinct_and_in_order() -> None:
-    from splitway.splitter.default_model import load_default_labels
-    from splitway.splitter.fetch import cache_folder
+    from splitway.splitter.default_model import cache_folder, load_default_labels
 
     labels = load_default_labels(cache_folder())
     assert labels[285] == "Egyptian cat"

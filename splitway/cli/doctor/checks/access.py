@@ -14,7 +14,7 @@ from splitway.cli.credentials import API_KEY, gateway_headers
 from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
 from splitway.cli.doctor.checks.running import Running
 from splitway.errors import SetupError
-from splitway.local.processes import listeners
+from splitway.local.places import listeners
 from splitway.security.callers.keys import KeyRecord, read_keys
 from splitway.security.exposure import is_exposed
 from splitway.security.identities.certificates import certified, read_certificates

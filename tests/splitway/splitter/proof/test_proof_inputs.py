@@ -8,8 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from splitway.splitter.proof.proof_inputs import tensor_inputs
-from splitway.splitter.proof.ranges import find_ranges
+from splitway.splitter.proof.proof_inputs import find_ranges, tensor_inputs
 from splitway.splitter.readers.keras_graph import read_keras
 from splitway.splitter.readers.loaded import of_keras
 

@@ -1,0 +1,180 @@
+"""Proves bundles on inputs that the uncut model answers, and writes the proof into their manifests."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from splitway.bundle import Bundle, load_bundle, write_manifest
+from splitway.bundle_graph import check_follow
+from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
+from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
+from splitway.names import PIXELS, PROBABILITIES
+from splitway.runtime.inprocess import InProcessStage, in_turn
+from splitway.splitter.cut import CutModel
+from splitway.splitter.export import export_engines
+from splitway.splitter.graph import Part, unique_names
+from splitway.splitter.pack import Say
+from splitway.splitter.proof.proof_inputs import find_ranges, picture_inputs, random_inputs, rows_named, tensor_inputs
+from splitway.splitter.proof.prove import (
+    HALF_PRECISION_TOLERANCE,
+    TOLERANCE,
+    Answers,
+    are_probabilities,
+    are_shares,
+    check_answers,
+    check_finite,
+    in_batches,
+    prove,
+)
+from splitway.splitter.proof.samples import FORMATS, Samples
+from splitway.splitter.readers.foreign import said
+from splitway.splitter.readers.loaded import LoadedModel
+
+_UNCUT_BATCH = 8
+_OTHER = "output"
+"""The new name of an output that is called `probabilities` but holds none."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Inputs, the uncut model's answers to them, and the largest allowed difference from those."""
+
+    inputs: Answers
+    expected: Answers
+    tolerance: float
+
+    def check_rows(self) -> None:
+        """Raise ModelError unless there is a row of each answer for every row of inputs."""
+        rows = len(next(iter(self.inputs.values())))
+        for name, array in self.expected.items():
+            if array.shape[:1] != (rows,):
+                raise ModelError(f"the model gives {len(array)} rows of {name!r} for {rows}: it must give one for each")
+
+
+def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:
+    """Ask the uncut model with the inputs that the pieces will get: samples, and random ones.
+
+    Raises:
+        ModelError, ProofError: it has no answer, or another than its author says.
+    """
+    asked = []
+    if shown.inputs:
+        with rows_named(model.graph, model.run, shown):
+            known = _answered(model, shown.inputs)
+        known.check_rows()
+        check_answers(known.expected, shown.answers, known.tolerance, str(shown.path))
+        asked.append(known)
+    try:
+        asked.append(_answered(model, _random_inputs(model, preprocessing)))
+    except (ModelError, ProofError) as error:
+        if not asked:
+            advice = "a folder of pictures" if preprocessing is not None else f"a file of rows ({', '.join(FORMATS)})"
+            raise type(error)(
+                f"{error.detail}; it was asked with random inputs: give --samples, {advice} that it works on"
+            ) from error
+        say(f"only the samples are proved on, for with random inputs {error.detail}")
+    asked[-1].check_rows()
+    inputs, expected = _joined([each.inputs for each in asked]), _joined([each.expected for each in asked])
+    if preprocessing is not None:
+        inputs = {PIXELS: next(iter(inputs.values()))}
+    return replace(asked[0], inputs=inputs, expected=expected)
+
+
+def _random_inputs(model: LoadedModel, preprocessing: Preprocessing | None) -> Answers:
+    graph = model.graph
+    count = random_inputs(graph)
+    if preprocessing is not None:
+        return dict.fromkeys(graph.inputs, picture_inputs([], preprocessing, count))
+    graph.ranges = find_ranges(graph, model.run)
+    return tensor_inputs(graph, count)
+
+
+def _joined(parts: list[Answers]) -> Answers:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _answered(model: LoadedModel, inputs: Answers) -> Question:
+    """Ask the uncut model. Raises ModelError, ProofError if its answer is not usable."""
+    try:
+        expected = in_batches(model.run, inputs, _UNCUT_BATCH)
+    except (SplitwayError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # whatever the model's own layers raise
+        raise ModelError(f"the uncut model itself cannot be run: {said(error)}") from error
+    check_finite(expected)
+    half = any(wire.dtype in ("float16", "bfloat16") for step in model.graph.steps for wire in step.gives)
+    return Question(inputs, expected, HALF_PRECISION_TOLERANCE if half else TOLERANCE)
+
+
+def as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
+    """Name the one output of a classifier `probabilities`, and rename an output of that name that holds none."""
+    expected = question.expected
+    if are_probabilities(expected):
+        names = [PROBABILITIES]
+    else:
+        names = [_OTHER if n == PROBABILITIES and not are_shares(array) else n for n, array in expected.items()]
+    wires = unique_names(list(zip(names, cut.parts[-1].gives.values(), strict=True)))
+    parts = (*cut.parts[:-1], replace(cut.parts[-1], gives=wires))
+    return replace(cut, parts=parts), replace(question, expected=dict(zip(wires, expected.values(), strict=True)))
+
+
+def prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
+    """Prove the bundles in the folders, and write the proof and its engine into each manifest.
+
+    Raises:
+        BundleError: they do not follow each other.
+        ProofError: they differ from the uncut model; the manifests stay as they were.
+    """
+    bundles = [load_bundle(folder) for folder in folders]
+    for before, after in pairwise(bundles):
+        check_follow(before, after)
+    try:
+        proof = _prove(whole, bundles, question, say)
+    except (ProofError, BundleError, EngineFailed) as error:
+        if all(bundle.manifest.engine == "tensorflow" for bundle in bundles):
+            raise
+        say(f"in LiteRT {in_one_line(error)}; trying TensorFlow")
+        bundles = [Bundle(b.folder, b.manifest.model_copy(update={"engine": "tensorflow"}), b.labels) for b in bundles]
+        proof = _prove(whole, bundles, question, say)
+    proved = [bundle.manifest.model_copy(update={"proof": proof}) for bundle in bundles]
+    for folder, manifest in zip(folders, proved, strict=True):
+        write_manifest(folder, manifest)
+    return proved
+
+
+def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> Proof:
+    engines = sorted({bundle.manifest.engine for bundle in bundles})
+    stages = [InProcessStage(bundle) for bundle in bundles]
+    same = None
+    if len(engines) == 1:
+        say(f"exporting the uncut model, to compare within {engines[0]}")
+        same = _uncut_in_engine(whole, bundles, question, engines[0])
+    rows = len(next(iter(question.inputs.values())))
+    say(f"proving the cut on {rows} inputs")
+    return prove(
+        lambda inputs: in_turn(stages, inputs),
+        question.expected,
+        same,
+        question.inputs,
+        "+".join(engines),
+        question.tolerance,
+    )
+
+
+def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, engine: EngineName) -> Answers | None:
+    """The answers of the uncut model in the serving engine; None if that engine cannot run it."""
+    first, last = bundles[0].manifest, bundles[-1].manifest
+    with tempfile.TemporaryDirectory(prefix="splitway-") as name:
+        folder = Path(name)
+        try:
+            files = export_engines(whole, folder, (engine,))
+            update = {"outputs": last.outputs, "engine_files": files, "engine": engine}
+            uncut = InProcessStage(Bundle(folder, first.model_copy(update=update), ()))
+            return in_batches(uncut, question.inputs, _UNCUT_BATCH)
+        except (ModelError, BundleError, EngineFailed):
+            return None

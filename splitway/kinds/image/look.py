@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from splitway.kinds.image.jpeg import Jpeg, look_at_jpeg
+from splitway.kinds.image.jpeg import Jpeg
 from splitway.kinds.image.png import SIGNATURE, Png
-from splitway.kinds.image.png_reader import look_at_png
 from splitway.kinds.image.webp import Webp, is_webp, look_at_webp
 from splitway.wire.tensor import Buffer
 
@@ -26,9 +25,9 @@ def look(data: Buffer) -> Picture | None:
     """
     start = bytes(data[:16])
     if start.startswith(_JPEG):
-        return look_at_jpeg(data)
+        return Jpeg(data)
     if start.startswith(_PNG):
-        return look_at_png(data)
+        return Png(data)
     return look_at_webp(data) if is_webp(start) else None
 
 

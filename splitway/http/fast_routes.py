@@ -31,38 +31,37 @@ _BESIDE = [{"url": "."}]
 """Where the app is, seen from its description: in the same folder, whatever a proxy put before that."""
 
 
-class ShortWay:
-    """ASGI app in front of another.
+def short_way(routes: Mapping[tuple[str, str], Endpoint], render: Render) -> Layer:
+    """Answer these routes, by method and exact path, in front of an app that answers every other.
 
     Args:
-        app: answers every other route.
-        routes: by method and exact path.
+        routes: what answers each.
         render: turns a failure into an answer.
     """
 
-    def __init__(self, app: ASGIApp, routes: Mapping[tuple[str, str], Endpoint], render: Render) -> None:
-        self._app = app
-        self._routes = routes
-        self._render = render
+    def layer(app: ASGIApp) -> ASGIApp:
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            route = (scope["method"], scope["path"]) if scope["type"] == "http" else None
+            endpoint = None if route is None else routes.get(route)
+            if route is None or endpoint is None:
+                await app(scope, receive, send)
+                return
+            request = Request(scope, receive, send)
+            try:
+                response = await endpoint(request)
+            except Exception as error:
+                if not is_for_callers(error) and not isinstance(error, ClientDisconnect):
+                    _log.exception("%s %s", *route)
+                response = render(request, as_ours(error))
+            await response(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = (scope["method"], scope["path"]) if scope["type"] == "http" else None
-        endpoint = None if route is None else self._routes.get(route)
-        if route is None or endpoint is None:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive, send)
-        try:
-            response = await endpoint(request)
-        except Exception as error:
-            if not is_for_callers(error) and not isinstance(error, ClientDisconnect):
-                _log.exception("%s %s", *route)
-            response = self._render(request, as_ours(error))
-        await response(scope, receive, send)
+        return answered
+
+    return layer
 
 
 class FrontedApp(FastAPI):
-    """A FastAPI app with layers of ours in front of all the framework's, such as a ShortWay.
+    """A FastAPI app with layers of ours in front of all the framework's, such as `short_way`.
 
     Args:
         title: of the app.

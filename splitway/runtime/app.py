@@ -14,7 +14,7 @@ from starlette.responses import Response
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import FrontedApp, Layer, ShortWay
+from splitway.http.fast_routes import FrontedApp, Layer, short_way
 from splitway.http.hosts import host_check
 from splitway.names import Role
 from splitway.runtime import stage_docs
@@ -98,7 +98,7 @@ def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -
         host_check(settings, _render, exposed=exposed),
         metrics_port(settings, registry, lambda: lifecycle.not_ready_because),
         partial(ServiceToken, tokens=tokens, render=_render) if tokens else None,
-        partial(ShortWay, routes=repository.directory.routes, render=_render),
+        short_way(repository.directory.routes, _render),
     ]
 
 

@@ -110,45 +110,34 @@ def exposition(registry: CollectorRegistry) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class MetricsPort:
-    """ASGI app in front of another: on one port, metrics and health and nothing else.
-
-    Args:
-        app: answers on every other port.
-        port: which one.
-        registry: the metrics.
-        why_not_ready: the reason why the process cannot serve, or None.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        port: int,
-        registry: CollectorRegistry,
-        why_not_ready: Callable[[], str | None] = lambda: None,
-    ) -> None:
-        self._app = app
-        self._port = port
-        self._answers: dict[str, Callable[[], Response]] = {
-            PATH: partial(exposition, registry),
-            "/livez": _live,
-            "/readyz": partial(_ready, why_not_ready),
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _port(scope) != self._port:
-            await self._app(scope, receive, send)
-            return
-        answer = self._answers.get(scope["path"]) if scope["method"] == "GET" else None
-        await (answer or _nothing_else)()(scope, receive, send)
-
-
 def metrics_port(
     settings: TelemetrySettings, registry: CollectorRegistry, why_not_ready: Callable[[], str | None]
 ) -> Callable[[ASGIApp], ASGIApp] | None:
-    """What puts a MetricsPort in front of an app; None where there is no such port."""
-    port = settings.metrics_port
-    return partial(MetricsPort, port=port, registry=registry, why_not_ready=why_not_ready) if port else None
+    """Answer, on a port of their own, metrics and health and nothing else; None where there is no such port.
+
+    Args:
+        settings: which port.
+        registry: the metrics.
+        why_not_ready: the reason why the process cannot serve, or None.
+    """
+    port, ready = settings.metrics_port, partial(_ready, why_not_ready)
+    answers: dict[str, Callable[[], Response]] = {
+        PATH: partial(exposition, registry),
+        "/livez": _live,
+        "/readyz": ready,
+    }
+
+    def layer(app: ASGIApp) -> ASGIApp:
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or _port(scope) != port:
+                await app(scope, receive, send)
+                return
+            answer = answers.get(scope["path"]) if scope["method"] == "GET" else None
+            await (answer or _nothing_else)()(scope, receive, send)
+
+        return answered
+
+    return layer if port else None
 
 
 def _live() -> Response:

@@ -14,6 +14,8 @@ from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Protocol
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 from splitway.errors import Overloaded, RateLimited
 from splitway.http.server.request_head import Refusal
 from splitway.security.networks import subscriber_of
@@ -113,6 +115,15 @@ class Connections:
     def refused_by_reason(self) -> dict[str, int]:
         """How many were turned away or ended since the process began."""
         return {**dict.fromkeys(_REASONS, 0), **self._refused}
+
+    def metrics(self) -> Iterator[Metric]:
+        """How many are open, and how many were turned away or ended."""
+        yield GaugeMetricFamily("splitway_connections", "Connections that callers have open.", len(self._open))
+        says = "Connections refused or ended early, by why."
+        turned = CounterMetricFamily("splitway_connections_turned_away", says, labels=["reason"])
+        for reason, count in self.refused_by_reason.items():
+            turned.add_metric([reason], count)
+        yield turned
 
     def admit(self, connection: Connection, host: str | None, descriptor: int = -1) -> Refusal | None:
         """Look after a connection from now on, and count it.

@@ -26,9 +26,8 @@ from splitway.gateway.resilience.retry import AttemptFailed, RetryPolicy, with_r
 from splitway.gateway.resilience.suspects import Suspects, digest_of
 from splitway.gateway.transport.transport import CutOff
 from splitway.names import CALLER_HEADER, REQUEST_ID_HEADER
-from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK
-from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
+from splitway.telemetry.trace import TRACEPARENT, TRACESTATE, outcome_name
 from splitway.wire.v2_json import HEADER_LENGTH, gather_request
 
 _ONCE = RetryPolicy(max_attempts=1)

@@ -12,9 +12,12 @@ import re
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from splitway.telemetry.ending import outcome_name
+from starlette.requests import ClientDisconnect
+
+from splitway.errors import SplitwayError
+from splitway.telemetry.outcome import CANCELLED, OK
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 Kind = Literal["server", "client", "internal"]
@@ -182,27 +185,9 @@ UNRECORDED = Unrecorded(f"00-{'0' * 32}-{'0' * 16}-00")
 """For work that belongs to no request."""
 
 
-class Tracer(Protocol):
-    """Begins the span of a request, and takes it when it is over."""
-
-    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
-        """Begin a request's span; afterwards `headers` hold the trace context with which its calls travel on.
-
-        Args:
-            name: what is asked for.
-            headers: the request's, by lower-case name.
-            remember: keep the span and its children even if no trace is exported.
-        """
-
-    def ended(self, span: Span) -> None:
-        """Take a span whose request is over, with all its children."""
-
-    def close(self) -> None:
-        """Send what has not been sent. May take two seconds: to be called in a thread."""
-
-
-class NoTracer:
-    """Traces travel on, and begin here where none came; nothing is exported. A Tracer.
+class Tracer:
+    """Begins the span of a request, and takes it when it is over. This one exports nothing: traces travel on, and begin
+    here where none came.
 
     Args:
         callers_decide: whether a caller may mark a trace as one that is kept.
@@ -212,6 +197,13 @@ class NoTracer:
         self._callers_decide = callers_decide
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+        """Begin a request's span; afterwards `headers` hold the trace context with which its calls travel on.
+
+        Args:
+            name: what is asked for.
+            headers: the request's, by lower-case name.
+            remember: keep the span and its children even if no trace is exported.
+        """
         given = taken_over(headers, callers_decide=self._callers_decide)
         if given is not None and not remember:
             return Unrecorded(given)
@@ -221,10 +213,10 @@ class NoTracer:
         return Span(name, parent.below(), parent, "server")
 
     def ended(self, span: Span) -> None:
-        """Drop it."""
+        """Take a span whose request is over, with all its children."""
 
     def close(self) -> None:
-        """Nothing waits."""
+        """Send what has not been sent. May take two seconds: to be called in a thread."""
 
 
 def begun_here(name: str, headers: MutableMapping[str, str], context: TraceContext, *, remember: bool) -> Span:
@@ -232,3 +224,14 @@ def begun_here(name: str, headers: MutableMapping[str, str], context: TraceConte
     headers[TRACEPARENT] = context.header
     headers.pop(TRACESTATE, None)
     return Span(name, context, None, "server") if remember else Unrecorded(headers[TRACEPARENT])
+
+
+def outcome_name(error: BaseException | None) -> str:
+    """`ok`, the error's code, or `cancelled` if the caller disconnected."""
+    if error is None:
+        return OK
+    if isinstance(error, SplitwayError):
+        return error.code
+    if isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
+        return SplitwayError.code
+    return CANCELLED

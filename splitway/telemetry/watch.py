@@ -11,10 +11,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 from splitway.errors import DeadlineExceeded, SplitwayError
 from splitway.names import REQUEST_ID_HEADER
-from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.outcome import HURRIED
-from splitway.telemetry.trace import Span, Tracer
+from splitway.telemetry.trace import Span, Tracer, outcome_name
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 Facts = TypeVar("Facts")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -13,9 +16,11 @@ from structlog.typing import EventDict, Processor
 
 from splitway.errors import printable
 from splitway.telemetry.log.lines import Lines
-from splitway.telemetry.log.repeats import PACKAGE, Repeats
 from splitway.telemetry.settings import TelemetrySettings
 
+PACKAGE = "splitway"
+"""Our own package. How often its lines come is bounded where they are logged."""
+_PER_SECOND = 5
 _INDENT = "  "
 
 
@@ -107,3 +112,43 @@ def _in_one_line(text: str) -> str:
 
 def _dumps(event: Any, **options: Any) -> str:
     return orjson.dumps(event, default=options.get("default"), option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+@dataclass
+class _LinePlace:
+    """A place in the code that logs."""
+
+    second: int = 0
+    logged: int = 0
+    left_out: int = 0
+
+
+class Repeats(logging.Filter):
+    """Limits the lines per second from each place in the code that callers can provoke at will:
+    what others' code logs, and stack traces. A line that comes after some that did not says how many, as `left_out`.
+
+    Args:
+        clock: monotonic seconds.
+        per_second: lines from one place.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, per_second: int = _PER_SECOND) -> None:
+        super().__init__()
+        self._clock = clock
+        self._per_second = per_second
+        self._places: dict[tuple[str, int], _LinePlace] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] == PACKAGE and not record.exc_info:
+            return True
+        place = self._places.setdefault((record.pathname, record.lineno), _LinePlace())
+        second = int(self._clock())
+        if second != place.second:
+            place.second, place.logged = second, 0
+        if place.logged >= self._per_second:
+            place.left_out += 1
+            return False
+        place.logged += 1
+        if place.left_out:
+            record.left_out, place.left_out = place.left_out, 0
+        return True

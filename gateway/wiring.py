@@ -46,7 +46,7 @@ from splitway.http.fast_routes import Endpoint, Layer, short_way
 from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import GATEWAY
-from splitway.security.callers.key_ring import KeyRing
+from splitway.security.callers.keys import KeyRing
 from splitway.security.identities.tls import Identity
 from splitway.security.service_token import read_tokens
 from splitway.telemetry.families import Readings

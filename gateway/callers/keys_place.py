@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from splitway.errors import SetupError
-from splitway.security.exposure import is_exposed
+from splitway.security.networks import is_exposed
 
 
 def is_address(place: str) -> bool:

@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from splitway.http.docs_pages import docs_router
 from splitway.http.errors import Render, as_ours, is_for_callers
 from splitway.http.openapi import Description
+from splitway.http.pages import docs_router
 from splitway.version import __version__
 
 _log = logging.getLogger(__name__)

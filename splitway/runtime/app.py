@@ -24,7 +24,7 @@ from splitway.runtime.catalog.inventory import inventory_router
 from splitway.runtime.catalog.repository import Repository
 from splitway.runtime.catalog.served import MakeStage
 from splitway.runtime.settings import StageSettings
-from splitway.security.callers.key_ring import KeyRing
+from splitway.security.callers.keys import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import add_metrics_route, metrics_port

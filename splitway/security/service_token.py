@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.errors import SetupError, SplitwayError, Unauthorized
 from splitway.names import TOKEN_HEADER
-from splitway.security.callers.bearer import KnownSecrets
+from splitway.security.callers.principal import KnownSecrets
 
 _HEADER = TOKEN_HEADER.encode()
 OPEN = frozenset(("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))

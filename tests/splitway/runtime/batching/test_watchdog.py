@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from splitway.http.heartbeat import LOOKS_EVERY_S
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import LOOKS_EVERY_S
 from splitway.runtime.batching.watchdog import Watchdog
 from tests.splitway.runtime.clock import Clock
 

@@ -59,7 +59,6 @@ class BodyBudget:
         share: of it for one caller, above 0 up to 1.
         caller_of: says whose a request is.
         least_rate: bytes a second at which a body must come in where another needs its memory; 0 for any.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -151,12 +150,7 @@ class BodyBudget:
 
 
 class Arrival:
-    """A body that is being read.
-
-    Args:
-        timeout: ends the reading of it.
-        clock: monotonic seconds.
-    """
+    """A body that is being read, until the timeout ends that."""
 
     __slots__ = ("_bytes", "_clock", "_rate", "_since_s", "_timeout")
 

@@ -32,12 +32,7 @@ _BESIDE = [{"url": "."}]
 
 
 def short_way(routes: Mapping[tuple[str, str], Endpoint], render: Render) -> Layer:
-    """Answer these routes, by method and exact path, in front of an app that answers every other.
-
-    Args:
-        routes: what answers each.
-        render: turns a failure into an answer.
-    """
+    """Answer these routes, by method and exact path, in front of an app that answers every other."""
 
     def layer(app: ASGIApp) -> ASGIApp:
         async def answered(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,13 +56,8 @@ def short_way(routes: Mapping[tuple[str, str], Endpoint], render: Render) -> Lay
 
 
 class FrontedApp(FastAPI):
-    """A FastAPI app with layers of ours in front of all the framework's, such as `short_way`.
-
-    Args:
-        title: of the app.
-        lifespan: what surrounds its serving.
-        described: whether it answers with a description of itself.
-    """
+    """A FastAPI app with layers of ours in front of all the framework's. One that is `described` answers with its
+    description."""
 
     _front: ASGIApp | None = None
     documentation: Description | None = None

@@ -28,9 +28,6 @@ class Pauses:
     """Remembers when this process stood still of late.
 
     A thread looks at the clock again and again. Where it was kept from it for long, all of the process was.
-
-    Args:
-        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -68,7 +65,6 @@ class Heartbeat:
     Args:
         limit_s: the longest time that one call may keep the loop.
         lifecycle: told of a loop that hangs; ends the process.
-        clock: monotonic seconds.
     """
 
     def __init__(self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic) -> None:

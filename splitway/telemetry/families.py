@@ -38,11 +38,7 @@ class Count:
 
 
 class Distribution:
-    """One histogram.
-
-    Args:
-        bounds: the buckets' upper bounds, ascending, without infinity.
-    """
+    """One histogram. The bounds are the buckets' upper ones, ascending, without infinity."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -103,11 +99,7 @@ class Family(dict[Labels, Child]):
 
 
 class Readings(Collector):
-    """Lets a registry find what is read whenever metrics are, so that nothing is kept twice.
-
-    Args:
-        read: gives the metrics.
-    """
+    """Lets a registry find what is read whenever metrics are, so that nothing is kept twice."""
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
@@ -120,12 +112,7 @@ class Readings(Collector):
 
 
 class Families:
-    """Makes the metrics of one process.
-
-    Args:
-        registry: where they are found.
-        prefix: what their names begin with.
-    """
+    """Makes the metrics of one process, whose names begin with one prefix."""
 
     def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
         self._registry = registry

@@ -113,13 +113,7 @@ def exposition(registry: CollectorRegistry) -> Response:
 def metrics_port(
     settings: TelemetrySettings, registry: CollectorRegistry, why_not_ready: Callable[[], str | None]
 ) -> Callable[[ASGIApp], ASGIApp] | None:
-    """Answer, on a port of their own, metrics and health and nothing else; None where there is no such port.
-
-    Args:
-        settings: which port.
-        registry: the metrics.
-        why_not_ready: the reason why the process cannot serve, or None.
-    """
+    """Answer, on a port of their own, metrics and health and nothing else; None where there is no such port."""
     port, ready = settings.metrics_port, partial(_ready, why_not_ready)
     answers: dict[str, Callable[[], Response]] = {
         PATH: partial(exposition, registry),

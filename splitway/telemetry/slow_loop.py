@@ -29,9 +29,6 @@ class SlowLoop:
     """Logs each time that the running loop stood still for more than `most_ms`, until it is closed.
 
     A busy machine makes such times too: the process has worked little in them.
-
-    Args:
-        most_ms: milliseconds.
     """
 
     def __init__(self, most_ms: float) -> None:
@@ -72,12 +69,7 @@ class SlowLoop:
 
 
 def stack_of(thread: int, most: int) -> str:
-    """Return the calls that a thread is in, the innermost first; empty for a thread that has ended.
-
-    Args:
-        thread: its identifier.
-        most: how many calls are told.
-    """
+    """Return the innermost calls that a thread is in, that one first; empty for a thread that has ended."""
     frame = sys._current_frames().get(thread)
     stack = traceback.extract_stack(frame)[-most:] if frame is not None else []
     return " < ".join(f"{each.name} ({each.filename}:{each.lineno})" for each in stack[::-1])

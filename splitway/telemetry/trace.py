@@ -153,11 +153,7 @@ class Span:
 
 
 class Unrecorded(Span):
-    """A span that remembers nothing but its trace, and is its own child.
-
-    Args:
-        traceparent: a header that can be read.
-    """
+    """A span that remembers nothing but its trace, by a header that can be read, and is its own child."""
 
     recorded = False
 

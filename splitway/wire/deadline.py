@@ -14,6 +14,7 @@ from splitway.errors import DeadlineExceeded, InvalidInput
 from splitway.names import ENVOY_TIMEOUT_HEADER, TIMEOUT_HEADER
 
 Clock = Callable[[], float]
+"""Monotonic seconds."""
 
 
 class Deadline(NamedTuple):

@@ -30,8 +30,7 @@ from splitway.errors import SetupError
 from splitway.http.fast_routes import FrontedApp
 from splitway.http.heartbeat import Heartbeat
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.connections import ConnectionLimits, ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
 from splitway.http.server.listening import bind, let_no_more_in, waits_to_be_let_in
 from splitway.http.server.open_files import kept_back, raise_limit

@@ -58,6 +58,22 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
+class ConnectionLimits:
+    """What one caller may take of one connection."""
+
+    header_timeout_s: float = 10.0
+    """For a request's headers: the first one's from connecting, every other one's from its first byte."""
+    body_timeout_s: float = 60.0
+    answer_timeout_s: float = 30.0
+    """For reading an answer, or as much of it as the kernel does not hold."""
+    max_header_bytes: int = 16 * 1024
+    max_headers: int = 100
+    max_url_bytes: int = 8 * 1024
+    max_pipelined: int = 16
+    """Requests that wait behind the one that is being answered."""
+
+
+@dataclass(frozen=True)
 class ConnectionRoom:
     """How many connections there may be.
 
@@ -79,9 +95,6 @@ class Connections:
 
     Those of each address are kept, and not their number alone: what is counted is what is open. There is one timer for
     all of them, which runs while there are any: a timer for each request would cost more than the rest of this does.
-
-    Args:
-        room: how many there may be.
     """
 
     def __init__(self, room: ConnectionRoom) -> None:

@@ -57,12 +57,7 @@ def accepted_pictures(target: Preprocessing) -> tuple[tuple[TensorSpec, ...], ..
 
 
 class PictureDecoder:
-    """Decodes pictures; may be used from several threads.
-
-    Args:
-        target: what the pixels are to become.
-        limits: what one picture may cost.
-    """
+    """Decodes pictures to a target; may be used from several threads."""
 
     def __init__(self, target: Preprocessing, limits: PictureLimits) -> None:
         self._target = target

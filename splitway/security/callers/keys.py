@@ -134,15 +134,10 @@ def change_keys(path: Path, change: Callable[[KeyFile], KeyFile]) -> KeyFile:
 
 
 class KeyRing:
-    """The keys of one file, which is looked at again every second.
+    """The keys of one file, which is looked at again every second of a monotonic clock; `now` is the time for expiry.
 
-    Args:
-        path: the file.
-        clock: monotonic seconds.
-        now: the time by which keys expire.
-
-    Raises:
-        SetupError: the file cannot be read. Once it could be, a broken or missing one is logged and changes nothing.
+    Raises SetupError where the file cannot be read. Once it could be, a broken or missing one is logged and changes
+    nothing.
     """
 
     def __init__(

@@ -66,11 +66,7 @@ def bearer(header: str | None) -> str:
 
 
 class KnownSecrets:
-    """Secrets, any of which is taken.
-
-    Args:
-        secrets: as they are set.
-    """
+    """Secrets, any of which is taken."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._digests = [sha256(secret.encode()).digest() for secret in secrets]

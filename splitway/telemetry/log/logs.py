@@ -25,13 +25,8 @@ _INDENT = "  "
 
 
 def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | None = None) -> Lines:
-    """Send everything that this process logs, the libraries' lines too, through one format and by one handler.
-
-    Args:
-        service: stands in each line.
-        settings: level and format.
-        stream: where to; stderr if not given.
-    """
+    """Send everything that this process logs, the libraries' lines too, through one format and by one handler, to a
+    stream or else to stderr."""
     stream = stream or sys.stderr
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and stream.isatty())
     first: list[Processor] = [
@@ -126,10 +121,6 @@ class _LinePlace:
 class Repeats(logging.Filter):
     """Limits the lines per second from each place in the code that callers can provoke at will:
     what others' code logs, and stack traces. A line that comes after some that did not says how many, as `left_out`.
-
-    Args:
-        clock: monotonic seconds.
-        per_second: lines from one place.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, per_second: int = _PER_SECOND) -> None:

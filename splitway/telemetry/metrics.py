@@ -114,11 +114,12 @@ def metrics_port(
     settings: TelemetrySettings, registry: CollectorRegistry, why_not_ready: Callable[[], str | None]
 ) -> Callable[[ASGIApp], ASGIApp] | None:
     """Answer, on a port of their own, metrics and health and nothing else; None where there is no such port."""
-    port, ready = settings.metrics_port, partial(_ready, why_not_ready)
+    port = settings.metrics_port
+    nothing_else = partial(_text, f"GET {PATH}, /livez and /readyz are the only routes here", 404)
     answers: dict[str, Callable[[], Response]] = {
         PATH: partial(exposition, registry),
-        "/livez": _live,
-        "/readyz": ready,
+        "/livez": partial(_text, "live"),
+        "/readyz": partial(_ready, why_not_ready),
     }
 
     def layer(app: ASGIApp) -> ASGIApp:
@@ -127,26 +128,20 @@ def metrics_port(
                 await app(scope, receive, send)
                 return
             answer = answers.get(scope["path"]) if scope["method"] == "GET" else None
-            await (answer or _nothing_else)()(scope, receive, send)
+            await (answer or nothing_else)()(scope, receive, send)
 
         return answered
 
     return layer if port else None
 
 
-def _live() -> Response:
-    return Response("live\n", media_type="text/plain")
+def _text(says: str, status: int = 200) -> Response:
+    return Response(f"{says}\n", status, media_type="text/plain")
 
 
 def _ready(why_not: Callable[[], str | None]) -> Response:
     reason = why_not()
-    return Response(
-        "ready\n" if reason is None else f"{reason}\n", 200 if reason is None else 503, media_type="text/plain"
-    )
-
-
-def _nothing_else() -> Response:
-    return Response(f"GET {PATH}, /livez and /readyz are the only routes here\n", 404, media_type="text/plain")
+    return _text("ready") if reason is None else _text(reason, 503)
 
 
 def _port(scope: Scope) -> Any:

@@ -65,12 +65,7 @@ class PictureDecoder:
         self._longest_side = max(target.width, target.height)
 
     def __call__(self, data: Buffer) -> NDArray[np.uint8]:
-        """Return the picture's pixels as `decode` does; `look` and the limit on memory come first.
-
-        Raises:
-            TooLarge: more bytes, pixels, seconds or memory than the limits allow.
-            InvalidInput: not a JPEG, PNG or WebP, or truncated.
-        """
+        """Return the picture's pixels as `decode` does, after `look` and the limit on memory. Raises as these do."""
         picture = self.look(data)
         check_memory(picture, self.memory_bytes(picture), self._limits.max_memory_bytes)
         return self.decode(picture)

@@ -142,11 +142,7 @@ class Png:
         return orientation(exif, b"" if self._xmp is None else _text(data, *self._xmp))
 
     def for_decoder(self) -> bytes:
-        """The file without what says nothing of the pixels.
-
-        Raises:
-            InvalidInput: a checksum is wrong.
-        """
+        """The file without what says nothing of the pixels. Raises InvalidInput where a checksum is wrong."""
         view = memoryview(self.data)
         parts: list[Buffer] = [SIGNATURE]
         for start, end in (_HEADER_RANGE, *self._palette_chunks(), *self._pixels):

@@ -32,8 +32,7 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     first: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
-        _timed,
-        _named(service),
+        _when_and_where(service),
     ]
     last: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -63,19 +62,16 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     return handler
 
 
-def _named(service: str) -> Processor:
-    def name(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _when_and_where(service: str) -> Processor:
+    """When it happened, as a request's line is written a moment after the request has ended, and in which service."""
+
+    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        happened = datetime.fromtimestamp(event["_record"].created, UTC)
+        event["time"] = happened.isoformat(timespec="microseconds").replace("+00:00", "Z")
         event["service"] = service
         return event
 
-    return name
-
-
-def _timed(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """When it happened: a request's line is written a moment after the request has ended."""
-    happened = datetime.fromtimestamp(event["_record"].created, UTC)
-    event["time"] = happened.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return event
+    return add
 
 
 def _in_order(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -106,13 +106,12 @@ class Heartbeat:
         self._asked_at_s = None
 
     def _run(self) -> None:
-        reason: str | None = None
-        while reason is None:
-            if self._stopped.wait(LOOKS_EVERY_S):
-                return
+        while not self._stopped.wait(LOOKS_EVERY_S):
             try:
                 reason = self.look()
             except RuntimeError:
                 return
-        _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
-        self._lifecycle.last_resort()
+            if reason is not None:
+                _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
+                self._lifecycle.last_resort()
+                return

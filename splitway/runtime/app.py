@@ -121,7 +121,7 @@ def _administrators(settings: StageSettings) -> Administrators:
 
 def _add_health(app: FastAPI, repository: Repository) -> None:
     async def livez() -> Response:
-        return live_response(repository.lifecycle.not_live_because)
+        return live_response(repository.lifecycle.hang)
 
     async def readyz() -> Response:
         reason = repository.lifecycle.not_ready_because

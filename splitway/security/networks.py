@@ -41,8 +41,8 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 
 def is_exposed(address: str) -> bool:
-    """Whether an address that is listened on can be reached from other machines. A name is taken to be reachable,
-    but for `localhost`."""
+    """Whether an address that is listened on can be reached from other machines: what is open on loopback is closed
+    beyond it. A name is taken to be reachable, but for `localhost`."""
     if address == "localhost":
         return False
     try:

@@ -88,15 +88,10 @@ def taken_over(headers: MutableMapping[str, str], *, callers_decide: bool) -> st
 
 
 class Span:
-    """A piece of a request's work that is remembered.
+    """A piece of a request's work that is remembered, of a kind as OpenTelemetry has it.
 
-    Args:
-        name: what it is.
-        context: its own.
-        parent: the span that it belongs to, which may be another process's; None for the first of a trace.
-        kind: as OpenTelemetry has it.
-        attributes: more about it.
-        started_s: on the monotonic clock; now, if not given.
+    Its parent may be another process's; the first of a trace has none. It starts now, if not at `started_s` on the
+    monotonic clock.
     """
 
     recorded = True

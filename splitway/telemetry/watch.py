@@ -23,7 +23,11 @@ _MOST = 256
 
 
 class Mailbox(Generic[Event]):
-    """Hands events to their readers in order, on the event loop; at once where none runs.
+    """Hands events to their readers in order, on the event loop, a little later and several at a time; at once where no
+    loop runs.
+
+    On a request's way an event costs an append. Counting is short work, but code that has gone cold between two
+    requests takes many times as long as when it has just run; and no answer waits for the counting.
 
     Args:
         readers: each takes one event. What one of them raises is logged, and keeps nothing from the others.

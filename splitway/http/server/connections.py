@@ -212,12 +212,9 @@ class Connections:
             del self._by_address[address]
 
     def _has_room(self, newcomer: Connection, crowded: str | None, descriptor: int) -> bool:
-        """Whether there is room for a connection, or could be made.
+        """Whether there is room for a connection, or could be made; `crowded` is its address, if that has its share.
 
-        Args:
-            newcomer: the connection.
-            crowded: its address, if that has its share.
-            descriptor: the newcomer's; those of dropped connections are about to be free.
+        Of the descriptors, those of dropped connections are about to be free.
         """
         room = self._room
         if crowded is not None:

@@ -1,7 +1,7 @@
 """An HTTP connection whose every step has its time, and that ends so that the caller gets to read why.
 
 uvicorn's protocol with one clock for all connections in place of its timer for each request. What is read, and what of
-it is refused, is `guarded_http`'s.
+it is refused, is `guarded`'s.
 """
 
 from __future__ import annotations

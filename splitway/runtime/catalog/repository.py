@@ -166,7 +166,7 @@ class Repository:
         self._room.look()
         if not any(model.default for model in self._needed):
             failures = [model.failure for model in self._needed if model.failure is not None]
-            self.lifecycle.fail(failures[0] if failures else self._no_bundle().detail)
+            self.lifecycle.failure = failures[0] if failures else self._no_bundle().detail
             return
         for name in self.models:
             self._tell(name)

@@ -112,9 +112,7 @@ class RequestLog:
 
 def _blame(error: BaseException | None) -> dict[str, Any]:
     """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what they sent."""
-    if not isinstance(error, SplitwayError) or isinstance(
-        error, NotFound
-    ):  # its stage may be a name the caller made up
+    if isinstance(error, NotFound) or not isinstance(error, SplitwayError):  # the stage may be a name that was made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
     return blamed | ({"detail": error.in_full} if isinstance(error, ServingError) else {})

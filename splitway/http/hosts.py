@@ -88,24 +88,23 @@ def host_check(settings: SecuritySettings, render: Render, *, exposed: bool) -> 
     if is_taken is None and is_foreign is None:
         return None
 
-    def refusal(scope: Scope) -> SplitwayError | None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        host = headers.get(b"host")  # an older client than HTTP/1.1 sends none
-        if host and is_taken is not None and not is_taken(host):
-            name = host.decode("latin-1")[:80]
-            return InvalidInput(f"{name!r} is not an allowed host name; SPLITWAY_HOSTS lists those that are")
-        if is_foreign is not None and is_foreign(scope["method"], headers):
-            origin = headers.get(b"origin", b"another site").decode("latin-1")[:80]
-            return Forbidden(
-                f"a web page of {origin!r} may not use this service; SPLITWAY_ORIGINS lists those that may"
-            )
-        return None
-
     def layer(app: ASGIApp) -> ASGIApp:
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-            error = refusal(scope) if scope["type"] == "http" else None
-            answer = app if error is None else render(Request(scope, receive), error)
-            await answer(scope, receive, send)
+            if scope["type"] == "http":
+                headers: dict[bytes, bytes] = dict(scope["headers"])
+                host = headers.get(b"host")  # an older client than HTTP/1.1 sends none
+                error: SplitwayError | None = None
+                if host and is_taken is not None and not is_taken(host):
+                    name = host.decode("latin-1")[:80]
+                    error = InvalidInput(f"{name!r} is not an allowed host name; SPLITWAY_HOSTS lists those that are")
+                elif is_foreign is not None and is_foreign(scope["method"], headers):
+                    origin = headers.get(b"origin", b"another site").decode("latin-1")[:80]
+                    says = f"a web page of {origin!r} may not use this service; SPLITWAY_ORIGINS lists those that may"
+                    error = Forbidden(says)
+                if error is not None:
+                    await render(Request(scope, receive), error)(scope, receive, send)
+                    return
+            await app(scope, receive, send)
 
         return checked
 

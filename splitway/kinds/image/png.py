@@ -79,24 +79,25 @@ class Png:
     """A PNG, or the first picture of an animated one. Raises InvalidInput for more chunks than pictures have."""
 
     name = "PNG"
+    damage: str | None = None
+    header = _NO_HEADER
+    _palette: Range | None = None
+    _transparency: Range | None = None
+    _exif: Range | None = None
+    _exif_text: Range | None = None
+    _xmp: Range | None = None
+    _others = 0
 
     def __init__(self, data: Buffer) -> None:
         self.data = data
-        self.damage: str | None = None
-        self.header = _NO_HEADER
         self._pixels: list[Range] = []
-        self._palette: Range | None = None
-        self._transparency: Range | None = None
-        self._others = 0
-        self._exif: Range | None = None
-        self._exif_text: Range | None = None
-        self._xmp: Range | None = None
         self._read()
-        self.width, self.height, self.raw_bytes = self.header.width, self.header.height, self.header.raw_bytes
-        self.damage = self.damage or self._contradiction()
-        self.key = self._key()
+        header = self.header
+        self.width, self.height, self.raw_bytes = header.width, header.height, header.raw_bytes
+        self.damage = self.damage or self._contradiction(header)
+        self.key = None if self._transparency is None else self._key(header, *self._transparency)
         """The samples of the transparent colour, as deep as the picture's are; one if it is grey, else three."""
-        self.seconds = self._seconds()
+        self.seconds = self._seconds(header)
         """Of a processor, that decoding takes at most."""
 
     @property
@@ -104,16 +105,15 @@ class Png:
         """Whether it is decoded twice, once for each byte of its samples."""
         return self.key is not None and (self.header.depth, self.header.colours) == (16, RGB)
 
-    def _seconds(self) -> float:
-        header, pixels = self.header, self.width * self.height
+    def _seconds(self, header: Header) -> float:
         raw_s = self.raw_bytes * _RAW_BYTE_S + len(self.data) * _BYTE_S
         if header.interlaced:
             raw_s *= _PASSES
         if self.key is not None:
-            return raw_s * (2 if self.has_deep_key else 1) + pixels * _KEYED_PIXEL_S
+            return raw_s * (2 if self.has_deep_key else 1) + self.width * self.height * _KEYED_PIXEL_S
         if header.colours == RGB or (header.colours == GREY and header.depth in (2, 4, 8)):
             return raw_s
-        return raw_s + pixels * _CONVERTED_PIXEL_S
+        return raw_s + self.width * self.height * _CONVERTED_PIXEL_S
 
     def memory_bytes(self, target: Target) -> int:
         """Bytes of memory that decoding takes, at most; the file counts twice, for the decoder has one of its own."""
@@ -231,16 +231,16 @@ class Png:
         elif key == _EXIF_TEXTS[0] and kind == b"tEXt":
             self._exif = (start + 8 + len(key) + 1, end - 4)
 
-    def _contradiction(self) -> str | None:
+    def _contradiction(self, header: Header) -> str | None:
         """What is wrong with the chunks together."""
-        if self.header[2:] not in _FORMS or not (self.width and self.height):
+        if header[2:] not in _FORMS or not (header.width and header.height):
             return "its header has invalid values"
         if not self._pixels:
             return "it has no pixels"
+        if header.colours != PALETTE:
+            return None
         length = 0 if self._palette is None else self._palette[1] - self._palette[0] - _AROUND
-        if self.header.colours == PALETTE and not (3 <= length <= 768 and length % 3 == 0):
-            return "its palette is missing, or no palette"
-        return None
+        return None if 3 <= length <= 768 and length % 3 == 0 else "its palette is missing, or no palette"
 
     def _palette_chunks(self) -> list[Range]:
         """The palette, and its transparency where that is whole and behind it."""
@@ -253,9 +253,8 @@ class Png:
         suits = self._palette[0] < start and 1 <= end - start - _AROUND <= entries and is_intact(self.data, start, end)
         return [self._palette, self._transparency] if suits else [self._palette]
 
-    def _key(self) -> tuple[int, ...] | None:
+    def _key(self, header: Header, start: int, end: int) -> tuple[int, ...] | None:
         """The colour key, where the picture can have one and it is intact."""
-        header, (start, end) = self.header, self._transparency or (0, 0)
         samples = {GREY: 1, RGB: 3}.get(header.colours, 0)
         if not samples or end - start - _AROUND != 2 * samples or not is_intact(self.data, start, end):
             return None

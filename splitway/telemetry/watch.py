@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
 
 from splitway.errors import DeadlineExceeded, SplitwayError
@@ -147,9 +146,7 @@ class Watched(Generic[Facts]):
     def __enter__(self) -> Watched[Facts]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         outcome = outcome_name(error)
         span, name = self.span, self._name
         if span.recorded:

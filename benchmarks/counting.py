@@ -24,9 +24,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from splitway.gateway.hop.events import AttemptEnded, Event, HopEnded
 from splitway.gateway.observe import metrics
 from splitway.telemetry.families import SECONDS, Families
-from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.outcome import OK
-from splitway.telemetry.watch import RequestEnded
+from splitway.telemetry.watch import Mailbox, RequestEnded
 
 STAGES = ("feature_extractor", "classifier")
 ROUTE, REPLICA = "/v1/classify", "http://127.0.0.1:1"

@@ -44,15 +44,15 @@ from splitway.gateway.rollout.rollout import Rollout
 from splitway.gateway.settings import GatewaySettings, is_address
 from splitway.gateway.transport.transport import Transport
 from splitway.http.body_budget import BodyBudget
-from splitway.http.body_metrics import BodyMetrics
-from splitway.http.fast_routes import Endpoint, Layer, ShortWay
+from splitway.http.fast_routes import Endpoint, Layer, short_way
 from splitway.http.hosts import host_check
 from splitway.http.lifecycle import Lifecycle
 from splitway.names import GATEWAY
-from splitway.security.callers.key_ring import KeyRing
-from splitway.security.exposure import is_exposed
+from splitway.security.callers.keys import KeyRing
 from splitway.security.identities.tls import Identity
+from splitway.security.networks import is_exposed
 from splitway.security.service_token import read_tokens
+from splitway.telemetry.families import Readings
 from splitway.telemetry.metrics import metrics_port
 
 
@@ -122,7 +122,7 @@ def body_budget(settings: GatewaySettings, metrics: GatewayMetrics) -> BodyBudge
     """Memory for request bodies, which the metrics tell of."""
     share, least_rate = settings.body_memory_share, settings.body_least_rate
     bodies = BodyBudget(settings.body_memory_bytes, share, caller_of, least_rate)
-    metrics.registry.register(BodyMetrics("splitway_gateway", bodies))
+    metrics.registry.register(Readings(partial(bodies.metrics, "splitway_gateway")))
     return bodies
 
 
@@ -158,7 +158,7 @@ def layers_of(
         RequestId,
         None if means is None else partial(access, means=means),
         partial(Allowance, everybodys=everybodys, windows=windows, refuse=refuse),
-        partial(ShortWay, routes=routes, render=render),
+        short_way(routes, render),
     ]
 
 

@@ -33,7 +33,10 @@ No class knows an HTTP status: each edge owns one table from code to its own sta
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _MOST_PRIVATE = 500
 
@@ -191,6 +194,12 @@ def in_one_line(error: BaseException) -> str:
 def first_line(error: Exception) -> str:
     """The first line of a foreign exception's message, or its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Where something makes no sense, and why: the first of all such places. Never the value, which may be secret."""
+    first = error.errors(include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 def printable(text: str, keep: str = "\n") -> str:

@@ -14,10 +14,8 @@ from starlette.types import Scope as AsgiScope
 
 from splitway.errors import SplitwayError
 from splitway.http.errors import Render
-from splitway.security.callers.bearer import bearer
-from splitway.security.callers.key_ring import KeyRing
-from splitway.security.callers.keys import KEY_PREFIX
-from splitway.security.callers.principal import Principal, Scope, set_principal
+from splitway.security.callers.keys import KEY_PREFIX, KeyRing
+from splitway.security.callers.principal import Principal, Scope, bearer, set_principal
 from splitway.security.service_token import OPEN as HEALTH
 from splitway.telemetry.metrics import PATH as METRICS
 from splitway.telemetry.metrics import may_read

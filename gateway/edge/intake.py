@@ -15,9 +15,8 @@ from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
 from splitway.gateway.edge.multipart import file_of_form
 from splitway.http.body import read_body
 from splitway.http.body_budget import BodyCharge
-from splitway.kinds.image.foreign import foreign_kind
 from splitway.kinds.image.kind import MEDIA_TYPES
-from splitway.kinds.image.look import STARTS, is_picture, look
+from splitway.kinds.image.look import STARTS, foreign_kind, is_picture, look
 from splitway.names import IMAGE
 from splitway.wire.aside import LARGE_BYTES, aside
 from splitway.wire.base64_text import decode_base64, decode_strictly

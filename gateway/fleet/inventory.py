@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from splitway.answers.classes.kind import gives_classes
+from splitway.errors import first_mistake
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import NAME, VERSION, Role
 from splitway.plan import ends
-from splitway.schemas.message import first_mistake
 from splitway.wire.tensor import MAX_RANK, TensorSpec
 
 Offer = tuple[str, str]

@@ -25,9 +25,8 @@ from splitway.gateway.resilience.retry import MOST_ATTEMPTS, AttemptFailed, with
 from splitway.gateway.resilience.suspects import Suspects, digest_of
 from splitway.gateway.transport.transport import CutOff
 from splitway.names import CALLER_HEADER, REQUEST_ID_HEADER
-from splitway.telemetry.ending import outcome_name
 from splitway.telemetry.outcome import OK
-from splitway.telemetry.trace import TRACEPARENT, TRACESTATE
+from splitway.telemetry.trace import TRACEPARENT, TRACESTATE, outcome_name
 from splitway.wire.v2_json import HEADER_LENGTH, gather_request
 
 _MOST_LOST = 2

@@ -16,9 +16,8 @@ from splitway.http.body import plain_headers
 from splitway.names import GATEWAY
 from splitway.security.callers.principal import known_caller
 from splitway.telemetry.log.request_log import RequestLog
-from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.tracer import make_tracer
-from splitway.telemetry.watch import Watch
+from splitway.telemetry.watch import Mailbox, Watch
 
 
 class GatewayTelemetry:

@@ -13,8 +13,7 @@ from urllib.parse import quote
 import orjson
 from fastapi import APIRouter
 
-from splitway.http.assets import TYPES, Asset, asset_router
-from splitway.http.docs_pages import ICON
+from splitway.http.pages import ICON, TYPES, Asset, asset_router
 from splitway.kinds.image.kind import MEDIA_TYPES
 
 BELOW = "/page/"

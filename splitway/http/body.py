@@ -83,8 +83,7 @@ async def read_body(
 def _packing_of(said: str, *, takes_packed: bool) -> str:
     """The one packing that is left of a header when `identity` is; x-gzip is gzip (RFC 9110, section 8.4.1).
 
-    Raises:
-        UnsupportedMediaType: it is not known or not taken, or there are several.
+    Raises UnsupportedMediaType for one that is not known or not taken, and for several.
     """
     named = [each.strip() for each in said.split(",")]
     packings = ["gzip" if each == "x-gzip" else each for each in named if each != "identity"]

@@ -8,21 +8,25 @@ above it. Before one is refused, those end that come in too slowly: the slowest 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from traceback import clear_frames
-from types import TracebackType
 from typing import Any
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 from splitway.errors import Overloaded, SlowBody
-from splitway.http.arrival import Arrival
 from splitway.wire.deadline import Clock
 
 CallerOf = Callable[[Mapping[str, Any]], str]
 """Says whose request an ASGI scope is."""
+GRACE_S = 2.0
+"""So long a body is watched before it is called slow; what came earlier counts no more."""
 _RETRY_AFTER_S = 1.0
 _COLLECT_AT_BYTES = 16 * 1024 * 1024
 _COLLECT_AFTER_S = 0.5
@@ -54,7 +58,6 @@ class BodyBudget:
         share: of it for one caller, above 0 up to 1.
         caller_of: says whose a request is.
         least_rate: bytes a second at which a body must come in where another needs its memory; 0 for any.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -67,9 +70,9 @@ class BodyBudget:
     ) -> None:
         self.held_bytes = 0
         self.refused: Counter[Refused] = Counter()
-        self.most_bytes = most_bytes
+        self._most_bytes = most_bytes
         self._most_of_one_bytes = int(most_bytes * share)
-        self._caller_of = caller_of
+        self.caller_of = caller_of
         self._by_caller: Counter[str] = Counter()
         self._left_bytes = 0
         self._least_rate = least_rate
@@ -83,7 +86,7 @@ class BodyBudget:
 
     def take(self, charge: BodyCharge, size: int) -> None:
         """Take `size` bytes more for a request. Raises Overloaded where there is no room for them."""
-        caller = self._caller_of(charge.scope)
+        caller = self.caller_of(charge.scope)
         while (lacking := self._lacking(caller, charge.held, size)) is not None:
             slow = self._slowest(charge, caller if lacking is Refused.SHARE else None)
             if slow is None:
@@ -92,13 +95,13 @@ class BodyBudget:
                 raise Overloaded(what, retry_after_s=_RETRY_AFTER_S)
             self.refused[Refused.SLOW] += 1
             slow.end()
-        self._add(caller, size)
+        self.add(caller, size)
 
     def _lacking(self, caller: str, held: int, size: int) -> Refused | None:
         """What there is no room in for a body that grows; None where there is room."""
         body = held + size
         of_all, of_caller = self.held_bytes + size, self._by_caller[caller] + size
-        if of_all > body > self.most_bytes - of_all:
+        if of_all > body > self._most_bytes - of_all:
             return Refused.FULL
         if of_caller > body > self._most_of_one_bytes - of_caller:
             return Refused.SHARE
@@ -109,13 +112,9 @@ class BodyBudget:
         slow = {
             charge: arrival.rate
             for charge, arrival in self.arriving.items()
-            if arrival.rate < self._least_rate and (caller is None or self._caller_of(charge.scope) == caller)
+            if arrival.rate < self._least_rate and (caller is None or self.caller_of(charge.scope) == caller)
         }
         return None if asks in slow else min(slow, key=slow.__getitem__, default=None)
-
-    def give_back(self, scope: Mapping[str, Any], size: int) -> None:
-        """Give back bytes that were taken."""
-        self._add(self._caller_of(scope), -size)
 
     def may_be_left(self, size: int) -> None:
         """A request with a body of this size has failed, and may have left it in a circle of errors and calls.
@@ -130,11 +129,53 @@ class BodyBudget:
         self._left_bytes = 0
         gc.collect(1)
 
-    def _add(self, caller: str, size: int) -> None:
+    def add(self, caller: str, size: int) -> None:
+        """Count bytes that a caller holds from now on, or no more."""
         self.held_bytes += size
         self._by_caller[caller] += size
         if not self._by_caller[caller]:
             del self._by_caller[caller]
+
+    def metrics(self, prefix: str) -> Iterator[Metric]:
+        """The bytes that are held, those that may be, and the bodies there was no room for; all names begin so."""
+        yield GaugeMetricFamily(f"{prefix}_body_bytes", "Bytes of request bodies in memory.", self.held_bytes)
+        says = "Limit on bytes of request bodies in memory."
+        yield GaugeMetricFamily(f"{prefix}_body_memory_bytes", says, self._most_bytes)
+        says = "Requests refused for lack of memory for bodies, by reason."
+        refused = CounterMetricFamily(f"{prefix}_bodies_refused", says, labels=["reason"])
+        for reason in Refused:
+            refused.add_metric([reason], self.refused[reason])
+        yield refused
+
+
+class Arrival:
+    """A body that is being read, until the timeout ends that."""
+
+    __slots__ = ("_bytes", "_clock", "_rate", "_since_s", "_timeout")
+
+    def __init__(self, timeout: asyncio.Timeout, clock: Clock) -> None:
+        self._timeout = timeout
+        self._clock = clock
+        self._since_s, self._bytes, self._rate = clock(), 0, math.inf
+
+    def came(self, size: int) -> None:
+        """Note bytes that have come."""
+        elapsed_s = self._clock() - self._since_s
+        if elapsed_s >= GRACE_S:
+            self._rate = self._bytes / elapsed_s
+            self._since_s, self._bytes = self._since_s + elapsed_s, 0
+        self._bytes += size
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second of late; infinity for a body that has just begun."""
+        elapsed_s = self._clock() - self._since_s
+        return self._bytes / elapsed_s if elapsed_s >= GRACE_S else self._rate
+
+    def end(self) -> None:
+        """Let no more of it be read."""
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._timeout.reschedule(asyncio.get_running_loop().time())
 
 
 class BodyCharge:
@@ -190,15 +231,13 @@ class BodyCharge:
 
     def _give_back(self, size: int) -> None:
         if size:
-            self._budget.give_back(self.scope, size)
+            self._budget.add(self._budget.caller_of(self.scope), -size)
             self.held -= size
 
     def __enter__(self) -> BodyCharge:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self.held:
             if error is not None:
                 _forget_calls(error)

@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from splitway.http.docs_pages import docs_router
 from splitway.http.errors import Render, as_ours, is_for_callers
 from splitway.http.openapi import Description
+from splitway.http.pages import docs_router
 from splitway.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -31,44 +31,33 @@ _BESIDE = [{"url": "."}]
 """Where the app is, seen from its description: in the same folder, whatever a proxy put before that."""
 
 
-class ShortWay:
-    """ASGI app in front of another.
+def short_way(routes: Mapping[tuple[str, str], Endpoint], render: Render) -> Layer:
+    """Answer these routes, by method and exact path, in front of an app that answers every other."""
 
-    Args:
-        app: answers every other route.
-        routes: by method and exact path.
-        render: turns a failure into an answer.
-    """
+    def layer(app: ASGIApp) -> ASGIApp:
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            route = (scope["method"], scope["path"]) if scope["type"] == "http" else None
+            endpoint = None if route is None else routes.get(route)
+            if route is None or endpoint is None:
+                await app(scope, receive, send)
+                return
+            request = Request(scope, receive, send)
+            try:
+                response = await endpoint(request)
+            except Exception as error:
+                if not is_for_callers(error) and not isinstance(error, ClientDisconnect):
+                    _log.exception("%s %s", *route)
+                response = render(request, as_ours(error))
+            await response(scope, receive, send)
 
-    def __init__(self, app: ASGIApp, routes: Mapping[tuple[str, str], Endpoint], render: Render) -> None:
-        self._app = app
-        self._routes = routes
-        self._render = render
+        return answered
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = (scope["method"], scope["path"]) if scope["type"] == "http" else None
-        endpoint = None if route is None else self._routes.get(route)
-        if route is None or endpoint is None:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive, send)
-        try:
-            response = await endpoint(request)
-        except Exception as error:
-            if not is_for_callers(error) and not isinstance(error, ClientDisconnect):
-                _log.exception("%s %s", *route)
-            response = self._render(request, as_ours(error))
-        await response(scope, receive, send)
+    return layer
 
 
 class FrontedApp(FastAPI):
-    """A FastAPI app with layers of ours in front of all the framework's, such as a ShortWay.
-
-    Args:
-        title: of the app.
-        lifespan: what surrounds its serving.
-        described: whether it answers with a description of itself.
-    """
+    """A FastAPI app with layers of ours in front of all the framework's. One that is `described` answers with its
+    description."""
 
     _front: ASGIApp | None = None
     documentation: Description | None = None

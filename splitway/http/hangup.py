@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -29,9 +28,7 @@ class while_connected:  # noqa: N801 - used as a function; a class because a gen
         self._work = work
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._begin)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()

@@ -1,7 +1,7 @@
 """Ends a process whose event loop no longer turns, so that whatever supervises it starts it again.
 
 A loop that one call keeps for ever answers no probe and handles no signal. A thread asks it twice a second for a sign
-of life; time in which the whole process stood still does not count.
+of life. Time in which the whole process stood still does not count: a container that was paused, a machine that slept.
 """
 
 from __future__ import annotations
@@ -10,14 +10,53 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import LOOKS_EVERY_S, Pauses
-from splitway.telemetry.stack import stack_of
+from splitway.telemetry.slow_loop import stack_of
 from splitway.wire.deadline import Clock
 
 _log = logging.getLogger(__name__)
 _CALLS_TOLD = 12
+LOOKS_EVERY_S = 0.5
+_STOOD_STILL_S = 2.0
+"""So much later than due is a pause; less may be a machine that is full."""
+_MOST_KEPT = 64
+
+
+class Pauses:
+    """Remembers when this process stood still of late.
+
+    A thread looks at the clock again and again. Where it was kept from it for long, all of the process was.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_at_s: float | None = None
+        self._kept: deque[tuple[float, float]] = deque(maxlen=_MOST_KEPT)
+
+    def look(self) -> None:
+        """Note that the process runs. To be called every half second, and from any thread."""
+        with self._lock:
+            now_s = self._clock()
+            before_s, self._looked_at_s = self._looked_at_s, now_s
+            if before_s is not None and now_s - before_s > LOOKS_EVERY_S + _STOOD_STILL_S:
+                self._kept.append((before_s, now_s - LOOKS_EVERY_S))
+
+    def forget(self) -> None:
+        """Stop measuring: the time until the next look is no pause."""
+        with self._lock:
+            self._looked_at_s = None
+
+    def within(self, began_s: float, ended_s: float) -> float:
+        """Seconds of this span in which the process stood still."""
+        looked_at_s = self._looked_at_s
+        if looked_at_s is not None and ended_s - looked_at_s > LOOKS_EVERY_S + _STOOD_STILL_S:
+            self.look()  # it has just gone on, and the thread that looks has not yet had its turn
+        if not self._kept:
+            return 0.0
+        return sum(max(0.0, min(end, ended_s) - max(begin, began_s)) for begin, end in tuple(self._kept))
 
 
 class Heartbeat:
@@ -26,7 +65,6 @@ class Heartbeat:
     Args:
         limit_s: the longest time that one call may keep the loop.
         lifecycle: told of a loop that hangs; ends the process.
-        clock: monotonic seconds.
     """
 
     def __init__(self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic) -> None:
@@ -68,13 +106,12 @@ class Heartbeat:
         self._asked_at_s = None
 
     def _run(self) -> None:
-        reason: str | None = None
-        while reason is None:
-            if self._stopped.wait(LOOKS_EVERY_S):
-                return
+        while not self._stopped.wait(LOOKS_EVERY_S):
             try:
                 reason = self.look()
             except RuntimeError:
                 return
-        _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
-        self._lifecycle.last_resort()
+            if reason is not None:
+                _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
+                self._lifecycle.last_resort()
+                return

@@ -21,6 +21,7 @@ class Lifecycle:
         self._check = check
         self._draining = False
         self.failure: str | None = None
+        """Why the process can never become ready; its supervisor should end it, and gets the reason."""
         self.hang: str | None = None
         """What can no longer answer, and why; the process is to end and to be started again. Set by any thread."""
         self.is_stuck = False
@@ -32,17 +33,8 @@ class Lifecycle:
         """Say 'not ready' from now on; work already accepted goes on."""
         self._draining = True
 
-    def fail(self, reason: str) -> None:
-        """The process can never become ready; its supervisor should end it, and gets the reason."""
-        self.failure = reason
-
     @property
     def not_ready_because(self) -> str | None:
         if self.failure is not None:
             return _FAILED
         return self.hang or ("draining" if self._draining else self._check())
-
-    @property
-    def not_live_because(self) -> str | None:
-        """The reason why the process must be started again, or None."""
-        return self.hang

@@ -19,7 +19,7 @@ import httpx
 
 from splitway.bundle_graph import bodies_of
 from splitway.errors import SetupError
-from splitway.http.server.bind import bind
+from splitway.http.server.listening import bind
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.run_file import make_run_folder, write_run_file
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS

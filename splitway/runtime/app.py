@@ -14,7 +14,7 @@ from starlette.responses import Response
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
-from splitway.http.fast_routes import FrontedApp, Layer, ShortWay
+from splitway.http.fast_routes import FrontedApp, Layer, short_way
 from splitway.http.hosts import host_check
 from splitway.names import Role
 from splitway.runtime import stage_docs
@@ -24,7 +24,7 @@ from splitway.runtime.catalog.inventory import inventory_router
 from splitway.runtime.catalog.repository import Repository
 from splitway.runtime.catalog.served import MakeStage
 from splitway.runtime.settings import StageSettings
-from splitway.security.callers.key_ring import KeyRing
+from splitway.security.callers.keys import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import add_metrics_route, metrics_port
@@ -98,7 +98,7 @@ def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -
         host_check(settings, _render, exposed=exposed),
         metrics_port(settings, registry, lambda: lifecycle.not_ready_because),
         partial(ServiceToken, tokens=tokens, render=_render) if tokens else None,
-        partial(ShortWay, routes=repository.directory.routes, render=_render),
+        short_way(repository.directory.routes, _render),
     ]
 
 
@@ -121,7 +121,7 @@ def _administrators(settings: StageSettings) -> Administrators:
 
 def _add_health(app: FastAPI, repository: Repository) -> None:
     async def livez() -> Response:
-        return live_response(repository.lifecycle.not_live_because)
+        return live_response(repository.lifecycle.hang)
 
     async def readyz() -> Response:
         reason = repository.lifecycle.not_ready_because

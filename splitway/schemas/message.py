@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import CoreSchema, core_schema
 
@@ -111,9 +111,3 @@ def readable(said: Any, deepest: int = DEEPEST) -> Any:
     if isinstance(said, list):
         return [readable(each, deepest - 1) for each in said]
     return {printable(key): readable(value, deepest - 1) for key, value in said.items()}
-
-
-def first_mistake(error: ValidationError) -> str:
-    """Where something makes no sense, and why: the first of all such places."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

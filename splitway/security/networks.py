@@ -1,4 +1,4 @@
-"""Hosts by their IP addresses, and which of these are one subscriber's."""
+"""Hosts by their IP addresses: which of these are one subscriber's, and which are of this machine alone."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def address_of(scope: Mapping[str, Any]) -> str:
     """Return the subscriber whose request this ASGI scope is; empty where nothing is known."""
     client = scope.get("client")
     return "" if client is None else subscriber_of(client[0])
+
+
+def is_exposed(address: str) -> bool:
+    """Whether an address that is listened on can be reached from other machines: what is open on loopback is closed
+    beyond it. A name is taken to be reachable, but for `localhost`."""
+    if address == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return True

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitway.errors import SetupError, SplitwayError, Unauthorized
 from splitway.names import TOKEN_HEADER
-from splitway.security.callers.bearer import KnownSecrets
+from splitway.security.callers.principal import KnownSecrets
 
 _HEADER = TOKEN_HEADER.encode()
 OPEN = frozenset(("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"))
@@ -38,13 +38,7 @@ def read_tokens(setting: SecretStr | None) -> tuple[str, ...]:
 
 
 class ServiceToken:
-    """ASGI app in front of a stage's: of who does not send the token not a byte of the body is read.
-
-    Args:
-        app: the stage's.
-        tokens: any of which is taken.
-        render: turns the refusal into an answer.
-    """
+    """ASGI app in front of a stage's: of a request without one of the tokens not a byte of the body is read."""
 
     def __init__(
         self, app: ASGIApp, tokens: Sequence[str], render: Callable[[Request, SplitwayError], Response]

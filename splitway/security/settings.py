@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from splitway.security.exposure import is_exposed
+from splitway.security.networks import is_exposed
 from splitway.telemetry.settings import TelemetrySettings
 
 

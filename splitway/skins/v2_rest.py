@@ -182,7 +182,7 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
         return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
 
     async def live() -> Response:
-        return live_response(models.lifecycle.not_live_because)
+        return live_response(models.lifecycle.hang)
 
     async def ready() -> Response:
         return _ready(models.lifecycle.not_ready_because)

@@ -6,9 +6,9 @@ is most of what they cost. The library renders the values as usual.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -33,13 +33,12 @@ class Count:
     def inc(self, amount: float = 1) -> None:
         self.value += amount
 
+    def read(self) -> tuple[float]:
+        return (self.value,)
+
 
 class Distribution:
-    """One histogram.
-
-    Args:
-        bounds: the buckets' upper bounds, ascending, without infinity.
-    """
+    """One histogram. The bounds are the buckets' upper ones, ascending, without infinity."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -61,22 +60,21 @@ class Distribution:
         return buckets, self._sum
 
 
-Child = TypeVar("Child", Count, Distribution)
+Child = TypeVar("Child", bound=Count | Distribution)
 
 
 class Family(dict[Labels, Child]):
     """A metric's children by their labels' values; one that is asked for is there.
 
     Args:
-        name: without a counter's `_total`.
-        says: what it counts.
-        labels: their names.
+        make: a child that has counted nothing.
+        empty: the library's metric without any.
     """
 
-    def __init__(self, name: str, says: str, labels: Sequence[str]) -> None:
+    def __init__(self, make: Callable[[], Child], empty: Callable[[], Any]) -> None:
         super().__init__()
-        self._about = (name, says)
-        self._labels = labels
+        self._make = make
+        self._empty = empty
 
     def __missing__(self, labels: Labels) -> Child:
         child = self[labels] = self._make()
@@ -92,86 +90,49 @@ class Family(dict[Labels, Child]):
         for labels in [labels for labels in self if labels[: len(first)] == first]:
             del self[labels]
 
-    @abstractmethod
-    def read(self) -> Metric:
+    def read(self) -> Iterator[Metric]:
         """What has been counted, for the library."""
-
-    @abstractmethod
-    def _make(self) -> Child:
-        """A child that has counted nothing."""
-
-
-class Counts(Family[Count]):
-    """Counters."""
-
-    def _make(self) -> Count:
-        return Count()
-
-    def read(self) -> Metric:
-        family = CounterMetricFamily(*self._about, labels=self._labels)
-        for labels, count in self.items():
-            family.add_metric(labels, count.value)
-        return family
+        metric = self._empty()
+        for labels, child in self.items():
+            metric.add_metric(labels, *child.read())
+        yield metric
 
 
-class Distributions(Family[Distribution]):
-    """Histograms.
+class Readings(Collector):
+    """Lets a registry find what is read whenever metrics are, so that nothing is kept twice."""
 
-    Args:
-        bounds: of their buckets.
-    """
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
 
-    def __init__(self, name: str, says: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        super().__init__(name, says, labels)
-        self._bounds = bounds
-
-    def _make(self) -> Distribution:
-        return Distribution(self._bounds)
-
-    def read(self) -> Metric:
-        family = HistogramMetricFamily(*self._about, labels=self._labels)
-        for labels, distribution in self.items():
-            family.add_metric(labels, *distribution.read())
-        return family
-
-
-class _Reader(Collector):
-    """Finds a family in a registry."""
-
-    def __init__(self, family: Family[Any]) -> None:
-        self._family = family
-
-    def collect(self) -> Iterator[Metric]:
-        yield self._family.read()
+    def collect(self) -> Iterable[Metric]:
+        return self._read()
 
     describe = collect
-    """So that the registry knows the name, and takes it once."""
+    """So that the registry knows the names, and takes each once."""
 
 
 class Families:
-    """Makes the metrics of one process.
-
-    Args:
-        registry: where they are found.
-        prefix: what their names begin with.
-    """
+    """Makes the metrics of one process, whose names begin with one prefix."""
 
     def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
         self._registry = registry
         self._prefix = prefix
 
-    def counter(self, name: str, says: str, *labels: str) -> Counts:
-        family = Counts(f"{self._prefix}_{name.removesuffix('_total')}", says, labels)
-        self._registry.register(_Reader(family))
-        return family
+    def counter(self, name: str, says: str, *labels: str) -> Family[Count]:
+        name = f"{self._prefix}_{name.removesuffix('_total')}"
+        return self._family(Count, partial(CounterMetricFamily, name, says, labels=labels))
 
     def gauge(self, name: str, says: str, *labels: str) -> Gauge:
         return Gauge(f"{self._prefix}_{name}", says, labels, registry=self._registry)
 
-    def seconds(self, name: str, says: str, *labels: str) -> Distributions:
+    def seconds(self, name: str, says: str, *labels: str) -> Family[Distribution]:
         return self.histogram(name, says, SECONDS, *labels)
 
-    def histogram(self, name: str, says: str, bounds: Sequence[float], *labels: str) -> Distributions:
-        family = Distributions(f"{self._prefix}_{name}", says, labels, bounds)
-        self._registry.register(_Reader(family))
+    def histogram(self, name: str, says: str, bounds: Sequence[float], *labels: str) -> Family[Distribution]:
+        empty = partial(HistogramMetricFamily, f"{self._prefix}_{name}", says, labels=labels)
+        return self._family(partial(Distribution, bounds), empty)
+
+    def _family(self, make: Callable[[], Child], empty: Callable[[], Any]) -> Family[Child]:
+        family = Family(make, empty)
+        self._registry.register(Readings(family.read))
         return family

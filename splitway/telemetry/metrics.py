@@ -110,60 +110,38 @@ def exposition(registry: CollectorRegistry) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class MetricsPort:
-    """ASGI app in front of another: on one port, metrics and health and nothing else.
-
-    Args:
-        app: answers on every other port.
-        port: which one.
-        registry: the metrics.
-        why_not_ready: the reason why the process cannot serve, or None.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        port: int,
-        registry: CollectorRegistry,
-        why_not_ready: Callable[[], str | None] = lambda: None,
-    ) -> None:
-        self._app = app
-        self._port = port
-        self._answers: dict[str, Callable[[], Response]] = {
-            PATH: partial(exposition, registry),
-            "/livez": _live,
-            "/readyz": partial(_ready, why_not_ready),
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _port(scope) != self._port:
-            await self._app(scope, receive, send)
-            return
-        answer = self._answers.get(scope["path"]) if scope["method"] == "GET" else None
-        await (answer or _nothing_else)()(scope, receive, send)
-
-
 def metrics_port(
     settings: TelemetrySettings, registry: CollectorRegistry, why_not_ready: Callable[[], str | None]
 ) -> Callable[[ASGIApp], ASGIApp] | None:
-    """What puts a MetricsPort in front of an app; None where there is no such port."""
+    """Answer, on a port of their own, metrics and health and nothing else; None where there is no such port."""
     port = settings.metrics_port
-    return partial(MetricsPort, port=port, registry=registry, why_not_ready=why_not_ready) if port else None
+    nothing_else = partial(_text, f"GET {PATH}, /livez and /readyz are the only routes here", 404)
+    answers: dict[str, Callable[[], Response]] = {
+        PATH: partial(exposition, registry),
+        "/livez": partial(_text, "live"),
+        "/readyz": partial(_ready, why_not_ready),
+    }
+
+    def layer(app: ASGIApp) -> ASGIApp:
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or _port(scope) != port:
+                await app(scope, receive, send)
+                return
+            answer = answers.get(scope["path"]) if scope["method"] == "GET" else None
+            await (answer or nothing_else)()(scope, receive, send)
+
+        return answered
+
+    return layer if port else None
 
 
-def _live() -> Response:
-    return Response("live\n", media_type="text/plain")
+def _text(says: str, status: int = 200) -> Response:
+    return Response(f"{says}\n", status, media_type="text/plain")
 
 
 def _ready(why_not: Callable[[], str | None]) -> Response:
     reason = why_not()
-    return Response(
-        "ready\n" if reason is None else f"{reason}\n", 200 if reason is None else 503, media_type="text/plain"
-    )
-
-
-def _nothing_else() -> Response:
-    return Response(f"GET {PATH}, /livez and /readyz are the only routes here\n", 404, media_type="text/plain")
+    return _text("ready") if reason is None else _text(reason, 503)
 
 
 def _port(scope: Scope) -> Any:

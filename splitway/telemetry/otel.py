@@ -25,6 +25,7 @@ from splitway.telemetry.trace import (
     TRACEPARENT,
     Span,
     TraceContext,
+    Tracer,
     Unrecorded,
     begun_here,
     read_traceparent,
@@ -54,8 +55,8 @@ class _Exporter(OTLPSpanExporter):
         return result
 
 
-class OtelTracer:
-    """Exports the traces that the sampler keeps. A Tracer.
+class OtelTracer(Tracer):
+    """Exports the traces that the sampler keeps.
 
     Args:
         service: `service.name`, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another.
@@ -64,7 +65,7 @@ class OtelTracer:
     """
 
     def __init__(self, service: str, *, callers_decide: bool = True) -> None:
-        self._callers_decide = callers_decide
+        super().__init__(callers_decide=callers_decide)
         own = {"service.name": service, "service.namespace": "splitway", "service.version": __version__}
         said = Resource.create().attributes
         resource = Resource.create({**own, **{k: v for k, v in said.items() if k != "service.name" or _is_said(v)}})

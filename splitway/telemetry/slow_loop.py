@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
-
-from splitway.telemetry.stack import stack_of
+import traceback
 
 _log = logging.getLogger(__name__)
 _LOOKS = 4
@@ -29,9 +29,6 @@ class SlowLoop:
     """Logs each time that the running loop stood still for more than `most_ms`, until it is closed.
 
     A busy machine makes such times too: the process has worked little in them.
-
-    Args:
-        most_ms: milliseconds.
     """
 
     def __init__(self, most_ms: float) -> None:
@@ -69,3 +66,10 @@ class SlowLoop:
         while not self._ends.wait(self._every_s):
             if time.perf_counter() - self._looked_s > self._most_s and not self._stands_at:
                 self._stands_at = stack_of(self._loop_thread, _FRAMES)
+
+
+def stack_of(thread: int, most: int) -> str:
+    """Return the innermost calls that a thread is in, that one first; empty for a thread that has ended."""
+    frame = sys._current_frames().get(thread)
+    stack = traceback.extract_stack(frame)[-most:] if frame is not None else []
+    return " < ".join(f"{each.name} ({each.filename}:{each.lineno})" for each in stack[::-1])

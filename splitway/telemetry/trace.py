@@ -12,9 +12,12 @@ import re
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from splitway.telemetry.ending import outcome_name
+from starlette.requests import ClientDisconnect
+
+from splitway.errors import SplitwayError
+from splitway.telemetry.outcome import CANCELLED, OK
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 Kind = Literal["server", "client", "internal"]
@@ -85,15 +88,10 @@ def taken_over(headers: MutableMapping[str, str], *, callers_decide: bool) -> st
 
 
 class Span:
-    """A piece of a request's work that is remembered.
+    """A piece of a request's work that is remembered, of a kind as OpenTelemetry has it.
 
-    Args:
-        name: what it is.
-        context: its own.
-        parent: the span that it belongs to, which may be another process's; None for the first of a trace.
-        kind: as OpenTelemetry has it.
-        attributes: more about it.
-        started_s: on the monotonic clock; now, if not given.
+    Its parent may be another process's; the first of a trace has none. It starts now, if not at `started_s` on the
+    monotonic clock.
     """
 
     recorded = True
@@ -150,11 +148,7 @@ class Span:
 
 
 class Unrecorded(Span):
-    """A span that remembers nothing but its trace, and is its own child.
-
-    Args:
-        traceparent: a header that can be read.
-    """
+    """A span that remembers nothing but its trace, by a header that can be read, and is its own child."""
 
     recorded = False
 
@@ -182,27 +176,9 @@ UNRECORDED = Unrecorded(f"00-{'0' * 32}-{'0' * 16}-00")
 """For work that belongs to no request."""
 
 
-class Tracer(Protocol):
-    """Begins the span of a request, and takes it when it is over."""
-
-    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
-        """Begin a request's span; afterwards `headers` hold the trace context with which its calls travel on.
-
-        Args:
-            name: what is asked for.
-            headers: the request's, by lower-case name.
-            remember: keep the span and its children even if no trace is exported.
-        """
-
-    def ended(self, span: Span) -> None:
-        """Take a span whose request is over, with all its children."""
-
-    def close(self) -> None:
-        """Send what has not been sent. May take two seconds: to be called in a thread."""
-
-
-class NoTracer:
-    """Traces travel on, and begin here where none came; nothing is exported. A Tracer.
+class Tracer:
+    """Begins the span of a request, and takes it when it is over. This one exports nothing: traces travel on, and begin
+    here where none came.
 
     Args:
         callers_decide: whether a caller may mark a trace as one that is kept.
@@ -212,6 +188,13 @@ class NoTracer:
         self._callers_decide = callers_decide
 
     def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+        """Begin a request's span; afterwards `headers` hold the trace context with which its calls travel on.
+
+        Args:
+            name: what is asked for.
+            headers: the request's, by lower-case name.
+            remember: keep the span and its children even if no trace is exported.
+        """
         given = taken_over(headers, callers_decide=self._callers_decide)
         if given is not None and not remember:
             return Unrecorded(given)
@@ -221,10 +204,10 @@ class NoTracer:
         return Span(name, parent.below(), parent, "server")
 
     def ended(self, span: Span) -> None:
-        """Drop it."""
+        """Take a span whose request is over, with all its children."""
 
     def close(self) -> None:
-        """Nothing waits."""
+        """Send what has not been sent. May take two seconds: to be called in a thread."""
 
 
 def begun_here(name: str, headers: MutableMapping[str, str], context: TraceContext, *, remember: bool) -> Span:
@@ -232,3 +215,14 @@ def begun_here(name: str, headers: MutableMapping[str, str], context: TraceConte
     headers[TRACEPARENT] = context.header
     headers.pop(TRACESTATE, None)
     return Span(name, context, None, "server") if remember else Unrecorded(headers[TRACEPARENT])
+
+
+def outcome_name(error: BaseException | None) -> str:
+    """`ok`, the error's code, or `cancelled` if the caller disconnected."""
+    if error is None:
+        return OK
+    if isinstance(error, SplitwayError):
+        return error.code
+    if isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
+        return SplitwayError.code
+    return CANCELLED

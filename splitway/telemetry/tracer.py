@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from splitway.errors import SetupError, first_line
 from splitway.telemetry.settings import traces_asked_for
-from splitway.telemetry.trace import NoTracer, Tracer
+from splitway.telemetry.trace import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ def make_tracer(service: str, environment: Mapping[str, str] | None = None, *, c
     """
     variables = os.environ if environment is None else environment
     if not traces_asked_for(variables):
-        return NoTracer(callers_decide=callers_decide)
+        return Tracer(callers_decide=callers_decide)
     try:
         from splitway.telemetry.otel import OtelTracer
     except ImportError:
         _log.warning("OTEL_* variables ask for traces, which need OpenTelemetry: pip install 'splitway[otel]'")
-        return NoTracer(callers_decide=callers_decide)
+        return Tracer(callers_decide=callers_decide)
     try:
         return OtelTracer(service, callers_decide=callers_decide)
     except ValueError as error:

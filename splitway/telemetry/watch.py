@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
 
 from splitway.errors import DeadlineExceeded, SplitwayError
 from splitway.names import REQUEST_ID_HEADER
-from splitway.telemetry.ending import outcome_name
-from splitway.telemetry.mailbox import Mailbox
 from splitway.telemetry.outcome import HURRIED
-from splitway.telemetry.trace import Span, Tracer
+from splitway.telemetry.trace import Span, Tracer, outcome_name
+
+Event = TypeVar("Event")
+_log = logging.getLogger(__name__)
+_LATER_S = 0.2
+_MOST = 256
+
+
+class Mailbox(Generic[Event]):
+    """Hands events to their readers in order, on the event loop, a little later and several at a time; at once where no
+    loop runs.
+
+    On a request's way an event costs an append. Counting is short work, but code that has gone cold between two
+    requests takes many times as long as when it has just run; and no answer waits for the counting.
+
+    Args:
+        readers: each takes one event. What one of them raises is logged, and keeps nothing from the others.
+    """
+
+    def __init__(self, readers: Sequence[Callable[[Event], None]]) -> None:
+        self._readers = readers
+        self._events: list[Event] = []
+        self._waits = False
+
+    def put(self, event: Event) -> None:
+        """Have an event read soon."""
+        self._events.append(event)
+        if not self._waits:
+            self._wait()
+        elif len(self._events) >= _MOST:
+            self.settle()
+
+    def settle(self) -> None:
+        """Have everything read now."""
+        events, self._events = self._events, []
+        for event in events:
+            for read in self._readers:
+                try:
+                    read(event)
+                except Exception:
+                    _log.exception("reading %s", type(event).__name__)
+
+    def _wait(self) -> None:
+        try:
+            asyncio.get_running_loop().call_later(_LATER_S, self._in_time)
+        except RuntimeError:  # no loop
+            self.settle()
+        else:
+            self._waits = True
+
+    def _in_time(self) -> None:
+        self._waits = False
+        self.settle()
+
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 Facts = TypeVar("Facts")
@@ -94,9 +146,7 @@ class Watched(Generic[Facts]):
     def __enter__(self) -> Watched[Facts]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         outcome = outcome_name(error)
         span, name = self.span, self._name
         if span.recorded:
@@ -126,13 +176,7 @@ class Watch(Generic[Facts]):
         self.ended: Mailbox[RequestEnded[Facts]] = Mailbox(subscribers)
 
     def request(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Watched[Facts]:
-        """Follow a request; afterwards `headers` hold the trace context with which its calls travel on.
-
-        Args:
-            name: the route, or the model.
-            headers: the request's, by lower-case name.
-            remember: keep its spans, for a time line.
-        """
+        """Follow a request, by its route or model; `headers` and `remember` are as in `Tracer.begin`."""
         return Watched(self, name, headers, remember=remember)
 
     def refused(self, name: str, headers: Mapping[str, str], error: SplitwayError, caller: str = "") -> None:

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from splitway.errors import SetupError, printable
-from splitway.kinds.image.foreign import CONVERT, foreign_kind
-from splitway.kinds.image.look import is_picture
+from splitway.kinds.image.look import CONVERT, foreign_kind, is_picture
 
 LEAST = 2
 """Pictures of a class: one to train on and one to hold out."""

@@ -30,18 +30,16 @@ from splitway.errors import SetupError
 from splitway.http.fast_routes import FrontedApp
 from splitway.http.heartbeat import Heartbeat
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.server.bind import bind
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connection_metrics import ConnectionMetrics
-from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.connections import ConnectionLimits, ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
-from splitway.http.server.last_connection import let_no_more_in, waits_to_be_let_in
+from splitway.http.server.listening import bind, let_no_more_in, waits_to_be_let_in
 from splitway.http.server.open_files import kept_back, raise_limit
 from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 from splitway.security.identities.tls import Identity
 from splitway.security.settings import SecuritySettings
+from splitway.telemetry.families import Readings
 from splitway.telemetry.log.logs import configure_logs
 from splitway.telemetry.slow_loop import SlowLoop
 
@@ -91,7 +89,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
     listeners = [listener, *_metrics_listener(name[0], settings.metrics_port)]
     files = raise_limit()
     connections = Connections(_room(settings, files))
-    app.state.registry.register(ConnectionMetrics(connections))
+    app.state.registry.register(Readings(connections.metrics))
     config = uvicorn.Config(
         app,
         http=guarded_protocol(_connection_limits(settings), app.state.refuse, connections),

@@ -14,6 +14,8 @@ from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Protocol
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 from splitway.errors import Overloaded, RateLimited
 from splitway.http.server.request_head import Refusal
 from splitway.security.networks import subscriber_of
@@ -56,6 +58,22 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
+class ConnectionLimits:
+    """What one caller may take of one connection."""
+
+    header_timeout_s: float = 10.0
+    """For a request's headers: the first one's from connecting, every other one's from its first byte."""
+    body_timeout_s: float = 60.0
+    answer_timeout_s: float = 30.0
+    """For reading an answer, or as much of it as the kernel does not hold."""
+    max_header_bytes: int = 16 * 1024
+    max_headers: int = 100
+    max_url_bytes: int = 8 * 1024
+    max_pipelined: int = 16
+    """Requests that wait behind the one that is being answered."""
+
+
+@dataclass(frozen=True)
 class ConnectionRoom:
     """How many connections there may be.
 
@@ -77,9 +95,6 @@ class Connections:
 
     Those of each address are kept, and not their number alone: what is counted is what is open. There is one timer for
     all of them, which runs while there are any: a timer for each request would cost more than the rest of this does.
-
-    Args:
-        room: how many there may be.
     """
 
     def __init__(self, room: ConnectionRoom) -> None:
@@ -113,6 +128,15 @@ class Connections:
     def refused_by_reason(self) -> dict[str, int]:
         """How many were turned away or ended since the process began."""
         return {**dict.fromkeys(_REASONS, 0), **self._refused}
+
+    def metrics(self) -> Iterator[Metric]:
+        """How many are open, and how many were turned away or ended."""
+        yield GaugeMetricFamily("splitway_connections", "Connections that callers have open.", len(self._open))
+        says = "Connections refused or ended early, by why."
+        turned = CounterMetricFamily("splitway_connections_turned_away", says, labels=["reason"])
+        for reason, count in self.refused_by_reason.items():
+            turned.add_metric([reason], count)
+        yield turned
 
     def admit(self, connection: Connection, host: str | None, descriptor: int = -1) -> Refusal | None:
         """Look after a connection from now on, and count it.
@@ -188,12 +212,9 @@ class Connections:
             del self._by_address[address]
 
     def _has_room(self, newcomer: Connection, crowded: str | None, descriptor: int) -> bool:
-        """Whether there is room for a connection, or could be made.
+        """Whether there is room for a connection, or could be made; `crowded` is its address, if that has its share.
 
-        Args:
-            newcomer: the connection.
-            crowded: its address, if that has its share.
-            descriptor: the newcomer's; those of dropped connections are about to be free.
+        Of the descriptors, those of dropped connections are about to be free.
         """
         room = self._room
         if crowded is not None:

@@ -14,15 +14,11 @@ from time import monotonic
 from typing import Any
 
 import httptools
-from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from splitway.errors import RateLimited, TooLarge
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import Connections
-from splitway.http.server.reads import BODY, END, FIRST, HEAD, NOTHING, REST
+from splitway.http.server.connections import ConnectionLimits, Connections
 from splitway.http.server.request_head import (
     Refusal,
     check_headers,
@@ -33,7 +29,7 @@ from splitway.http.server.request_head import (
     read_target,
     without_upgrade,
 )
-from splitway.http.server.timed import LINGER_BYTES, Guard, Refuse, TimedHttp
+from splitway.http.server.timed import BODY, END, FIRST, HEAD, LINGER_BYTES, NOTHING, REST, Guard, Refuse, TimedHttp
 
 __all__ = ["Refuse", "guarded_protocol"]
 _log = logging.getLogger(__name__)
@@ -42,14 +38,8 @@ _log = logging.getLogger(__name__)
 class _GuardedHttp(TimedHttp):
     """One connection, and how it is read."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *of_uvicorn: Any, **more: Any) -> None:
+        super().__init__(*of_uvicorn, **more)
         self._new_parser()
         limits = self.guard.limits
         self._max_headers, self._max_header_bytes = limits.max_headers, limits.max_header_bytes
@@ -196,13 +186,7 @@ class _GuardedHttp(TimedHttp):
 
 
 def guarded_protocol(limits: ConnectionLimits, refuse: Refuse, connections: Connections) -> type[HttpToolsProtocol]:
-    """Make the class for `uvicorn.Config(http=...)`.
-
-    Args:
-        limits: what one caller may take.
-        refuse: gives a refusal the service's own form.
-        connections: looks after all of the process.
-    """
+    """Make the class for `uvicorn.Config(http=...)`."""
 
     class GuardedHttp(_GuardedHttp):
         guard = Guard(limits, refuse, connections)

@@ -55,12 +55,7 @@ _FOR_EVERY_HOP = frozenset({b"content-length", b"host", b"transfer-encoding"})
 
 
 class Refusal(Exception):
-    """A request that is refused before there is one for the app.
-
-    Args:
-        status: of the answer.
-        error: what is wrong with it.
-    """
+    """A request that is refused, by an answer with this status, before there is one for the app."""
 
     def __init__(self, status: int, error: SplitwayError) -> None:
         super().__init__(error.detail)

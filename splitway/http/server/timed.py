@@ -1,7 +1,7 @@
 """An HTTP connection whose every step has its time, and that ends so that the caller gets to read why.
 
 uvicorn's protocol with one clock for all connections in place of its timer for each request. What is read, and what of
-it is refused, is `guarded_http`'s.
+it is refused, is `guarded`'s.
 """
 
 from __future__ import annotations
@@ -17,18 +17,15 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from time import monotonic
 from typing import Any, ClassVar, cast
 
 from uvicorn._types import ASGI3Application
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from splitway.errors import SlowBody, SplitwayError
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import UNREAD, Connections
-from splitway.http.server.reads import BODY, END, FIRST, HEAD, NEXT, NOTHING, REST
+from splitway.http.server.connections import UNREAD, ConnectionLimits, Connections
 from splitway.http.server.request_head import Refusal, path_of
 
 _LINGER_S = 2.0
@@ -42,6 +39,21 @@ LINGER_BYTES = 8 * 1024 * 1024
 Refuse = Callable[[SplitwayError, int, str], tuple[str, bytes]]
 """Makes the media type and the body of an answer with this status, for a refusal made before there is a request; its
 path is empty where that is not known."""
+
+
+class Reads(Enum):
+    """What a connection reads next."""
+
+    FIRST = "the first request"
+    HEAD = "the headers"
+    BODY = "the body"
+    NOTHING = "nothing: the whole request is here and is being answered"
+    REST = "the rest of a body whose request has been answered already"
+    NEXT = "another request"
+    END = "nothing any more: what still comes is thrown away"
+
+
+FIRST, HEAD, BODY, NOTHING, REST, NEXT, END = Reads  # looked up for every request; as attributes they cost more
 
 
 @dataclass(frozen=True)
@@ -75,14 +87,8 @@ class TimedHttp(HttpToolsProtocol):
 
     guard: ClassVar[Guard]
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *of_uvicorn: Any, **more: Any) -> None:
+        super().__init__(*of_uvicorn, **more)
         limits = self.guard.limits
         self._connections = self.guard.connections
         self._header_timeout_s, self._body_timeout_s = limits.header_timeout_s, limits.body_timeout_s

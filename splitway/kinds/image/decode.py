@@ -23,8 +23,7 @@ from splitway.errors import InvalidInput, SplitwayError, TooLarge, in_one_line
 from splitway.kinds.image.kind import PICTURES
 from splitway.kinds.image.limits import PictureLimits, check_memory, check_seconds
 from splitway.kinds.image.look import Picture, look
-from splitway.kinds.image.parts import Target
-from splitway.kinds.image.pixels import open_picture
+from splitway.kinds.image.pixels import rgb
 from splitway.manifest import Preprocessing
 from splitway.names import PIXELS
 from splitway.wire.tensor import Buffer, TensorSpec
@@ -46,7 +45,6 @@ _TURNS: dict[int, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = (5, 6, 7, 8)
 
 # What Pillow says of a picture is nothing that an operator could act on, and callers could fill the log with it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -59,12 +57,7 @@ def accepted_pictures(target: Preprocessing) -> tuple[tuple[TensorSpec, ...], ..
 
 
 class PictureDecoder:
-    """Decodes pictures; may be used from several threads.
-
-    Args:
-        target: what the pixels are to become.
-        limits: what one picture may cost.
-    """
+    """Decodes pictures to a target; may be used from several threads."""
 
     def __init__(self, target: Preprocessing, limits: PictureLimits) -> None:
         self._target = target
@@ -72,12 +65,7 @@ class PictureDecoder:
         self._longest_side = max(target.width, target.height)
 
     def __call__(self, data: Buffer) -> NDArray[np.uint8]:
-        """Return the picture's pixels as `decode` does; `look` and the limit on memory come first.
-
-        Raises:
-            TooLarge: more bytes, pixels, seconds or memory than the limits allow.
-            InvalidInput: not a JPEG, PNG or WebP, or truncated.
-        """
+        """Return the picture's pixels as `decode` does, after `look` and the limit on memory. Raises as these do."""
         picture = self.look(data)
         check_memory(picture, self.memory_bytes(picture), self._limits.max_memory_bytes)
         return self.decode(picture)
@@ -134,20 +122,14 @@ class PictureDecoder:
             raise InvalidInput("the picture is damaged or cut short", private=in_one_line(error)) from error
 
     def _decode(self, picture: Picture) -> NDArray[np.uint8]:
-        opened = open_picture(picture)
-        rgb = opened.rgb(self._size(opened.orientation))
-        turn = _TURNS.get(opened.orientation)
-        if turn is not None:
-            rgb = rgb.transpose(turn)
         target = self._target
-        box = _crop_box(rgb.width, rgb.height, target)
-        resized = rgb.resize((target.width, target.height), _RESAMPLE[target.resample], box=box)
+        image, orientation = rgb(picture, (target.width, target.height))
+        turn = _TURNS.get(orientation)
+        if turn is not None:
+            image = image.transpose(turn)
+        box = _crop_box(image.width, image.height, target)
+        resized = image.resize((target.width, target.height), _RESAMPLE[target.resample], box=box)
         return np.asarray(resized, dtype=np.uint8)
-
-    def _size(self, orientation: int) -> Target:
-        """Width and height of the target before the picture is turned upright."""
-        upright = (self._target.width, self._target.height)
-        return (upright[1], upright[0]) if orientation in _SIDEWAYS else upright
 
 
 def _crop_box(width: int, height: int, target: Preprocessing) -> tuple[float, float, float, float]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from splitway.kinds.image.jpeg_frame import Frame, read_frame
 from splitway.kinds.image.orientation import UPRIGHT, orientation
 from splitway.kinds.image.parts import (
     MARGIN,
@@ -53,37 +52,60 @@ _KEPT_BLOCK_BYTES = 128
 _SAMPLE_S = 15e-9
 
 
-class Jpeg(NamedTuple):
-    """A JPEG, read up to its first scan; of the rest only the scans' headers, where they matter."""
+class _Frame(NamedTuple):
+    """What a frame header says."""
 
-    data: Buffer
-    width: int
-    height: int
-    channels: int
-    damage: str | None
-    frame: Frame | None
-    """Of a JPEG whose coefficients are kept until its last scan; None for one that is decoded as it is read."""
-    coded_s: float
-    """Seconds of a processor for what its scans hold, at most."""
-    kept: list[tuple[int, int]]
-    exif: list[tuple[int, int]]
-    xmp: tuple[int, int] | None
-    shrinks: bool = True
-    """Whether the decoder can leave out detail, as it cannot of one that is coded without loss."""
-    name: str = "JPEG"
+    kind: int
+    components: tuple[tuple[int, int], ...]
+    """The id of each channel, and its blocks of 8 x 8 samples."""
+
+    @property
+    def blocks(self) -> int:
+        return sum(blocks for _, blocks in self.components)
+
+
+class Jpeg:
+    """A JPEG, read up to its first scan; of the rest only the scans' headers, where they matter.
+
+    Raises InvalidInput for more segments, or more scans, than pictures have.
+    """
+
+    name = "JPEG"
+
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+        self.width = self.height = self._channels = 0
+        self.damage: str | None = None
+        self._kept: list[tuple[int, int]] = []
+        self._run = 0
+        self._exif: list[tuple[int, int]] = []
+        self._xmp: tuple[int, int] | None = None
+        self._frame_at = 0
+        self._filling = 0
+        self._kept_blocks = 0
+        """Blocks whose coefficients are kept until the last scan; 0 for a JPEG that is decoded as it is read."""
+        self._coded_s = 0.0
+        """Seconds of a processor for what its scans hold, at most."""
+        damage = self._read()
+        self.damage = self.damage or damage
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the decoder can leave out detail, as it cannot of one that is coded without loss."""
+        return not self._frame_at or self.data[self._frame_at + 1] != _LOSSLESS
 
     @property
     def seconds(self) -> float:
         """Seconds of a processor that decoding takes, at most."""
         left_out = max(1, min(self.width, self.height) // _DETAIL_LEFT) if self.shrinks else 1
-        return self.coded_s + self.width * self.height / left_out**2 * self.channels * _CHANNEL_S
+        return self._coded_s + self.width * self.height / left_out**2 * self._channels * _CHANNEL_S
 
     def memory_bytes(self, target: Target) -> int:
         """Bytes of memory that decoding takes, at most."""
         scale = self._draft_scale(target)
         pixels = -(-self.width // scale) * -(-self.height // scale)
-        kept = 0 if self.frame is None else _KEPT_BLOCK_BYTES * self.frame.blocks
-        return len(self.data) + SLACK_BYTES + max(kept + pixels * (1 if self.channels == 1 else 4), pixels * 8)
+        kept = _KEPT_BLOCK_BYTES * self._kept_blocks
+        return len(self.data) + SLACK_BYTES + max(kept + pixels * (1 if self._channels == 1 else 4), pixels * 8)
 
     def _draft_scale(self, target: Target) -> int:
         """By what power of two the decoder leaves out detail."""
@@ -94,45 +116,28 @@ class Jpeg(NamedTuple):
 
     def orientation(self) -> int:
         """As EXIF numbers them, 1 to 8."""
-        if not self.exif and self.xmp is None:
+        if not self._exif and self._xmp is None:
             return UPRIGHT
-        exif = join(self.data, [(start + len(_EXIF), end) for start, end in self.exif]) if self.exif else b""
-        return orientation(exif, b"" if self.xmp is None else self.data[slice(*self.xmp)])
+        exif = join(self.data, [(start + len(_EXIF), end) for start, end in self._exif]) if self._exif else b""
+        return orientation(exif, b"" if self._xmp is None else self.data[slice(*self._xmp)])
 
     def for_decoder(self) -> bytes:
         """The file without what says nothing of the pixels."""
-        return join(self.data, self.kept)
+        return join(self.data, self._kept)
 
-
-def look_at_jpeg(data: Buffer) -> Jpeg:
-    """Read a JPEG's segments. Raises InvalidInput for more of them, or more scans, than pictures have."""
-    return _JpegReader(data).read()
-
-
-class _JpegReader:
-    def __init__(self, data: Buffer) -> None:
-        self._data = data
-        self._kept: list[tuple[int, int]] = []
-        self._run = 0
-        self._exif: list[tuple[int, int]] = []
-        self._xmp: tuple[int, int] | None = None
-        self._frame_at = 0
-        self._size = (0, 0, 0)
-        self._filling = 0
-        self._damage: str | None = None
-
-    def read(self) -> Jpeg:
-        data, at, size, tables = self._data, 2, len(self._data), 0
+    def _read(self) -> str | None:
+        """Go through the segments, up to the first scan; return what is wrong with them."""
+        data, at, size, tables = self.data, 2, len(self.data), 0
         for _ in range(MAX_SEGMENTS):
             if at + 4 > size:
-                return self._whole("it ends before its first scan")
+                return "it ends before its first scan"
             mark, kind, length = _SEGMENT.unpack_from(data, at)
             if mark != 0xFF or kind not in _WITH_LENGTH:
                 at = self._skip(at)
                 continue
             ends = at + 2 + length
             if ends > size or length < 2:
-                return self._whole("it is cut short" if ends > size else "a segment cannot be read")
+                return "it is cut short" if ends > size else "a segment cannot be read"
             if kind == _SCAN:
                 return self._scanned(at)
             if kind >= 0xE0:
@@ -148,7 +153,7 @@ class _JpegReader:
 
     def _skip(self, at: int) -> int:
         """Go on to the next segment, over filling, or over a marker without a length; to the end if there is none."""
-        data = self._data
+        data = self.data
         found = _MARKER.search(data, at, at + MAX_FILLING + 2)
         begins = found.start() if found else min(at + MAX_FILLING + 1, len(data))
         if begins > at:
@@ -158,7 +163,7 @@ class _JpegReader:
             self._drop(at, begins)
             return begins
         if data[at + 1] == _END or data[at + 1] not in _ALONE:
-            self._damage = self._damage or "it has an invalid marker, or ends before its first scan"
+            self.damage = self.damage or "it has an invalid marker, or ends before its first scan"
             return len(data)
         return at + 2
 
@@ -169,7 +174,7 @@ class _JpegReader:
 
     def _beside(self, kind: int, begins: int, ends: int) -> None:
         """Take notice of a segment with no pixels in it, and keep it only where it names the colours."""
-        content, length = self._data[begins + 4 : begins + 33], ends - begins - 4
+        content, length = self.data[begins + 4 : begins + 33], ends - begins - 4
         if kind == 0xE0 and length >= 14 and content[:5] == b"JFIF\0":
             return
         if kind == 0xEE and length >= 12 and content[:5] == b"Adobe":
@@ -183,43 +188,46 @@ class _JpegReader:
             self._xmp = (begins + 4 + len(_XMP), ends)
 
     def _read_frame(self, kind: int, begins: int, ends: int) -> None:
-        before = self._size
         if ends < begins + 10:
-            self._damage = "its frame header cannot be read"
+            self.damage = "its frame header cannot be read"
             return
-        _, height, width, channels = _FRAME.unpack_from(self._data, begins + 4)
+        _, height, width, channels = _FRAME.unpack_from(self.data, begins + 4)
         if kind not in _READ_BY_DECODERS:
-            self._damage = f"frames of kind {kind - 0xC0} use an unsupported coding"
+            self.damage = f"frames of kind {kind - 0xC0} use an unsupported coding"
         elif ends - begins != 10 + 3 * channels or channels not in _CHANNELS:
-            self._damage = "its frame header cannot be read"
+            self.damage = "its frame header cannot be read"
         elif self._frame_at:
-            self._damage = "it has two frame headers"
-        if before[0] * before[1] <= width * height:
-            self._size = (width, height, channels)
+            self.damage = "it has two frame headers"
+        if self.width * self.height <= width * height:
+            self.width, self.height, self._channels = width, height, channels
             self._frame_at = begins
 
-    def _scanned(self, begins: int) -> Jpeg:
-        data, frame_at = self._data, self._frame_at
+    def _scanned(self, begins: int) -> str | None:
+        """Weigh the scans, of which this is the first; return what is wrong with them."""
+        data, frame_at, channels = self.data, self._frame_at, self._channels
         self._kept.append((self._run, len(data)))
-        width, height, channels = self._size
-        if not frame_at or self._damage is not None or begins + 5 > len(data):
-            return self._whole("its first scan comes before its frame header, or has none")
+        if not frame_at or self.damage is not None or begins + 5 > len(data):
+            return "its first scan comes before its frame header, or has none"
         kind, parts = data[frame_at + 1], data[begins + 4]
         if parts == channels and kind in _SEQUENTIAL:
-            coded = width * height * channels / 64 * _BLOCK_S + len(data) * _BYTE_S
-            return self._whole(None, coded)
-        frame = read_frame(data, frame_at, width, height, channels)
+            self._coded_s = self.width * self.height * channels / 64 * _BLOCK_S + len(data) * _BYTE_S
+            return None
+        frame = _read_frame(data, frame_at, self.width, self.height, channels)
         at_once = parts == channels and kind not in _PROGRESSIVE
         scans = [begins] if at_once else _scans(data, begins)
-        return self._whole(None, coded_s(data, frame, scans, at_once=at_once), None if at_once else frame)
+        self._coded_s = _coded_s(data, frame, scans, at_once=at_once)
+        self._kept_blocks = 0 if at_once else frame.blocks
+        return None
 
-    def _whole(self, damage: str | None, coded: float = 0.0, frame: Frame | None = None) -> Jpeg:
-        width, height, channels = self._size
-        damage = self._damage or damage
-        shrinks = not self._frame_at or self._data[self._frame_at + 1] != _LOSSLESS
-        return Jpeg(
-            self._data, width, height, channels, damage, frame, coded, self._kept, self._exif, self._xmp, shrinks
-        )
+
+def _read_frame(data: Buffer, begins: int, width: int, height: int, channels: int) -> _Frame:
+    """Read a frame header, of which the length has been checked. A channel has the blocks of whole rows and columns of
+    the largest sampling."""
+    at = begins + 10
+    sampling = [(data[n], max(1, data[n + 1] >> 4), max(1, data[n + 1] & 15)) for n in range(at, at + 3 * channels, 3)]
+    across, down = (max(each[n] for each in sampling) for n in (1, 2))
+    columns, rows = -(-width // (8 * across)), -(-height // (8 * down))
+    return _Frame(data[begins + 1], tuple((id_, columns * h * rows * v) for id_, h, v in sampling))
 
 
 def _scans(data: Buffer, first: int) -> list[int]:
@@ -247,7 +255,7 @@ def _exact_scans(data: Buffer, at: int) -> Iterator[int]:
     raise refuse("segments", MAX_SEGMENTS)
 
 
-def coded_s(data: Buffer, frame: Frame, scans: list[int], *, at_once: bool) -> float:
+def _coded_s(data: Buffer, frame: _Frame, scans: list[int], *, at_once: bool) -> float:
     """Seconds of a processor that the scans take: for each block that one goes over, each coefficient that it may hold
     there, and each byte. What is coded arithmetically may hold many coefficients in a few bits."""
     coefficients = 0
@@ -267,14 +275,14 @@ def coded_s(data: Buffer, frame: Frame, scans: list[int], *, at_once: bool) -> f
     return visited * block_s + coefficients * each_s + len(data) * byte_s + kept_s
 
 
-def _scope(data: Buffer, frame: Frame, begins: int) -> tuple[int, int]:
+def _scope(data: Buffer, frame: _Frame, begins: int) -> tuple[int, int]:
     """How many blocks a scan goes over, and how many coefficients of each; everything where it does not say."""
     parts = data[begins + 4] if begins + 5 <= len(data) else 0
     ends = begins + 5 + 2 * parts
     if not 1 <= parts <= 4 or ends + 3 > len(data):
         return frame.blocks, 64
     named = {data[at] for at in range(begins + 5, ends, 2)}
-    blocks = sum(component.blocks for component in frame.components if component.id in named)
+    blocks = sum(each for id_, each in frame.components if id_ in named)
     first, last = data[ends], data[ends + 1]
     if frame.kind not in _PROGRESSIVE or not first <= last <= 63:
         return blocks, 64

@@ -14,7 +14,8 @@ _PREFIX = b"Exif\0\0"
 _MOST_PREFIXES = 16
 _ORDERS = {b"II": "<", b"MM": ">"}
 _TAG = 0x0112
-_SHORTS, _LONGS = (3, 8), (4, 9)
+_FORMS = {3: "H", 8: "H", 4: "I", 9: "I"}
+"""Of an entry's value, by the entry's kind."""
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _MOST_UNPACKED = 1 << 20
 _AS_TEXT_HEADER_LINES = 3
@@ -48,19 +49,12 @@ def _in_exif(exif: Buffer) -> int | None:
         return None
     (entries,) = struct.unpack_from(f"{order}H", exif, begins)
     whole = min(entries, MAX_ENTRIES, (len(exif) - begins - 2) // 12)
-    return _in_entries(memoryview(exif)[begins + 2 : begins + 2 + 12 * whole], order)
-
-
-def _in_entries(entries: memoryview, order: str) -> int | None:
-    """The last orientation among a directory's entries, as Pillow has it."""
-    said = None
-    for tag, kind, count, value in struct.iter_unpack(f"{order}HHI4s", entries):
-        if tag != _TAG or count != 1:
-            continue
-        if kind in _SHORTS:
-            (said,) = struct.unpack_from(f"{order}H", value)
-        elif kind in _LONGS:
-            (said,) = struct.unpack(f"{order}I", value)
+    said = None  # the last one counts, as Pillow has it
+    entry = f"{order}HHI4s"
+    for tag, kind, count, value in struct.iter_unpack(entry, memoryview(exif)[begins + 2 : begins + 2 + 12 * whole]):
+        form = _FORMS.get(kind)
+        if tag == _TAG and count == 1 and form is not None:
+            (said,) = struct.unpack_from(order + form, value)
     return said
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from splitway.kinds.image.jpeg import Jpeg
 from splitway.kinds.image.look import Picture
 from splitway.kinds.image.orientation import orientation
 from splitway.kinds.image.parts import MARGIN, Target, reduction
-from splitway.kinds.image.png import RGB, Png
+from splitway.kinds.image.png import Png
 from splitway.kinds.image.webp import Webp
 
+_SIDEWAYS = (5, 6, 7, 8)
 _REDUCIBLE_MODES = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _STRIP_PIXELS = 1 << 17
@@ -39,92 +40,75 @@ Key = tuple[int, ...]
 _Pixels = NDArray[np.uint8]
 
 
-class OpenPicture(Protocol):
-    """A picture whose decoder has read its header."""
+def rgb(picture: Picture, target: Target) -> tuple[Image.Image, int]:
+    """Decode a picture; return it and its orientation, 1 to 8 as EXIF numbers them.
 
-    @property
-    def orientation(self) -> int:
-        """As EXIF numbers them, 1 to 8."""
-
-    def rgb(self, target: Target) -> Image.Image:
-        """Decode it, shrunk by whole factors while twice the target's size remains; to be called once."""
-
-
-def open_picture(picture: Picture) -> OpenPicture:
-    """Give a picture to its decoder. What is wrong with it, Pillow says by any exception."""
+    It is not turned, but shrunk by whole factors while twice the target's size remains: upright, `target` is its width
+    and height. What is wrong with the picture, Pillow says by any exception.
+    """
     if isinstance(picture, Webp):
-        return _OpenWebp(picture)
-    return _OpenPng(picture) if isinstance(picture, Png) else _OpenJpeg(picture)
+        return _webp_rgb(picture, target)
+    turned = picture.orientation()
+    target = _before_turning(target, turned)
+    return (_png_rgb(picture, target) if isinstance(picture, Png) else _jpeg_rgb(picture, target)), turned
 
 
-class _OpenJpeg:
-    def __init__(self, picture: Jpeg) -> None:
-        self._image = _open(picture, "JPEG", picture.for_decoder())
-        self._shrinks = picture.shrinks
-        self.orientation = picture.orientation()
-
-    def rgb(self, target: Target) -> Image.Image:
-        if self._shrinks:
-            self._image.draft(None, (target[0] * MARGIN, target[1] * MARGIN))
-        self._image.load()
-        return _to_small_rgb(self._image, target, _part)
+def _before_turning(target: Target, turned: int) -> Target:
+    return (target[1], target[0]) if turned in _SIDEWAYS else target
 
 
-class _OpenPng:
-    def __init__(self, picture: Png) -> None:
-        self._picture = picture
-        self._encoded = picture.for_decoder()
-        self._image = _open(picture, "PNG", self._encoded)
-        self.orientation = picture.orientation()
-
-    def rgb(self, target: Target) -> Image.Image:
-        image, key, header = self._image, self._picture.key, self._picture.header
-        self._load()
-        if key is None:
-            return _to_small_rgb(image, target, _part)
-        if (header.depth, header.colours) == (16, RGB):
-            low = _open(self._picture, "PNG", self._encoded)
-            low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]  # the other byte of each sample
-            low.load()
-            return _to_small_rgb(image, target, lambda part, factor, box: _keyed_48_bits(part, low, box, key, factor))
-        of_mode = key if image.mode in ("RGB", "I;16") else (key[0] * 255 // ((1 << header.depth) - 1),)
-        return _to_small_rgb(image, target, lambda part, factor, _: _keyed(part, of_mode, factor))
-
-    def _load(self) -> None:
-        """Decode it. Raises InvalidInput where its pixels end early: Pillow leaves the rows that are missing black."""
-        image, picture = self._image, self._picture
-        mark = _MARKS.get(image.mode)
-        if mark is None or picture.header.interlaced or picture.raw_bytes <= _SOON_UNPACKED_BYTES:
-            image.load()
-            holds_last_row = False
-        else:
-            holds_last_row = _loads_last_row(image, mark)
-        if not (holds_last_row or picture.holds_every_row()):
-            raise InvalidInput("the picture is damaged or cut short: its pixels end before its last row")
+def _jpeg_rgb(picture: Jpeg, target: Target) -> Image.Image:
+    image = _open(picture, picture.for_decoder())
+    if picture.shrinks:
+        image.draft(None, (target[0] * MARGIN, target[1] * MARGIN))
+    image.load()
+    return _to_small_rgb(image, target, _part)
 
 
-class _OpenWebp:
-    """Through Pillow's animation decoder, without the copy of each frame that Pillow makes for itself."""
-
-    def __init__(self, picture: Webp) -> None:
-        picture.check_streams()
-        self._decoder: Any = _webp.WebPAnimDecoder(bytes(picture.data))
-        (width, height), *_, self._mode = self._decoder.get_info()
-        _check_size(picture, (width, height))
-        self._size = (width, height)
-        self.orientation = orientation(self._decoder.get_chunk("EXIF") or b"", self._decoder.get_chunk("XMP ") or b"")
-
-    def rgb(self, target: Target) -> Image.Image:
-        frame = self._decoder.get_next()
-        self._decoder = None  # and its two canvases
-        if frame is None:
-            raise ValueError("the first frame cannot be decoded")
-        image = Image.frombuffer(self._mode, self._size, frame[0], "raw", self._mode, 0, 1)
+def _png_rgb(picture: Png, target: Target) -> Image.Image:
+    encoded, key = picture.for_decoder(), picture.key
+    image = _open(picture, encoded)
+    _load_png(image, picture)
+    if key is None:
         return _to_small_rgb(image, target, _part)
+    if picture.has_deep_key:
+        low = _open(picture, encoded)
+        low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]  # the other byte of each sample
+        low.load()
+        return _to_small_rgb(image, target, lambda part, factor, box: _keyed_48_bits(part, low, box, key, factor))
+    of_mode = key if image.mode in ("RGB", "I;16") else (key[0] * 255 // ((1 << picture.header.depth) - 1),)
+    return _to_small_rgb(image, target, lambda part, factor, _: _keyed(part, of_mode, factor))
 
 
-def _open(picture: Jpeg | Png, format_: str, encoded: bytes) -> ImageFile.ImageFile:
-    image = Image.open(io.BytesIO(encoded), formats=(format_,))
+def _load_png(image: ImageFile.ImageFile, picture: Png) -> None:
+    """Decode it. Raises InvalidInput where its pixels end early: Pillow leaves the rows that are missing black."""
+    mark = _MARKS.get(image.mode)
+    if mark is None or picture.header.interlaced or picture.raw_bytes <= _SOON_UNPACKED_BYTES:
+        image.load()
+        holds_last_row = False
+    else:
+        holds_last_row = _loads_last_row(image, mark)
+    if not (holds_last_row or picture.holds_every_row()):
+        raise InvalidInput("the picture is damaged or cut short: its pixels end before its last row")
+
+
+def _webp_rgb(picture: Webp, target: Target) -> tuple[Image.Image, int]:
+    """Through Pillow's animation decoder, without the copy of each frame that Pillow makes for itself."""
+    picture.check_streams()
+    decoder: Any = _webp.WebPAnimDecoder(bytes(picture.data))
+    size, *_, mode = decoder.get_info()
+    _check_size(picture, size)
+    turned = orientation(decoder.get_chunk("EXIF") or b"", decoder.get_chunk("XMP ") or b"")
+    frame = decoder.get_next()
+    del decoder  # and its two canvases
+    if frame is None:
+        raise ValueError("the first frame cannot be decoded")
+    image = Image.frombuffer(mode, size, frame[0], "raw", mode, 0, 1)
+    return _to_small_rgb(image, _before_turning(target, turned), _part), turned
+
+
+def _open(picture: Jpeg | Png, encoded: bytes) -> ImageFile.ImageFile:
+    image = Image.open(io.BytesIO(encoded), formats=(picture.name,))
     assert isinstance(image, ImageFile.ImageFile)
     _check_size(picture, image.size)
     return image

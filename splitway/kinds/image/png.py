@@ -1,8 +1,9 @@
-"""A PNG: what its header says, what decoding it costs, and the file without what says nothing of its pixels.
+"""A PNG: what its chunks say, what decoding it costs, and the file without what says nothing of its pixels.
 
 Only the header, the palette, a palette's transparency and the pixels reach the decoder; a colour key is applied to what
-it decodes, for decoders compare it with samples that they have scaled already. As in libpng a wrong checksum of what
-the pixels need is an error.
+it decodes, for decoders compare it with samples that they have scaled already. What stands beside the pixels is never
+unpacked, and may be damaged. As in libpng a wrong checksum of what the pixels need is an error, and so is a critical
+chunk that is not known.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import zlib
 from typing import NamedTuple
 
 from splitway.errors import InvalidInput
-from splitway.kinds.image.orientation import UPRIGHT, exif_in_text, orientation, unpacked
-from splitway.kinds.image.parts import SLACK_BYTES, Target, reduction
+from splitway.kinds.image.orientation import exif_in_text, orientation, unpacked
+from splitway.kinds.image.parts import MAX_CHUNKS, MAX_SEGMENTS, SLACK_BYTES, Target, reduction, refuse
 from splitway.wire.tensor import Buffer
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -27,6 +28,14 @@ _FORMS = {
     for interlaced in (0, 1)
 }
 """What a header may say of depth, colours, compression, filters and interlacing."""
+_CHUNK, _HEADER = struct.Struct(">I4s"), struct.Struct(">IIBBBBB")
+_AROUND = 12
+"""Bytes of a chunk beside its content: length, kind and checksum."""
+_HEADER_RANGE = (len(SIGNATURE), len(SIGNATURE) + _AROUND + _HEADER.size)
+_FRAMES = (b"fcTL", b"fdAT")
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_EXIF_TEXTS, _XMP_TEXT = (b"exif", b"Raw profile type exif"), b"XML:com.adobe.xmp"
+_LONGEST_KEY = 79
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _RAW_BYTE_S, _BYTE_S, _PASSES = 3e-9, 9e-9, 1.5
 _CONVERTED_PIXEL_S, _KEYED_PIXEL_S = 12e-9, 25e-9
@@ -51,33 +60,6 @@ class Header(NamedTuple):
     interlaced: int
 
     @property
-    def damage(self) -> str | None:
-        is_known = self[2:] in _FORMS and self.width and self.height
-        return None if is_known else "its header has invalid values"
-
-    @property
-    def is_deep_rgb(self) -> bool:
-        """Whether it is decoded twice where it has a colour key, once for each byte of its samples."""
-        return self.depth == 16 and self.colours == RGB
-
-    def seconds(self, raw_bytes: int, file_bytes: int, *, is_keyed: bool) -> float:
-        """Seconds of a processor that decoding takes, at most.
-
-        Args:
-            raw_bytes: as this says.
-            file_bytes: of the whole file.
-            is_keyed: whether a colour is transparent.
-        """
-        raw_s = raw_bytes * _RAW_BYTE_S + file_bytes * _BYTE_S
-        if self.interlaced:
-            raw_s *= _PASSES
-        if is_keyed:
-            return raw_s * (2 if self.is_deep_rgb else 1) + self.width * self.height * _KEYED_PIXEL_S
-        if self.colours == RGB or (self.colours == GREY and self.depth in (2, 4, 8)):
-            return raw_s
-        return raw_s + self.width * self.height * _CONVERTED_PIXEL_S
-
-    @property
     def raw_bytes(self) -> int:
         """How many bytes all rows unpack to, each with its filter."""
         bits = self.depth * _CHANNELS.get(self.colours, 4)
@@ -90,36 +72,48 @@ class Header(NamedTuple):
         return total
 
 
-class Texts(NamedTuple):
-    """Where metadata stands that may tell an orientation, or None."""
-
-    exif: Range | None = None
-    exif_text: Range | None = None
-    xmp: Range | None = None
+_NO_HEADER = Header(0, 0, 0, 0, 0, 0, 0)
 
 
-NO_TEXTS = Texts()
+class Png:
+    """A PNG, or the first picture of an animated one. Raises InvalidInput for more chunks than pictures have."""
 
+    name = "PNG"
+    damage: str | None = None
+    header = _NO_HEADER
+    _palette: Range | None = None
+    _transparency: Range | None = None
+    _exif: Range | None = None
+    _exif_text: Range | None = None
+    _xmp: Range | None = None
+    _others = 0
 
-class Png(NamedTuple):
-    """A PNG, or the first picture of an animated one."""
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+        self._pixels: list[Range] = []
+        self._read()
+        header = self.header
+        self.width, self.height, self.raw_bytes = header.width, header.height, header.raw_bytes
+        self.damage = self.damage or self._contradiction(header)
+        self.key = None if self._transparency is None else self._key(header, *self._transparency)
+        """The samples of the transparent colour, as deep as the picture's are; one if it is grey, else three."""
+        self.seconds = self._seconds(header)
+        """Of a processor, that decoding takes at most."""
 
-    data: Buffer
-    width: int
-    height: int
-    damage: str | None
-    header: Header
-    raw_bytes: int
-    """The header's."""
-    beside: list[Range]
-    """Chunks that the decoder needs before those of the pixels, in order."""
-    pixels: list[Range]
-    key: tuple[int, ...] | None
-    """The samples of the transparent colour, as deep as the picture's are; one if it is grey, else three."""
-    texts: Texts
-    seconds: float
-    """Of a processor, that decoding takes at most."""
-    name: str = "PNG"
+    @property
+    def has_deep_key(self) -> bool:
+        """Whether it is decoded twice, once for each byte of its samples."""
+        return self.key is not None and (self.header.depth, self.header.colours) == (16, RGB)
+
+    def _seconds(self, header: Header) -> float:
+        raw_s = self.raw_bytes * _RAW_BYTE_S + len(self.data) * _BYTE_S
+        if header.interlaced:
+            raw_s *= _PASSES
+        if self.key is not None:
+            return raw_s * (2 if self.has_deep_key else 1) + self.width * self.height * _KEYED_PIXEL_S
+        if header.colours == RGB or (header.colours == GREY and header.depth in (2, 4, 8)):
+            return raw_s
+        return raw_s + self.width * self.height * _CONVERTED_PIXEL_S
 
     def memory_bytes(self, target: Target) -> int:
         """Bytes of memory that decoding takes, at most; the file counts twice, for the decoder has one of its own."""
@@ -127,7 +121,12 @@ class Png(NamedTuple):
         if pixels <= _SMALL_PIXELS:
             return 2 * len(self.data) + SLACK_BYTES + pixels * _MOST_BYTES_A_PIXEL
         header = self.header
-        decoded = 8 if self._has_deep_key else self._bytes_a_pixel
+        if self.has_deep_key:
+            decoded = 8
+        elif header.colours in (GREY, PALETTE):
+            decoded = 2 if header.depth == 16 else 1
+        else:
+            decoded = 4
         is_grey = header.colours == GREY
         shrinks = header.colours != PALETTE and (header.depth in (2, 4, 8) or not is_grey or self.key is not None)
         shrinks = shrinks and (is_grey, header.depth) != (True, 1)
@@ -135,36 +134,18 @@ class Png(NamedTuple):
         made = -(-self.width // factor) * -(-self.height // factor) * 4
         return 2 * len(self.data) + SLACK_BYTES + max(pixels * decoded + made, 2 * made)
 
-    @property
-    def _has_deep_key(self) -> bool:
-        return self.key is not None and self.header.is_deep_rgb
-
-    @property
-    def _bytes_a_pixel(self) -> int:
-        """Bytes of a decoded pixel."""
-        if self.header.colours in (GREY, PALETTE):
-            return 2 if self.header.depth == 16 else 1
-        return 4
-
     def orientation(self) -> int:
-        texts = self.texts
-        if texts is NO_TEXTS:
-            return UPRIGHT
         data = self.data
-        exif: Buffer = b"" if texts.exif is None else data[slice(*texts.exif)]
-        if not exif and texts.exif_text is not None:
-            exif = exif_in_text(_text(data, *texts.exif_text))
-        return orientation(exif, b"" if texts.xmp is None else _text(data, *texts.xmp))
+        exif: Buffer = b"" if self._exif is None else data[slice(*self._exif)]
+        if not exif and self._exif_text is not None:
+            exif = exif_in_text(_text(data, *self._exif_text))
+        return orientation(exif, b"" if self._xmp is None else _text(data, *self._xmp))
 
     def for_decoder(self) -> bytes:
-        """The file without what says nothing of the pixels.
-
-        Raises:
-            InvalidInput: a checksum is wrong.
-        """
+        """The file without what says nothing of the pixels. Raises InvalidInput where a checksum is wrong."""
         view = memoryview(self.data)
         parts: list[Buffer] = [SIGNATURE]
-        for start, end in (*self.beside, *self.pixels):
+        for start, end in (_HEADER_RANGE, *self._palette_chunks(), *self._pixels):
             if not is_intact(view, start, end):
                 kind = bytes(view[start + 4 : start + 8]).decode("ascii")
                 raise InvalidInput(f"the picture is damaged: the checksum of its chunk {kind} is wrong")
@@ -176,7 +157,7 @@ class Png(NamedTuple):
         """Whether the pixels unpack to as many bytes as the header says. Unpacks them."""
         view, left = memoryview(self.data), self.raw_bytes
         inflate = zlib.decompressobj()
-        for start, end in self.pixels:
+        for start, end in self._pixels:
             packed: Buffer = view[start + 8 : end - 4]
             while left > 0 and not inflate.eof:
                 unpacked_now = len(inflate.decompress(packed, _INFLATED_AT_ONCE))
@@ -184,6 +165,101 @@ class Png(NamedTuple):
                 if unpacked_now < _INFLATED_AT_ONCE and not packed:
                     break
         return left <= 0
+
+    def _read(self) -> None:
+        """Read chunk by chunk up to the last. What lies behind whole pixels may be anything."""
+        data, pixels = self.data, self._pixels
+        length, at = len(data), len(SIGNATURE)
+        pixels_ended = False
+        for _ in range(MAX_CHUNKS):
+            if at + _AROUND > length:
+                break
+            content, kind = _CHUNK.unpack_from(data, at)
+            end = at + _AROUND + content
+            if end > length or not kind.isalpha():
+                break
+            if kind == b"IDAT":
+                if not pixels_ended:
+                    pixels.append((at, end))
+            elif kind == b"IEND":
+                return
+            else:
+                pixels_ended = bool(pixels)
+                self._other(kind, at, end)
+            at = end
+        else:
+            raise refuse("chunks", MAX_CHUNKS)
+        if not pixels or data[at + 4 : at + 8] == b"IDAT":
+            self.damage = self.damage or "it is cut short"
+
+    def _other(self, kind: bytes, start: int, end: int) -> None:
+        self._others += kind not in _FRAMES
+        if self._others > MAX_SEGMENTS:
+            raise refuse("chunks beside its pixels", MAX_SEGMENTS)
+        if kind == b"IHDR":
+            self._read_header(start, end)
+        elif kind in _TEXTS or kind == b"eXIf":
+            self._text(kind, start, end)
+        elif kind == b"PLTE":
+            if self._palette is not None or self._pixels:
+                self.damage = "its palette is out of place"
+            self._palette = (start, end)
+        elif kind == b"tRNS":
+            if self._transparency is None and not self._pixels:
+                self._transparency = (start, end)
+        elif kind[:1].isupper():
+            self.damage = f"it needs a chunk {kind.decode('ascii')} that is not supported"
+
+    def _read_header(self, start: int, end: int) -> None:
+        if (start, end) != _HEADER_RANGE:
+            self.damage = "its header is out of place, or has the wrong length"
+        if not self._pixels and end - start >= _AROUND + _HEADER.size:
+            header = Header(*_HEADER.unpack_from(self.data, start + 8))
+            if self.header is _NO_HEADER or header.width * header.height > self.header.width * self.header.height:
+                self.header = header  # of several the largest, for a decoder may take any
+
+    def _text(self, kind: bytes, start: int, end: int) -> None:
+        """Remember the last text of each kind that may tell an orientation."""
+        if kind == b"eXIf":
+            self._exif = (start + 8, end - 4)
+            return
+        key = bytes(self.data[start + 8 : min(end - 4, start + 8 + _LONGEST_KEY + 1)]).split(b"\0")[0]
+        if key == _XMP_TEXT:
+            self._xmp = (start, end)
+        elif key == _EXIF_TEXTS[1]:
+            self._exif_text = (start, end)
+        elif key == _EXIF_TEXTS[0] and kind == b"tEXt":
+            self._exif = (start + 8 + len(key) + 1, end - 4)
+
+    def _contradiction(self, header: Header) -> str | None:
+        """What is wrong with the chunks together."""
+        if header[2:] not in _FORMS or not (header.width and header.height):
+            return "its header has invalid values"
+        if not self._pixels:
+            return "it has no pixels"
+        if header.colours != PALETTE:
+            return None
+        length = 0 if self._palette is None else self._palette[1] - self._palette[0] - _AROUND
+        return None if 3 <= length <= 768 and length % 3 == 0 else "its palette is missing, or no palette"
+
+    def _palette_chunks(self) -> list[Range]:
+        """The palette, and its transparency where that is whole and behind it."""
+        if self._palette is None or self.header.colours != PALETTE:
+            return []
+        if self._transparency is None:
+            return [self._palette]
+        start, end = self._transparency
+        entries = (self._palette[1] - self._palette[0] - _AROUND) // 3
+        suits = self._palette[0] < start and 1 <= end - start - _AROUND <= entries and is_intact(self.data, start, end)
+        return [self._palette, self._transparency] if suits else [self._palette]
+
+    def _key(self, header: Header, start: int, end: int) -> tuple[int, ...] | None:
+        """The colour key, where the picture can have one and it is intact."""
+        samples = {GREY: 1, RGB: 3}.get(header.colours, 0)
+        if not samples or end - start - _AROUND != 2 * samples or not is_intact(self.data, start, end):
+            return None
+        most = (1 << header.depth) - 1
+        return tuple(each & most for each in struct.unpack_from(f">{samples}H", self.data, start + 8))
 
 
 def is_intact(data: Buffer, start: int, end: int) -> bool:

@@ -63,12 +63,7 @@ class Webp(NamedTuple):
         return min(self.width * self.height // _SMALLEST_TILE, int(len(self.data) / _SMALLEST_SET))
 
     def check_streams(self) -> None:
-        """Check that no lossless stream takes more than its pixels do.
-
-        Raises:
-            TooLarge: one asks for more tables than encoders do.
-            ValueError: one cannot be read.
-        """
+        """Check that no lossless stream takes more than its pixels do. Raises as `check_sets`."""
         if self._possible_sets <= MAX_SETS:
             return
         view = memoryview(self.data)

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from splitway.http.heartbeat import LOOKS_EVERY_S, Pauses
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import LOOKS_EVERY_S, Pauses
 from splitway.runtime.batching.runs import Runs
 from splitway.wire.deadline import Clock
 

@@ -11,10 +11,9 @@ from starlette.requests import Request
 from splitway.errors import Forbidden, Unauthorized
 from splitway.http.body import plain_headers
 from splitway.security.audit import audit
-from splitway.security.callers.bearer import KnownSecrets, bearer
-from splitway.security.callers.key_ring import KeyRing
-from splitway.security.callers.principal import Principal
-from splitway.telemetry.ending import outcome_name
+from splitway.security.callers.keys import KeyRing
+from splitway.security.callers.principal import KnownSecrets, Principal, bearer
+from splitway.telemetry.trace import outcome_name
 
 _KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))
 _UNKNOWN = "an unknown caller"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitway.errors import InvalidInput, NotFound
+from splitway.errors import InvalidInput, NotFound, first_mistake
 from splitway.http.body import plain_headers, read_body
 from splitway.manifest import describe
 from splitway.runtime import stage_docs
@@ -22,7 +22,7 @@ from splitway.runtime.catalog.administrators import Administrators
 from splitway.runtime.catalog.repository import Repository
 from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.settings import StageSettings
-from splitway.schemas.message import RequestSchema, first_mistake
+from splitway.schemas.message import RequestSchema
 from splitway.schemas.stage import IndexRequest, VersionRequest
 from splitway.skins.v2_rest import json_response
 from splitway.wire.deadline import read_deadline

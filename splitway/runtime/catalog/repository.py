@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from splitway.bundle import Bundle, find_bundle
 from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError
 from splitway.http.body_budget import BodyBudget
-from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.batching.watchdog import Watchdog
@@ -24,6 +24,7 @@ from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
 from splitway.runtime.settings import StageSettings
 from splitway.security.networks import address_of
+from splitway.telemetry.families import Readings
 
 _log = logging.getLogger(__name__)
 WARMING_UP = "warming up"
@@ -54,7 +55,7 @@ class Repository:
         self._settings = settings
         share, least_rate = settings.body_memory_share, settings.body_least_rate
         self._bodies = BodyBudget(settings.body_memory_bytes, share, address_of, least_rate)
-        self.telemetry.metrics.registry.register(BodyMetrics("splitway_stage", self._bodies))
+        self.telemetry.metrics.registry.register(Readings(partial(self._bodies.metrics, "splitway_stage")))
         self._found: dict[str, dict[str, FoundVersion]] = {}
         self._in_use: dict[str, set[str]] = {}
         self._said: set[str] = set()
@@ -165,7 +166,7 @@ class Repository:
         self._room.look()
         if not any(model.default for model in self._needed):
             failures = [model.failure for model in self._needed if model.failure is not None]
-            self.lifecycle.fail(failures[0] if failures else self._no_bundle().detail)
+            self.lifecycle.failure = failures[0] if failures else self._no_bundle().detail
             return
         for name in self.models:
             self._tell(name)

@@ -1,5 +1,5 @@
-"""API keys at rest: a file with the hash of each, what it opens and until when. A key itself is shown once and kept
-nowhere.
+"""API keys: a file with the hash of each, what it opens and until when; and those in use, as in the current file. A key
+itself is shown once and kept nowhere.
 
 A key is `splitway_<id>_<secret>`: the id is public and stands in logs, the secret is 256 random bits, of which a plain
 SHA-256 can be kept: there is nothing to guess from.
@@ -8,6 +8,8 @@ SHA-256 can be kept: there is nothing to guess from.
 from __future__ import annotations
 
 import hashlib
+import hmac
+import logging
 import re
 import secrets
 from collections.abc import Callable
@@ -17,15 +19,20 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from splitway.errors import SetupError
+from splitway.errors import SetupError, Unauthorized, first_mistake
+from splitway.security.audit import audit
 from splitway.security.callers.principal import Principal, Scope
-from splitway.state_file import locked, replace_file
+from splitway.state_file import Signature, locked, replace_file, signature
 
+_log = logging.getLogger(__name__)
 KEY_PREFIX = "splitway_"
 _ID = r"[0-9a-f]{10}"
 _KEY = re.compile(rf"{KEY_PREFIX}({_ID})_[A-Za-z0-9_-]{{43}}")
 _SECRET_BYTES = 32
 MAX_KEYS = 10_000
+_LOOK_EVERY_S = 1.0
+_NO_ONES = "0" * 64
+"""Dummy hash for unknown ids, so that the comparison takes constant time."""
 
 
 class _KeysPart(BaseModel):
@@ -96,7 +103,7 @@ def make_key(name: str, scopes: tuple[Scope, ...], **more: object) -> tuple[str,
     try:
         return key, KeyRecord.model_validate(content)
     except ValidationError as error:
-        raise SetupError(f"the key cannot be created: {_first(error)}") from error
+        raise SetupError(f"the key cannot be created: {first_mistake(error)}") from error
 
 
 def read_keys(path: Path) -> KeyFile:
@@ -111,7 +118,7 @@ def read_keys(path: Path) -> KeyFile:
     except OSError as error:
         raise SetupError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        raise SetupError(f"{path} is no file of keys: {_first(error)}") from error
+        raise SetupError(f"{path} is no file of keys: {first_mistake(error)}") from error
 
 
 def change_keys(path: Path, change: Callable[[KeyFile], KeyFile]) -> KeyFile:
@@ -126,8 +133,57 @@ def change_keys(path: Path, change: Callable[[KeyFile], KeyFile]) -> KeyFile:
         return keys
 
 
-def _first(error: ValidationError) -> str:
-    """The first fault and its place; never the value, which may be secret."""
-    first = error.errors(include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the whole"
-    return f"{where}: {first['msg']}"
+class KeyRing:
+    """The keys of one file, which is looked at again every second of a monotonic clock; `now` is the time for expiry.
+
+    Raises SetupError where the file cannot be read. Once it could be, a broken or missing one is logged and changes
+    nothing.
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._now = now
+        self._keys = {key.id: key for key in read_keys(path).keys}
+        self._seen: Signature | None = None  # the first look reads it again: it may have changed meanwhile
+        self._looked_s = clock()
+        self._problem: str | None = None
+
+    def verify(self, key: str) -> Principal:
+        """Return whose key this is. Raises Unauthorized for one that is not known, revoked or expired."""
+        if self._clock() - self._looked_s >= _LOOK_EVERY_S:
+            self._look()
+        record = self._keys.get(key_id(key) or "")
+        is_it = hmac.compare_digest(key_hash(key), _NO_ONES if record is None else record.sha256)
+        if record is None or not is_it:
+            raise Unauthorized("unknown key; ask for a new one")
+        if record.has_expired(self._now()):
+            raise Unauthorized(f"key {record.id} has expired; ask for a new one")
+        return record.principal
+
+    def _look(self) -> None:
+        """Take in what has changed in the file."""
+        self._looked_s = self._clock()
+        try:
+            found = signature(self._path)
+            if found == self._seen:
+                return
+            self._take_in({key.id: key for key in read_keys(self._path).keys})
+            self._seen, self._problem = found, None
+        except (OSError, SetupError) as error:
+            self._seen = None
+            self._report(error.detail if isinstance(error, SetupError) else f"cannot read {self._path}")
+
+    def _report(self, problem: str) -> None:
+        if problem != self._problem:
+            _log.error("%s; the keys that were in it stay in force", problem)
+        self._problem = problem
+
+    def _take_in(self, keys: dict[str, KeyRecord]) -> None:
+        before, self._keys = self._keys, keys
+        added, gone = sorted(keys.keys() - before.keys()), sorted(before.keys() - keys.keys())
+        changed = sorted(id_ for id_ in keys.keys() & before.keys() if keys[id_] != before[id_])
+        if added or gone or changed:
+            audit("keys.changed", "the owner of the file", "ok", added=added, gone=gone, changed=changed)

@@ -6,7 +6,6 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,15 +30,6 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """What the files held when they were read last."""
-
-    certificate: Certified
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-
-
 class Identity:
     """A service's own certificate, and the authorities it trusts; the files are checked every two seconds.
 
@@ -62,22 +52,12 @@ class Identity:
         self._now = now
         self._looked_s = clock()
         self._seen = self._signature()
-        self._loaded = self._load()
+        self._load()
         self._complaint = ""
         self._warned_s = -_WARN_AGAIN_S
         self.generation = 0
         """Another one whenever other certificates have been read."""
         self._warn()
-
-    @property
-    def certificate(self) -> Certified:
-        """The service's own, as it was read last."""
-        return self._loaded.certificate
-
-    @property
-    def client_context(self) -> ssl.SSLContext:
-        """The context for connections; check the peer with `peer_service`."""
-        return self._loaded.client
 
     def server_context(self) -> ssl.SSLContext:
         """To listen with for as long as the process lives: each handshake uses what was read last."""
@@ -85,7 +65,7 @@ class Identity:
 
         def use_the_last(handshake: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> None:
             self.look()
-            handshake.context = self._loaded.server
+            handshake.context = self._server
 
         context.sni_callback = use_the_last
         return context
@@ -98,7 +78,8 @@ class Identity:
         try:
             seen = self._signature()
             if seen != self._seen:
-                before, self._loaded, self._seen = self._seen, self._load(), seen
+                self._load()
+                before, self._seen = self._seen, seen
                 self.generation += 1
                 if seen[0] != before[0]:
                     _log.info("a new certificate, good until %s", _date(self.certificate.ends))
@@ -130,14 +111,20 @@ class Identity:
                 f"cannot read {error.filename}: {error.strerror}; splitway certs create writes it"
             ) from error
 
-    def _load(self) -> _Loaded:
+    def _load(self) -> None:
+        """Read the files. Raises SetupError, and changes nothing then."""
         from splitway.security.identities.certificates import certified, read_certificates  # noqa: PLC0415 - loads cryptography
 
         path = self._folder / IDENTITY
         own = certified(read_certificates(path)[0], path)
         if own.service != self._service:
             raise SetupError(f"{path} is the certificate of {own.service}, and this is {self._service}")
-        return _Loaded(own, self._context(ssl.PROTOCOL_TLS_SERVER), self._context(ssl.PROTOCOL_TLS_CLIENT))
+        server, client = self._context(ssl.PROTOCOL_TLS_SERVER), self._context(ssl.PROTOCOL_TLS_CLIENT)
+        self.certificate: Certified = own
+        """The service's own, as it was read last."""
+        self._server = server
+        self.client_context = client
+        """The context for connections; check the peer with `peer_service`."""
 
     def _context(self, protocol: int) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)

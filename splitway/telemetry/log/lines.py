@@ -16,10 +16,6 @@ class Lines(QueueHandler):
     """Takes lines, or records to be formatted as lines, and has them written in order, each in one piece.
 
     New lines are dropped and counted while the queue is full; the next record with room says how many.
-
-    Args:
-        stream: where to.
-        most_waiting: lines.
     """
 
     def __init__(self, stream: TextIO, most_waiting: int = _MOST_WAITING) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -13,27 +16,23 @@ from structlog.typing import EventDict, Processor
 
 from splitway.errors import printable
 from splitway.telemetry.log.lines import Lines
-from splitway.telemetry.log.repeats import PACKAGE, Repeats
 from splitway.telemetry.settings import TelemetrySettings
 
+PACKAGE = "splitway"
+"""Our own package. How often its lines come is bounded where they are logged."""
+_PER_SECOND = 5
 _INDENT = "  "
 
 
 def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | None = None) -> Lines:
-    """Send everything that this process logs, the libraries' lines too, through one format and by one handler.
-
-    Args:
-        service: stands in each line.
-        settings: level and format.
-        stream: where to; stderr if not given.
-    """
+    """Send everything that this process logs, the libraries' lines too, through one format and by one handler, to a
+    stream or else to stderr."""
     stream = stream or sys.stderr
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and stream.isatty())
     first: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
-        _timed,
-        _named(service),
+        _when_and_where(service),
     ]
     last: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -63,19 +62,16 @@ def configure_logs(service: str, settings: TelemetrySettings, stream: TextIO | N
     return handler
 
 
-def _named(service: str) -> Processor:
-    def name(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _when_and_where(service: str) -> Processor:
+    """When it happened, as a request's line is written a moment after the request has ended, and in which service."""
+
+    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        happened = datetime.fromtimestamp(event["_record"].created, UTC)
+        event["time"] = happened.isoformat(timespec="microseconds").replace("+00:00", "Z")
         event["service"] = service
         return event
 
-    return name
-
-
-def _timed(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """When it happened: a request's line is written a moment after the request has ended."""
-    happened = datetime.fromtimestamp(event["_record"].created, UTC)
-    event["time"] = happened.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return event
+    return add
 
 
 def _in_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -107,3 +103,39 @@ def _in_one_line(text: str) -> str:
 
 def _dumps(event: Any, **options: Any) -> str:
     return orjson.dumps(event, default=options.get("default"), option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+@dataclass
+class _LinePlace:
+    """A place in the code that logs."""
+
+    second: int = 0
+    logged: int = 0
+    left_out: int = 0
+
+
+class Repeats(logging.Filter):
+    """Limits the lines per second from each place in the code that callers can provoke at will:
+    what others' code logs, and stack traces. A line that comes after some that did not says how many, as `left_out`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, per_second: int = _PER_SECOND) -> None:
+        super().__init__()
+        self._clock = clock
+        self._per_second = per_second
+        self._places: dict[tuple[str, int], _LinePlace] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] == PACKAGE and not record.exc_info:
+            return True
+        place = self._places.setdefault((record.pathname, record.lineno), _LinePlace())
+        second = int(self._clock())
+        if second != place.second:
+            place.second, place.logged = second, 0
+        if place.logged >= self._per_second:
+            place.left_out += 1
+            return False
+        place.logged += 1
+        if place.left_out:
+            record.left_out, place.left_out = place.left_out, 0
+        return True

@@ -12,6 +12,7 @@ from splitway.telemetry.outcome import OURS
 from splitway.telemetry.watch import Facts, RequestEnded
 
 Clock = Callable[[], float]
+"""Monotonic seconds."""
 _ALL = 1 << 32
 _REMEMBERED_S = 10
 """How long a pause may be after which as many are expected as before it."""
@@ -24,10 +25,6 @@ class LoggedShare:
 
     A request is judged by its id, so that processes that see as many log the same ones, and where one sees more, its
     are among those of the others.
-
-    Args:
-        per_second: how many are wanted.
-        clock: monotonic seconds.
     """
 
     def __init__(self, per_second: int, clock: Clock) -> None:
@@ -65,7 +62,6 @@ class RequestLog:
         event: what a line is called.
         subject: what a request's name is: `route` or `stage`.
         per_second: of requests that went well, and of those that did not; 0 for none.
-        clock: monotonic seconds.
         more: what the app adds to a line.
     """
 
@@ -116,9 +112,7 @@ class RequestLog:
 
 def _blame(error: BaseException | None) -> dict[str, Any]:
     """Where it went wrong and, if that was our doing, how; a caller's mistake may quote what they sent."""
-    if not isinstance(error, SplitwayError) or isinstance(
-        error, NotFound
-    ):  # its stage may be a name the caller made up
+    if isinstance(error, NotFound) or not isinstance(error, SplitwayError):  # the stage may be a name that was made up
         return {}
     blamed = {} if error.stage is None else {"blamed": error.stage}
     return blamed | ({"detail": error.in_full} if isinstance(error, ServingError) else {})

@@ -16,7 +16,7 @@ from splitway.gateway.rollout.rollout import Rollout, in_share
 from splitway.gateway.transport.http1 import request_head
 from splitway.http.body import packing_asked_for, plain_headers
 from splitway.names import KEY_HEADER
-from splitway.telemetry.trace import NoTracer, read_traceparent
+from splitway.telemetry.trace import Tracer, read_traceparent
 from splitway.telemetry.watch import usable_id
 from splitway.wire.deadline import read_deadline
 from tests.fuzz.target import Target
@@ -62,7 +62,7 @@ def _travels_on(headers: dict[str, str]) -> None:
     assert packing_asked_for(headers.get("accept-encoding")) in (None, "gzip", "deflate")
     context = read_traceparent(headers.get("traceparent"))
     assert context is None or read_traceparent(context.header) == context
-    NoTracer().begin("/v1/classify", headers)
+    Tracer().begin("/v1/classify", headers)
     assert read_traceparent(headers["traceparent"]) is not None
     id_ = usable_id(headers.get("x-request-id"))
     kept = {name: headers[name] for name in FORWARDED_HEADERS if name in headers} | {"x-request-id": id_ or "none"}

@@ -12,8 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from splitway.errors import SplitwayError
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.connections import ConnectionLimits, ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
 from tests.fuzz.target import Target, wait_for
 

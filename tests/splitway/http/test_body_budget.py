@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -13,9 +14,10 @@ from starlette.requests import Request
 
 from splitway.errors import Overloaded, SlowBody
 from splitway.http.body import read_body
-from splitway.http.body_budget import BodyBudget, BodyCharge, Refused
+from splitway.http.body_budget import GRACE_S, Arrival, BodyBudget, BodyCharge, Refused
 from splitway.wire.deadline import Deadline
 from tests.gateway.resilience.support import in_virtual_time, now
+from tests.splitway.runtime.clock import Clock
 
 MIB = 1 << 20
 TOO_SLOW = "slow_body: the body arrives too slowly while other requests need its memory; send it again in a moment"
@@ -207,3 +209,32 @@ def test_a_slow_body_that_finds_no_room_ends_no_other() -> None:
         return Counter(end.partition(":")[0] for end in ends)
 
     assert "slow_body" not in in_virtual_time(main())
+
+
+async def test_a_body_is_as_fast_as_it_was_of_late() -> None:
+    clock = Clock()
+    arrival = Arrival(asyncio.timeout(None), clock)
+    arrival.came(1000)
+    assert arrival.rate == math.inf
+    clock.pass_(GRACE_S)
+    assert arrival.rate == 1000 / GRACE_S
+    arrival.came(10)
+    assert arrival.rate == 1000 / GRACE_S
+    clock.pass_(2 * GRACE_S)
+    assert arrival.rate == 10 / (2 * GRACE_S)
+    arrival.came(1_000_000)
+    clock.pass_(GRACE_S)
+    assert arrival.rate == 1_000_000 / GRACE_S
+
+
+async def test_what_is_ended_is_read_no_further() -> None:
+    timeout = asyncio.timeout(3600)
+
+    async def read() -> None:
+        async with timeout:
+            Arrival(timeout, Clock()).end()
+            await asyncio.sleep(3600)
+
+    with pytest.raises(TimeoutError):
+        await read()
+    Arrival(timeout, Clock()).end()

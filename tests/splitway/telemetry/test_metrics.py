@@ -14,7 +14,7 @@ from splitway.gateway.app import create_app
 from splitway.gateway.settings import GatewaySettings
 from splitway.runtime.settings import StageSettings
 from splitway.services.classifier.app import create_app as create_classifier
-from splitway.telemetry.metrics import MetricsPort, may_read, new_registry
+from splitway.telemetry.metrics import may_read, metrics_port, new_registry
 from splitway.telemetry.settings import TelemetrySettings
 
 
@@ -63,7 +63,9 @@ async def test_the_port_for_metrics_answers_nothing_else() -> None:
     async def everything(scope: object, receive: object, send: object) -> None:
         await Response("the service")(scope, receive, send)  # type: ignore[arg-type]
 
-    app = MetricsPort(everything, 9464, new_registry("classifier"))
+    layer = metrics_port(TelemetrySettings(metrics_port=9464), new_registry("classifier"), lambda: None)
+    assert layer is not None
+    app = layer(everything)
     assert "splitway_build_info" in (await _get(app, "/metrics", port=9464)).text
     for path in ("/", "/v1/stage", "/metrics/"):
         assert (await _get(app, path, port=9464)).status_code == 404
@@ -73,7 +75,9 @@ async def test_the_port_for_metrics_answers_nothing_else() -> None:
 async def test_the_port_for_metrics_says_whether_the_process_is_ready() -> None:
     """For health checks, where every other port asks for a certificate."""
     reason: str | None = "draining"
-    app = MetricsPort(Response("the service"), 9464, new_registry("classifier"), lambda: reason)
+    layer = metrics_port(TelemetrySettings(metrics_port=9464), new_registry("classifier"), lambda: reason)
+    assert layer is not None
+    app = layer(Response("the service"))
     reply = await _get(app, "/readyz", port=9464)
     assert (reply.status_code, reply.text) == (503, "draining\n")
     reason = None

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from splitway.telemetry.slow_loop import SlowLoop
+from splitway.telemetry.slow_loop import SlowLoop, stack_of
 
 
 def _work_for(seconds: float) -> None:
@@ -34,3 +34,14 @@ async def test_a_loop_that_is_closed_is_looked_at_no_more() -> None:
     assert threading.active_count() == before + 1
     slow_loop.close()
     assert threading.active_count() == before
+
+
+def test_the_innermost_calls_are_told() -> None:
+    told = stack_of(threading.get_ident(), 2)
+    assert told.startswith("stack_of (")
+    assert " < test_the_innermost_calls_are_told (" in told
+    assert told.count(" < ") == 1
+
+
+def test_a_thread_that_has_ended_stands_nowhere() -> None:
+    assert stack_of(-1, 5) == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitway.errors import Unavailable
-from splitway.telemetry.trace import UNRECORDED, NoTracer, Span, TraceContext, read_traceparent
+from splitway.telemetry.trace import UNRECORDED, Span, TraceContext, Tracer, read_traceparent
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -42,7 +42,7 @@ def test_what_can_be_read(text: str, *, sampled: bool) -> None:
 def test_what_cannot_be_read_begins_a_new_trace(text: str | None) -> None:
     assert read_traceparent(text) is None
     headers = {"tracestate": "a=b"} | ({} if text is None else {"traceparent": text})
-    span = NoTracer().begin("request", headers)
+    span = Tracer().begin("request", headers)
     begun = read_traceparent(headers["traceparent"])
     assert begun is not None
     assert begun.trace_id == span.trace_id
@@ -67,32 +67,32 @@ STATES = {
 @pytest.mark.parametrize(("state", "travels"), STATES.values(), ids=STATES.keys())
 def test_a_tracestate_travels_on_if_it_is_one(state: str, *, travels: bool) -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": state}
-    NoTracer().begin("request", headers)
+    Tracer().begin("request", headers)
     assert headers.get("tracestate") == (state if travels else None)
 
 
 def test_of_a_later_version_only_what_is_known_travels_on() -> None:
     headers = {"traceparent": f"cc-{TRACE}-{PARENT}-01-" + "x" * 10_000}
-    assert NoTracer().begin("request", headers).trace_id == TRACE
+    assert Tracer().begin("request", headers).trace_id == TRACE
     assert headers == {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 
 
 def test_a_trace_that_a_stranger_marks_as_kept_goes_on_unmarked() -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-    assert NoTracer(callers_decide=False).begin("request", headers).trace_id == TRACE
+    assert Tracer(callers_decide=False).begin("request", headers).trace_id == TRACE
     assert headers == {"traceparent": f"00-{TRACE}-{PARENT}-00"}
 
 
 def test_what_came_travels_on_unchanged() -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=b"}
-    span = NoTracer().begin("request", dict(headers))
+    span = Tracer().begin("request", dict(headers))
     assert span.trace_id == TRACE
     assert not span.recorded
     assert headers == {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=b"}
 
 
 def test_spans_lie_below_each_other_and_end_as_their_work_does() -> None:
-    root = NoTracer().begin("request", {"traceparent": f"00-{TRACE}-{PARENT}-01"}, remember=True)
+    root = Tracer().begin("request", {"traceparent": f"00-{TRACE}-{PARENT}-01"}, remember=True)
     assert root.parent == TraceContext(TRACE, PARENT, sampled=True)
     hop = root.child("stage", stage="classifier")
     hop.add("queue", 1.0, 2.0)

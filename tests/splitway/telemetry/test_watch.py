@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect
 
 from splitway.errors import DeadlineExceeded, Overloaded, RateLimited, RequestError, ServingError, SplitwayError
 from splitway.telemetry.outcome import CALLERS, HURRIED, OURS
-from splitway.telemetry.trace import NoTracer, Span
+from splitway.telemetry.trace import Span, Tracer
 from splitway.telemetry.watch import RequestEnded, Watch
 from testkit.support import until
 
 
-class _Keeping(NoTracer):
+class _Keeping(Tracer):
     """Keeps the spans that are over."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def test_every_end_has_a_name(error: BaseException | None, outcome: str) -> None
 @pytest.mark.parametrize(("allowed_s", "outcome"), [(0.001, "caller_deadline"), (2.0, "deadline_exceeded")])
 def test_a_caller_in_a_hurry_has_himself_to_blame(allowed_s: float, outcome: str) -> None:
     told: list[RequestEnded[str]] = []
-    watch: Watch[str] = Watch(NoTracer(), (told.append,), patience_s=2.0)
+    watch: Watch[str] = Watch(Tracer(), (told.append,), patience_s=2.0)
     watched = watch.request("/v1/classify", {})
     watched.allowed(allowed_s)
     with pytest.raises(DeadlineExceeded), watched:
@@ -81,7 +81,7 @@ def _is_past(at_s: float) -> bool:
 
 def test_how_long_the_body_takes_is_the_callers_doing() -> None:
     told: list[RequestEnded[str]] = []
-    watch: Watch[str] = Watch(NoTracer(), (told.append,))
+    watch: Watch[str] = Watch(Tracer(), (told.append,))
     for is_read in (True, False):
         with watch.request("/v1/classify", {}) as watched:
             ends_s = time.perf_counter() + 0.05
@@ -98,7 +98,7 @@ def test_whoever_is_told_cannot_change_what_he_is_told_of(caplog: pytest.LogCapt
     def stumbles(_: RequestEnded[str]) -> None:
         raise ValueError("a defect")
 
-    watch: Watch[str] = Watch(NoTracer(), (stumbles, told.append))
+    watch: Watch[str] = Watch(Tracer(), (stumbles, told.append))
     with watch.request("/v1/classify", {}):
         pass
     assert [ended.outcome for ended in told] == ["ok"]
@@ -107,14 +107,14 @@ def test_whoever_is_told_cannot_change_what_he_is_told_of(caplog: pytest.LogCapt
 
 def test_a_refusal_is_a_request_too() -> None:
     told: list[RequestEnded[str]] = []
-    watch: Watch[str] = Watch(NoTracer(), (told.append,))
+    watch: Watch[str] = Watch(Tracer(), (told.append,))
     watch.refused("/v1/classify", {"x-request-id": "mine"}, RateLimited("too often"))
     assert [(ended.outcome, ended.request_id) for ended in told] == [("rate_limited", "mine")]
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 129, "\x1b[2J", ""])
 def test_an_id_that_cannot_stand_anywhere_is_none(given: str) -> None:
-    watch: Watch[str] = Watch(NoTracer(), ())
+    watch: Watch[str] = Watch(Tracer(), ())
     assert watch.request("classifier", {"x-request-id": given}).request_id == ""
 
 

@@ -16,9 +16,9 @@ from splitway.cli.doctor.checks.running import Running
 from splitway.errors import SetupError
 from splitway.local.places import listeners
 from splitway.security.callers.keys import KeyRecord, read_keys
-from splitway.security.exposure import is_exposed
 from splitway.security.identities.certificates import certified, read_certificates
 from splitway.security.identities.service_names import IDENTITY
+from splitway.security.networks import is_exposed
 
 _SOON = timedelta(days=14)
 """How long before a key expires its holder is told."""

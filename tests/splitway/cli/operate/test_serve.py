@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from splitway.errors import SetupError
-from splitway.http.server.bind import bind
+from splitway.http.server.listening import bind
 from testkit.support import one_line, splitway
 from tests.splitway.runtime.stage_process import serve_process
 from tests.tiny_bundles import write_bundle

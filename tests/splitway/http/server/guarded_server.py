@@ -18,8 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from splitway.errors import SplitwayError
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.connections import ConnectionLimits, ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
 from testkit.support import until
 

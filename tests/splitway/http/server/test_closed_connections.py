@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import ConnectionRoom
+from splitway.http.server.connections import ConnectionLimits, ConnectionRoom
 from splitway.http.server.timed import TimedHttp
 from splitway.security.identities.tls import Identity
 from testkit.support import until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from splitway.errors import InvalidInput
-from splitway.kinds.image.look import Picture, look
+from splitway.kinds.image.look import Picture, foreign_kind, look
 from splitway.kinds.image.parts import MAX_CHUNKS, MAX_FILLING, MAX_SCANS, MAX_SEGMENTS
 from splitway.wire.aside import STEP_BYTES
 from tests.security.attack_pictures import (
@@ -121,3 +122,32 @@ def test_what_is_cut_short_is_left_to_the_decoder() -> None:
     for data in (encoded("JPEG"), encoded("JPEG", progressive=True), encoded("PNG"), encoded("WEBP")):
         for length in (0, 1, 2, 3, 8, 12, 20, 100, len(data) // 2):
             look(data[:length])
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"<svg/>",
+        b'\xef\xbb\xbf <?xml version="1.0"?>\n<!-- made by hand -->\n<!DOCTYPE svg PUBLIC "x">\n<svg xmlns="">',
+        b"<!-- first -->\n<?xml-stylesheet?><!-- second --><svg>",
+    ],
+)
+def test_svg_is_named_whatever_stands_before_its_element(start: bytes) -> None:
+    assert foreign_kind(start) == "SVG: convert it to JPEG, PNG or WebP"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"<?xml" + b"<!--" * 128 + b"<!doctype svg" * 40 + b"<" * 600,
+        b"<?xml" + b"<!--<!doctype svg" * 120,
+        b" " * 64 + b"<?xml" + b" " * 2000,
+        b"--" + b"!" * 2000,
+        b"    ftyp" + b"avi" * 1000,
+    ],
+)
+def test_no_two_kilobytes_take_long(start: bytes) -> None:
+    """The first held an event loop for 0.1 s."""
+    began_s = time.thread_time()
+    foreign_kind(start)
+    assert time.thread_time() - began_s < 0.02

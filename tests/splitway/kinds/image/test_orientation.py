@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from splitway.kinds.image.jpeg import Jpeg, look_at_jpeg
+from splitway.kinds.image.jpeg import Jpeg
 from splitway.kinds.image.orientation import orientation
-from splitway.kinds.image.png_reader import look_at_png
+from splitway.kinds.image.png import Png
 from tests.security.attack_pictures import chunk
 
 EIGHT = range(1, 9)
@@ -102,7 +102,7 @@ def test_a_pngs_texts_are_read_as_pillow_reads_them(form: str, said: int) -> Non
     Image.new("L", (3, 2)).save(data, "PNG", pnginfo=PNG_FORMS[form](exif.tobytes()))
     with Image.open(data) as image:
         turned = ImageOps.exif_transpose(image).size
-    read = look_at_png(data.getvalue()).orientation()
+    read = Png(data.getvalue()).orientation()
     assert read == said
     assert turned == ((2, 3) if said >= 5 else (3, 2))
 
@@ -112,8 +112,8 @@ def test_a_png_may_say_it_behind_its_pixels_and_in_a_chunk_with_a_wrong_checksum
     Image.new("L", (3, 2)).save(data, "PNG")
     whole, end = data.getvalue(), data.getvalue().rindex(b"IEND") - 4
     said = chunk(b"eXIf", block((0x0112, 3, 1, 6)))
-    assert look_at_png(whole[:end] + said + whole[end:]).orientation() == 6
-    assert look_at_png(whole[:end] + said[:-1] + b"\0" + whole[end:]).orientation() == 6
+    assert Png(whole[:end] + said + whole[end:]).orientation() == 6
+    assert Png(whole[:end] + said[:-1] + b"\0" + whole[end:]).orientation() == 6
 
 
 def test_exif_of_a_jpeg_in_two_segments_is_one_block() -> None:
@@ -124,5 +124,5 @@ def test_exif_of_a_jpeg_in_two_segments_is_one_block() -> None:
     def segment(part: bytes) -> bytes:
         return b"\xff\xe1" + struct.pack(">H", len(part) + 8) + b"Exif\0\0" + part
 
-    looked: Jpeg = look_at_jpeg(whole[:2] + segment(exif[:50]) + segment(exif[50:]) + whole[2:])
+    looked = Jpeg(whole[:2] + segment(exif[:50]) + segment(exif[50:]) + whole[2:])
     assert looked.orientation() == 6

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from splitway.http.heartbeat import LOOKS_EVERY_S
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import LOOKS_EVERY_S
 from splitway.runtime.batching.watchdog import Watchdog
 from tests.splitway.runtime.clock import Clock
 
@@ -100,8 +100,8 @@ async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
     watchdog.start(lambda: [model])
     async with asyncio.timeout(10):
         await model.closed.wait()
-    assert lifecycle.not_live_because == lifecycle.not_ready_because
-    assert str(lifecycle.not_live_because).startswith("classifier version 3 hangs: one run has taken")
+    assert lifecycle.hang == lifecycle.not_ready_because
+    assert str(lifecycle.hang).startswith("classifier version 3 hangs: one run has taken")
     watchdog.stop()
     assert lifecycle.is_stuck
     assert [record.message for record in caplog.records] == [

@@ -12,8 +12,7 @@ import pytest
 
 from splitway.cli.operate.keys import create, listed, revoke
 from splitway.errors import SetupError, Unauthorized
-from splitway.security.callers.key_ring import KeyRing
-from splitway.security.callers.keys import change_keys, key_hash, key_id, make_key, read_keys
+from splitway.security.callers.keys import KeyRing, change_keys, key_hash, key_id, make_key, read_keys
 from testkit.support import splitway
 
 

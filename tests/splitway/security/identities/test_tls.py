@@ -19,8 +19,7 @@ from starlette.types import Receive, Scope, Send
 from splitway.errors import SetupError, Unreachable
 from splitway.gateway.transport.http1 import Reply
 from splitway.gateway.transport.transport import Transport
-from splitway.http.server.connection_limits import ConnectionLimits
-from splitway.http.server.connections import ConnectionRoom, Connections
+from splitway.http.server.connections import ConnectionLimits, ConnectionRoom, Connections
 from splitway.http.server.guarded import guarded_protocol
 from splitway.http.server.tls_server import TlsServer
 from splitway.security.identities.certificates import Certificates

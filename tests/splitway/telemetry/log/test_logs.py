@@ -1,4 +1,4 @@
-"""One format for every line, the libraries' too."""
+"""One format for every line, the libraries' too; what strangers may provoke as often as they like fills no disk."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from splitway.telemetry.log.logs import configure_logs
-from splitway.telemetry.log.repeats import PACKAGE
+from splitway.telemetry.log.logs import PACKAGE, Repeats, configure_logs
 from splitway.telemetry.settings import TelemetrySettings
 
 
@@ -128,3 +127,45 @@ def test_libraries_do_not_quote_what_they_read_however_much_is_logged() -> None:
     logging.getLogger("splitway.wire").debug("ours")
     handler.flush()
     assert [orjson.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["ours"]
+
+
+class Clock:
+    """Stands until it is set."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def _line(name: str, lineno: int = 1, *, defect: bool = False) -> logging.LogRecord:
+    trace = (ValueError, ValueError(), None) if defect else None
+    return logging.LogRecord(name, logging.WARNING, "/library.py", lineno, "odd", (), trace)
+
+
+def _passed(repeats: Repeats, count: int, name: str, lineno: int = 1, *, defect: bool = False) -> int:
+    return sum(repeats.filter(_line(name, lineno, defect=defect)) for _ in range(count))
+
+
+def test_of_a_librarys_line_the_first_of_each_second_are_logged_and_the_others_counted() -> None:
+    clock = Clock()
+    repeats = Repeats(clock, per_second=5)
+    assert _passed(repeats, 1000, "uvicorn.error") == 5
+    clock.now_s = 1.0
+    first, second = _line("uvicorn.error"), _line("uvicorn.error")
+    assert repeats.filter(first)
+    assert repeats.filter(second)
+    assert vars(first)["left_out"] == 995
+    assert "left_out" not in vars(second)
+
+
+def test_each_place_in_the_code_has_its_own_count() -> None:
+    repeats = Repeats(Clock(), per_second=5)
+    assert _passed(repeats, 10, "uvicorn.error", lineno=1) == 5
+    assert _passed(repeats, 10, "uvicorn.error", lineno=2) == 5
+
+
+def test_of_ours_only_stack_traces_are_counted() -> None:
+    repeats = Repeats(Clock(), per_second=5)
+    assert _passed(repeats, 100, "splitway.request") == 100
+    assert _passed(repeats, 100, "splitway.http.fast_routes", defect=True) == 5

@@ -1,11 +1,22 @@
-"""Files of web pages: answered from memory, to be asked for again each time, and under one policy for all pages."""
+"""Files of web pages: answered from memory, to be asked for again each time, and under one policy for all pages.
+
+`/docs` and `/redoc` are an app's description of itself, as pages that load nothing from elsewhere. Both are Swagger UI,
+whose files an installed package holds; at `/redoc` it is to be read, and requests cannot be tried. ReDoc itself cannot
+be had under the pages' policy: it writes its styles into the page. All addresses are relative, so that the pages work
+below any prefix that a proxy gives them.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -32,6 +43,15 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-cache",  # kept, but asked for again each time: an upgraded service is never half the old page
 }
+BELOW = "/docs/"
+"""Where the pages' parts are."""
+_OWN = Path(__file__).parent / "docs"
+ICON = _OWN / "icon.svg"
+_PACKAGE, _IN_PACKAGE = "fastapi_standalone_docs", "static/swagger"
+_PAGE, _STYLE = "docs.html", "swagger-ui.css"
+_FILES = (_STYLE, "swagger-ui-bundle.js")
+_DATA = re.compile(r'url\((?:"(data:(?:[^"\\]|\\.)*)"|(data:[^)]*))\)')
+"""An image within a style sheet, which the policy takes for one from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +102,40 @@ def asset_router(
 def _names(if_none_match: str, etag: str) -> bool:
     known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     return etag in known or "*" in known
+
+
+def docs_router() -> APIRouter:
+    """The routes of `/docs` and `/redoc`. Nothing is read before the first of them is asked for."""
+    return asset_router("the description", _PAGE, ("/docs", "/redoc"), BELOW, _assets)
+
+
+@cache
+def _assets() -> dict[str, Asset]:
+    own = {file.name: file.read_bytes() for file in _OWN.iterdir() if file.suffix in TYPES}
+    folder = _folder()
+    found = own | {name: (folder / name).read_bytes() for name in _FILES}
+    found[_STYLE], images = _with_images_beside(found[_STYLE].decode())
+    return {name: Asset(content, TYPES[Path(name).suffix]) for name, content in found.items()} | images
+
+
+def _folder() -> Path:
+    """Where the package is, of which nothing runs here."""
+    spec = find_spec(_PACKAGE)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / _IN_PACKAGE
+
+
+def _with_images_beside(style: str) -> tuple[bytes, dict[str, Asset]]:
+    """A style sheet whose images are files, and those files."""
+    images: dict[str, Asset] = {}
+
+    def beside(found: re.Match[str]) -> str:
+        head, _, data = re.sub(r"\\(.)", r"\1", found[1] or found[2]).removeprefix("data:").partition(",")
+        media_type, *parameters = head.split(";")
+        content = base64.b64decode(data) if "base64" in parameters else unquote_to_bytes(data)
+        name = f"images/{len(images)}"
+        images[name] = Asset(content, media_type)
+        return f'url("{name}")'
+
+    return _DATA.sub(beside, style).encode(), images

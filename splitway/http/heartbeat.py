@@ -1,64 +1,46 @@
 """Ends a process whose event loop no longer turns, so that whatever supervises it starts it again.
 
 A loop that one call keeps for ever answers no probe and handles no signal. A thread asks it twice a second for a sign
-of life; time in which the whole process stood still does not count.
+of life.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import LOOKS_EVERY_S, Pauses
+from splitway.http.pauses import Lookout
 from splitway.telemetry.stack import stack_of
 from splitway.wire.deadline import Clock
 
-_log = logging.getLogger(__name__)
 _CALLS_TOLD = 12
 
 
-class Heartbeat:
-    """Looks whether the running event loop turns, in a thread of its own.
-
-    Args:
-        limit_s: the longest time that one call may keep the loop.
-        lifecycle: told of a loop that hangs; ends the process.
-        clock: monotonic seconds.
-    """
+class Heartbeat(Lookout):
+    """Looks whether the running event loop turns: one call may keep it for `limit_s`."""
 
     def __init__(self, limit_s: float, lifecycle: Lifecycle, clock: Clock = time.monotonic) -> None:
-        self._limit_s = limit_s
-        self._lifecycle = lifecycle
-        self._clock = clock
-        self._pauses = Pauses(clock)
+        super().__init__(limit_s, lifecycle, clock)
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._asked_at_s: float | None = None
-        self._stopped = threading.Event()
 
-    def start(self) -> None:
-        """Begin to look."""
-        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stopped.set()
-
-    def look(self) -> str | None:
+    def hangs(self) -> str | None:
         """Ask the loop for a sign of life where none is awaited; say where it hangs if it has given none for too long.
 
-        To be called every half second, in any thread. Raises RuntimeError where the loop has been closed.
+        To be called every half second, in any thread.
         """
-        self._pauses.look()
-        asked_at_s, now_s = self._asked_at_s, self._clock()
+        asked_at_s = self._asked_at_s
         if asked_at_s is None:
-            self._asked_at_s = now_s
-            self._loop.call_soon_threadsafe(self._beat)
+            self._asked_at_s = self._clock()
+            try:
+                self._loop.call_soon_threadsafe(self._beat)
+            except RuntimeError:  # it has been closed
+                self.stop()
             return None
-        silent_s = now_s - asked_at_s - self._pauses.within(asked_at_s, now_s)
+        silent_s = self._worked_s(asked_at_s)
         if silent_s <= self._limit_s:
             return None
         where = stack_of(self._loop_thread, _CALLS_TOLD)
@@ -66,15 +48,3 @@ class Heartbeat:
 
     def _beat(self) -> None:
         self._asked_at_s = None
-
-    def _run(self) -> None:
-        reason: str | None = None
-        while reason is None:
-            if self._stopped.wait(LOOKS_EVERY_S):
-                return
-            try:
-                reason = self.look()
-            except RuntimeError:
-                return
-        _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
-        self._lifecycle.last_resort()

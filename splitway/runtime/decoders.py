@@ -10,8 +10,7 @@ from typing import NamedTuple
 from splitway.errors import Overloaded
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import stopping
-from splitway.runtime.batching.runs import Runs
-from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads, Runs
 from splitway.wire.aside import in_thread
 
 

@@ -13,17 +13,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput, first_line
-from splitway.runtime.batching.batch import BatchResult, Infer, Member, Prepare, Run, say_if_dead, stop, stopping
-from splitway.runtime.batching.batch_policy import BatchPolicy
-from splitway.runtime.batching.row_time import corrected, still_holds
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Infer, Member, Prepare, Run, say_if_dead, stopping
+from splitway.runtime.batching.learned import Sharing, corrected, still_holds
 from splitway.runtime.batching.run import Runner
-from splitway.runtime.batching.runs import Runs
-from splitway.runtime.batching.sharing import Sharing
-from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads, Runs
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 
@@ -47,7 +43,6 @@ class Batcher:
         clock: monotonic seconds.
         name: what it runs, for `runs`.
         runs: told of each run's begin and end.
-        paused_s: how many seconds between two times the process stood still.
     """
 
     def __init__(
@@ -58,7 +53,6 @@ class Batcher:
         *,
         name: str = "model",
         runs: Runs | None = None,
-        paused_s: Callable[[float, float], float] = lambda *_: 0.0,
     ) -> None:
         self._policy = policy
         self._clock = clock
@@ -75,8 +69,9 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._crowded_at_s = -_QUIET_S
         self._threads = DaemonThreads(policy.slots, "engine")
-        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name, self._may_take_s)
-        self._paused_s = paused_s
+        runs = runs or Runs(clock)
+        self._runner = Runner(infer, policy.max_rows, clock, runs, name, self._may_take_s)
+        self._paused_s = runs.paused_s
         self._sharing = Sharing(clock)
         self._worker: asyncio.Task[None] | None = None
 
@@ -121,7 +116,8 @@ class Batcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        stop(self._waiting)
+        for member in self._waiting:
+            member.fail(stopping())
         self._waiting.clear()
         self._waiting_rows = 0
         return await asyncio.to_thread(self._threads.join, within_s)  # the loop goes on meanwhile
@@ -251,7 +247,8 @@ class Batcher:
         try:
             runs = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, taken, alone)
         except asyncio.CancelledError:
-            stop(taken)
+            for member in taken:
+                member.fail(stopping())
             raise
         except Exception as error:  # of this program itself: the model's own are in `runs`
             _log.exception("a batch")

@@ -1,8 +1,14 @@
-"""Threads that end with the process, whatever they are at: an engine that hangs must not keep it from ending."""
+"""The threads that compute, and the runs that they are at.
+
+They end with the process, whatever they are at: an engine that hangs must not keep it from ending. They give way to an
+event loop that answers in microseconds: without it a full machine lets the cheapest answers, health and refusals, wait
+behind the dearest.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +16,10 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from splitway.runtime.engines.priority import give_way
+from splitway.wire.deadline import Clock
 
+GIVES_WAY_BY = 5
+"""Steps of `nice`: about a third of the weight of a thread that has not given way."""
 STOPS_WITHIN_S = 5.0
 """So long threads are waited for when their work is no longer wanted."""
 _Of = ParamSpec("_Of")
@@ -82,7 +90,35 @@ class DaemonThreads(Executor):
         thread.start()
 
     def _run(self) -> None:
-        give_way()
+        with contextlib.suppress(OSError, AttributeError):  # on Linux, where threads have a priority of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVES_WAY_BY)
         while (work := self._queue.get()) is not None:
             work[1]()
             del work  # or it would keep what it was given until the next
+
+
+class Runs:
+    """Which runs of an engine are under way; each thread has one at most.
+
+    Args:
+        clock: monotonic seconds.
+        paused_s: how many seconds between two times the process stood still.
+    """
+
+    def __init__(self, clock: Clock, paused_s: Callable[[float, float], float] = lambda *_: 0.0) -> None:
+        self.paused_s = paused_s
+        self._clock = clock
+        self._under_way: dict[int, tuple[str, float, float]] = {}
+
+    def begin(self, model: str, more_s: float = 0.0) -> None:
+        """The calling thread begins a run, or the next part of its run; one of many rows may take more."""
+        self._under_way[threading.get_ident()] = model, self._clock(), more_s
+
+    def end(self) -> None:
+        """The calling thread's run is over."""
+        self._under_way.pop(threading.get_ident(), None)
+
+    @property
+    def under_way(self) -> list[tuple[str, float, float]]:
+        """The model, the begin and the additional time of each run, in no order. May be asked from any thread."""
+        return list(self._under_way.values())

@@ -13,12 +13,12 @@ from splitway.http.body_budget import BodyBudget
 from splitway.http.body_metrics import BodyMetrics
 from splitway.http.lifecycle import Lifecycle
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
-from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog.catalog import FoundVersion, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.catalog.directory import Directory
 from splitway.runtime.catalog.served import MakeStage, ServedBundle, open_bundle
 from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.catalog.versions import ModelVersions, Version
+from splitway.runtime.catalog.watchdog import Watchdog
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
@@ -61,7 +61,7 @@ class Repository:
         self._first_load_is_over = False
         self._lock = asyncio.Lock()
         self._thread = DaemonThreads(1, "load")
-        self._watchdog = Watchdog(settings.max_run_s, self.lifecycle)
+        self._watchdog = Watchdog(settings.max_run_s, self.lifecycle, self.directory.answering)
         self._following: asyncio.Task[None] | None = None
 
     def check(self) -> None:
@@ -92,7 +92,7 @@ class Repository:
 
     def start(self) -> None:
         self._following = asyncio.create_task(self._follow(), name="follow bundles")
-        self._watchdog.start(self.directory.answering)
+        self._watchdog.start()
 
     async def close(self) -> None:
         if self._following is not None:
@@ -214,7 +214,7 @@ class Repository:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
     def _served(self, bundle: Bundle) -> ServedBundle:
-        shared = self._watchdog, self._bodies, self._room
+        shared = self._watchdog.runs, self._bodies, self._room
         return ServedBundle(bundle, self._make_stage, self._settings, self.telemetry.watch, *shared)
 
     async def _load(self, model: ServedBundle, found: FoundVersion) -> None:

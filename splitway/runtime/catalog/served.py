@@ -16,9 +16,9 @@ from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
 from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
-from splitway.runtime.batching.watchdog import Watchdog
+from splitway.runtime.batching.threads import Runs
 from splitway.runtime.catalog.catalog import FoundVersion, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
@@ -67,7 +67,7 @@ class ServedBundle:
         make_stage: the service's own part.
         settings: the process's.
         watch: follows its requests.
-        watchdog: follows its runs.
+        runs: told of each run's begin and end.
         bodies: the process's memory for their bodies.
         room: memory for pictures, which all models of the process share.
 
@@ -81,9 +81,9 @@ class ServedBundle:
         make_stage: MakeStage,
         settings: StageSettings,
         watch: Watch[Inference],
-        watchdog: Watchdog,
+        runs: Runs,
         bodies: BodyBudget,
-        room: DecodeRoom | None = None,
+        room: DecodeRoom,
     ) -> None:
         manifest = bundle.manifest
         self.label = f"{manifest.name} version {manifest.version}"
@@ -102,12 +102,10 @@ class ServedBundle:
         slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
         wait_s = settings.max_batch_wait_ms / 1000
         policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, slots, BATCHES_AT_ONCE[engine])
-        runs = watchdog.runs
-        self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs, paused_s=watchdog.pauses.within)
+        self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs)
         self._decoders = (
             Decoders(available_cores(), settings.queue_rows, runs, self.label) if self._batcher.shares else None
         )
-        room = room or DecodeRoom(settings.decode_memory_bytes, available_cores())
         plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, room, watch, max_rows=rows)
         self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows), bodies)
 

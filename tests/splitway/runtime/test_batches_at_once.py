@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed
-from splitway.runtime.batching.batch import BatchResult, Member
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Member
 from splitway.runtime.batching.batcher import Batcher
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until

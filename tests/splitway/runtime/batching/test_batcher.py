@@ -14,10 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
-from splitway.runtime.batching.batch import BatchResult
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult
 from splitway.runtime.batching.batcher import Batcher
-from splitway.runtime.batching.runs import Runs
+from splitway.runtime.batching.threads import Runs
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until, until_given_up
@@ -257,9 +256,8 @@ class Stalling:
         self.gate = threading.Event()
         self.gate.set()
         self.begun = 0
-        self.batcher = Batcher(
-            self._infer, BatchPolicy(slots=slots), self.clock, paused_s=lambda a, b: b - a if paused else 0.0
-        )
+        runs = Runs(self.clock, lambda a, b: b - a if paused else 0.0)
+        self.batcher = Batcher(self._infer, BatchPolicy(slots=slots), self.clock, runs=runs)
         self.batcher.start()
 
     def _infer(self, inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
@@ -469,7 +467,7 @@ async def test_one_request_of_many_slow_rows_is_no_hang() -> None:
     may_take_s: list[float] = []
 
     def slow(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
-        may_take_s.extend(run.more_s for run in runs.under_way)
+        may_take_s.extend(more_s for _, _, more_s in runs.under_way)
         clock.pass_(2.0 * len(inputs["x"]))
         return {"y": inputs["x"]}
 

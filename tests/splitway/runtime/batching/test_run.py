@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, SplitwayError, UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.engines.tested import TestedEngine
 from splitway.wire.deadline import Deadline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from splitway.answers.classes.kind import gives_classes
 from splitway.bundle import Bundle
@@ -19,40 +18,11 @@ Tensors = Mapping[str, Tensor]
 GoOn = Callable[[], None]
 
 
-class Stage(Protocol):
-    """One service's part. `check` and `finish` must not block the event loop, nor `decode` where nothing needs it;
-    where something does, it runs in a thread."""
+class Stage:
+    """Takes all tensors of the manifest's inputs, gives those of its outputs; the base of the services' own.
 
-    @property
-    def accepts(self) -> Sequence[Sequence[TensorSpec]]:
-        """What may be sent: the tensors of one of these alternatives, all of them and no others."""
-
-    @property
-    def gives(self) -> Sequence[TensorSpec]:
-        """What can be asked for."""
-
-    def warm_up(self) -> None:
-        """Do once what is slow the first time. Called in a thread, before the stage is ready."""
-
-    def check(self, request: InferRequest) -> None:
-        """Refuse, before anything is computed, what this stage cannot rightly answer. Raises SplitwayError."""
-
-    def needs_decoding(self, tensors: Tensors) -> bool:
-        """Whether `decode` takes long enough to need a thread."""
-
-    def weigh(self, tensors: Tensors) -> DecodeLoad:
-        """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
-
-    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
-        """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
-        `go_on`, which raises if the caller has gone."""
-
-    def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
-        """Turn the model's outputs into what was asked for."""
-
-
-class TensorStage:
-    """Takes all tensors of the manifest's inputs, gives those of its outputs; a Stage, and the base of the services'.
+    `check` and `finish` must not block the event loop, nor `decode` where nothing needs it; where something does, it
+    runs in a thread.
 
     Features are taken only if they say that they are of the space this model was trained on, and never travel on
     without the space that gives them their meaning.
@@ -61,31 +31,43 @@ class TensorStage:
     def __init__(self, bundle: Bundle) -> None:
         self.manifest: Manifest = bundle.manifest
         self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
+        """What may be sent: the tensors of one of these alternatives, all of them and no others."""
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
+        """What can be asked for."""
         self._gives_classes = gives_classes(self.gives)
         self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
         self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
 
     def warm_up(self) -> None:
-        """Nothing here is slow the first time."""
+        """Do once what is slow the first time. Called in a thread, before the stage is ready."""
 
     def check(self, request: InferRequest) -> None:
-        """Raise FeatureSpaceMismatch for foreign features, InvalidInput for classes of what has none."""
+        """Refuse, before anything is computed, what this stage cannot rightly answer.
+
+        Raises:
+            FeatureSpaceMismatch: features are foreign.
+            InvalidInput: classes are asked for of what has none.
+        """
         if self._takes is not None:
             check_feature_space(request, self._takes, self.manifest.role)
         for output in request.outputs:
             self._check_classification(output)
 
     def needs_decoding(self, tensors: Tensors) -> bool:
+        """Whether `decode` takes long enough to need a thread."""
         return False
 
     def weigh(self, tensors: Tensors) -> DecodeLoad:
+        """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
         return NOTHING
 
     def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
+        """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
+        `go_on`, which raises if the caller has gone."""
         return {name: tensor.array for name, tensor in tensors.items()}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
+        """Turn the model's outputs into what was asked for."""
         asked = {output.name for output in request.outputs} or {spec.name for spec in self.gives}
         return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
 

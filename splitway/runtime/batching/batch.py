@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,7 +12,6 @@ from splitway.runtime.arrays import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Deadline
 
-_log = logging.getLogger(__name__)
 Infer = Callable[[Arrays, bool], Arrays]
 """Runs the model; the second argument says whether nothing else is at work."""
 Prepare = Callable[[], Arrays]
@@ -125,9 +123,3 @@ class Run(NamedTuple):
 def stopping() -> Overloaded:
     """The error for requests that still wait when a model is closed."""
     return Overloaded("the stage is stopping", retry_after_s=1)
-
-
-def say_if_dead(worker: asyncio.Task[None]) -> None:
-    """Log that the loop has ended of itself; it never should."""
-    if not worker.cancelled() and worker.exception() is not None:
-        _log.error("the batch loop has died", exc_info=worker.exception())

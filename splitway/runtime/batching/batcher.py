@@ -1,9 +1,8 @@
 """Gather what waits, run it as soon as an engine is free, answer everyone.
 
-The worker waits for the first member without a timer and hands a job to a thread; the thread takes what is there when
-it begins, so that a batch grows while the engines are busy, and nothing waits when nothing is there to wait for. Each
-member carries its own future; nothing is looked up by an id. A model that fails, fails those whose rows it fails on,
-and not the loop. The shape of the loop is mosec's.
+A job is handed to a thread when a member arrives; the thread takes what is there when it begins, so that a batch grows
+while the engines are busy, and nothing waits when nothing is there to wait for. Each member carries its own future;
+nothing is looked up by an id. A model that fails, fails those whose rows it fails on, and no other.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput, first_line
-from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Infer, Member, Prepare, Run, say_if_dead, stopping
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Infer, Member, Prepare, Run, stopping
 from splitway.runtime.batching.learned import Sharing, corrected, still_holds
 from splitway.runtime.batching.run import Runner
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads, Runs
@@ -64,26 +64,15 @@ class Batcher:
         self._row_s = 0.0
         self._measured_at_s = clock()
         self._failed_at_s = -_NOT_AT_ONCE_S
-        self._arrived = asyncio.Event()
-        self._slot_free = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Future[list[Run]]] = set()
         self._crowded_at_s = -_QUIET_S
         self._threads = DaemonThreads(policy.slots, "engine")
         runs = runs or Runs(clock)
         self._runner = Runner(infer, policy.max_rows, clock, runs, name, self._may_take_s)
         self._paused_s = runs.paused_s
         self._sharing = Sharing(clock)
-        self._worker: asyncio.Task[None] | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the loop that answers is running."""
-        return self._worker is not None and not self._worker.done()
-
-    @property
-    def died(self) -> bool:
-        """Whether that loop has ended of itself; it never should."""
-        return self._worker is not None and self._worker.done() and not self._closed
 
     @property
     def waiting_rows(self) -> int:
@@ -100,22 +89,20 @@ class Batcher:
         return self._sharing.apart
 
     def start(self) -> None:
-        self._worker = asyncio.create_task(self._run(), name="batcher")
-        self._worker.add_done_callback(say_if_dead)
+        """Take requests from now on. To be called on the event loop."""
+        self._loop = asyncio.get_running_loop()
 
     async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
-        """Stop the loop, and tell those who still wait that the stage is gone.
+        """Begin no more, and tell those who still wait that the stage is gone.
 
         Returns:
             Whether the threads have ended within so many seconds; one whose engine hangs never does.
         """
         with self._lock:
             self._closed = True
-        self._threads.shutdown(wait=False)  # first, for this may be cancelled
-        tasks = [*self._running, *([self._worker] if self._worker is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False)
+        for job in self._running:
+            job.cancel()
         for member in self._waiting:
             member.fail(stopping())
         self._waiting.clear()
@@ -131,7 +118,7 @@ class Batcher:
         Raises:
             As `submit`.
         """
-        if not 0.0 < self._row_s * rows < _AT_ONCE_S or self._running or self._waiting or not self.alive:
+        if not 0.0 < self._row_s * rows < _AT_ONCE_S or self._running or self._waiting or self._closed:
             return None
         now_s = self._clock()
         if now_s - self._failed_at_s < _NOT_AT_ONCE_S:
@@ -161,8 +148,6 @@ class Batcher:
         """
         if self._closed:
             raise stopping()
-        if not self.alive:
-            raise EngineFailed("the batch loop is not running")
         if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
             raise Overloaded(f"{self._waiting_rows} rows are already waiting for the engine", retry_after_s=1)
         if self._waiting and len(self._running) >= self._policy.slots:
@@ -173,7 +158,7 @@ class Batcher:
         with self._lock:
             self._waiting.append(member)
             self._waiting_rows += rows
-        self._arrived.set()
+        self._loop.call_soon(self._look)
         try:
             return await member.future
         except asyncio.CancelledError:
@@ -199,33 +184,24 @@ class Batcher:
                 "left"
             )
 
-    async def _run(self) -> None:
-        while True:
-            while len(self._running) >= self._policy.most_begun:
-                self._slot_free.clear()
-                await self._slot_free.wait()
-            await self._gather()
+    def _look(self) -> None:
+        """Begin a job where a member is there that none is in line for, and a batch is full or has waited enough."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while len(self._running) < self._policy.most_begun and len(self._waiting) > self._in_line:
+            if (left_s := self._may_wait_s()) > 0:
+                self._timer = self._loop.call_later(left_s, self._look)
+                return
             self._begin()
 
-    async def _gather(self) -> None:
-        """Wait for a member that no job is in line for, then until a batch is full or the first has waited enough."""
-        while len(self._waiting) <= self._in_line:
-            self._arrived.clear()
-            await self._arrived.wait()
-        if self._policy.max_wait_s <= 0:
-            return
+    def _may_wait_s(self) -> float:
+        """How long the first may still wait for others to fill its batch."""
+        if self._policy.max_wait_s <= 0 or self._waiting_rows >= self._policy.max_rows:
+            return 0.0
         with self._lock:  # or a thread takes the first between two looks
             first = self._waiting[0] if self._waiting and not self._in_line else None
-        if first is None:
-            return
-        closes_at_s = first.enqueued_at_s + self._policy.max_wait_s
-        while self._waiting_rows < self._policy.max_rows and (left_s := closes_at_s - self._clock()) > 0:
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return
+        return 0.0 if first is None else first.enqueued_at_s + self._policy.max_wait_s - self._clock()
 
     def _begin(self) -> None:
         now_s = self._clock()
@@ -234,28 +210,25 @@ class Batcher:
         alone = now_s - self._crowded_at_s >= _QUIET_S
         with self._lock:
             self._in_line += 1
-        task = asyncio.create_task(self._answer(alone), name="batch")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slot_free.set()
-
-    async def _answer(self, alone: bool) -> None:
         taken: list[Member] = []
+        job = self._loop.run_in_executor(self._threads, self._work, taken, alone)
+        self._running.add(job)
+        job.add_done_callback(partial(self._ended, taken))
+
+    def _ended(self, taken: list[Member], job: asyncio.Future[list[Run]]) -> None:
+        self._running.discard(job)
         try:
-            runs = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, taken, alone)
+            runs = job.result()
         except asyncio.CancelledError:
             for member in taken:
                 member.fail(stopping())
-            raise
         except Exception as error:  # of this program itself: the model's own are in `runs`
             _log.exception("a batch")
             for member in taken:
                 member.fail(EngineFailed("the batch could not be answered", private=first_line(error)))
         else:
             self._finish(runs)
+        self._look()
 
     def _take(self, taken: list[Member]) -> None:
         """Move members from the queue into `taken`. Called in a job's thread."""

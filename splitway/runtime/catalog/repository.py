@@ -243,8 +243,6 @@ class Repository:
     def _not_ready_because(self) -> str | None:
         if not self._first_load_is_over:
             return WARMING_UP
-        if not all(served.alive for served in self.directory.answering()):
-            return "the batch loop has died"
         if not any(model.default for model in self._needed):
             return f"no version of {self.scope.name} is loaded"
         return None

@@ -110,16 +110,6 @@ class ServedBundle:
         self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows), bodies)
 
     @property
-    def alive(self) -> bool:
-        """Whether the loop that answers is running."""
-        return self._batcher.alive
-
-    @property
-    def died(self) -> bool:
-        """Whether that loop has ended of itself."""
-        return self._batcher.died
-
-    @property
     def in_flight(self) -> int:
         """Requests that are being answered."""
         return self._requests

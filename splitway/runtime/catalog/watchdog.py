@@ -68,7 +68,7 @@ class Watchdog(Lookout):
             if 0 < self._limit_s < ran_s - more_s:
                 allowed_s = self._limit_s + more_s
                 return f"{model} hangs: one run has taken {ran_s:.0f} s, and {allowed_s:g} s are allowed"
-        return next((f"{each.label} hangs: its batch loop has died" for each in self._models() if each.died), None)
+        return None
 
     def _end(self, reason: str) -> None:
         self._lifecycle.hang = reason

@@ -44,8 +44,7 @@ class Batch:
 
     async def of(self, *members: tuple[Arrays, Deadline], callers: tuple[str, ...] = ()) -> list[Any]:
         """What becomes of these, in one batch."""
-        if not self.batcher.alive:
-            self.batcher.start()
+        self.batcher.start()
         await until(lambda: not self.batcher._running)
         self._let.clear()
         self._begun.clear()

@@ -18,7 +18,6 @@ from tests.splitway.runtime.clock import Clock
 class Model:
     def __init__(self) -> None:
         self.label = "classifier version 3"
-        self.died = False
         self.closed = asyncio.Event()
 
     async def close(self) -> None:
@@ -87,14 +86,6 @@ def test_without_a_limit_nothing_hangs(lifecycle: Lifecycle) -> None:
     watchdog = Watchdog(0, lifecycle, list, clock)
     watchdog.runs.begin("classifier version 3")
     assert look_for(watchdog, clock, 1000) is None
-
-
-async def test_a_batch_loop_that_has_died_is_trouble_too(lifecycle: Lifecycle) -> None:
-    model = Model()
-    watchdog = Watchdog(30, lifecycle, lambda: [model.served])
-    assert watchdog.hangs() is None
-    model.died = True
-    assert watchdog.hangs() == "classifier version 3 hangs: its batch loop has died"
 
 
 async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(

@@ -20,7 +20,6 @@ from splitway.manifest import TensorEntry
 from splitway.names import IMAGE
 from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import renamed
-from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.engines.base import warm_up
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.tested import TestedEngine, answer
@@ -112,7 +111,7 @@ def load_chain(chain: Chain, heads: Iterable[str] | None = None) -> Pipeline:
     """Load a chain with all or some of its heads, as the settings of a stage say. Raises as `splitway.load` says."""
     settings = read_environment(StageSettings)
     names = known_heads(chain.heads, heads)
-    return Pipeline(*chain.load(names, trusted_keys(settings)), settings)
+    return Pipeline(*chain.load(names, settings.trusted_keys), settings)
 
 
 def known_heads(heads: Mapping[str, Any], names: Iterable[str] | None) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -80,7 +80,7 @@ def create_stage_app(
     app.state.lifecycle = repository.lifecycle
     app.state.render, app.state.refuse = _render, _refuse
     app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
-    registry = app.state.registry = repository.telemetry.metrics.registry
+    registry = app.state.registry = repository.telemetry.registry
     install_error_handlers(app, _render)
     app.include_router(models_router(repository.directory, [*EXTENSIONS, "model_repository"]))
     app.include_router(inventory_router(repository, settings, _administrators(settings)))
@@ -92,7 +92,7 @@ def create_stage_app(
 
 def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -> list[Layer | None]:
     """What a request meets before the framework, in this order."""
-    lifecycle, registry = repository.lifecycle, repository.telemetry.metrics.registry
+    lifecycle, registry = repository.lifecycle, repository.telemetry.registry
     tokens = read_tokens(settings.service_token)
     return [
         host_check(settings, _render, exposed=exposed),
@@ -120,12 +120,15 @@ def _administrators(settings: StageSettings) -> Administrators:
 
 
 def _add_health(app: FastAPI, repository: Repository) -> None:
+    health = APIRouter(tags=[stage_docs.HEALTH], default_response_class=Response)
+
+    @health.get("/livez", **stage_docs.LIVEZ)
     async def livez() -> Response:
         return live_response(repository.lifecycle.not_live_because)
 
+    @health.get("/readyz", **stage_docs.READYZ)
     async def readyz() -> Response:
         reason = repository.lifecycle.not_ready_because
         return json_response({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
-    for path, endpoint, docs in (("/livez", livez, stage_docs.LIVEZ), ("/readyz", readyz, stage_docs.READYZ)):
-        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=[stage_docs.HEALTH], **docs)
+    app.include_router(health)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import MutableMapping
 from functools import partial
@@ -111,12 +110,12 @@ class DataPlane:
         self, tensors: Tensors, rows: int, deadline: Deadline, context: CallContext
     ) -> BatchResult:
         """Return the result, in which decoding counts as such in whichever thread it was done."""
-        abandoned = threading.Event()
+        abandoned = False
         span = context.span
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
-            if abandoned.is_set():
+            if abandoned:
                 raise DeadlineExceeded("the caller no longer waits for these pictures")
 
         load = await self._weigh(tensors)
@@ -134,7 +133,7 @@ class DataPlane:
             apart = self._decoders if self._stage.needs_decoding(tensors) else None
             result, decoded_s = await self._run(decode, apart, rows, deadline, context)
         except asyncio.CancelledError:
-            abandoned.set()
+            abandoned = True
             raise
         finally:
             if place is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, takewhile
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.aside import LARGE_BYTES
 from splitway.wire.base64_text import decode_base64
 from splitway.wire.json_pieces import loads_in_pieces
-from splitway.wire.tensor import BYTES, NUMPY_DTYPES, Buffer, Parameters, Tensor, numpy_dtype
+from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, numpy_dtype
 
 MAX_JSON_VALUES = 1 << 20
 AT_ONCE = 8192
@@ -90,47 +90,43 @@ def _in_steps(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any
 
 
 def _numbers(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any], at: int = 0) -> NDArray[Any]:
-    """The values of a tensor from place `at` on."""
+    """The values of a tensor from place `at` on. Raises InvalidInput for the first that the datatype cannot hold."""
     dtype = numpy_dtype(name, datatype)
+    values = _array(dtype, leaves)
+    if values is not None:
+        return values
+    place = _first_misfit(dtype, leaves)
+    where = [int(index) for index in np.unravel_index(at + place, shape)]
+    reason = _reason(dtype, leaves[place]).format(datatype)
+    raise InvalidInput(f"tensor {name!r} at {where}: {as_json(leaves[place])} is {reason}")
+
+
+def _array(dtype: np.dtype[Any], leaves: list[Any]) -> NDArray[Any] | None:
+    """The values in this type; None where it cannot hold one of them."""
     if not set(map(type, leaves)) <= _TAKEN_TYPES[dtype.kind]:
-        raise _misfit(name, datatype, shape, leaves, at)
+        return None
     if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
         if min(leaves) < limits.min or max(leaves) > limits.max:
-            raise _misfit(name, datatype, shape, leaves, at)
+            return None
     try:
         with np.errstate(over="raise"):
             return np.array(leaves, dtype)
     except (OverflowError, FloatingPointError):
-        raise _misfit(name, datatype, shape, leaves, at) from None
-
-
-def _misfit(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any], at: int) -> InvalidInput:
-    """The refusal of the first value that the datatype cannot hold, with where it stands."""
-    dtype = NUMPY_DTYPES[datatype]
-    place = _first_misfit(dtype, leaves)
-    where = [int(index) for index in np.unravel_index(at + place, shape)]
-    reason = _reason(dtype, leaves[place]).format(datatype)
-    return InvalidInput(f"tensor {name!r} at {where}: {as_json(leaves[place])} is {reason}")
+        return None
 
 
 def _first_misfit(dtype: np.dtype[Any], leaves: list[Any]) -> int:
-    """The place of that value, found without a look at each by itself: there may be very many."""
-    taken = _TAKEN_TYPES[dtype.kind]
-    of_a_type = list(takewhile(taken.__contains__, map(type, leaves)))
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(np.array(leaves[: len(of_a_type)], np.float64).astype(dtype))
-        return len(of_a_type) if fits.all() else int(fits.argmin())
-    if dtype.kind == "b":
-        return len(of_a_type)
-    limits = np.iinfo(dtype)
-    inside = range(limits.min, limits.max + 1)
-    return len(list(takewhile(inside.__contains__, leaves[: len(of_a_type)])))
+    """The place of that value, found by halves and not by a look at each: there may be very many."""
+    low, high = 0, len(leaves)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _array(dtype, leaves[low:middle]) is None else (middle, high)
+    return low
 
 
 def _reason(dtype: np.dtype[Any], value: Any) -> str:
-    """What is wrong with a value for this type; nothing where it fits."""
+    """Why this type cannot hold a value."""
     if dtype.kind in "iu" and type(value) in (int, float):
         limits, beyond = np.iinfo(dtype), type(value) is float and abs(value) >= _NO_INTEGER
         if beyond or not limits.min <= value <= limits.max:
@@ -138,9 +134,7 @@ def _reason(dtype: np.dtype[Any], value: Any) -> str:
             return f"too {which} for {{}}, which holds {limits.min} to {limits.max}"
     if type(value) not in _TAKEN_TYPES[dtype.kind]:
         return "no {}"
-    with np.errstate(over="ignore"):
-        overflows = dtype.kind == "f" and not np.isfinite(np.array(value, dtype))
-    return f"too large for {{}}, which holds up to {np.finfo(dtype).max:g}" if overflows else ""
+    return f"too large for {{}}, which holds up to {np.finfo(dtype).max:g}"
 
 
 def as_json(value: object) -> str:

@@ -74,11 +74,14 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
         settings: the stage's.
         administrators: authorizes the repository's routes.
     """
-    router = APIRouter(tags=[stage_docs.MODELS])
+    router = APIRouter(tags=[stage_docs.MODELS], default_response_class=Response)
 
+    @router.get("/v1/stage", **stage_docs.STAGE)
     async def stage() -> Response:
         return json_response(inventory(repository))
 
+    @router.post("/v2/repository/index", **stage_docs.INDEX)
+    @router.post("/v2/repository/models/{model}/index", **stage_docs.INDEX_OF_MODEL)
     async def index(request: Request) -> Response:
         name = request.path_params.get("model")
         async with administrators.acting(request, "repository.index", model=name):
@@ -95,21 +98,14 @@ def inventory_router(repository: Repository, settings: StageSettings, administra
             await move(name, version)
         return Response()
 
+    @router.post("/v2/repository/models/{model}/load", **stage_docs.LOAD)
     async def load(request: Request) -> Response:
         return await moved(request, "model.load", repository.load)
 
+    @router.post("/v2/repository/models/{model}/unload", **stage_docs.UNLOAD)
     async def unload(request: Request) -> Response:
         return await moved(request, "model.unload", repository.unload)
 
-    routes: list[tuple[str, str, Callable[..., Awaitable[Response]], dict[str, Any]]] = [
-        ("GET", "/v1/stage", stage, stage_docs.STAGE),
-        ("POST", "/v2/repository/index", index, stage_docs.INDEX),
-        ("POST", "/v2/repository/models/{model}/index", index, stage_docs.INDEX_OF_MODEL),
-        ("POST", "/v2/repository/models/{model}/load", load, stage_docs.LOAD),
-        ("POST", "/v2/repository/models/{model}/unload", unload, stage_docs.UNLOAD),
-    ]
-    for method, path, endpoint, docs in routes:
-        router.add_api_route(path, endpoint, methods=[method], response_class=Response, **docs)
     return router
 
 

@@ -16,7 +16,6 @@ from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.catalog.catalog import FoundVersion, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.catalog.directory import Directory
 from splitway.runtime.catalog.served import MakeStage, ServedBundle, open_bundle
-from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.catalog.versions import ModelVersions, Version
 from splitway.runtime.catalog.watchdog import Watchdog
 from splitway.runtime.decode_room import DecodeRoom
@@ -42,19 +41,17 @@ class Repository:
     """
 
     def __init__(self, scope: Scope, make_stage: MakeStage, settings: StageSettings) -> None:
-        self.scope = replace(scope, keys=trusted_keys(settings))
-        self.telemetry = StageTelemetry(scope.name, settings)
+        self.scope = replace(scope, keys=settings.trusted_keys)
         self.lifecycle = Lifecycle(self._not_ready_because)
-        self.telemetry.metrics.show(lambda: self.lifecycle.not_ready_because is None)
         self._room = DecodeRoom(settings.decode_memory_bytes, available_cores())
-        self.telemetry.metrics.show_room(self._room)
-        self.directory = Directory(self.lifecycle, self.telemetry.metrics)
+        self.telemetry = StageTelemetry(scope.name, settings, self.lifecycle, self._room)
+        self.directory = Directory(self.lifecycle, self.telemetry)
         self.models = self.directory.models
         self._make_stage = make_stage
         self._settings = settings
         share, least_rate = settings.body_memory_share, settings.body_least_rate
         self._bodies = BodyBudget(settings.body_memory_bytes, share, address_of, least_rate)
-        self.telemetry.metrics.registry.register(BodyMetrics("splitway_stage", self._bodies))
+        self.telemetry.registry.register(BodyMetrics("splitway_stage", self._bodies))
         self._found: dict[str, dict[str, FoundVersion]] = {}
         self._in_use: dict[str, set[str]] = {}
         self._said: set[str] = set()
@@ -112,7 +109,6 @@ class Repository:
             names = sorted({*self._found, *self.models}, key=lambda name: (name != self.scope.name, name))
             for name in names:
                 await self._settle(name)
-                self._tell(name)
 
     async def load(self, name: str, version: str | None) -> None:
         """Load a version, or the newest, and keep it.
@@ -133,7 +129,6 @@ class Repository:
             if number in model.versions:
                 model.versions[number].could_not = None
             await self._settle(name)
-            self._tell(name)
             loaded = model.versions[number]
             if loaded.could_not is not None:
                 why = loaded.reason or "the model could not be loaded"
@@ -156,7 +151,6 @@ class Repository:
             for number in numbers:
                 model.drop(number)
             await self._settle(name)
-            self._tell(name)
 
     async def _follow(self) -> None:
         """Load everything, then look again every so often."""
@@ -203,6 +197,7 @@ class Repository:
         is_away = not self.scope.every_name or not any(self._found.values())
         in_use = self._in_use.get(name, ())
         await self._of(name).settle(self._versions_found(name), in_use, may_be_away=is_away)
+        self._tell(name)
 
     def _versions_found(self, name: str) -> Versions:
         return self._found.get(name, {})
@@ -232,7 +227,7 @@ class Repository:
                 keep_old_s=self._settings.keep_old_s,
                 changed=self.directory.publish,
             )
-            self.telemetry.metrics.serve(self.models[name])
+            self.telemetry.serve(name, self.models[name].busy)
         return self.models[name]
 
     @property

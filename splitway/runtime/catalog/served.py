@@ -96,7 +96,8 @@ class ServedBundle:
         self.card = Card(manifest, inputs, self._stage.gives, engine, rows)
         self._max_body_bytes = settings.max_body_bytes
         self._engines: EnginePool | None = None
-        self._requests = 0
+        self.in_flight = 0
+        """Requests that are being answered."""
         self._request_ended = asyncio.Event()
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[engine]
         slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
@@ -108,11 +109,6 @@ class ServedBundle:
         )
         plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, room, watch, max_rows=rows)
         self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows), bodies)
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return self._requests
 
     @property
     def queued_rows(self) -> int:
@@ -144,13 +140,13 @@ class ServedBundle:
 
     async def endpoint(self, request: Request) -> Response:
         """Answer one inference over HTTP; it counts from before its body is read until its answer is made."""
-        self._requests += 1
+        self.in_flight += 1
         try:
             return await self._infer_over_http(request)
         except TooLarge as error:
             raise self._with_rows(error, request) from None
         finally:
-            self._requests -= 1
+            self.in_flight -= 1
             self._request_ended.set()
 
     def _with_rows(self, error: TooLarge, request: Request) -> TooLarge:
@@ -163,7 +159,7 @@ class ServedBundle:
 
     async def drained(self) -> None:
         """Wait until no request is being answered."""
-        while self._requests:
+        while self.in_flight:
             self._request_ended.clear()
             await self._request_ended.wait()
 

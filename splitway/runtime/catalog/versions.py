@@ -11,6 +11,7 @@ from typing import Literal
 from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog.catalog import FoundVersion, Versions, newest_first
 from splitway.runtime.catalog.served import Card, ServedBundle
+from splitway.runtime.observe import Busy
 
 GONE = "its bundle is gone, and no other can replace it"
 UNSAID = "it cannot be loaded; the stage's log says why"
@@ -101,25 +102,15 @@ class ModelVersions:
         }
         return {number: models[number] for number in sorted(models, key=lambda n: (n == self.default, int(n)))}
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being answered, by whichever version."""
-        return sum(served.in_flight for served in self.callable.values())
-
-    @property
-    def queued_rows(self) -> int:
-        """Rows that wait for an engine."""
-        return sum(served.queued_rows for served in self.callable.values())
-
-    @property
-    def callers_apart(self) -> int:
-        """Callers who share no batch for now, counted at each version."""
-        return sum(served.callers_apart for served in self.callable.values())
-
-    @property
-    def failed_versions(self) -> int:
-        """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
-        return sum(version.could_not is not None for version in tuple(self.versions.values()))
+    def busy(self) -> Busy:
+        """What all its versions have to do now."""
+        answering, versions = self.callable.values(), tuple(self.versions.values())
+        return Busy(
+            in_flight=sum(served.in_flight for served in answering),
+            queued_rows=sum(served.queued_rows for served in answering),
+            failed_versions=sum(version.could_not is not None for version in versions),
+            callers_apart=sum(served.callers_apart for served in answering),
+        )
 
     async def settle(self, found: Versions, in_use: Collection[str], *, may_be_away: bool = False) -> None:
         """Load what should be loaded, the default first, and let go of the rest.

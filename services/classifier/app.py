@@ -9,6 +9,7 @@ from splitway.bundle import Bundle
 from splitway.names import HEADS, PROBABILITIES
 from splitway.runtime.app import create_stage_app
 from splitway.runtime.arrays import Arrays
+from splitway.runtime.catalog.catalog import Scope
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
 from splitway.wire.messages import InferRequest
@@ -17,9 +18,8 @@ from splitway.wire.tensor import Tensor
 
 def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Serve every head among the bundles."""
-    return create_stage_app(
-        HEADS, "head", lambda bundle, _: Classifier(bundle), settings, every_name=True, exposed=exposed
-    )
+    scope = Scope(HEADS, "head", every_name=True)
+    return create_stage_app(scope, lambda bundle, _: Classifier(bundle), settings, exposed=exposed)
 
 
 class Classifier(Stage):

@@ -19,6 +19,7 @@ from splitway.memory_limit import give_large_blocks_back
 from splitway.names import EXTRACTOR, IMAGE, PIXELS
 from splitway.runtime.app import create_stage_app
 from splitway.runtime.arrays import Arrays
+from splitway.runtime.catalog.catalog import Scope
 from splitway.runtime.decode_room import NOTHING, DecodeLoad
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors
@@ -26,7 +27,7 @@ from splitway.runtime.stage import GoOn, Stage, Tensors
 
 def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:
     """Serve the bundle `feature_extractor`."""
-    return create_stage_app(EXTRACTOR, "extractor", make_extractor, settings, exposed=exposed)
+    return create_stage_app(Scope(EXTRACTOR, "extractor"), make_extractor, settings, exposed=exposed)
 
 
 def make_extractor(bundle: Bundle, settings: StageSettings) -> Stage:
@@ -68,7 +69,7 @@ class PictureExtractor(Stage):
         memory = max(map(decoder.memory_bytes, pictures))
         return DecodeLoad(memory, max(picture.seconds for picture in pictures) > LARGE_S, pictures)
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn = lambda: None, load: DecodeLoad = NOTHING) -> Arrays:
         if IMAGE in tensors:
             pictures = (load if load is not NOTHING else self.weigh(tensors)).pictures
             pixels = np.stack([self._decode_next(picture, go_on) for picture in pictures])

@@ -19,7 +19,6 @@ from splitway.runtime.decoders import Decoders
 from splitway.runtime.inputs import InputCheck
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import Stage, Tensors
-from splitway.telemetry.trace import Span
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
@@ -34,13 +33,8 @@ class DataPlane:
     """Checks a request, lets the stage decode it, the batcher run it and the stage finish it.
 
     Args:
-        manifest: of what is served.
-        stage: the service's own part.
-        batcher: runs the model.
         decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
             nothing is gathered there and a request then changes threads once less.
-        room: memory for what is being decoded.
-        watch: follows the model's requests.
         max_rows: rows that one request may have.
     """
 
@@ -78,10 +72,10 @@ class DataPlane:
         tensors = {tensor.name: tensor for tensor in request.inputs}
         rows = request.inputs[0].rows
         try:
-            result = self._at_once(tensors, rows, deadline, context.span)
+            result = self._at_once(tensors, rows, context)
             if result is None:
                 async with asyncio.timeout(deadline.remaining_s):
-                    result = await self._decode_and_infer(tensors, rows, deadline, context)
+                    result = await self._decode_and_infer(tensors, rows, context)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the work was done") from None
         except UnfitInput as error:
@@ -89,29 +83,25 @@ class DataPlane:
                 raise
             raise renamed(error, request.inputs[0].name) from error
         outputs = tuple(self._stage.finish(result.outputs, request))
-        timings = {"queue": result.queue_s, "decode": result.decode_s, "compute": result.compute_s}
-        timings["total"] = time.perf_counter() - started_s
-        attempt = context.headers.get(ATTEMPT_HEADER, "")
         times = result.queue_s, result.decode_s, result.compute_s
+        said = server_timing(*times, time.perf_counter() - started_s)
+        attempt = context.headers.get(ATTEMPT_HEADER, "")
         facts = Inference(self._version, *times, rows, result.batch_rows, attempt)
         response = InferResponse(self._name, self._version, outputs, request.id, self._says)
-        return Answer(response, {"server-timing": server_timing(timings)}, facts)
+        return Answer(response, {"server-timing": said}, facts)
 
-    def _at_once(self, tensors: Tensors, rows: int, deadline: Deadline, span: Span) -> BatchResult | None:
+    def _at_once(self, tensors: Tensors, rows: int, context: CallContext) -> BatchResult | None:
         """Return the result of what needs no thread; None for what does."""
         if self._stage.needs_decoding(tensors):
             return None
-        result = self._batcher.at_once(lambda: self._stage.decode(tensors, _go_on), rows, deadline)
-        if result is not None and span.recorded:
-            add_spans(span, result, None)
+        result = self._batcher.at_once(lambda: self._stage.decode(tensors), rows, context.deadline)
+        if result is not None and context.span.recorded:
+            add_spans(context.span, result, None)
         return result
 
-    async def _decode_and_infer(
-        self, tensors: Tensors, rows: int, deadline: Deadline, context: CallContext
-    ) -> BatchResult:
+    async def _decode_and_infer(self, tensors: Tensors, rows: int, context: CallContext) -> BatchResult:
         """Return the result, in which decoding counts as such in whichever thread it was done."""
-        abandoned = False
-        span = context.span
+        abandoned, deadline, span = False, context.deadline, context.span
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
@@ -128,10 +118,10 @@ class DataPlane:
                 return self._stage.decode(tensors, go_on, load)
 
         try:
-            if place is not None and not place.has_room:
+            if place is not None and not place.given.is_set():
                 await _wait_for(place, deadline)
             apart = self._decoders if self._stage.needs_decoding(tensors) else None
-            result, decoded_s = await self._run(decode, apart, rows, deadline, context)
+            result, decoded_s = await self._run(decode, apart, rows, context)
         except asyncio.CancelledError:
             abandoned = True
             raise
@@ -149,9 +139,10 @@ class DataPlane:
         return await by_size(sum(tensor.size for tensor in tensors.values()), partial(self._stage.weigh, tensors))
 
     async def _run(
-        self, decode: Prepare, apart: Decoders | None, rows: int, deadline: Deadline, context: CallContext
+        self, decode: Prepare, apart: Decoders | None, rows: int, context: CallContext
     ) -> tuple[BatchResult, tuple[float, float] | None]:
         """Return the result, and when decoding began and ended where it had threads of its own."""
+        deadline = context.deadline
         trace = context.span.context if context.span.recorded else None
         caller = _caller(context) if self._batcher.shares else ""
         if apart is None:
@@ -188,7 +179,3 @@ async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
     except TimeoutError:
         what = "the memory for decoding pictures is in use; send the request again in a moment"
         raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
-
-
-def _go_on() -> None:
-    """Short work runs without a check for abandoned requests."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from splitway.http.lifecycle import Lifecycle
@@ -154,6 +154,7 @@ def add_spans(span: Span, result: BatchResult, decoded_s: tuple[float, float] | 
     batch.add("engine", result.prepared_s, result.ended_s)
 
 
-def server_timing(seconds: Mapping[str, float]) -> str:
+def server_timing(queue_s: float, decode_s: float, compute_s: float, total_s: float) -> str:
     """Format durations as a Server-Timing header, in milliseconds (W3C Server Timing)."""
-    return ", ".join(f"{name};dur={value * 1000:.3f}" for name, value in seconds.items())
+    queue, decode, compute, total = queue_s * 1000, decode_s * 1000, compute_s * 1000, total_s * 1000
+    return f"queue;dur={queue:.3f}, decode;dur={decode:.3f}, compute;dur={compute:.3f}, total;dur={total:.3f}"

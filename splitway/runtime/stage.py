@@ -61,7 +61,7 @@ class Stage:
         """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
         return NOTHING
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn = lambda: None, load: DecodeLoad = NOTHING) -> Arrays:
         """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
         `go_on`, which raises if the caller has gone."""
         return {name: tensor.array for name, tensor in tensors.items()}

@@ -87,14 +87,11 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(orjson.dumps(content), status, dict(headers or {}), media_type="application/json")
 
 
-def retry_after(error: SplitwayError) -> dict[str, str]:
-    """The Retry-After header of an error that knows when to come back, in whole seconds."""
-    return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
-
-
 def error_headers(error: SplitwayError) -> dict[str, str]:
-    """What an error says in headers: when to come back, and how to show who asks."""
-    headers = retry_after(error)
+    """What an error says in headers: when to come back, in whole seconds, and how to show who asks."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     return headers

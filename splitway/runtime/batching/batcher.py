@@ -58,7 +58,7 @@ class Batcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[Member] = deque()
-        self._waiting_rows = 0
+        self.waiting_rows = 0
         self._in_line = 0
         self._closed = False
         self._row_s = 0.0
@@ -73,10 +73,6 @@ class Batcher:
         self._runner = Runner(infer, policy.max_rows, clock, runs, name, self._may_take_s)
         self._paused_s = runs.paused_s
         self._sharing = Sharing(clock)
-
-    @property
-    def waiting_rows(self) -> int:
-        return self._waiting_rows
 
     @property
     def shares(self) -> bool:
@@ -106,7 +102,7 @@ class Batcher:
         for member in self._waiting:
             member.fail(stopping())
         self._waiting.clear()
-        self._waiting_rows = 0
+        self.waiting_rows = 0
         return await asyncio.to_thread(self._threads.join, within_s)  # the loop goes on meanwhile
 
     def at_once(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult | None:
@@ -130,14 +126,7 @@ class Batcher:
     async def submit(
         self, prepare: Prepare, rows: int, deadline: Deadline, trace: TraceContext | None = None, caller: str = ""
     ) -> BatchResult:
-        """Wait for this member's outputs.
-
-        Args:
-            prepare: makes its inputs of `rows` rows.
-            rows: how many rows it adds to a batch.
-            deadline: after which the caller no longer waits.
-            trace: where it is traced; the batch's other members are told.
-            caller: the request's caller; callers on whose rows the model keeps failing share no batch.
+        """Wait for the outputs of a Member; callers on whose rows the model keeps failing share no batch.
 
         Raises:
             Overloaded: too many rows wait already.
@@ -148,8 +137,8 @@ class Batcher:
         """
         if self._closed:
             raise stopping()
-        if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
-            raise Overloaded(f"{self._waiting_rows} rows are already waiting for the engine", retry_after_s=1)
+        if self.waiting_rows + rows > self._policy.queue_rows and self._waiting:
+            raise Overloaded(f"{self.waiting_rows} rows are already waiting for the engine", retry_after_s=1)
         if self._waiting and len(self._running) >= self._policy.slots:
             self._check_wait(rows, deadline)
         member = Member(prepare, rows, deadline, self._clock(), trace)
@@ -157,7 +146,7 @@ class Batcher:
             member.caller, member.shares = caller, self._sharing.may_share(caller)
         with self._lock:
             self._waiting.append(member)
-            self._waiting_rows += rows
+            self.waiting_rows += rows
         self._loop.call_soon(self._look)
         try:
             return await member.future
@@ -169,7 +158,7 @@ class Batcher:
         """Take out of the queue requests whose callers have gone: a body would be held until an engine is free."""
         with self._lock, suppress(ValueError):  # a thread has taken it
             self._waiting.remove(member)
-            self._waiting_rows -= member.rows
+            self.waiting_rows -= member.rows
 
     def _may_take_s(self, rows: int) -> float:
         """What a run of so many rows may take because they are many; of what has never run, a second a row."""
@@ -178,9 +167,9 @@ class Batcher:
     def _check_wait(self, rows: int, deadline: Deadline) -> None:
         """Refuse a request that cannot finish in time. Later measurements and time correct the estimate."""
         row_s = self._row_s * still_holds(self._clock() - self._measured_at_s)
-        if row_s * (self._waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
+        if row_s * (self.waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
             raise DeadlineExceeded(
-                f"{self._waiting_rows} rows are already waiting, too many for the {deadline.remaining_s * 1000:.0f} ms "
+                f"{self.waiting_rows} rows are already waiting, too many for the {deadline.remaining_s * 1000:.0f} ms "
                 "left"
             )
 
@@ -197,7 +186,7 @@ class Batcher:
 
     def _may_wait_s(self) -> float:
         """How long the first may still wait for others to fill its batch."""
-        if self._policy.max_wait_s <= 0 or self._waiting_rows >= self._policy.max_rows:
+        if self._policy.max_wait_s <= 0 or self.waiting_rows >= self._policy.max_rows:
             return 0.0
         with self._lock:  # or a thread takes the first between two looks
             first = self._waiting[0] if self._waiting and not self._in_line else None
@@ -234,7 +223,7 @@ class Batcher:
         """Move members from the queue into `taken`. Called in a job's thread."""
         with self._lock:
             self._in_line -= 1
-            most = self._policy.rows_to_take(self._waiting_rows)
+            most = self._policy.rows_to_take(self.waiting_rows)
             rows, longest_s = 0, _LONGEST_GROUP_S
             while not self._closed and self._waiting:
                 member = self._waiting[0]
@@ -243,7 +232,7 @@ class Batcher:
                 if taken and (rows > most or (rows > self._policy.max_rows and rows * self._row_s > longest_s)):
                     return
                 self._waiting.popleft()
-                self._waiting_rows -= member.rows
+                self.waiting_rows -= member.rows
                 if member.future.done():  # its caller hung up
                     rows -= member.rows
                 else:

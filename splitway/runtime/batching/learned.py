@@ -12,6 +12,7 @@ time, so that a caller whose requests the model can answer shares again.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 from splitway.wire.deadline import Clock
 
@@ -49,19 +50,15 @@ def corrected(estimate_s: float, measured_s: float, age_s: float) -> float:
     return estimate_s + weight * (min(measured_s, _MOST_TIMES_SLOWER * estimate_s) - estimate_s)
 
 
+@dataclass
 class Sharing:
-    """Counts strikes by caller.
+    """Counts strikes by caller."""
 
-    Args:
-        clock: monotonic seconds.
-        callers: how many are remembered; those that failed last.
-    """
-
-    def __init__(self, clock: Clock, callers: int = 1024) -> None:
-        self._clock = clock
-        self._callers = callers
-        self._strikes: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """Strikes, and when they were counted."""
+    clock: Clock
+    callers: int = 1024
+    """How many are remembered; those that failed last."""
+    _strikes: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    """Strikes, and when they were counted."""
 
     def may_share(self, caller: str) -> bool:
         """Whether this caller's rows may be run with those of others."""
@@ -69,9 +66,9 @@ class Sharing:
 
     def failed(self, caller: str) -> None:
         """The model failed on a row of this caller."""
-        self._strikes[caller] = min(_MOST_STRIKES, self._now(caller) + 1.0), self._clock()
+        self._strikes[caller] = min(_MOST_STRIKES, self._now(caller) + 1.0), self.clock()
         self._strikes.move_to_end(caller)
-        if len(self._strikes) > self._callers:
+        if len(self._strikes) > self.callers:
             self._strikes.popitem(last=False)
 
     @property
@@ -81,4 +78,4 @@ class Sharing:
 
     def _now(self, caller: str) -> float:
         strikes, at_s = self._strikes.get(caller, (0.0, 0.0))
-        return float(strikes * 0.5 ** ((self._clock() - at_s) / _STRIKES_FADE_S))
+        return float(strikes * 0.5 ** ((self.clock() - at_s) / _STRIKES_FADE_S))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -25,27 +26,19 @@ _Part = tuple[Member, Arrays]
 _Refused = list[tuple[Member, Exception]]
 
 
+@dataclass(frozen=True)
 class Runner:
-    """Runs members in batches; may be called in any thread.
+    """Runs members in batches; may be called in any thread."""
 
-    Args:
-        infer: runs the model.
-        max_rows: of one batch.
-        clock: monotonic seconds.
-        runs: told of each run's begin and end.
-        name: what the model is called there.
-        more_s: what a run of so many rows may take beyond the time that any run may.
-    """
-
-    def __init__(
-        self, infer: Infer, max_rows: int, clock: Clock, runs: Runs, name: str, more_s: Callable[[int], float]
-    ) -> None:
-        self._infer = infer
-        self._max_rows = max_rows
-        self._clock = clock
-        self._runs = runs
-        self._name = name
-        self._more_s = more_s
+    infer: Infer
+    max_rows: int
+    """Of one batch."""
+    clock: Clock
+    runs: Runs
+    name: str
+    """The model, as `runs` is told of it."""
+    more_s: Callable[[int], float]
+    """What a run of so many rows may take beyond the time that any run may."""
 
     def __call__(self, members: Sequence[Member], *, alone: bool) -> list[Run]:
         """Run all members, as many at once as a batch holds and as may share one."""
@@ -60,18 +53,18 @@ class Runner:
 
     def _fits(self, batch: list[Member], member: Member) -> bool:
         rows = sum(each.rows for each in batch) + member.rows
-        return rows <= self._max_rows and member.shares and batch[0].shares
+        return rows <= self.max_rows and member.shares and batch[0].shares
 
     def _run(self, batch: list[Member], alone: bool) -> Run:
         self._begin(sum(member.rows for member in batch))
         try:
             return self._run_batch(batch, alone)
         finally:
-            self._runs.end()
+            self.runs.end()
 
     def _begin(self, rows: int) -> None:
         """Say that a run begins, or another one for a batch that has failed: each of them may hang."""
-        self._runs.begin(self._name, self._more_s(rows))
+        self.runs.begin(self.name, self.more_s(rows))
 
     def _run_batch(self, batch: list[Member], alone: bool) -> Run:
         """Make every member's inputs and run the model on those that could be made.
@@ -80,19 +73,19 @@ class Runner:
         are not finite to those who sent them. If the model fails on all of a batch, it is run again for each member on
         its own, while its deadline lasts.
         """
-        began_s, failed = self._clock(), False
+        began_s, failed = self.clock(), False
         refused: _Refused = []
         parts = _prepared(batch, refused)
-        prepared_s = self._clock()
+        prepared_s = self.clock()
         members = [member for member, _ in parts]
         try:
-            outputs = self._infer(_joined([inputs for _, inputs in parts]), alone) if parts else {}
+            outputs = self.infer(_joined([inputs for _, inputs in parts]), alone) if parts else {}
             _check_rows(outputs, sum(member.rows for member in members))
         except Exception as error:
             failed = True
             members, outputs = self._answer_apart(parts, error, alone, refused)
         rows = sum(member.rows for member in members)
-        return Run(members, refused, outputs, rows, began_s, prepared_s, self._clock(), failed)
+        return Run(members, refused, outputs, rows, began_s, prepared_s, self.clock(), failed)
 
     def _answer_apart(
         self, parts: Sequence[_Part], failure: Exception, alone: bool, refused: _Refused
@@ -125,7 +118,7 @@ class Runner:
             raise failure
         member.deadline.check(_LATE)
         self._begin(member.rows)
-        outputs = self._infer(inputs, alone)
+        outputs = self.infer(inputs, alone)
         _check_rows(outputs, member.rows)
         return outputs
 
@@ -135,7 +128,7 @@ class Runner:
             return False
         self._begin(len(next(iter(inputs.values()))))
         try:
-            self._infer(inputs, alone)
+            self.infer(inputs, alone)
         except Exception:
             return True
         return False

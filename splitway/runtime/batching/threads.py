@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -97,22 +98,18 @@ class DaemonThreads(Executor):
             del work  # or it would keep what it was given until the next
 
 
+@dataclass
 class Runs:
-    """Which runs of an engine are under way; each thread has one at most.
+    """Which runs of an engine are under way; each thread has one at most."""
 
-    Args:
-        clock: monotonic seconds.
-        paused_s: how many seconds between two times the process stood still.
-    """
-
-    def __init__(self, clock: Clock, paused_s: Callable[[float, float], float] = lambda *_: 0.0) -> None:
-        self.paused_s = paused_s
-        self._clock = clock
-        self._under_way: dict[int, tuple[str, float, float]] = {}
+    clock: Clock
+    paused_s: Callable[[float, float], float] = lambda *_: 0.0
+    """How many seconds between two times the process stood still."""
+    _under_way: dict[int, tuple[str, float, float]] = field(default_factory=dict)
 
     def begin(self, model: str, more_s: float = 0.0) -> None:
         """The calling thread begins a run, or the next part of its run; one of many rows may take more."""
-        self._under_way[threading.get_ident()] = model, self._clock(), more_s
+        self._under_way[threading.get_ident()] = model, self.clock(), more_s
 
     def end(self) -> None:
         """The calling thread's run is over."""

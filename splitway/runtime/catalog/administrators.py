@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 from splitway.errors import Forbidden, Unauthorized
 from splitway.http.body import plain_headers
+from splitway.runtime.settings import StageSettings
 from splitway.security.audit import audit
 from splitway.security.callers.bearer import KnownSecrets, bearer
 from splitway.security.callers.key_ring import KeyRing
@@ -21,16 +23,12 @@ _UNKNOWN = "an unknown caller"
 
 
 class Administrators:
-    """Lets administrators in, and logs their actions and every refusal.
+    """Lets administrators in, and logs their actions and every refusal."""
 
-    Args:
-        key: the administrator's; None where there is none.
-        keys: API keys, of which those with the scope `admin` do as well.
-    """
-
-    def __init__(self, key: str | None, keys: KeyRing | None) -> None:
-        self._key = None if key is None else KnownSecrets([key])
-        self._keys = keys
+    def __init__(self, settings: StageSettings) -> None:
+        key = "" if settings.admin_key is None else settings.admin_key.get_secret_value()
+        self._key = KnownSecrets([key]) if key else None
+        self._keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
 
     @asynccontextmanager
     async def acting(self, request: Request, action: str, **what: Any) -> AsyncIterator[dict[str, Any]]:

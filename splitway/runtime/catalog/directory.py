@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 from splitway.errors import NotFound, Unavailable
@@ -16,22 +17,17 @@ from splitway.runtime.observe import StageTelemetry
 _log = logging.getLogger(__name__)
 
 
+@dataclass
 class Directory:
-    """The protocol's `Models`; says in the log which versions come, change and go.
+    """The protocol's `Models`; says in the log which versions come, change and go."""
 
-    Args:
-        lifecycle: whether the process is ready, and alive.
-        telemetry: told what is loaded.
-    """
-
-    def __init__(self, lifecycle: Lifecycle, telemetry: StageTelemetry) -> None:
-        self.models: dict[str, ModelVersions] = {}
-        self.routes: dict[tuple[str, str], Endpoint] = {}
-        """The inference routes of all that can be called now, by method and path."""
-        self.lifecycle = lifecycle
-        self._telemetry = telemetry
-        self._told: dict[tuple[str, str], ServedBundle] = {}
-        self._defaults: dict[str, str] = {}
+    lifecycle: Lifecycle
+    telemetry: StageTelemetry
+    models: dict[str, ModelVersions] = field(default_factory=dict)
+    routes: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
+    """The inference routes of all that can be called now, by method and path."""
+    _told: dict[tuple[str, str], ServedBundle] = field(default_factory=dict)
+    _defaults: dict[str, str] = field(default_factory=dict)
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         number, described = self._version(model, version)
@@ -74,7 +70,7 @@ class Directory:
         self.routes.clear()
         self.routes.update(routes)
         cards = [served.card for served in self.answering()]
-        self._telemetry.loaded((card.manifest, card.engine) for card in cards)
+        self.telemetry.loaded((card.manifest, card.engine) for card in cards)
         self._tell_changes()
 
     def _tell_changes(self) -> None:

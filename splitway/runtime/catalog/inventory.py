@@ -66,14 +66,9 @@ def _entry(model: ModelVersions, number: str, version: Version) -> dict[str, Any
     }
 
 
-def inventory_router(repository: Repository, settings: StageSettings, administrators: Administrators) -> APIRouter:
-    """`/v1/stage` and the repository extension.
-
-    Args:
-        repository: what is served.
-        settings: the stage's.
-        administrators: authorizes the repository's routes.
-    """
+def inventory_router(repository: Repository, settings: StageSettings) -> APIRouter:
+    """`/v1/stage` and the repository extension."""
+    administrators = Administrators(settings)
     router = APIRouter(tags=[stage_docs.MODELS], default_response_class=Response)
 
     @router.get("/v1/stage", **stage_docs.STAGE)

@@ -223,9 +223,9 @@ class Repository:
                 name,
                 self._open,
                 self._load,
+                self.directory.publish,
                 pinned=self._settings.model_version if name == self.scope.name else None,
                 keep_old_s=self._settings.keep_old_s,
-                changed=self.directory.publish,
             )
             self.telemetry.serve(name, self.models[name].busy)
         return self.models[name]

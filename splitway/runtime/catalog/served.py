@@ -60,16 +60,7 @@ def open_bundle(found: FoundVersion, name: str, scope: Scope) -> Bundle:
 
 
 class ServedBundle:
-    """A checked bundle and everything that answers for it.
-
-    Args:
-        bundle: what is served.
-        make_stage: the service's own part.
-        settings: the process's.
-        watch: follows its requests.
-        runs: told of each run's begin and end.
-        bodies: the process's memory for their bodies.
-        room: memory for pictures, which all models of the process share.
+    """A checked bundle and everything that answers for it; `bodies` and `room` are shared by all of a process.
 
     Raises:
         BundleError: the stage cannot serve this bundle.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,7 +26,7 @@ STOPS_WITHIN_S = 5.0
 """So long threads are waited for when their work is no longer wanted."""
 _Of = ParamSpec("_Of")
 _Result = TypeVar("_Result")
-_Work = tuple[Future[Any], Callable[[], None]]
+_Work = tuple[Future[Any], Callable[[], Any]]
 
 
 class DaemonThreads(Executor):
@@ -50,20 +51,11 @@ class DaemonThreads(Executor):
         if self._closed:
             raise RuntimeError("the threads have been stopped")
         future: Future[_Result] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = work(*args, **kwargs)
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        self._queue.put((future, run))
+        self._queue.put((future, partial(work, *args, **kwargs)))
         if len(self._threads) < self._count:
-            self._begin()
+            thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -85,17 +77,21 @@ class DaemonThreads(Executor):
             thread.join(max(0.0, ends_s - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _begin(self) -> None:
-        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
     def _run(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # on Linux, where threads have a priority of their own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVES_WAY_BY)
-        while (work := self._queue.get()) is not None:
-            work[1]()
-            del work  # or it would keep what it was given until the next
+        while (queued := self._queue.get()) is not None:
+            _do(*queued)
+            del queued  # or it would keep what it was given until the next
+
+
+def _do(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 @dataclass

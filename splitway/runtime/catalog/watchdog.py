@@ -12,8 +12,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+from splitway.http.heartbeat import Lookout
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import Lookout
 from splitway.runtime.batching.threads import Runs
 from splitway.runtime.catalog.served import ServedBundle
 from splitway.wire.deadline import Clock
@@ -42,7 +42,6 @@ class Watchdog(Lookout):
         self.runs = Runs(clock, self.pauses.within)
         self._models = models
         self._ends_within_s = ends_within_s
-        self._closing: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
         """Begin to look. To be called on the event loop."""
@@ -73,13 +72,7 @@ class Watchdog(Lookout):
     def _end(self, reason: str) -> None:
         self._lifecycle.hang = reason
         hanging = [each for each in self._models() if reason.startswith(f"{each.label} ")]
-        self._loop.call_soon_threadsafe(self._close, hanging)
+        # Those who wait for what will not answer are answered; the tasks live as long as what is kept of them here.
+        self._closing = [asyncio.run_coroutine_threadsafe(each.close(), self._loop) for each in hanging]
         if not self._stopped.wait(self._ends_within_s):
             super()._end(reason)
-
-    def _close(self, models: Iterable[ServedBundle]) -> None:
-        """Answer those who wait for what will not answer."""
-        for model in models:
-            task = asyncio.ensure_future(model.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)

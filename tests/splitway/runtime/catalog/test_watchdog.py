@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
+from splitway.http.heartbeat import LOOKS_EVERY_S
 from splitway.http.lifecycle import Lifecycle
-from splitway.http.pauses import LOOKS_EVERY_S
 from splitway.runtime.catalog.served import ServedBundle
 from splitway.runtime.catalog.watchdog import Watchdog
 from tests.splitway.runtime.clock import Clock

@@ -8,12 +8,11 @@ from splitway.answers.classes.best import best_classes
 from splitway.bundle import Bundle
 from splitway.names import HEADS, PROBABILITIES
 from splitway.runtime.app import create_stage_app
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.catalog import Scope
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import Stage
 from splitway.wire.messages import InferRequest
-from splitway.wire.tensor import Tensor
+from splitway.wire.tensor import Arrays, Tensor
 
 
 def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:

@@ -18,11 +18,11 @@ from splitway.manifest import Preprocessing
 from splitway.memory_limit import give_large_blocks_back
 from splitway.names import EXTRACTOR, IMAGE, PIXELS
 from splitway.runtime.app import create_stage_app
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.catalog.catalog import Scope
 from splitway.runtime.decode_room import NOTHING, DecodeLoad
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import GoOn, Stage, Tensors
+from splitway.wire.tensor import Arrays
 
 
 def create_app(settings: StageSettings | None = None, *, exposed: bool = False) -> FastAPI:

@@ -18,14 +18,13 @@ from splitway.errors import InvalidInput, SetupError, UnfitInput
 from splitway.kinds.image.decode import PictureDecoder, accepted_pictures, to_model_input
 from splitway.manifest import TensorEntry
 from splitway.names import IMAGE
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import renamed
 from splitway.runtime.engines.base import warm_up
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.tested import TestedEngine, answer
-from splitway.runtime.inputs import InputCheck
 from splitway.runtime.settings import StageSettings
-from splitway.wire.tensor import BYTES, DATATYPES, Tensor, TensorSpec, numpy_dtype
+from splitway.runtime.stage import InputCheck
+from splitway.wire.tensor import BYTES, DATATYPES, Arrays, Tensor, TensorSpec, numpy_dtype
 
 Inputs = Mapping[str, Any]
 """Rows by the name of the input: encoded pictures as a sequence of bytes, numbers as an array or nested lists."""

@@ -10,20 +10,19 @@ from functools import partial
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, UnfitInput
 from splitway.manifest import Manifest
 from splitway.names import ATTEMPT_HEADER, CALLER_HEADER
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.unfit import renamed
 from splitway.runtime.decode_room import NOTHING, DecodeLoad, DecodePlace, DecodeRoom
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.inputs import InputCheck
 from splitway.runtime.observe import Inference, add_spans, server_timing
-from splitway.runtime.stage import Stage, Tensors
+from splitway.runtime.stage import InputCheck, Stage, Tensors
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
+from splitway.wire.tensor import Arrays
 
 _ANSWERS_WITHIN_S = 0.1
 _RETRY_AFTER_S = 1.0

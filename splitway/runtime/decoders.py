@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from splitway.errors import Overloaded
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import stopping
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads, Runs
 from splitway.wire.aside import in_thread
+from splitway.wire.tensor import Arrays
 
 
 class Decoded(NamedTuple):

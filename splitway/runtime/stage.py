@@ -1,18 +1,23 @@
-"""What a service adds to the runtime: how its inputs become the model's, and its outputs the caller's."""
+"""What a service adds to the runtime: how its inputs become the model's, and its outputs the caller's.
+
+And whether tensors are what a model takes: their names, types and shapes, and the numbers in them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
 
 from splitway.answers.classes.kind import gives_classes
 from splitway.bundle import Bundle
-from splitway.errors import FeatureSpaceMismatch, InvalidInput
-from splitway.manifest import Manifest
+from splitway.errors import FeatureSpaceMismatch, InvalidInput, TooLarge
+from splitway.manifest import Manifest, TensorEntry
 from splitway.names import PROBABILITIES
-from splitway.runtime.arrays import Arrays
+from splitway.runtime.batching.unfit import check_range
 from splitway.runtime.decode_room import NOTHING, DecodeLoad
-from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
-from splitway.wire.tensor import Tensor, TensorSpec
+from splitway.wire.messages import FEATURE_SPACE, InferRequest
+from splitway.wire.tensor import Arrays, Tensor, TensorSpec
 
 Tensors = Mapping[str, Tensor]
 GoOn = Callable[[], None]
@@ -51,7 +56,9 @@ class Stage:
         if self._takes is not None:
             check_feature_space(request, self._takes, self.manifest.role)
         for output in request.outputs:
-            self._check_classification(output)
+            if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
+                what = f"classification is for {PROBABILITIES!r} of two dimensions"
+                raise InvalidInput(f"output {output.name[:80]!r} has no classes: {what}")
 
     def needs_decoding(self, tensors: Tensors) -> bool:
         """Whether `decode` takes long enough to need a thread."""
@@ -70,12 +77,6 @@ class Stage:
         """Turn the model's outputs into what was asked for."""
         asked = {output.name for output in request.outputs} or {spec.name for spec in self.gives}
         return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
-
-    def _check_classification(self, output: RequestedOutput) -> None:
-        if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
-            raise InvalidInput(
-                f"output {output.name[:80]!r} has no classes: classification is for {PROBABILITIES!r} of two dimensions"
-            )
 
 
 def check_feature_space(request: InferRequest, space: str, role: str) -> None:
@@ -102,3 +103,57 @@ def check_feature_space(request: InferRequest, space: str, role: str) -> None:
             raise FeatureSpaceMismatch(
                 f"tensor {tensor.name[:80]!r} is from {foreign}; this {role} was trained on {space}"
             )
+
+
+class InputCheck:
+    """Refuses what a model does not take.
+
+    Args:
+        accepts: the tensors of one of these alternatives are taken, all of them and no others.
+        entries: the model's own inputs, some of which have a range.
+        max_rows: rows that may come at once; None for any number.
+    """
+
+    def __init__(
+        self, accepts: Sequence[Sequence[TensorSpec]], entries: Iterable[TensorEntry], max_rows: int | None = None
+    ) -> None:
+        self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in accepts}
+        self._ranges = {entry.name: entry for entry in entries if entry.range is not None}
+        self._max_rows = max_rows
+
+    def alternative(self, names: Sequence[str]) -> dict[str, TensorSpec]:
+        """What was sent, as the model knows it. Raises InvalidInput where it is no complete alternative."""
+        specs = self._accepts.get(frozenset(names))
+        if specs is None or len(names) != len(specs):
+            known = " or ".join(" and ".join(map(repr, each)) for each in self._accepts.values())
+            raise InvalidInput(f"the input must be exactly {known}, not {', '.join(map(repr, names))[:200]}")
+        return specs
+
+    def check(self, tensors: Sequence[Tensor], specs: dict[str, TensorSpec]) -> None:
+        """Check tensors against their alternative.
+
+        Raises:
+            InvalidInput: a type, a shape or a number is not what the model takes, or the rows differ in number.
+            TooLarge: there are too many rows.
+        """
+        first = tensors[0]
+        for tensor in tensors:
+            specs[tensor.name].check(tensor)
+            self._check_rows_and_values(tensor)
+            if tensor.rows != first.rows:
+                raise InvalidInput(
+                    f"tensor {tensor.name!r} has {tensor.rows} rows, but {first.name!r} has {first.rows}; "
+                    "every tensor must have as many"
+                )
+            if tensor.name in self._ranges:
+                check_range(self._ranges[tensor.name], tensor.array)
+
+    def _check_rows_and_values(self, tensor: Tensor) -> None:
+        if tensor.rows < 1:
+            raise InvalidInput(f"tensor {tensor.name!r} has no rows")
+        if self._max_rows is not None and tensor.rows > self._max_rows:
+            raise TooLarge(
+                f"tensor {tensor.name!r} has {tensor.rows} rows; at most {self._max_rows} are allowed at once"
+            )
+        if tensor.datatype.startswith("FP") and not np.isfinite(tensor.array).all():
+            raise InvalidInput(f"tensor {tensor.name!r} holds NaN or infinity; every number must be finite")

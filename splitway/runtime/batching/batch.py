@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from splitway.errors import Overloaded
-from splitway.runtime.arrays import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Deadline
+from splitway.wire.tensor import Arrays
 
 Infer = Callable[[Arrays, bool], Arrays]
 """Runs the model; the second argument says whether nothing else is at work."""

@@ -13,11 +13,11 @@ from functools import partial
 import numpy as np
 
 from splitway.errors import EngineFailed, SplitwayError, first_line
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import Infer, Member, Run
 from splitway.runtime.batching.threads import Runs
 from splitway.runtime.batching.unfit import Unfit, explain, is_finite
 from splitway.wire.deadline import Clock
+from splitway.wire.tensor import Arrays
 
 _log = logging.getLogger(__name__)
 _LATE = "the model had failed on its batch and could be run again for it"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
+from splitway.wire.tensor import Arrays
 
 NOT_FINITE = "the model gives NaN or infinity for it"
 _FAILS = "the model fails on it"

@@ -15,7 +15,6 @@ from splitway.bundle import Bundle, check_place, load_bundle
 from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.threads import Runs
@@ -34,7 +33,7 @@ from splitway.runtime.stage import Stage
 from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch
 from splitway.wire.room import rows_that_fit
-from splitway.wire.tensor import TensorSpec
+from splitway.wire.tensor import Arrays, TensorSpec
 
 MakeStage = Callable[[Bundle, StageSettings], Stage]
 

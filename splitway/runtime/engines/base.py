@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from splitway.bundle import Bundle
 from splitway.errors import EngineFailed
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
-from splitway.wire.tensor import NUMPY_DTYPES
+from splitway.wire.tensor import NUMPY_DTYPES, Arrays
 
 PREFERRED_BATCH_ROWS = {"litert": 1, "tensorflow": 8}
 """Rows worth gathering before a run, by engine; 1 where a batch gains nothing (measured: shared/FACTS.md)."""

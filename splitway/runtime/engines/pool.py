@@ -12,8 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.base import Engine
+from splitway.wire.tensor import Arrays
 
 MOST_SLOTS = 4
 """Each engine holds the weights once more."""

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import Unfit, explain, is_finite
 from splitway.runtime.engines.base import Engine, zeros
 from splitway.wire.deadline import Clock
+from splitway.wire.tensor import Arrays
 
 _log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = 1.0

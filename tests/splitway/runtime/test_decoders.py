@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from splitway.errors import InvalidInput, Overloaded
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.threads import Runs
 from splitway.runtime.decoders import Decoders
+from splitway.wire.tensor import Arrays
 from tests.splitway.runtime.gated import until, until_given_up
 
 

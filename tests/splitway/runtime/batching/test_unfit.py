@@ -7,8 +7,8 @@ import pytest
 
 from splitway.errors import UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import Unfit, check_range, explain, is_finite, renamed
+from splitway.wire.tensor import Arrays
 
 IDS = TensorEntry(name="ids", datatype="INT32", shape=(-1, 3), range=(0, 49))
 

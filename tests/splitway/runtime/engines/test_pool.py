@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.pool import MOST_SLOTS, EnginePool, slots_for
+from splitway.wire.tensor import Arrays
 from testkit.support import random_pixels
 
 

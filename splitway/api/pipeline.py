@@ -19,8 +19,7 @@ from splitway.kinds.image.decode import PictureDecoder, accepted_pictures, to_mo
 from splitway.manifest import TensorEntry
 from splitway.names import IMAGE
 from splitway.runtime.batching.unfit import renamed
-from splitway.runtime.engines.base import warm_up
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import load_engine, warm_up
 from splitway.runtime.engines.tested import TestedEngine, answer
 from splitway.runtime.settings import StageSettings
 from splitway.runtime.stage import InputCheck

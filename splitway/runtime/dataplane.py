@@ -25,7 +25,6 @@ from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Arrays
 
 _ANSWERS_WITHIN_S = 0.1
-_RETRY_AFTER_S = 1.0
 
 
 class DataPlane:
@@ -177,4 +176,4 @@ async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
             await place.given.wait()
     except TimeoutError:
         what = "the memory for decoding pictures is in use; send the request again in a moment"
-        raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
+        raise Overloaded(what, retry_after_s=1) from None

@@ -166,11 +166,8 @@ class DecodeRoom:
         place.given.set()
 
     def take_back(self, place: DecodePlace) -> None:
-        """End a place, wherever it stands. May be called in any thread, and more than once."""
+        """End a place, wherever it stands. May be called in any thread."""
         with self._lock:
-            if place.ended:
-                return
-            place.ended = True
             if place.given.is_set():
                 self.used_bytes -= place.load.memory_bytes
                 self._large_is_decoded = self._large_is_decoded and not place.load.is_large
@@ -194,25 +191,19 @@ class DecodePlace:
         self.loop = asyncio.get_running_loop()
         self.given = asyncio.Event()
         """Set when there is room."""
-        self.ended = False
         self._room = room
-        self._lock = threading.Lock()
-        self._is_used = self._is_left = False
+        self._ends = threading.Lock()
+        """Taken once: by the thread that decodes, or by the request that has ended before that."""
 
     def __enter__(self) -> None:
         """Begin to decode, in a thread. Raises DeadlineExceeded where the request was given up meanwhile."""
-        with self._lock:
-            if self._is_left:
-                raise DeadlineExceeded("the caller no longer waits for these pictures")
-            self._is_used = True
+        if not self._ends.acquire(blocking=False):
+            raise DeadlineExceeded("the caller no longer waits for these pictures")
 
     def __exit__(self, *_: object) -> None:
         self._room.take_back(self)
 
     def leave(self) -> None:
         """The request has ended: what is not being decoded now, never will be."""
-        with self._lock:
-            self._is_left = True
-            is_used = self._is_used
-        if not is_used:
+        if self._ends.acquire(blocking=False):
             self._room.take_back(self)

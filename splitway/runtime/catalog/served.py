@@ -22,9 +22,15 @@ from splitway.runtime.catalog.catalog import FoundVersion, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engines.base import BATCHES_AT_ONCE, PREFERRED_BATCH_ROWS, SIDE_BY_SIDE, Engine, warm_up
 from splitway.runtime.engines.cores import available_cores
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import (
+    BATCHES_AT_ONCE,
+    PREFERRED_BATCH_ROWS,
+    SIDE_BY_SIDE,
+    Engine,
+    load_engine,
+    warm_up,
+)
 from splitway.runtime.engines.pool import EnginePool, slots_for
 from splitway.runtime.engines.tested import TestedEngine
 from splitway.runtime.observe import Inference
@@ -78,7 +84,7 @@ class ServedBundle:
         manifest = bundle.manifest
         self.label = f"{manifest.name} version {manifest.version}"
         self._bundle = bundle
-        self._engine_name = engine = settings.engine_for(manifest)
+        engine = settings.engine_for(manifest)
         self._threads = settings.engine_threads(manifest.role)
         self._stage = make_stage(bundle, settings)
         inputs = [spec for alternative in self._stage.accepts for spec in alternative]
@@ -90,9 +96,9 @@ class ServedBundle:
         """Requests that are being answered."""
         self._request_ended = asyncio.Event()
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[engine]
-        slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
+        self._slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
         wait_s = settings.max_batch_wait_ms / 1000
-        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, slots, BATCHES_AT_ONCE[engine])
+        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, self._slots, BATCHES_AT_ONCE[engine])
         self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs)
         self._decoders = (
             Decoders(available_cores(), settings.queue_rows, runs, self.label) if self._batcher.shares else None
@@ -112,16 +118,15 @@ class ServedBundle:
 
     def load(self) -> None:
         """Load and warm the engines; to be called in a thread. Raises any SplitwayError, and what an engine raises."""
-        name = self._engine_name
         # The engines keep the files that they read, the bundle need not: it may outlive them.
         bundle = Bundle(self._bundle.folder, self._bundle.manifest, self._bundle.labels)
 
         def load_one(threads: int) -> Engine:
-            engine = load_engine(name, bundle, threads)
+            engine = load_engine(self.card.engine, bundle, threads)
             warm_up(engine, bundle)
             return TestedEngine(engine, bundle.manifest.inputs)
 
-        self._engines = EnginePool(load_one, self._threads, parallel=SIDE_BY_SIDE[name])
+        self._engines = EnginePool(load_one, self._threads, self._slots)
         self._stage.warm_up()
 
     def start(self) -> None:

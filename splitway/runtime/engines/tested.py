@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.manifest import TensorEntry
 from splitway.runtime.batching.unfit import Unfit, explain, is_finite
-from splitway.runtime.engines.base import Engine, zeros
+from splitway.runtime.engines.load import Engine, zeros
 from splitway.wire.deadline import Clock
 from splitway.wire.tensor import Arrays
 

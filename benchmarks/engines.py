@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from splitway.bundle import load_bundle
-from splitway.runtime.engines.base import Engine, warm_up
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import Engine, load_engine, warm_up
 
 THREADS = 2
 ROUNDS = 20

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from splitway.bundle import load_bundle
 from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.kinds.image.limits import PictureLimits
-from splitway.runtime.engines.base import Engine
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import Engine, load_engine
 
 Prediction = dict[str, Any]
 

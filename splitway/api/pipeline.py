@@ -18,15 +18,12 @@ from splitway.errors import InvalidInput, SetupError, UnfitInput
 from splitway.kinds.image.decode import PictureDecoder, accepted_pictures, to_model_input
 from splitway.manifest import TensorEntry
 from splitway.names import IMAGE
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import renamed
-from splitway.runtime.catalog.trust import trusted_keys
-from splitway.runtime.engines.base import warm_up
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import load_engine, warm_up
 from splitway.runtime.engines.tested import TestedEngine, answer
-from splitway.runtime.inputs import InputCheck
 from splitway.runtime.settings import StageSettings
-from splitway.wire.tensor import BYTES, DATATYPES, Tensor, TensorSpec, numpy_dtype
+from splitway.runtime.stage import InputCheck
+from splitway.wire.tensor import BYTES, DATATYPES, Arrays, Tensor, TensorSpec, numpy_dtype
 
 Inputs = Mapping[str, Any]
 """Rows by the name of the input: encoded pictures as a sequence of bytes, numbers as an array or nested lists."""
@@ -112,7 +109,7 @@ def load_chain(chain: Chain, heads: Iterable[str] | None = None) -> Pipeline:
     """Load a chain with all or some of its heads, as the settings of a stage say. Raises as `splitway.load` says."""
     settings = read_environment(StageSettings)
     names = known_heads(chain.heads, heads)
-    return Pipeline(*chain.load(names, trusted_keys(settings)), settings)
+    return Pipeline(*chain.load(names, settings.trusted_keys), settings)
 
 
 def known_heads(heads: Mapping[str, Any], names: Iterable[str] | None) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,15 +15,12 @@ from splitway.errors import SetupError, SplitwayError
 from splitway.http.errors import install_error_handlers
 from splitway.http.fast_routes import FrontedApp, Layer, short_way
 from splitway.http.hosts import host_check
-from splitway.names import Role
 from splitway.runtime import stage_docs
-from splitway.runtime.catalog.administrators import Administrators
 from splitway.runtime.catalog.catalog import Scope
 from splitway.runtime.catalog.inventory import inventory_router
 from splitway.runtime.catalog.repository import Repository
 from splitway.runtime.catalog.served import MakeStage
 from splitway.runtime.settings import StageSettings
-from splitway.security.callers.keys import KeyRing
 from splitway.security.service_token import ServiceToken, read_tokens
 from splitway.skins.v2_rest import json_response, live_response, models_router, v2_error
 from splitway.telemetry.metrics import add_metrics_route, metrics_port
@@ -42,22 +38,14 @@ def _render(_: Request, error: SplitwayError) -> Response:
 
 
 def create_stage_app(
-    name: str,
-    role: Role,
-    make_stage: MakeStage,
-    settings: StageSettings | None = None,
-    *,
-    every_name: bool = False,
-    exposed: bool = False,
+    scope: Scope, make_stage: MakeStage, settings: StageSettings | None = None, *, exposed: bool = False
 ) -> FastAPI:
     """Make the app that serves one stage's bundles.
 
     Args:
-        name: the stage, and the folder below `models` that holds its versions.
-        role: the role that the bundles must have.
+        scope: which bundles are served.
         make_stage: the service's own part.
         settings: read from the environment if not given.
-        every_name: serve the bundles of every other name as well whose newest one has the role.
         exposed: whether others than this machine reach it.
 
     Raises:
@@ -65,7 +53,7 @@ def create_stage_app(
     """
     settings = settings or read_environment(StageSettings)
     _check_is_closed(settings, exposed=exposed)
-    repository = Repository(Scope(name, role, every_name), make_stage, settings)
+    repository = Repository(scope, make_stage, settings)
     repository.check()
 
     @asynccontextmanager
@@ -76,14 +64,14 @@ def create_stage_app(
         finally:
             await repository.close()
 
-    app = FrontedApp(f"Splitway {name}", lifespan, described=not exposed)
+    app = FrontedApp(f"Splitway {scope.name}", lifespan, described=not exposed)
     app.state.lifecycle = repository.lifecycle
     app.state.render, app.state.refuse = _render, _refuse
     app.documentation = stage_docs.stage_description(needs_token=settings.service_token is not None)
-    registry = app.state.registry = repository.telemetry.metrics.registry
+    registry = app.state.registry = repository.telemetry.registry
     install_error_handlers(app, _render)
     app.include_router(models_router(repository.directory, [*EXTENSIONS, "model_repository"]))
-    app.include_router(inventory_router(repository, settings, _administrators(settings)))
+    app.include_router(inventory_router(repository, settings))
     _add_health(app, repository)
     add_metrics_route(app, registry, settings)
     app.put_in_front(_layers(settings, repository, exposed=exposed))
@@ -92,7 +80,7 @@ def create_stage_app(
 
 def _layers(settings: StageSettings, repository: Repository, *, exposed: bool) -> list[Layer | None]:
     """What a request meets before the framework, in this order."""
-    lifecycle, registry = repository.lifecycle, repository.telemetry.metrics.registry
+    lifecycle, registry = repository.lifecycle, repository.telemetry.registry
     tokens = read_tokens(settings.service_token)
     return [
         host_check(settings, _render, exposed=exposed),
@@ -113,19 +101,16 @@ def _check_is_closed(settings: StageSettings, *, exposed: bool) -> None:
         )
 
 
-def _administrators(settings: StageSettings) -> Administrators:
-    key = settings.admin_key.get_secret_value() if settings.admin_key is not None else ""
-    keys = None if settings.keys_file is None else KeyRing(settings.keys_file, time.monotonic)
-    return Administrators(key or None, keys)
-
-
 def _add_health(app: FastAPI, repository: Repository) -> None:
+    health = APIRouter(tags=[stage_docs.HEALTH], default_response_class=Response)
+
+    @health.get("/livez", **stage_docs.LIVEZ)
     async def livez() -> Response:
         return live_response(repository.lifecycle.hang)
 
+    @health.get("/readyz", **stage_docs.READYZ)
     async def readyz() -> Response:
         reason = repository.lifecycle.not_ready_because
         return json_response({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
-    for path, endpoint, docs in (("/livez", livez, stage_docs.LIVEZ), ("/readyz", readyz, stage_docs.READYZ)):
-        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, tags=[stage_docs.HEALTH], **docs)
+    app.include_router(health)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
 
 __all__ = ["BatchPolicy", "Batcher"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import MutableMapping
 from functools import partial
@@ -11,37 +10,29 @@ from functools import partial
 from splitway.errors import DeadlineExceeded, InvalidInput, Overloaded, UnfitInput
 from splitway.manifest import Manifest
 from splitway.names import ATTEMPT_HEADER, CALLER_HEADER
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.unfit import renamed
 from splitway.runtime.decode_room import NOTHING, DecodeLoad, DecodePlace, DecodeRoom
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.inputs import InputCheck
 from splitway.runtime.observe import Inference, add_spans, server_timing
-from splitway.runtime.stage import Stage, Tensors
-from splitway.telemetry.trace import Span
+from splitway.runtime.stage import InputCheck, Stage, Tensors
 from splitway.telemetry.watch import Watch, Watched
 from splitway.wire.aside import by_size
 from splitway.wire.context import Answer, CallContext
 from splitway.wire.deadline import Deadline
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
+from splitway.wire.tensor import Arrays
 
 _ANSWERS_WITHIN_S = 0.1
-_RETRY_AFTER_S = 1.0
 
 
 class DataPlane:
     """Checks a request, lets the stage decode it, the batcher run it and the stage finish it.
 
     Args:
-        manifest: of what is served.
-        stage: the service's own part.
-        batcher: runs the model.
         decoders: threads that decode before a batch is gathered; None where the engine's own thread decodes, because
             nothing is gathered there and a request then changes threads once less.
-        room: memory for what is being decoded.
-        watch: follows the model's requests.
         max_rows: rows that one request may have.
     """
 
@@ -79,10 +70,10 @@ class DataPlane:
         tensors = {tensor.name: tensor for tensor in request.inputs}
         rows = request.inputs[0].rows
         try:
-            result = self._at_once(tensors, rows, deadline, context.span)
+            result = self._at_once(tensors, rows, context)
             if result is None:
                 async with asyncio.timeout(deadline.remaining_s):
-                    result = await self._decode_and_infer(tensors, rows, deadline, context)
+                    result = await self._decode_and_infer(tensors, rows, context)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the work was done") from None
         except UnfitInput as error:
@@ -90,33 +81,29 @@ class DataPlane:
                 raise
             raise renamed(error, request.inputs[0].name) from error
         outputs = tuple(self._stage.finish(result.outputs, request))
-        timings = {"queue": result.queue_s, "decode": result.decode_s, "compute": result.compute_s}
-        timings["total"] = time.perf_counter() - started_s
-        attempt = context.headers.get(ATTEMPT_HEADER, "")
         times = result.queue_s, result.decode_s, result.compute_s
+        said = server_timing(*times, time.perf_counter() - started_s)
+        attempt = context.headers.get(ATTEMPT_HEADER, "")
         facts = Inference(self._version, *times, rows, result.batch_rows, attempt)
         response = InferResponse(self._name, self._version, outputs, request.id, self._says)
-        return Answer(response, {"server-timing": server_timing(timings)}, facts)
+        return Answer(response, {"server-timing": said}, facts)
 
-    def _at_once(self, tensors: Tensors, rows: int, deadline: Deadline, span: Span) -> BatchResult | None:
+    def _at_once(self, tensors: Tensors, rows: int, context: CallContext) -> BatchResult | None:
         """Return the result of what needs no thread; None for what does."""
         if self._stage.needs_decoding(tensors):
             return None
-        result = self._batcher.at_once(lambda: self._stage.decode(tensors, _go_on), rows, deadline)
-        if result is not None and span.recorded:
-            add_spans(span, result, None)
+        result = self._batcher.at_once(lambda: self._stage.decode(tensors), rows, context.deadline)
+        if result is not None and context.span.recorded:
+            add_spans(context.span, result, None)
         return result
 
-    async def _decode_and_infer(
-        self, tensors: Tensors, rows: int, deadline: Deadline, context: CallContext
-    ) -> BatchResult:
+    async def _decode_and_infer(self, tensors: Tensors, rows: int, context: CallContext) -> BatchResult:
         """Return the result, in which decoding counts as such in whichever thread it was done."""
-        abandoned = threading.Event()
-        span = context.span
+        abandoned, deadline, span = False, context.deadline, context.span
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
-            if abandoned.is_set():
+            if abandoned:
                 raise DeadlineExceeded("the caller no longer waits for these pictures")
 
         load = await self._weigh(tensors)
@@ -129,12 +116,12 @@ class DataPlane:
                 return self._stage.decode(tensors, go_on, load)
 
         try:
-            if place is not None and not place.has_room:
+            if place is not None and not place.given.is_set():
                 await _wait_for(place, deadline)
             apart = self._decoders if self._stage.needs_decoding(tensors) else None
-            result, decoded_s = await self._run(decode, apart, rows, deadline, context)
+            result, decoded_s = await self._run(decode, apart, rows, context)
         except asyncio.CancelledError:
-            abandoned.set()
+            abandoned = True
             raise
         finally:
             if place is not None:
@@ -150,9 +137,10 @@ class DataPlane:
         return await by_size(sum(tensor.size for tensor in tensors.values()), partial(self._stage.weigh, tensors))
 
     async def _run(
-        self, decode: Prepare, apart: Decoders | None, rows: int, deadline: Deadline, context: CallContext
+        self, decode: Prepare, apart: Decoders | None, rows: int, context: CallContext
     ) -> tuple[BatchResult, tuple[float, float] | None]:
         """Return the result, and when decoding began and ended where it had threads of its own."""
+        deadline = context.deadline
         trace = context.span.context if context.span.recorded else None
         caller = _caller(context) if self._batcher.shares else ""
         if apart is None:
@@ -188,8 +176,4 @@ async def _wait_for(place: DecodePlace, deadline: Deadline) -> None:
             await place.given.wait()
     except TimeoutError:
         what = "the memory for decoding pictures is in use; send the request again in a moment"
-        raise Overloaded(what, retry_after_s=_RETRY_AFTER_S) from None
-
-
-def _go_on() -> None:
-    """Short work runs without a check for abandoned requests."""
+        raise Overloaded(what, retry_after_s=1) from None

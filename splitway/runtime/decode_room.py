@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -65,31 +64,22 @@ class DecodeRoom:
         self._set_aside = threads * SMALL_BYTES
         self._read = read
         self._clock = clock
-        self._capacity = told_bytes or MOST_MEMORY_BYTES
+        self.capacity_bytes = told_bytes or MOST_MEMORY_BYTES
+        """How much there is for pictures, small ones included, as last read."""
+        self.used_bytes = 0
+        """How much is given to pictures that are not small."""
         self._most_ever = told_bytes
         self._read_at_s = -_READ_AGAIN_S
         self._next_look: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
-        self._used = 0
         self._large_is_decoded = False
         self._passes = 0
-        self._large: deque[DecodePlace] = deque()
-        self._others: deque[DecodePlace] = deque()
-
-    @property
-    def capacity_bytes(self) -> int:
-        """How much there is for pictures, small ones included, as last read."""
-        return self._capacity
-
-    @property
-    def used_bytes(self) -> int:
-        """How much is given to pictures that are not small."""
-        return self._used
+        self._waiting: list[DecodePlace] = []
 
     @property
     def waiting(self) -> int:
         """Requests that wait for memory, or for another large picture."""
-        return len(self._large) + len(self._others)
+        return len(self._waiting)
 
     def place(self, load: DecodeLoad) -> DecodePlace | None:
         """Return a place for a request, which may have to be waited for; None where it needs none.
@@ -106,7 +96,7 @@ class DecodeRoom:
             check_memory(largest, load.memory_bytes, most_ever)
         place = DecodePlace(self, load)
         with self._lock:
-            (self._large if load.is_large else self._others).append(place)
+            self._waiting.append(place)
         self._let_in()
         self._look_later()
         return place
@@ -121,8 +111,8 @@ class DecodeRoom:
             return
         self._read_at_s = self._clock()
         free = memory_for_pictures(0, self._read)
-        self._capacity = min(max(self._capacity, free), free + self._used)
-        self._most_ever = max(self._most_ever, self._capacity)
+        self.capacity_bytes = min(max(self.capacity_bytes, free), free + self.used_bytes)
+        self._most_ever = max(self._most_ever, self.capacity_bytes)
 
     def _look_later(self) -> None:
         """See to it that it is read again soon while something waits: not all that takes memory says when it ends."""
@@ -139,65 +129,58 @@ class DecodeRoom:
     @property
     def _most(self) -> int:
         """Memory for all counted pictures together."""
-        return self._beside_small_ones(self._capacity)
+        return self._beside_small_ones(self.capacity_bytes)
 
     def _beside_small_ones(self, capacity: int) -> int:
         return max(capacity - self._set_aside, SMALL_BYTES)
 
     def _let_in(self) -> None:
-        """Give places to those whose turn it is. Called on the event loop."""
+        """Give places to those whose turn it is: the first but for those that would not fit now if they were alone.
+
+        Called on the event loop.
+        """
         with self._lock:
             most = self._most
-            held_up = self._let_a_large_one_in(most)
-            while (first := _first(self._others, most)) is not None and (not held_up or self._passes < _MOST_PASSES):
-                if not self._fits(first, most):
+            able = [place for place in self._waiting if place.load.memory_bytes <= most]
+            large = None if self._large_is_decoded else _first_large(able)
+            if large is not None and self._fits(large, most):
+                self._passes = 0
+                self._large_is_decoded = True
+                self._give(large)
+                large = None
+            for place in able:
+                if place.load.is_large:
+                    continue
+                if not self._fits(place, most) or (large is not None and self._passes >= _MOST_PASSES):
                     break
-                self._passes += held_up
-                self._others.remove(first)
-                self._give(first)
-
-    def _let_a_large_one_in(self, most: int) -> bool:
-        """Whether the first large one waits for nothing but the end of others, and still does."""
-        first = None if self._large_is_decoded else _first(self._large, most)
-        if first is None:
-            return False
-        if not self._fits(first, most):
-            return True
-        self._passes = 0
-        self._large_is_decoded = True
-        self._large.remove(first)
-        self._give(first)
-        return False
+                self._passes += large is not None
+                self._give(place)
 
     def _fits(self, place: DecodePlace, most: int) -> bool:
         """Whether there is room now."""
-        return self._used + place.load.memory_bytes <= most
+        return self.used_bytes + place.load.memory_bytes <= most
 
     def _give(self, place: DecodePlace) -> None:
-        self._used += place.load.memory_bytes
-        place.has_room = True
+        self.used_bytes += place.load.memory_bytes
+        self._waiting.remove(place)
         place.given.set()
 
     def take_back(self, place: DecodePlace) -> None:
-        """End a place, wherever it stands. May be called in any thread, and more than once."""
+        """End a place, wherever it stands. May be called in any thread."""
         with self._lock:
-            if place.ended:
-                return
-            place.ended = True
-            if place.has_room:
-                self._used -= place.load.memory_bytes
+            if place.given.is_set():
+                self.used_bytes -= place.load.memory_bytes
                 self._large_is_decoded = self._large_is_decoded and not place.load.is_large
             else:
-                if self._large and self._large[0] is place:
+                if _first_large(self._waiting) is place:
                     self._passes = 0  # they were counted for this one
-                (self._large if place.load.is_large else self._others).remove(place)
+                self._waiting.remove(place)
         with contextlib.suppress(RuntimeError):  # the loop has ended, and no caller waits
             place.loop.call_soon_threadsafe(self._let_in)
 
 
-def _first(waiting: Iterable[DecodePlace], most: int) -> DecodePlace | None:
-    """Whose turn it is: the first but for those that would not fit now if they were alone."""
-    return next((place for place in waiting if place.load.memory_bytes <= most), None)
+def _first_large(waiting: Iterable[DecodePlace]) -> DecodePlace | None:
+    return next((place for place in waiting if place.load.is_large), None)
 
 
 class DecodePlace:
@@ -208,25 +191,19 @@ class DecodePlace:
         self.loop = asyncio.get_running_loop()
         self.given = asyncio.Event()
         """Set when there is room."""
-        self.has_room = self.ended = False
         self._room = room
-        self._lock = threading.Lock()
-        self._is_used = self._is_left = False
+        self._ends = threading.Lock()
+        """Taken once: by the thread that decodes, or by the request that has ended before that."""
 
     def __enter__(self) -> None:
         """Begin to decode, in a thread. Raises DeadlineExceeded where the request was given up meanwhile."""
-        with self._lock:
-            if self._is_left:
-                raise DeadlineExceeded("the caller no longer waits for these pictures")
-            self._is_used = True
+        if not self._ends.acquire(blocking=False):
+            raise DeadlineExceeded("the caller no longer waits for these pictures")
 
     def __exit__(self, *_: object) -> None:
         self._room.take_back(self)
 
     def leave(self) -> None:
         """The request has ended: what is not being decoded now, never will be."""
-        with self._lock:
-            self._is_left = True
-            is_used = self._is_used
-        if not is_used:
+        if self._ends.acquire(blocking=False):
             self._room.take_back(self)

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from splitway.errors import Overloaded
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.batch import stopping
-from splitway.runtime.batching.runs import Runs
-from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads, Runs
 from splitway.wire.aside import in_thread
+from splitway.wire.tensor import Arrays
 
 
 class Decoded(NamedTuple):
@@ -39,13 +38,9 @@ class Decoders:
         self._max_rows = max_rows
         self._runs = runs
         self._name = name
-        self._rows = 0
-        self._closed = False
-
-    @property
-    def rows(self) -> int:
+        self.rows = 0
         """Rows that wait here or are being decoded."""
-        return self._rows
+        self._closed = False
 
     async def decode(self, work: Callable[[], Arrays], rows: int) -> Decoded:
         """Return what `work` makes, in a thread; waiting for a thread is counted apart from its work.
@@ -56,8 +51,8 @@ class Decoders:
         """
         if self._closed:
             raise stopping()
-        if self._rows and self._rows + rows > self._max_rows:
-            raise Overloaded(f"{self._rows} rows are already waiting to be decoded", retry_after_s=1)
+        if self.rows and self.rows + rows > self._max_rows:
+            raise Overloaded(f"{self.rows} rows are already waiting to be decoded", retry_after_s=1)
         asked_s = time.monotonic()
 
         def timed() -> Decoded:
@@ -68,7 +63,7 @@ class Decoders:
             finally:
                 self._runs.end()
 
-        self._rows += rows
+        self.rows += rows
         try:
             return await in_thread(self._threads, timed)
         except asyncio.CancelledError:
@@ -77,7 +72,7 @@ class Decoders:
                 raise
             raise stopping() from None  # it was not this request that was cancelled: the threads were stopped
         finally:
-            self._rows -= rows
+            self.rows -= rows
 
     async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
         """Stop the threads; say whether they have ended within so many seconds."""

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
 from splitway.errors import EngineFailed
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.load import load_engine
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
-from splitway.wire.tensor import Tensor
+from splitway.wire.tensor import Arrays, Tensor
 from splitway.wire.v2_json import build_request, build_response, parse_request, parse_response
 
 

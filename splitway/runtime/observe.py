@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+from splitway.http.lifecycle import Lifecycle
 from splitway.manifest import Manifest
 from splitway.runtime.batching.batch import BatchResult
 from splitway.runtime.decode_room import DecodeRoom
@@ -36,35 +37,29 @@ class Inference(NamedTuple):
     """Which of its caller's attempts it was, where the caller says so."""
 
 
-Ended = RequestEnded[Inference]
+class Busy(NamedTuple):
+    """What a model has to do now."""
+
+    in_flight: int
+    """Requests that are being answered, by whichever version."""
+    queued_rows: int
+    failed_versions: int
+    """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
+    callers_apart: int
+    """Callers who share no batch for now, counted at each version."""
 
 
-class Busy(Protocol):
-    """A model that can be asked how much it has to do."""
+class StageTelemetry:
+    """All that a process says of its work; the label `stage` of its metrics is the name of the model.
 
-    name: str
+    Args:
+        service: the process's name.
+        settings: how it speaks.
+        lifecycle: whether the process is ready.
+        room: memory for pictures.
+    """
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being answered."""
-
-    @property
-    def queued_rows(self) -> int:
-        """Rows that wait for the engine."""
-
-    @property
-    def failed_versions(self) -> int:
-        """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
-
-    @property
-    def callers_apart(self) -> int:
-        """Callers who share no batch for now."""
-
-
-class StageMetrics:
-    """A process's metrics; the label `stage` is the name of the model."""
-
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, settings: TelemetrySettings, lifecycle: Lifecycle, room: DecodeRoom) -> None:
         self.registry = new_registry(service)
         make = Families(self.registry, "splitway_stage")
         self._requests = make.counter("requests_total", "Inference requests.", "stage", "outcome")
@@ -81,31 +76,28 @@ class StageMetrics:
         self._apart = make.gauge(
             "callers_apart", "Callers who share no batch for now, as the model keeps failing on their input.", "stage"
         )
-        self._room_used = make.gauge("decode_used_bytes", "Memory given to pictures being decoded, but small ones.")
-        self._room_size = make.gauge("decode_room_bytes", "Memory that there is for pictures being decoded.")
-        self._room_waiting = make.gauge("decode_waiting", "Requests whose pictures wait for memory, or their turn.")
-        self._ready = make.gauge("ready", "Whether the process takes requests.")
+        used = make.gauge("decode_used_bytes", "Memory given to pictures being decoded, but small ones.")
+        used.set_function(lambda: room.used_bytes)
+        size = make.gauge("decode_room_bytes", "Memory that there is for pictures being decoded.")
+        size.set_function(lambda: room.capacity_bytes)
+        waiting = make.gauge("decode_waiting", "Requests whose pictures wait for memory, or their turn.")
+        waiting.set_function(lambda: room.waiting)
+        ready = make.gauge("ready", "Whether the process takes requests.")
+        ready.set_function(lambda: lifecycle.not_ready_because is None)
         self._info = make.gauge(
             "model_info", "What is loaded; always 1.", "stage", "version", "feature_space", "engine"
         )
+        self.tracer = make_tracer(service)
+        log = RequestLog("inference", "stage", settings.request_log_per_second, time.monotonic, _line)
+        self.watch: Watch[Inference] = Watch(self.tracer, (self._count, log.on_request))
+        self.registry.before_reading.append(self.watch.ended.settle)
 
-    def show(self, ready: Callable[[], bool]) -> None:
-        """Say whether the process is ready whenever metrics are read."""
-        self._ready.set_function(ready)
-
-    def show_room(self, room: DecodeRoom) -> None:
-        """Say how much memory pictures take whenever metrics are read."""
-        self._room_used.set_function(lambda: room.used_bytes)
-        self._room_size.set_function(lambda: room.capacity_bytes)
-        self._room_waiting.set_function(lambda: room.waiting)
-
-    def serve(self, model: Busy) -> None:
+    def serve(self, stage: str, busy: Callable[[], Busy]) -> None:
         """A model is there: all that is counted of it begins with 0."""
-        stage = model.name
-        self._in_flight.labels(stage).set_function(lambda: model.in_flight)
-        self._queued.labels(stage).set_function(lambda: model.queued_rows)
-        self._failed.labels(stage).set_function(lambda: model.failed_versions)
-        self._apart.labels(stage).set_function(lambda: model.callers_apart)
+        self._in_flight.labels(stage).set_function(lambda: busy().in_flight)
+        self._queued.labels(stage).set_function(lambda: busy().queued_rows)
+        self._failed.labels(stage).set_function(lambda: busy().failed_versions)
+        self._apart.labels(stage).set_function(lambda: busy().callers_apart)
         self._requests.begin((stage, outcome) for outcome in OUTCOMES)
         for family in (self._duration, self._queue, self._decode, self._compute, self._rows):
             family.begin([(stage,)])
@@ -118,8 +110,7 @@ class StageMetrics:
         for manifest, engine in models:
             self._info.labels(manifest.name, manifest.version, manifest.feature_space, engine).set(1)
 
-    def on_request(self, ended: Ended) -> None:
-        """Count one inference."""
+    def _count(self, ended: RequestEnded[Inference]) -> None:
         stage, done = (ended.name,), ended.facts
         self._requests[ended.name, ended.outcome].inc()
         self._duration[stage].observe(ended.seconds)
@@ -131,22 +122,6 @@ class StageMetrics:
         self._decode[stage].observe(done.decode_s)
         self._compute[stage].observe(done.compute_s)
         self._rows[stage].observe(done.batch_rows)
-
-
-class StageTelemetry:
-    """All that a process says of its work.
-
-    Args:
-        service: the process's name.
-        settings: how it speaks.
-    """
-
-    def __init__(self, service: str, settings: TelemetrySettings) -> None:
-        self.metrics = StageMetrics(service)
-        self.tracer = make_tracer(service)
-        log = RequestLog("inference", "stage", settings.request_log_per_second, time.monotonic, _line)
-        self.watch: Watch[Inference] = Watch(self.tracer, (self.metrics.on_request, log.on_request))
-        self.metrics.registry.before_reading.append(self.watch.ended.settle)
 
 
 def _line(done: Inference) -> dict[str, str | int | float]:
@@ -179,6 +154,7 @@ def add_spans(span: Span, result: BatchResult, decoded_s: tuple[float, float] | 
     batch.add("engine", result.prepared_s, result.ended_s)
 
 
-def server_timing(seconds: Mapping[str, float]) -> str:
+def server_timing(queue_s: float, decode_s: float, compute_s: float, total_s: float) -> str:
     """Format durations as a Server-Timing header, in milliseconds (W3C Server Timing)."""
-    return ", ".join(f"{name};dur={value * 1000:.3f}" for name, value in seconds.items())
+    queue, decode, compute, total = queue_s * 1000, decode_s * 1000, compute_s * 1000, total_s * 1000
+    return f"queue;dur={queue:.3f}, decode;dur={decode:.3f}, compute;dur={compute:.3f}, total;dur={total:.3f}"

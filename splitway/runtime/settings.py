@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -15,6 +15,9 @@ from splitway.runtime.engines.cores import available_cores
 from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_BODY_BYTES, MAX_REPLY_BYTES, MAX_ROWS, Room
+
+if TYPE_CHECKING:
+    from splitway.security.signing import TrustedKeys
 
 
 class StageSettings(SecuritySettings):
@@ -74,6 +77,19 @@ class StageSettings(SecuritySettings):
     def engine_for(self, manifest: Manifest) -> EngineName:
         """The engine for this bundle."""
         return manifest.engine if self.engine == "auto" else self.engine
+
+    @property
+    def trusted_keys(self) -> TrustedKeys | None:
+        """The keys of which one must have signed a bundle; None where bundles need no signature.
+
+        Raises:
+            SetupError: the file that is set holds no public key.
+        """
+        if self.bundle_key is None:
+            return None
+        from splitway.security.signing import read_trusted_keys  # noqa: PLC0415 - cryptography costs 11 MB and 40 ms
+
+        return read_trusted_keys(self.bundle_key)
 
     @property
     def releases_file(self) -> Path:

@@ -1,58 +1,33 @@
-"""What a service adds to the runtime: how its inputs become the model's, and its outputs the caller's."""
+"""What a service adds to the runtime: how its inputs become the model's, and its outputs the caller's.
+
+And whether tensors are what a model takes: their names, types and shapes, and the numbers in them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
 
 from splitway.answers.classes.kind import gives_classes
 from splitway.bundle import Bundle
-from splitway.errors import FeatureSpaceMismatch, InvalidInput
-from splitway.manifest import Manifest
+from splitway.errors import FeatureSpaceMismatch, InvalidInput, TooLarge
+from splitway.manifest import Manifest, TensorEntry
 from splitway.names import PROBABILITIES
-from splitway.runtime.arrays import Arrays
+from splitway.runtime.batching.unfit import check_range
 from splitway.runtime.decode_room import NOTHING, DecodeLoad
-from splitway.wire.messages import FEATURE_SPACE, InferRequest, RequestedOutput
-from splitway.wire.tensor import Tensor, TensorSpec
+from splitway.wire.messages import FEATURE_SPACE, InferRequest
+from splitway.wire.tensor import Arrays, Tensor, TensorSpec
 
 Tensors = Mapping[str, Tensor]
 GoOn = Callable[[], None]
 
 
-class Stage(Protocol):
-    """One service's part. `check` and `finish` must not block the event loop, nor `decode` where nothing needs it;
-    where something does, it runs in a thread."""
+class Stage:
+    """Takes all tensors of the manifest's inputs, gives those of its outputs; the base of the services' own.
 
-    @property
-    def accepts(self) -> Sequence[Sequence[TensorSpec]]:
-        """What may be sent: the tensors of one of these alternatives, all of them and no others."""
-
-    @property
-    def gives(self) -> Sequence[TensorSpec]:
-        """What can be asked for."""
-
-    def warm_up(self) -> None:
-        """Do once what is slow the first time. Called in a thread, before the stage is ready."""
-
-    def check(self, request: InferRequest) -> None:
-        """Refuse, before anything is computed, what this stage cannot rightly answer. Raises SplitwayError."""
-
-    def needs_decoding(self, tensors: Tensors) -> bool:
-        """Whether `decode` takes long enough to need a thread."""
-
-    def weigh(self, tensors: Tensors) -> DecodeLoad:
-        """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
-
-    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
-        """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
-        `go_on`, which raises if the caller has gone."""
-
-    def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
-        """Turn the model's outputs into what was asked for."""
-
-
-class TensorStage:
-    """Takes all tensors of the manifest's inputs, gives those of its outputs; a Stage, and the base of the services'.
+    `check` and `finish` must not block the event loop, nor `decode` where nothing needs it; where something does, it
+    runs in a thread.
 
     Features are taken only if they say that they are of the space this model was trained on, and never travel on
     without the space that gives them their meaning.
@@ -61,39 +36,47 @@ class TensorStage:
     def __init__(self, bundle: Bundle) -> None:
         self.manifest: Manifest = bundle.manifest
         self.accepts: Sequence[Sequence[TensorSpec]] = (tuple(entry.spec for entry in bundle.manifest.inputs),)
+        """What may be sent: the tensors of one of these alternatives, all of them and no others."""
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
+        """What can be asked for."""
         self._gives_classes = gives_classes(self.gives)
         self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
         self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
 
     def warm_up(self) -> None:
-        """Nothing here is slow the first time."""
+        """Do once what is slow the first time. Called in a thread, before the stage is ready."""
 
     def check(self, request: InferRequest) -> None:
-        """Raise FeatureSpaceMismatch for foreign features, InvalidInput for classes of what has none."""
+        """Refuse, before anything is computed, what this stage cannot rightly answer.
+
+        Raises:
+            FeatureSpaceMismatch: features are foreign.
+            InvalidInput: classes are asked for of what has none.
+        """
         if self._takes is not None:
             check_feature_space(request, self._takes, self.manifest.role)
         for output in request.outputs:
-            self._check_classification(output)
+            if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
+                what = f"classification is for {PROBABILITIES!r} of two dimensions"
+                raise InvalidInput(f"output {output.name[:80]!r} has no classes: {what}")
 
     def needs_decoding(self, tensors: Tensors) -> bool:
+        """Whether `decode` takes long enough to need a thread."""
         return False
 
     def weigh(self, tensors: Tensors) -> DecodeLoad:
+        """Say what decoding takes, before it is decoded. Raises SplitwayError for what never can be."""
         return NOTHING
 
-    def decode(self, tensors: Tensors, go_on: GoOn, load: DecodeLoad = NOTHING) -> Arrays:
+    def decode(self, tensors: Tensors, go_on: GoOn = lambda: None, load: DecodeLoad = NOTHING) -> Arrays:
+        """Turn what was sent into the model's inputs; `load` is what `weigh` said of it. Between long steps call
+        `go_on`, which raises if the caller has gone."""
         return {name: tensor.array for name, tensor in tensors.items()}
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
+        """Turn the model's outputs into what was asked for."""
         asked = {output.name for output in request.outputs} or {spec.name for spec in self.gives}
         return [Tensor.of_array(s.name, outputs[s.name], self._says) for s in self.gives if s.name in asked]
-
-    def _check_classification(self, output: RequestedOutput) -> None:
-        if output.top_k and (output.name != PROBABILITIES or not self._gives_classes):
-            raise InvalidInput(
-                f"output {output.name[:80]!r} has no classes: classification is for {PROBABILITIES!r} of two dimensions"
-            )
 
 
 def check_feature_space(request: InferRequest, space: str, role: str) -> None:
@@ -120,3 +103,57 @@ def check_feature_space(request: InferRequest, space: str, role: str) -> None:
             raise FeatureSpaceMismatch(
                 f"tensor {tensor.name[:80]!r} is from {foreign}; this {role} was trained on {space}"
             )
+
+
+class InputCheck:
+    """Refuses what a model does not take.
+
+    Args:
+        accepts: the tensors of one of these alternatives are taken, all of them and no others.
+        entries: the model's own inputs, some of which have a range.
+        max_rows: rows that may come at once; None for any number.
+    """
+
+    def __init__(
+        self, accepts: Sequence[Sequence[TensorSpec]], entries: Iterable[TensorEntry], max_rows: int | None = None
+    ) -> None:
+        self._accepts = {frozenset(s.name for s in specs): {s.name: s for s in specs} for specs in accepts}
+        self._ranges = {entry.name: entry for entry in entries if entry.range is not None}
+        self._max_rows = max_rows
+
+    def alternative(self, names: Sequence[str]) -> dict[str, TensorSpec]:
+        """What was sent, as the model knows it. Raises InvalidInput where it is no complete alternative."""
+        specs = self._accepts.get(frozenset(names))
+        if specs is None or len(names) != len(specs):
+            known = " or ".join(" and ".join(map(repr, each)) for each in self._accepts.values())
+            raise InvalidInput(f"the input must be exactly {known}, not {', '.join(map(repr, names))[:200]}")
+        return specs
+
+    def check(self, tensors: Sequence[Tensor], specs: dict[str, TensorSpec]) -> None:
+        """Check tensors against their alternative.
+
+        Raises:
+            InvalidInput: a type, a shape or a number is not what the model takes, or the rows differ in number.
+            TooLarge: there are too many rows.
+        """
+        first = tensors[0]
+        for tensor in tensors:
+            specs[tensor.name].check(tensor)
+            self._check_rows_and_values(tensor)
+            if tensor.rows != first.rows:
+                raise InvalidInput(
+                    f"tensor {tensor.name!r} has {tensor.rows} rows, but {first.name!r} has {first.rows}; "
+                    "every tensor must have as many"
+                )
+            if tensor.name in self._ranges:
+                check_range(self._ranges[tensor.name], tensor.array)
+
+    def _check_rows_and_values(self, tensor: Tensor) -> None:
+        if tensor.rows < 1:
+            raise InvalidInput(f"tensor {tensor.name!r} has no rows")
+        if self._max_rows is not None and tensor.rows > self._max_rows:
+            raise TooLarge(
+                f"tensor {tensor.name!r} has {tensor.rows} rows; at most {self._max_rows} are allowed at once"
+            )
+        if tensor.datatype.startswith("FP") and not np.isfinite(tensor.array).all():
+            raise InvalidInput(f"tensor {tensor.name!r} holds NaN or infinity; every number must be finite")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -87,14 +87,11 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(orjson.dumps(content), status, dict(headers or {}), media_type="application/json")
 
 
-def retry_after(error: SplitwayError) -> dict[str, str]:
-    """The Retry-After header of an error that knows when to come back, in whole seconds."""
-    return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
-
-
 def error_headers(error: SplitwayError) -> dict[str, str]:
-    """What an error says in headers: when to come back, and how to show who asks."""
-    headers = retry_after(error)
+    """What an error says in headers: when to come back, in whole seconds, and how to show who asks."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     return headers
@@ -176,38 +173,37 @@ def infer_endpoint(plane: Model, limits: Limits, bodies: BodyBudget) -> Endpoint
 
 def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
     """The protocol's routes over any number of models."""
-    router = APIRouter(prefix="/v2", tags=[v2_docs.TAG])
+    router = APIRouter(prefix="/v2", tags=[v2_docs.TAG], default_response_class=Response)
+    model, version = "/models/{model}", "/models/{model}/versions/{version}"
 
+    @router.get("", **v2_docs.SERVER_METADATA)
+    @router.get("/", **v2_docs.SERVER_METADATA)
     async def server_metadata() -> Response:
         return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
 
+    @router.get("/health/live", **v2_docs.LIVE)
     async def live() -> Response:
         return live_response(models.lifecycle.hang)
 
+    @router.get("/health/ready", **v2_docs.READY)
     async def ready() -> Response:
         return _ready(models.lifecycle.not_ready_because)
 
+    @router.get(model, **v2_docs.MODEL_METADATA)
+    @router.get(version, **v2_docs.MODEL_METADATA)
     async def model_metadata(request: Request) -> Response:
         return json_response(models.metadata(*_asked(request)))
 
+    @router.get(f"{model}/ready", **v2_docs.MODEL_READY)
+    @router.get(f"{version}/ready", **v2_docs.MODEL_READY)
     async def model_ready(request: Request) -> Response:
         return _ready(models.model_not_ready_because(*_asked(request)))
 
+    @router.post(f"{model}/infer", **v2_docs.INFER)
+    @router.post(f"{version}/infer", **v2_docs.INFER)
     async def infer(request: Request) -> Response:
         return await models.endpoint(*_asked(request))(request)
 
-    get: dict[str, tuple[Callable[..., Awaitable[Response]], dict[str, Any]]] = {
-        "": (server_metadata, v2_docs.SERVER_METADATA),
-        "/": (server_metadata, v2_docs.SERVER_METADATA),
-        "/health/live": (live, v2_docs.LIVE),
-        "/health/ready": (ready, v2_docs.READY),
-    }
-    for model in ("/models/{model}", "/models/{model}/versions/{version}"):
-        get[model] = model_metadata, v2_docs.MODEL_METADATA
-        get[f"{model}/ready"] = model_ready, v2_docs.MODEL_READY
-        router.add_api_route(f"{model}/infer", infer, methods=["POST"], response_class=Response, **v2_docs.INFER)
-    for path, (endpoint, docs) in get.items():
-        router.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **docs)
     return router
 
 

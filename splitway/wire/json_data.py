@@ -1,8 +1,15 @@
-"""Tensor data written as JSON: checked on the way in, plain lists on the way out."""
+"""Tensor data written as JSON: checked on the way in, plain lists on the way out.
+
+Large JSON is read in steps: the arrays of numbers in it are what takes long, and are read piece by piece. A piece is
+cut at a comma and gets the brackets that are open there; its lists are then joined with those before. What comes out is
+what reading the text at once gives; whatever is unusual is left to that.
+"""
 
 from __future__ import annotations
 
-from itertools import chain, takewhile
+import re
+import secrets
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,16 +17,18 @@ import orjson
 from numpy.typing import NDArray
 
 from splitway.errors import InvalidInput, TooLarge
-from splitway.wire.aside import LARGE_BYTES
+from splitway.wire.aside import LARGE_BYTES, STEP_BYTES, give_way
 from splitway.wire.base64_text import decode_base64
-from splitway.wire.json_pieces import loads_in_pieces
-from splitway.wire.tensor import BYTES, NUMPY_DTYPES, Buffer, Parameters, Tensor, numpy_dtype
+from splitway.wire.tensor import BYTES, Buffer, Parameters, Tensor, numpy_dtype
 
 MAX_JSON_VALUES = 1 << 20
 AT_ONCE = 8192
 """Values that are read on an event loop."""
 _NUMBERS_AT_ONCE = 1 << 16
 """Checked and converted in one step: a few milliseconds."""
+_ARRAY = re.compile(rb'"data"\s{0,16}:\s{0,16}\[')
+_END_OF_NUMBERS = re.compile(rb'["{}]')
+_MAX_DEPTH = 16
 _MOST_QUOTED = 40
 _NO_INTEGER = 1 << 63
 """What is written as an integer beyond 64 bits is read as a fraction."""
@@ -49,6 +58,83 @@ def loads_bounded(text: bytes, max_bytes: int, max_values: int = MAX_JSON_VALUES
         return orjson.loads(text) if len(text) <= LARGE_BYTES else loads_in_pieces(text)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the JSON cannot be read: {error}") from error
+
+
+def loads_in_pieces(text: bytes) -> Any:
+    """Read JSON. Raises orjson.JSONDecodeError as `orjson.loads` does."""
+    try:
+        return _loads_large(text)
+    except (orjson.JSONDecodeError, _Unusual):
+        return orjson.loads(text)
+
+
+class _Unusual(Exception):
+    """What has to be read at once."""
+
+
+def _loads_large(text: bytes) -> Any:
+    token = secrets.token_hex(8)
+    around: list[bytes] = []
+    arrays: list[list[Any]] = []
+    at = 0
+    for begins in _ARRAY.finditer(text):
+        start = begins.end() - 1
+        if start < at:
+            continue
+        limit = _END_OF_NUMBERS.search(text, start)
+        end = text.rfind(b"]", start, limit.start() if limit else len(text)) + 1
+        if end - start <= LARGE_BYTES:
+            continue
+        around += [text[at:start], f'"{token}{len(arrays)}"'.encode()]
+        arrays.append(_array(text, start, end))
+        at = end
+        give_way()
+    content = orjson.loads(b"".join((*around, text[at:])))
+    return _filled(content, {f"{token}{number}": array for number, array in enumerate(arrays)})
+
+
+def _array(text: bytes, start: int, end: int) -> list[Any]:
+    """The nested lists of numbers that are written there."""
+    lists: list[Any] = []
+    depth, at = 0, start
+    while at < end:
+        cut = text.find(b",", at + STEP_BYTES, end)
+        piece = text[at : cut if cut >= 0 else end]
+        after = depth + piece.count(b"[") - piece.count(b"]")
+        bare = piece.strip()  # beside a comma JSON wants a value, which the brackets around a piece would hide
+        is_whole = (after == 0) == (cut < 0) and not bare.startswith(b"]") and not bare.endswith(b"[")
+        if not (is_whole and 0 <= after <= _MAX_DEPTH):
+            raise _Unusual
+        read = orjson.loads(b"[" * depth + piece + b"]" * after)
+        lists = _joined(lists, read, depth) if depth else read
+        depth, at = after, cut + 1 if cut >= 0 else end
+        give_way()
+    return lists
+
+
+def _joined(lists: list[Any], more: list[Any], depth: int) -> list[Any]:
+    """Add what follows at this depth."""
+    left, right = lists, more
+    for _ in range(depth - 1):
+        last, first = left[-1], right[0]
+        if not isinstance(last, list) or not isinstance(first, list):
+            raise _Unusual
+        left.extend(right[1:])
+        left, right = last, first
+    left.extend(right)
+    return lists
+
+
+def _filled(content: Any, arrays: dict[str, list[Any]]) -> Any:
+    """Put the arrays where their tokens stand: each is the data of an input."""
+    tensors = content.get("inputs") if isinstance(content, dict) else None
+    for tensor in tensors if isinstance(tensors, list) else ():
+        token = tensor.get("data") if isinstance(tensor, dict) else None
+        if isinstance(token, str) and token in arrays:
+            tensor["data"] = arrays.pop(token)
+    if arrays:
+        raise _Unusual
+    return content
 
 
 def decode_json(
@@ -90,47 +176,43 @@ def _in_steps(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any
 
 
 def _numbers(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any], at: int = 0) -> NDArray[Any]:
-    """The values of a tensor from place `at` on."""
+    """The values of a tensor from place `at` on. Raises InvalidInput for the first that the datatype cannot hold."""
     dtype = numpy_dtype(name, datatype)
+    values = _of_type(dtype, leaves)
+    if values is not None:
+        return values
+    place = _first_misfit(dtype, leaves)
+    where = [int(index) for index in np.unravel_index(at + place, shape)]
+    reason = _reason(dtype, leaves[place]).format(datatype)
+    raise InvalidInput(f"tensor {name!r} at {where}: {as_json(leaves[place])} is {reason}")
+
+
+def _of_type(dtype: np.dtype[Any], leaves: list[Any]) -> NDArray[Any] | None:
+    """The values in this type; None where it cannot hold one of them."""
     if not set(map(type, leaves)) <= _TAKEN_TYPES[dtype.kind]:
-        raise _misfit(name, datatype, shape, leaves, at)
+        return None
     if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
         if min(leaves) < limits.min or max(leaves) > limits.max:
-            raise _misfit(name, datatype, shape, leaves, at)
+            return None
     try:
         with np.errstate(over="raise"):
             return np.array(leaves, dtype)
     except (OverflowError, FloatingPointError):
-        raise _misfit(name, datatype, shape, leaves, at) from None
-
-
-def _misfit(name: str, datatype: str, shape: tuple[int, ...], leaves: list[Any], at: int) -> InvalidInput:
-    """The refusal of the first value that the datatype cannot hold, with where it stands."""
-    dtype = NUMPY_DTYPES[datatype]
-    place = _first_misfit(dtype, leaves)
-    where = [int(index) for index in np.unravel_index(at + place, shape)]
-    reason = _reason(dtype, leaves[place]).format(datatype)
-    return InvalidInput(f"tensor {name!r} at {where}: {as_json(leaves[place])} is {reason}")
+        return None
 
 
 def _first_misfit(dtype: np.dtype[Any], leaves: list[Any]) -> int:
-    """The place of that value, found without a look at each by itself: there may be very many."""
-    taken = _TAKEN_TYPES[dtype.kind]
-    of_a_type = list(takewhile(taken.__contains__, map(type, leaves)))
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(np.array(leaves[: len(of_a_type)], np.float64).astype(dtype))
-        return len(of_a_type) if fits.all() else int(fits.argmin())
-    if dtype.kind == "b":
-        return len(of_a_type)
-    limits = np.iinfo(dtype)
-    inside = range(limits.min, limits.max + 1)
-    return len(list(takewhile(inside.__contains__, leaves[: len(of_a_type)])))
+    """The place of that value, found by halves and not by a look at each: there may be very many."""
+    low, high = 0, len(leaves)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _of_type(dtype, leaves[low:middle]) is None else (middle, high)
+    return low
 
 
 def _reason(dtype: np.dtype[Any], value: Any) -> str:
-    """What is wrong with a value for this type; nothing where it fits."""
+    """Why this type cannot hold a value."""
     if dtype.kind in "iu" and type(value) in (int, float):
         limits, beyond = np.iinfo(dtype), type(value) is float and abs(value) >= _NO_INTEGER
         if beyond or not limits.min <= value <= limits.max:
@@ -138,9 +220,7 @@ def _reason(dtype: np.dtype[Any], value: Any) -> str:
             return f"too {which} for {{}}, which holds {limits.min} to {limits.max}"
     if type(value) not in _TAKEN_TYPES[dtype.kind]:
         return "no {}"
-    with np.errstate(over="ignore"):
-        overflows = dtype.kind == "f" and not np.isfinite(np.array(value, dtype))
-    return f"too large for {{}}, which holds up to {np.finfo(dtype).max:g}" if overflows else ""
+    return f"too large for {{}}, which holds up to {np.finfo(dtype).max:g}"
 
 
 def as_json(value: object) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from splitway.errors import InvalidInput
 from splitway.wire.tensor import NO_PARAMETERS, Parameters, Tensor
 
@@ -65,12 +63,8 @@ class InferResponse(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of its outputs, where they are numbers; how many elements, where they are BYTES."""
-        size = 0
-        for tensor in self.outputs:
-            data = tensor.data
-            size += data.nbytes if isinstance(data, np.ndarray) else len(data)
-        return size
+        """Bytes of its outputs."""
+        return sum(tensor.size for tensor in self.outputs)
 
     def output(self, name: str) -> Tensor:
         """Return the output of that name. Raises InvalidInput if there is none."""

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from splitway.errors import InvalidInput
 
 Buffer = bytes | memoryview
+Arrays = Mapping[str, NDArray[Any]]
+"""What runs through a model: arrays by the names of its tensors."""
 Parameters = Mapping[str, Any]
 NO_PARAMETERS: Parameters = MappingProxyType({})
 

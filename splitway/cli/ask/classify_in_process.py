@@ -18,8 +18,8 @@ from splitway.cli.ask.classify import PictureResult
 from splitway.cli.console import tensorflow_hushed
 from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, IMAGE, PROBABILITIES
-from splitway.runtime.arrays import Arrays
 from splitway.skins.v2_rest import CHAIN_STATUSES
+from splitway.wire.tensor import Arrays
 
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 

@@ -17,11 +17,10 @@ from splitway.cli.console import Steps
 from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.names import IMAGE, TIMEOUT_HEADER
-from splitway.runtime.arrays import Arrays
 from splitway.schemas.message import read_answer
 from splitway.schemas.protocol import ErrorMessage
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
-from splitway.wire.tensor import Tensor
+from splitway.wire.tensor import Arrays, Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
 
 _TIMEOUT_S = 30.0

@@ -1,31 +1,51 @@
-"""A batch: the requests in it, each with its own future, and what came of running it."""
+"""A batch: when it is closed, the requests in it, each with its own future, and what came of running it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from splitway.errors import Overloaded
-from splitway.runtime.arrays import Arrays
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Deadline
+from splitway.wire.tensor import Arrays
 
-_log = logging.getLogger(__name__)
-Infer = Callable[[Arrays, bool], dict[str, NDArray[Any]]]
+Infer = Callable[[Arrays, bool], Arrays]
 """Runs the model; the second argument says whether nothing else is at work."""
 Prepare = Callable[[], Arrays]
 """Makes a member's inputs, where the engine runs; raises SplitwayError where they cannot be made."""
 
 
+@dataclass(frozen=True)
+class BatchPolicy:
+    """When a batch is closed, how much may wait and how many batches may run at once."""
+
+    max_rows: int = 1
+    """Rows of one run of the engine."""
+    max_wait_s: float = 0.0
+    queue_rows: int = 1024
+    slots: int = 1
+    batches_at_once: int = 1
+    """Batches that a thread does before it tells anyone, if so many wait. Answers that come together wake every
+    process of the chain once and not one by one (docs/adr/0009)."""
+
+    @property
+    def most_begun(self) -> int:
+        """Jobs handed to the threads, at work or next in line: no thread waits for the event loop between two."""
+        return 2 * self.slots
+
+    def rows_to_take(self, waiting_rows: int) -> int:
+        """Rows for one job: what waits is shared among the slots, and a batch is filled first."""
+        share = -(-waiting_rows // self.slots)
+        return max(self.max_rows, min(share, self.max_rows * self.batches_at_once))
+
+
 class BatchResult(NamedTuple):
     """One member's share of a batch, and the seconds it took."""
 
-    outputs: dict[str, NDArray[Any]]
+    outputs: Arrays
     queue_s: float
     decode_s: float
     compute_s: float
@@ -68,7 +88,7 @@ class Run(NamedTuple):
 
     members: list[Member]
     refused: list[tuple[Member, Exception]]
-    outputs: dict[str, NDArray[Any]]
+    outputs: Arrays
     rows: int
     began_s: float
     prepared_s: float
@@ -103,15 +123,3 @@ class Run(NamedTuple):
 def stopping() -> Overloaded:
     """The error for requests that still wait when a model is closed."""
     return Overloaded("the stage is stopping", retry_after_s=1)
-
-
-def stop(members: Iterable[Member]) -> None:
-    """Tell those who still wait that the model is closed."""
-    for member in members:
-        member.fail(stopping())
-
-
-def say_if_dead(worker: asyncio.Task[None]) -> None:
-    """Log that the loop has ended of itself; it never should."""
-    if not worker.cancelled() and worker.exception() is not None:
-        _log.error("the batch loop has died", exc_info=worker.exception())

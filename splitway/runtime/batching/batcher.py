@@ -1,9 +1,8 @@
 """Gather what waits, run it as soon as an engine is free, answer everyone.
 
-The worker waits for the first member without a timer and hands a job to a thread; the thread takes what is there when
-it begins, so that a batch grows while the engines are busy, and nothing waits when nothing is there to wait for. Each
-member carries its own future; nothing is looked up by an id. A model that fails, fails those whose rows it fails on,
-and not the loop. The shape of the loop is mosec's.
+A job is handed to a thread when a member arrives; the thread takes what is there when it begins, so that a batch grows
+while the engines are busy, and nothing waits when nothing is there to wait for. Each member carries its own future;
+nothing is looked up by an id. A model that fails, fails those whose rows it fails on, and no other.
 """
 
 from __future__ import annotations
@@ -13,17 +12,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from splitway.errors import DeadlineExceeded, EngineFailed, Overloaded, UnfitInput, first_line
-from splitway.runtime.batching.batch import BatchResult, Infer, Member, Prepare, Run, say_if_dead, stop, stopping
-from splitway.runtime.batching.batch_policy import BatchPolicy
-from splitway.runtime.batching.row_time import corrected, still_holds
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Infer, Member, Prepare, Run, stopping
+from splitway.runtime.batching.learned import Sharing, corrected, still_holds
 from splitway.runtime.batching.run import Runner
-from splitway.runtime.batching.runs import Runs
-from splitway.runtime.batching.sharing import Sharing
-from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
+from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads, Runs
 from splitway.telemetry.trace import TraceContext
 from splitway.wire.deadline import Clock, Deadline
 
@@ -47,7 +43,6 @@ class Batcher:
         clock: monotonic seconds.
         name: what it runs, for `runs`.
         runs: told of each run's begin and end.
-        paused_s: how many seconds between two times the process stood still.
     """
 
     def __init__(
@@ -58,41 +53,26 @@ class Batcher:
         *,
         name: str = "model",
         runs: Runs | None = None,
-        paused_s: Callable[[float, float], float] = lambda *_: 0.0,
     ) -> None:
         self._policy = policy
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[Member] = deque()
-        self._waiting_rows = 0
+        self.waiting_rows = 0
         self._in_line = 0
         self._closed = False
         self._row_s = 0.0
         self._measured_at_s = clock()
         self._failed_at_s = -_NOT_AT_ONCE_S
-        self._arrived = asyncio.Event()
-        self._slot_free = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Future[list[Run]]] = set()
         self._crowded_at_s = -_QUIET_S
         self._threads = DaemonThreads(policy.slots, "engine")
-        self._runner = Runner(infer, policy.max_rows, clock, runs or Runs(clock), name, self._may_take_s)
-        self._paused_s = paused_s
+        runs = runs or Runs(clock)
+        self._runner = Runner(infer, policy.max_rows, clock, runs, name, self._may_take_s)
+        self._paused_s = runs.paused_s
         self._sharing = Sharing(clock)
-        self._worker: asyncio.Task[None] | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the loop that answers is running."""
-        return self._worker is not None and not self._worker.done()
-
-    @property
-    def died(self) -> bool:
-        """Whether that loop has ended of itself; it never should."""
-        return self._worker is not None and self._worker.done() and not self._closed
-
-    @property
-    def waiting_rows(self) -> int:
-        return self._waiting_rows
 
     @property
     def shares(self) -> bool:
@@ -105,25 +85,24 @@ class Batcher:
         return self._sharing.apart
 
     def start(self) -> None:
-        self._worker = asyncio.create_task(self._run(), name="batcher")
-        self._worker.add_done_callback(say_if_dead)
+        """Take requests from now on. To be called on the event loop."""
+        self._loop = asyncio.get_running_loop()
 
     async def close(self, within_s: float = STOPS_WITHIN_S) -> bool:
-        """Stop the loop, and tell those who still wait that the stage is gone.
+        """Begin no more, and tell those who still wait that the stage is gone.
 
         Returns:
             Whether the threads have ended within so many seconds; one whose engine hangs never does.
         """
         with self._lock:
             self._closed = True
-        self._threads.shutdown(wait=False)  # first, for this may be cancelled
-        tasks = [*self._running, *([self._worker] if self._worker is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        stop(self._waiting)
+        self._threads.shutdown(wait=False)
+        for job in self._running:
+            job.cancel()
+        for member in self._waiting:
+            member.fail(stopping())
         self._waiting.clear()
-        self._waiting_rows = 0
+        self.waiting_rows = 0
         return await asyncio.to_thread(self._threads.join, within_s)  # the loop goes on meanwhile
 
     def at_once(self, prepare: Prepare, rows: int, deadline: Deadline) -> BatchResult | None:
@@ -135,7 +114,7 @@ class Batcher:
         Raises:
             As `submit`.
         """
-        if not 0.0 < self._row_s * rows < _AT_ONCE_S or self._running or self._waiting or not self.alive:
+        if not 0.0 < self._row_s * rows < _AT_ONCE_S or self._running or self._waiting or self._closed:
             return None
         now_s = self._clock()
         if now_s - self._failed_at_s < _NOT_AT_ONCE_S:
@@ -147,14 +126,7 @@ class Batcher:
     async def submit(
         self, prepare: Prepare, rows: int, deadline: Deadline, trace: TraceContext | None = None, caller: str = ""
     ) -> BatchResult:
-        """Wait for this member's outputs.
-
-        Args:
-            prepare: makes its inputs of `rows` rows.
-            rows: how many rows it adds to a batch.
-            deadline: after which the caller no longer waits.
-            trace: where it is traced; the batch's other members are told.
-            caller: the request's caller; callers on whose rows the model keeps failing share no batch.
+        """Wait for the outputs of a Member; callers on whose rows the model keeps failing share no batch.
 
         Raises:
             Overloaded: too many rows wait already.
@@ -165,10 +137,8 @@ class Batcher:
         """
         if self._closed:
             raise stopping()
-        if not self.alive:
-            raise EngineFailed("the batch loop is not running")
-        if self._waiting_rows + rows > self._policy.queue_rows and self._waiting:
-            raise Overloaded(f"{self._waiting_rows} rows are already waiting for the engine", retry_after_s=1)
+        if self.waiting_rows + rows > self._policy.queue_rows and self._waiting:
+            raise Overloaded(f"{self.waiting_rows} rows are already waiting for the engine", retry_after_s=1)
         if self._waiting and len(self._running) >= self._policy.slots:
             self._check_wait(rows, deadline)
         member = Member(prepare, rows, deadline, self._clock(), trace)
@@ -176,8 +146,8 @@ class Batcher:
             member.caller, member.shares = caller, self._sharing.may_share(caller)
         with self._lock:
             self._waiting.append(member)
-            self._waiting_rows += rows
-        self._arrived.set()
+            self.waiting_rows += rows
+        self._loop.call_soon(self._look)
         try:
             return await member.future
         except asyncio.CancelledError:
@@ -188,7 +158,7 @@ class Batcher:
         """Take out of the queue requests whose callers have gone: a body would be held until an engine is free."""
         with self._lock, suppress(ValueError):  # a thread has taken it
             self._waiting.remove(member)
-            self._waiting_rows -= member.rows
+            self.waiting_rows -= member.rows
 
     def _may_take_s(self, rows: int) -> float:
         """What a run of so many rows may take because they are many; of what has never run, a second a row."""
@@ -197,39 +167,30 @@ class Batcher:
     def _check_wait(self, rows: int, deadline: Deadline) -> None:
         """Refuse a request that cannot finish in time. Later measurements and time correct the estimate."""
         row_s = self._row_s * still_holds(self._clock() - self._measured_at_s)
-        if row_s * (self._waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
+        if row_s * (self.waiting_rows + rows) / self._policy.slots > deadline.remaining_s:
             raise DeadlineExceeded(
-                f"{self._waiting_rows} rows are already waiting, too many for the {deadline.remaining_s * 1000:.0f} ms "
+                f"{self.waiting_rows} rows are already waiting, too many for the {deadline.remaining_s * 1000:.0f} ms "
                 "left"
             )
 
-    async def _run(self) -> None:
-        while True:
-            while len(self._running) >= self._policy.most_begun:
-                self._slot_free.clear()
-                await self._slot_free.wait()
-            await self._gather()
+    def _look(self) -> None:
+        """Begin a job where a member is there that none is in line for, and a batch is full or has waited enough."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while len(self._running) < self._policy.most_begun and len(self._waiting) > self._in_line:
+            if (left_s := self._may_wait_s()) > 0:
+                self._timer = self._loop.call_later(left_s, self._look)
+                return
             self._begin()
 
-    async def _gather(self) -> None:
-        """Wait for a member that no job is in line for, then until a batch is full or the first has waited enough."""
-        while len(self._waiting) <= self._in_line:
-            self._arrived.clear()
-            await self._arrived.wait()
-        if self._policy.max_wait_s <= 0:
-            return
+    def _may_wait_s(self) -> float:
+        """How long the first may still wait for others to fill its batch."""
+        if self._policy.max_wait_s <= 0 or self.waiting_rows >= self._policy.max_rows:
+            return 0.0
         with self._lock:  # or a thread takes the first between two looks
             first = self._waiting[0] if self._waiting and not self._in_line else None
-        if first is None:
-            return
-        closes_at_s = first.enqueued_at_s + self._policy.max_wait_s
-        while self._waiting_rows < self._policy.max_rows and (left_s := closes_at_s - self._clock()) > 0:
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return
+        return 0.0 if first is None else first.enqueued_at_s + self._policy.max_wait_s - self._clock()
 
     def _begin(self) -> None:
         now_s = self._clock()
@@ -238,33 +199,31 @@ class Batcher:
         alone = now_s - self._crowded_at_s >= _QUIET_S
         with self._lock:
             self._in_line += 1
-        task = asyncio.create_task(self._answer(alone), name="batch")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slot_free.set()
-
-    async def _answer(self, alone: bool) -> None:
         taken: list[Member] = []
+        job = self._loop.run_in_executor(self._threads, self._work, taken, alone)
+        self._running.add(job)
+        job.add_done_callback(partial(self._ended, taken))
+
+    def _ended(self, taken: list[Member], job: asyncio.Future[list[Run]]) -> None:
+        self._running.discard(job)
         try:
-            runs = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, taken, alone)
+            runs = job.result()
         except asyncio.CancelledError:
-            stop(taken)
-            raise
+            for member in taken:
+                member.fail(stopping())
         except Exception as error:  # of this program itself: the model's own are in `runs`
             _log.exception("a batch")
             for member in taken:
                 member.fail(EngineFailed("the batch could not be answered", private=first_line(error)))
         else:
             self._finish(runs)
+        self._look()
 
     def _take(self, taken: list[Member]) -> None:
         """Move members from the queue into `taken`. Called in a job's thread."""
         with self._lock:
             self._in_line -= 1
-            most = self._policy.rows_to_take(self._waiting_rows)
+            most = self._policy.rows_to_take(self.waiting_rows)
             rows, longest_s = 0, _LONGEST_GROUP_S
             while not self._closed and self._waiting:
                 member = self._waiting[0]
@@ -273,7 +232,7 @@ class Batcher:
                 if taken and (rows > most or (rows > self._policy.max_rows and rows * self._row_s > longest_s)):
                     return
                 self._waiting.popleft()
-                self._waiting_rows -= member.rows
+                self.waiting_rows -= member.rows
                 if member.future.done():  # its caller hung up
                     rows -= member.rows
                 else:

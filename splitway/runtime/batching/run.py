@@ -1,47 +1,44 @@
-"""What one run of the engine does: make every member's inputs, run the model on all of them, give each its rows."""
+"""What one run of the engine does: make every member's inputs, run the model on all of them, give each its rows.
+
+Of a batch on which the model fails, each member is answered or refused on its own.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.apart import MemberInputs, answer_apart, check_rows
+from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.runtime.batching.batch import Infer, Member, Run
-from splitway.runtime.batching.runs import Runs
+from splitway.runtime.batching.threads import Runs
+from splitway.runtime.batching.unfit import Unfit, explain, is_finite
 from splitway.wire.deadline import Clock
+from splitway.wire.tensor import Arrays
+
+_log = logging.getLogger(__name__)
+_LATE = "the model had failed on its batch and could be run again for it"
+_Part = tuple[Member, Arrays]
+"""A member, and the inputs that were made for it."""
+_Refused = list[tuple[Member, Exception]]
 
 
+@dataclass(frozen=True)
 class Runner:
-    """Runs members in batches; may be called in any thread.
+    """Runs members in batches; may be called in any thread."""
 
-    Args:
-        infer: runs the model.
-        max_rows: of one batch.
-        clock: monotonic seconds.
-        runs: told of each run's begin and end.
-        name: what the model is called there.
-        more_s: what a run of so many rows may take beyond the time that any run may.
-    """
-
-    def __init__(
-        self,
-        infer: Infer,
-        max_rows: int,
-        clock: Clock,
-        runs: Runs,
-        name: str,
-        more_s: Callable[[int], float] = lambda _: 0.0,
-    ) -> None:
-        self._infer = infer
-        self._max_rows = max_rows
-        self._clock = clock
-        self._runs = runs
-        self._name = name
-        self._more_s = more_s
+    infer: Infer
+    max_rows: int
+    """Of one batch."""
+    clock: Clock
+    runs: Runs
+    name: str
+    """The model, as `runs` is told of it."""
+    more_s: Callable[[int], float]
+    """What a run of so many rows may take beyond the time that any run may."""
 
     def __call__(self, members: Sequence[Member], *, alone: bool) -> list[Run]:
         """Run all members, as many at once as a batch holds and as may share one."""
@@ -56,56 +53,128 @@ class Runner:
 
     def _fits(self, batch: list[Member], member: Member) -> bool:
         rows = sum(each.rows for each in batch) + member.rows
-        return rows <= self._max_rows and member.shares and batch[0].shares
+        return rows <= self.max_rows and member.shares and batch[0].shares
 
     def _run(self, batch: list[Member], alone: bool) -> Run:
-        self._runs.begin(self._name, self._more_s(sum(member.rows for member in batch)))
+        self._begin(sum(member.rows for member in batch))
         try:
-            return run_batch(batch, self._infer, self._clock, alone=alone, again=self._again)
+            return self._run_batch(batch, alone)
         finally:
-            self._runs.end()
+            self.runs.end()
 
-    def _again(self, inputs: Arrays, alone: bool) -> dict[str, NDArray[Any]]:
-        """Run the model on a part of a batch that has failed: a batch may take several runs, and one may hang."""
-        self._runs.begin(self._name, self._more_s(len(next(iter(inputs.values())))))
-        return self._infer(inputs, alone)
+    def _begin(self, rows: int) -> None:
+        """Say that a run begins, or another one for a batch that has failed: each of them may hang."""
+        self.runs.begin(self.name, self.more_s(rows))
+
+    def _run_batch(self, batch: list[Member], alone: bool) -> Run:
+        """Make every member's inputs and run the model on those that could be made.
+
+        Whatever goes wrong is told to those that it concerns: inputs that cannot be made to their own member, rows that
+        are not finite to those who sent them. If the model fails on all of a batch, it is run again for each member on
+        its own, while its deadline lasts.
+        """
+        began_s, failed = self.clock(), False
+        refused: _Refused = []
+        parts = _prepared(batch, refused)
+        prepared_s = self.clock()
+        members = [member for member, _ in parts]
+        try:
+            outputs = self.infer(_joined([inputs for _, inputs in parts]), alone) if parts else {}
+            _check_rows(outputs, sum(member.rows for member in members))
+        except Exception as error:
+            failed = True
+            members, outputs = self._answer_apart(parts, error, alone, refused)
+        rows = sum(member.rows for member in members)
+        return Run(members, refused, outputs, rows, began_s, prepared_s, self.clock(), failed)
+
+    def _answer_apart(
+        self, parts: Sequence[_Part], failure: Exception, alone: bool, refused: _Refused
+    ) -> tuple[list[Member], Arrays]:
+        """Return the members of a failed batch that can be answered, with all their rows in order.
+
+        Rows don't depend on each other: where the model gave some for all, those that are finite are answers.
+        """
+        given = failure.outputs if isinstance(failure, Unfit) else None
+        answers: list[_Part] = []
+        end = 0
+        for member, inputs in parts:
+            start, end = end, end + member.rows
+            if member.future.done():
+                continue
+            try:
+                if given is None:
+                    outputs = self._again(member, inputs, alone, failure if len(parts) == 1 else None)
+                else:
+                    outputs = _finite({name: array[start:end] for name, array in given.items()})
+            except Exception as error:
+                refused.append((member, _told(error, inputs, partial(self._fails, member, alone))))
+            else:
+                answers.append((member, outputs))
+        return [member for member, _ in answers], _joined([outputs for _, outputs in answers])
+
+    def _again(self, member: Member, inputs: Arrays, alone: bool, failure: Exception | None) -> Arrays:
+        """Run the model for one member; raise its failure where that is known."""
+        if failure is not None:
+            raise failure
+        member.deadline.check(_LATE)
+        self._begin(member.rows)
+        outputs = self.infer(inputs, alone)
+        _check_rows(outputs, member.rows)
+        return outputs
+
+    def _fails(self, member: Member, alone: bool, inputs: Arrays) -> bool:
+        """Whether the model fails on a part of a member's inputs; no longer looked at when the caller has gone."""
+        if member.deadline.expired or member.future.done():
+            return False
+        self._begin(len(next(iter(inputs.values()))))
+        try:
+            self.infer(inputs, alone)
+        except Exception:
+            return True
+        return False
 
 
-def run_batch(batch: Sequence[Member], infer: Infer, clock: Clock, *, alone: bool, again: Infer | None = None) -> Run:
-    """Make every member's inputs and run the model on those that could be made; may be called in any thread.
-
-    A member whose caller hung up is left out. Whatever goes wrong is told to those that it concerns: inputs that cannot
-    be made to their own member, rows that are not finite to those who sent them. If the model fails on all of a batch,
-    it is run again for each member on its own, while its deadline lasts: by `again`, where that is another way.
-    """
-    began_s = clock()
-    parts: list[MemberInputs] = []
-    refused: list[tuple[Member, Exception]] = []
+def _prepared(batch: Sequence[Member], refused: _Refused) -> list[_Part]:
+    """Make the inputs of those whose callers have not hung up."""
+    parts: list[_Part] = []
     for member in batch:
         if member.future.done():
             continue
         try:
             member.deadline.check("the engine was free")
             inputs = member.prepare()
-            check_rows(inputs, member.rows)
+            _check_rows(inputs, member.rows)
         except Exception as error:  # its own trouble, not the batch's
             refused.append((member, error))
         else:
-            parts.append(MemberInputs(member, inputs))
-    prepared_s = clock()
-    rows = sum(part.member.rows for part in parts)
-    try:
-        outputs = infer(_join(parts), alone) if parts else {}
-        check_rows(outputs, rows)
-    except Exception as error:
-        some = answer_apart(parts, error, lambda inputs: (again or infer)(inputs, alone))
-        refused += some.refused
-        rows = sum(member.rows for member in some.members)
-        return Run(some.members, refused, some.outputs, rows, began_s, prepared_s, clock(), failed=True)
-    return Run([part.member for part in parts], refused, outputs, rows, began_s, prepared_s, clock())
+            parts.append((member, inputs))
+    return parts
 
 
-def _join(parts: list[MemberInputs]) -> Arrays:
+def _check_rows(outputs: Arrays, rows: int) -> None:
+    """Raise EngineFailed unless every tensor has so many rows."""
+    for name, array in outputs.items():
+        if len(array) != rows:
+            raise EngineFailed(f"the model was given {rows} rows and gave {len(array)} of {name!r}")
+
+
+def _finite(outputs: Arrays) -> Arrays:
+    if not is_finite(outputs):
+        raise Unfit(outputs=outputs)
+    return outputs
+
+
+def _told(error: Exception, inputs: Arrays, fails: Callable[[Arrays], bool]) -> SplitwayError:
+    """The error for a member that fails on its own."""
+    if isinstance(error, Unfit):
+        return explain(error, inputs, fails)
+    if isinstance(error, SplitwayError):
+        return error
+    _log.error("the model failed", exc_info=error)
+    return EngineFailed("the model failed", private=f"{type(error).__name__}: {first_line(error)}")
+
+
+def _joined(parts: Sequence[Arrays]) -> Arrays:
     if len(parts) == 1:
-        return parts[0].inputs
-    return {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}

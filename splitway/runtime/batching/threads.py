@@ -1,22 +1,32 @@
-"""Threads that end with the process, whatever they are at: an engine that hangs must not keep it from ending."""
+"""The threads that compute, and the runs that they are at.
+
+They end with the process, whatever they are at: an engine that hangs must not keep it from ending. They give way to an
+event loop that answers in microseconds: without it a full machine lets the cheapest answers, health and refusals, wait
+behind the dearest.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from splitway.runtime.engines.priority import give_way
+from splitway.wire.deadline import Clock
 
+GIVES_WAY_BY = 5
+"""Steps of `nice`: about a third of the weight of a thread that has not given way."""
 STOPS_WITHIN_S = 5.0
 """So long threads are waited for when their work is no longer wanted."""
 _Of = ParamSpec("_Of")
 _Result = TypeVar("_Result")
-_Work = tuple[Future[Any], Callable[[], None]]
+_Work = tuple[Future[Any], Callable[[], Any]]
 
 
 class DaemonThreads(Executor):
@@ -41,20 +51,11 @@ class DaemonThreads(Executor):
         if self._closed:
             raise RuntimeError("the threads have been stopped")
         future: Future[_Result] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = work(*args, **kwargs)
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        self._queue.put((future, run))
+        self._queue.put((future, partial(work, *args, **kwargs)))
         if len(self._threads) < self._count:
-            self._begin()
+            thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -76,13 +77,41 @@ class DaemonThreads(Executor):
             thread.join(max(0.0, ends_s - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _begin(self) -> None:
-        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
     def _run(self) -> None:
-        give_way()
-        while (work := self._queue.get()) is not None:
-            work[1]()
-            del work  # or it would keep what it was given until the next
+        with contextlib.suppress(OSError, AttributeError):  # on Linux, where threads have a priority of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVES_WAY_BY)
+        while (queued := self._queue.get()) is not None:
+            _do(*queued)
+            del queued  # or it would keep what it was given until the next
+
+
+def _do(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+
+
+@dataclass
+class Runs:
+    """Which runs of an engine are under way; each thread has one at most."""
+
+    clock: Clock
+    paused_s: Callable[[float, float], float] = lambda *_: 0.0
+    """How many seconds between two times the process stood still."""
+    _under_way: dict[int, tuple[str, float, float]] = field(default_factory=dict)
+
+    def begin(self, model: str, more_s: float = 0.0) -> None:
+        """The calling thread begins a run, or the next part of its run; one of many rows may take more."""
+        self._under_way[threading.get_ident()] = model, self.clock(), more_s
+
+    def end(self) -> None:
+        """The calling thread's run is over."""
+        self._under_way.pop(threading.get_ident(), None)
+
+    @property
+    def under_way(self) -> list[tuple[str, float, float]]:
+        """The model, the begin and the additional time of each run, in no order. May be asked from any thread."""
+        return list(self._under_way.values())

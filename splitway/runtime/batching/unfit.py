@@ -1,4 +1,7 @@
-"""Input on which a model fails: which row of which tensor it is, in a sentence for the caller."""
+"""Input on which a model fails: which row of which tensor it is, in a sentence for the caller.
+
+What a model gives is an answer where its numbers are finite: NaN and infinity never travel on.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.answers import finite_rows
+from splitway.wire.tensor import Arrays
 
 NOT_FINITE = "the model gives NaN or infinity for it"
 _FAILS = "the model fails on it"
@@ -30,13 +32,20 @@ class Unfit(Exception):
         no_memory: whether what it lacked was memory.
     """
 
-    def __init__(
-        self, *, outputs: dict[str, NDArray[Any]] | None = None, reason: str = "", no_memory: bool = False
-    ) -> None:
+    def __init__(self, *, outputs: Arrays | None = None, reason: str = "", no_memory: bool = False) -> None:
         super().__init__(reason or NOT_FINITE)
         self.outputs = outputs
         self.reason = reason
         self.no_memory = no_memory
+
+
+def is_finite(outputs: Arrays) -> bool:
+    """Whether no output holds NaN or infinity."""
+    return all(map(_all_finite, outputs.values()))
+
+
+def _all_finite(array: NDArray[Any]) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def explain(unfit: Unfit, inputs: Arrays, fails: Fails) -> UnfitInput:
@@ -52,7 +61,7 @@ def explain(unfit: Unfit, inputs: Arrays, fails: Fails) -> UnfitInput:
         what = f"the model needs too much memory for {rows} rows at once; send fewer"
         return UnfitInput(f"{', '.join(inputs)}: {what}", private=unfit.reason)
     if unfit.outputs is not None:
-        row, what = int(np.argmin(finite_rows(unfit.outputs))), NOT_FINITE
+        row, what = _first_failing(unfit.outputs, rows, lambda outputs: not is_finite(outputs)), NOT_FINITE
     else:
         row, what = _first_failing(inputs, rows, fails), _FAILS
     alone = {name: array[row : row + 1] for name, array in inputs.items()}
@@ -85,7 +94,7 @@ def check_range(entry: TensorEntry, array: NDArray[Any]) -> None:
 
 
 def _first_failing(inputs: Arrays, rows: int, fails: Fails) -> int:
-    """The row at which the model begins to fail: halves are tried, so that it costs no more than they did at once."""
+    """The first row that fails: halves are tried, so that it costs no more than they did at once."""
     low, high = 0, rows
     while high - low > 1:
         middle = (low + high) // 2

@@ -30,6 +30,7 @@ class Scope:
     """What a process serves: the bundles of its own name, or those of every name whose newest one has its role."""
 
     name: str
+    """The stage, and the folder of bundles that holds its versions."""
     role: Role
     every_name: bool = False
     keys: TrustedKeys | None = None

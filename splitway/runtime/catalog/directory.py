@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 from splitway.errors import NotFound, Unavailable
@@ -11,27 +12,22 @@ from splitway.http.lifecycle import Lifecycle
 from splitway.manifest import describe
 from splitway.runtime.catalog.served import ServedBundle
 from splitway.runtime.catalog.versions import ModelVersions, Version
-from splitway.runtime.observe import StageMetrics
+from splitway.runtime.observe import StageTelemetry
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass
 class Directory:
-    """The protocol's `Models`; says in the log which versions come, change and go.
+    """The protocol's `Models`; says in the log which versions come, change and go."""
 
-    Args:
-        lifecycle: whether the process is ready, and alive.
-        metrics: get what is loaded.
-    """
-
-    def __init__(self, lifecycle: Lifecycle, metrics: StageMetrics) -> None:
-        self.models: dict[str, ModelVersions] = {}
-        self.routes: dict[tuple[str, str], Endpoint] = {}
-        """The inference routes of all that can be called now, by method and path."""
-        self.lifecycle = lifecycle
-        self._metrics = metrics
-        self._told: dict[tuple[str, str], ServedBundle] = {}
-        self._defaults: dict[str, str] = {}
+    lifecycle: Lifecycle
+    telemetry: StageTelemetry
+    models: dict[str, ModelVersions] = field(default_factory=dict)
+    routes: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
+    """The inference routes of all that can be called now, by method and path."""
+    _told: dict[tuple[str, str], ServedBundle] = field(default_factory=dict)
+    _defaults: dict[str, str] = field(default_factory=dict)
 
     def model_not_ready_because(self, model: str, version: str | None) -> str | None:
         number, described = self._version(model, version)
@@ -74,12 +70,13 @@ class Directory:
         self.routes.clear()
         self.routes.update(routes)
         cards = [served.card for served in self.answering()]
-        self._metrics.loaded((card.manifest, card.engine) for card in cards)
+        self.telemetry.loaded((card.manifest, card.engine) for card in cards)
         self._tell_changes()
 
     def _tell_changes(self) -> None:
         """Log one line for each version that came, was replaced or went, and for each default that changed."""
-        before, self._told = self._told, self._now()
+        before = self._told
+        self._told = {(name, n): served for name, model in self.models.items() for n, served in model.callable.items()}
         for (name, number), served in self._told.items():
             if (name, number) not in before:
                 _log.info("%s version %s is served: %s", name, number, served.card.manifest.feature_space)
@@ -92,9 +89,6 @@ class Directory:
             if self._defaults.get(name, number) != number:
                 _log.info("%s version %s is the default, no longer %s", name, number, self._defaults[name])
         self._defaults = defaults
-
-    def _now(self) -> dict[tuple[str, str], ServedBundle]:
-        return {(name, n): served for name, model in self.models.items() for n, served in model.callable.items()}
 
     def _version(self, name: str, number: str | None) -> tuple[str, Version]:
         """A version that can be called, or that is being loaded. Raises NotFound for any other."""

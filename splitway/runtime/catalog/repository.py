@@ -13,12 +13,11 @@ from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, Spl
 from splitway.http.body_budget import BodyBudget
 from splitway.http.lifecycle import Lifecycle
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
-from splitway.runtime.batching.watchdog import Watchdog
 from splitway.runtime.catalog.catalog import FoundVersion, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.catalog.directory import Directory
 from splitway.runtime.catalog.served import MakeStage, ServedBundle, open_bundle
-from splitway.runtime.catalog.trust import trusted_keys
 from splitway.runtime.catalog.versions import ModelVersions, Version
+from splitway.runtime.catalog.watchdog import Watchdog
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.observe import StageTelemetry
@@ -43,26 +42,24 @@ class Repository:
     """
 
     def __init__(self, scope: Scope, make_stage: MakeStage, settings: StageSettings) -> None:
-        self.scope = replace(scope, keys=trusted_keys(settings))
-        self.telemetry = StageTelemetry(scope.name, settings)
+        self.scope = replace(scope, keys=settings.trusted_keys)
         self.lifecycle = Lifecycle(self._not_ready_because)
-        self.telemetry.metrics.show(lambda: self.lifecycle.not_ready_because is None)
         self._room = DecodeRoom(settings.decode_memory_bytes, available_cores())
-        self.telemetry.metrics.show_room(self._room)
-        self.directory = Directory(self.lifecycle, self.telemetry.metrics)
+        self.telemetry = StageTelemetry(scope.name, settings, self.lifecycle, self._room)
+        self.directory = Directory(self.lifecycle, self.telemetry)
         self.models = self.directory.models
         self._make_stage = make_stage
         self._settings = settings
         share, least_rate = settings.body_memory_share, settings.body_least_rate
         self._bodies = BodyBudget(settings.body_memory_bytes, share, address_of, least_rate)
-        self.telemetry.metrics.registry.register(Readings(partial(self._bodies.metrics, "splitway_stage")))
+        self.telemetry.registry.register(Readings(partial(self._bodies.metrics, "splitway_stage")))
         self._found: dict[str, dict[str, FoundVersion]] = {}
         self._in_use: dict[str, set[str]] = {}
         self._said: set[str] = set()
         self._first_load_is_over = False
         self._lock = asyncio.Lock()
         self._thread = DaemonThreads(1, "load")
-        self._watchdog = Watchdog(settings.max_run_s, self.lifecycle)
+        self._watchdog = Watchdog(settings.max_run_s, self.lifecycle, self.directory.answering)
         self._following: asyncio.Task[None] | None = None
 
     def check(self) -> None:
@@ -93,7 +90,7 @@ class Repository:
 
     def start(self) -> None:
         self._following = asyncio.create_task(self._follow(), name="follow bundles")
-        self._watchdog.start(self.directory.answering)
+        self._watchdog.start()
 
     async def close(self) -> None:
         if self._following is not None:
@@ -113,7 +110,6 @@ class Repository:
             names = sorted({*self._found, *self.models}, key=lambda name: (name != self.scope.name, name))
             for name in names:
                 await self._settle(name)
-                self._tell(name)
 
     async def load(self, name: str, version: str | None) -> None:
         """Load a version, or the newest, and keep it.
@@ -134,7 +130,6 @@ class Repository:
             if number in model.versions:
                 model.versions[number].could_not = None
             await self._settle(name)
-            self._tell(name)
             loaded = model.versions[number]
             if loaded.could_not is not None:
                 why = loaded.reason or "the model could not be loaded"
@@ -157,7 +152,6 @@ class Repository:
             for number in numbers:
                 model.drop(number)
             await self._settle(name)
-            self._tell(name)
 
     async def _follow(self) -> None:
         """Load everything, then look again every so often."""
@@ -204,6 +198,7 @@ class Repository:
         is_away = not self.scope.every_name or not any(self._found.values())
         in_use = self._in_use.get(name, ())
         await self._of(name).settle(self._versions_found(name), in_use, may_be_away=is_away)
+        self._tell(name)
 
     def _versions_found(self, name: str) -> Versions:
         return self._found.get(name, {})
@@ -215,7 +210,7 @@ class Repository:
         return self._served(await self._in_thread(open_bundle, found, name, self.scope))
 
     def _served(self, bundle: Bundle) -> ServedBundle:
-        shared = self._watchdog, self._bodies, self._room
+        shared = self._watchdog.runs, self._bodies, self._room
         return ServedBundle(bundle, self._make_stage, self._settings, self.telemetry.watch, *shared)
 
     async def _load(self, model: ServedBundle, found: FoundVersion) -> None:
@@ -229,11 +224,11 @@ class Repository:
                 name,
                 self._open,
                 self._load,
+                self.directory.publish,
                 pinned=self._settings.model_version if name == self.scope.name else None,
                 keep_old_s=self._settings.keep_old_s,
-                changed=self.directory.publish,
             )
-            self.telemetry.metrics.serve(self.models[name])
+            self.telemetry.serve(name, self.models[name].busy)
         return self.models[name]
 
     @property
@@ -244,8 +239,6 @@ class Repository:
     def _not_ready_because(self) -> str | None:
         if not self._first_load_is_over:
             return WARMING_UP
-        if not all(served.alive for served in self.directory.answering()):
-            return "the batch loop has died"
         if not any(model.default for model in self._needed):
             return f"no version of {self.scope.name} is loaded"
         return None

@@ -15,17 +15,22 @@ from splitway.bundle import Bundle, check_place, load_bundle
 from splitway.errors import BundleError, TooLarge, Unavailable
 from splitway.http.body_budget import BodyBudget
 from splitway.manifest import Manifest
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
-from splitway.runtime.batching.watchdog import Watchdog
+from splitway.runtime.batching.threads import Runs
 from splitway.runtime.catalog.catalog import FoundVersion, Scope
 from splitway.runtime.dataplane import DataPlane
 from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
-from splitway.runtime.engines.base import BATCHES_AT_ONCE, PREFERRED_BATCH_ROWS, SIDE_BY_SIDE, Engine, warm_up
 from splitway.runtime.engines.cores import available_cores
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import (
+    BATCHES_AT_ONCE,
+    PREFERRED_BATCH_ROWS,
+    SIDE_BY_SIDE,
+    Engine,
+    load_engine,
+    warm_up,
+)
 from splitway.runtime.engines.pool import EnginePool, slots_for
 from splitway.runtime.engines.tested import TestedEngine
 from splitway.runtime.observe import Inference
@@ -34,7 +39,7 @@ from splitway.runtime.stage import Stage
 from splitway.skins.v2_rest import infer_endpoint
 from splitway.telemetry.watch import Watch
 from splitway.wire.room import rows_that_fit
-from splitway.wire.tensor import TensorSpec
+from splitway.wire.tensor import Arrays, TensorSpec
 
 MakeStage = Callable[[Bundle, StageSettings], Stage]
 
@@ -60,16 +65,7 @@ def open_bundle(found: FoundVersion, name: str, scope: Scope) -> Bundle:
 
 
 class ServedBundle:
-    """A checked bundle and everything that answers for it.
-
-    Args:
-        bundle: what is served.
-        make_stage: the service's own part.
-        settings: the process's.
-        watch: follows its requests.
-        watchdog: follows its runs.
-        bodies: the process's memory for their bodies.
-        room: memory for pictures, which all models of the process share.
+    """A checked bundle and everything that answers for it; `bodies` and `room` are shared by all of a process.
 
     Raises:
         BundleError: the stage cannot serve this bundle.
@@ -81,14 +77,14 @@ class ServedBundle:
         make_stage: MakeStage,
         settings: StageSettings,
         watch: Watch[Inference],
-        watchdog: Watchdog,
+        runs: Runs,
         bodies: BodyBudget,
-        room: DecodeRoom | None = None,
+        room: DecodeRoom,
     ) -> None:
         manifest = bundle.manifest
         self.label = f"{manifest.name} version {manifest.version}"
         self._bundle = bundle
-        self._engine_name = engine = settings.engine_for(manifest)
+        engine = settings.engine_for(manifest)
         self._threads = settings.engine_threads(manifest.role)
         self._stage = make_stage(bundle, settings)
         inputs = [spec for alternative in self._stage.accepts for spec in alternative]
@@ -96,35 +92,19 @@ class ServedBundle:
         self.card = Card(manifest, inputs, self._stage.gives, engine, rows)
         self._max_body_bytes = settings.max_body_bytes
         self._engines: EnginePool | None = None
-        self._requests = 0
+        self.in_flight = 0
+        """Requests that are being answered."""
         self._request_ended = asyncio.Event()
         batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[engine]
-        slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
+        self._slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
         wait_s = settings.max_batch_wait_ms / 1000
-        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, slots, BATCHES_AT_ONCE[engine])
-        runs = watchdog.runs
-        self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs, paused_s=watchdog.pauses.within)
+        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, self._slots, BATCHES_AT_ONCE[engine])
+        self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs)
         self._decoders = (
             Decoders(available_cores(), settings.queue_rows, runs, self.label) if self._batcher.shares else None
         )
-        room = room or DecodeRoom(settings.decode_memory_bytes, available_cores())
         plane = DataPlane(manifest, self._stage, self._batcher, self._decoders, room, watch, max_rows=rows)
         self._infer_over_http = infer_endpoint(plane, replace(settings.limits, max_rows=rows), bodies)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the loop that answers is running."""
-        return self._batcher.alive
-
-    @property
-    def died(self) -> bool:
-        """Whether that loop has ended of itself."""
-        return self._batcher.died
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return self._requests
 
     @property
     def queued_rows(self) -> int:
@@ -138,16 +118,15 @@ class ServedBundle:
 
     def load(self) -> None:
         """Load and warm the engines; to be called in a thread. Raises any SplitwayError, and what an engine raises."""
-        name = self._engine_name
         # The engines keep the files that they read, the bundle need not: it may outlive them.
         bundle = Bundle(self._bundle.folder, self._bundle.manifest, self._bundle.labels)
 
         def load_one(threads: int) -> Engine:
-            engine = load_engine(name, bundle, threads)
+            engine = load_engine(self.card.engine, bundle, threads)
             warm_up(engine, bundle)
             return TestedEngine(engine, bundle.manifest.inputs)
 
-        self._engines = EnginePool(load_one, self._threads, parallel=SIDE_BY_SIDE[name])
+        self._engines = EnginePool(load_one, self._threads, self._slots)
         self._stage.warm_up()
 
     def start(self) -> None:
@@ -156,13 +135,13 @@ class ServedBundle:
 
     async def endpoint(self, request: Request) -> Response:
         """Answer one inference over HTTP; it counts from before its body is read until its answer is made."""
-        self._requests += 1
+        self.in_flight += 1
         try:
             return await self._infer_over_http(request)
         except TooLarge as error:
             raise self._with_rows(error, request) from None
         finally:
-            self._requests -= 1
+            self.in_flight -= 1
             self._request_ended.set()
 
     def _with_rows(self, error: TooLarge, request: Request) -> TooLarge:
@@ -175,7 +154,7 @@ class ServedBundle:
 
     async def drained(self) -> None:
         """Wait until no request is being answered."""
-        while self._requests:
+        while self.in_flight:
             self._request_ended.clear()
             await self._request_ended.wait()
 

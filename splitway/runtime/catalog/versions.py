@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog.catalog import FoundVersion, Versions, newest_first
 from splitway.runtime.catalog.served import Card, ServedBundle
+from splitway.runtime.observe import Busy
 
 GONE = "its bundle is gone, and no other can replace it"
 UNSAID = "it cannot be loaded; the stage's log says why"
@@ -47,45 +48,32 @@ class Version:
         self.state = "ready"
 
 
+@dataclass(eq=False)
 class ModelVersions:
     """Moves one name from what is loaded to what should be. Used on the event loop alone.
 
     The default is the newest version that can be loaded, or the pinned one. What it replaces is called by its number
     for a while longer, and closed when its last request is done.
-
-    Args:
-        name: of the model.
-        open_model, load_model: make a version.
-        pinned: the one version that may be the default, or None for the newest.
-        keep_old_s: seconds that a version stays when it is no longer wanted.
-        changed: called whenever another set of versions can be called.
     """
 
-    def __init__(
-        self,
-        name: str,
-        open_model: OpenModel,
-        load_model: LoadModel,
-        *,
-        pinned: str | None,
-        keep_old_s: float,
-        changed: Callable[[], None],
-    ) -> None:
-        self.name = name
-        self.default: str | None = None
-        self.versions: dict[str, Version] = {}
-        self.asked: set[str] = set()
-        """Loaded on request."""
-        self.unloaded: set[str] = set()
-        """Unloaded on request."""
-        self.news: list[str] = []
-        """Failures that have not been logged yet."""
-        self._open = open_model
-        self._load = load_model
-        self._pinned = pinned
-        self._keep_old_s = keep_old_s
-        self._changed = changed
-        self._closing: set[asyncio.Task[None]] = set()
+    name: str
+    open_model: OpenModel
+    load_model: LoadModel
+    changed: Callable[[], None]
+    """Called whenever another set of versions can be called."""
+    pinned: str | None
+    """The one version that may be the default, or None for the newest."""
+    keep_old_s: float
+    """Seconds that a version stays when it is no longer wanted."""
+    default: str | None = None
+    versions: dict[str, Version] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    """Loaded on request."""
+    unloaded: set[str] = field(default_factory=set)
+    """Unloaded on request."""
+    news: list[str] = field(default_factory=list)
+    """Failures that have not been logged yet."""
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def failure(self) -> str | None:
@@ -101,25 +89,15 @@ class ModelVersions:
         }
         return {number: models[number] for number in sorted(models, key=lambda n: (n == self.default, int(n)))}
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being answered, by whichever version."""
-        return sum(served.in_flight for served in self.callable.values())
-
-    @property
-    def queued_rows(self) -> int:
-        """Rows that wait for an engine."""
-        return sum(served.queued_rows for served in self.callable.values())
-
-    @property
-    def callers_apart(self) -> int:
-        """Callers who share no batch for now, counted at each version."""
-        return sum(served.callers_apart for served in self.callable.values())
-
-    @property
-    def failed_versions(self) -> int:
-        """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
-        return sum(version.could_not is not None for version in tuple(self.versions.values()))
+    def busy(self) -> Busy:
+        """What all its versions have to do now."""
+        answering, versions = self.callable.values(), tuple(self.versions.values())
+        return Busy(
+            in_flight=sum(served.in_flight for served in answering),
+            queued_rows=sum(served.queued_rows for served in answering),
+            failed_versions=sum(version.could_not is not None for version in versions),
+            callers_apart=sum(served.callers_apart for served in answering),
+        )
 
     async def settle(self, found: Versions, in_use: Collection[str], *, may_be_away: bool = False) -> None:
         """Load what should be loaded, the default first, and let go of the rest.
@@ -156,7 +134,7 @@ class ModelVersions:
         its place, the default stays if it is to be kept."""
         there = [n for n in newest_first({*found, *self.callable}) if n not in self.unloaded]
         able = [n for n in there if n in found and (self._is_loaded(n) or not self._could_not(n, found[n]))]
-        default = next((n for n in able if self._pinned in (None, n)), None)
+        default = next((n for n in able if self.pinned in (None, n)), None)
         if default is None and keep and self.default in there and self._is_loaded(self.default):
             default = self.default
         held = [n for n in there if n != default and (n in in_use or (n in self.asked and n in able))]
@@ -173,7 +151,7 @@ class ModelVersions:
             elif version.state == "ready":
                 version.state = "retiring"
                 version.leaving = self._in_background(self._leave(number, version))
-        self._changed()
+        self.changed()
 
     def _is_loaded(self, number: str) -> bool:
         return number in self.versions and self.versions[number].model is not None
@@ -192,9 +170,9 @@ class ModelVersions:
         if version.model is None:
             version.state, version.reason, version.in_full = "loading", None, None
         try:
-            model = await self._open(self.name, found)
+            model = await self.open_model(self.name, found)
             version.card = model.card if version.model is None else version.card
-            await self._load(model, found)
+            await self.load_model(model, found)
         except SplitwayError as error:
             self._failed(version, found, error.in_full, without_paths(error.detail, found.folder))
         except Exception as error:
@@ -221,7 +199,7 @@ class ModelVersions:
         version.stay()
 
     async def _leave(self, number: str, version: Version) -> None:
-        await asyncio.sleep(self._keep_old_s)
+        await asyncio.sleep(self.keep_old_s)
         self.drop(number)
 
     def drop(self, number: str) -> None:
@@ -235,7 +213,7 @@ class ModelVersions:
             version.leaving.cancel()
         if version.model is not None:
             self._in_background(_close(version.model))
-        self._changed()
+        self.changed()
 
     async def close(self) -> None:
         """Close everything, without waiting for requests."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, EngineFailed, in_one_line
 from splitway.manifest import ENDPOINT
-from splitway.runtime.arrays import Arrays
+from splitway.wire.tensor import Arrays
 
 _MOST_KEPT = 65_536
 """Characters of errors."""

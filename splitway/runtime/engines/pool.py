@@ -12,8 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.engines.base import Engine
+from splitway.runtime.engines.load import Engine
+from splitway.wire.tensor import Arrays
 
 MOST_SLOTS = 4
 """Each engine holds the weights once more."""
@@ -22,17 +22,16 @@ LoadEngine = Callable[[int], Engine]
 
 
 class EnginePool:
-    """Runs one model for up to `slots` callers at once.
+    """Runs one model for several callers at once.
 
     Args:
         load: makes an engine.
         threads: cores that all engines may use together.
-        parallel: whether engines side by side pay for this kind of engine; if not, there is one.
+        slots: how many callers may be at work at once.
     """
 
-    def __init__(self, load: LoadEngine, threads: int, *, parallel: bool) -> None:
+    def __init__(self, load: LoadEngine, threads: int, slots: int) -> None:
         self._wide = load(threads)
-        slots = slots_for(threads, parallel=parallel)
         self._narrow: SimpleQueue[Engine] = SimpleQueue()
         for _ in range(slots if slots > 1 else 0):
             self._narrow.put(load(threads // slots))
@@ -55,5 +54,5 @@ class EnginePool:
 
 
 def slots_for(threads: int, *, parallel: bool) -> int:
-    """How many may be at work at once."""
+    """How many may be at work at once; one where engines side by side don't pay for this kind of engine."""
     return min(threads, MOST_SLOTS) if parallel else 1

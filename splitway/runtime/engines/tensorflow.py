@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from splitway.bundle import Bundle
 from splitway.errors import BundleError, EngineFailed, ModelError, in_one_line
 from splitway.manifest import ENDPOINT, SAVED_MODEL
-from splitway.runtime.arrays import Arrays
 from splitway.saved_model_check import refuse_unsafe
+from splitway.wire.tensor import Arrays
 
 
 class TensorFlowEngine:

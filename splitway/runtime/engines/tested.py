@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed, SplitwayError, first_line
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.answers import is_finite
-from splitway.runtime.batching.unfit import Unfit, explain
-from splitway.runtime.engines.base import Engine, zeros
+from splitway.runtime.batching.unfit import Unfit, explain, is_finite
+from splitway.runtime.engines.load import Engine, zeros
 from splitway.wire.deadline import Clock
+from splitway.wire.tensor import Arrays
 
 _log = logging.getLogger(__name__)
 _AGAIN_AFTER_S = 1.0

@@ -14,11 +14,10 @@ from splitway.bundle import Bundle
 from splitway.errors import BundleError, InvalidInput, TooLarge
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.engines.base import Engine
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import Engine, load_engine
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.runtime.settings import StageSettings
+from splitway.wire.tensor import Arrays
 
 
 def test_the_chain_gives_the_stages_answer_bit_for_bit(

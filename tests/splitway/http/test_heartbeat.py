@@ -23,9 +23,14 @@ def stays_in_one_call_for(heartbeat: Heartbeat, clock: Clock, seconds: float) ->
     """What is found in this time, in which the loop has no turn."""
     for _ in range(int(seconds / LOOKS_EVERY_S)):
         clock.pass_(LOOKS_EVERY_S)
-        if (reason := heartbeat.look()) is not None:
+        if (reason := look(heartbeat)) is not None:
             return reason
     return None
+
+
+def look(heartbeat: Heartbeat) -> str | None:
+    heartbeat.pauses.look()
+    return heartbeat.hangs()
 
 
 async def test_a_loop_that_is_kept_for_too_long_is_named_with_what_keeps_it(lifecycle: Lifecycle) -> None:
@@ -49,10 +54,10 @@ async def test_a_loop_that_has_its_turns_may_be_as_slow_as_it_likes(lifecycle: L
 async def test_a_process_that_was_paused_goes_on(lifecycle: Lifecycle) -> None:
     clock = Clock()
     heartbeat = Heartbeat(30, lifecycle, clock)
-    heartbeat.look()
+    look(heartbeat)
     for _ in range(5):
         clock.pass_(3600)
-        assert heartbeat.look() is None
+        assert look(heartbeat) is None
     assert stays_in_one_call_for(heartbeat, clock, 20) is None
     assert stays_in_one_call_for(heartbeat, clock, 20) is not None
 
@@ -77,6 +82,56 @@ async def test_what_was_stopped_looks_no_more(lifecycle: Lifecycle) -> None:
     heartbeat.stop()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_process_that_runs_has_no_pauses() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    for _ in range(20):
+        pauses.look()
+        clock.pass_(LOOKS_EVERY_S)
+    assert pauses.within(1000, clock()) == 0
+
+
+def test_a_pause_is_known_before_the_thread_that_looks_has_had_its_turn() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    pauses.look()
+    clock.pass_(60)
+    assert pauses.within(1000, clock()) == 60 - LOOKS_EVERY_S
+    pauses.look()
+    assert pauses.within(1000, clock()) == 60 - LOOKS_EVERY_S  # and counts once
+
+
+def test_of_a_pause_only_what_lies_within_counts() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    pauses.look()
+    clock.pass_(60.5)
+    pauses.look()
+    assert pauses.within(1010, 1020) == 10
+    assert pauses.within(1059, 1060.5) == 1
+    assert pauses.within(1060.5, 1070) == 0
+
+
+def test_what_nobody_looks_at_is_no_pause() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    clock.pass_(60)
+    assert pauses.within(1000, clock()) == 0
+    pauses.look()
+    pauses.forget()
+    clock.pass_(60)
+    assert pauses.within(1000, clock()) == 0
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    for _ in range(1000):
+        pauses.look()
+        clock.pass_(10)
+    assert len(pauses._kept) == 64
 
 
 SPINS = """

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed
-from splitway.runtime.arrays import Arrays
+from splitway.wire.tensor import Arrays
 
 RAISES, GIVES_NAN = -1.0, -2.0
 """What rows of `x` make it fail."""

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.runtime.batching.batch import BatchResult, Infer
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Infer
 from splitway.runtime.batching.batcher import Batcher
 from splitway.wire.deadline import Deadline
 

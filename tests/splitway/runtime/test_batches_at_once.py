@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed
-from splitway.runtime.batching.batch import BatchResult, Member
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult, Member
 from splitway.runtime.batching.batcher import Batcher
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until
@@ -100,7 +99,7 @@ async def test_what_takes_long_is_told_one_by_one(row_s: float, left_s: float, t
     batcher = Batcher(lambda inputs, _: {"y": inputs["x"]}, BatchPolicy(batches_at_once=4), lambda: 0.0)
     batcher._row_s = row_s
     batcher._waiting.extend(Member(lambda: rows(1), 1, Deadline(left_s, lambda: 0.0), 0.0) for _ in range(4))
-    batcher._waiting_rows = 4
+    batcher.waiting_rows = 4
     found: list[Member] = []
     batcher._take(found)
     assert (len(found), batcher.waiting_rows) == (taken, 4 - taken)
@@ -111,6 +110,6 @@ async def test_a_burst_after_a_quiet_time_is_not_alone() -> None:
     model.gate.set()
     async with running(model, BatchPolicy(batches_at_once=4)) as batcher:
         batcher._waiting.extend(Member(lambda: rows(1), 1, FOREVER, 0.0) for _ in range(2))
-        batcher._waiting_rows = 2
+        batcher.waiting_rows = 2
         batcher._work([], True)
     assert model.was_alone == [False, False]

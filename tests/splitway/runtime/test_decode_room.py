@@ -147,18 +147,6 @@ async def test_memory_is_kept_until_a_thread_has_ended_what_it_began() -> None:
     assert room.used_bytes == 0
 
 
-async def test_what_is_decoded_again_gives_nothing_back_twice() -> None:
-    """As for a batch that is run again, member by member."""
-    room = DecodeRoom(108 * MB, threads=1)
-    place, other = taken(room, 40), taken(room, 40)
-    for _ in range(2):
-        with place:
-            pass
-    assert room.used_bytes == 40 * MB
-    other.leave()
-    assert room.used_bytes == 0
-
-
 async def test_it_is_given_back_when_decoding_fails() -> None:
     room = DecodeRoom(108 * MB, threads=1)
     place = taken(room, 90)

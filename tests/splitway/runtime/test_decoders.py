@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from splitway.errors import InvalidInput, Overloaded
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.runs import Runs
+from splitway.runtime.batching.threads import Runs
 from splitway.runtime.decoders import Decoders
+from splitway.wire.tensor import Arrays
 from tests.splitway.runtime.gated import until, until_given_up
 
 
@@ -60,7 +60,7 @@ async def test_waiting_for_a_thread_is_told_apart_from_its_work() -> None:
     decoders, work = Decoders(1, 4, runs, "model"), Gated()
     first = asyncio.create_task(decoders.decode(work, 1))
     await until(lambda: work.begun == 1)
-    assert [run.model for run in runs.under_way] == ["model"]
+    assert [model for model, *_ in runs.under_way] == ["model"]
     second = asyncio.create_task(decoders.decode(lambda: {"x": np.zeros(1)}, 1))
     await until(lambda: decoders.rows == 2)
     work.gate.set()

@@ -14,8 +14,7 @@ from splitway.bundle_graph import Chain
 from splitway.cli.doctor.checks.result import Finding, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName
-from splitway.runtime.engines.base import warm_up
-from splitway.runtime.engines.load import load_engine
+from splitway.runtime.engines.load import load_engine, warm_up
 
 _TIMEOUT_S = {"litert": 30.0, "tensorflow": 120.0}
 

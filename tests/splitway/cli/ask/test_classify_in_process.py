@@ -12,8 +12,8 @@ import pytest
 from splitway.cli.ask.classify import print_json
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.errors import SetupError
-from splitway.runtime.arrays import Arrays
 from splitway.schemas.classify import HeadFailure
+from splitway.wire.tensor import Arrays
 from tests.tiny_bundles import write_bundle
 
 NONSENSE = {

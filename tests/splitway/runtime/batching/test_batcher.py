@@ -14,10 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, InvalidInput, Overloaded
-from splitway.runtime.batching.batch import BatchResult
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy, BatchResult
 from splitway.runtime.batching.batcher import Batcher
-from splitway.runtime.batching.runs import Runs
+from splitway.runtime.batching.threads import Runs
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock
 from tests.splitway.runtime.gated import FOREVER, Arrays, GatedModel, rows, running, submit, until, until_given_up
@@ -65,7 +64,6 @@ async def test_a_model_error_fails_this_batch_and_not_the_loop() -> None:
             await submit(batcher, rows(-1), FOREVER)
         assert failed.value.private == "RuntimeError: negative"
         assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].tolist() == [1]
-        assert batcher.alive
 
 
 async def test_a_cancelled_member_is_skipped_and_leaves_no_one_hanging() -> None:
@@ -150,7 +148,8 @@ async def test_closing_answers_everyone_who_still_waits() -> None:
         model.gate.set()
     got = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(not isinstance(r, asyncio.CancelledError) for r in got)
-    assert not batcher.alive
+    with pytest.raises(Overloaded, match="the stage is stopping"):
+        await submit(batcher, rows(3), FOREVER)
 
 
 async def test_the_first_waits_for_others_only_as_long_as_it_may() -> None:
@@ -245,7 +244,6 @@ async def test_what_fails_at_once_fails_as_it_would_have_in_a_thread() -> None:
         batcher._row_s = 0.0001
         with pytest.raises(EngineFailed, match="the model failed"):
             batcher.at_once(lambda: rows(7), 1, FOREVER)
-        assert batcher.alive
 
 
 class Stalling:
@@ -257,9 +255,8 @@ class Stalling:
         self.gate = threading.Event()
         self.gate.set()
         self.begun = 0
-        self.batcher = Batcher(
-            self._infer, BatchPolicy(slots=slots), self.clock, paused_s=lambda a, b: b - a if paused else 0.0
-        )
+        runs = Runs(self.clock, lambda a, b: b - a if paused else 0.0)
+        self.batcher = Batcher(self._infer, BatchPolicy(slots=slots), self.clock, runs=runs)
         self.batcher.start()
 
     def _infer(self, inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
@@ -469,7 +466,7 @@ async def test_one_request_of_many_slow_rows_is_no_hang() -> None:
     may_take_s: list[float] = []
 
     def slow(inputs: Arrays, _: bool) -> dict[str, NDArray[Any]]:
-        may_take_s.extend(run.more_s for run in runs.under_way)
+        may_take_s.extend(more_s for _, _, more_s in runs.under_way)
         clock.pass_(2.0 * len(inputs["x"]))
         return {"y": inputs["x"]}
 

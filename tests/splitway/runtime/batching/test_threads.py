@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from splitway.runtime.batching.threads import DaemonThreads
+from splitway.runtime.batching.threads import DaemonThreads, Runs
+from tests.splitway.runtime.clock import Clock
 
 
 def test_work_is_done_by_so_many_threads_and_failures_are_told() -> None:
@@ -53,3 +54,19 @@ def test_what_was_cancelled_is_not_done() -> None:
     rest.set()
     threads.shutdown()
     assert not done.is_set()
+
+
+def test_each_thread_has_one_run_and_its_next_part_begins_anew() -> None:
+    clock = Clock()
+    runs = Runs(clock)
+    runs.begin("a")
+    clock.pass_(5)
+    other = threading.Thread(target=runs.begin, args=("b",))
+    other.start()
+    other.join()
+    assert sorted(runs.under_way) == [("a", 1000, 0), ("b", 1005, 0)]
+    runs.begin("a")
+    assert ("a", 1005, 0) in runs.under_way
+    runs.end()
+    runs.end()  # nothing was under way
+    assert [model for model, *_ in runs.under_way] == ["b"]

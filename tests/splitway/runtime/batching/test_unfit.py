@@ -7,8 +7,8 @@ import pytest
 
 from splitway.errors import UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
-from splitway.runtime.batching.unfit import Unfit, check_range, explain, renamed
+from splitway.runtime.batching.unfit import Unfit, check_range, explain, is_finite, renamed
+from splitway.wire.tensor import Arrays
 
 IDS = TensorEntry(name="ids", datatype="INT32", shape=(-1, 3), range=(0, 49))
 
@@ -36,6 +36,21 @@ def test_the_row_that_is_not_finite_is_named_with_its_values() -> None:
     error = explain(Unfit(outputs=outputs), {"x": x}, lambda _: False)
     assert error.row == 1
     assert error.detail.startswith("x: row 1 has numbers from -3e+38 to 3e+38: the model gives NaN or infinity")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_rows_with_what_is_no_number_are_found_in_every_output(bad: float) -> None:
+    first, second = np.ones((4, 2, 3), np.float32), np.ones((4,), np.float16)
+    second[3] = bad
+    outputs: Arrays = {"first": first, "second": second, "index": np.arange(4)}
+    assert not is_finite(outputs)
+    assert explain(Unfit(outputs=outputs), {"x": np.zeros(4)}, lambda _: False).row == 3
+    first[1, 1, 2] = bad
+    assert explain(Unfit(outputs=outputs), {"x": np.zeros(4)}, lambda _: False).row == 1
+
+
+def test_whole_numbers_are_always_finite() -> None:
+    assert is_finite({"index": np.arange(4), "yes": np.array([True])})
 
 
 def test_of_several_tensors_the_one_at_fault_is_named() -> None:

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from splitway.bundle import Bundle
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.engines.load import load_engine
 from splitway.runtime.engines.pool import MOST_SLOTS, EnginePool, slots_for
+from splitway.wire.tensor import Arrays
 from testkit.support import random_pixels
 
 
@@ -37,12 +37,12 @@ def test_slots_follow_the_cores_up_to_what_memory_allows(threads: int, parallel:
 
 @pytest.mark.parametrize(("threads", "alone", "got"), [(2, True, 2), (2, False, 1), (16, False, 4), (1, False, 1)])
 def test_who_comes_alone_gets_every_thread(threads: int, alone: bool, got: int) -> None:
-    pool = EnginePool(Named, threads, parallel=True)
+    pool = EnginePool(Named, threads, slots_for(threads, parallel=True))
     assert pool.infer({}, alone)["threads"].tolist() == [got]
 
 
 def test_an_answer_has_the_same_bits_whichever_engine_gave_it(extractor_bundle: Bundle) -> None:
-    pool = EnginePool(lambda threads: load_engine("litert", extractor_bundle, threads), 2, parallel=True)
+    pool = EnginePool(lambda threads: load_engine("litert", extractor_bundle, threads), 2, 2)
     pixels = random_pixels(6)
     expected = [pool.infer({"pixels": row[None]}, True)["features"].tobytes() for row in pixels]
     with ThreadPoolExecutor(2) as threads:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from splitway.errors import EngineFailed, UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.arrays import Arrays
 from splitway.runtime.batching.unfit import Unfit
 from splitway.runtime.engines.tested import TestedEngine, answer
+from splitway.wire.tensor import Arrays
 from tests.splitway.runtime.clock import Clock
 from tests.splitway.runtime.fussy import GIVES_NAN, RAISES, FussyEngine
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import cast
 
 import pytest
 
 from splitway.http.heartbeat import LOOKS_EVERY_S
 from splitway.http.lifecycle import Lifecycle
-from splitway.runtime.batching.watchdog import Watchdog
+from splitway.runtime.catalog.served import ServedBundle
+from splitway.runtime.catalog.watchdog import Watchdog
 from tests.splitway.runtime.clock import Clock
 
 
 class Model:
     def __init__(self) -> None:
         self.label = "classifier version 3"
-        self.died = False
         self.closed = asyncio.Event()
 
     async def close(self) -> None:
         self.closed.set()
+
+    @property
+    def served(self) -> ServedBundle:
+        return cast("ServedBundle", self)
 
 
 @pytest.fixture
@@ -33,14 +38,14 @@ def look_for(watchdog: Watchdog, clock: Clock, seconds: float) -> str | None:
     for _ in range(int(seconds / LOOKS_EVERY_S)):
         clock.pass_(LOOKS_EVERY_S)
         watchdog.pauses.look()
-        if (trouble := watchdog.trouble([])) is not None:
+        if (trouble := watchdog.hangs()) is not None:
             return trouble
     return None
 
 
 def test_one_run_that_takes_too_long_is_named(lifecycle: Lifecycle) -> None:
     clock = Clock()
-    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog = Watchdog(30, lifecycle, list, clock)
     watchdog.runs.begin("classifier version 3")
     assert look_for(watchdog, clock, 30) is None
     assert look_for(watchdog, clock, 1) == "classifier version 3 hangs: one run has taken 30 s, and 30 s are allowed"
@@ -48,7 +53,7 @@ def test_one_run_that_takes_too_long_is_named(lifecycle: Lifecycle) -> None:
 
 def test_many_slow_runs_one_after_the_other_are_work(lifecycle: Lifecycle) -> None:
     clock = Clock()
-    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog = Watchdog(30, lifecycle, list, clock)
     for _ in range(10):
         watchdog.runs.begin("classifier version 3")
         assert look_for(watchdog, clock, 29) is None
@@ -56,7 +61,7 @@ def test_many_slow_runs_one_after_the_other_are_work(lifecycle: Lifecycle) -> No
 
 def test_a_run_of_many_rows_may_take_more(lifecycle: Lifecycle) -> None:
     clock = Clock()
-    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog = Watchdog(30, lifecycle, list, clock)
     watchdog.runs.begin("classifier version 3", more_s=64)
     assert look_for(watchdog, clock, 94) is None
     assert look_for(watchdog, clock, 1) == "classifier version 3 hangs: one run has taken 94 s, and 94 s are allowed"
@@ -64,40 +69,32 @@ def test_a_run_of_many_rows_may_take_more(lifecycle: Lifecycle) -> None:
 
 def test_a_process_that_was_paused_is_not_ended(lifecycle: Lifecycle) -> None:
     clock = Clock()
-    watchdog = Watchdog(30, lifecycle, clock)
+    watchdog = Watchdog(30, lifecycle, list, clock)
     watchdog.pauses.look()
     watchdog.runs.begin("classifier version 3")
     for _ in range(5):
         clock.pass_(60)
-        assert watchdog.trouble([]) is None  # before the pause has been looked for, and after
+        assert watchdog.hangs() is None  # before the pause has been looked for, and after
         watchdog.pauses.look()
-        assert watchdog.trouble([]) is None
+        assert watchdog.hangs() is None
     assert look_for(watchdog, clock, 20) is None
     assert look_for(watchdog, clock, 20) is not None
 
 
 def test_without_a_limit_nothing_hangs(lifecycle: Lifecycle) -> None:
     clock = Clock()
-    watchdog = Watchdog(0, lifecycle, clock)
+    watchdog = Watchdog(0, lifecycle, list, clock)
     watchdog.runs.begin("classifier version 3")
     assert look_for(watchdog, clock, 1000) is None
-
-
-async def test_a_batch_loop_that_has_died_is_trouble_too(lifecycle: Lifecycle) -> None:
-    model = Model()
-    watchdog = Watchdog(30, lifecycle, Clock())
-    assert watchdog.trouble([model]) is None
-    model.died = True
-    assert watchdog.trouble([model]) == "classifier version 3 hangs: its batch loop has died"
 
 
 async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
     lifecycle: Lifecycle, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = Model()
-    watchdog = Watchdog(0.001, lifecycle)
+    watchdog = Watchdog(0.001, lifecycle, lambda: [model.served])
     watchdog.runs.begin(model.label)
-    watchdog.start(lambda: [model])
+    watchdog.start()
     async with asyncio.timeout(10):
         await model.closed.wait()
     assert lifecycle.hang == lifecycle.not_ready_because
@@ -113,15 +110,15 @@ async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
 async def test_a_process_whose_loop_hangs_as_well_is_ended_by_the_last_resort(lifecycle: Lifecycle) -> None:
     ended = threading.Event()
     lifecycle.last_resort = ended.set
-    watchdog = Watchdog(0.001, lifecycle, ends_within_s=0.0)
+    watchdog = Watchdog(0.001, lifecycle, list, ends_within_s=0.0)
     watchdog.runs.begin("classifier version 3")
-    watchdog.start(list)
+    watchdog.start()
     assert ended.wait(10)  # on the event loop, which stands still meanwhile
     watchdog.stop()
 
 
 def test_what_has_ended_in_time_leaves_nothing_behind(lifecycle: Lifecycle) -> None:
-    watchdog = Watchdog(30, lifecycle)
+    watchdog = Watchdog(30, lifecycle, list)
     watchdog.stop()
     assert not lifecycle.is_stuck
     watchdog.stop(loading=True)

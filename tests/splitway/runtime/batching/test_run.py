@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, SplitwayError, UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.batching.batch_policy import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.engines.tested import TestedEngine
 from splitway.wire.deadline import Deadline
@@ -44,8 +44,7 @@ class Batch:
 
     async def of(self, *members: tuple[Arrays, Deadline], callers: tuple[str, ...] = ()) -> list[Any]:
         """What becomes of these, in one batch."""
-        if not self.batcher.alive:
-            self.batcher.start()
+        self.batcher.start()
         await until(lambda: not self.batcher._running)
         self._let.clear()
         self._begun.clear()

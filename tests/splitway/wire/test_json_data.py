@@ -9,16 +9,16 @@ import numpy as np
 import orjson
 import pytest
 
-from splitway.wire import json_pieces
+from splitway.wire import json_data
 from splitway.wire.aside import STEP_BYTES
-from splitway.wire.json_pieces import loads_in_pieces
+from splitway.wire.json_data import loads_in_pieces
 
 
 @pytest.fixture
 def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_pieces, "STEP_BYTES", 7)
-    monkeypatch.setattr(json_pieces, "LARGE_BYTES", 1)
-    monkeypatch.setattr(json_pieces, "give_way", lambda: None)
+    monkeypatch.setattr(json_data, "STEP_BYTES", 7)
+    monkeypatch.setattr(json_data, "LARGE_BYTES", 1)
+    monkeypatch.setattr(json_data, "give_way", lambda: None)
 
 
 def _nested(chance: random.Random, depth: int) -> Any:
@@ -52,7 +52,7 @@ def test_large_arrays_are_read_in_pieces(shape: tuple[int, ...], monkeypatch: py
         nonlocal pieces
         pieces += 1
 
-    monkeypatch.setattr(json_pieces, "give_way", count)
+    monkeypatch.setattr(json_data, "give_way", count)
     data = np.random.default_rng(1).random(shape).round(6).tolist()
     text = orjson.dumps({"inputs": [{"name": "a", "data": data}]})
     assert loads_in_pieces(text) == {"inputs": [{"name": "a", "data": data}]}

@@ -7,7 +7,7 @@ from splitway.errors import BundleError
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.runtime.settings import StageSettings
-from splitway.services.feature_extractor.stage import make_extractor
+from splitway.services.feature_extractor.app import make_extractor
 from splitway.wire.tensor import Tensor
 from testkit.support import random_pixels
 

@@ -5,7 +5,7 @@ import pytest
 
 from splitway.bundle import Bundle
 from splitway.errors import InvalidInput
-from splitway.services.classifier.stage import Classifier
+from splitway.services.classifier.app import Classifier
 from splitway.wire.messages import InferRequest, RequestedOutput
 
 

@@ -135,7 +135,7 @@ def tensorflow_hushed() -> Iterator[None]:
         sys.stderr = spoken
         try:
             yield
-        except (typer.Exit, KeyboardInterrupt):
+        except (SplitwayError, OSError, typer.Exit, KeyboardInterrupt):
             raise
         except BaseException:
             hushed.seek(0)

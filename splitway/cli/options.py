@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,3 +15,5 @@ Url = Annotated[
     ),
 ]
 """The gateway that a command asks."""
+Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
+Out = Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")]

@@ -10,7 +10,7 @@ from splitway.api.source import SourceOptions
 from splitway.api.splitting import SplitOptions, split_model
 from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
-from splitway.cli.models.every_bundle import check_every
+from splitway.cli.models.bundles import check_every
 from splitway.errors import BundleError
 from splitway.manifest import Manifest
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES

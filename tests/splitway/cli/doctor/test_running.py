@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.doctor.checks.running import Heard, Running, gateway, listen, replicas, run_file, versions
+from splitway.cli.doctor.running import Heard, Running, gateway, listen, replicas, run_file, versions
 from splitway.cli.status import no_answer
 from splitway.local.places import Place
 from splitway.local.run_file import RunFile

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
+from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.wording import address, span, troubles

@@ -210,21 +210,19 @@ def bench(
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
-    from splitway.cli.bench import report
-    from splitway.cli.bench.explain import explain as follow
-    from splitway.cli.bench.load import BenchTarget
-    from splitway.cli.bench.load import bench as measure
+    from splitway.cli.bench import explain as follow
+    from splitway.cli.bench import load as measure
 
     given = Given.of(context)
     if explain:
         given.refuse("clients", because="--explain follows one client")
     elif url is not None:
         given.refuse("models", because=f"{url} has its own bundles, and without --explain none are compared")
-    target = BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
+    target = measure.BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
     if explain:
-        (report.print_explanation_json if as_json else report.print_explanation)(follow(target, seconds))
+        (follow.print_json if as_json else follow.print_table)(follow.explain(target, seconds))
     else:
-        (report.print_load_json if as_json else report.print_load)(measure(target, clients, seconds))
+        (measure.print_json if as_json else measure.print_table)(measure.bench(target, clients, seconds))
 
 
 @app.command()

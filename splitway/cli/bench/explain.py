@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 
 import httpx
+from rich.table import Table
 
 from splitway.api.pipeline import Pipeline, load_chain
 from splitway.bundle_graph import find_chain
-from splitway.cli.bench.anatomy import Anatomy, Reading
-from splitway.cli.bench.break_even import BreakEven
+from splitway.cli.bench.anatomy import OTHER, Anatomy, BreakEven, PlaceTimes, Reading, Spread
 from splitway.cli.bench.load import (
     DEFAULT_MODELS,
     BenchTarget,
@@ -24,7 +25,7 @@ from splitway.cli.bench.load import (
     gateway,
     read_pictures,
 )
-from splitway.cli.console import Steps, tensorflow_hushed
+from splitway.cli.console import OUT, Steps, bar, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.names import DEFAULT_HEAD, IMAGE
@@ -35,6 +36,11 @@ from splitway.schemas.message import read_answer
 MOST_REQUESTS = 200
 _ROUND = 10
 _LEAST_ROUNDS = 2
+_ROUNDING_MS = 0.01
+_LEGEND = (
+    "ms; means add up, medians and p99 do not. network: HTTP on both sides of a hop, and all else between it "
+    "and the engine; client: its HTTP client, the connection and the gateway's server."
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class Explanation:
     anatomy: Anatomy
     break_even: BreakEven | None = None
     why_not: str | None = None
+
+    @property
+    def sentences(self) -> list[str]:
+        return self.break_even.sentences() if self.break_even else [str(self.why_not)]
 
 
 def explain(target: BenchTarget, seconds: float) -> Explanation:
@@ -97,10 +107,9 @@ class _Follower:
         if self._chain is None:
             return Explanation(anatomy, why_not=self._why_not)
         if self._from_cache:
-            why_not = (
-                f"{self._from_cache} of {len(readings)} answers came from the feature cache: there is no break-even"
-            )
-            return Explanation(anatomy, why_not=f"{why_not} without SPLITWAY_CACHE=off at the gateway.")
+            cached = f"{self._from_cache} of {len(readings)} answers came from the feature cache"
+            why_not = f"{cached}: there is no break-even without SPLITWAY_CACHE=off at the gateway."
+            return Explanation(anatomy, why_not=why_not)
         return Explanation(anatomy, BreakEven.of(anatomy, rounds))
 
     def _round(self) -> tuple[list[Reading], float]:
@@ -120,17 +129,15 @@ class _Follower:
         except httpx.TransportError as error:
             raise SetupError(f"a request got no answer: {error}") from error
         if (code := failure(reply)) is not None:
-            raise SetupError(
-                f"a request was refused with {reply.status_code} {code}; only successful requests can be explained"
-            )
+            refused = f"a request was refused with {reply.status_code} {code}"
+            raise SetupError(f"{refused}; only successful requests can be explained")
         try:
             said = read_answer(TimedAnswer, reply.content)
         except ValueError as error:
             raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
         if self._chain is not None and said.model != (ours := _serves(self._chain)):
-            self._why_not = (
-                f"No break-even: the gateway serves {_named(said.model)}; the bundles here are {_named(ours)}."
-            )
+            theirs, named = (", ".join(f"{name} {at}" for name, at in model.items()) for model in (said.model, ours))
+            self._why_not = f"No break-even: the gateway serves {theirs}; the bundles here are {named}."
             self._chain = None
         self._from_cache += any(sign in reply.headers.get("cache-status", "") for sign in ("; hit", "; collapsed"))
         return Reading.of(seconds * 1000, said.timings_ms.model_dump())
@@ -142,5 +149,56 @@ def _serves(chain: Pipeline) -> dict[str, str]:
     return {**versions, "feature_space": chain.feature_space}
 
 
-def _named(model: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in model.items())
+def print_table(explanation: Explanation) -> None:
+    """Print the anatomy as a table and what follows from it as sentences."""
+    anatomy = explanation.anatomy
+    table = Table(box=None, header_style="bold")
+    table.add_column(f"{anatomy.requests} requests")
+    for name in ("mean", "median", "p99", "share"):
+        table.add_column(name, justify="right")
+    table.add_column()
+    for place in anatomy.places:
+        _add_row(table, anatomy, place.name, place.whole, "bold")
+        for name, spread in _parts(place).items():
+            _add_row(table, anatomy, f"  {name}", spread, None)
+    _add_row(table, anatomy, "the client's wait", anatomy.wait, "bold")
+    OUT.print(table)
+    OUT.print(_LEGEND, style="dim")
+    for sentence in explanation.sentences:
+        OUT.print(sentence)
+
+
+def _parts(place: PlaceTimes) -> dict[str, Spread]:
+    """The parts worth a row: none, where all is in one, and no rest that is only rounding."""
+    if set(place.parts) == {OTHER}:
+        return {}
+    return {name: spread for name, spread in place.parts.items() if name != OTHER or abs(spread.mean_ms) > _ROUNDING_MS}
+
+
+def _add_row(table: Table, anatomy: Anatomy, name: str, spread: Spread, style: str | None) -> None:
+    share = anatomy.share(spread)
+    times = (f"{ms:z.2f}" for ms in (spread.mean_ms, spread.median_ms, spread.p99_ms))
+    table.add_row(name, *times, f"{share * 100:z.1f} %", bar(share), style=style)
+
+
+def print_json(explanation: Explanation) -> None:
+    """Print the same as one JSON object; times in milliseconds, shares of 1."""
+    anatomy = explanation.anatomy
+    content = {
+        "requests": anatomy.requests,
+        "wait": asdict(anatomy.wait),
+        "places": {
+            place.name: {
+                **_figures(anatomy, place.whole),
+                "parts": {name: _figures(anatomy, spread) for name, spread in _parts(place).items()},
+            }
+            for place in anatomy.places
+        },
+        "break_even": None if explanation.break_even is None else explanation.break_even.figures(),
+        "says": explanation.sentences,
+    }
+    print(json.dumps(content))
+
+
+def _figures(anatomy: Anatomy, spread: Spread) -> dict[str, float]:
+    return {**asdict(spread), "share": anatomy.share(spread)}

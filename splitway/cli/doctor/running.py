@@ -15,7 +15,7 @@ import httpx
 from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
 from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import TIMEOUT_S, Look, ask
-from splitway.cli.watch.wording import address, span, troubles
+from splitway.cli.watch.view import address, span, troubles
 from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import RunFile

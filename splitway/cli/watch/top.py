@@ -20,8 +20,7 @@ from rich.live import Live
 from splitway.cli.console import OUT, Terminal
 from splitway.cli.credentials import kept_back, key_for, say_what_is_kept_back
 from splitway.cli.status import TIMEOUT_S, Look, ask
-from splitway.cli.watch.view import view
-from splitway.cli.watch.wording import plain_line
+from splitway.cli.watch.view import plain_line, view
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
 

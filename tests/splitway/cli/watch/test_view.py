@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from splitway.cli.status import Look, no_answer
-from splitway.cli.watch.view import view
-from splitway.cli.watch.wording import counts, number, plain_line, span, troubles
+from splitway.cli.watch.view import counts, number, plain_line, span, troubles, view
 from splitway.schemas.pipeline import PipelineStatus
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 

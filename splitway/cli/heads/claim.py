@@ -52,12 +52,7 @@ def _claim(target: Path) -> int | None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(held).st_ino == _lock_of(target).stat().st_ino and not target.exists():
             return held
-    _drop(held, target)
-    return None
-
-
-def _drop(held: int, target: Path) -> None:
-    """Close a lock that is not needed, and leave none behind beside a version that is there."""
-    if target.exists():
+    if target.exists():  # beside which no lock is needed
         _lock_of(target).unlink(missing_ok=True)
     os.close(held)
+    return None

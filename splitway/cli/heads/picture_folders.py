@@ -112,25 +112,23 @@ def _why_not_taken(head: bytes) -> str | None:
 
 def _check(found: PictureFolders) -> None:
     if len(found.pictures) < LEAST:
-        raise SetupError(
-            f"{found.images} has {len(found.pictures)} folders: two classes or more are needed, a folder for each"
-        )
+        needed = "two classes or more are needed, a folder for each"
+        raise SetupError(f"{found.images} has {len(found.pictures)} folders: {needed}")
     for label in found.pictures:
         if not label.isprintable():
             raise SetupError(f"{found.images / label!r} is not a valid label: it must be one line of text")
-    check_enough(found, {label: len(files) for label, files in found.pictures.items()})
+    check_enough(found)
 
 
-def check_enough(found: PictureFolders, counts: Mapping[str, int]) -> None:
+def check_enough(found: PictureFolders) -> None:
     """Raise SetupError for a class with fewer pictures than are needed, with what of it was left out."""
-    for label, number in counts.items():
-        if number < LEAST:
+    for label, files in found.pictures.items():
+        if len(files) < LEAST:
             folder = found.images / label
             reasons = dict.fromkeys(why for file, why in found.left_out.items() if folder in file.parents)
             others = f"; left out there: {'; '.join(list(reasons)[:3])}" if reasons else ""
-            raise SetupError(
-                f"{folder} has {number} pictures: at least {LEAST} are needed, to train on and to hold out{others}"
-            )
+            needed = f"at least {LEAST} are needed, to train on and to hold out"
+            raise SetupError(f"{folder} has {len(files)} pictures: {needed}{others}")
 
 
 def print_found(found: PictureFolders, console: Console) -> None:

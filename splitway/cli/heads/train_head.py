@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.names import check_head_name, check_version
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
 from splitway.cli.heads.picture_folders import (
@@ -24,6 +24,8 @@ from splitway.errors import SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
+
+_ADDRESS = re.compile("https?://")
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,8 @@ class Lesson:
         return np.array([numbers[self.folders.label_of(file)] for file in self.extracted.files], np.int64)
 
 
-def check_names(job: HeadJob) -> None:
-    """Raise SetupError for a name or a version that cannot be one."""
-    check_head_name(job.name)
-    if job.version is not None:
-        check_version(job.version)
-
-
 def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
-    """Check what was asked for, and get the features of every picture. Writes nothing.
-
-    Args:
-        job: what was asked for.
-        target: where the head will lie.
-        steps: told what is done.
+    """Check what was asked for, and get the features of every picture for a head at `target`. Writes nothing.
 
     Raises:
         SetupError: the pictures or the extractor are not what is needed.
@@ -99,30 +89,24 @@ def find_hops(job: HeadJob) -> list[Hop]:
     if job.extractor is not None:
         pairs = [body.partition("=") for body in job.bodies]
         for name, _, url in pairs:
-            _check_url(url, f"--body takes NAME=ADDRESS such as body_1=http://127.0.0.1:8101, not {name!r}")
-        _check_url(job.extractor, f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
+            if not _ADDRESS.match(url):
+                raise SetupError(f"--body takes NAME=ADDRESS such as body_1=http://127.0.0.1:8101, not {name!r}")
+        if not _ADDRESS.match(job.extractor):
+            raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
     run = read_run()
     if run is None:
-        raise SetupError(
-            f"no pipeline runs from this folder ({RUN_FILE} says of none): start one with splitway up, or name an "
-            "extractor with --extractor"
-        )
+        do = "start one with splitway up, or name an extractor with --extractor"
+        raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
     hops: dict[str, Hop] = {}
     for place in run.places:
         if place.stage in (GATEWAY, DEFAULT_HEAD) or place.stage in hops:
             continue
         if (doubt := run.why_not(place)) is not None:
-            raise SetupError(
-                f"{place.stage} at {place.url} is not asked, for {doubt}; start splitway up, or name --extractor"
-            )
+            do = "start splitway up, or name --extractor"
+            raise SetupError(f"{place.stage} at {place.url} is not asked, for {doubt}; {do}")
         hops[place.stage] = Hop(place.stage, place.url)
     return list(hops.values())
-
-
-def _check_url(url: str, otherwise: str) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise SetupError(otherwise)
 
 
 def _refuse(unused: Mapping[Path, str]) -> None:
@@ -139,5 +123,5 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     if job.strict:
         _refuse(unread)
     print_left_out(unread, ERR)
-    without = replace(found, left_out={**found.left_out, **unread})
-    check_enough(without, {label: sum(f not in unread for f in files) for label, files in found.pictures.items()})
+    read = {label: [file for file in files if file not in unread] for label, files in found.pictures.items()}
+    check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))

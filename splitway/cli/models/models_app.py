@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from splitway.api.given import Given
+from splitway.api.names import check_head_name, check_version
 from splitway.cli.console import ERR, Steps, tensorflow_hushed
 from splitway.cli.options import Models, Out
 from splitway.errors import SetupError
@@ -237,7 +238,7 @@ def train_head(
     """
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.heads.claim import claimed
-        from splitway.cli.heads.train_head import HeadJob, check_names, prepare
+        from splitway.cli.heads.train_head import HeadJob, prepare
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
@@ -245,7 +246,9 @@ def train_head(
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
         bodies = tuple(body or ())
         job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
-        check_names(job)
+        check_head_name(name)
+        if version is not None:
+            check_version(version)
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")

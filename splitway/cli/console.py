@@ -56,6 +56,14 @@ def one_line_errors() -> Iterator[None]:
         raise fail(SetupError(f"{named}{error.strerror or error}")) from error
 
 
+def stop_signal() -> threading.Event:
+    """An event that SIGINT and SIGTERM set from now on."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    return asked
+
+
 class Steps:
     """Shows long work step by step: a spinner on a terminal, plain lines elsewhere."""
 

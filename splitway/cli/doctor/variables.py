@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -63,15 +63,10 @@ def settings(environment: Mapping[str, str], options: Iterable[str]) -> Iterator
 def find_settings(app: str) -> type[BaseSettings] | None:
     """The class of an app's settings; None where what it needs is not installed."""
     try:
-        kind: type[BaseSettings] = _named(SETTINGS[app])
+        kind: type[BaseSettings] = pkgutil.resolve_name(SETTINGS[app])
     except ImportError:
         return None
     return kind
-
-
-def _named(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
@@ -139,7 +134,7 @@ def traces(environment: Mapping[str, str], installed: Callable[[str], object] = 
 
 def _check_access(app: str, read: Any) -> None:
     """Raise SetupError where an app does not start for what is set of who may call it."""
-    _named(_TOKENS)(read.service_token)
+    pkgutil.resolve_name(_TOKENS)(read.service_token)
     if app != _GATEWAY:
         return
     try:
@@ -147,7 +142,7 @@ def _check_access(app: str, read: Any) -> None:
             read_keys(read.keys_file)
     except SetupError:  # a check of its own says so
         read = read.model_copy(update={"keys_file": None})
-    _named(_MEANS)(read, exposed=False)
+    pkgutil.resolve_name(_MEANS)(read, exposed=False)
 
 
 def _contradictions(read: Any) -> Iterable[Finding]:

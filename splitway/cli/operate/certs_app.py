@@ -55,11 +55,12 @@ def create(
     Examples: splitway certs create; splitway certs create --service body_1 --days 2; splitway certs create --new-ca
     """
     from splitway.cli.operate import certs as command
+    from splitway.local.certificates import certificates_in
 
     if forget_old_ca:
         because = "--forget-old-ca creates no certificate"
         Given.of(context).refuse("service", "days", "new_ca", "stay", because=because)
-        command.forget_old_authority(out)
+        certificates_in(out).forget_previous()
         ERR.print("the previous authority is no longer trusted", markup=False)
         return
     command.print_made(out, command.create(out, service or [], days, new_authority=new_ca))
@@ -76,6 +77,6 @@ def show(
 
     Examples: splitway certs show; splitway certs show --json | jq -r 'select(.state != "good").service'
     """
-    from splitway.cli.operate import certs as command
+    from splitway.cli.operate.certs import show as command
 
-    (command.print_json if as_json else command.print_table)(out)
+    command(out, as_json=as_json)

@@ -50,11 +50,13 @@ def create(
     Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
     """
     from splitway.cli.operate import keys as command
+    from splitway.security.callers.keys import read_keys
 
-    key, record = command.create(file, name, scope or ["infer"], expires, cost_per_minute, concurrency)
+    limits = {"cost_per_minute": cost_per_minute, "concurrency": concurrency}
+    key, record = command.create(file, name, scope or ["infer"], expires, **limits)
     until = "for ever" if record.expires is None else f"until {record.expires:%Y-%m-%d %H:%M} UTC"
     said = f"key {record.id} for {record.name}: {', '.join(record.scopes)}; good {until}; in {file}. Keep it now:"
-    others = [id_ for id_ in command.ids_of(name, command.listed(file)) if id_ != record.id]
+    others = [id_ for id_ in command.ids_of(name, read_keys(file).keys) if id_ != record.id]
     if others:
         ERR.print(f"there is more than one key for {name} now: {', '.join(others)} too", style="yellow", markup=False)
     ERR.print(said, markup=False)
@@ -71,8 +73,9 @@ def list_(
     Examples: splitway keys list; splitway keys list --json | jq -r 'select(.expired).id'
     """
     from splitway.cli.operate import keys as command
+    from splitway.security.callers.keys import read_keys
 
-    records = command.listed(file)
+    records = read_keys(file).keys
     if as_json:
         command.print_json(records)
     elif records:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from threading import Event
 
 from rich.markup import escape
 
 from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import classify_files, print_table
-from splitway.cli.console import ERR, OUT
+from splitway.cli.console import ERR, OUT, stop_signal
 from splitway.errors import SetupError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.names import ALL_HEADS, EXTRACTOR, GATEWAY, HEADS
@@ -61,21 +59,6 @@ class _Output:
         self._text.flush()
 
 
-class _StopSignal:
-    """Turns SIGINT and SIGTERM into a flag that can be waited for."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked.set()
-
-    def wait(self, timeout_s: float) -> bool:
-        return self._asked.wait(timeout_s)
-
-
 def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs: Path | None = None) -> None:
     """Start everything, stay until told to stop, stop everything.
 
@@ -88,7 +71,7 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs
     Raises:
         SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
     """
-    stop, output = _StopSignal(), _Output()
+    stop, output = stop_signal(), _Output()
     readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
     plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ, certs=certs)
     try:
@@ -104,7 +87,7 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs
         output.close()
 
 
-def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
+def _wait_ready(pipeline: LocalPipeline, stop: Event) -> float | None:
     """Wait until all is ready; None if told to stop before."""
     started_s = time.monotonic()
     while not stop.wait(0.0):
@@ -119,7 +102,7 @@ def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
     return None
 
 
-def _watch(pipeline: LocalPipeline, stop: _StopSignal, output: _Output) -> None:
+def _watch(pipeline: LocalPipeline, stop: Event, output: _Output) -> None:
     """Say when a replica ends, renew certificates; go on while the gateway lives."""
     ended: set[str] = set()
     renew_at_s = time.monotonic() + _RENEW_S

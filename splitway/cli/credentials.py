@@ -34,11 +34,6 @@ class _Caller(BaseSettings):
     api_key: SecretStr | None = None
 
 
-def _put(key: str) -> str:
-    """What to do with a key, in words."""
-    return f"set {API_KEY} to {key}" if _variable() == API_KEY else f"write {key} into the file of {_variable()}"
-
-
 @dataclass(frozen=True)
 class KeyRefusal:
     """Why a gateway does not answer this caller, and what to do about it."""
@@ -88,13 +83,7 @@ def one_word(name: str, secret: SecretStr) -> str:
 
 
 def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
-    """Why the caller was not answered; None where the answer is about something else than who asks.
-
-    Args:
-        reply: the answer.
-        url: the gateway's.
-        scope: what the caller's key has to allow.
-    """
+    """Why the caller was not answered, whose key has to allow `scope`; None where it is about something else."""
     said = problem_of(reply)
     if reply.status_code != 401 and (reply.status_code, said.code) != (403, Forbidden.code):
         return None
@@ -110,6 +99,11 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
     if reply.status_code == 401 and "expired" in detail and "token" not in detail:  # tokens are made by others
         return KeyRefusal(says, f"make a new one with {makes}, and {_put('that')}")
     return KeyRefusal(says, f"{_put(f'a key with the scope {scope}')}; {makes} makes one")
+
+
+def _put(key: str) -> str:
+    """What to do with a key, in words."""
+    return f"set {API_KEY} to {key}" if _variable() == API_KEY else f"write {key} into the file of {_variable()}"
 
 
 def problem_of(reply: httpx.Response) -> Problem:

@@ -114,12 +114,12 @@ def up(
     Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
     """
     from splitway.cli.operate.up import up as command
-    from splitway.local import launch
+    from splitway.local.launch import LaunchPlan, parse_replicas
 
     if not mtls:
         Given.of(context).refuse("certs", because="certificates are used with --mtls only")
     certs = certs or Path(".splitway/certs") if mtls else None
-    command(models, host, port, launch.parse_replicas(replicas or []), certs=certs)
+    command(LaunchPlan(models, host, port, parse_replicas(replicas or []), certs=certs))
 
 
 @app.command()

@@ -38,12 +38,7 @@ def stage_headers() -> dict[str, str]:
 def stage_client(timeout_s: float, identity: Path | None = None) -> httpx.Client:
     """Return a client that shows the service token and the gateway's certificate, where the variables name them.
 
-    Args:
-        timeout_s: for each step of a request.
-        identity: the folder of the gateway's certificate, where the variable names none.
-
-    Raises:
-        SetupError: what they name cannot be used.
+    `identity` is the certificate's folder where its variable names none. Raises SetupError for what cannot be used.
     """
     folder = read_environment(_Peer).identity or identity
     verify = True if folder is None else Identity(folder, GATEWAY).client_context
@@ -66,10 +61,3 @@ def only_to(stage: str, url: str) -> dict[str, Callable[[str, Mapping[str, Any]]
             raise SetupError(f"{url} is {found}, as its certificate says, and not {stage}")
 
     return {"trace": check}
-
-
-def refused(reply: httpx.Response) -> str | None:
-    """Advice if a stage does not accept this caller as its gateway; None for other answers."""
-    if reply.status_code not in (401, 403):
-        return None
-    return f"set {SERVICE_TOKEN} to the token that its gateway sends"

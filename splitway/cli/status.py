@@ -31,25 +31,18 @@ def failures(outcomes: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class Look:
-    """One answer of the gateway, or why there is none.
-
-    Args:
-        url: the gateway's address.
-        at: when, for people.
-        at_s: when, by a clock that only goes forward.
-        answer: what was said, word for word.
-        status: the same, read.
-        trouble: a sentence instead of the two.
-        refused: the same, where it is about who asks.
-    """
+    """One answer of the gateway, word for word and as it is read, or why there is none."""
 
     url: str
     at: datetime
     at_s: float
+    """When, by a clock that only goes forward."""
     answer: Mapping[str, Any]
     status: PipelineStatus | None = None
     trouble: str | None = None
+    """A sentence instead of the two."""
     refused: KeyRefusal | None = None
+    """The same, where it is about who asks."""
 
     @property
     def is_ready(self) -> bool:
@@ -80,9 +73,8 @@ def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Lo
         answer = readable(orjson.loads(reply.raise_for_status().content))
         return Look(url, at, at_s, answer, PipelineStatus.model_validate(answer))
     except httpx.HTTPStatusError:
-        trouble = (
-            f"{url} answers {reply.status_code} to {PATH}: {problem_of(reply).detail or 'is it a Splitway gateway?'}"
-        )
+        said = problem_of(reply).detail or "is it a Splitway gateway?"
+        trouble = f"{url} answers {reply.status_code} to {PATH}: {said}"
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "all of it"
         trouble = f"{url} answers {PATH} in a form that is not a gateway's ({where}): is it another version?"

@@ -88,9 +88,7 @@ def _mended(models: Path, version: Path) -> str:
 def chain(models: Path, releases: Releases | None) -> list[Finding]:
     """Whether the newest versions, which are the ones served, lead from the extractor to the heads.
 
-    Args:
-        models: the folder.
-        releases: what the releases file holds; where one is current, its versions are served beside the newest.
+    Where a release is current, its versions are served beside them.
     """
     try:
         newest = find_chain(models, read_manifest(version_folders(models / EXTRACTOR)[0]).version)

@@ -86,17 +86,7 @@ class Facts:
 
 
 def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bool) -> int:
-    """Check everything, print what was found, return 1 if something is broken.
-
-    Args:
-        url: the gateway given by the user; None if there is none.
-        models: folder of the bundles.
-        options: the variables that the commands read.
-        as_json: print one object instead of a list.
-
-    Raises:
-        SetupError: the address is none.
-    """
+    """Check everything, print what was found, return 1 if something is broken. Raises SetupError if `url` is none."""
     facts = Facts(named_url(url), models)
     with ERR.status("looking"):
         found = examine(checks(facts, options))

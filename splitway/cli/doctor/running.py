@@ -32,20 +32,15 @@ _WHO_IS_MISSING = "splitway top shows what is missing; docs/operations.md explai
 
 @dataclass(frozen=True)
 class Heard:
-    """The answer of one process, asked from here.
-
-    Args:
-        stage, url: its name and address.
-        answers: whether it did.
-        version: of Splitway.
-        asks_for_certificate: whether it does not answer because it was not shown one that it takes.
-    """
+    """The answer of one process, asked from here."""
 
     stage: str
     url: str
     answers: bool
     version: str | None = None
+    """Of Splitway."""
     asks_for_certificate: bool = False
+    """Whether it does not answer because it was not shown one that it takes."""
 
     @property
     def name(self) -> str:
@@ -54,29 +49,21 @@ class Heard:
 
 @dataclass(frozen=True)
 class Running:
-    """All that could be learnt of a pipeline.
-
-    Args:
-        look: what its gateway says.
-        is_expected: whether it should run: the user gave an address, or a run file names a live gateway.
-        heard: its processes, as they answer from here; the gateway first.
-        asks_for_key: whether the gateway requires a key.
-    """
+    """All that could be learnt of a pipeline."""
 
     look: Look
     is_expected: bool
+    """Whether it should run: the user gave an address, or a run file names a live gateway."""
     heard: Sequence[Heard]
+    """Its processes, as they answer from here; the gateway first."""
     asks_for_key: bool = False
 
 
 def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
     """Ask the gateway, then every process that it or the run file names.
 
-    Args:
-        url: the gateway.
-        places: the processes started from this folder. Only they receive the stages' secrets.
-        is_expected: whether it should run.
-        key: the headers with the API key. Only the gateway receives them, and only if it requires a key.
+    Only `places`, started from this folder, receive the stages' secrets. Only the gateway receives `key`, the headers
+    with the API key, and only if it requires one.
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}

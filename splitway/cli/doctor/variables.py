@@ -114,12 +114,7 @@ def threads(environment: Mapping[str, str], available: int) -> Finding | None:
 
 
 def traces(environment: Mapping[str, str], installed: Callable[[str], object] = version) -> Finding:
-    """Whether traces that OTEL_* variables ask for can be exported.
-
-    Args:
-        environment: the variables.
-        installed: raises PackageNotFoundError for a package that is not there.
-    """
+    """Whether traces that OTEL_* variables ask for can be exported; `installed` finds a package's version."""
     try:
         if not traces_asked_for(environment):
             return ok("traces", "no OTEL_* variable asks for them; trace ids are in the logs anyway")

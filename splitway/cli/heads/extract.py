@@ -14,7 +14,7 @@ import numpy as np
 
 from splitway.api.picture_files import read_picture
 from splitway.cli.console import Steps
-from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
+from splitway.cli.stage_client import IDENTITY, SERVICE_TOKEN, only_to, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.runtime.arrays import Arrays
@@ -54,19 +54,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Extracted:
-    """Features by name, a row for each picture that could be read, and why the others could not.
-
-    Args:
-        features: arrays of as many rows each as there are files in `files`.
-        files: the pictures, in the rows' order.
-        origin: the same for all rows.
-        unread: the other pictures and what was said of them.
-    """
+    """Features by name, a row for each picture that could be read; all of one origin."""
 
     features: Arrays
     files: tuple[Path, ...]
+    """The pictures, in the rows' order."""
     origin: Origin
     unread: Mapping[Path, str] = field(default_factory=dict)
+    """The other pictures and what was said of them."""
 
 
 def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extracted:
@@ -151,7 +146,7 @@ def _infer(client: httpx.Client, hop: Hop, tensors: tuple[Tensor, ...]) -> Infer
         return parse_response(reply.content, reply.headers.get(HEADER_LENGTH))
     if reply.status_code in (400, 413, 415, 422):
         raise InvalidInput(_reason(reply))
-    do = f"; {advice}" if (advice := refused(reply)) else ""
+    do = f"; set {SERVICE_TOKEN} to the token that its gateway sends" if reply.status_code in (401, 403) else ""
     raise SetupError(f"{hop.model} at {hop.url} answered {reply.status_code}: {_reason(reply)}{do}")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from splitway.api import split_and_prove as bundles
 from splitway.api.names import check_version
 from splitway.api.source import SourceOptions
-from splitway.api.splitting import SplitOptions, split_model
 from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
 from splitway.cli.models.bundles import check_every
@@ -55,11 +54,6 @@ def _is_whole(out: Path, version: str) -> bool:
     except BundleError:
         return False
     return can_follow(extractor.manifest, head.manifest)
-
-
-def split(path: Path, options: SplitOptions, *, say: Say) -> None:
-    """Cut a user's model and say what was made."""
-    report(options.out, split_model(path, options, say))
 
 
 def verify(models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say) -> None:

@@ -49,7 +49,7 @@ def bundle_folders(models: Path) -> list[Path]:
 
 
 def check_one(folder: Path, keys: TrustedKeys | None = None) -> tuple[bytes, Manifest]:
-    """Check a bundle's name, version and hashes, and with keys its signature; return its manifest's bytes, and it read.
+    """Check name, version and hashes, and with keys the signature; return the manifest as it is stored, and as read.
 
     Raises:
         BundleError: something is wrong.
@@ -96,12 +96,6 @@ def _sound(folder: Path, keys: TrustedKeys | None) -> str:
 
 def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> None:
     """Sign bundles, all or those that are chosen, each after it has been checked; none if one of them is wrong.
-
-    Args:
-        models: folder of the bundles.
-        key: PEM file of the private key.
-        chosen: NAME for its newest version, or NAME/VERSION; every bundle if there are none.
-        new_key: make the key first.
 
     Raises:
         BundleError: a bundle is missing or damaged.

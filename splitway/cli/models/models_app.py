@@ -119,15 +119,15 @@ def split(
     Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.api.splitting import SplitOptions
-        from splitway.cli.models import build as command
+        from splitway.api.splitting import SplitOptions, split_model
+        from splitway.cli.models.build import report
 
         layers = tuple(name.strip() for name in at.split(",")) if at else ()
         pixels, source = parse_range(pixel_range), reading(context, allow_legacy, custom_objects, size)
         options = SplitOptions(
             out, layers, labels, pixels, crop, resample, samples, version, head, force=force, source=source
         )
-        command.split(model, options, say=steps.say)
+        report(out, split_model(model, options, steps.say))
 
 
 def sign(

@@ -52,13 +52,10 @@ class ReleaseBook:
         return read_releases(self.path) or Releases()
 
     def create(self, name: str, extractor: str | None, heads: Mapping[str, str], reason: str = "") -> Releases:
-        """Write down which versions belong together.
+        """Write down which versions belong together: of the extractor, and by name of each head.
 
-        Args:
-            name: the release's.
-            extractor: its version; the newest from which a chain leads to a head if not given.
-            heads: versions by name; every head that fits, in its newest version that does, if none is given.
-            reason: for the history.
+        The extractor is by default the newest from which a chain leads to a head, and the heads are all that fit, each
+        in its newest version that does.
 
         Raises:
             SetupError: there is a release of that name, or the name is none.
@@ -115,11 +112,7 @@ class ReleaseBook:
         return self._change("promote", reason, change)
 
     def roll_back(self, reason: str = "") -> Releases:
-        """End canary and shadow; if there is neither, go back to the previous release.
-
-        Raises:
-            SetupError: there is nothing to end and nowhere to go back to.
-        """
+        """End canary and shadow; if there is neither, go back to the previous release, or raise SetupError."""
 
         def change(releases: Releases) -> tuple[Releases, str]:
             trials = _trials(releases)

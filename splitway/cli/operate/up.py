@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -59,21 +60,15 @@ class _Output:
         self._text.flush()
 
 
-def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs: Path | None = None) -> None:
+def up(plan: LaunchPlan) -> None:
     """Start everything, stay until told to stop, stop everything.
-
-    Args:
-        models: folder of the bundles.
-        host, port: where the gateway listens.
-        replicas: processes of a stage.
-        certs: folder of certificates with which gateway and stages know each other; None for plain HTTP between them.
 
     Raises:
         SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
     """
     stop, output = stop_signal(), _Output()
     readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
-    plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ, certs=certs)
+    plan = replace(plan, environment=readable | os.environ)
     try:
         with LocalPipeline(plan, output.of_process) as pipeline:
             seconds = _wait_ready(pipeline, stop)
@@ -132,10 +127,6 @@ def _renew(pipeline: LocalPipeline, output: _Output) -> None:
 @contextmanager
 def passing_pipeline(models: Path, environment: Mapping[str, str] | None = None) -> Iterator[LocalPipeline]:
     """A ready pipeline on free ports, stopped afterwards; if it fails, the last lines of its log are shown.
-
-    Args:
-        models: folder of the bundles.
-        environment: added to every process's environment.
 
     Raises:
         SetupError: it did not come up, or one of its processes has ended meanwhile.

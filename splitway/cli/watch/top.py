@@ -28,11 +28,7 @@ from splitway.local.run_file import asked_gateway
 def top(url: str | None, interval_s: float, *, once: bool, as_json: bool) -> int:
     """Show the pipeline until told to stop; return the exit code.
 
-    Args:
-        url: the gateway; if None, the one that runs from this folder, wherever it is by then.
-        interval_s: from one look to the next.
-        once: look once.
-        as_json: one object per line.
+    Without an address it is that of the gateway that runs from this folder, wherever it is by then.
 
     Raises:
         SetupError: the address is none, or the key cannot be sent.

@@ -29,14 +29,7 @@ Row = tuple[Text | str, ...]
 
 
 def view(look: Look, width: int, before: Look | None = None, hint: str = "") -> Group:
-    """Draw a look.
-
-    Args:
-        look: the last answer.
-        width: columns to draw on.
-        before: an earlier answer, from which on the calls of replicas are counted.
-        hint: a word on the frame.
-    """
+    """Draw a look on so many columns, with calls per second since the one `before`, and a hint on the frame."""
     if (status := look.status) is None:
         return Group(_gateway(look, hint))
     every = [(stage.name, replica) for stage in status.stages for replica in stage.replicas]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 
 import httpx
-from rich.table import Table
+from rich.table import Column, Table
 
 from splitway.api.pipeline import Pipeline, load_chain
 from splitway.bundle_graph import find_chain
@@ -152,11 +152,8 @@ def _serves(chain: Pipeline) -> dict[str, str]:
 def print_table(explanation: Explanation) -> None:
     """Print the anatomy as a table and what follows from it as sentences."""
     anatomy = explanation.anatomy
-    table = Table(box=None, header_style="bold")
-    table.add_column(f"{anatomy.requests} requests")
-    for name in ("mean", "median", "p99", "share"):
-        table.add_column(name, justify="right")
-    table.add_column()
+    numbers = (Column(name, justify="right") for name in ("mean", "median", "p99", "share"))
+    table = Table(f"{anatomy.requests} requests", *numbers, "", box=None, header_style="bold")
     for place in anatomy.places:
         _add_row(table, anatomy, place.name, place.whole, "bold")
         for name, spread in _parts(place).items():

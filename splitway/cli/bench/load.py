@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.table import Table
+from rich.table import Column, Table
 
 from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files, headers_for
@@ -162,10 +162,8 @@ def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: LoadResult
 def print_table(load: LoadResult) -> None:
     """Print one row of what the clients saw."""
     figures = _load_figures(load)
-    table = Table(box=None, header_style="bold")
-    for name in ("clients", "seconds", "requests", "requests/s", "p50 ms", "p99 ms"):
-        table.add_column(name, justify="right")
-    table.add_column("failures")
+    names = ("clients", "seconds", "requests", "requests/s", "p50 ms", "p99 ms")
+    table = Table(*(Column(name, justify="right") for name in names), "failures", box=None, header_style="bold")
     failures = ", ".join(f"{count} {code}" for code, count in sorted(load.failures.items())) or "none"
     numbers = (figures["requests_per_s"], figures["p50_ms"], figures["p99_ms"])
     counts = (f"{load.clients}", f"{load.seconds:g}", f"{figures['requests']}")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from splitway.cli.credentials import IDENTITY, stage_client
 from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
-from splitway.cli.stage_client import IDENTITY, stage_client
 from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.view import address, span, troubles
 from splitway.errors import SetupError, printable

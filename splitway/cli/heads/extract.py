@@ -14,7 +14,7 @@ import numpy as np
 
 from splitway.api.picture_files import read_picture
 from splitway.cli.console import Steps
-from splitway.cli.stage_client import IDENTITY, SERVICE_TOKEN, only_to, stage_client
+from splitway.cli.credentials import IDENTITY, SERVICE_TOKEN, only_to, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.runtime.arrays import Arrays

@@ -88,8 +88,8 @@ def _cut(lesson: Lesson, space: str) -> Cut:
 def print_trained(trained: Trained) -> None:
     """Print how good the head is, where it errs most, and where it lies."""
     OUT.print(f"{trained.accuracy:.1%} of {trained.matrix.sum()} pictures that were held out are right", markup=False)
-    for each in confusion.worst(trained.matrix, trained.lesson.labels, _MOST_CONFUSIONS):
-        OUT.print(f"  {each.true} taken for {each.taken_for}: {each.times} of {each.of}", markup=False)
+    for true, taken_for, times, of in confusion.worst(trained.matrix, trained.lesson.labels, _MOST_CONFUSIONS):
+        OUT.print(f"  {true} taken for {taken_for}: {times} of {of}", markup=False)
     proof = trained.manifest.proof
     if proof is not None:
         OUT.print(f"proof: LiteRT differs from Keras by {proof.against_uncut.max_abs:.2g} at most", markup=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from splitway.errors import SetupError, printable
 from splitway.kinds.image.foreign import CONVERT, foreign_kind
@@ -133,9 +133,7 @@ def check_enough(found: PictureFolders) -> None:
 
 def print_found(found: PictureFolders, console: Console) -> None:
     """Print the classes with how many pictures each has, and what was left out."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("class")
-    table.add_column("pictures", justify="right")
+    table = Table("class", Column("pictures", justify="right"), box=None, header_style="bold")
     for label, files in list(found.pictures.items())[:_SHOWN_CLASSES]:
         table.add_row(label, str(len(files)))
     console.print(table, markup=False)

@@ -1,15 +1,22 @@
-"""`splitway train-head`: a folder of pictures per class becomes a head on the features of a running extractor."""
+"""`splitway train-head`: a folder of pictures per class becomes a head on the features of a running extractor.
+
+Here are its examples, and the version that is about to be written, claimed so that another run takes another.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.bundle import version_folders
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
 from splitway.cli.heads.picture_folders import (
@@ -20,7 +27,7 @@ from splitway.cli.heads.picture_folders import (
     print_found,
     print_left_out,
 )
-from splitway.errors import SetupError
+from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
@@ -125,3 +132,49 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     print_left_out(unread, ERR)
     read = {label: [file for file in files if file not in unread] for label, files in found.pictures.items()}
     check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))
+
+
+@contextmanager
+def claimed(folder: Path, version: str | None) -> Iterator[Path]:
+    """Give the place of a new version in a bundle's folder: this one, or the next that is free.
+
+    The claim ends with the process that made it, however that ends.
+
+    Raises:
+        BundleError: the version is there already, or another run is making it.
+    """
+    there = version_folders(folder)
+    number = int(version or (int(there[0].name) + 1 if there else 1))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        while (held := _claim(folder / str(number))) is None:
+            if version is not None:
+                state = "there already" if (folder / version).exists() else "being made by another run"
+                raise BundleError(f"{folder / version} is {state}; leave --version out for the next free one")
+            number += 1
+        try:
+            yield folder / str(number)
+        finally:
+            _lock_of(folder / str(number)).unlink(missing_ok=True)
+            os.close(held)
+    finally:
+        for empty in (folder, folder.parent):
+            with suppress(OSError):  # not empty
+                empty.rmdir()
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+def _claim(target: Path) -> int | None:
+    """The open lock of a version that nothing has; None if it is there or claimed."""
+    held = os.open(_lock_of(target), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(held).st_ino == _lock_of(target).stat().st_ino and not target.exists():
+            return held
+    if target.exists():  # beside which no lock is needed
+        _lock_of(target).unlink(missing_ok=True)
+    os.close(held)
+    return None

@@ -237,8 +237,7 @@ def train_head(
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.claim import claimed
-        from splitway.cli.heads.train_head import HeadJob, prepare
+        from splitway.cli.heads.train_head import HeadJob, claimed, prepare
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")

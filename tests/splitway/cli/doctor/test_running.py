@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from splitway.cli.doctor.running import Heard, Running, gateway, listen, replicas, run_file, versions
-from splitway.cli.status import no_answer
+from splitway.cli.status import look_of
 from splitway.local.places import Place
 from splitway.local.run_file import RunFile
 from splitway.security.identities.certificates import Certificates
@@ -24,7 +24,7 @@ from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, r
 HERE = Heard("gateway", URL, answers=True, version="0.1.0")
 OLD = Heard("classifier", "http://10.0.0.9:8091", answers=True, version="0.0.9")
 BEYOND = Heard("feature_extractor", "http://10.0.0.8:8081", answers=False)
-NOBODY = no_answer(URL, httpx.ConnectError(""), AT, 0.0)
+NOBODY = look_of(URL, httpx.ConnectError(""), AT, 0.0)
 SERVING = Running(look(pipeline()), is_expected=True, heard=[HERE])
 
 

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -33,6 +35,16 @@ class Terminal(Console):
                 yield Segment(printable(text), segment.style)
 
 
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
+        envvar="SPLITWAY_URL",
+    ),
+]
+"""The gateway that a command asks."""
+Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
+Out = Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")]
 OUT = Terminal(soft_wrap=True, highlight=False)
 ERR = Terminal(stderr=True, soft_wrap=True, highlight=False)
 BAR_WIDTH = 20

@@ -9,11 +9,10 @@ import typer
 from typer.core import TyperGroup
 
 from splitway.api.given import Given
-from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
+from splitway.cli.console import OUT, Models, Out, Steps, Url, one_line_errors, tensorflow_hushed
 from splitway.cli.models import models_app
 from splitway.cli.models.models_app import Force, Samples, Version, default_samples
 from splitway.cli.operate import certs_app, keys_app, release_app
-from splitway.cli.options import Models, Out, Url
 from splitway.version import __version__
 
 
@@ -65,8 +64,7 @@ def build(
         from splitway.cli.models import build as command
 
         if fetch_only:
-            because = "--fetch-only writes no bundle"
-            Given.of(context).refuse("out", "samples", "version", "force", because=because)
+            Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
         command.build(out, default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
 
 

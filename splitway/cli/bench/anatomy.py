@@ -195,7 +195,8 @@ class BreakEven:
     def _buys(self) -> str:
         ways = []
         if self.further_heads is not None:
-            ways.append(f"{_heads(self.further_heads)} the features ({self._head_saves()})")
+            shared = f"{self.further_heads} further heads share" if self.further_heads > 1 else "a second head shares"
+            ways.append(f"{shared} the features ({self._head_saves()})")
         if self.repeats is not None:
             ways.append(
                 f"more than {self.repeats * 100:.0f} % of the pictures come again (the feature cache saves "
@@ -217,7 +218,3 @@ class BreakEven:
 
     def _head_saves(self) -> str:
         return f"each further head costs {self.head:.1f} ms instead of a whole model's {self.in_process:.1f} ms"
-
-
-def _heads(further: int) -> str:
-    return "a second head shares" if further == 1 else f"{further} further heads share"

@@ -22,7 +22,7 @@ from splitway.cli.credentials import key_for
 from splitway.cli.doctor import access, bundles, engines, running, variables
 from splitway.cli.doctor.finding import LEVELS, Finding, Level, many, problem
 from splitway.errors import BundleError, SetupError, in_one_line
-from splitway.local.places import RUN_FILE, named_url
+from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway, read_run
 from splitway.manifest import EngineName
 from splitway.names import GATEWAY
@@ -107,7 +107,7 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
         "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
         "engines": lambda: _engines(facts),
-        "run file": _run_file,
+        "run file": running.run_file,
         "gateway": lambda: running.gateway(facts.heard),
         "replicas": lambda: running.replicas(facts.heard),
         "versions": lambda: running.versions(facts.heard, __version__),
@@ -119,13 +119,6 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         "threads": lambda: variables.threads(os.environ, available_cores()),
         "traces": lambda: variables.traces(os.environ),
     }
-
-
-def _run_file() -> Finding:
-    try:
-        return running.run_file(read_run(), RUN_FILE)
-    except SetupError as error:
-        return problem("run file", error.detail, f"rm {RUN_FILE}")
 
 
 def _engines(facts: Facts) -> Iterator[Finding]:

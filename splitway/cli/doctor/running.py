@@ -18,7 +18,7 @@ from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.view import address, span, troubles
 from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
-from splitway.local.run_file import RunFile
+from splitway.local.run_file import read_run
 from splitway.names import GATEWAY
 from splitway.schemas.message import read_answer
 from splitway.schemas.protocol import ServerMetadata
@@ -106,8 +106,12 @@ def _is_of_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) or (cause is not None and _is_of_tls(cause))
 
 
-def run_file(run: RunFile | None, path: Path) -> Finding:
+def run_file(path: Path = RUN_FILE) -> Finding:
     """Whether the pipeline that `splitway up` started here still runs, and may be sent secrets."""
+    try:
+        run = read_run(path)
+    except SetupError as error:
+        return problem("run file", error.detail, f"rm {path}")
     if run is None:
         return ok("run file", f"there is no {path}: splitway up has not been started from this folder")
     places = run.places

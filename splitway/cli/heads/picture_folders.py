@@ -56,12 +56,9 @@ def find_pictures(images: Path) -> PictureFolders:
         if (reason := _why_no_class(place)) is not None:
             left_out[place] = reason
             continue
-        pictures[place.name] = []
-        for file, why in _files_in(place):
-            if why is None:
-                pictures[place.name].append(file)
-            else:
-                left_out[file] = why
+        files = list(_files_in(place))
+        pictures[place.name] = [file for file, why in files if why is None]
+        left_out |= {file: why for file, why in files if why is not None}
     found = PictureFolders(images, pictures, left_out)
     _check(found)
     return found
@@ -95,13 +92,9 @@ def _why_no_picture(path: Path) -> str | None:
         if not stat.S_ISREG(mode):
             return "a pipe, a device or a socket"
         with path.open("rb") as file:
-            return _why_not_taken(file.read(_HEAD))
+            head = file.read(_HEAD)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-
-
-def _why_not_taken(head: bytes) -> str | None:
-    """Why bytes begin no picture that a stage takes; None if they do."""
     if is_picture(head):
         return None
     if not head:

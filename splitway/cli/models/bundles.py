@@ -32,12 +32,7 @@ from splitway.security.signing import (
 
 
 def bundle_folders(models: Path) -> list[Path]:
-    """The folders of every version of every name.
-
-    Raises:
-        BundleError: there is none.
-        SetupError: the folder cannot be read.
-    """
+    """Every version of every name. Raises BundleError if there is none, SetupError for a folder that cannot be read."""
     try:
         names = sorted(path for path in models.iterdir() if path.is_dir())
     except OSError as error:
@@ -49,11 +44,7 @@ def bundle_folders(models: Path) -> list[Path]:
 
 
 def check_one(folder: Path, keys: TrustedKeys | None = None) -> tuple[bytes, Manifest]:
-    """Check name, version and hashes, and with keys the signature; return the manifest as it is stored, and as read.
-
-    Raises:
-        BundleError: something is wrong.
-    """
+    """Check a bundle, with keys its signature too; return its manifest as stored, and as read. Raises BundleError."""
     content = read_manifest_bytes(folder, keys)
     manifest = parse_manifest(content, folder / MANIFEST)
     check_bundle(folder, manifest)

@@ -10,8 +10,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.api.names import check_head_name, check_version
-from splitway.cli.console import ERR, Steps, tensorflow_hushed
-from splitway.cli.options import Models, Out
+from splitway.cli.console import ERR, Models, Out, Steps, tensorflow_hushed
 from splitway.errors import SetupError
 from splitway.names import DEFAULT_HEAD
 

@@ -21,8 +21,8 @@ _BROKEN = "broken"
 _STYLES = {"good": None, "renew it": "yellow", "expired": "red", _BROKEN: "red"}
 
 
-def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> list[Certified]:
-    """Certify these services, or the usual ones and those that are there; return what was made.
+def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> None:
+    """Certify these services, or the usual ones and those that are there; say where each is and how long it is good.
 
     Raises:
         SetupError: a name or a length of time that is none, or files that cannot be used; they stay as they were.
@@ -31,7 +31,9 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
     chosen = services or sorted({*_SERVICES, *certificates.services()})
     certificates.create(chosen, _life(days), new_authority=new_authority)
     made = {*chosen, *(certificates.services() if new_authority else ())}
-    return [each for each in certificates.listed() if each.service in made]
+    for each in certificates.listed():
+        if each.service in made:
+            OUT.print(f"{folder / each.service}: {each.service}, good until {_moment(each.ends)}", markup=False)
 
 
 def stay(folder: Path, services: Sequence[str], days: float) -> None:
@@ -41,12 +43,6 @@ def stay(folder: Path, services: Sequence[str], days: float) -> None:
     while not stop.wait(min(_LOOK_S, _life(days).total_seconds() / 10)):
         if renewed := certificates.renew(services or certificates.services(), _life(days)):
             ERR.print(f"renewed: {', '.join(renewed)}", markup=False)
-
-
-def print_made(folder: Path, made: Sequence[Certified]) -> None:
-    """Say what was made, where it is and how long it is good for."""
-    for each in made:
-        OUT.print(f"{folder / each.service}: {each.service}, good until {_moment(each.ends)}", markup=False)
 
 
 def show(folder: Path, *, as_json: bool) -> None:

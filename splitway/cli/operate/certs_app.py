@@ -58,12 +58,11 @@ def create(
     from splitway.local.certificates import certificates_in
 
     if forget_old_ca:
-        because = "--forget-old-ca creates no certificate"
-        Given.of(context).refuse("service", "days", "new_ca", "stay", because=because)
+        Given.of(context).refuse("service", "days", "new_ca", "stay", because="--forget-old-ca creates no certificate")
         certificates_in(out).forget_previous()
         ERR.print("the previous authority is no longer trusted", markup=False)
         return
-    command.print_made(out, command.create(out, service or [], days, new_authority=new_ca))
+    command.create(out, service or [], days, new_authority=new_ca)
     if stay:
         command.stay(out, service or [], days)
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, OUT
-from splitway.cli.options import Models
+from splitway.cli.console import ERR, OUT, Models
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from splitway.errors import SetupError, SplitwayError, printable
+from splitway.errors import SplitwayError, printable
 
 
 class Terminal(Console):
@@ -50,22 +50,16 @@ ERR = Terminal(stderr=True, soft_wrap=True, highlight=False)
 BAR_WIDTH = 20
 
 
-def fail(error: SplitwayError) -> typer.Exit:
-    """Print the error as one line and return the exit that ends the command."""
-    ERR.print(f"splitway: {error.in_full}", style="red", markup=False)
-    return typer.Exit(1)
-
-
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """End the command with one line, not a traceback, for every failure that has a name."""
     try:
         yield
-    except SplitwayError as error:
-        raise fail(error) from error
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        raise fail(SetupError(f"{named}{error.strerror or error}")) from error
+    except (SplitwayError, OSError) as error:
+        named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        says = error.in_full if isinstance(error, SplitwayError) else f"{named}{error.strerror or error}"
+        ERR.print(f"splitway: {says}", style="red", markup=False)
+        raise typer.Exit(1) from error
 
 
 def stop_signal() -> threading.Event:

@@ -13,7 +13,7 @@ from splitway.answers.classes.kind import gives_classes
 from splitway.answers.classes.predictions import read_predictions
 from splitway.api.picture_files import read_picture
 from splitway.api.pipeline import Pipeline, known_heads, load_chain
-from splitway.bundle_graph import Chain, FoundBundle, find_chain
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.ask.classify import PictureResult
 from splitway.cli.console import tensorflow_hushed
 from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
@@ -31,19 +31,14 @@ def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str
         SplitwayError: there is no whole chain, it takes no pictures, or there is no such head.
     """
     chain = find_chain(models)
-    _refuse_without_pictures(chain.extractor)
+    if (first := chain.extractor.manifest).preprocessing is None:
+        takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in first.inputs)
+        raise SetupError(f"{chain.extractor.folder} takes {takes} and no picture, so classify cannot use it: {_ASK_V2}")
     chosen = _chosen(chain, heads)
     with tensorflow_hushed():
         pipeline = load_chain(chain, chosen)
     speaker = _Speaker(pipeline, chosen, top_k, by_head=bool(heads))
     return [_classify(speaker, file) for file in files]
-
-
-def _refuse_without_pictures(extractor: FoundBundle) -> None:
-    """Raise SetupError, with what a model takes that takes no pictures, and where it is asked."""
-    if extractor.manifest.preprocessing is None:
-        takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in extractor.manifest.inputs)
-        raise SetupError(f"{extractor.folder} takes {takes} and no picture, so classify cannot use it: {_ASK_V2}")
 
 
 def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:

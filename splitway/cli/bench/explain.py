@@ -14,17 +14,8 @@ from rich.table import Column, Table
 
 from splitway.api.pipeline import Pipeline, load_chain
 from splitway.bundle_graph import find_chain
+from splitway.cli.bench import load
 from splitway.cli.bench.anatomy import OTHER, Anatomy, BreakEven, PlaceTimes, Reading, Spread
-from splitway.cli.bench.load import (
-    DEFAULT_MODELS,
-    BenchTarget,
-    Picture,
-    ask,
-    client_of,
-    failure,
-    gateway,
-    read_pictures,
-)
 from splitway.cli.console import OUT, Steps, bar, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
@@ -56,38 +47,38 @@ class Explanation:
         return self.break_even.sentences() if self.break_even else [str(self.why_not)]
 
 
-def explain(target: BenchTarget, seconds: float) -> Explanation:
+def explain(target: load.BenchTarget, seconds: float) -> Explanation:
     """Follow up to 200 requests, for up to so many seconds; where the bundles are at hand, run them here as well.
 
     Raises:
         SplitwayError: no pipeline came up, or a request fails.
     """
-    pictures = read_pictures(target)
-    with Steps() as steps, gateway(target, steps, SPLITWAY_CACHE="off") as url:
+    pictures = load.read_pictures(target)
+    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as url:
         chain = None
         if target.url is None or target.models is not None:
             steps.say("loading the bundles into this process")
             chain = _load_chain(target)
         steps.say("following requests")
-        with client_of(url) as client:
+        with load.client_of(url) as client:
             return _Follower(client, chain, pictures).follow(seconds, steps)
 
 
-def _load_chain(target: BenchTarget) -> Pipeline:
+def _load_chain(target: load.BenchTarget) -> Pipeline:
     """Load what the stages serve, as their settings say."""
     version = read_environment(StageSettings).model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
+        chain = find_chain(target.models or load.DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
         return load_chain(chain, [chain.default_head])
 
 
 class _Follower:
     """Measures in rounds: some pictures to the gateway, then the same ones through the chain, if there is one."""
 
-    def __init__(self, client: httpx.Client, chain: Pipeline | None, pictures: Sequence[Picture]) -> None:
+    def __init__(self, client: httpx.Client, chain: Pipeline | None, pictures: Sequence[load.Picture]) -> None:
         self._client = client
         self._chain = chain
-        self._pictures: Iterator[Picture] = cycle(pictures)
+        self._pictures: Iterator[load.Picture] = cycle(pictures)
         self._from_cache = 0
         self._why_not = "The break-even needs the bundles that are served: add --models FOLDER."
 
@@ -123,12 +114,12 @@ class _Follower:
             self._chain({IMAGE: [picture.data]})
         return readings, (time.perf_counter() - started_s) * 1000 / len(pictures)
 
-    def _served(self, picture: Picture) -> Reading:
+    def _served(self, picture: load.Picture) -> Reading:
         try:
-            reply, seconds = ask(self._client, picture)
+            reply, seconds = load.ask(self._client, picture)
         except httpx.TransportError as error:
             raise SetupError(f"a request got no answer: {error}") from error
-        if (code := failure(reply)) is not None:
+        if (code := load.failure(reply)) is not None:
             refused = f"a request was refused with {reply.status_code} {code}"
             raise SetupError(f"{refused}; only successful requests can be explained")
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.table import Column, Table
 
@@ -46,24 +45,13 @@ def _cells(cut: CutOption) -> list[str]:
 
 def print_json(found: Inspection) -> None:
     """Print the same as one JSON object, the cuts in the order of the layers."""
-    cuts = [{"rank": place, **_figures(cut)} for place, cut in found.ranks()]
+    cuts = []
+    for rank, cut in found.ranks():
+        tensors = [{"shape": wire.shape, "dtype": wire.dtype} for wire in cut.tensors]
+        figures = {name: value for name, value in vars(cut).items() if name != "place"}
+        cuts.append({"rank": rank, **figures, "tensors": tensors, "has_a_backbone": cut.has_a_backbone})
     best = found.best[0].layer if found.best else None
     print(json.dumps({"model": found.model, "best": best, "cuts": cuts}))
-
-
-def _figures(cut: CutOption) -> dict[str, Any]:
-    return {
-        "layer": cut.layer,
-        "kind": cut.kind,
-        "tensors": [{"shape": wire.shape, "dtype": wire.dtype} for wire in cut.tensors],
-        "bytes_per_row": cut.bytes_per_row,
-        "flops_before": cut.flops_before,
-        "parameters_before": cut.parameters_before,
-        "wire_ms": cut.wire_ms,
-        "head_ms": cut.head_ms,
-        "has_a_backbone": cut.has_a_backbone,
-        "why_not": cut.why_not,
-    }
 
 
 def write_plot(found: Inspection, path: Path) -> None:

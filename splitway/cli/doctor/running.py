@@ -121,9 +121,8 @@ def run_file(path: Path = RUN_FILE) -> Finding:
         return warning("run file", says, f"rm {path}, or splitway up, which replaces it")
     if dead:
         names = ", ".join(f"{place.stage} {address(place.url)} (process {place.pid})" for place in dead)
-        return problem(
-            "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
-        )
+        says = f"of the pipeline that runs here has ended: {names}"
+        return problem("run file", says, "stop splitway up and start it again")
     if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
         says = f"neither key nor token is sent to the addresses in {path}: {doubt}"
         return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
@@ -140,9 +139,8 @@ def gateway(running: Running) -> Finding:
     if look.status is None:
         return ok("gateway", f"nothing runs at {look.url}, so it was not checked", "splitway up starts a pipeline")
     if not look.status.ready:
-        return problem(
-            "gateway", f"{look.url} is not ready: {look.status.reason or 'no reason given'}", _WHO_IS_MISSING
-        )
+        says = f"{look.url} is not ready: {look.status.reason or 'no reason given'}"
+        return problem("gateway", says, _WHO_IS_MISSING)
     told = look.status.gateway
     up_for = f", up for {span(told.uptime_s)}" if told and told.uptime_s is not None else ""
     return ok("gateway", f"{look.url} is ready{up_for}")

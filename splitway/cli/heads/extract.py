@@ -84,6 +84,10 @@ def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extract
                 steps.progress("extracting features", (sum(len(e.files) for e in found) + len(unread)) / len(files))
         finally:
             pool.shutdown(cancel_futures=True)
+    return _joined(found, unread)
+
+
+def _joined(found: Sequence[Extracted], unread: Mapping[Path, str]) -> Extracted:
     if not found:
         file, reason = next(iter(unread.items()))
         raise SetupError(f"not one of the {len(unread)} pictures could be read; {file}: {reason}")
@@ -114,10 +118,9 @@ def _features(
         reason = error.detail
     if len(files) == 1:
         return [], {files[0]: reason}
-    each = [_features(client, hops, [file]) for file in files]
-    return [found for some, _ in each for found in some], {
-        file: why for _, others in each for file, why in others.items()
-    }
+    parts = [_features(client, hops, [file]) for file in files]
+    found = [one for some, _ in parts for one in some]
+    return found, {file: why for _, others in parts for file, why in others.items()}
 
 
 def _through(client: httpx.Client, hops: Sequence[Hop], image: Tensor) -> tuple[Arrays, Origin]:

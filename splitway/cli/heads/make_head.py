@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from splitway.cli.heads.train_head import Lesson
 from splitway.errors import BundleError
 from splitway.manifest import Cut, Manifest
 from splitway.names import PROBABILITIES
+from splitway.runtime.arrays import Arrays
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.pack import SOURCE
 from splitway.splitter.proof.prove import prove
@@ -57,21 +59,27 @@ def make_head(lesson: Lesson, steps: Steps) -> Trained:
     unseen = examples.rows(held_out)
     answers = run(model, unseen.features)
     steps.say("exporting and proving the head")
-    source = lesson.job.models / SOURCE / f"{lesson.job.name}-{lesson.target.name}"
-    with staged(lesson.target, source) as (folder, kept):
-        loaded, space = of_keras(model, lesson.job.name), lesson.extracted.origin.feature_space
-        kept_source = keep_source(loaded, kept, source, lesson.job.models)
-        name, version, cut = lesson.job.name, lesson.target.name, _cut(lesson, space)
-        pack_head(loaded.graph, HeadPlan(name, version, lesson.labels, space, kept_source, cut), folder)
-        bundle = load_bundle(folder, role="head")
-        proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
-        manifest = bundle.manifest.model_copy(update={"proof": proof})
-        write_manifest(folder, manifest)
+    manifest = _put_in_place(lesson, model, answers, unseen)
     matrix = confusion.count(unseen.classes, answers[PROBABILITIES].argmax(axis=1), len(lesson.labels))
     trained = Trained(lesson, manifest, matrix)
     title = f"{lesson.job.name} {manifest.version}: {trained.accuracy:.1%} of {matrix.sum()} held out are right"
     trained.drawing.write_text(confusion.drawing(title, matrix, lesson.labels), encoding="utf-8")
     return trained
+
+
+def _put_in_place(lesson: Lesson, model: Any, answers: Arrays, unseen: Examples) -> Manifest:
+    job, version, space = lesson.job, lesson.target.name, lesson.extracted.origin.feature_space
+    source = job.models / SOURCE / f"{job.name}-{version}"
+    with staged(lesson.target, source) as (folder, kept):
+        loaded = of_keras(model, job.name)
+        kept_source = keep_source(loaded, kept, source, job.models)
+        plan = HeadPlan(job.name, version, lesson.labels, space, kept_source, _cut(lesson, space))
+        pack_head(loaded.graph, plan, folder)
+        bundle = load_bundle(folder, role="head")
+        proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
+        manifest = bundle.manifest.model_copy(update={"proof": proof})
+        write_manifest(folder, manifest)
+    return manifest
 
 
 def _cut(lesson: Lesson, space: str) -> Cut:

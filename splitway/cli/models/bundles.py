@@ -112,11 +112,8 @@ def _new_key(path: Path, models: Path) -> SigningKey:
     if path.resolve().is_relative_to(models.resolve()):
         raise SetupError(f"{path} would lie among the bundles, where every stage can read it: put it elsewhere")
     key = make_key_pair(path)
-    ERR.print(
-        f"{path} signs: keep it off the machines that serve. {public_path(path)} checks: give it to the stages as "
-        "SPLITWAY_BUNDLE_KEY",
-        markup=False,
-    )
+    checks = f"{public_path(path)} checks: give it to the stages as SPLITWAY_BUNDLE_KEY"
+    ERR.print(f"{path} signs: keep it off the machines that serve. {checks}", markup=False)
     return key
 
 
@@ -137,12 +134,9 @@ def sign_again_if_changed(models: Path) -> Iterator[None]:
     yield
     for folder, content in before.items():
         if _bytes(folder) != content:
-            ERR.print(
-                f"{folder} was signed, and its manifest is another one now: sign it again with "
-                f"splitway sign {models} --key PRIVATE.pem",
-                style="yellow",
-                markup=False,
-            )
+            do = f"sign it again with splitway sign {models} --key PRIVATE.pem"
+            said = f"{folder} was signed, and its manifest is another one now: {do}"
+            ERR.print(said, style="yellow", markup=False)
 
 
 def _bytes(folder: Path) -> bytes:

@@ -63,13 +63,9 @@ _LARGE_BODY_BYTES, _KEPT_FREE_BYTES = 1 << 20, 16 << 20
 
 
 def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -> int:
-    """Serve one app until told to stop; return the process's exit code.
+    """Serve one app, or a body of any name, until told to stop; return the process's exit code.
 
-    Args:
-        stage: one of the apps above, or the name of a body.
-        host, port: where to listen, unless `fd` is given.
-        fd: an inherited socket, already listening; the process then ends with the one that gave it.
-        drain_s: seconds between saying 'not ready' and refusing connections.
+    With `fd`, an inherited socket that listens already, the process ends with the one that gave it.
 
     Raises:
         SplitwayError: the app cannot be made, or the port is taken.

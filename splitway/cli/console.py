@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from splitway.errors import SetupError, SplitwayError, printable
+from splitway.errors import SplitwayError, printable
 
 
 class Terminal(Console):
@@ -33,15 +35,19 @@ class Terminal(Console):
                 yield Segment(printable(text), segment.style)
 
 
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
+        envvar="SPLITWAY_URL",
+    ),
+]
+"""The gateway that a command asks."""
+Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
+Out = Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")]
 OUT = Terminal(soft_wrap=True, highlight=False)
 ERR = Terminal(stderr=True, soft_wrap=True, highlight=False)
 BAR_WIDTH = 20
-
-
-def fail(error: SplitwayError) -> typer.Exit:
-    """Print the error as one line and return the exit that ends the command."""
-    ERR.print(f"splitway: {error.in_full}", style="red", markup=False)
-    return typer.Exit(1)
 
 
 @contextmanager
@@ -49,11 +55,19 @@ def one_line_errors() -> Iterator[None]:
     """End the command with one line, not a traceback, for every failure that has a name."""
     try:
         yield
-    except SplitwayError as error:
-        raise fail(error) from error
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        raise fail(SetupError(f"{named}{error.strerror or error}")) from error
+    except (SplitwayError, OSError) as error:
+        named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        says = error.in_full if isinstance(error, SplitwayError) else f"{named}{error.strerror or error}"
+        ERR.print(f"splitway: {says}", style="red", markup=False)
+        raise typer.Exit(1) from error
+
+
+def stop_signal() -> threading.Event:
+    """An event that SIGINT and SIGTERM set from now on."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    return asked
 
 
 class Steps:
@@ -135,7 +149,7 @@ def tensorflow_hushed() -> Iterator[None]:
         sys.stderr = spoken
         try:
             yield
-        except (typer.Exit, KeyboardInterrupt):
+        except (SplitwayError, OSError, typer.Exit, KeyboardInterrupt):
             raise
         except BaseException:
             hushed.seek(0)

@@ -1,14 +1,17 @@
-"""The key that the commands show a gateway which asks for one.
+"""The key that the commands show a gateway which asks for one, and the gateway's own secrets, shown to stages.
 
-It comes from a variable or from a file that a variable names, never from an option: every user of a machine sees its
-command lines. It is sent to the named gateway only: httpx follows no redirects.
+A secret comes from a variable or from a file that a variable names, never from an option: every user of a machine sees
+its command lines. The key is sent to the named gateway only: httpx follows no redirects.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
@@ -18,11 +21,14 @@ from splitway.cli.console import ERR
 from splitway.environment import read_environment
 from splitway.errors import Forbidden, SetupError
 from splitway.local.run_file import LocalGateway
+from splitway.names import GATEWAY, TOKEN_HEADER
 from splitway.schemas.classify import Problem
 from splitway.schemas.message import read_answer
 from splitway.security.callers.principal import Scope
+from splitway.security.identities.tls import Identity, peer_service
 
 API_KEY = "SPLITWAY_API_KEY"
+SERVICE_TOKEN, IDENTITY = "SPLITWAY_SERVICE_TOKEN", "SPLITWAY_IDENTITY"
 _AUTHORIZATION = "authorization"
 _ONE_WORD = re.compile(r"[!-~]+")
 """What a header can carry of a secret."""
@@ -34,9 +40,11 @@ class _Caller(BaseSettings):
     api_key: SecretStr | None = None
 
 
-def _put(key: str) -> str:
-    """What to do with a key, in words."""
-    return f"set {API_KEY} to {key}" if _variable() == API_KEY else f"write {key} into the file of {_variable()}"
+class _Peer(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True)
+
+    service_token: SecretStr | None = None
+    identity: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class KeyRefusal:
 def gateway_headers() -> dict[str, str]:
     """The header that says who asks; none where no key is set. Raises SetupError for one that cannot be sent."""
     key = read_environment(_Caller).api_key
-    return {} if key is None else {_AUTHORIZATION: f"Bearer {one_word(_variable(), key)}"}
+    return {} if key is None else {_AUTHORIZATION: f"Bearer {_one_word(_variable(), key)}"}
 
 
 def key_for(local: LocalGateway) -> dict[str, str]:
@@ -79,7 +87,7 @@ def _variable() -> str:
     return f"{API_KEY}_FILE" if os.environ.get(f"{API_KEY}_FILE") else API_KEY
 
 
-def one_word(name: str, secret: SecretStr) -> str:
+def _one_word(name: str, secret: SecretStr) -> str:
     """A secret without what stands around it. Raises SetupError, without the secret, for what no header can carry."""
     word = secret.get_secret_value().strip()
     if not _ONE_WORD.fullmatch(word):
@@ -88,13 +96,7 @@ def one_word(name: str, secret: SecretStr) -> str:
 
 
 def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
-    """Why the caller was not answered; None where the answer is about something else than who asks.
-
-    Args:
-        reply: the answer.
-        url: the gateway's.
-        scope: what the caller's key has to allow.
-    """
+    """Why the caller was not answered, whose key has to allow `scope`; None where it is about something else."""
     said = problem_of(reply)
     if reply.status_code != 401 and (reply.status_code, said.code) != (403, Forbidden.code):
         return None
@@ -112,9 +114,51 @@ def refusal(reply: httpx.Response, url: str, scope: Scope) -> KeyRefusal | None:
     return KeyRefusal(says, f"{_put(f'a key with the scope {scope}')}; {makes} makes one")
 
 
+def _put(key: str) -> str:
+    """What to do with a key, in words."""
+    return f"set {API_KEY} to {key}" if _variable() == API_KEY else f"write {key} into the file of {_variable()}"
+
+
 def problem_of(reply: httpx.Response) -> Problem:
     """The problem that a gateway answers with; an empty one where the answer is not a gateway's."""
     try:
         return read_answer(Problem, reply.content)
     except ValueError:
         return Problem()
+
+
+def stage_headers() -> dict[str, str]:
+    """The header that stages know their gateway by; none where no token is set. Raises SetupError for what is none."""
+    token = read_environment(_Peer).service_token
+    if token is None:
+        return {}
+    sent, *_ = token.get_secret_value().split(",")  # the others are old ones that are taken still
+    return {TOKEN_HEADER: _one_word(SERVICE_TOKEN, SecretStr(sent))}
+
+
+def stage_client(timeout_s: float, identity: Path | None = None) -> httpx.Client:
+    """Return a client that shows the service token and the gateway's certificate, where the variables name them.
+
+    `identity` is the certificate's folder where its variable names none. Raises SetupError for what cannot be used.
+    """
+    folder = read_environment(_Peer).identity or identity
+    verify = True if folder is None else Identity(folder, GATEWAY).client_context
+    return httpx.Client(timeout=timeout_s, headers=stage_headers(), verify=verify, trust_env=False)
+
+
+def only_to(stage: str, url: str) -> dict[str, Callable[[str, Mapping[str, Any]], None]]:
+    """The extensions of a request that is for this stage alone.
+
+    Where who answers shows the certificate of another service, sending it raises SetupError before anything is sent.
+    """
+
+    def check(event: str, about: Mapping[str, Any]) -> None:
+        if event != "connection.start_tls.complete":
+            return
+        stream = about["return_value"]
+        found = peer_service(stream.get_extra_info("ssl_object"))
+        if found not in (None, stage):
+            stream.close()
+            raise SetupError(f"{url} is {found}, as its certificate says, and not {stage}")
+
+    return {"trace": check}

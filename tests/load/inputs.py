@@ -11,8 +11,7 @@ import httpx
 import numpy as np
 import orjson
 
-from splitway.cli.credentials import gateway_headers
-from splitway.cli.stage_client import stage_headers
+from splitway.cli.credentials import gateway_headers, stage_headers
 from splitway.errors import InvalidInput, SetupError
 from splitway.wire.messages import FEATURE_SPACE, InferRequest
 from splitway.wire.tensor import Tensor, TensorSpec

@@ -7,6 +7,7 @@ import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from splitway.schemas.classify import ClassifyAnswer, HeadAnswer, HeadFailure, H
 from splitway.schemas.message import readable
 
 _TIMEOUT_S = 60.0
+_shown = partial(printable, keep="")
+"""Names, labels and details in one line, safe for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,6 @@ def print_table(results: list[PictureResult]) -> None:
 
 def _rows(result: PictureResult) -> Iterable[tuple[str, HeadAnswer | HeadFailure | ClassifyAnswer]]:
     return [("", result.answer)] if isinstance(result.answer, ClassifyAnswer) else result.heads.items()
-
-
-def _shown(text: str) -> str:
-    """Names, labels and details in one line, safe for a terminal."""
-    return printable(text, keep="")
 
 
 def _cells(predictions: Sequence[PredictedClass]) -> tuple[str, str, str]:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 
 import httpx
+from rich.table import Column, Table
 
 from splitway.api.pipeline import Pipeline, load_chain
 from splitway.bundle_graph import find_chain
-from splitway.cli.bench.anatomy import Anatomy, Reading
-from splitway.cli.bench.break_even import BreakEven
-from splitway.cli.bench.load import (
-    DEFAULT_MODELS,
-    BenchTarget,
-    Picture,
-    ask,
-    client_of,
-    failure,
-    gateway,
-    read_pictures,
-)
-from splitway.cli.console import Steps, tensorflow_hushed
+from splitway.cli.bench import load
+from splitway.cli.bench.anatomy import OTHER, Anatomy, BreakEven, PlaceTimes, Reading, Spread
+from splitway.cli.console import OUT, Steps, bar, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import SetupError
 from splitway.names import DEFAULT_HEAD, IMAGE
@@ -35,6 +27,11 @@ from splitway.schemas.message import read_answer
 MOST_REQUESTS = 200
 _ROUND = 10
 _LEAST_ROUNDS = 2
+_ROUNDING_MS = 0.01
+_LEGEND = (
+    "ms; means add up, medians and p99 do not. network: HTTP on both sides of a hop, and all else between it "
+    "and the engine; client: its HTTP client, the connection and the gateway's server."
+)
 
 
 @dataclass(frozen=True)
@@ -45,39 +42,43 @@ class Explanation:
     break_even: BreakEven | None = None
     why_not: str | None = None
 
+    @property
+    def sentences(self) -> list[str]:
+        return self.break_even.sentences() if self.break_even else [str(self.why_not)]
 
-def explain(target: BenchTarget, seconds: float) -> Explanation:
+
+def explain(target: load.BenchTarget, seconds: float) -> Explanation:
     """Follow up to 200 requests, for up to so many seconds; where the bundles are at hand, run them here as well.
 
     Raises:
         SplitwayError: no pipeline came up, or a request fails.
     """
-    pictures = read_pictures(target)
-    with Steps() as steps, gateway(target, steps, SPLITWAY_CACHE="off") as url:
+    pictures = load.read_pictures(target)
+    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as url:
         chain = None
         if target.url is None or target.models is not None:
             steps.say("loading the bundles into this process")
             chain = _load_chain(target)
         steps.say("following requests")
-        with client_of(url) as client:
+        with load.client_of(url) as client:
             return _Follower(client, chain, pictures).follow(seconds, steps)
 
 
-def _load_chain(target: BenchTarget) -> Pipeline:
+def _load_chain(target: load.BenchTarget) -> Pipeline:
     """Load what the stages serve, as their settings say."""
     version = read_environment(StageSettings).model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
+        chain = find_chain(target.models or load.DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
         return load_chain(chain, [chain.default_head])
 
 
 class _Follower:
     """Measures in rounds: some pictures to the gateway, then the same ones through the chain, if there is one."""
 
-    def __init__(self, client: httpx.Client, chain: Pipeline | None, pictures: Sequence[Picture]) -> None:
+    def __init__(self, client: httpx.Client, chain: Pipeline | None, pictures: Sequence[load.Picture]) -> None:
         self._client = client
         self._chain = chain
-        self._pictures: Iterator[Picture] = cycle(pictures)
+        self._pictures: Iterator[load.Picture] = cycle(pictures)
         self._from_cache = 0
         self._why_not = "The break-even needs the bundles that are served: add --models FOLDER."
 
@@ -97,10 +98,9 @@ class _Follower:
         if self._chain is None:
             return Explanation(anatomy, why_not=self._why_not)
         if self._from_cache:
-            why_not = (
-                f"{self._from_cache} of {len(readings)} answers came from the feature cache: there is no break-even"
-            )
-            return Explanation(anatomy, why_not=f"{why_not} without SPLITWAY_CACHE=off at the gateway.")
+            cached = f"{self._from_cache} of {len(readings)} answers came from the feature cache"
+            why_not = f"{cached}: there is no break-even without SPLITWAY_CACHE=off at the gateway."
+            return Explanation(anatomy, why_not=why_not)
         return Explanation(anatomy, BreakEven.of(anatomy, rounds))
 
     def _round(self) -> tuple[list[Reading], float]:
@@ -114,23 +114,21 @@ class _Follower:
             self._chain({IMAGE: [picture.data]})
         return readings, (time.perf_counter() - started_s) * 1000 / len(pictures)
 
-    def _served(self, picture: Picture) -> Reading:
+    def _served(self, picture: load.Picture) -> Reading:
         try:
-            reply, seconds = ask(self._client, picture)
+            reply, seconds = load.ask(self._client, picture)
         except httpx.TransportError as error:
             raise SetupError(f"a request got no answer: {error}") from error
-        if (code := failure(reply)) is not None:
-            raise SetupError(
-                f"a request was refused with {reply.status_code} {code}; only successful requests can be explained"
-            )
+        if (code := load.failure(reply)) is not None:
+            refused = f"a request was refused with {reply.status_code} {code}"
+            raise SetupError(f"{refused}; only successful requests can be explained")
         try:
             said = read_answer(TimedAnswer, reply.content)
         except ValueError as error:
             raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
         if self._chain is not None and said.model != (ours := _serves(self._chain)):
-            self._why_not = (
-                f"No break-even: the gateway serves {_named(said.model)}; the bundles here are {_named(ours)}."
-            )
+            theirs, named = (", ".join(f"{name} {at}" for name, at in model.items()) for model in (said.model, ours))
+            self._why_not = f"No break-even: the gateway serves {theirs}; the bundles here are {named}."
             self._chain = None
         self._from_cache += any(sign in reply.headers.get("cache-status", "") for sign in ("; hit", "; collapsed"))
         return Reading.of(seconds * 1000, said.timings_ms.model_dump())
@@ -142,5 +140,53 @@ def _serves(chain: Pipeline) -> dict[str, str]:
     return {**versions, "feature_space": chain.feature_space}
 
 
-def _named(model: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in model.items())
+def print_table(explanation: Explanation) -> None:
+    """Print the anatomy as a table and what follows from it as sentences."""
+    anatomy = explanation.anatomy
+    numbers = (Column(name, justify="right") for name in ("mean", "median", "p99", "share"))
+    table = Table(f"{anatomy.requests} requests", *numbers, "", box=None, header_style="bold")
+    for place in anatomy.places:
+        _add_row(table, anatomy, place.name, place.whole, "bold")
+        for name, spread in _parts(place).items():
+            _add_row(table, anatomy, f"  {name}", spread, None)
+    _add_row(table, anatomy, "the client's wait", anatomy.wait, "bold")
+    OUT.print(table)
+    OUT.print(_LEGEND, style="dim")
+    for sentence in explanation.sentences:
+        OUT.print(sentence)
+
+
+def _parts(place: PlaceTimes) -> dict[str, Spread]:
+    """The parts worth a row: none, where all is in one, and no rest that is only rounding."""
+    if set(place.parts) == {OTHER}:
+        return {}
+    return {name: spread for name, spread in place.parts.items() if name != OTHER or abs(spread.mean_ms) > _ROUNDING_MS}
+
+
+def _add_row(table: Table, anatomy: Anatomy, name: str, spread: Spread, style: str | None) -> None:
+    share = anatomy.share(spread)
+    times = (f"{ms:z.2f}" for ms in (spread.mean_ms, spread.median_ms, spread.p99_ms))
+    table.add_row(name, *times, f"{share * 100:z.1f} %", bar(share), style=style)
+
+
+def print_json(explanation: Explanation) -> None:
+    """Print the same as one JSON object; times in milliseconds, shares of 1."""
+    anatomy = explanation.anatomy
+    content = {
+        "requests": anatomy.requests,
+        "wait": asdict(anatomy.wait),
+        "places": {
+            place.name: {
+                **_figures(anatomy, place.whole),
+                "parts": {name: _figures(anatomy, spread) for name, spread in _parts(place).items()},
+            }
+            for place in anatomy.places
+        },
+        "break_even": None if explanation.break_even is None else explanation.break_even.figures(),
+        "says": explanation.sentences,
+    }
+    print(json.dumps(content))
+
+
+def _figures(anatomy: Anatomy, spread: Spread) -> dict[str, float]:
+    return {**asdict(spread), "share": anatomy.share(spread)}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import httpx
+from rich.table import Column, Table
 
 from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files, headers_for
-from splitway.cli.console import Steps
+from splitway.cli.bench.anatomy import Spread
+from splitway.cli.console import OUT, Steps
 from splitway.cli.credentials import gateway_headers, problem_of
 from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
@@ -60,10 +64,11 @@ def bench(target: BenchTarget, clients: int, seconds: float) -> LoadResult:
     Raises:
         SplitwayError: no pipeline came up, a picture is refused, or nothing was answered.
     """
+    load = LoadResult(clients, seconds)
     pictures = read_pictures(target)
     with Steps() as steps, gateway(target, steps) as url:
         steps.say(f"measuring for {seconds:g} s")
-        load = _closed_loop(url, pictures, LoadResult(clients, seconds), steps)
+        _closed_loop(url, pictures, load, steps)
     if not load.waits_ms:
         told = ", ".join(f"{count} {code}" for code, count in load.failures.items())
         raise SetupError(f"no request was answered within {seconds:g} s: {told or 'all of them took longer'}")
@@ -85,20 +90,16 @@ def gateway(target: BenchTarget, steps: Steps, **environment: str) -> Iterator[s
         InvalidInput: a picture is refused.
         SetupError: the gateway does not answer, or no pipeline started.
     """
-    if target.url is None:
-        steps.say("starting the pipeline")
-        with passing_pipeline(target.models or DEFAULT_MODELS, environment) as pipeline:
-            _try(target.files, pipeline.gateway.url)
-            yield pipeline.gateway.url
-        return
-    _try(target.files, target.url)
-    yield target.url
-
-
-def _try(files: Sequence[Path], url: str) -> None:
-    for result in classify_files(list(files), url, top_k=1):
-        if result.error is not None:
-            raise InvalidInput(f"{result.file}: {result.error}")
+    with ExitStack() as stack:
+        url = target.url
+        if url is None:
+            steps.say("starting the pipeline")
+            started = passing_pipeline(target.models or DEFAULT_MODELS, environment)
+            url = stack.enter_context(started).gateway.url
+        for result in classify_files(list(target.files), url, top_k=1):
+            if result.error is not None:
+                raise InvalidInput(f"{result.file}: {result.error}")
+        yield url
 
 
 def client_of(url: str) -> httpx.Client:
@@ -120,7 +121,7 @@ def failure(reply: httpx.Response) -> str | None:
     return problem_of(reply).code or f"http_{reply.status_code}"
 
 
-def _closed_loop(url: str, pictures: Sequence[Picture], load: LoadResult, steps: Steps) -> LoadResult:
+def _closed_loop(url: str, pictures: Sequence[Picture], load: LoadResult, steps: Steps) -> None:
     stop = threading.Event()
     threads = [
         threading.Thread(target=_ask_again_and_again, args=(url, pictures, load, stop), daemon=True)
@@ -137,7 +138,6 @@ def _closed_loop(url: str, pictures: Sequence[Picture], load: LoadResult, steps:
         stop.set()
     for thread in threads:
         thread.join()
-    return load
 
 
 def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: LoadResult, stop: threading.Event) -> None:
@@ -157,3 +157,33 @@ def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: LoadResult
             load.failures[code] += 1
             if code == _NO_ANSWER:
                 stop.wait(_PACE_S)
+
+
+def print_table(load: LoadResult) -> None:
+    """Print one row of what the clients saw."""
+    figures = _load_figures(load)
+    names = ("clients", "seconds", "requests", "requests/s", "p50 ms", "p99 ms")
+    table = Table(*(Column(name, justify="right") for name in names), "failures", box=None, header_style="bold")
+    failures = ", ".join(f"{count} {code}" for code, count in sorted(load.failures.items())) or "none"
+    numbers = (figures["requests_per_s"], figures["p50_ms"], figures["p99_ms"])
+    counts = (f"{load.clients}", f"{load.seconds:g}", f"{figures['requests']}")
+    table.add_row(*counts, *(f"{number:.1f}" for number in numbers), failures)
+    OUT.print(table)
+
+
+def print_json(load: LoadResult) -> None:
+    """Print the same as one JSON object."""
+    print(json.dumps(_load_figures(load)))
+
+
+def _load_figures(load: LoadResult) -> dict[str, Any]:
+    spread = Spread.of(load.waits_ms)
+    return {
+        "clients": load.clients,
+        "seconds": load.seconds,
+        "requests": len(load.waits_ms),
+        "requests_per_s": len(load.waits_ms) / load.seconds,
+        "p50_ms": spread.median_ms,
+        "p99_ms": spread.p99_ms,
+        "failures": dict(load.failures),
+    }

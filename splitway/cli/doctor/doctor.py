@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 from rich.text import Text
 
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, OUT
-from splitway.cli.doctor.checks import (
-    access,
-    bundles,
-    engines,
-    running,
-    traces,
-    variables,
-)
-from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.doctor.checks.result import LEVELS, Finding, Level, many, problem
-from splitway.errors import SetupError, in_one_line
-from splitway.local.places import RUN_FILE, named_url
-from splitway.local.run_file import read_run
+from splitway.cli.credentials import key_for
+from splitway.cli.doctor import access, bundles, engines, running, variables
+from splitway.cli.doctor.finding import LEVELS, Finding, Level, many, problem
+from splitway.errors import BundleError, SetupError, in_one_line
+from splitway.local.places import named_url
+from splitway.local.run_file import asked_gateway, read_run
 from splitway.manifest import EngineName
+from splitway.names import GATEWAY
+from splitway.releases import FILE, Releases
 from splitway.runtime.engines.cores import available_cores
+from splitway.security.signing import TrustedKeys
 from splitway.stored import unnamed
 from splitway.version import __version__
 
@@ -41,18 +38,55 @@ Check = Callable[[], Finding | Iterable[Finding] | None]
 """Looks at one thing."""
 
 
+@dataclass
+class Facts:
+    """Facts of a set-up that several checks need: each is looked up once, when it is first asked for."""
+
+    url: str | None
+    """The gateway given by the user; None if there is none."""
+    models: Path
+
+    @cached_property
+    def heard(self) -> running.Running:
+        """What the pipeline says. Only processes that `splitway up` started are sent the secrets of stages."""
+        gateway, run, key = asked_gateway(self.url), None, dict[str, str]()
+        with suppress(SetupError):  # its own check says so, as of the key
+            run = read_run()
+        with suppress(SetupError):
+            key = key_for(gateway)
+        places = run.places if run else ()
+        expected = self.url is not None or any(place.stage == GATEWAY and place.is_alive for place in places)
+        believed = [place for place in places if run and run.why_not(place) is None]
+        return running.listen(gateway.url, believed, is_expected=expected, key=key)
+
+    @cached_property
+    def nothing_to_look_at(self) -> Finding | None:
+        look = self.heard.look
+        return bundles.folder(self.models, may_be_elsewhere=look.status is not None or look.refused is not None)
+
+    @cached_property
+    def hashed(self) -> tuple[set[Path], list[Finding]]:
+        return bundles.hash_all(self.models, self.trust[0])
+
+    @cached_property
+    def trust(self) -> tuple[TrustedKeys | None, Finding | None]:
+        return bundles.read_trust(os.environ)
+
+    @cached_property
+    def releases(self) -> tuple[Releases | None, Finding | None]:
+        return bundles.read_file(Path(os.environ.get("SPLITWAY_RELEASES") or self.models / FILE))
+
+    @cached_property
+    def chain(self) -> Chain | None:
+        """The bundles that are served; where they do not follow each other, another check says so."""
+        try:
+            return None if self.nothing_to_look_at else find_chain(self.models)
+        except BundleError:
+            return None
+
+
 def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bool) -> int:
-    """Check everything, print what was found, return 1 if something is broken.
-
-    Args:
-        url: the gateway given by the user; None if there is none.
-        models: folder of the bundles.
-        options: the variables that the commands read.
-        as_json: print one object instead of a list.
-
-    Raises:
-        SetupError: the address is none.
-    """
+    """Check everything, print what was found, return 1 if something is broken. Raises SetupError if `url` is none."""
     facts = Facts(named_url(url), models)
     with ERR.status("looking"):
         found = examine(checks(facts, options))
@@ -62,14 +96,18 @@ def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bo
 
 def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
     """All checks by their names; `options` are the variables that the commands read."""
-    there = partial(_if_there, facts)
+
+    def there(check: Check) -> Check:
+        """The check, where there are bundles to look at."""
+        return lambda: None if facts.nothing_to_look_at else check()
+
     return {
-        "bundles": lambda: facts.nothing_to_look_at or bundles.whole(facts.models, facts.hashed),
+        "bundles": lambda: facts.nothing_to_look_at or facts.hashed[1],
         "bundle key": lambda: facts.trust[1],
         "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
         "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
         "engines": lambda: _engines(facts),
-        "run file": _run_file,
+        "run file": running.run_file,
         "gateway": lambda: running.gateway(facts.heard),
         "replicas": lambda: running.replicas(facts.heard),
         "versions": lambda: running.versions(facts.heard, __version__),
@@ -77,29 +115,10 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         "API key": lambda: access.api_key(facts.heard.look.url, os.environ),
         "keys": lambda: access.keys(os.environ, datetime.now(UTC)),
         "identity": lambda: access.identity(os.environ, datetime.now(UTC)),
-        "settings": lambda: _settings(options),
+        "settings": lambda: variables.settings(os.environ, options),
         "threads": lambda: variables.threads(os.environ, available_cores()),
-        "traces": lambda: traces.traces(os.environ, _installed),
+        "traces": lambda: variables.traces(os.environ),
     }
-
-
-def _if_there(facts: Facts, check: Check) -> Check:
-    """The check, where there are bundles to look at."""
-    return lambda: None if facts.nothing_to_look_at else check()
-
-
-def _run_file() -> Finding:
-    try:
-        return running.run_file(read_run(), RUN_FILE)
-    except SetupError as error:
-        return problem("run file", error.detail, f"rm {RUN_FILE}")
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _engines(facts: Facts) -> Iterator[Finding]:
@@ -109,16 +128,8 @@ def _engines(facts: Facts) -> Iterator[Finding]:
     named = os.environ.get("SPLITWAY_ENGINE")
     chosen = cast("EngineName", named) if named in ("litert", "tensorflow") else None
     for name, folders in engines.engines_of(facts.chain, chosen).items():
-        if sound := [folder for folder in folders if folder in facts.hashed.sound]:
+        if sound := [folder for folder in folders if folder in facts.hashed[0]]:
             yield engines.engine(name, sound)
-
-
-def _settings(options: Sequence[str]) -> Iterator[Finding]:
-    kinds = {app: variables.find_settings(app) for app in variables.SETTINGS}
-    found = [kind for kind in kinds.values() if kind is not None]
-    if len(found) == len(kinds):  # else a variable of a part that is not installed would seem unknown
-        yield from variables.unknown(os.environ, variables.known_variables(found, options))
-    yield from dict.fromkeys(result for app, kind in kinds.items() for result in variables.readable(app, kind))
 
 
 def examine(all_checks: dict[str, Check], time_limit_s: float = _TIME_LIMIT_S) -> list[Finding]:
@@ -158,19 +169,13 @@ def print_list(found: Sequence[Finding]) -> None:
     for result in found:
         sign, colour = _SIGNS[result.level]
         word = "" if result.level == "ok" else f"{result.level}: "
-        line = Text.assemble(
-            (f"{sign} ", f"bold {colour}"), (f"{result.name:<{wide}}  ", "bold"), (word, colour), result.says
-        )
-        OUT.print(line)
+        name = f"{result.name:<{wide}}  "
+        OUT.print(Text.assemble((f"{sign} ", f"bold {colour}"), (name, "bold"), (word, colour), result.says))
         if result.do:
             OUT.print(Text.assemble(" " * (wide + 4), ("→ ", "bold"), result.do))
-    OUT.print(_summary(found), style="bold")
-
-
-def _summary(found: Sequence[Finding]) -> str:
     count = {level: sum(result.level == level for result in found) for level in LEVELS}
     said = [many(count[level], level) for level in ("problem", "warning") if count[level]]
-    return f"{' and '.join(said) or 'nothing is wrong'}; {count['ok']} right"
+    OUT.print(f"{' and '.join(said) or 'nothing is wrong'}; {count['ok']} right", style="bold")
 
 
 def print_json(found: Sequence[Finding]) -> None:

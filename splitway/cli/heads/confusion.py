@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,6 @@ _MOST_NUMBERED = 25
 _RIGHT, _WRONG = (0.15, 0.39, 0.92), (0.86, 0.15, 0.15)
 
 
-class Confusion(NamedTuple):
-    """How often pictures of one class were taken for another."""
-
-    true: str
-    taken_for: str
-    times: int
-    of: int
-
-
 def count(true: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Rows are what pictures show, columns what they were taken for."""
     matrix = np.zeros((classes, classes), np.int64)
@@ -33,15 +23,12 @@ def count(true: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> ND
     return matrix
 
 
-def worst(matrix: NDArray[np.int64], labels: Sequence[str], most: int) -> list[Confusion]:
-    """The most frequent confusions, by the share of their class."""
+def worst(matrix: NDArray[np.int64], labels: Sequence[str], most: int) -> list[tuple[str, str, int, int]]:
+    """The most frequent confusions, by the share of their class: shown, taken for, how often, out of how many."""
     sums = matrix.sum(axis=1)
-    found = [
-        Confusion(labels[true], labels[taken], int(matrix[true, taken]), int(sums[true]))
-        for true, taken in np.argwhere(matrix)
-        if true != taken
-    ]
-    return sorted(found, key=lambda each: (-each.times / each.of, -each.times))[:most]
+    wrong = [(true, taken) for true, taken in np.argwhere(matrix) if true != taken]
+    wrong.sort(key=lambda pair: (-matrix[pair] / sums[pair[0]], -matrix[pair]))
+    return [(labels[true], labels[taken], int(matrix[true, taken]), int(sums[true])) for true, taken in wrong[:most]]
 
 
 def drawing(title: str, matrix: NDArray[np.int64], labels: Sequence[str]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from splitway.api.picture_files import read_picture
 from splitway.cli.console import Steps
-from splitway.cli.stage_client import IDENTITY, only_to, refused, stage_client
+from splitway.cli.credentials import IDENTITY, SERVICE_TOKEN, only_to, stage_client
 from splitway.errors import InvalidInput, SetupError
 from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.schemas.message import read_answer
@@ -53,29 +53,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Extracted:
-    """Features by name, a row for each picture that could be read, and why the others could not.
-
-    Args:
-        features: arrays of as many rows each as there are files in `files`.
-        files: the pictures, in the rows' order.
-        unread: the other pictures and what was said of them.
-        origin: the same for all rows.
-    """
+    """Features by name, a row for each picture that could be read; all of one origin."""
 
     features: Arrays
     files: tuple[Path, ...]
-    unread: dict[Path, str]
+    """The pictures, in the rows' order."""
     origin: Origin
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What came of a few pictures; without any that could be read, neither rows nor origin."""
-
-    files: tuple[Path, ...] = ()
-    rows: Arrays | None = None
-    origin: Origin | None = None
-    unread: tuple[tuple[Path, str], ...] = ()
+    unread: Mapping[Path, str] = field(default_factory=dict)
+    """The other pictures and what was said of them."""
 
 
 def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extracted:
@@ -86,60 +71,55 @@ def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extract
             version and feature space.
     """
     batches = [files[start : start + _ROWS] for start in range(0, len(files), _ROWS)]
-    found: list[_Batch] = []
+    found: list[Extracted] = []
+    unread: dict[Path, str] = {}
     with stage_client(_TIMEOUT_S + 5) as client:
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            for batch in pool.map(partial(_features, client, hops), batches):
-                found += batch
+            for some, others in pool.map(partial(_features, client, hops), batches):
+                found += some
+                unread |= others
                 _check_one_origin(found)
-                steps.progress("extracting features", sum(len(b.files) + len(b.unread) for b in found) / len(files))
+                steps.progress("extracting features", (sum(len(e.files) for e in found) + len(unread)) / len(files))
         finally:
             pool.shutdown(cancel_futures=True)
-    return _joined(found)
+    return _joined(found, unread)
 
 
-def _check_one_origin(found: Sequence[_Batch]) -> None:
-    origins = list(dict.fromkeys(batch.origin for batch in found if batch.origin is not None))
+def _joined(found: Sequence[Extracted], unread: Mapping[Path, str]) -> Extracted:
+    if not found:
+        file, reason = next(iter(unread.items()))
+        raise SetupError(f"not one of the {len(unread)} pictures could be read; {file}: {reason}")
+    features = {name: np.concatenate([each.features[name] for each in found]) for name in found[0].features}
+    return Extracted(features, tuple(file for each in found for file in each.files), found[0].origin, unread)
+
+
+def _check_one_origin(found: Sequence[Extracted]) -> None:
+    origins = list(dict.fromkeys(each.origin for each in found))
     if len(origins) > 1:
         first, other = (f"{'/'.join(o.versions)} ({o.feature_space})" for o in origins[:2])
         raise SetupError(f"the stages changed from version {first} to {other} meanwhile; start again")
 
 
-def _joined(found: Sequence[_Batch]) -> Extracted:
-    unread = {file: reason for batch in found for file, reason in batch.unread}
-    rows = [batch.rows for batch in found if batch.rows is not None]
-    origin = next((batch.origin for batch in found if batch.origin is not None), None)
-    if origin is None:
-        file, reason = next(iter(unread.items()))
-        raise SetupError(f"not one of the {len(unread)} pictures could be read; {file}: {reason}")
-    features = {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
-    return Extracted(features, tuple(file for batch in found for file in batch.files), unread, origin)
-
-
-def _features(client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]) -> list[_Batch]:
-    """Ask for a few pictures together; for one by one where they are large, or where one of them is refused."""
+def _features(
+    client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]
+) -> tuple[list[Extracted], dict[Path, str]]:
+    """Ask for a few pictures together; for one by one where they are large, or where one of them cannot be read."""
+    reason = ""
     try:
         pictures = [read_picture(file) for file in files]
-    except OSError:
-        return _one_by_one(client, hops, files)
-    if len(files) > 1 and sum(map(len, pictures)) > _BYTES:
-        return _one_by_one(client, hops, files)
-    try:
-        rows, origin = _through(client, hops, Tensor.of_bytes(IMAGE, pictures))
-    except InvalidInput as error:
-        return [_Batch(unread=((files[0], error.detail),))] if len(files) == 1 else _one_by_one(client, hops, files)
-    return [_Batch(tuple(files), rows, origin)]
-
-
-def _one_by_one(client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]) -> list[_Batch]:
-    if len(files) > 1:
-        return [batch for file in files for batch in _features(client, hops, [file])]
-    try:
-        read_picture(files[0])
+        if len(files) == 1 or sum(map(len, pictures)) <= _BYTES:
+            features, origin = _through(client, hops, Tensor.of_bytes(IMAGE, pictures))
+            return [Extracted(features, tuple(files), origin)], {}
     except OSError as error:
-        return [_Batch(unread=((files[0], f"cannot be read: {error.strerror}"),))]
-    return _features(client, hops, files)
+        reason = f"cannot be read: {error.strerror}"
+    except InvalidInput as error:
+        reason = error.detail
+    if len(files) == 1:
+        return [], {files[0]: reason}
+    parts = [_features(client, hops, [file]) for file in files]
+    found = [one for some, _ in parts for one in some]
+    return found, {file: why for _, others in parts for file, why in others.items()}
 
 
 def _through(client: httpx.Client, hops: Sequence[Hop], image: Tensor) -> tuple[Arrays, Origin]:
@@ -168,7 +148,7 @@ def _infer(client: httpx.Client, hop: Hop, tensors: tuple[Tensor, ...]) -> Infer
         return parse_response(reply.content, reply.headers.get(HEADER_LENGTH))
     if reply.status_code in (400, 413, 415, 422):
         raise InvalidInput(_reason(reply))
-    do = f"; {advice}" if (advice := refused(reply)) else ""
+    do = f"; set {SERVICE_TOKEN} to the token that its gateway sends" if reply.status_code in (401, 403) else ""
     raise SetupError(f"{hop.model} at {hop.url} answered {reply.status_code}: {_reason(reply)}{do}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,14 @@ from splitway.cli.console import OUT, Steps
 from splitway.cli.heads import confusion
 from splitway.cli.heads.train_head import Lesson
 from splitway.errors import BundleError
-from splitway.manifest import Cut, Manifest, SourceModel
+from splitway.manifest import Cut, Manifest
 from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.pack import SOURCE
 from splitway.splitter.proof.prove import prove
 from splitway.splitter.readers.loaded import of_keras
 from splitway.splitter.train_head import Examples, HeadPlan, pack_head, run, stratified, train
+from splitway.wire.tensor import Arrays
 
 _MOST_CONFUSIONS = 3
 
@@ -30,16 +32,18 @@ _MOST_CONFUSIONS = 3
 class Trained:
     """A head, and what it made of pictures that it had not seen."""
 
-    folder: Path
+    lesson: Lesson
     manifest: Manifest
-    labels: tuple[str, ...]
     matrix: NDArray[np.int64]
     """Counts: rows are what pictures show, columns what they were taken for."""
-    drawing: Path
 
     @property
     def accuracy(self) -> float:
         return float(np.trace(self.matrix) / self.matrix.sum())
+
+    @property
+    def drawing(self) -> Path:
+        return self.lesson.job.confusion or Path(f"{self.lesson.job.name}-confusion.svg")
 
 
 def make_head(lesson: Lesson, steps: Steps) -> Trained:
@@ -55,28 +59,27 @@ def make_head(lesson: Lesson, steps: Steps) -> Trained:
     unseen = examples.rows(held_out)
     answers = run(model, unseen.features)
     steps.say("exporting and proving the head")
-    source = lesson.job.models / SOURCE / f"{lesson.job.name}-{lesson.target.name}"
+    manifest = _put_in_place(lesson, model, answers, unseen)
+    matrix = confusion.count(unseen.classes, answers[PROBABILITIES].argmax(axis=1), len(lesson.labels))
+    trained = Trained(lesson, manifest, matrix)
+    title = f"{lesson.job.name} {manifest.version}: {trained.accuracy:.1%} of {matrix.sum()} held out are right"
+    trained.drawing.write_text(confusion.drawing(title, matrix, lesson.labels), encoding="utf-8")
+    return trained
+
+
+def _put_in_place(lesson: Lesson, model: Any, answers: Arrays, unseen: Examples) -> Manifest:
+    job, version, space = lesson.job, lesson.target.name, lesson.extracted.origin.feature_space
+    source = job.models / SOURCE / f"{job.name}-{version}"
     with staged(lesson.target, source) as (folder, kept):
-        loaded = of_keras(model, lesson.job.name)
-        pack_head(loaded.graph, _plan(lesson, keep_source(loaded, kept, source, lesson.job.models)), folder)
+        loaded = of_keras(model, job.name)
+        kept_source = keep_source(loaded, kept, source, job.models)
+        plan = HeadPlan(job.name, version, lesson.labels, space, kept_source, _cut(lesson, space))
+        pack_head(loaded.graph, plan, folder)
         bundle = load_bundle(folder, role="head")
         proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
         manifest = bundle.manifest.model_copy(update={"proof": proof})
         write_manifest(folder, manifest)
-    matrix = confusion.count(unseen.classes, answers[PROBABILITIES].argmax(axis=1), len(lesson.labels))
-    return _drawn(lesson, manifest, matrix)
-
-
-def _plan(lesson: Lesson, source: SourceModel) -> HeadPlan:
-    space = lesson.extracted.origin.feature_space
-    return HeadPlan(
-        name=lesson.job.name,
-        version=lesson.target.name,
-        labels=lesson.labels,
-        feature_space=space,
-        source=source,
-        cut=_cut(lesson, space),
-    )
+    return manifest
 
 
 def _cut(lesson: Lesson, space: str) -> Cut:
@@ -90,20 +93,12 @@ def _cut(lesson: Lesson, space: str) -> Cut:
     return Cut(layer="?", bytes_per_row=size)
 
 
-def _drawn(lesson: Lesson, manifest: Manifest, matrix: NDArray[np.int64]) -> Trained:
-    place = lesson.job.confusion or Path(f"{lesson.job.name}-confusion.svg")
-    trained = Trained(lesson.target, manifest, lesson.labels, matrix, place)
-    title = f"{lesson.job.name} {manifest.version}: {trained.accuracy:.1%} of {matrix.sum()} held out are right"
-    place.write_text(confusion.drawing(title, matrix, lesson.labels), encoding="utf-8")
-    return trained
-
-
 def print_trained(trained: Trained) -> None:
     """Print how good the head is, where it errs most, and where it lies."""
     OUT.print(f"{trained.accuracy:.1%} of {trained.matrix.sum()} pictures that were held out are right", markup=False)
-    for each in confusion.worst(trained.matrix, trained.labels, _MOST_CONFUSIONS):
-        OUT.print(f"  {each.true} taken for {each.taken_for}: {each.times} of {each.of}", markup=False)
+    for true, taken_for, times, of in confusion.worst(trained.matrix, trained.lesson.labels, _MOST_CONFUSIONS):
+        OUT.print(f"  {true} taken for {taken_for}: {times} of {of}", markup=False)
     proof = trained.manifest.proof
     if proof is not None:
         OUT.print(f"proof: LiteRT differs from Keras by {proof.against_uncut.max_abs:.2g} at most", markup=False)
-    OUT.print(f"{trained.folder}, {trained.drawing}", markup=False)
+    OUT.print(f"{trained.lesson.target}, {trained.drawing}", markup=False)

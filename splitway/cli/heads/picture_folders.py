@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from splitway.errors import SetupError, printable
 from splitway.kinds.image.look import CONVERT, foreign_kind, is_picture
@@ -55,12 +55,9 @@ def find_pictures(images: Path) -> PictureFolders:
         if (reason := _why_no_class(place)) is not None:
             left_out[place] = reason
             continue
-        pictures[place.name] = []
-        for file, why in _files_in(place):
-            if why is None:
-                pictures[place.name].append(file)
-            else:
-                left_out[file] = why
+        files = list(_files_in(place))
+        pictures[place.name] = [file for file, why in files if why is None]
+        left_out |= {file: why for file, why in files if why is not None}
     found = PictureFolders(images, pictures, left_out)
     _check(found)
     return found
@@ -94,13 +91,9 @@ def _why_no_picture(path: Path) -> str | None:
         if not stat.S_ISREG(mode):
             return "a pipe, a device or a socket"
         with path.open("rb") as file:
-            return _why_not_taken(file.read(_HEAD))
+            head = file.read(_HEAD)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-
-
-def _why_not_taken(head: bytes) -> str | None:
-    """Why bytes begin no picture that a stage takes; None if they do."""
     if is_picture(head):
         return None
     if not head:
@@ -111,32 +104,28 @@ def _why_not_taken(head: bytes) -> str | None:
 
 def _check(found: PictureFolders) -> None:
     if len(found.pictures) < LEAST:
-        raise SetupError(
-            f"{found.images} has {len(found.pictures)} folders: two classes or more are needed, a folder for each"
-        )
+        needed = "two classes or more are needed, a folder for each"
+        raise SetupError(f"{found.images} has {len(found.pictures)} folders: {needed}")
     for label in found.pictures:
         if not label.isprintable():
             raise SetupError(f"{found.images / label!r} is not a valid label: it must be one line of text")
-    check_enough(found, {label: len(files) for label, files in found.pictures.items()})
+    check_enough(found)
 
 
-def check_enough(found: PictureFolders, counts: Mapping[str, int]) -> None:
+def check_enough(found: PictureFolders) -> None:
     """Raise SetupError for a class with fewer pictures than are needed, with what of it was left out."""
-    for label, number in counts.items():
-        if number < LEAST:
+    for label, files in found.pictures.items():
+        if len(files) < LEAST:
             folder = found.images / label
             reasons = dict.fromkeys(why for file, why in found.left_out.items() if folder in file.parents)
             others = f"; left out there: {'; '.join(list(reasons)[:3])}" if reasons else ""
-            raise SetupError(
-                f"{folder} has {number} pictures: at least {LEAST} are needed, to train on and to hold out{others}"
-            )
+            needed = f"at least {LEAST} are needed, to train on and to hold out"
+            raise SetupError(f"{folder} has {len(files)} pictures: {needed}{others}")
 
 
 def print_found(found: PictureFolders, console: Console) -> None:
     """Print the classes with how many pictures each has, and what was left out."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("class")
-    table.add_column("pictures", justify="right")
+    table = Table("class", Column("pictures", justify="right"), box=None, header_style="bold")
     for label, files in list(found.pictures.items())[:_SHOWN_CLASSES]:
         table.add_row(label, str(len(files)))
     console.print(table, markup=False)

@@ -1,15 +1,22 @@
-"""`splitway train-head`: a folder of pictures per class becomes a head on the features of a running extractor."""
+"""`splitway train-head`: a folder of pictures per class becomes a head on the features of a running extractor.
+
+Here are its examples, and the version that is about to be written, claimed so that another run takes another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.given import check_head_name, check_version
+from splitway.bundle import version_folders
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
 from splitway.cli.heads.picture_folders import (
@@ -20,10 +27,12 @@ from splitway.cli.heads.picture_folders import (
     print_found,
     print_left_out,
 )
-from splitway.errors import SetupError
+from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
+
+_ADDRESS = re.compile("https?://")
 
 
 @dataclass(frozen=True)
@@ -66,20 +75,8 @@ class Lesson:
         return np.array([numbers[self.folders.label_of(file)] for file in self.extracted.files], np.int64)
 
 
-def check_names(job: HeadJob) -> None:
-    """Raise SetupError for a name or a version that cannot be one."""
-    check_head_name(job.name)
-    if job.version is not None:
-        check_version(job.version)
-
-
 def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
-    """Check what was asked for, and get the features of every picture. Writes nothing.
-
-    Args:
-        job: what was asked for.
-        target: where the head will lie.
-        steps: told what is done.
+    """Check what was asked for, and get the features of every picture for a head at `target`. Writes nothing.
 
     Raises:
         SetupError: the pictures or the extractor are not what is needed.
@@ -99,30 +96,24 @@ def find_hops(job: HeadJob) -> list[Hop]:
     if job.extractor is not None:
         pairs = [body.partition("=") for body in job.bodies]
         for name, _, url in pairs:
-            _check_url(url, f"--body takes NAME=ADDRESS such as body_1=http://127.0.0.1:8101, not {name!r}")
-        _check_url(job.extractor, f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
+            if not _ADDRESS.match(url):
+                raise SetupError(f"--body takes NAME=ADDRESS such as body_1=http://127.0.0.1:8101, not {name!r}")
+        if not _ADDRESS.match(job.extractor):
+            raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
     run = read_run()
     if run is None:
-        raise SetupError(
-            f"no pipeline runs from this folder ({RUN_FILE} says of none): start one with splitway up, or name an "
-            "extractor with --extractor"
-        )
+        do = "start one with splitway up, or name an extractor with --extractor"
+        raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
     hops: dict[str, Hop] = {}
     for place in run.places:
         if place.stage in (GATEWAY, DEFAULT_HEAD) or place.stage in hops:
             continue
         if (doubt := run.why_not(place)) is not None:
-            raise SetupError(
-                f"{place.stage} at {place.url} is not asked, for {doubt}; start splitway up, or name --extractor"
-            )
+            do = "start splitway up, or name --extractor"
+            raise SetupError(f"{place.stage} at {place.url} is not asked, for {doubt}; {do}")
         hops[place.stage] = Hop(place.stage, place.url)
     return list(hops.values())
-
-
-def _check_url(url: str, otherwise: str) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise SetupError(otherwise)
 
 
 def _refuse(unused: Mapping[Path, str]) -> None:
@@ -139,5 +130,51 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     if job.strict:
         _refuse(unread)
     print_left_out(unread, ERR)
-    without = replace(found, left_out={**found.left_out, **unread})
-    check_enough(without, {label: sum(f not in unread for f in files) for label, files in found.pictures.items()})
+    read = {label: [file for file in files if file not in unread] for label, files in found.pictures.items()}
+    check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))
+
+
+@contextmanager
+def claimed(folder: Path, version: str | None) -> Iterator[Path]:
+    """Give the place of a new version in a bundle's folder: this one, or the next that is free.
+
+    The claim ends with the process that made it, however that ends.
+
+    Raises:
+        BundleError: the version is there already, or another run is making it.
+    """
+    there = version_folders(folder)
+    number = int(version or (int(there[0].name) + 1 if there else 1))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        while (held := _claim(folder / str(number))) is None:
+            if version is not None:
+                state = "there already" if (folder / version).exists() else "being made by another run"
+                raise BundleError(f"{folder / version} is {state}; leave --version out for the next free one")
+            number += 1
+        try:
+            yield folder / str(number)
+        finally:
+            _lock_of(folder / str(number)).unlink(missing_ok=True)
+            os.close(held)
+    finally:
+        for empty in (folder, folder.parent):
+            with suppress(OSError):  # not empty
+                empty.rmdir()
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+def _claim(target: Path) -> int | None:
+    """The open lock of a version that nothing has; None if it is there or claimed."""
+    held = os.open(_lock_of(target), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(held).st_ino == _lock_of(target).stat().st_ino and not target.exists():
+            return held
+    if target.exists():  # beside which no lock is needed
+        _lock_of(target).unlink(missing_ok=True)
+    os.close(held)
+    return None

@@ -7,10 +7,9 @@ from pathlib import Path
 from splitway.api import splitting as bundles
 from splitway.api.given import check_version
 from splitway.api.source import SourceOptions
-from splitway.api.splitting import SplitOptions
 from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
-from splitway.cli.models.every_bundle import check_every
+from splitway.cli.models.bundles import check_every
 from splitway.errors import BundleError
 from splitway.manifest import Manifest
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
@@ -35,7 +34,7 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
         OUT.print(f"weights and labels are in {cache}")
         return
     at = (efficientnet_lite.CUT_LAYER,)
-    options = SplitOptions(out, at, labels, samples=samples, version=version, force=True)
+    options = bundles.SplitOptions(out, at, labels, samples=samples, version=version, force=True)
     loaded = of_keras(model, efficientnet_lite.NAME)
     report(out, bundles.split(loaded, options, default_model.PREPROCESSING, say))
 
@@ -47,11 +46,6 @@ def _is_whole(out: Path, version: str) -> bool:
     except BundleError:
         return False
     return can_follow(extractor.manifest, head.manifest)
-
-
-def split(path: Path, options: SplitOptions, *, say: Say) -> None:
-    """Cut a user's model and say what was made."""
-    report(options.out, bundles.split_model(path, options, say))
 
 
 def verify(models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say) -> None:

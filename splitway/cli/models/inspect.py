@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from splitway.api.inspection import Inspection
 from splitway.cli.console import ERR, OUT, Terminal
@@ -15,6 +14,7 @@ from splitway.errors import ModelError
 from splitway.splitter.cuts import CutOption
 
 _SHOWN = 10
+_NUMBERS = ("tensors", "KB/row", "FLOPs", "parameters", "head ms")
 _WIDE = 240
 """Width of the table if the output is not a terminal, so that nothing is wrapped."""
 _LEGEND = (
@@ -25,50 +25,33 @@ _LEGEND = (
 
 def print_table(found: Inspection, *, every: bool) -> None:
     """Print the best cuts, or every layer with the reason why it cannot be cut."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("", justify="right")
-    table.add_column("after layer", no_wrap=True, overflow="ignore")
-    for name in ("tensors", "KB/row", "FLOPs", "parameters", "head ms"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    rank, *numbers = (Column(name, justify="right") for name in ("", *_NUMBERS))
+    layer = Column("after layer", no_wrap=True, overflow="ignore")
+    table = Table(rank, layer, *numbers, "", box=None, header_style="bold")
     for place, cut in found.ranks() if every else list(enumerate(found.best, start=1))[:_SHOWN]:
         style = "bold" if place == 1 else "dim" if place is None else None
-        table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or _remark(cut), style=style)
+        remark = "" if cut.has_a_backbone else "next to nothing comes before it"
+        table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or remark, style=style)
     (OUT if OUT.is_terminal else Terminal(width=_WIDE, highlight=False)).print(table)
     OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
 
 
-def _remark(cut: CutOption) -> str:
-    return "" if cut.has_a_backbone else "next to nothing comes before it"
-
-
 def _cells(cut: CutOption) -> list[str]:
     if cut.why_not is not None:
-        return [cut.layer, *[""] * 5]
+        return [cut.layer, *[""] * len(_NUMBERS)]
     shares = [f"{share * 100:.1f} %" for share in (cut.flops_before, cut.parameters_before)]
     return [cut.layer, str(len(cut.tensors)), f"{cut.bytes_per_row / 1e3:.1f}", *shares, f"{cut.head_ms:.2f}"]
 
 
 def print_json(found: Inspection) -> None:
     """Print the same as one JSON object, the cuts in the order of the layers."""
-    cuts = [{"rank": place, **_figures(cut)} for place, cut in found.ranks()]
+    cuts = []
+    for rank, cut in found.ranks():
+        tensors = [{"shape": wire.shape, "dtype": wire.dtype} for wire in cut.tensors]
+        figures = {name: value for name, value in vars(cut).items() if name != "place"}
+        cuts.append({"rank": rank, **figures, "tensors": tensors, "has_a_backbone": cut.has_a_backbone})
     best = found.best[0].layer if found.best else None
     print(json.dumps({"model": found.model, "best": best, "cuts": cuts}))
-
-
-def _figures(cut: CutOption) -> dict[str, Any]:
-    return {
-        "layer": cut.layer,
-        "kind": cut.kind,
-        "tensors": [{"shape": wire.shape, "dtype": wire.dtype} for wire in cut.tensors],
-        "bytes_per_row": cut.bytes_per_row,
-        "flops_before": cut.flops_before,
-        "parameters_before": cut.parameters_before,
-        "wire_ms": cut.wire_ms,
-        "head_ms": cut.head_ms,
-        "has_a_backbone": cut.has_a_backbone,
-        "why_not": cut.why_not,
-    }
 
 
 def write_plot(found: Inspection, path: Path) -> None:

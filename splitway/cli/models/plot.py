@@ -40,23 +40,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines over one pair of axes.
-
-    Args:
-        title: for readers who cannot see it.
-        x_title: under the axis.
-        y_title: beside the axis.
-        lines: what is drawn; points that are not finite are left out.
-        logarithmic: names the axes that are: "x", "y" or "xy".
-        x_ticks: where the grid is; round numbers if not given.
-    """
+    """Lines over one pair of axes; points that are not finite are left out."""
 
     title: str
+    """For readers who cannot see it."""
     x_title: str
     y_title: str
     lines: Sequence[Line]
     logarithmic: str = ""
+    """Names the axes that are: "x", "y" or "xy"."""
     x_ticks: Sequence[float] = ()
+    """Where the grid is; round numbers if not given."""
 
     def as_svg(self) -> str:
         """SVG that may stand in a page or in a file of its own; nothing if there is no point to draw."""
@@ -120,11 +114,9 @@ def as_svg(figure: Figure, title: str) -> str:
     text = io.StringIO()
     # text stays text, and the same figure gives the same bytes
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "splitway"}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing", UserWarning
-        )  # text is drawn by the viewer, in its own fonts
+        # text is drawn by the viewer, in its own fonts
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(text, format="svg", metadata=_NO_METADATA)
     _, _, element = text.getvalue().partition("<svg ")
-    return re.sub(
-        r' width="[^"]*" height="[^"]*"', f' role="img" aria-label="{escape(title)}"', f"<svg {element}", count=1
-    )
+    label = f' role="img" aria-label="{escape(title)}"'
+    return re.sub(r' width="[^"]*" height="[^"]*"', label, f"<svg {element}", count=1)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.table import Table
 
-from splitway.cli.console import ERR, OUT
+from splitway.cli.console import ERR, OUT, stop_signal
 from splitway.errors import SetupError
 from splitway.local.certificates import certificates_in, utc_now
 from splitway.names import EXTRACTOR, GATEWAY, HEADS
@@ -23,8 +21,8 @@ _BROKEN = "broken"
 _STYLES = {"good": None, "renew it": "yellow", "expired": "red", _BROKEN: "red"}
 
 
-def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> list[Certified]:
-    """Certify these services, or the usual ones and those that are there; return what was made.
+def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> None:
+    """Certify these services, or the usual ones and those that are there; say where each is and how long it is good.
 
     Raises:
         SetupError: a name or a length of time that is none, or files that cannot be used; they stay as they were.
@@ -33,54 +31,48 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
     chosen = services or sorted({*_SERVICES, *certificates.services()})
     certificates.create(chosen, _life(days), new_authority=new_authority)
     made = {*chosen, *(certificates.services() if new_authority else ())}
-    return [each for each in certificates.listed() if each.service in made]
-
-
-def forget_old_authority(folder: Path) -> None:
-    """Trust the authority before the present one no more. Raises SetupError if a service still shows one of its."""
-    certificates_in(folder).forget_previous()
+    for each in certificates.listed():
+        if each.service in made:
+            OUT.print(f"{folder / each.service}: {each.service}, good until {_moment(each.ends)}", markup=False)
 
 
 def stay(folder: Path, services: Sequence[str], days: float) -> None:
     """Renew what is due, again and again, until told to stop."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    certificates = certificates_in(folder)
+    stop, certificates = stop_signal(), certificates_in(folder)
     ERR.print("staying, to renew them in time; Ctrl-C ends it", markup=False)
     while not stop.wait(min(_LOOK_S, _life(days).total_seconds() / 10)):
         if renewed := certificates.renew(services or certificates.services(), _life(days)):
             ERR.print(f"renewed: {', '.join(renewed)}", markup=False)
 
 
-def print_made(folder: Path, made: Sequence[Certified]) -> None:
-    """Say what was made, where it is and how long it is good for."""
-    for each in made:
-        OUT.print(f"{folder / each.service}: {each.service}, good until {_moment(each.ends)}", markup=False)
+def show(folder: Path, *, as_json: bool) -> None:
+    """Print the services' certificates, for people or for programs. Raises SetupError, at the end, for broken ones."""
+    found = certificates_in(folder).looked_through()
+    if not found:
+        raise SetupError(f"{folder} has no certificates; make them with: splitway certs create")
+    (_print_json if as_json else _print_table)(folder, found)
+    if broken := [each.detail for each in found.values() if isinstance(each, SetupError)]:
+        raise SetupError("; ".join(broken))
 
 
-def print_table(folder: Path) -> None:
-    """Print the services' certificates, for people. Raises SetupError, at the end, if there are broken ones."""
-    found = _looked_through(folder)
+def _print_table(folder: Path, found: Mapping[str, Certified | SetupError]) -> None:
     table = Table("service", "good until", "left", "state", box=None)
     table.header_style = "bold"
+    late = []
     for service, each in found.items():
         if isinstance(each, SetupError):
             table.add_row(service, "", "", _BROKEN, style=_STYLES[_BROKEN])
             continue
-        left = _length(each.ends - utc_now())
+        if (state := _state(each)) != "good":
+            late.append(service)
         note = "; of the old authority" if each.is_of_old_authority else ""
-        table.add_row(service, _moment(each.ends), left, _state(each) + note, style=_STYLES[_state(each)])
+        table.add_row(service, _moment(each.ends), _length(each.ends - utc_now()), state + note, style=_STYLES[state])
     OUT.print(table)
-    late = [name for name, each in found.items() if isinstance(each, Certified) and _state(each) != "good"]
     if late:
         ERR.print(f"{', '.join(late)}: renew with splitway certs create --out {folder}", style="yellow", markup=False)
-    _raise_if_broken(found)
 
 
-def print_json(folder: Path) -> None:
-    """Print the services' certificates, for programs. Raises SetupError, at the end, if there are broken ones."""
-    found = _looked_through(folder)
+def _print_json(_folder: Path, found: Mapping[str, Certified | SetupError]) -> None:
     for service, each in found.items():
         if isinstance(each, SetupError):
             print(json.dumps({"service": service, "state": _BROKEN, "reason": each.detail}))
@@ -94,19 +86,6 @@ def print_json(folder: Path) -> None:
             "of_old_authority": each.is_of_old_authority,
         }
         print(json.dumps(content))
-    _raise_if_broken(found)
-
-
-def _looked_through(folder: Path) -> Mapping[str, Certified | SetupError]:
-    found = certificates_in(folder).looked_through()
-    if not found:
-        raise SetupError(f"{folder} has no certificates; make them with: splitway certs create")
-    return found
-
-
-def _raise_if_broken(found: Mapping[str, Certified | SetupError]) -> None:
-    if broken := [each.detail for each in found.values() if isinstance(each, SetupError)]:
-        raise SetupError("; ".join(broken))
 
 
 def _state(certified: Certified) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, one_line_errors
+from splitway.cli.console import ERR
 
 app = typer.Typer(
     name="certs",
@@ -54,18 +54,17 @@ def create(
 
     Examples: splitway certs create; splitway certs create --service body_1 --days 2; splitway certs create --new-ca
     """
-    with one_line_errors():
-        from splitway.cli.operate import certs as command
+    from splitway.cli.operate import certs as command
+    from splitway.local.certificates import certificates_in
 
-        if forget_old_ca:
-            because = "--forget-old-ca creates no certificate"
-            Given.of(context).refuse("service", "days", "new_ca", "stay", because=because)
-            command.forget_old_authority(out)
-            ERR.print("the previous authority is no longer trusted", markup=False)
-            return
-        command.print_made(out, command.create(out, service or [], days, new_authority=new_ca))
-        if stay:
-            command.stay(out, service or [], days)
+    if forget_old_ca:
+        Given.of(context).refuse("service", "days", "new_ca", "stay", because="--forget-old-ca creates no certificate")
+        certificates_in(out).forget_previous()
+        ERR.print("the previous authority is no longer trusted", markup=False)
+        return
+    command.create(out, service or [], days, new_authority=new_ca)
+    if stay:
+        command.stay(out, service or [], days)
 
 
 @app.command()
@@ -77,7 +76,6 @@ def show(
 
     Examples: splitway certs show; splitway certs show --json | jq -r 'select(.state != "good").service'
     """
-    with one_line_errors():
-        from splitway.cli.operate import certs as command
+    from splitway.cli.operate.certs import show as command
 
-        (command.print_json if as_json else command.print_table)(out)
+    command(out, as_json=as_json)

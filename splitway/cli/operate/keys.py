@@ -14,7 +14,7 @@ from rich.table import Table
 
 from splitway.cli.console import OUT
 from splitway.errors import SetupError
-from splitway.security.callers.keys import KeyFile, KeyRecord, change_keys, key_id, make_key, read_keys
+from splitway.security.callers.keys import KeyFile, KeyRecord, change_keys, key_id, make_key
 from splitway.security.callers.principal import SCOPES, Scope
 
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1)}
@@ -24,15 +24,8 @@ _WIDEST = 1000
 """Characters of a line: none is broken."""
 
 
-def create(
-    file: Path,
-    name: str,
-    scopes: Sequence[str],
-    expires: str,
-    cost_per_minute: int | None = None,
-    concurrency: int | None = None,
-) -> tuple[str, KeyRecord]:
-    """Make a key and keep its hash; return both.
+def create(file: Path, name: str, scopes: Sequence[str], expires: str, **limits: int | None) -> tuple[str, KeyRecord]:
+    """Make a key and keep its hash; return both. Its limits are `cost_per_minute` and `concurrency`.
 
     Raises:
         SetupError: a scope or a time that is none; the file cannot be read or written, and is then as it was.
@@ -41,7 +34,6 @@ def create(
         raise SetupError(f"there is no folder {file.parent} to keep keys in")
     life = _life(expires)
     until = None if life is None else datetime.now(UTC) + life
-    limits = {"cost_per_minute": cost_per_minute, "concurrency": concurrency}
     key, record = make_key(name, _scopes(scopes), expires=until, **limits)
     change_keys(file, lambda keys: keys.model_copy(update={"keys": (*keys.keys, record)}))
     return key, record
@@ -61,11 +53,6 @@ def _life(text: str) -> timedelta | None:
     if not timedelta(0) < life <= timedelta(days=_LONGEST_DAYS):
         raise SetupError(f"--expires takes days or hours such as 90d or 12h, up to ten years, or never, not {text!r}")
     return life
-
-
-def listed(file: Path) -> tuple[KeyRecord, ...]:
-    """The keys, the oldest first. Raises SetupError if the file cannot be read."""
-    return read_keys(file).keys
 
 
 def revoke(file: Path, id_: str) -> KeyRecord:

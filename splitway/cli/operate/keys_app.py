@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from splitway.cli.console import ERR, OUT, one_line_errors
+from splitway.cli.console import ERR, OUT
 
 app = typer.Typer(
     name="keys",
@@ -49,19 +49,18 @@ def create(
 
     Examples: splitway keys create web-shop; splitway keys create ops --scope metrics --scope admin --expires 30d
     """
-    with one_line_errors():
-        from splitway.cli.operate import keys as command
+    from splitway.cli.operate import keys as command
+    from splitway.security.callers.keys import read_keys
 
-        key, record = command.create(file, name, scope or ["infer"], expires, cost_per_minute, concurrency)
-        until = "for ever" if record.expires is None else f"until {record.expires:%Y-%m-%d %H:%M} UTC"
-        said = f"key {record.id} for {record.name}: {', '.join(record.scopes)}; good {until}; in {file}. Keep it now:"
-        others = [id_ for id_ in command.ids_of(name, command.listed(file)) if id_ != record.id]
-        if others:
-            ERR.print(
-                f"there is more than one key for {name} now: {', '.join(others)} too", style="yellow", markup=False
-            )
-        ERR.print(said, markup=False)
-        OUT.print(key, markup=False)
+    limits = {"cost_per_minute": cost_per_minute, "concurrency": concurrency}
+    key, record = command.create(file, name, scope or ["infer"], expires, **limits)
+    until = "for ever" if record.expires is None else f"until {record.expires:%Y-%m-%d %H:%M} UTC"
+    said = f"key {record.id} for {record.name}: {', '.join(record.scopes)}; good {until}; in {file}. Keep it now:"
+    others = [id_ for id_ in command.ids_of(name, read_keys(file).keys) if id_ != record.id]
+    if others:
+        ERR.print(f"there is more than one key for {name} now: {', '.join(others)} too", style="yellow", markup=False)
+    ERR.print(said, markup=False)
+    OUT.print(key, markup=False)
 
 
 @app.command("list")
@@ -73,16 +72,16 @@ def list_(
 
     Examples: splitway keys list; splitway keys list --json | jq -r 'select(.expired).id'
     """
-    with one_line_errors():
-        from splitway.cli.operate import keys as command
+    from splitway.cli.operate import keys as command
+    from splitway.security.callers.keys import read_keys
 
-        records = command.listed(file)
-        if as_json:
-            command.print_json(records)
-        elif records:
-            command.print_table(records)
-        else:
-            ERR.print("there is no key yet; create one with: splitway keys create NAME")
+    records = read_keys(file).keys
+    if as_json:
+        command.print_json(records)
+    elif records:
+        command.print_table(records)
+    else:
+        ERR.print("there is no key yet; create one with: splitway keys create NAME")
 
 
 @app.command()
@@ -94,8 +93,7 @@ def revoke(
 
     Example: splitway keys revoke 3f9c01b2aa
     """
-    with one_line_errors():
-        from splitway.cli.operate.keys import revoke as command
+    from splitway.cli.operate.keys import revoke as command
 
-        record = command(file, id_)
-        ERR.print(f"key {record.id} for {record.name} is revoked", markup=False)
+    record = command(file, id_)
+    ERR.print(f"key {record.id} for {record.name} is revoked", markup=False)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +20,7 @@ from splitway.errors import SetupError
 from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases
 
 _What = Literal["create", "canary", "shadow", "promote", "rollback"]
-Now = Callable[[], datetime]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+_NOW = partial(datetime.now, UTC)
 
 
 def parse_heads(options: Sequence[str]) -> dict[str, str]:
@@ -39,17 +36,12 @@ def parse_heads(options: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ReleaseBook:
-    """The file of releases beside its bundles.
-
-    Args:
-        models: folder of the bundles.
-        file: the file; `releases.json` in that folder if not given.
-        now: the time that is written into the history.
-    """
+    """The file of releases beside its bundles: `releases.json` in their folder if it is not named."""
 
     models: Path
     file: Path | None = None
-    now: Now = _utc_now
+    now: Callable[[], datetime] = _NOW
+    """The time that is written into the history."""
 
     @property
     def path(self) -> Path:
@@ -60,13 +52,10 @@ class ReleaseBook:
         return read_releases(self.path) or Releases()
 
     def create(self, name: str, extractor: str | None, heads: Mapping[str, str], reason: str = "") -> Releases:
-        """Write down which versions belong together.
+        """Write down which versions belong together: of the extractor, and by name of each head.
 
-        Args:
-            name: the release's.
-            extractor: its version; the newest from which a chain leads to a head if not given.
-            heads: versions by name; every head that fits, in its newest version that does, if none is given.
-            reason: for the history.
+        The extractor is by default the newest from which a chain leads to a head, and the heads are all that fit, each
+        in its newest version that does.
 
         Raises:
             SetupError: there is a release of that name, or the name is none.
@@ -123,11 +112,7 @@ class ReleaseBook:
         return self._change("promote", reason, change)
 
     def roll_back(self, reason: str = "") -> Releases:
-        """End canary and shadow; if there is neither, go back to the previous release.
-
-        Raises:
-            SetupError: there is nothing to end and nowhere to go back to.
-        """
+        """End canary and shadow; if there is neither, go back to the previous release, or raise SetupError."""
 
         def change(releases: Releases) -> tuple[Releases, str]:
             trials = _trials(releases)
@@ -136,8 +121,7 @@ class ReleaseBook:
                 return releases.model_copy(update=ended), next(iter(trials.values())).release
             if releases.previous is None or releases.current is None:
                 raise SetupError("there is no canary, no shadow and no previous release: nothing to roll back")
-            back = {"current": releases.previous, "previous": None}
-            return releases.model_copy(update=back), releases.current
+            return releases.model_copy(update={"current": releases.previous, "previous": None}), releases.current
 
         return self._change("rollback", reason, change)
 
@@ -169,10 +153,8 @@ def _check_name(name: str) -> None:
     try:
         TypeAdapter(ReleaseName).validate_python(name)
     except ValidationError as error:
-        raise SetupError(
-            f"{name!r} is not a valid name for a release: letters, digits, '.', '_' and '-', 64 at most, "
-            "a letter or digit first"
-        ) from error
+        allowed = "letters, digits, '.', '_' and '-', 64 at most, a letter or digit first"
+        raise SetupError(f"{name!r} is not a valid name for a release: {allowed}") from error
 
 
 def _check_known(releases: Releases, name: str) -> None:
@@ -183,9 +165,8 @@ def _check_known(releases: Releases, name: str) -> None:
 
 
 def _known(releases: Releases) -> str:
-    if not releases.releases:
-        return "There is none yet: splitway release create NAME"
-    return f"There are {_listed(releases.releases)}"
+    none = "There is none yet: splitway release create NAME"
+    return f"There are {_listed(releases.releases)}" if releases.releases else none
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, OUT, one_line_errors
+from splitway.cli.console import ERR, OUT, Models
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook
@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The release's name: letters, digits, dots and dashes.", metavar="NAME")]
-Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 File = Annotated[
     Path | None,
     typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
@@ -58,15 +57,14 @@ def create(
 
     Examples: splitway release create autumn; splitway release create winter --extractor 2 --head classifier=2
     """
-    with one_line_errors():
-        from splitway.cli.operate.release import ReleaseBook, parse_heads
+    from splitway.cli.operate.release import ReleaseBook, parse_heads
 
-        releases = ReleaseBook(models, file).create(name, extractor, parse_heads(head or []), reason)
-        made = releases.releases[name]
-        heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
-        OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
-        if releases.current is None:
-            ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
+    releases = ReleaseBook(models, file).create(name, extractor, parse_heads(head or []), reason)
+    made = releases.releases[name]
+    heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
+    OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
+    if releases.current is None:
+        ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
 
 
 @app.command("list")
@@ -80,16 +78,15 @@ def list_(
 
     Examples: splitway release list; splitway release list --json | jq '.history[-1]'
     """
-    with one_line_errors():
-        from splitway.cli.operate.release import print_json, print_table
+    from splitway.cli.operate.release import print_json, print_table
 
-        releases = _book(context, models, file).read()
-        if as_json:
-            print_json(releases)
-        elif releases.releases:
-            print_table(releases)
-        else:
-            ERR.print("there is no release yet; make one with: splitway release create NAME")
+    releases = _book(context, models, file).read()
+    if as_json:
+        print_json(releases)
+    elif releases.releases:
+        print_table(releases)
+    else:
+        ERR.print("there is no release yet; make one with: splitway release create NAME")
 
 
 def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable[..., None]:
@@ -103,9 +100,8 @@ def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable
         file: File = None,
         reason: Reason = "",
     ) -> None:
-        with one_line_errors():
-            _book(context, models, file).try_out(kind, name, percent, reason)
-            OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
+        _book(context, models, file).try_out(kind, name, percent, reason)
+        OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
 
     return try_out
 
@@ -134,9 +130,8 @@ def promote(
 
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """
-    with one_line_errors():
-        releases = _book(context, models, file).promote(name, reason)
-        OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
+    releases = _book(context, models, file).promote(name, reason)
+    OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
 
 
 @app.command()
@@ -145,6 +140,5 @@ def rollback(context: typer.Context, models: Models = _MODELS, file: File = None
 
     Example: splitway release rollback --reason "wrong labels"
     """
-    with one_line_errors():
-        releases = _book(context, models, file).roll_back(reason)
-        OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)
+    releases = _book(context, models, file).roll_back(reason)
+    OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import importlib
 import logging
 import math
 import os
+import pkgutil
 import re
 import signal
 import socket
@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import uvicorn
 
@@ -61,13 +61,9 @@ _LARGE_BODY_BYTES, _KEPT_FREE_BYTES = 1 << 20, 16 << 20
 
 
 def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -> int:
-    """Serve one app until told to stop; return the process's exit code.
+    """Serve one app, or a body of any name, until told to stop; return the process's exit code.
 
-    Args:
-        stage: one of the apps above, or the name of a body.
-        host, port: where to listen, unless `fd` is given.
-        fd: an inherited socket, already listening; the process then ends with the one that gave it.
-        drain_s: seconds between saying 'not ready' and refusing connections.
+    With `fd`, an inherited socket that listens already, the process ends with the one that gave it.
 
     Raises:
         SplitwayError: the app cannot be made, or the port is taken.
@@ -104,13 +100,13 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
-    identity = _own_identity(stage, settings)
+    # the gateway uses its own identity only to call stages
+    identity = None if settings.identity is None or stage == GATEWAY else Identity(settings.identity, stage)
     place = f"[{name[0]}]" if ":" in name[0] else name[0]
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
     lifecycle.last_resort = partial(_end_at_once, logs)
-    handshake_s = settings.handshake_timeout_ms / 1000
-    server = _Server(config, lifecycle, drain_s, identity, connections, handshake_s, settings)
+    server = _Server(config, lifecycle, drain_s, identity, connections, settings)
     server.run(sockets=listeners)
     if lifecycle.hang is not None or lifecycle.is_stuck:
         _end_at_once(logs)
@@ -150,11 +146,6 @@ def _room(settings: SecuritySettings, files: int) -> ConnectionRoom:
     )
 
 
-def _own_identity(stage: str, settings: SecuritySettings) -> Identity | None:
-    """The identity of a stage's server; the gateway uses its own only to call stages."""
-    return None if settings.identity is None or stage == GATEWAY else Identity(settings.identity, stage)
-
-
 def _metrics_listener(host: str, port: int) -> list[socket.socket]:
     """Raises SetupError if the port is taken."""
     try:
@@ -165,16 +156,10 @@ def _metrics_listener(host: str, port: int) -> list[socket.socket]:
 
 def _create(stage: str, *, exposed: bool) -> FrontedApp:
     if _BODY.fullmatch(stage):
-        return _made_by(_BODY_APP, stage, exposed=exposed)
+        return cast("FrontedApp", pkgutil.resolve_name(_BODY_APP)(stage, exposed=exposed))
     if stage not in APPS:
         raise SetupError(f"there is no app {stage!r}; choose from {', '.join(APPS)}, body_<number>")
-    return _made_by(APPS[stage], exposed=exposed)
-
-
-def _made_by(factory: str, *arguments: str, exposed: bool) -> FrontedApp:
-    module, _, function = factory.partition(":")
-    app: FrontedApp = getattr(importlib.import_module(module), function)(*arguments, exposed=exposed)
-    return app
+    return cast("FrontedApp", pkgutil.resolve_name(APPS[stage])(exposed=exposed))
 
 
 def _end_with_parent() -> None:
@@ -193,10 +178,9 @@ class _Server(TlsServer):
         drain_s: float,
         identity: Identity | None,
         connections: Connections,
-        handshake_s: float,
         settings: SecuritySettings,
     ) -> None:
-        super().__init__(config, identity, connections, handshake_s)
+        super().__init__(config, identity, connections, settings.handshake_timeout_ms / 1000)
         self._settings = settings
         self._lifecycle = lifecycle
         self._drain_s = drain_s

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
+from threading import Event
 
 from rich.markup import escape
 
 from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import classify_files, print_table
-from splitway.cli.console import ERR, OUT
+from splitway.cli.console import ERR, OUT, stop_signal
 from splitway.errors import SetupError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.names import ALL_HEADS, EXTRACTOR, GATEWAY, HEADS
@@ -61,36 +60,15 @@ class _Output:
         self._text.flush()
 
 
-class _StopSignal:
-    """Turns SIGINT and SIGTERM into a flag that can be waited for."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked.set()
-
-    def wait(self, timeout_s: float) -> bool:
-        return self._asked.wait(timeout_s)
-
-
-def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs: Path | None = None) -> None:
+def up(plan: LaunchPlan) -> None:
     """Start everything, stay until told to stop, stop everything.
-
-    Args:
-        models: folder of the bundles.
-        host, port: where the gateway listens.
-        replicas: processes of a stage.
-        certs: folder of certificates with which gateway and stages know each other; None for plain HTTP between them.
 
     Raises:
         SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
     """
-    stop, output = _StopSignal(), _Output()
+    stop, output = stop_signal(), _Output()
     readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
-    plan = LaunchPlan(models, host, port, replicas, environment=readable | os.environ, certs=certs)
+    plan = replace(plan, environment=readable | os.environ)
     try:
         with LocalPipeline(plan, output.of_process) as pipeline:
             seconds = _wait_ready(pipeline, stop)
@@ -104,7 +82,7 @@ def up(models: Path, host: str, port: int, replicas: Mapping[str, int], *, certs
         output.close()
 
 
-def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
+def _wait_ready(pipeline: LocalPipeline, stop: Event) -> float | None:
     """Wait until all is ready; None if told to stop before."""
     started_s = time.monotonic()
     while not stop.wait(0.0):
@@ -119,7 +97,7 @@ def _wait_ready(pipeline: LocalPipeline, stop: _StopSignal) -> float | None:
     return None
 
 
-def _watch(pipeline: LocalPipeline, stop: _StopSignal, output: _Output) -> None:
+def _watch(pipeline: LocalPipeline, stop: Event, output: _Output) -> None:
     """Say when a replica ends, renew certificates; go on while the gateway lives."""
     ended: set[str] = set()
     renew_at_s = time.monotonic() + _RENEW_S
@@ -149,10 +127,6 @@ def _renew(pipeline: LocalPipeline, output: _Output) -> None:
 @contextmanager
 def passing_pipeline(models: Path, environment: Mapping[str, str] | None = None) -> Iterator[LocalPipeline]:
     """A ready pipeline on free ports, stopped afterwards; if it fails, the last lines of its log are shown.
-
-    Args:
-        models: folder of the bundles.
-        environment: added to every process's environment.
 
     Raises:
         SetupError: it did not come up, or one of its processes has ended meanwhile.

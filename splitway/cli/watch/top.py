@@ -20,8 +20,7 @@ from rich.live import Live
 from splitway.cli.console import OUT, Terminal
 from splitway.cli.credentials import kept_back, key_for, say_what_is_kept_back
 from splitway.cli.status import TIMEOUT_S, Look, ask
-from splitway.cli.watch.view import view
-from splitway.cli.watch.wording import plain_line
+from splitway.cli.watch.view import plain_line, view
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
 
@@ -29,11 +28,7 @@ from splitway.local.run_file import asked_gateway
 def top(url: str | None, interval_s: float, *, once: bool, as_json: bool) -> int:
     """Show the pipeline until told to stop; return the exit code.
 
-    Args:
-        url: the gateway; if None, the one that runs from this folder, wherever it is by then.
-        interval_s: from one look to the next.
-        once: look once.
-        as_json: one object per line.
+    Without an address it is that of the gateway that runs from this folder, wherever it is by then.
 
     Raises:
         SetupError: the address is none, or the key cannot be sent.

@@ -1,8 +1,10 @@
-"""The view of `splitway top`: the gateway, troubles, the stages and their replicas, those in trouble first."""
+"""What `splitway top` shows: the gateway, troubles, the stages and their replicas, those in trouble first."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -12,10 +14,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from splitway.cli.status import Look, failures
-from splitway.cli.watch import wording
-from splitway.cli.watch.wording import NOTHING, number
-from splitway.schemas.pipeline import ReplicaStatus, StageStatus
+from splitway.schemas.pipeline import PipelineStatus, RecentStatus, ReplicaStatus, StageStatus
+from splitway.telemetry.outcome import OK
 
+_NOTHING = "-"
+"""In place of a number that is not known."""
 _GOOD, _CARE, _BAD = ("✓", "green"), ("!", "yellow"), ("✗", "red")
 """Marks and their colours: the mark alone says it too."""
 _WORDS = ("stage and replica", "state", "version", "feature space")
@@ -26,14 +29,7 @@ Row = tuple[Text | str, ...]
 
 
 def view(look: Look, width: int, before: Look | None = None, hint: str = "") -> Group:
-    """Draw a look.
-
-    Args:
-        look: the last answer.
-        width: columns to draw on.
-        before: an earlier answer, from which on the calls of replicas are counted.
-        hint: a word on the frame.
-    """
+    """Draw a look on so many columns, with calls per second since the one `before`, and a hint on the frame."""
     if (status := look.status) is None:
         return Group(_gateway(look, hint))
     every = [(stage.name, replica) for stage in status.stages for replica in stage.replicas]
@@ -41,24 +37,67 @@ def view(look: Look, width: int, before: Look | None = None, hint: str = "") -> 
     calls, passed_s = _calls(look) - _calls(before), look.at_s - before.at_s if before else 0.0
     rates = [calls[stage, each.url] / passed_s if passed_s else None for stage, each in every]
     rows = [*map(_stage_row, status.stages), *(_replica_row(*of, rate) for of, rate in zip(every, rates, strict=True))]
-    return Group(_gateway(look, hint), *[_signed(_BAD, s) for s in wording.troubles(status)], "", _table(rows, width))
+    return Group(_gateway(look, hint), *[_signed(_BAD, said) for said in troubles(status)], "", _table(rows, width))
+
+
+def plain_line(look: Look) -> str:
+    """Everything in one line, for pipes and logs."""
+    said = [f"{look.at:%H:%M:%S} {_readiness(look)}"]
+    if (status := look.status) is not None:
+        stages = (f"{stage.name} {stage.ready_replicas} of {len(stage.replicas)} ready" for stage in status.stages)
+        said += [*_said_of_all(status).values(), *stages, *troubles(status)]
+    return " | ".join(said)
 
 
 def _gateway(look: Look, hint: str) -> Panel:
     told = look.status.gateway if look.status else None
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
-    rows.add_row("state", _signed(_GOOD if look.is_ready else _BAD, wording.readiness(look)))
-    for name, words in wording.said_of_all(look.status).items() if look.status else ():
+    rows.add_row("state", _signed(_GOOD if look.is_ready else _BAD, _readiness(look)))
+    for name, words in _said_of_all(look.status).items() if look.status else ():
         rows.add_row(name, words)
     return Panel(
         rows,
-        title=f"Splitway {told.version if told else NOTHING} {look.url}",
+        title=f"Splitway {told.version if told else _NOTHING} {look.url}",
         title_align="left",
-        subtitle=f"up for {wording.span(told.uptime_s if told else None)} · {look.at:%H:%M:%S}{hint}",
+        subtitle=f"up for {span(told.uptime_s if told else None)} · {look.at:%H:%M:%S}{hint}",
         subtitle_align="right",
         border_style="green" if look.is_ready else "red",
     )
+
+
+def _readiness(look: Look) -> str:
+    return "ready" if look.is_ready else f"not ready: {look.status.reason if look.status else look.trouble}"
+
+
+def _said_of_all(status: PipelineStatus) -> dict[str, str]:
+    """The facts of the whole pipeline, each by its title."""
+    said, gateway, door = {}, status.gateway, status.admission
+    if gateway is not None:
+        recent = gateway.recent
+        said["requests"] = f"{number(sum(gateway.requests.values()))} since start: {counts(gateway.requests)}"
+        failed = f"{number(recent.failed)} of {number(recent.ended)} failed, last {recent.window_s or 0:.0f} s"
+        said["lately"] = f"{number(recent.rate_per_s)}/s · p50 / p99 {_latencies(recent)} ms · {failed}"
+    inside = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
+    said["door"] = f"{inside} · turned away: {counts(door.turned_away)}"
+    spaces = Counter(each.feature_space for stage in status.stages for each in stage.replicas if each.feature_space)
+    said["features"] = " · ".join(f"{space} of {n} replicas" for space, n in spaces.most_common()) or _NOTHING
+    return said
+
+
+def troubles(status: PipelineStatus) -> Iterable[str]:
+    """A sentence for each replica that does not serve."""
+    for stage in status.stages:
+        if not stage.replicas:
+            yield f"{stage.name} has no replica: its address leads nowhere"
+        for replica in stage.replicas:
+            where = f"{stage.name} {address(replica.url)}"
+            if replica.state != "ready":
+                reason = replica.reason or f"is {_state(replica)}"
+                yield reason if address(replica.url) in reason else f"{where} {reason}"
+            elif _is_shut_out(replica):
+                why = "set by SPLITWAY_BREAKERS" if replica.breaker == "forced_open" else "too many calls failed"
+                yield f"{where} is ready, but its breaker is {_breaker(replica)}: {why}"
 
 
 def _calls(look: Look | None) -> Counter[tuple[str, str]]:
@@ -69,10 +108,10 @@ def _calls(look: Look | None) -> Counter[tuple[str, str]]:
 
 def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) -> Row:
     return (
-        f"  {stage} {wording.address(replica.url)}",
-        _signed(_sign(replica), wording.state(replica)),
-        replica.version or NOTHING,
-        replica.feature_space or NOTHING,
+        f"  {stage} {address(replica.url)}",
+        _signed(_sign(replica), _state(replica)),
+        replica.version or _NOTHING,
+        replica.feature_space or _NOTHING,
         number(sum(replica.attempts.values())),
         number(calls_per_s),
         number(failures(replica.attempts)),
@@ -92,7 +131,7 @@ def _stage_row(stage: StageStatus) -> Row:
         number(attempts.total()),
         number(stage.recent.rate_per_s),
         number(failures(attempts)),
-        wording.latencies(stage.recent),
+        _latencies(stage.recent),
         number(sum(replica.in_flight or 0 for replica in stage.replicas)),
     )
 
@@ -111,8 +150,51 @@ def _table(rows: list[Row], width: int) -> Table:
 
 
 def _sign(replica: ReplicaStatus) -> tuple[str, str]:
-    return _BAD if replica.state != "ready" else _CARE if wording.is_shut_out(replica) else _GOOD
+    return _BAD if replica.state != "ready" else _CARE if _is_shut_out(replica) else _GOOD
 
 
 def _signed(sign: tuple[str, str], words: str) -> Text:
     return Text.assemble((f"{sign[0]} ", f"bold {sign[1]}"), (words, "" if sign is _GOOD else sign[1]))
+
+
+def number(value: float | None) -> str:
+    """A number with a thin mark between thousands, and one decimal unless it is whole by nature; or a dash."""
+    written = _NOTHING if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    return written.replace(",", " ")
+
+
+def span(seconds: float | None) -> str:
+    """A time in hours, minutes and seconds: 2:13:20."""
+    return _NOTHING if seconds is None else f"{timedelta(seconds=round(min(seconds, 1e10)))}"
+
+
+def counts(outcomes: Mapping[str, int]) -> str:
+    """Counts by name, answers first, then the most frequent; what never happened is left out."""
+    shown = sorted((name != OK, -n, name) for name, n in outcomes.items() if n)
+    return " · ".join(f"{number(-n)} {name}" for _, n, name in shown) or "none"
+
+
+def _latencies(recent: RecentStatus) -> str:
+    return f"{number(recent.p50_ms)} / {number(recent.p99_ms)}"
+
+
+def address(url: str) -> str:
+    """A replica's address without what all of them begin with."""
+    return url.removeprefix("http://").removeprefix("https://")
+
+
+def _state(replica: ReplicaStatus) -> str:
+    """The last that the gateway heard of a replica, and its breaker unless that is closed."""
+    heard = "not probed yet" if replica.state == "unknown" else replica.state.replace("_", " ")
+    return f"{heard}, breaker {_breaker(replica)}" if replica.breaker not in (None, "closed") else heard
+
+
+def _is_shut_out(replica: ReplicaStatus) -> bool:
+    """Whether its breaker keeps calls from it."""
+    return replica.breaker in ("open", "half_open", "forced_open")
+
+
+def _breaker(replica: ReplicaStatus) -> str:
+    """The breaker's state, and when an open one tries again."""
+    named = (replica.breaker or _NOTHING).replace("_", " ")
+    return f"{named}, {replica.breaker_retry_in_s:.0f} s" if replica.breaker_retry_in_s else named

@@ -6,13 +6,14 @@ import io
 from pathlib import Path
 
 import pytest
+import typer
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.ask import classify
 from splitway.cli.ask.classify import PictureResult, print_table
-from splitway.cli.console import Steps, Terminal, fail
+from splitway.cli.console import Steps, Terminal, one_line_errors
 from splitway.errors import InvalidInput
 
 ATTACKS = ["\x1b[2J\x1b[31m", "\x1b]0;title\x07", "\x9b31m", "\r", "\u202egpj", "\x00", "\x7f"]
@@ -69,6 +70,7 @@ def test_labels_heads_names_and_details_are_shown_in_one_printable_line(
 
 
 def test_errors_and_steps_are_printable_too(capsys: pytest.CaptureFixture[str]) -> None:
-    fail(InvalidInput("a\x1b[2Jb"))
+    with pytest.raises(typer.Exit), one_line_errors():
+        raise InvalidInput("a\x1b[2Jb")
     Steps().say("a\x1b[2Jb")
     assert capsys.readouterr().err.count("a\\x1b[2Jb") == 2

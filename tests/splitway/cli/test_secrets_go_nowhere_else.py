@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.doctor.checks.facts import Facts
+from splitway.cli.doctor.doctor import Facts
 from splitway.cli.watch.top import top
 from splitway.local.places import RUN_FILE, Place
-from splitway.local.run_file import make_run_folder, write_run_file
+from splitway.local.run_file import asked_gateway, make_run_folder, write_run_file
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
 
@@ -56,7 +56,7 @@ def test_top_shows_another_one_nothing_and_says_so(seen: list[Asked], capsys: py
 
 def test_a_gateway_that_is_named_is_shown_the_key_all_the_same(seen: list[Asked]) -> None:
     RUN_FILE.parent.chmod(0o777)
-    url = Facts(None, Path("models")).gateway.url
+    url = asked_gateway(None).url
     assert top(url, 1.0, once=True, as_json=True) == 0
     assert _sent(seen) == {"authorization"}
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from splitway.api.source import SourceOptions
-from splitway.api.splitting import SplitOptions
+from splitway.api.splitting import SplitOptions, split_model
 from splitway.bundle import load_bundle, read_manifest
-from splitway.cli.models.build import split
+from splitway.cli.models.build import report
 from splitway.errors import ModelError, ProofError, SetupError
 from splitway.manifest import Manifest
 from testkit.support import one_line, splitway
@@ -32,7 +32,7 @@ class Twice(keras.layers.Layer):
 
 def split_here(model: Path, out: Path, at: str | None = None, **options: Any) -> list[Manifest]:
     """Split as the command does, in this process."""
-    split(model, SplitOptions(out, tuple(at.split(",")) if at else (), **options), say=lambda _: None)
+    report(out, split_model(model, SplitOptions(out, tuple(at.split(",")) if at else (), **options), lambda _: None))
     return [read_manifest(path.parent) for path in sorted(out.glob("[!s]*/1/stage.json"))]
 
 
@@ -99,7 +99,7 @@ def test_what_litert_cannot_run_is_served_by_tensorflow_and_said_so(
     model = keras.Model(words, keras.layers.Dense(2, activation="softmax", name="top")(x))
     said: list[str] = []
     options = SplitOptions(tmp_path / "m", ("hidden",))
-    split(saved(model, tmp_path / "words.keras"), options, say=said.append)
+    report(options.out, split_model(saved(model, tmp_path / "words.keras"), options, said.append))
     extractor, head = (
         load_bundle(tmp_path / "m" / name / "1").manifest for name in ("feature_extractor", "classifier")
     )

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from splitway.cli.status import failures, no_answer, read_reply
+from splitway.cli.status import failures, look_of
 from splitway.schemas.pipeline import PipelineStatus
 from splitway.telemetry.outcome import CALLERS, CANCELLED, OK, OURS
 from tests.splitway.cli.pipelines import AT, URL, pipeline
@@ -52,7 +52,7 @@ def _reply(status: int = 200, content: Any = None, text: str | None = None) -> h
     ids=["404", "429", "no-json", "list", "deep", "wrong-type"],
 )
 def test_whatever_else_answers_there_is_a_sentence(reply: httpx.Response, says: str) -> None:
-    look = read_reply(URL, reply, AT, 0.0)
+    look = look_of(URL, reply, AT, 0.0)
     assert look.status is None
     assert not look.is_ready
     assert says in str(look.trouble)
@@ -68,19 +68,19 @@ def test_whatever_else_answers_there_is_a_sentence(reply: httpx.Response, says: 
     ids=["refused", "frozen", "no-http"],
 )
 def test_a_call_that_fails_is_a_sentence(error: httpx.HTTPError, says: str) -> None:
-    assert says in str(no_answer(URL, error, AT, 0.0).trouble)
+    assert says in str(look_of(URL, error, AT, 0.0).trouble)
 
 
 def test_a_line_of_json_is_the_gateways_own_words_with_time_and_place() -> None:
     answer = pipeline()
-    line = json.loads(read_reply(URL, _reply(content=answer), AT, 0.0).to_json())
+    line = json.loads(look_of(URL, _reply(content=answer), AT, 0.0).to_json())
     assert line.pop("at").startswith("2026-11-25T20:58:39.000")
     assert line.pop("url") == URL
     assert line == answer
 
 
 def test_a_line_of_json_without_an_answer_says_why() -> None:
-    line = json.loads(no_answer(URL, httpx.ConnectError(""), AT, 0.0).to_json())
+    line = json.loads(look_of(URL, httpx.ConnectError(""), AT, 0.0).to_json())
     assert (line["ready"], line["url"]) == (False, URL)
     assert line["reason"].startswith("no gateway answers")
 
@@ -89,7 +89,7 @@ def test_what_is_said_cannot_move_the_terminals_cursor() -> None:
     odd = pipeline()
     odd["reason"] = "\x1b[2J gone"
     odd["stages"][0]["name"] = "\x1b]0;pwned\x07"
-    look = read_reply(URL, _reply(content=odd), AT, 0.0)
+    look = look_of(URL, _reply(content=odd), AT, 0.0)
     assert look.status is not None
     assert (look.status.reason, look.status.stages[0].name) == ("\\x1b[2J gone", "\\x1b]0;pwned\\x07")
     assert "\x1b" not in look.to_json()

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import Bundle
-from splitway.cli.bench.explain import MOST_REQUESTS, explain
+from splitway.cli.bench.anatomy import Anatomy, BreakEven, Reading
+from splitway.cli.bench.explain import MOST_REQUESTS, Explanation, explain, print_table
 from splitway.cli.bench.load import BenchTarget
 from splitway.errors import SetupError
-from tests.splitway.cli.fake_gateway import CLASSES, MODEL, Answer, fake_gateway
+from tests.splitway.cli.fake_gateway import CLASSES, MODEL, TIMINGS, Answer, fake_gateway
+
+ANATOMY = Anatomy.of([Reading.of(5.0, TIMINGS)] * 4)
 
 
 @pytest.fixture
@@ -72,3 +75,25 @@ def test_answers_from_the_cache_are_no_ground_for_a_break_even(
 def test_an_answer_that_cannot_be_explained_ends_it(cat_file: Path, answer: Answer, says: str) -> None:
     with fake_gateway(lambda n: answer if n else Answer()) as url, pytest.raises(SetupError, match=says):
         explain(BenchTarget([cat_file], url), seconds=30)
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_the_rows_of_an_anatomy_have_times_and_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(Explanation(ANATOMY, why_not="There is none."))
+    text = capsys.readouterr().out
+    rows = {row[0]: row[1:6] for row in _rows(text) if len(row) > 5}
+    assert rows["feature_extractor"] == ["2.00", "2.00", "2.00", "40.0", "%"]
+    assert rows["gateway"] == ["0.30", "0.30", "0.30", "6.0", "%"]
+    assert rows["client"] == ["1.00", "1.00", "1.00", "20.0", "%"]
+    (whole,) = (row for row in _rows(text) if row[:3] == ["the", "client's", "wait"])
+    assert whole[3:8] == ["5.00", "5.00", "5.00", "100.0", "%"]
+    assert text.endswith("There is none.\n")
+
+
+def test_the_break_even_stands_below(capsys: pytest.CaptureFixture[str]) -> None:
+    found = BreakEven(4, 4.0, 3.0, 2.0, 1.7, 0.1)
+    print_table(Explanation(ANATOMY, found))
+    assert capsys.readouterr().out.splitlines()[-2:] == found.sentences()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
 
-from splitway.cli.bench.load import BenchTarget, bench
+from splitway.cli.bench.load import BenchTarget, LoadResult, bench, print_table
 from splitway.errors import InvalidInput, SetupError
 from testkit.support import one_line, splitway
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway
@@ -91,3 +92,10 @@ def test_a_pipeline_of_its_own_is_explained_and_stopped(models: Path, samples: P
     assert address is not None
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address[1]}/livez", trust_env=False)
+
+
+def test_a_load_is_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(LoadResult(4, 2.0, [1.0, 2.0, 3.0], Counter(overloaded=2)))
+    head, row = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head[:4] == ["clients", "seconds", "requests", "requests/s"]
+    assert row == ["4", "2", "3", "1.5", "2.0", "3.0", "2", "overloaded"]

@@ -15,10 +15,9 @@ import pytest
 from typer.main import get_command
 
 from splitway import __version__
-from splitway.cli.doctor.checks.facts import Facts
-from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
-from splitway.cli.doctor.doctor import checks, examine, print_json, print_list
-from splitway.cli.doctor.doctor_app import variables_of
+from splitway.cli.doctor.doctor import Facts, checks, examine, print_json, print_list
+from splitway.cli.doctor.finding import Finding, ok, problem, warning
+from splitway.cli.doctor.variables import variables_of
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 from splitway.security.signing import make_key_pair

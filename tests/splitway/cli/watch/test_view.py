@@ -9,13 +9,12 @@ import httpx
 import pytest
 from rich.console import Console
 
-from splitway.cli.status import Look, no_answer
-from splitway.cli.watch.view import view
-from splitway.cli.watch.wording import counts, number, plain_line, span, troubles
+from splitway.cli.status import Look, look_of
+from splitway.cli.watch.view import counts, number, plain_line, span, troubles, view
 from splitway.schemas.pipeline import PipelineStatus
 from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, replica, stage
 
-SILENT = no_answer(URL, httpx.ConnectError(""), AT, 112.0)
+SILENT = look_of(URL, httpx.ConnectError(""), AT, 112.0)
 
 
 def _drawn(seen: Look, width: int = 160, before: Look | None = None) -> str:

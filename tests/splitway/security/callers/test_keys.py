@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from splitway.cli.operate.keys import create, listed, revoke
+from splitway.cli.operate.keys import create, revoke
 from splitway.errors import SetupError, Unauthorized
 from splitway.security.callers.keys import KeyRing, change_keys, key_hash, key_id, make_key, read_keys
 from testkit.support import splitway
@@ -117,7 +117,7 @@ def test_what_has_become_of_the_keys_is_audited(tmp_path: Path, caplog: pytest.L
     added = create(file, "added", ["infer"], "90d")[0]
     revoke(file, gone)
     longer = datetime(2100, 1, 1, tzinfo=UTC)
-    keys = tuple(k.model_copy(update={"expires": longer}) if k.id == kept else k for k in listed(file))
+    keys = tuple(k.model_copy(update={"expires": longer}) if k.id == kept else k for k in read_keys(file).keys)
     change_keys(file, lambda content: content.model_copy(update={"keys": keys}))
     hands.seconds = 1.0
     assert ring.verify(added)
@@ -168,7 +168,7 @@ def test_keys_made_at_once_are_all_kept(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda n: create(file, f"n{n}", ["infer"], "1d")[1].id, range(24)))
-    assert sorted(made) == sorted(record.id for record in listed(file))
+    assert sorted(made) == sorted(record.id for record in read_keys(file).keys)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_each_key_is_a_line_of_a_narrow_terminal(tmp_path: Path) -> None:
     create(file, "a name that is longer than others are", ["infer", "metrics", "admin"], "never")
     for width in ("80", "20"):
         lines = splitway("keys", "list", "--file", file, COLUMNS=width).stdout.splitlines()
-        assert [line.split()[0] for line in lines] == ["id", *(record.id for record in listed(file))]
+        assert [line.split()[0] for line in lines] == ["id", *(record.id for record in read_keys(file).keys)]
     short = tmp_path / "short.json"
     _, record = create(short, "web-shop", ["infer", "metrics", "admin"], "90d", cost_per_minute=6000, concurrency=16)
     heading, line = splitway("keys", "list", "--file", short).stdout.splitlines()
@@ -234,5 +234,5 @@ def test_a_second_key_of_a_name_is_remarked_on(tmp_path: Path) -> None:
     first = splitway("keys", "create", "shop", "--file", file)
     second = splitway("keys", "create", "shop", "--file", file)
     assert "more than one" not in first.stderr
-    assert f"there is more than one key for shop now: {listed(file)[0].id} too" in second.stderr
+    assert f"there is more than one key for shop now: {read_keys(file).keys[0].id} too" in second.stderr
     assert second.stdout.strip().startswith("splitway_")

@@ -250,12 +250,12 @@ def test_show_says_plainly_what_is_late(tmp_path: Path, calendar: Calendar, caps
     certificates = Certificates(tmp_path, calendar, calendar.settle)
     certificates.create(["gateway"], timedelta(days=5))
     certificates.create(["classifier"], timedelta(days=7))
-    certs.print_table(tmp_path)
+    certs.show(tmp_path, as_json=False)
     said = capsys.readouterr()
     assert "expired" in said.out
     assert "renew it" in said.out
     assert "classifier, gateway: renew with splitway certs create" in said.err
-    certs.print_json(tmp_path)
+    certs.show(tmp_path, as_json=True)
     assert '"state": "expired"' in capsys.readouterr().out
 
 

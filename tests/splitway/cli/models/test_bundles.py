@@ -1,3 +1,5 @@
+"""Every bundle of a folder is checked, with a line for each, and whatever is wrong ends the command with 1."""
+
 from __future__ import annotations
 
 import stat
@@ -8,10 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from splitway.api.source import SourceOptions
 from splitway.bundle import MANIFEST, SIGNATURES, read_manifest, write_manifest
 from splitway.cli.main import app
-from splitway.cli.models.sign import sign_again_if_changed
+from splitway.cli.models.build import verify
+from splitway.cli.models.bundles import check_every, sign_again_if_changed
+from splitway.errors import BundleError
 from tests.bundles import make_bundle
+from tests.tiny_bundles import damage, write_bundle
 
 Command = Callable[..., Result]
 
@@ -164,3 +170,39 @@ def test_an_empty_folder_is_one_line(tmp_path: Path, private: Path) -> None:
         assert result.exit_code == 1
         assert says in result.stderr
     assert not private.exists()
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> Path:
+    """An extractor, a body, two versions of the default head, and another head."""
+    write_bundle(tmp_path, "feature_extractor", 1, "extractor")
+    write_bundle(tmp_path, "body_1", 1, "body")
+    for name, version in (("classifier", 1), ("classifier", 2), ("pets", 1)):
+        write_bundle(tmp_path, name, version)
+    return tmp_path
+
+
+def test_each_version_of_each_bundle_has_a_line(five: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_every(five, None)
+    every = ("body_1/1", "classifier/2", "classifier/1", "feature_extractor/1", "pets/1")
+    assert capsys.readouterr().out.splitlines() == [f"{five}/{name}  1 files as its manifest says" for name in every]
+
+
+@pytest.mark.parametrize("name", ["pets/1", "body_1/1", "classifier/1"])
+def test_verify_names_any_that_is_damaged_before_it_proves(
+    five: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(five / name)
+    with pytest.raises(BundleError, match=rf"{name} is wrong, the first of 1 among 5 bundles"):
+        verify(five, None, None, SourceOptions(), say=lambda _: None)
+    said = [line for line in capsys.readouterr().out.splitlines() if "WRONG" in line]
+    assert [line.startswith(f"{five}/{name}  WRONG: {five}/{name}/model.tflite is corrupted") for line in said] == [
+        True
+    ]
+
+
+def test_a_version_that_is_named_is_checked_alone(five: Path) -> None:
+    damage(five / "pets" / "1")
+    check_every(five, "2")
+    with pytest.raises(BundleError, match="has no bundle of version 9, only of 1, 2"):
+        check_every(five, "9")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
-from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
-from splitway.cli.models.every_bundle import check_one
+from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
+from splitway.cli.models.bundles import check_one
 from splitway.errors import BundleError, SetupError
 from splitway.names import EXTRACTOR
 from splitway.plan import can_follow
@@ -21,11 +20,9 @@ BUNDLE_KEY = "SPLITWAY_BUNDLE_KEY"
 
 
 def folder(models: Path, *, may_be_elsewhere: bool) -> Finding | None:
-    """What keeps the folder from being looked into; None if nothing does.
+    """What keeps the folder from being looked into, if anything does.
 
-    Args:
-        models: the folder.
-        may_be_elsewhere: a pipeline runs, whose bundles need not be here.
+    `may_be_elsewhere`: a pipeline runs, whose bundles need not be here.
     """
     try:
         if any(version_folders(each) for each in _names(models)):
@@ -49,36 +46,21 @@ def read_trust(environment: Mapping[str, str]) -> tuple[TrustedKeys | None, Find
         return None, problem("bundle key", f"{BUNDLE_KEY}: no stage starts: {error.detail}", do)
 
 
-@dataclass(frozen=True)
-class Wholeness:
-    """The bundles whose files all have the size and SHA-256 that their manifest says, and what others lack.
-
-    Args:
-        sound: where keys are trusted, those alone that one of them has signed.
-        wrong: what the others lack.
-        are_signed: whether keys are trusted.
-        said_more: what sound ones say that this version does not know.
-    """
-
-    sound: frozenset[Path]
-    wrong: tuple[Finding, ...]
-    are_signed: bool = False
-    said_more: tuple[Finding, ...] = ()
-
-
-def hash_all(models: Path, keys: TrustedKeys | None = None) -> Wholeness:
-    """Read every bundle in the folder, and check its signature where keys are given."""
+def hash_all(models: Path, keys: TrustedKeys | None = None) -> tuple[set[Path], list[Finding]]:
+    """Read every bundle in the folder: which are whole, and signed where keys are given; and what there is to say."""
     sound, wrong, said_more = set(), [], []
     for version in (version for name in _names(models) for version in version_folders(name)):
         try:
-            manifest = check_one(version, keys).manifest
+            _, manifest = check_one(version, keys)
             sound.add(version)
             said_more += _unknown("bundles", str(version / MANIFEST), manifest)
         except BundleError as error:
             wrong.append(problem("bundles", error.detail, _mended(models, version)))
         except OSError as error:
             wrong.append(problem("bundles", f"{error.filename}: {error.strerror}", "let this user read it"))
-    return Wholeness(frozenset(sound), tuple(wrong), keys is not None, tuple(said_more))
+    signed = f", and a key in {BUNDLE_KEY} has signed it" if keys else ""
+    says = f"{many(len(sound), 'whole bundle')} in {models}: every hash matches its manifest{signed}"
+    return sound, [*wrong, *said_more, *([ok("bundles", says)] if sound else [])]
 
 
 def _unknown(name: str, path: str, found: StoredPart) -> list[Finding]:
@@ -103,19 +85,10 @@ def _mended(models: Path, version: Path) -> str:
     return f"if it is yours, splitway sign {models} --key PRIVATE.pem --bundle {name}; if it is unknown, remove it"
 
 
-def whole(models: Path, found: Wholeness) -> list[Finding]:
-    """Whether the bundles are whole."""
-    signed = f", and a key in {BUNDLE_KEY} has signed it" if found.are_signed else ""
-    says = f"{many(len(found.sound), 'whole bundle')} in {models}: every hash matches its manifest{signed}"
-    return [*found.wrong, *found.said_more, *([ok("bundles", says)] if found.sound else [])]
-
-
 def chain(models: Path, releases: Releases | None) -> list[Finding]:
     """Whether the newest versions, which are the ones served, lead from the extractor to the heads.
 
-    Args:
-        models: the folder.
-        releases: what the releases file holds; where one is current, its versions are served beside the newest.
+    Where a release is current, its versions are served beside them.
     """
     try:
         newest = find_chain(models, read_manifest(version_folders(models / EXTRACTOR)[0]).version)
@@ -126,8 +99,8 @@ def chain(models: Path, releases: Releases | None) -> list[Finding]:
             return [warning("chain", f"{error.detail}; release {releases.current} is used meanwhile", _SPLIT)]
         return [problem("chain", error.detail, _SPLIT)]
     heads = ", ".join(f"{name} {head.manifest.version}" for name, head in newest.heads.items())
-    spaces = newest.extractor.manifest.feature_space
-    leads = ok("chain", f"{EXTRACTOR} {newest.extractor.manifest.version} ({spaces}) leads to {heads}")
+    first = newest.extractor.manifest
+    leads = ok("chain", f"{EXTRACTOR} {first.version} ({first.feature_space}) leads to {heads}")
     return [leads, *_strangers(models, newest, warning if releases and releases.current else problem)]
 
 
@@ -143,12 +116,9 @@ def _strangers(models: Path, newest: Chain, level: Callable[[str, str, str], Fin
             continue
         if any(can_follow(link.manifest, found.manifest) for link in links):
             continue
-        yield level(
-            "chain",
-            f"{found.folder} takes {found.manifest.takes}, and the chain gives {links[-1].manifest.gives}: "
-            f"it will not be asked",
-            f"train {found.manifest.name} again on this extractor, or remove that version",
-        )
+        takes, gives = found.manifest.takes, links[-1].manifest.gives
+        says = f"{found.folder} takes {takes}, and the chain gives {gives}: it will not be asked"
+        yield level("chain", says, f"train {found.manifest.name} again on this extractor, or remove that version")
 
 
 def read_file(path: Path) -> tuple[Releases | None, Finding | None]:
@@ -156,9 +126,8 @@ def read_file(path: Path) -> tuple[Releases | None, Finding | None]:
     try:
         return read_releases(path), None
     except SetupError as error:
-        return None, problem(
-            "releases", error.detail, "repair or remove it; the last good state stays in force until then"
-        )
+        do = "repair or remove it; the last good state stays in force until then"
+        return None, problem("releases", error.detail, do)
 
 
 def releases(models: Path, held: Releases | None) -> list[Finding]:
@@ -170,31 +139,23 @@ def releases(models: Path, held: Releases | None) -> list[Finding]:
     if wrong:
         return [*wrong, *said_more]
     used = ", ".join(held.in_use) or "none"
-    return [
-        *said_more,
-        ok("releases", f"current is {held.current or 'none'}; in use: {used}; all their versions are here"),
-    ]
+    says = f"current is {held.current or 'none'}; in use: {used}; all their versions are here"
+    return [*said_more, ok("releases", says)]
 
 
 def _faults(models: Path, name: str, release: Release) -> Iterable[Finding]:
     named = {EXTRACTOR: release.extractor, **release.bodies, **release.heads}
     for stage, version in named.items():
         if models / stage / version not in version_folders(models / stage):
-            yield problem(
-                "releases",
-                f"release {name} names {stage} {version}, which is not in {models}",
-                "restore that version, or promote another release",
-            )
+            says = f"release {name} names {stage} {version}, which is not in {models}"
+            yield problem("releases", says, "restore that version, or promote another release")
     try:
         gives = read_manifest(models / EXTRACTOR / release.extractor).gives
     except BundleError:
         return
     if gives != release.feature_space:
-        yield problem(
-            "releases",
-            f"release {name} is of {release.feature_space}, and {EXTRACTOR} {release.extractor} now gives {gives}",
-            "restore the previous extractor, or make a new release",
-        )
+        says = f"release {name} is of {release.feature_space}, and {EXTRACTOR} {release.extractor} now gives {gives}"
+        yield problem("releases", says, "restore the previous extractor, or make a new release")
 
 
 def _names(models: Path) -> list[Path]:

@@ -1,18 +1,20 @@
-"""The SPLITWAY_* variables: whether each is known, can be read, and agrees with the others."""
+"""The SPLITWAY_* variables, whether each is known, can be read, and agrees with the others; and those of traces."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Iterable, Mapping
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from splitway.cli.doctor.checks.result import Finding, ok, problem, warning
+from splitway.cli.doctor.finding import Finding, ok, problem, warning
 from splitway.environment import read_environment, secret_fields
 from splitway.errors import SetupError
 from splitway.security.callers.keys import read_keys
+from splitway.telemetry.settings import traces_asked_for
 
 PREFIX = "SPLITWAY_"
 _GATEWAY = "the gateway"
@@ -34,6 +36,7 @@ _ELSEWHERE = (
 )
 """Read by others than apps and options."""
 _NEAR = 0.75
+_EXPORTER = "opentelemetry-exporter-otlp-proto-http"
 _ORDERED = (
     ("default_timeout_ms", "max_timeout_ms", "a request that names no time limit is given the shorter one"),
     ("max_picture_bytes", "max_body_bytes", "larger pictures are refused because of their body"),
@@ -42,18 +45,28 @@ _ORDERED = (
 """Settings of which the first should not be above the second, and what happens if it is."""
 
 
+def variables_of(command: Any) -> list[str]:
+    """Every environment variable that a command, or one below it, takes an option from."""
+    own = [option.envvar for option in command.params if option.envvar]
+    return own + [name for below in getattr(command, "commands", {}).values() for name in variables_of(below)]
+
+
+def settings(environment: Mapping[str, str], options: Iterable[str]) -> Iterator[Finding]:
+    """Whether each variable is known, and each app would start; `options` are the variables that the commands read."""
+    kinds = {app: find_settings(app) for app in SETTINGS}
+    found = [kind for kind in kinds.values() if kind is not None]
+    if len(found) == len(kinds):  # else a variable of a part that is not installed would seem unknown
+        yield from unknown(environment, known_variables(found, options))
+    yield from dict.fromkeys(result for app, kind in kinds.items() for result in readable(app, kind))
+
+
 def find_settings(app: str) -> type[BaseSettings] | None:
     """The class of an app's settings; None where what it needs is not installed."""
     try:
-        kind: type[BaseSettings] = _named(SETTINGS[app])
+        kind: type[BaseSettings] = pkgutil.resolve_name(SETTINGS[app])
     except ImportError:
         return None
     return kind
-
-
-def _named(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str]) -> set[str]:
@@ -83,12 +96,12 @@ def readable(app: str, kind: type[BaseSettings] | None) -> list[Finding]:
     if kind is None:
         return [ok("settings", f"{app}'s dependencies are not installed, so its settings were not checked")]
     try:
-        settings: Any = read_environment(kind)
-        getattr(settings, "chain", None)  # the gateway reads its addresses when it asks for them
-        _check_access(app, settings)
+        read: Any = read_environment(kind)
+        getattr(read, "chain", None)  # the gateway reads its addresses when it asks for them
+        _check_access(app, read)
     except SetupError as error:
         return [problem("settings", f"{app} does not start: {error.detail}", "correct that variable, or unset it")]
-    return list(_contradictions(settings))
+    return list(_contradictions(read))
 
 
 def threads(environment: Mapping[str, str], available: int) -> Finding | None:
@@ -100,26 +113,36 @@ def threads(environment: Mapping[str, str], available: int) -> Finding | None:
     return warning("threads", says, f"unset it, or set it to {available} at most")
 
 
-def _check_access(app: str, settings: Any) -> None:
-    """Raise SetupError where an app does not start for what is set of who may call it."""
-    _named(_TOKENS)(settings.service_token)
-    if app == _GATEWAY:
-        _named(_MEANS)(_without_broken_keys(settings), exposed=False)
-
-
-def _without_broken_keys(settings: Any) -> Any:
-    """Of a file that cannot be read a check of its own says so."""
+def traces(environment: Mapping[str, str], installed: Callable[[str], object] = version) -> Finding:
+    """Whether traces that OTEL_* variables ask for can be exported; `installed` finds a package's version."""
     try:
-        if settings.keys_file is not None:
-            read_keys(settings.keys_file)
-    except SetupError:
-        return settings.model_copy(update={"keys_file": None})
-    return settings
+        if not traces_asked_for(environment):
+            return ok("traces", "no OTEL_* variable asks for them; trace ids are in the logs anyway")
+        installed(_EXPORTER)
+    except SetupError as error:
+        return problem("traces", f"no process starts: {error.detail}", "correct that variable, or unset it")
+    except PackageNotFoundError:
+        says = "OTEL_* variables ask for traces, and OpenTelemetry is missing: none are exported"
+        return warning("traces", says, "pip install 'splitway[otel]'")
+    return ok("traces", "they are exported, as OTEL_* variables ask")
 
 
-def _contradictions(settings: Any) -> Iterable[Finding]:
+def _check_access(app: str, read: Any) -> None:
+    """Raise SetupError where an app does not start for what is set of who may call it."""
+    pkgutil.resolve_name(_TOKENS)(read.service_token)
+    if app != _GATEWAY:
+        return
+    try:
+        if read.keys_file is not None:
+            read_keys(read.keys_file)
+    except SetupError:  # a check of its own says so
+        read = read.model_copy(update={"keys_file": None})
+    pkgutil.resolve_name(_MEANS)(read, exposed=False)
+
+
+def _contradictions(read: Any) -> Iterable[Finding]:
     for lower, upper, then in _ORDERED:
-        low, high = getattr(settings, lower, None), getattr(settings, upper, None)
+        low, high = getattr(read, lower, None), getattr(read, upper, None)
         if low is not None and high is not None and low > high:
             named = f"{PREFIX}{lower.upper()}={_plain(low)} is above {PREFIX}{upper.upper()}={_plain(high)}"
             yield warning("settings", f"{named}: {then}", "raise the second or lower the first")

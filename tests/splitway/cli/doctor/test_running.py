@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.cli.doctor.checks.running import Heard, Running, gateway, listen, replicas, run_file, versions
-from splitway.cli.status import no_answer
+from splitway.cli.doctor.running import Heard, Running, gateway, listen, replicas, run_file, versions
+from splitway.cli.status import look_of
 from splitway.local.places import Place
-from splitway.local.run_file import RunFile
+from splitway.local.run_file import write_run_file
 from splitway.security.identities.certificates import Certificates
 from splitway.security.identities.tls import Identity
 from testkit.support import free_port
@@ -24,43 +24,59 @@ from tests.splitway.cli.pipelines import AT, UNREACHABLE, URL, look, pipeline, r
 HERE = Heard("gateway", URL, answers=True, version="0.1.0")
 OLD = Heard("classifier", "http://10.0.0.9:8091", answers=True, version="0.0.9")
 BEYOND = Heard("feature_extractor", "http://10.0.0.8:8081", answers=False)
-NOBODY = no_answer(URL, httpx.ConnectError(""), AT, 0.0)
+NOBODY = look_of(URL, httpx.ConnectError(""), AT, 0.0)
 SERVING = Running(look(pipeline()), is_expected=True, heard=[HERE])
 
 
-def test_a_run_file_whose_processes_live_is_right_and_so_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A run file in a folder of the user's own."""
+    folder = tmp_path / ".splitway"
+    folder.mkdir(mode=0o700)
+    return folder / "run.json"
+
+
+def test_a_run_file_whose_processes_live_is_right_and_so_is_none(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "is_alive", True)
     monkeypatch.setattr(Place, "doubt", None)
-    run = RunFile([Place("gateway", URL, os.getpid())])
-    assert [run_file(each, tmp_path).level for each in (None, run)] == ["ok", "ok"]
+    assert run_file(file).level == "ok"
+    write_run_file(file, [Place("gateway", URL, os.getpid())])
+    assert run_file(file).level == "ok"
 
 
 @pytest.mark.parametrize("of_file", [True, False])
 def test_a_run_file_that_is_not_believed_is_a_warning(
-    of_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_file: bool, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Place, "is_alive", True)
     monkeypatch.setattr(Place, "doubt", None if of_file else "it is another's")
-    result = run_file(RunFile([Place("gateway", URL, 1)], "it is another's" if of_file else None), tmp_path)
+    write_run_file(file, [Place("gateway", URL, 1)])
+    file.chmod(0o666 if of_file else 0o644)
+    result = run_file(file)
     assert (result.level, "neither key nor token is sent" in result.says) == ("warning", True)
-    assert "it is another's" in result.says
+    assert ("can be written by others" if of_file else "it is another's") in result.says
 
 
-def test_a_run_file_that_a_dead_pipeline_left_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_file_that_a_dead_pipeline_left_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "is_alive", False)
-    result = run_file(RunFile([Place("gateway", URL, 1)]), tmp_path / "run.json")
+    write_run_file(file, [Place("gateway", URL, 1)])
+    result = run_file(file)
     assert result.level == "warning"
-    assert result.do.startswith(f"rm {tmp_path / 'run.json'}")
+    assert result.do.startswith(f"rm {file}")
 
 
-def test_a_pipeline_of_which_a_part_has_ended_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipeline_of_which_a_part_has_ended_is_a_problem(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "is_alive", property(lambda place: place.pid == 1))
-    places = [Place("gateway", URL, 1), Place("classifier", "http://127.0.0.1:8091", 2)]
-    result = run_file(RunFile(places), tmp_path)
+    write_run_file(file, [Place("gateway", URL, 1), Place("classifier", "http://127.0.0.1:8091", 2)])
+    result = run_file(file)
     assert result.level == "problem"
     assert "classifier 127.0.0.1:8091 (process 2)" in result.says
+
+
+def test_a_run_file_that_cannot_be_read_is_a_problem(file: Path) -> None:
+    file.write_text("{")
+    result = run_file(file)
+    assert (result.level, result.do) == ("problem", f"rm {file}")
 
 
 def test_a_gateway_that_is_ready_is_right() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from splitway.bundle import read_manifest_bytes, write_signatures
-from splitway.cli.doctor.checks.bundles import chain, folder, hash_all, read_file, read_trust, releases, whole
-from splitway.cli.doctor.checks.result import Finding
+from splitway.cli.doctor.bundles import chain, folder, hash_all, read_file, read_trust, releases
+from splitway.cli.doctor.finding import Finding
 from splitway.releases import Release, Releases
 from splitway.security.signing import make_key_pair
 from tests.bundles import SPACES, make_bundle
@@ -50,9 +50,9 @@ def test_a_folder_without_bundles_is_a_problem_unless_a_pipeline_runs(name: str,
 
 
 def test_whole_bundles_are_counted(models: Path) -> None:
-    found = hash_all(models)
-    assert len(found.sound) == 3
-    assert _levels(whole(models, found)) == ["ok"]
+    sound, found = hash_all(models)
+    assert len(sound) == 3
+    assert _levels(found) == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_whole_bundles_are_counted(models: Path) -> None:
 )
 def test_a_damaged_bundle_is_named_with_what_to_do(file: str, content: bytes, says: str, models: Path) -> None:
     (models / "pets" / "1" / file).write_bytes(content)
-    wrong, right = whole(models, hash_all(models))
+    _, (wrong, right) = hash_all(models)
     assert (wrong.level, right.level) == ("problem", "ok")
     assert says in wrong.says
     assert str(models / "pets" / "1") in wrong.says + wrong.do
@@ -79,9 +79,8 @@ def test_where_a_key_is_trusted_bundles_must_be_signed_by_it(models: Path) -> No
         write_signatures(bundle, key.sign(read_manifest_bytes(bundle)).to_json())
     trusted, wrong = read_trust({"SPLITWAY_BUNDLE_KEY": str(models / "ours.pub.pem")})
     assert wrong is None
-    found = hash_all(models, trusted)
-    assert found.sound == {models / "feature_extractor" / "1"}
-    forged, unsigned, right = whole(models, found)
+    sound, (forged, unsigned, right) = hash_all(models, trusted)
+    assert sound == {models / "feature_extractor" / "1"}
     assert (forged.level, unsigned.level, right.level) == ("problem", "problem", "ok")
     assert f"{models / 'classifier' / '1'}: it is signed by none of the trusted keys" in forged.says
     assert unsigned.says == f"{models / 'pets' / '1'}: it is not signed"
@@ -104,7 +103,7 @@ def test_a_bundle_key_that_is_none_is_a_problem(content: str | None, tmp_path: P
 
 def test_a_missing_file_is_named(models: Path) -> None:
     (models / "pets" / "1" / "model.tflite").unlink()
-    assert "model.tflite is missing" in whole(models, hash_all(models))[0].says
+    assert "model.tflite is missing" in hash_all(models)[1][0].says
 
 
 def test_a_chain_from_the_extractor_to_every_head_is_right(models: Path) -> None:
@@ -178,7 +177,7 @@ def test_a_broken_releases_file_is_a_problem(tmp_path: Path) -> None:
 def test_a_bundle_of_another_format_is_not_to_be_made_again(models: Path) -> None:
     file = models / "classifier" / "1" / "stage.json"
     file.write_text('{"format": 2, "stages": []}')
-    (found,) = hash_all(models).wrong
+    (found,) = [each for each in hash_all(models)[1] if each.level != "ok"]
     assert "use a newer Splitway" in found.says
     assert found.do == f"run the version of Splitway that made {file.parent}, or remove that folder"
 
@@ -186,6 +185,6 @@ def test_a_bundle_of_another_format_is_not_to_be_made_again(models: Path) -> Non
 def test_a_bundle_at_another_place_than_its_own_is_a_problem(models: Path) -> None:
     """No stage serves it; a copied folder is enough."""
     shutil.copytree(models / "pets" / "1", models / "pets" / "3")
-    found = next(each for each in whole(models, hash_all(models)) if each.level == "problem")
+    found = next(each for each in hash_all(models)[1] if each.level == "problem")
     assert f"{models / 'pets' / '3'} holds version 1 of 'pets'" in found.says
     assert found.do == f"move it to {models / 'pets' / '1'}, or make it for where it is"

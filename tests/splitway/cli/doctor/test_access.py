@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.doctor.checks import access as checks
-from splitway.cli.doctor.checks.access import access, api_key, identity, is_reached_from_elsewhere, keys
-from splitway.cli.doctor.checks.result import Finding
-from splitway.cli.doctor.checks.running import Running
+from splitway.cli.doctor.access import access, api_key, identity, is_reached_from_elsewhere, keys
+from splitway.cli.doctor.finding import Finding
+from splitway.cli.doctor.running import Running
 from splitway.cli.operate.keys import create
 from splitway.security.identities.certificates import Certificates
 from tests.splitway.cli.pipelines import URL, look, pipeline
@@ -156,10 +155,9 @@ def _running(url: str = URL, *, asks: bool = False) -> Running:
     ids=["loopback", "local-but-open", "remote", "asks"],
 )
 def test_a_gateway_that_strangers_reach_and_that_asks_nobody_is_a_warning(
-    running: Running, elsewhere: bool, level: str, monkeypatch: pytest.MonkeyPatch
+    running: Running, elsewhere: bool, level: str
 ) -> None:
-    monkeypatch.setattr(checks, "is_reached_from_elsewhere", lambda _: elsewhere)
-    result = access(running)
+    result = access(running, lambda _: elsewhere)
     assert result is not None
     assert result.level == level
 

@@ -12,7 +12,7 @@ import pytest
 
 from splitway.bundle import engine_file_entry, read_manifest, write_manifest
 from splitway.bundle_graph import find_chain
-from splitway.cli.doctor.checks.engines import engine, engines_of
+from splitway.cli.doctor.engines import engine, engines_of
 from tests.bundles import make_bundle
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from splitway.cli.credentials import API_KEY, gateway_headers
-from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
-from splitway.cli.doctor.checks.running import Running
+from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
+from splitway.cli.doctor.running import Running
 from splitway.errors import SetupError
 from splitway.local.places import listeners
 from splitway.security.callers.keys import KeyRecord, read_keys
@@ -98,23 +98,23 @@ def identity(environment: Mapping[str, str], now: datetime) -> Finding | None:
     return ok("identity", f"the certificate of {own.service} is valid until {until}")
 
 
-def access(running: Running) -> Finding | None:
-    """Whether a gateway that other machines can reach requires a key."""
+def is_reached_from_elsewhere(number: int) -> bool:
+    """Whether something listens on this port beyond loopback, as far as /proc says."""
+    return any(not _LOOPBACK.fullmatch(address) for address, _ in listeners(number))
+
+
+def access(running: Running, is_reached: Callable[[int], bool] = is_reached_from_elsewhere) -> Finding | None:
+    """Whether a gateway that other machines can reach requires a key; `is_reached` tells that of a port."""
     url = running.look.url
     if running.asks_for_key:
         return ok("access", f"{url} requires a key")
     if running.look.status is None:
         return None
     parts = urlsplit(url)
-    if is_exposed(parts.hostname or "") or is_reached_from_elsewhere(parts.port or _HTTP_PORT):
+    if is_exposed(parts.hostname or "") or is_reached(parts.port or _HTTP_PORT):
         says = f"{url} is reachable from other machines without a key"
         return warning("access", says, "splitway keys create NAME, and SPLITWAY_KEYS_FILE at the gateway")
     return ok("access", f"{url} requires no key, and is reachable from this machine only")
-
-
-def is_reached_from_elsewhere(number: int) -> bool:
-    """Whether something listens on this port beyond loopback, as far as /proc says."""
-    return any(not _LOOPBACK.fullmatch(address) for address, _ in listeners(number))
 
 
 def _is_own(path: Path, mode: int) -> bool:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from splitway.cli.doctor.checks.variables import SETTINGS, find_settings, known_variables, readable, threads, unknown
-from splitway.cli.doctor.doctor_app import variables_of
+from splitway.cli.doctor.variables import (
+    SETTINGS,
+    find_settings,
+    known_variables,
+    readable,
+    threads,
+    traces,
+    unknown,
+    variables_of,
+)
 from splitway.cli.main import app
 from splitway.cli.operate.keys import create
 
-ROOT = Path(__file__).parents[5]
+ROOT = Path(__file__).parents[4]
 _NAME = re.compile(r"\bSPLITWAY_[A-Z][A-Z_]*[A-Z]\b")
 
 
@@ -154,3 +163,27 @@ def test_an_app_that_is_not_installed_is_not_judged() -> None:
 def test_more_threads_than_cores_are_a_warning(asked: str, level: str | None) -> None:
     found = threads({"SPLITWAY_THREADS": asked} if asked else {}, available=2)
     assert (None if found is None else found.level) == level
+
+
+@pytest.mark.parametrize(
+    ("environment", "package", "level"),
+    [
+        ({}, None, "ok"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, "1.38", "ok"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, None, "warning"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, None, "warning"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}, None, "ok"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_TRACES_EXPORTER": "none"}, None, "ok"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "1.38", "problem"),
+    ],
+    ids=["unasked", "exported", "missing", "by-default-endpoint", "disabled", "none", "zipkin"],
+)
+def test_traces_that_are_asked_for_need_their_extra(
+    environment: dict[str, str], package: str | None, level: str
+) -> None:
+    def installed(name: str) -> str:
+        if package is None:
+            raise PackageNotFoundError(name)
+        return package
+
+    assert traces(environment, installed).level == level

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from splitway.bundle import load_bundle
 from splitway.bundle_graph import Chain
-from splitway.cli.doctor.checks.result import Finding, ok, problem
+from splitway.cli.doctor.finding import Finding, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName
 from splitway.runtime.engines.load import load_engine, warm_up
@@ -29,7 +29,7 @@ def engines_of(chain: Chain, chosen: EngineName | None = None) -> Mapping[Engine
 
 def engine(name: EngineName, folders: list[Path]) -> Finding:
     """Whether an engine runs these bundles on zeros."""
-    command = [sys.executable, "-m", "splitway.cli.doctor.checks.engines", name, *map(str, folders)]
+    command = [sys.executable, "-m", "splitway.cli.doctor.engines", name, *map(str, folders)]
     do = "pip install --force-reinstall what the engine comes from, or set SPLITWAY_ENGINE to another"
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S[name], check=False)

@@ -12,14 +12,7 @@ LEVELS: tuple[Level, ...] = ("problem", "warning", "ok")
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about one thing.
-
-    Args:
-        name: the thing.
-        level: `problem` where something does not work, `warning` where it may not.
-        says: what is the case.
-        do: what to do about it; empty where nothing need be done.
-    """
+    """One sentence about one thing, and what to do about it; nothing where nothing need be done."""
 
     name: str
     level: Level

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import httpx
 
-from splitway.cli.doctor.checks.result import Finding, many, ok, problem, warning
-from splitway.cli.stage_client import IDENTITY, stage_client
+from splitway.cli.credentials import IDENTITY, stage_client
+from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
 from splitway.cli.status import TIMEOUT_S, Look, ask
-from splitway.cli.watch.wording import address, span, troubles
+from splitway.cli.watch.view import address, span, troubles
 from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
-from splitway.local.run_file import RunFile
+from splitway.local.run_file import read_run
 from splitway.names import GATEWAY
 from splitway.schemas.message import read_answer
 from splitway.schemas.protocol import ServerMetadata
@@ -32,20 +32,15 @@ _WHO_IS_MISSING = "splitway top shows what is missing; docs/operations.md explai
 
 @dataclass(frozen=True)
 class Heard:
-    """The answer of one process, asked from here.
-
-    Args:
-        stage, url: its name and address.
-        answers: whether it did.
-        version: of Splitway.
-        asks_for_certificate: whether it does not answer because it was not shown one that it takes.
-    """
+    """The answer of one process, asked from here."""
 
     stage: str
     url: str
     answers: bool
     version: str | None = None
+    """Of Splitway."""
     asks_for_certificate: bool = False
+    """Whether it does not answer because it was not shown one that it takes."""
 
     @property
     def name(self) -> str:
@@ -54,29 +49,21 @@ class Heard:
 
 @dataclass(frozen=True)
 class Running:
-    """All that could be learnt of a pipeline.
-
-    Args:
-        look: what its gateway says.
-        is_expected: whether it should run: the user gave an address, or a run file names a live gateway.
-        heard: its processes, as they answer from here; the gateway first.
-        asks_for_key: whether the gateway requires a key.
-    """
+    """All that could be learnt of a pipeline."""
 
     look: Look
     is_expected: bool
+    """Whether it should run: the user gave an address, or a run file names a live gateway."""
     heard: Sequence[Heard]
+    """Its processes, as they answer from here; the gateway first."""
     asks_for_key: bool = False
 
 
 def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
     """Ask the gateway, then every process that it or the run file names.
 
-    Args:
-        url: the gateway.
-        places: the processes started from this folder. Only they receive the stages' secrets.
-        is_expected: whether it should run.
-        key: the headers with the API key. Only the gateway receives them, and only if it requires a key.
+    Only `places`, started from this folder, receive the stages' secrets. Only the gateway receives `key`, the headers
+    with the API key, and only if it requires one.
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
@@ -119,8 +106,12 @@ def _is_of_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) or (cause is not None and _is_of_tls(cause))
 
 
-def run_file(run: RunFile | None, path: Path) -> Finding:
+def run_file(path: Path = RUN_FILE) -> Finding:
     """Whether the pipeline that `splitway up` started here still runs, and may be sent secrets."""
+    try:
+        run = read_run(path)
+    except SetupError as error:
+        return problem("run file", error.detail, f"rm {path}")
     if run is None:
         return ok("run file", f"there is no {path}: splitway up has not been started from this folder")
     places = run.places
@@ -130,9 +121,8 @@ def run_file(run: RunFile | None, path: Path) -> Finding:
         return warning("run file", says, f"rm {path}, or splitway up, which replaces it")
     if dead:
         names = ", ".join(f"{place.stage} {address(place.url)} (process {place.pid})" for place in dead)
-        return problem(
-            "run file", f"of the pipeline that runs here has ended: {names}", "stop splitway up and start it again"
-        )
+        says = f"of the pipeline that runs here has ended: {names}"
+        return problem("run file", says, "stop splitway up and start it again")
     if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
         says = f"neither key nor token is sent to the addresses in {path}: {doubt}"
         return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
@@ -149,9 +139,8 @@ def gateway(running: Running) -> Finding:
     if look.status is None:
         return ok("gateway", f"nothing runs at {look.url}, so it was not checked", "splitway up starts a pipeline")
     if not look.status.ready:
-        return problem(
-            "gateway", f"{look.url} is not ready: {look.status.reason or 'no reason given'}", _WHO_IS_MISSING
-        )
+        says = f"{look.url} is not ready: {look.status.reason or 'no reason given'}"
+        return problem("gateway", says, _WHO_IS_MISSING)
     told = look.status.gateway
     up_for = f", up for {span(told.uptime_s)}" if told and told.uptime_s is not None else ""
     return ok("gateway", f"{look.url} is ready{up_for}")

@@ -1,10 +1,12 @@
-"""When a failed attempt gets another one."""
+"""When a failed attempt gets another one. The only file that knows tenacity."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from splitway.errors import SplitwayError
 from splitway.gateway.resilience import Chance
@@ -51,26 +53,50 @@ async def with_retries(
     replica's own Retry-After. No attempt starts that the deadline would cut off before it began.
 
     Args:
-        pay: takes a token from the stage's retry budget; False ends the retries. Asked last of all.
+        pay: takes a token from the stage's retry budget; False ends the retries.
 
     Raises:
         SplitwayError: of the last attempt.
     """
-    number = 1
-    while True:
-        try:
-            return await attempt(number)
-        except AttemptFailed as failed:
-            wait_s = _wait_s(number, failed, chance)
-            may_go_on = failed.may_retry and number < most_attempts and wait_s < deadline.remaining_s
-            if not may_go_on or not pay():
-                raise failed.error from failed
-        await sleep(wait_s)
+
+    def stop(state: RetryCallState) -> bool:
+        """Asked only after a failure that may be retried, and after `wait`."""
+        if state.attempt_number >= most_attempts or state.upcoming_sleep >= deadline.remaining_s:
+            return True
+        return not pay()
+
+    try:
+        return await attempt(1)
+    except AttemptFailed as failed:
+        if not failed.may_retry:
+            raise failed.error from failed
+        first = failed
+    number = 0
+
+    async def numbered() -> Answer:
+        nonlocal number
         number += 1
+        if number == 1:  # has been made already: a request that succeeds at once needs no retry machinery
+            raise first
+        return await attempt(number)
+
+    retrying = AsyncRetrying(  # one per call: its statistics are not to be shared
+        retry=retry_if_exception(lambda error: isinstance(error, AttemptFailed) and error.may_retry),
+        wait=lambda state: _wait_s(state, chance),
+        stop=stop,
+        sleep=sleep,
+        reraise=True,
+    )
+    try:
+        return await retrying(numbered)
+    except AttemptFailed as failed:
+        raise failed.error from failed
 
 
-def _wait_s(number: int, failed: AttemptFailed, chance: Chance) -> float:
-    """How long to wait after the `number`th attempt."""
+def _wait_s(state: RetryCallState, chance: Chance) -> float:
+    assert state.outcome is not None
+    failed, number = state.outcome.exception(), state.attempt_number
+    assert isinstance(failed, AttemptFailed)
     if number == 1 and failed.elsewhere:
         return 0.0
     longest_s = min(_BACKOFF_MAX_S, _BACKOFF_BASE_S * 2.0 ** (number - 1))

@@ -48,9 +48,7 @@ class DataPlane:
         max_rows: int,
     ) -> None:
         self._name, self._version = manifest.name, manifest.version
-        space = manifest.gives or manifest.takes
-        assert space is not None  # an extractor gives one, the others take one
-        self._says = {FEATURE_SPACE: space}
+        self._says = {FEATURE_SPACE: manifest.gives_space or manifest.feature_space}
         self._stage = stage
         self._batcher = batcher
         self._decoders = decoders

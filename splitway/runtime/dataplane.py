@@ -13,7 +13,7 @@ from splitway.names import ATTEMPT_HEADER, CALLER_HEADER
 from splitway.runtime.batching.batch import BatchResult, Prepare
 from splitway.runtime.batching.batcher import Batcher
 from splitway.runtime.batching.unfit import renamed
-from splitway.runtime.decode_room import NOTHING, DecodeLoad, DecodePlace, DecodeRoom
+from splitway.runtime.decode_room import NOTHING, DecodePlace, DecodeRoom
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.observe import Inference, add_spans, server_timing
 from splitway.runtime.stage import InputCheck, Stage, Tensors
@@ -48,9 +48,7 @@ class DataPlane:
         max_rows: int,
     ) -> None:
         self._name, self._version = manifest.name, manifest.version
-        space = manifest.gives or manifest.takes
-        assert space is not None  # an extractor gives one, the others take one
-        self._says = {FEATURE_SPACE: space}
+        self._says = {FEATURE_SPACE: manifest.gives_space or manifest.feature_space}
         self._stage = stage
         self._batcher = batcher
         self._decoders = decoders
@@ -99,15 +97,18 @@ class DataPlane:
 
     async def _decode_and_infer(self, tensors: Tensors, rows: int, context: CallContext) -> BatchResult:
         """Return the result, in which decoding counts as such in whichever thread it was done."""
-        abandoned, deadline, span = False, context.deadline, context.span
+        abandoned, deadline = False, context.deadline
 
         def go_on() -> None:
             deadline.check("its pictures were decoded")
             if abandoned:
                 raise DeadlineExceeded("the caller no longer waits for these pictures")
 
-        load = await self._weigh(tensors)
-        place = None if load is NOTHING else self._room.place(load)
+        load, apart = NOTHING, None
+        if self._stage.needs_decoding(tensors):
+            size = sum(tensor.size for tensor in tensors.values())
+            load, apart = await by_size(size, partial(self._stage.weigh, tensors)), self._decoders
+        place = self._room.place(load)
 
         def decode() -> Arrays:
             if place is None:
@@ -118,39 +119,30 @@ class DataPlane:
         try:
             if place is not None and not place.given.is_set():
                 await _wait_for(place, deadline)
-            apart = self._decoders if self._stage.needs_decoding(tensors) else None
-            result, decoded_s = await self._run(decode, apart, rows, context)
+            return await self._run(decode, apart, rows, context)
         except asyncio.CancelledError:
             abandoned = True
             raise
         finally:
             if place is not None:
                 place.leave()
+
+    async def _run(self, decode: Prepare, apart: Decoders | None, rows: int, context: CallContext) -> BatchResult:
+        """Return the result, decoded in threads of its own where there are any."""
+        deadline, span, decoded_s = context.deadline, context.span, None
+        trace = span.context if span.recorded else None
+        caller = _caller(context) if self._batcher.shares else ""
+        if apart is None:
+            result = await self._batcher.submit(decode, rows, deadline, trace, caller)
+        else:
+            decoded = await apart.decode(decode, rows)
+            decoded_s, inputs = (decoded.began_s, decoded.ended_s), decoded.inputs
+            result = await self._batcher.submit(lambda: inputs, rows, deadline, trace, caller)
+            queue_s = result.queue_s + decoded.began_s - decoded.asked_s
+            result = result._replace(queue_s=queue_s, decode_s=decoded.ended_s - decoded.began_s)
         if span.recorded:
             add_spans(span, result, decoded_s)
         return result
-
-    async def _weigh(self, tensors: Tensors) -> DecodeLoad:
-        """What decoding takes; of many bytes read beside the event loop."""
-        if not self._stage.needs_decoding(tensors):
-            return NOTHING
-        return await by_size(sum(tensor.size for tensor in tensors.values()), partial(self._stage.weigh, tensors))
-
-    async def _run(
-        self, decode: Prepare, apart: Decoders | None, rows: int, context: CallContext
-    ) -> tuple[BatchResult, tuple[float, float] | None]:
-        """Return the result, and when decoding began and ended where it had threads of its own."""
-        deadline = context.deadline
-        trace = context.span.context if context.span.recorded else None
-        caller = _caller(context) if self._batcher.shares else ""
-        if apart is None:
-            return await self._batcher.submit(decode, rows, deadline, trace, caller), None
-        decoded = await apart.decode(decode, rows)
-        inputs = decoded.inputs
-        result = await self._batcher.submit(lambda: inputs, rows, deadline, trace, caller)
-        queue_s = result.queue_s + decoded.began_s - decoded.asked_s
-        result = result._replace(queue_s=queue_s, decode_s=decoded.ended_s - decoded.began_s)
-        return result, (decoded.began_s, decoded.ended_s)
 
     def _check(self, request: InferRequest) -> None:
         specs = self._inputs.alternative([tensor.name for tensor in request.inputs])

@@ -157,7 +157,6 @@ class DecodeRoom:
                 self._give(place)
 
     def _fits(self, place: DecodePlace, most: int) -> bool:
-        """Whether there is room now."""
         return self.used_bytes + place.load.memory_bytes <= most
 
     def _give(self, place: DecodePlace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from splitway.http.lifecycle import Lifecycle
@@ -22,6 +22,13 @@ from splitway.telemetry.watch import RequestEnded, Watch
 
 _ATTEMPT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
+_BUSY = {
+    "in_flight": "Requests being answered.",
+    "queued_rows": "Rows that wait for the engine.",
+    "failed_versions": "Versions whose bundles cannot be loaded.",
+    "callers_apart": "Callers who share no batch for now, as the model keeps failing on their input.",
+}
+"""What a model has to do now, by name."""
 
 
 class Inference(NamedTuple):
@@ -35,18 +42,6 @@ class Inference(NamedTuple):
     batch_rows: int
     attempt: str
     """Which of its caller's attempts it was, where the caller says so."""
-
-
-class Busy(NamedTuple):
-    """What a model has to do now."""
-
-    in_flight: int
-    """Requests that are being answered, by whichever version."""
-    queued_rows: int
-    failed_versions: int
-    """Versions that lie there and cannot be loaded, or whose rewritten bundle cannot."""
-    callers_apart: int
-    """Callers who share no batch for now, counted at each version."""
 
 
 class StageTelemetry:
@@ -70,12 +65,7 @@ class StageTelemetry:
         self._rows = make.histogram("batch_rows", "Rows of the batch that a request was answered in.", _ROWS, "stage")
         self._received = make.counter("received_bytes_total", "Bytes of the requests' bodies.", "stage")
         self._sent = make.counter("sent_bytes_total", "Bytes of the answers' bodies.", "stage")
-        self._in_flight = make.gauge("in_flight", "Requests being answered.", "stage")
-        self._queued = make.gauge("queued_rows", "Rows that wait for the engine.", "stage")
-        self._failed = make.gauge("failed_versions", "Versions whose bundles cannot be loaded.", "stage")
-        self._apart = make.gauge(
-            "callers_apart", "Callers who share no batch for now, as the model keeps failing on their input.", "stage"
-        )
+        self._busy = {name: make.gauge(name, says, "stage") for name, says in _BUSY.items()}
         used = make.gauge("decode_used_bytes", "Memory given to pictures being decoded, but small ones.")
         used.set_function(lambda: room.used_bytes)
         size = make.gauge("decode_room_bytes", "Memory that there is for pictures being decoded.")
@@ -92,12 +82,10 @@ class StageTelemetry:
         self.watch: Watch[Inference] = Watch(self.tracer, (self._count, log.on_request))
         self.registry.before_reading.append(self.watch.ended.settle)
 
-    def serve(self, stage: str, busy: Callable[[], Busy]) -> None:
-        """A model is there: all that is counted of it begins with 0."""
-        self._in_flight.labels(stage).set_function(lambda: busy().in_flight)
-        self._queued.labels(stage).set_function(lambda: busy().queued_rows)
-        self._failed.labels(stage).set_function(lambda: busy().failed_versions)
-        self._apart.labels(stage).set_function(lambda: busy().callers_apart)
+    def serve(self, stage: str, busy: Mapping[str, Callable[[], int]]) -> None:
+        """A model is there: all that is counted of it begins with 0; `busy` is asked what it has to do now."""
+        for name, gauge in self._busy.items():
+            gauge.labels(stage).set_function(busy[name])
         self._requests.begin((stage, outcome) for outcome in OUTCOMES)
         for family in (self._duration, self._queue, self._decode, self._compute, self._rows):
             family.begin([(stage,)])

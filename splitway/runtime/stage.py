@@ -40,8 +40,8 @@ class Stage:
         self.gives: Sequence[TensorSpec] = tuple(entry.spec for entry in bundle.manifest.outputs)
         """What can be asked for."""
         self._gives_classes = gives_classes(self.gives)
-        self._takes, gives_space = bundle.manifest.takes, bundle.manifest.gives
-        self._says = {} if gives_space is None else {FEATURE_SPACE: gives_space}
+        self._takes, gives = bundle.manifest.takes, bundle.manifest.gives
+        self._says = {} if gives is None else {FEATURE_SPACE: gives}
 
     def warm_up(self) -> None:
         """Do once what is slow the first time. Called in a thread, before the stage is ready."""

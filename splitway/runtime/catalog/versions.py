@@ -11,7 +11,6 @@ from typing import Literal
 from splitway.errors import SplitwayError, first_line
 from splitway.runtime.catalog.catalog import FoundVersion, Versions, newest_first
 from splitway.runtime.catalog.served import Card, ServedBundle
-from splitway.runtime.observe import Busy
 
 GONE = "its bundle is gone, and no other can replace it"
 UNSAID = "it cannot be loaded; the stage's log says why"
@@ -89,15 +88,15 @@ class ModelVersions:
         }
         return {number: models[number] for number in sorted(models, key=lambda n: (n == self.default, int(n)))}
 
-    def busy(self) -> Busy:
-        """What all its versions have to do now."""
-        answering, versions = self.callable.values(), tuple(self.versions.values())
-        return Busy(
-            in_flight=sum(served.in_flight for served in answering),
-            queued_rows=sum(served.queued_rows for served in answering),
-            failed_versions=sum(version.could_not is not None for version in versions),
-            callers_apart=sum(served.callers_apart for served in answering),
-        )
+    @property
+    def busy(self) -> dict[str, Callable[[], int]]:
+        """What all its versions have to do now; a version whose rewritten bundle cannot be loaded has failed too."""
+        return {
+            "in_flight": lambda: sum(served.in_flight for served in self.callable.values()),
+            "queued_rows": lambda: sum(served.queued_rows for served in self.callable.values()),
+            "failed_versions": lambda: sum(v.could_not is not None for v in tuple(self.versions.values())),
+            "callers_apart": lambda: sum(served.callers_apart for served in self.callable.values()),
+        }
 
     async def settle(self, found: Versions, in_use: Collection[str], *, may_be_away: bool = False) -> None:
         """Load what should be loaded, the default first, and let go of the rest.
@@ -150,7 +149,7 @@ class ModelVersions:
                     version.stay()
             elif version.state == "ready":
                 version.state = "retiring"
-                version.leaving = self._in_background(self._leave(number, version))
+                version.leaving = self._in_background(self._leave(number))
         self.changed()
 
     def _is_loaded(self, number: str) -> bool:
@@ -198,7 +197,7 @@ class ModelVersions:
         version.reason = version.in_full = version.could_not = None
         version.stay()
 
-    async def _leave(self, number: str, version: Version) -> None:
+    async def _leave(self, number: str) -> None:
         await asyncio.sleep(self.keep_old_s)
         self.drop(number)
 

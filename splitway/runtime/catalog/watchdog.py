@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watchdog(Lookout):
-    """Looks at what a process runs: one run may take `limit_s`. To be made where its event loop is not running yet.
+    """Looks at what a process runs: one run may take `limit_s`.
 
     Args:
         limit_s, lifecycle, clock: as of any Lookout.

@@ -28,13 +28,7 @@ class FoundBundle:
 
 @dataclass(frozen=True)
 class Chain:
-    """Bundles that take what the one before them gives; the heads all take the same.
-
-    Args:
-        extractor: the first.
-        bodies: what lies between, in the order in which a request meets them.
-        heads: the last, by name.
-    """
+    """Bundles that take what the one before gives, the bodies in the order of a request; all heads take the same."""
 
     extractor: FoundBundle
     bodies: tuple[FoundBundle, ...]
@@ -93,10 +87,7 @@ def bodies_of(models: Path) -> list[str]:
     """The names of the stages between the extractor and the heads, in order.
 
     Where no head takes what the last of them gives, they are served all the same: the gateway says what is wrong, and
-    goes on when the right head is there.
-
-    Raises:
-        BundleError: there is no extractor, or nothing at all after it.
+    goes on when the right head is there. Raises BundleError if there is no extractor, or nothing at all after it.
     """
     try:
         return [body.manifest.name for body in find_chain(models).bodies]

@@ -1,4 +1,4 @@
-"""Proves bundles on inputs that the uncut model answers, and writes the proof into their manifests."""
+"""Proves bundles on samples and random inputs that the uncut model answers; the proof goes into their manifests."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from splitway.api.picture_files import read_picture
 from splitway.bundle import Bundle, load_bundle, write_manifest
 from splitway.bundle_graph import check_follow
-from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
+from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SetupError, SplitwayError, in_one_line
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import PIXELS, PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.cut import CutModel
 from splitway.splitter.export import export_engines
-from splitway.splitter.graph import Part, unique_names
+from splitway.splitter.graph import Graph, Part, unique_names
 from splitway.splitter.pack import Say
 from splitway.splitter.proof.proof_inputs import find_ranges, picture_inputs, random_inputs, rows_named, tensor_inputs
 from splitway.splitter.proof.prove import (
@@ -31,13 +35,36 @@ from splitway.splitter.proof.prove import (
     in_batches,
     prove,
 )
-from splitway.splitter.proof.samples import FORMATS, Samples
+from splitway.splitter.proof.samples import FORMATS, NO_SAMPLES, Samples, read_samples
 from splitway.splitter.readers.foreign import said
 from splitway.splitter.readers.loaded import LoadedModel
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _UNCUT_BATCH = 8
 _OTHER = "output"
 """The new name of an output that is called `probabilities` but holds none."""
+
+
+def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessing | None) -> Samples:
+    """Read samples as the model takes them, and the answers of its author. Raises BundleError, SetupError."""
+    if samples is None:
+        return NO_SAMPLES
+    if samples.is_dir() and preprocessing is None:
+        raise SetupError(f"the model takes no pictures, and {samples} is a folder: name a file ({', '.join(FORMATS)})")
+    if samples.is_dir() and preprocessing is not None:
+        pixels = _sample_pixels(samples, preprocessing)
+        return Samples(dict.fromkeys(graph.inputs, picture_inputs(pixels, preprocessing, 0)) if pixels else {}, {})
+    if not samples.exists():
+        raise BundleError(f"there is no folder of samples at {samples}, and no file")
+    also = {} if preprocessing is None else {PIXELS: next(iter(graph.inputs))}
+    only = next(iter(graph.outputs)) if len(graph.outputs) == 1 else None
+    return read_samples(samples, graph.inputs, graph.outputs, also if only is None else {**also, PROBABILITIES: only})
+
+
+def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[np.uint8]]:
+    files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
+    decode = PictureDecoder(preprocessing, PictureLimits())
+    return [decode(read_picture(path)) for path in files]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from splitway.answers.classes.kind import gives_classes
+from splitway.answers.classes.predictions import gives_classes
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput
 from splitway.manifest import Manifest

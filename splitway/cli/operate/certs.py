@@ -13,9 +13,8 @@ from rich.table import Table
 
 from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError
-from splitway.local.certificates import certificates_in, utc_now
 from splitway.names import EXTRACTOR, GATEWAY, HEADS
-from splitway.security.identities.certificates import Certified
+from splitway.security.identities.certificates import Certificates, Certified, utc_now
 
 _SERVICES = (GATEWAY, EXTRACTOR, HEADS)
 _LOOK_S = 60.0
@@ -29,7 +28,7 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
     Raises:
         SetupError: a name or a length of time that is none, or files that cannot be used; they stay as they were.
     """
-    certificates = certificates_in(folder)
+    certificates = Certificates(folder)
     chosen = services or sorted({*_SERVICES, *certificates.services()})
     certificates.create(chosen, _life(days), new_authority=new_authority)
     made = {*chosen, *(certificates.services() if new_authority else ())}
@@ -38,7 +37,7 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
 
 def forget_old_authority(folder: Path) -> None:
     """Trust the authority before the present one no more. Raises SetupError if a service still shows one of its."""
-    certificates_in(folder).forget_previous()
+    Certificates(folder).forget_previous()
 
 
 def stay(folder: Path, services: Sequence[str], days: float) -> None:
@@ -46,7 +45,7 @@ def stay(folder: Path, services: Sequence[str], days: float) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    certificates = certificates_in(folder)
+    certificates = Certificates(folder)
     ERR.print("staying, to renew them in time; Ctrl-C ends it", markup=False)
     while not stop.wait(min(_LOOK_S, _life(days).total_seconds() / 10)):
         if renewed := certificates.renew(services or certificates.services(), _life(days)):
@@ -98,7 +97,7 @@ def print_json(folder: Path) -> None:
 
 
 def _looked_through(folder: Path) -> Mapping[str, Certified | SetupError]:
-    found = certificates_in(folder).looked_through()
+    found = Certificates(folder).looked_through()
     if not found:
         raise SetupError(f"{folder} has no certificates; make them with: splitway certs create")
     return found

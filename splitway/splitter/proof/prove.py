@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from splitway.errors import ProofError
+from splitway.errors import ProofError, printable
 from splitway.manifest import Difference, Proof
 from splitway.names import PROBABILITIES
+from splitway.splitter.graph import Graph, Part
+from splitway.splitter.readers.foreign import tried
 
 TOLERANCE = 1e-4
 HALF_PRECISION_TOLERANCE = 2e-2
@@ -20,6 +24,8 @@ SMALLEST_SCALE = 1e-3
 CLEAR_LEAD = 1e-6
 """A lead of the first class that is smaller counts as rounding."""
 BATCH_SIZES = (1, 3, 8)
+_ROWS = 2
+"""Rows that are asked twice, to tell whether answers are random."""
 
 Answers = Mapping[str, NDArray[Any]]
 Run = Callable[[Answers], Answers]
@@ -87,16 +93,9 @@ def check_finite(outputs: Answers) -> None:
 
 
 def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -> None:
-    """Check that an uncut model, as it was read, gives what its author had.
+    """Check that an uncut model, as it was read, gives what its author had for some or all outputs of the first rows.
 
-    Args:
-        model: what it gives.
-        told: what it should give, for some or all of its outputs, for its first rows.
-        tolerance: as of `prove`.
-        where: where that stands.
-
-    Raises:
-        ProofError: an output differs by more.
+    `where` says where that stands; the tolerance is as of `prove`. Raises ProofError if an output differs by more.
     """
     for name, wanted in told.items():
         got = model[name][: len(wanted)]
@@ -185,3 +184,34 @@ def _allowed(name: str, wanted: NDArray[Any], tolerance: float) -> float:
     if name == PROBABILITIES and are_shares(wanted):
         return tolerance
     return tolerance * max(SMALLEST_SCALE, float(np.abs(wanted.astype(np.float64)).max()))
+
+
+@contextmanager
+def chance_named(graph: Graph, run: Run, inputs: Answers) -> Iterator[None]:
+    """If a proof fails and the model gives random answers, raise a ProofError that names the layer.
+
+    It was asked the inputs, in the order of the graph's.
+    """
+    try:
+        yield
+    except ProofError as error:
+        rows = [array[:_ROWS] for array in inputs.values()]
+        asked = dict(zip(graph.inputs, rows, strict=True))
+        if all(map(np.array_equal, run(asked).values(), run(asked).values())):
+            raise
+        layer = tried(lambda: _first_that_differs(graph, rows))
+        where = f": {printable(repr(layer))} draws random numbers when it answers" if layer else ""
+        raise ProofError(
+            f"two runs of the uncut model on the same input give different answers, so no cut can be proved{where}; "
+            "save it with a layer there that draws none, such as one that hands on the mean"
+        ) from error
+
+
+def _first_that_differs(graph: Graph, rows: list[Any]) -> str | None:
+    """The first layer that gives different outputs for the same inputs."""
+    wires = [wire for step in graph.steps for wire in step.gives]
+    whole = Part(graph.inputs, tuple(graph.steps), {str(wire.number): wire for wire in wires})
+    values = [tf.constant(array) for array in rows]
+    pairs = zip(wires, whole.run(values), whole.run(values), strict=True)
+    random = {wire.number for wire, one, other in pairs if not np.array_equal(one, other)}
+    return next((step.name for step in graph.steps if any(wire.number in random for wire in step.gives)), None)

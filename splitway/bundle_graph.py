@@ -56,7 +56,6 @@ def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, s
     """Follow the feature spaces from the extractor to the heads, by the newest version of each name that fits.
 
     Args:
-        models: folder of the bundles.
         extractor: the version to begin with; if not given, the newest from which a whole chain leads to a head.
         heads: versions by name, for heads that are to be these and none else; they are not checked to fit.
 

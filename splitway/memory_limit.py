@@ -42,9 +42,7 @@ def give_large_blocks_back(large_bytes: int = 4 << 20, kept_free_bytes: int | No
     """Have large blocks of memory returned to the system when they are freed. Else glibc keeps those of up to 32 MB as
     soon as one has been freed, and a process stays as large as its largest bodies and pictures made it.
 
-    Args:
-        large_bytes: the least size of such a block.
-        kept_free_bytes: how much free memory is kept at most; glibc's choice if not given.
+    How much free memory is kept at most is glibc's choice if not given.
     """
     with contextlib.suppress(AttributeError, OSError):  # another C library
         library = ctypes.CDLL(None)

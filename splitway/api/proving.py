@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from splitway.splitter.proof.prove import (
     HALF_PRECISION_TOLERANCE,
     TOLERANCE,
     Answers,
+    Question,
     are_probabilities,
     are_shares,
     check_answers,
@@ -67,22 +68,6 @@ def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[
     return [decode(read_picture(path)) for path in files]
 
 
-@dataclass(frozen=True)
-class Question:
-    """Inputs, the uncut model's answers to them, and the largest allowed difference from those."""
-
-    inputs: Answers
-    expected: Answers
-    tolerance: float
-
-    def check_rows(self) -> None:
-        """Raise ModelError unless there is a row of each answer for every row of inputs."""
-        rows = len(next(iter(self.inputs.values())))
-        for name, array in self.expected.items():
-            if array.shape[:1] != (rows,):
-                raise ModelError(f"the model gives {len(array)} rows of {name!r} for {rows}: it must give one for each")
-
-
 def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:
     """Ask the uncut model with the inputs that the pieces will get: samples, and random ones.
 
@@ -93,7 +78,7 @@ def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples,
     if shown.inputs:
         with rows_named(model.graph, model.run, shown):
             known = _answered(model, shown.inputs)
-        known.check_rows()
+        _check_rows(known)
         check_answers(known.expected, shown.answers, known.tolerance, str(shown.path))
         asked.append(known)
     try:
@@ -105,11 +90,19 @@ def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples,
                 f"{error.detail}; it was asked with random inputs: give --samples, {advice} that it works on"
             ) from error
         say(f"only the samples are proved on, for with random inputs {error.detail}")
-    asked[-1].check_rows()
+    _check_rows(asked[-1])
     inputs, expected = _joined([each.inputs for each in asked]), _joined([each.expected for each in asked])
     if preprocessing is not None:
         inputs = {PIXELS: next(iter(inputs.values()))}
     return replace(asked[0], inputs=inputs, expected=expected)
+
+
+def _check_rows(asked: Question) -> None:
+    for name, array in asked.expected.items():
+        if array.shape[:1] != (asked.rows,):
+            raise ModelError(
+                f"the model gives {len(array)} rows of {name!r} for {asked.rows}: it must give one for each"
+            )
 
 
 def _random_inputs(model: LoadedModel, preprocessing: Preprocessing | None) -> Answers:
@@ -181,16 +174,8 @@ def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> 
     if len(engines) == 1:
         say(f"exporting the uncut model, to compare within {engines[0]}")
         same = _uncut_in_engine(whole, bundles, question, engines[0])
-    rows = len(next(iter(question.inputs.values())))
-    say(f"proving the cut on {rows} inputs")
-    return prove(
-        lambda inputs: in_turn(stages, inputs),
-        question.expected,
-        same,
-        question.inputs,
-        "+".join(engines),
-        question.tolerance,
-    )
+    say(f"proving the cut on {question.rows} inputs")
+    return prove(lambda inputs: in_turn(stages, inputs), question, "+".join(engines), same)
 
 
 def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, engine: EngineName) -> Answers | None:

@@ -68,10 +68,8 @@ def split(
     """Cut, pack and prove. The bundles are put in place only if the proof holds.
 
     Args:
-        model: the model.
         options: where to cut it, and what goes into the bundles.
         preprocessing: of the pictures that it takes; None where it takes other tensors.
-        say: called with each step.
         room: what a request may carry where the bundles are served.
 
     Raises:

@@ -54,7 +54,6 @@ def stratified(
     """Split rows into the most and a share of every class, by chance.
 
     Args:
-        classes: each row's.
         share: of each class that goes into the second part, rounded.
         seed: the same one gives the same parts.
         least: rows of each class that go into the second part in any case; one stays in the first.

@@ -19,7 +19,7 @@ from splitway.manifest import Cut, Manifest, SourceModel
 from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.pack import SOURCE
-from splitway.splitter.proof.prove import prove
+from splitway.splitter.proof.prove import Question, prove
 from splitway.splitter.readers.loaded import of_keras
 from splitway.splitter.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 
@@ -60,7 +60,7 @@ def make_head(lesson: Lesson, steps: Steps) -> Trained:
         loaded = of_keras(model, lesson.job.name)
         pack_head(loaded.graph, _plan(lesson, keep_source(loaded, kept, source, lesson.job.models)), folder)
         bundle = load_bundle(folder, role="head")
-        proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
+        proof = prove(InProcessStage(bundle), Question(unseen.features, answers), "litert")
         manifest = bundle.manifest.model_copy(update={"proof": proof})
         write_manifest(folder, manifest)
     matrix = confusion.count(unseen.classes, answers[PROBABILITIES].argmax(axis=1), len(lesson.labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,24 @@ _ROWS = 2
 Answers = Mapping[str, NDArray[Any]]
 Run = Callable[[Answers], Answers]
 """A model: named inputs of n rows to named outputs of n rows."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Inputs, the uncut model's answers as its author would run it, and the largest allowed difference from those.
+
+    That is of probabilities as it is, of other floats a share of the largest (or of 1e-3 where all are smaller). Whole
+    numbers must be equal.
+    """
+
+    inputs: Answers
+    expected: Answers
+    tolerance: float = TOLERANCE
+
+    @property
+    def rows(self) -> int:
+        """The rows of inputs."""
+        return len(next(iter(self.inputs.values())))
 
 
 def ulp_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -95,7 +114,7 @@ def check_finite(outputs: Answers) -> None:
 def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -> None:
     """Check that an uncut model, as it was read, gives what its author had for some or all outputs of the first rows.
 
-    `where` says where that stands; the tolerance is as of `prove`. Raises ProofError if an output differs by more.
+    `where` says where that stands; the tolerance is as of a `Question`. Raises ProofError if an output differs by more.
     """
     for name, wanted in told.items():
         got = model[name][: len(wanted)]
@@ -115,37 +134,25 @@ def in_batches(run: Run, inputs: Answers, size: int) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def prove(
-    served: Run,
-    expected: Answers,
-    same_engine: Answers | None,
-    inputs: Answers,
-    engine: str,
-    tolerance: float = TOLERANCE,
-) -> Proof:
+def prove(served: Run, asked: Question, engine: str, same_engine: Answers | None = None) -> Proof:
     """Run all inputs through the served pieces in batches of 1, 3 and 8, and compare with the uncut model.
 
     Args:
         served: the pieces, one after the other, through the bytes that travel.
-        expected: what the uncut model gives, as its author would run it.
-        same_engine: what the uncut model gives in the engine that serves, where it can be had.
-        inputs: what all of them were given.
-        engine: which one that is.
-        tolerance: the largest difference from `expected` that is allowed: of probabilities as it is, of other floats
-            as a share of the largest (or of 1e-3 where all are smaller). Whole numbers must be equal.
+        asked: what they are given, and what the uncut model gives.
+        engine: the one that serves.
+        same_engine: what the uncut model gives in it, where that can be had.
 
     Raises:
         ProofError: an output differs by more, or another class is clearly first.
     """
-    rows = len(next(iter(inputs.values())))
-    answers = [in_batches(served, inputs, size) for size in BATCH_SIZES]
-    allowed = max(_check(got, expected, tolerance) for got in answers)
+    answers = [in_batches(served, asked.inputs, size) for size in BATCH_SIZES]
     return Proof(
         engine=engine,
-        inputs=rows,
+        inputs=asked.rows,
         batch_sizes=BATCH_SIZES,
-        tolerance=allowed,
-        against_uncut=_worst([difference(got, expected) for got in answers]),
+        tolerance=max(_check(got, asked.expected, asked.tolerance) for got in answers),
+        against_uncut=_worst([difference(got, asked.expected) for got in answers]),
         against_same_engine=None if same_engine is None else _worst([difference(got, same_engine) for got in answers]),
     )
 

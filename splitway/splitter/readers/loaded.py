@@ -46,8 +46,6 @@ def of_keras(
     """A Keras model that is in memory. Raises ModelError if it has no graph.
 
     Args:
-        model: the model.
-        name: what it is called.
         keep: puts a copy of it into a folder; saves it if not given.
         picture_size: height and width for a model that takes pictures of any.
     """

@@ -14,6 +14,7 @@ from splitway.manifest import Preprocessing
 from splitway.splitter.proof.proof_inputs import picture_inputs
 from splitway.splitter.proof.prove import (
     Answers,
+    Question,
     are_probabilities,
     chance_named,
     check_finite,
@@ -42,7 +43,7 @@ EXPECTED = model(INPUTS)
 
 
 def test_equal_pieces_are_proved() -> None:
-    proof = prove(model, model(INPUTS), model(INPUTS), INPUTS, "litert")
+    proof = prove(model, Question(INPUTS, model(INPUTS)), "litert", model(INPUTS))
     assert proof.against_uncut.max_abs == 0
     assert proof.against_same_engine is not None
     assert proof.against_same_engine.max_ulp == 0
@@ -52,7 +53,9 @@ def test_equal_pieces_are_proved() -> None:
 
 def test_a_difference_over_the_tolerance_fails() -> None:
     with pytest.raises(ProofError, match=r"differ from the uncut model by 0\.0002"):
-        prove(lambda x: {"probabilities": model(x)["probabilities"] + np.float32(2e-4)}, EXPECTED, None, INPUTS, "x")
+        prove(
+            lambda x: {"probabilities": model(x)["probabilities"] + np.float32(2e-4)}, Question(INPUTS, EXPECTED), "x"
+        )
 
 
 def test_a_difference_in_batches_of_three_alone_fails() -> None:
@@ -61,7 +64,7 @@ def test_a_difference_in_batches_of_three_alone_fails() -> None:
         return model({"pixels": pixels[::-1]}) if len(pixels) == 3 else model(inputs)
 
     with pytest.raises(ProofError):
-        prove(served, EXPECTED, None, INPUTS, "litert")
+        prove(served, Question(INPUTS, EXPECTED), "litert")
 
 
 def test_another_first_class_fails_within_the_tolerance() -> None:
@@ -77,7 +80,7 @@ def prove_swapped(*, lead: float) -> None:
         return np.tile(np.array([0.5, 0.5 - lead, lead], np.float32), (len(inputs["pixels"]), 1))
 
     expected = {"probabilities": uncut(INPUTS)}
-    prove(lambda x: {"probabilities": uncut(x)[:, [1, 0, 2]]}, expected, None, INPUTS, "litert")
+    prove(lambda x: {"probabilities": uncut(x)[:, [1, 0, 2]]}, Question(INPUTS, expected), "litert")
 
 
 def test_numbers_beyond_one_may_differ_by_a_share_of_the_largest() -> None:
@@ -87,10 +90,10 @@ def test_numbers_beyond_one_may_differ_by_a_share_of_the_largest() -> None:
         return {"y": 1000 * model(inputs)["probabilities"] + off}
 
     off = np.float32(0.02)
-    prove(served, expected, None, INPUTS, "litert")
+    prove(served, Question(INPUTS, expected), "litert")
     off = np.float32(0.2)
     with pytest.raises(ProofError, match=r"differ from the uncut model by 0\.2"):
-        prove(served, expected, None, INPUTS, "litert")
+        prove(served, Question(INPUTS, expected), "litert")
 
 
 def test_what_are_probabilities() -> None:
@@ -138,7 +141,7 @@ def test_the_inputs_are_the_same_each_time_and_hold_the_samples() -> None:
 )
 def test_what_is_no_proof(got: NDArray[Any], wanted: NDArray[Any], says: str) -> None:
     with pytest.raises(ProofError, match=says):
-        prove(lambda x: {"y": got[: len(x["x"])]}, {"y": wanted}, None, {"x": np.zeros((9, 1))}, "litert")
+        prove(lambda x: {"y": got[: len(x["x"])]}, Question({"x": np.zeros((9, 1))}, {"y": wanted}), "litert")
 
 
 def test_logits_may_differ_by_a_share_and_whole_numbers_not_at_all() -> None:
@@ -148,14 +151,16 @@ def test_logits_may_differ_by_a_share_and_whole_numbers_not_at_all() -> None:
         rows = len(inputs["x"])
         return {"y": wanted["y"][:rows] + np.float32(0.03), "ids": wanted["ids"][:rows]}
 
-    assert prove(served, wanted, None, {"x": np.zeros((9, 1))}, "litert").tolerance == pytest.approx(0.035)
+    assert prove(served, Question({"x": np.zeros((9, 1))}, wanted), "litert").tolerance == pytest.approx(0.035)
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 2, 3, 1), (9, 4)])
 def test_an_output_called_probabilities_need_not_be_any(shape: tuple[int, ...]) -> None:
     wanted = {"probabilities": np.full(shape, 3, np.float32)}
     inputs = {"x": np.zeros((9, 1))}
-    proof = prove(lambda x: {"probabilities": wanted["probabilities"][: len(x["x"])]}, wanted, None, inputs, "litert")
+    proof = prove(
+        lambda x: {"probabilities": wanted["probabilities"][: len(x["x"])]}, Question(inputs, wanted), "litert"
+    )
     assert proof.against_uncut.top1_equal is None
 
 

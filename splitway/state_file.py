@@ -48,7 +48,7 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
 
 @contextmanager
 def locked(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Hold the lock beside a file, which every writer takes. Raises SetupError if another process keeps it."""
+    """Hold the lock beside a file, which every writer takes. Raises SetupError if it cannot be written, or is kept."""
     beside = path.with_name(f"{path.name}.lock")
     try:
         lock = os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "w")

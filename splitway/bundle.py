@@ -20,6 +20,7 @@ from splitway.errors import BundleError, printable
 from splitway.manifest import SAVED_MODEL, EngineFile, EngineName, Manifest
 from splitway.names import PROBABILITIES, VERSION, Role
 from splitway.security.untrusted_files import hash_inside, read_inside, walk_inside
+from splitway.state_file import replace_file
 from splitway.stored import read_stored
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ class Bundle:
     def content(self, path: str) -> bytes:
         """An engine file's bytes, read and hashed once however many engines are made of them.
 
-        Raises:
-            BundleError: they are not those that the manifest names.
-            OSError: they cannot be read.
+        Raises BundleError if they are not those that the manifest names, OSError if they cannot be read.
         """
         if path not in self._contents:
             entry = next(each for each in self.manifest.engine_files if each.path == path)
@@ -117,13 +116,8 @@ def read_manifest(folder: Path, keys: TrustedKeys | None = None) -> Manifest:
 def load_bundle(folder: Path, *, role: Role | None = None, keys: TrustedKeys | None = None) -> Bundle:
     """Read and check a bundle: signature, manifest, role if one is asked for, size and SHA-256 of every file it names.
 
-    Args:
-        folder: the bundle's.
-        role: the one that it must have.
-        keys: one of them must have signed it; without any it may be unsigned.
-
-    Raises:
-        BundleError: with the name of the file that is missing, damaged or in contradiction.
+    One of the keys must have signed it; without any it may be unsigned. Raises BundleError with the name of the file
+    that is missing, damaged or in contradiction.
     """
     return check_bundle(folder, read_manifest(folder, keys), role=role)
 
@@ -189,11 +183,7 @@ def _read_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
 
 
 def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
-    """Return the folder of a stage's bundle: the version asked for, or the highest.
-
-    Raises:
-        BundleError: there is none; the line says where it was looked for and how to make one.
-    """
+    """The folder of a stage's version, of the highest if none is asked for. Raises BundleError with what to do."""
     folder = models / stage
     versions = [path.name for path in version_folders(folder)]
     if version is None and versions:
@@ -215,22 +205,13 @@ def version_folders(stage: Path) -> list[Path]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace a bundle's manifest in one step."""
-    _replace(folder / MANIFEST, manifest.to_json())
+    """Replace a bundle's manifest in one step. Raises SetupError."""
+    replace_file(folder / MANIFEST, manifest.to_json())
 
 
 def write_signatures(folder: Path, content: str) -> None:
-    """Replace a bundle's signatures in one step."""
-    _replace(folder / SIGNATURES, content)
-
-
-def _replace(path: Path, content: str) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Replace a bundle's signatures in one step. Raises SetupError."""
+    replace_file(folder / SIGNATURES, content)
 
 
 @contextmanager

@@ -28,13 +28,7 @@ class FoundBundle:
 
 @dataclass(frozen=True)
 class Chain:
-    """Bundles that take what the one before them gives; the heads all take the same.
-
-    Args:
-        extractor: the first.
-        bodies: what lies between, in the order in which a request meets them.
-        heads: the last, by name.
-    """
+    """Bundles that take what the one before gives, the bodies in the order of a request; all heads take the same."""
 
     extractor: FoundBundle
     bodies: tuple[FoundBundle, ...]
@@ -62,7 +56,6 @@ def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, s
     """Follow the feature spaces from the extractor to the heads, by the newest version of each name that fits.
 
     Args:
-        models: folder of the bundles.
         extractor: the version to begin with; if not given, the newest from which a whole chain leads to a head.
         heads: versions by name, for heads that are to be these and none else; they are not checked to fit.
 
@@ -93,10 +86,7 @@ def bodies_of(models: Path) -> list[str]:
     """The names of the stages between the extractor and the heads, in order.
 
     Where no head takes what the last of them gives, they are served all the same: the gateway says what is wrong, and
-    goes on when the right head is there.
-
-    Raises:
-        BundleError: there is no extractor, or nothing at all after it.
+    goes on when the right head is there. Raises BundleError if there is no extractor, or nothing at all after it.
     """
     try:
         return [body.manifest.name for body in find_chain(models).bodies]

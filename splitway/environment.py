@@ -43,15 +43,12 @@ def read_environment(kind: type[Settings]) -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         name = _prefix(kind) + "_".join(str(part) for part in first["loc"]).upper()
-        given = "" if field in secret_fields(kind) else "=" + _without_credentials(str(first.get("input")))
-        raise SetupError(f"{name}{given}: {_what_is_wrong(kind, field, first)}") from None  # the cause prints secrets
+        given = _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", str(first.get("input")))
+        shown = "" if field in secret_fields(kind) else f"={given}"
+        raise SetupError(f"{name}{shown}: {_what_is_wrong(kind, field, first)}") from None  # the cause prints secrets
     except SettingsError as error:
         field = str(error).partition('"')[2].partition('"')[0]  # the library says which in its text alone
         raise SetupError(f"{_prefix(kind)}{field.upper()} cannot be read: it must be JSON") from None
-
-
-def _without_credentials(address: str) -> str:
-    return _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", address)
 
 
 def _what_is_wrong(kind: type[BaseSettings], field: str, error: ErrorDetails) -> str:
@@ -71,11 +68,11 @@ def _plain(value: object) -> object:
 
 def secret_fields(kind: type[BaseSettings]) -> list[str]:
     """The settings that are secrets, each of which may stand in a file."""
-    return [name for name, field in kind.model_fields.items() if SecretStr in (field.annotation, *_parts(field))]
-
-
-def _parts(field: object) -> tuple[object, ...]:
-    return get_args(getattr(field, "annotation", None))
+    return [
+        name
+        for name, field in kind.model_fields.items()
+        if SecretStr in (field.annotation, *get_args(field.annotation))
+    ]
 
 
 def _prefix(kind: type[BaseSettings]) -> str:
@@ -97,14 +94,9 @@ def _from_files(kind: type[BaseSettings]) -> dict[str, Any]:
 
 
 def read_secret(path: Path, named_by: str) -> str:
-    """Return the one line that a file holds.
+    """Return the one line that a file holds, which the variable `named_by` names.
 
-    Args:
-        path: the file.
-        named_by: the variable that names it, for the error.
-
-    Raises:
-        SetupError: it cannot be read, is empty, or holds more than a line.
+    Raises SetupError if it cannot be read, is empty, or holds more than a line.
     """
     try:
         with path.open("rb") as file:

@@ -173,7 +173,7 @@ class Manifest(StoredPart):
     tools: dict[str, str]
 
     @model_validator(mode="after")
-    def _every_name_is_there_once(self) -> Manifest:
+    def _is_consistent(self) -> Manifest:
         for names in (
             [each.path for each in self.engine_files],
             [each.name for each in self.inputs],
@@ -183,10 +183,6 @@ class Manifest(StoredPart):
                 raise ValueError("a file or a tensor is named twice")
         if (self.labels is None) != (self.labels_sha256 is None):
             raise ValueError("labels need their labels_sha256")
-        return self
-
-    @model_validator(mode="after")
-    def _only_a_body_gives_another_space(self) -> Manifest:
         if (self.role == "body") != (self.gives_space is not None):
             raise ValueError("gives_space is for a body, and a body needs it")
         return self

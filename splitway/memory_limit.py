@@ -32,8 +32,7 @@ class MemoryLimit(NamedTuple):
 def read_memory(root: Path = Path("/")) -> MemoryLimit | None:
     """Return the limit that leaves the least room; None where there is none, or it cannot be read.
 
-    Args:
-        root: what `proc` and `sys/fs/cgroup` are read below.
+    What is read lies in `proc` and `sys/fs/cgroup` below the root.
     """
     found = [memory for folder in _folders(root) if (memory := _memory(folder)) is not None]
     return min(found, key=lambda memory: memory.limit_bytes - memory.used_bytes, default=None)
@@ -43,9 +42,7 @@ def give_large_blocks_back(large_bytes: int = 4 << 20, kept_free_bytes: int | No
     """Have large blocks of memory returned to the system when they are freed. Else glibc keeps those of up to 32 MB as
     soon as one has been freed, and a process stays as large as its largest bodies and pictures made it.
 
-    Args:
-        large_bytes: the least size of such a block.
-        kept_free_bytes: how much free memory is kept at most; glibc's choice if not given.
+    How much free memory is kept at most is glibc's choice if not given.
     """
     with contextlib.suppress(AttributeError, OSError):  # another C library
         library = ctypes.CDLL(None)
@@ -71,7 +68,8 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _memory(folder: Path) -> MemoryLimit | None:
-    stat = dict(_fields(_text(folder / "memory.stat")))
+    fields = (line.split() for line in _text(folder / "memory.stat").splitlines())
+    stat = {field[0]: int(field[1]) for field in fields if len(field) == 2 and field[1].isdigit()}
     version_2 = [_number(folder / name) for name in ("memory.max", "memory.high")]
     version_1 = stat.get("hierarchical_memory_limit")
     limits = [limit for limit in (*version_2, version_1) if limit is not None]
@@ -80,13 +78,6 @@ def _memory(folder: Path) -> MemoryLimit | None:
         return None
     names = [name for name in _FILE_CACHE if name.startswith("total_") == (version_1 is not None)]
     return MemoryLimit(min(limits), max(0, used - sum(stat.get(name, 0) for name in names)))
-
-
-def _fields(text: str) -> Iterator[tuple[str, int]]:
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        if value.isdigit():
-            yield name, int(value)
 
 
 def _number(path: Path) -> int | None:

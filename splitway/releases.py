@@ -103,13 +103,8 @@ def write_releases(path: Path, releases: Releases) -> None:
 def change_releases(path: Path, change: Callable[[Releases], Releases], patience_s: float = PATIENCE_S) -> Releases:
     """Read, change and replace the file under its lock; return what it holds then.
 
-    Args:
-        path: the file; where there is none, the change is given empty releases.
-        change: what to make of them; whatever it raises leaves the file as it was.
-        patience_s: how long another process may keep the lock.
-
-    Raises:
-        SetupError: the file, or the lock beside it, cannot be read or written, or another process keeps the lock.
+    Where there is no file, the change is given empty releases; whatever it raises leaves the file as it was. Raises
+    SetupError if file or lock cannot be read or written, or another process keeps the lock beyond its patience.
     """
     with locked(path, patience_s):
         releases = change(read_releases(path) or Releases())

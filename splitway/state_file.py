@@ -25,15 +25,9 @@ def signature(path: Path) -> Signature:
 
 
 def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> None:
-    """Replace a file in one step, so that a reader sees one state or the next.
+    """Replace a file in one step, so that a reader sees one state or the next. Text goes as UTF-8.
 
-    Args:
-        path: the file.
-        content: text goes as UTF-8.
-        mode: its permissions, set before anything is written; by default those of the old file.
-
-    Raises:
-        SetupError: it cannot be written.
+    Its permissions are set before anything is written; by default those of the old file. Raises SetupError.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -54,11 +48,7 @@ def replace_file(path: Path, content: str | bytes, mode: int | None = None) -> N
 
 @contextmanager
 def locked(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Hold the lock beside a file, which every writer takes.
-
-    Raises:
-        SetupError: the lock cannot be written, or another process keeps it.
-    """
+    """Hold the lock beside a file, which every writer takes. Raises SetupError if it cannot be written, or is kept."""
     beside = path.with_name(f"{path.name}.lock")
     try:
         lock = os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "w")

@@ -56,16 +56,9 @@ Stored = TypeVar("Stored", bound=StoredPart)
 
 
 def read_stored(kind: type[Stored], content: bytes, path: Path, what: str) -> Stored:
-    """Parse a file's content.
+    """Parse a file's JSON; its path, and what it should be, with its article, are for log and error.
 
-    Args:
-        kind: what it is to be.
-        content: JSON.
-        path: where it lies, for the log and the error.
-        what: what it should be, with its article, for the error.
-
-    Raises:
-        ValueError: in one line, with the first field that is wrong, or that the file is of another format.
+    Raises ValueError, in one line: the first field that is wrong, or that the file is of another format.
     """
     try:
         found = kind.model_validate_json(content)

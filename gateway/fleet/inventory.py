@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
-from splitway.answers.classes.kind import gives_classes
+from splitway.answers.classes.predictions import gives_classes
 from splitway.errors import first_mistake
 from splitway.kinds.image.kind import PICTURES
 from splitway.names import NAME, VERSION, Role

@@ -20,13 +20,10 @@ _TAKEN = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+|{PIPELINE}|{GATEWAY}|source")
 
 @dataclass(frozen=True)
 class Given:
-    """The options on the command line, or the arguments in Python. Defaults and variables are not among them.
-
-    Args:
-        options: each as the user writes it, by the name of its parameter.
-    """
+    """The options on the command line, or the arguments in Python. Defaults and variables are not among them."""
 
     options: Mapping[str, str] = field(default_factory=dict)
+    """Each as the user writes it, by the name of its parameter."""
 
     @classmethod
     def of(cls, context: typer.Context) -> Given:

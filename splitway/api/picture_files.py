@@ -17,11 +17,7 @@ _KINDS = {
 
 
 def read_picture(path: Path) -> bytes:
-    """Return a file's bytes; links are followed.
-
-    Raises:
-        OSError: it cannot be read, or is no regular file; `strerror` says which.
-    """
+    """Return a file's bytes; links are followed. Raises OSError, whose `strerror` says if it is no file."""
     _check(path, path.stat())  # first, for to open a device may do something already
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(number, "rb") as file:

@@ -16,7 +16,6 @@ from splitway.bundle_graph import Chain, check_follow
 from splitway.environment import read_environment
 from splitway.errors import InvalidInput, SetupError, UnfitInput
 from splitway.kinds.image.decode import PictureDecoder, accepted_pictures, to_model_input
-from splitway.manifest import TensorEntry
 from splitway.names import IMAGE
 from splitway.runtime.batching.unfit import renamed
 from splitway.runtime.engines.load import load_engine, warm_up
@@ -59,19 +58,13 @@ class Pipeline:
         self.feature_space = str(last.manifest.gives)
         """The space of the features that the heads take."""
         self._inputs = _InputReader(extractor, settings)
+        self.takes = self._inputs.accepts
+        """The accepted inputs: exactly those of one of these alternatives."""
+        self.heads = {head.manifest.name: head.manifest.outputs for head in heads}
+        """The outputs of each head, by its name."""
         self._trunk = [_load(bundle, settings) for bundle in (extractor, *bodies)]
         self._heads = {head.manifest.name: _load(head, settings) for head in heads}
         self._turn = threading.RLock()
-
-    @property
-    def takes(self) -> tuple[tuple[TensorSpec, ...], ...]:
-        """The accepted inputs: exactly those of one of these alternatives."""
-        return self._inputs.accepts
-
-    @property
-    def heads(self) -> dict[str, tuple[TensorEntry, ...]]:
-        """The outputs of each head, by its name."""
-        return {b.manifest.name: b.manifest.outputs for b in self.bundles if b.manifest.name in self._heads}
 
     def __call__(self, inputs: Inputs, heads: Iterable[str] | None = None) -> dict[str, dict[str, NDArray[Any]]]:
         """Return the outputs of the heads, all or some by name: `{head: {output: array}}`, a row for each row of input.
@@ -163,15 +156,13 @@ def _tensor(spec: TensorSpec, rows: Any) -> Tensor:
 
 def _encoded(name: str, rows: Any) -> Tensor:
     if isinstance(rows, bytes | bytearray | memoryview | str) or not isinstance(rows, Sequence):
-        raise InvalidInput(f"{name!r} must be a list with the bytes of a picture for each row, not {_kind(rows)}")
+        raise InvalidInput(
+            f"{name!r} must be a list with the bytes of a picture for each row, not {type(rows).__name__}"
+        )
     for row, picture in enumerate(rows):
         if not isinstance(picture, bytes | bytearray | memoryview):
-            raise InvalidInput(f"{name!r}: row {row} must be the bytes of a picture, not {_kind(picture)}")
+            raise InvalidInput(f"{name!r}: row {row} must be the bytes of a picture, not {type(picture).__name__}")
     return Tensor.of_bytes(name, rows)
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
 
 
 def _load(bundle: Bundle, settings: StageSettings) -> TestedEngine:

@@ -1,29 +1,34 @@
-"""Proves bundles on inputs that the uncut model answers, and writes the proof into their manifests."""
+"""Proves bundles on samples and random inputs that the uncut model answers; the proof goes into their manifests."""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from splitway.api.picture_files import read_picture
 from splitway.bundle import Bundle, load_bundle, write_manifest
 from splitway.bundle_graph import check_follow
-from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SplitwayError, in_one_line
+from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SetupError, SplitwayError, in_one_line
+from splitway.kinds.image.decode import PictureDecoder
+from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import PIXELS, PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.cut import CutModel
 from splitway.splitter.export import export_engines
-from splitway.splitter.graph import Part, unique_names
+from splitway.splitter.graph import Graph, Part, unique_names
 from splitway.splitter.pack import Say
 from splitway.splitter.proof.proof_inputs import find_ranges, picture_inputs, random_inputs, rows_named, tensor_inputs
 from splitway.splitter.proof.prove import (
     HALF_PRECISION_TOLERANCE,
     TOLERANCE,
     Answers,
+    Question,
     are_probabilities,
     are_shares,
     check_answers,
@@ -31,29 +36,36 @@ from splitway.splitter.proof.prove import (
     in_batches,
     prove,
 )
-from splitway.splitter.proof.samples import FORMATS, Samples
+from splitway.splitter.proof.samples import FORMATS, NO_SAMPLES, Samples, read_samples
 from splitway.splitter.readers.foreign import said
 from splitway.splitter.readers.loaded import LoadedModel
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _UNCUT_BATCH = 8
 _OTHER = "output"
 """The new name of an output that is called `probabilities` but holds none."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """Inputs, the uncut model's answers to them, and the largest allowed difference from those."""
+def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessing | None) -> Samples:
+    """Read samples as the model takes them, and the answers of its author. Raises BundleError, SetupError."""
+    if samples is None:
+        return NO_SAMPLES
+    if samples.is_dir() and preprocessing is None:
+        raise SetupError(f"the model takes no pictures, and {samples} is a folder: name a file ({', '.join(FORMATS)})")
+    if samples.is_dir() and preprocessing is not None:
+        pixels = _sample_pixels(samples, preprocessing)
+        return Samples(dict.fromkeys(graph.inputs, picture_inputs(pixels, preprocessing, 0)) if pixels else {}, {})
+    if not samples.exists():
+        raise BundleError(f"there is no folder of samples at {samples}, and no file")
+    also = {} if preprocessing is None else {PIXELS: next(iter(graph.inputs))}
+    only = next(iter(graph.outputs)) if len(graph.outputs) == 1 else None
+    return read_samples(samples, graph.inputs, graph.outputs, also if only is None else {**also, PROBABILITIES: only})
 
-    inputs: Answers
-    expected: Answers
-    tolerance: float
 
-    def check_rows(self) -> None:
-        """Raise ModelError unless there is a row of each answer for every row of inputs."""
-        rows = len(next(iter(self.inputs.values())))
-        for name, array in self.expected.items():
-            if array.shape[:1] != (rows,):
-                raise ModelError(f"the model gives {len(array)} rows of {name!r} for {rows}: it must give one for each")
+def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[np.uint8]]:
+    files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
+    decode = PictureDecoder(preprocessing, PictureLimits())
+    return [decode(read_picture(path)) for path in files]
 
 
 def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:
@@ -66,7 +78,7 @@ def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples,
     if shown.inputs:
         with rows_named(model.graph, model.run, shown):
             known = _answered(model, shown.inputs)
-        known.check_rows()
+        _check_rows(known)
         check_answers(known.expected, shown.answers, known.tolerance, str(shown.path))
         asked.append(known)
     try:
@@ -78,11 +90,19 @@ def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples,
                 f"{error.detail}; it was asked with random inputs: give --samples, {advice} that it works on"
             ) from error
         say(f"only the samples are proved on, for with random inputs {error.detail}")
-    asked[-1].check_rows()
+    _check_rows(asked[-1])
     inputs, expected = _joined([each.inputs for each in asked]), _joined([each.expected for each in asked])
     if preprocessing is not None:
         inputs = {PIXELS: next(iter(inputs.values()))}
     return replace(asked[0], inputs=inputs, expected=expected)
+
+
+def _check_rows(asked: Question) -> None:
+    for name, array in asked.expected.items():
+        if array.shape[:1] != (asked.rows,):
+            raise ModelError(
+                f"the model gives {len(array)} rows of {name!r} for {asked.rows}: it must give one for each"
+            )
 
 
 def _random_inputs(model: LoadedModel, preprocessing: Preprocessing | None) -> Answers:
@@ -154,16 +174,8 @@ def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> 
     if len(engines) == 1:
         say(f"exporting the uncut model, to compare within {engines[0]}")
         same = _uncut_in_engine(whole, bundles, question, engines[0])
-    rows = len(next(iter(question.inputs.values())))
-    say(f"proving the cut on {rows} inputs")
-    return prove(
-        lambda inputs: in_turn(stages, inputs),
-        question.expected,
-        same,
-        question.inputs,
-        "+".join(engines),
-        question.tolerance,
-    )
+    say(f"proving the cut on {question.rows} inputs")
+    return prove(lambda inputs: in_turn(stages, inputs), question, "+".join(engines), same)
 
 
 def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, engine: EngineName) -> Answers | None:

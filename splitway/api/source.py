@@ -63,51 +63,37 @@ def load_and_show(model: Path | keras.Model, options: SourceOptions, say: Say) -
         raise SetupError(
             f"Keras runs on {keras.backend.backend()} here: set KERAS_BACKEND=tensorflow before Keras is imported"
         )
-    if not isinstance(model, Path):
-        return _in_memory(model, options)
-    if model.exists():
-        options.note(f"{model}: SHA-256 {fingerprint(model)}")
-    say(f"loading {model}")
-    loaded = load_model(
-        model,
-        allow_legacy=options.allow_legacy,
-        custom_objects=options.custom_objects,
-        picture_size=options.picture_size,
-    )
-    _refuse_size_without_effect(str(model), options, loaded)
-    if model.is_dir():
-        options.given.refuse("custom_objects", because=f"the SavedModel {model} needs no classes")
+    loaded, needs_no_classes = _load(model, options, say)
+    if not loaded.takes_any_size:
+        named = model if isinstance(model, Path) else loaded.name
+        shapes = ", ".join(f"{name} {wire.shape}" for name, wire in loaded.graph.inputs.items())
+        options.given.refuse("size", because=f"{named} takes {shapes} and nothing else")
+    if needs_no_classes:
+        options.given.refuse("custom_objects", because=needs_no_classes)
     for note in loaded.notes:
         options.note(f"{model}: {note}")
     return loaded
 
 
-def _in_memory(model: keras.Model, options: SourceOptions) -> LoadedModel:
-    if not isinstance(model, keras.Model):
+def _load(model: Path | keras.Model, options: SourceOptions, say: Say) -> tuple[LoadedModel, str | None]:
+    """A model, and why it needs no classes of its own where that is so."""
+    size = options.picture_size
+    if isinstance(model, keras.Model):
+        return of_keras(model, model.name, picture_size=size), "a model in memory has its classes"
+    if not isinstance(model, Path):
         raise ModelError(f"a model is a path or a Keras model, not {type(model).__name__}")
-    options.given.refuse("custom_objects", because="a model in memory has its classes")
-    loaded = of_keras(model, model.name, picture_size=options.picture_size)
-    _refuse_size_without_effect(model.name, options, loaded)
-    return loaded
-
-
-def _refuse_size_without_effect(named: str, options: SourceOptions, loaded: LoadedModel) -> None:
-    if not loaded.takes_any_size:
-        shapes = ", ".join(f"{name} {wire.shape}" for name, wire in loaded.graph.inputs.items())
-        options.given.refuse("size", because=f"{named} takes {shapes} and nothing else")
+    if model.exists():
+        options.note(f"{model}: SHA-256 {fingerprint(model)}")
+    say(f"loading {model}")
+    allowed, modules = options.allow_legacy, options.custom_objects
+    loaded = load_model(model, allow_legacy=allowed, custom_objects=modules, picture_size=size)
+    return loaded, f"the SavedModel {model} needs no classes" if model.is_dir() else None
 
 
 def keep_source(model: LoadedModel, folder: Path, place: Path, models: Path) -> SourceModel:
     """Keep an uncut model beside the bundles: `splitway verify` needs it.
 
-    Args:
-        model: what to keep.
-        folder: where the copy is written now.
-        place: where that folder will be.
-        models: what the manifest's path is relative to.
-
-    Raises:
-        SetupError: it cannot be written.
+    It is written into `folder`, which will be `place`; the manifest's path is relative to `models`. Raises SetupError.
     """
     try:
         copy = model.keep(folder)

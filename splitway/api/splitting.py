@@ -12,8 +12,7 @@ import keras
 from pydantic import ValidationError
 
 from splitway.api.given import check_head_name, check_version, room_from_environment
-from splitway.api.proving import as_classifier, ask, prove_folders
-from splitway.api.samples import find_samples
+from splitway.api.proving import as_classifier, ask, find_samples, prove_folders
 from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.bundle import staged
 from splitway.bundle_graph import FoundBundle, find_chain
@@ -24,7 +23,7 @@ from splitway.splitter.cut import cut_model, takes_pictures
 from splitway.splitter.cuts import ROOM, best_cut, find_cuts
 from splitway.splitter.graph import Graph, Part
 from splitway.splitter.pack import SOURCE, PackPlan, Say, pack, stage_names
-from splitway.splitter.proof.chance import chance_named
+from splitway.splitter.proof.prove import chance_named
 from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.splitter.readers.source import fingerprint
 from splitway.wire.room import Room
@@ -69,10 +68,8 @@ def split(
     """Cut, pack and prove. The bundles are put in place only if the proof holds.
 
     Args:
-        model: the model.
         options: where to cut it, and what goes into the bundles.
         preprocessing: of the pictures that it takes; None where it takes other tensors.
-        say: called with each step.
         room: what a request may carry where the bundles are served.
 
     Raises:

@@ -115,8 +115,8 @@ class LocalPipeline:
         self.renew_certificates()
         listeners = {GATEWAY: [bind(plan.host, plan.port)]}
         try:
-            for stage in self.stages:
-                first_port = self._first_port(stage)
+            for place, stage in enumerate(self.stages):
+                first_port = PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (place - 1)
                 listeners[stage] = [_bind_near(first_port + i if plan.port else 0) for i in range(counts[stage])]
             for stage in (*self.stages, GATEWAY):
                 for number, listener in enumerate(listeners[stage], 1):
@@ -126,10 +126,9 @@ class LocalPipeline:
             for listener in (each for several in listeners.values() for each in several):
                 listener.close()
         if plan.run_file is not None:
-            self._write_run_file(plan.run_file)
-
-    def _first_port(self, stage: str) -> int:
-        return PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (self.stages.index(stage) - 1)
+            processes = [process for stage in (GATEWAY, *self.stages) for process in self.of(stage)]
+            write_run_file(plan.run_file, [Place(each.stage, each.url, each.popen.pid) for each in processes])
+            self._wrote_run_file = True
 
     def _environment(self, stage: str) -> dict[str, str]:
         """A process's environment: the places of bundles and releases, and for the gateway the stages' addresses."""
@@ -170,9 +169,9 @@ class LocalPipeline:
         """Make or renew the services' certificates and return their names. Does nothing without a folder for them."""
         if self._plan.certs is None:
             return []
-        from splitway.local.certificates import certificates_in  # noqa: PLC0415 - loads cryptography, for certificates alone
+        from splitway.security.identities.certificates import Certificates  # noqa: PLC0415 - loads cryptography
 
-        return certificates_in(self._plan.certs).renew([GATEWAY, *self.stages])
+        return Certificates(self._plan.certs).renew([GATEWAY, *self.stages])
 
     def _pump(self, name: str, popen: subprocess.Popen[str]) -> None:
         assert popen.stdout is not None
@@ -182,11 +181,6 @@ class LocalPipeline:
                 self._last_lines.pop(name, None)
                 self._last_lines[name] = said
                 self._log(name, said)
-
-    def _write_run_file(self, path: Path) -> None:
-        processes = [process for stage in (GATEWAY, *self.stages) for process in self.of(stage)]
-        write_run_file(path, [Place(each.stage, each.url, each.popen.pid) for each in processes])
-        self._wrote_run_file = True
 
     def wait_ready(self, timeout_s: float = 60.0) -> float:
         """Wait until the gateway says that every stage is ready; return the seconds it took.
@@ -220,10 +214,7 @@ class LocalPipeline:
 
     def stop(self) -> None:
         """Stop the gateway, then the stages; each finishes its work. A process that does not end in time is killed."""
-        for group in (
-            [p for p in self.processes if p.stage == GATEWAY],
-            [p for p in self.processes if p.stage != GATEWAY],
-        ):
+        for group in (self.of(GATEWAY), [each for each in self.processes if each.stage != GATEWAY]):
             for process in group:
                 if process.exit_code is None:
                     process.popen.send_signal(signal.SIGTERM)

@@ -27,12 +27,7 @@ Users = Container[int]
 
 @dataclass(frozen=True)
 class RunFile:
-    """What a run file says.
-
-    Args:
-        places: the processes that it names.
-        doubt: why they are not trusted; None if they are.
-    """
+    """What a run file says: processes, and why they are not trusted; None if they are."""
 
     places: Sequence[Place]
     doubt: str | None = None
@@ -44,26 +39,16 @@ class RunFile:
 
 @dataclass(frozen=True)
 class LocalGateway:
-    """The gateway that is asked where none is named.
-
-    Args:
-        url: its address.
-        doubt: why it must not get secrets; None if it may.
-    """
+    """The gateway that is asked where none is named, and why it must not get secrets; None if it may."""
 
     url: str
     doubt: str | None = None
 
 
 def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | None:
-    """The content of the run file; None if there is no such file.
+    """The content of the run file; None if there is no such file. Raises SetupError if it cannot be read.
 
-    Args:
-        path: the file.
-        trusted: users whose files are believed; this one and the superuser if not given.
-
-    Raises:
-        SetupError: the file is there and cannot be read.
+    The files of trusted users are believed: of this one and the superuser if not given.
     """
     try:
         content, doubt = _read(path, _own() if trusted is None else trusted)
@@ -74,51 +59,36 @@ def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | N
         raise SetupError(f"{path} cannot be read as what splitway up writes: remove it") from error
 
 
-def asked_gateway(url: str | None) -> LocalGateway:
-    """The named gateway, which is trusted; without a name, that of this folder."""
-    return local_gateway() if url is None else LocalGateway(url)
-
-
-def local_gateway(path: Path = RUN_FILE) -> LocalGateway:
-    """The gateway that runs from this folder, or else the one at the default address."""
-    run = None
+def asked_gateway(url: str | None = None, path: Path = RUN_FILE) -> LocalGateway:
+    """The named gateway, which is trusted; else the one that runs from this folder, or that at the default address."""
+    if url is not None:
+        return LocalGateway(url)
     with suppress(SetupError):
-        run = read_run(path)
-    for place in run.places if run else ():
-        if place.stage == GATEWAY and place.is_alive:
-            assert run is not None
-            return LocalGateway(place.url, run.why_not(place))
+        run = read_run(path) or RunFile(())
+        for place in run.places:
+            if place.stage == GATEWAY and place.is_alive:
+                return LocalGateway(place.url, run.why_not(place))
     return LocalGateway(f"http://127.0.0.1:{GATEWAY_PORT}")
 
 
 def write_run_file(path: Path, places: Sequence[Place]) -> None:
-    """Say where a pipeline runs. The gateway stands alone, every other stage's processes in a list.
-
-    Raises:
-        SetupError: it cannot be written.
-    """
-    entries: dict[str, object] = {}
+    """Say where a pipeline runs: the gateway alone, every other stage's processes in a list. Raises SetupError."""
+    stages: dict[str, list[object]] = {}
     for place in places:
-        entry = {"url": place.url, "pid": place.pid}
-        if place.stage == GATEWAY:
-            entries[GATEWAY] = entry
-        else:
-            several = entries.setdefault(place.stage, [])
-            assert isinstance(several, list)
-            several.append(entry)
+        stages.setdefault(place.stage, []).append({"url": place.url, "pid": place.pid})
+    entries = {stage: found[0] if stage == GATEWAY else found for stage, found in stages.items()}
     replace_file(path, json.dumps(entries, indent=2) + "\n", _FILE_MODE)
 
 
 def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
     """Make the folder of a run file. If it exists and is the user's own, remove other users' right to write it.
 
-    Raises:
-        SetupError: it is another user's link, or cannot be made.
+    Raises SetupError if it is another user's link, or cannot be made.
     """
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         if (doubt := _doubt_of_link(folder, _own() if trusted is None else trusted)) is not None:
-            raise SetupError(f"{folder} {doubt}: remove it, or start splitway up in another folder")
+            raise SetupError(f"{doubt}: remove it, or start splitway up in another folder")
         found = folder.stat()
         if found.st_uid == os.geteuid() and found.st_mode & _OTHERS_WRITE:
             folder.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
@@ -129,10 +99,10 @@ def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
 def _read(path: Path, trusted: Users) -> tuple[bytes, str | None]:
     """The file's bytes, and why they cannot be trusted. Every check uses the opened file, because its name may point to
     another file by then."""
-    doubts = [_named(path.parent, _doubt_of_link(path.parent, trusted))]
+    doubts = [_doubt_of_link(path.parent, trusted)]
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        doubts.append(_named(path.parent, _doubt_of(os.fstat(folder), trusted)))
+        doubts.append(_doubt_of(path.parent, os.fstat(folder), trusted))
         number = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
@@ -140,26 +110,22 @@ def _read(path: Path, trusted: Users) -> tuple[bytes, str | None]:
         found = os.fstat(number)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             raise ValueError
-        doubts.append(_named(path, _doubt_of(found, trusted)))
+        doubts.append(_doubt_of(path, found, trusted))
         return file.read(_MOST_BYTES), next((doubt for doubt in doubts if doubt), None)
-
-
-def _named(path: Path, doubt: str | None) -> str | None:
-    return None if doubt is None else f"{path} {doubt}"
 
 
 def _doubt_of_link(folder: Path, trusted: Users) -> str | None:
     """Why a folder's path leads somewhere else, through a link. Raises OSError."""
     found = folder.lstat()
     if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
-        return f"is a link that user {found.st_uid} made"
+        return f"{folder} is a link that user {found.st_uid} made"
     return None
 
 
-def _doubt_of(found: os.stat_result, trusted: Users) -> str | None:
+def _doubt_of(path: Path, found: os.stat_result, trusted: Users) -> str | None:
     if found.st_uid not in trusted:
-        return f"belongs to user {found.st_uid}"
-    return "can be written by others: chmod go-w it" if found.st_mode & _OTHERS_WRITE else None
+        return f"{path} belongs to user {found.st_uid}"
+    return f"{path} can be written by others: chmod go-w it" if found.st_mode & _OTHERS_WRITE else None
 
 
 def _own() -> Users:

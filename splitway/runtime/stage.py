@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from splitway.answers.classes.kind import gives_classes
+from splitway.answers.classes.predictions import gives_classes
 from splitway.bundle import Bundle
 from splitway.errors import FeatureSpaceMismatch, InvalidInput, TooLarge
 from splitway.manifest import Manifest, TensorEntry

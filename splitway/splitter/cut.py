@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from splitway.errors import ModelError
 from splitway.manifest import Preprocessing
 from splitway.names import FEATURES, PIXELS
-from splitway.splitter.cuts import CARRIED, ROOM, why_never, why_not
+from splitway.splitter.cuts import ROOM, fault_of, why_never, why_not
 from splitway.splitter.graph import Graph, Part, Step, Wire, features_names
 from splitway.wire.room import Room
 
@@ -39,7 +39,7 @@ class CutModel:
 
     def bytes_per_row(self, cut: int) -> int:
         """Of everything that crosses at a cut."""
-        return sum(wire.bytes_per_row or 0 for wire in self.parts[cut].gives.values())
+        return sum(wire.bytes_per_row for wire in self.parts[cut].gives.values())
 
 
 def takes_pictures(graph: Graph) -> bool:
@@ -102,10 +102,7 @@ def _befores(graph: Graph, at: Sequence[str], room: Room) -> list[tuple[frozense
 
 def find_steps(graph: Graph, name: str) -> tuple[int, ...]:
     """The position of the step of this name: a layer's, with or without the nested models around it; or those of the
-    steps that make a nested model's outputs.
-
-    Raises:
-        ModelError: there is none, or several; names the nearest.
+    steps that make a nested model's outputs. Raises ModelError if there is none, or several, and names the nearest.
     """
     names = [step.name for step in graph.steps]
     found = [at for at, each in enumerate(names) if each == name]
@@ -144,17 +141,9 @@ def _check_ends(graph: Graph) -> None:
     """Raise ModelError for inputs and outputs that the wire format does not carry."""
     for what, wires in (("input", graph.inputs), ("output", graph.outputs)):
         for name, wire in wires.items():
-            if not wire.has_rows:
-                raise ModelError(
-                    f"the model's {what} {name!r} has no rows of its own: it is the same for a whole batch"
-                )
-            if wire.travels_as not in CARRIED:
-                raise ModelError(f"the model's {what} {name!r} is {wire.dtype}, which the wire does not carry")
-            if None in wire.shape:
-                shown = ", ".join("?" if n is None else str(n) for n in wire.shape)
-                raise ModelError(
-                    f"the model's {what} {name!r} has rows of unknown shape ({shown}); build it with a fixed one"
-                )
+            if fault := fault_of(wire):
+                but = "; build it with a fixed one" if wire.has_rows and None in wire.shape else ""
+                raise ModelError(f"the model's {what} {name!r} {fault}{but}")
 
 
 def _maker(graph: Graph, wire: Wire) -> str:
@@ -163,24 +152,23 @@ def _maker(graph: Graph, wire: Wire) -> str:
 
 
 def feature_space(cut: CutModel, place: int, preprocessing: Preprocessing | None) -> str:
-    """Hash everything that defines the features at a cut: graph, weights, preprocessing and cut.
+    """Hash everything that defines the features at a cut, from 0: graph, weights, preprocessing of pictures, and cut.
 
     Two features with the same fingerprint may be compared, averaged and classified together; others may not. Names of
     layers have no part in it, nor have the other cuts that are made.
-
-    Args:
-        cut: the model in parts.
-        place: which cut, from 0.
-        preprocessing: of pictures, where the model takes them.
     """
     steps = _needed_in_order(cut.graph, tuple(cut.parts[place].gives.values()))
     numbers: dict[int, int] = {}
     for wire in (*cut.graph.inputs.values(), *(wire for step in steps for wire in step.gives)):
         numbers.setdefault(wire.number, len(numbers))
+
+    def numbered(wires: Iterable[Wire]) -> list[int]:
+        return [numbers[wire.number] for wire in wires]
+
     parts = {
         "inputs": [[*map(str, wire.shape), wire.dtype] for wire in cut.graph.inputs.values()],
-        "steps": [_described(step, numbers) for step in steps],
-        "outputs": [numbers[wire.number] for wire in cut.parts[place].gives.values()],
+        "steps": [{**step.identity, "takes": numbered(step.takes), "gives": numbered(step.gives)} for step in steps],
+        "outputs": numbered(cut.parts[place].gives.values()),
         "preprocessing": preprocessing and preprocessing.model_dump(mode="json"),
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
@@ -205,8 +193,3 @@ def _needed_in_order(graph: Graph, wanted: tuple[Wire, ...]) -> list[Step]:
             takes = [maker[wire.number] for wire in reversed(step.takes) if wire.number in maker]
             to_see += [(step, True), *((each, False) for each in takes)]
     return list(found.values())
-
-
-def _described(step: Step, numbers: dict[int, int]) -> dict[str, object]:
-    takes = [numbers[wire.number] for wire in step.takes]
-    return {**step.identity, "takes": takes, "gives": [numbers[wire.number] for wire in step.gives]}

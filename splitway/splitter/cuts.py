@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from splitway.errors import ModelError
-from splitway.splitter.graph import Graph, Wire
+from splitway.splitter.graph import Graph, Wire, shown_shape
 from splitway.wire.room import Room
 from splitway.wire.tensor import NUMPY_DTYPES
 
@@ -57,11 +56,6 @@ class CutOption:
     place: int = 0
 
     @property
-    def leaves_something_to_train(self) -> bool:
-        """Whether the head has parameters of its own; there is no reason to replace one without."""
-        return self.parameters_before < 1
-
-    @property
     def has_a_backbone(self) -> bool:
         """Whether the part before the cut is large enough for a stage of its own."""
         return max(self.flops_before, self.parameters_before) >= SMALLEST_BACKBONE
@@ -70,11 +64,8 @@ class CutOption:
 def find_cuts(graph: Graph, room: Room = ROOM) -> list[CutOption]:
     """Return a cut for each layer, in the order in which they run; `room` is what may cross."""
     work = [step.flops for step in graph.steps]
-    parameters = _parameters(graph, range(len(graph.steps)))
-    never = why_never(graph)
-    befores = [graph.needed_for(at) for at in range(len(graph.steps))]
-    reasons = [never or why_not(graph, at, before, room) for at, before in enumerate(befores)]
-    return [_option(graph, at, before, work, parameters, reasons[at]) for at, before in enumerate(befores)]
+    never, parameters = why_never(graph), _parameters(graph, range(len(graph.steps)))
+    return [_option(graph, at, work, parameters, never, room) for at in range(len(graph.steps))]
 
 
 def ranked(cuts: list[CutOption]) -> list[CutOption]:
@@ -84,30 +75,21 @@ def ranked(cuts: list[CutOption]) -> list[CutOption]:
     cuts that cost the same, by estimates as coarse as these, the later one is better: more of the model is shared. A
     layer that computes nothing when it serves, such as dropout, belongs to the head that was trained with it.
     """
-    possible = [cut for cut in cuts if cut.why_not is None]
-    kinds: dict[tuple[bool, bool], list[CutOption]] = {}
-    for cut in possible:
-        kinds.setdefault((not cut.has_a_backbone, not cut.leaves_something_to_train), []).append(cut)
-    return [cut for _, alike in sorted(kinds.items()) for cut in _cheapest_first(alike)]
 
+    def kind(cut: CutOption) -> tuple[bool, bool]:
+        return not cut.has_a_backbone, cut.parameters_before >= 1
 
-def _cheapest_first(cuts: list[CutOption]) -> list[CutOption]:
-    """Sorted by cost. Of cuts that cost the same, the later one comes first."""
-    left = sorted(cuts, key=lambda cut: cut.head_ms)
+    left = sorted((cut for cut in cuts if cut.why_not is None), key=lambda cut: (kind(cut), cut.head_ms))
     found: list[CutOption] = []
     while left:
-        same = [cut for cut in left if cut.head_ms - left[0].head_ms < SAME_MS]
+        same = [c for c in left if kind(c) == kind(left[0]) and c.head_ms - left[0].head_ms < SAME_MS]
         found += sorted(same, key=lambda cut: -cut.place)  # stable: what computes nothing comes second
         left = left[len(same) :]
     return found
 
 
 def best_cut(cuts: list[CutOption]) -> CutOption:
-    """The best cut that leaves a head something to train; any that can be made where none does.
-
-    Raises:
-        ModelError: no layer can be cut.
-    """
+    """The best cut that leaves a head something to train; any that can be made where none does. Raises ModelError."""
     possible = ranked(cuts)
     if not possible:
         reasons = sorted({cut.why_not for cut in cuts if cut.why_not})
@@ -120,13 +102,11 @@ def _parameters(graph: Graph, positions: Iterable[int]) -> int:
     return sum(owners.values())
 
 
-def _option(
-    graph: Graph, at_step: int, before: frozenset[int], work: list[float], parameters: int, reason: str | None
-) -> CutOption:
-    step = graph.steps[at_step]
+def _option(graph: Graph, at_step: int, work: list[float], parameters: int, never: str | None, room: Room) -> CutOption:
+    step, before = graph.steps[at_step], graph.needed_for(at_step)
     after = set(range(len(graph.steps))) - before
     tensors = graph.crossing(before)
-    size = sum(wire.bytes_per_row or 0 for wire in tensors)
+    size = sum(wire.bytes_per_row for wire in tensors)
     wire_ms = HOP_MS + size / 1e3 * MS_PER_KB
     return CutOption(
         step.name,
@@ -137,7 +117,7 @@ def _option(
         _parameters(graph, before) / max(1, parameters),
         wire_ms,
         wire_ms + sum(work[at] for at in after) / FLOPS_PER_MS,
-        reason,
+        never or why_not(graph, at_step, before, room),
         _place(graph, at_step),
     )
 
@@ -161,7 +141,7 @@ def why_never(graph: Graph) -> str | None:
 def why_not(graph: Graph, at_step: int, before: frozenset[int], room: Room) -> str | None:
     """Why there can be no cut after a step that leaves these steps before it; None if there can."""
     step = graph.steps[at_step]
-    uses = graph.uses_of(step.owner)
+    uses = sum(each.owner is step.owner for each in graph.steps)
     if len(before) == len(graph.steps):
         return "nothing is left for the head"
     if uses > 1:
@@ -171,21 +151,17 @@ def why_not(graph: Graph, at_step: int, before: frozenset[int], room: Room) -> s
     if shared is not None:
         return f"it goes through {shared.name!r}, which is used on both sides: its weights would be in two stages"
     tensors = graph.crossing(before)
-    reason = next((reason for wire in tensors if (reason := _cannot_travel(wire))), None)
-    return reason or room.why_not(sum(wire.bytes_per_row or 0 for wire in tensors))
-
-
-def _cannot_travel(wire: Wire) -> str | None:
-    if wire.masked:
+    if any(wire.masked for wire in tensors):
         return "a tensor that crosses carries a mask, which would stay behind: cut after the layers that use the mask"
+    if fault := next((fault for wire in tensors if (fault := fault_of(wire))), None):
+        return f"a tensor that crosses {fault}"
+    return room.why_not(sum(wire.bytes_per_row for wire in tensors))
+
+
+def fault_of(wire: Wire) -> str | None:
+    """Why a tensor cannot travel, as the end of a sentence; None if it can."""
     if not wire.has_rows:
-        return "a tensor that crosses has no rows of its own: it is the same for a whole batch"
+        return "has no rows of its own: it is the same for a whole batch"
     if None in wire.shape:
-        return f"a tensor that crosses has rows of unknown shape {_shown(wire.shape)}"
-    if wire.travels_as not in CARRIED:
-        return f"a tensor that crosses is {wire.dtype}, which the wire does not carry"
-    return None
-
-
-def _shown(shape: tuple[Any, ...]) -> str:
-    return "x".join("?" if n is None else str(n) for n in shape)
+        return f"has rows of unknown shape {shown_shape(wire.shape)}"
+    return None if wire.travels_as in CARRIED else f"is {wire.dtype}, which the wire does not carry"

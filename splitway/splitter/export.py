@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ import tensorflow as tf
 from splitway.bundle import engine_file_entry
 from splitway.errors import ModelError, SetupError, SplitwayError, first_line
 from splitway.manifest import ENDPOINT, SAVED_MODEL, EngineFile, EngineName, TensorEntry
-from splitway.splitter.graph import Part, Wire
+from splitway.splitter.graph import Part, Wire, reached
 from splitway.splitter.readers.foreign import said
 from splitway.wire.tensor import DATATYPES
 
@@ -27,11 +27,14 @@ _SCOPE = "part"
 """The scope around all layers: inside a scope, names may begin with any character."""
 
 
-def entries(wires: Mapping[str, Wire]) -> tuple[TensorEntry, ...]:
-    """The manifest's entries for the inputs or outputs of a part."""
+def entries(wires: Mapping[str, Wire], ranges: Mapping[int, tuple[int, int]] | None = None) -> tuple[TensorEntry, ...]:
+    """The manifest's entries for the inputs or outputs of a part, with ranges by the number of the wire."""
     return tuple(
         TensorEntry(
-            name=name, datatype=DATATYPES[np.dtype(wire.travels_as)], shape=(-1, *(int(n or 0) for n in wire.shape))
+            name=name,
+            datatype=DATATYPES[np.dtype(wire.travels_as)],
+            shape=(-1, *(int(n or 0) for n in wire.shape)),
+            range=(ranges or {}).get(wire.number),
         )
         for name, wire in wires.items()
     )
@@ -59,44 +62,30 @@ class _Served(tf.Module):
 
 
 def _kept(graph: Any, part: Part) -> list[Any]:
-    """The variables and tables that a traced part uses, including seeds of random numbers.
-
-    Raises:
-        ModelError: it uses something else that is neither.
-    """
+    """The variables and tables that a traced part uses, random seeds too. Raises ModelError for anything else."""
     wanted = {id(outside): inside for outside, inside in graph.captures if outside.dtype == tf.resource}
     kept = {id(variable.handle): variable for variable in graph.variables}
-    seen: set[int] = set()
-    for step in part.steps:
-        if wanted.keys() <= kept.keys():
-            break
-        kept |= {handle: holder for handle, holder in _holders(step.owner, seen) if handle in wanted}
+    if not wanted.keys() <= kept.keys():
+        inside = reached([step.owner for step in part.steps], _inside, id).values()
+        kept |= {id(handle): each for each in inside if (handle := _handle_of(each)) is not None}
     lost = next((inside for handle, inside in wanted.items() if handle not in kept), None)
     if lost is not None:
         raise ModelError(f"the model cannot be exported: {lost.op.name!r} uses a resource that no layer of it holds")
     return [kept[handle] for handle in dict.fromkeys(wanted)]
 
 
-def _holders(owner: Any, seen: set[int]) -> Iterator[tuple[int, Any]]:
-    """Every owner of a resource inside an object, at any depth, by the identity of the resource's handle."""
-    to_see = [owner]
-    while to_see:
-        each = to_see.pop()
-        if id(each) in seen or isinstance(each, _NO_HOLDERS):
-            continue
-        seen.add(id(each))
-        handle = getattr(each, "handle", None) if isinstance(each, tf.Variable) else _handle_of(each)
-        if handle is not None:
-            yield id(handle), each
-        elif isinstance(each, Mapping):
-            to_see += each.values()
-        elif isinstance(each, list | tuple | set):
-            to_see += each
-        else:
-            to_see += getattr(each, "__dict__", {}).values()
+def _inside(holder: Any) -> list[Any]:
+    """What an object holds; nothing if it owns a resource itself."""
+    if _handle_of(holder) is not None:
+        return []
+    held = holder if isinstance(holder, Mapping | list | tuple | set) else getattr(holder, "__dict__", {})
+    held = held.values() if isinstance(held, Mapping) else held
+    return [each for each in held if not isinstance(each, _NO_HOLDERS)]
 
 
 def _handle_of(holder: Any) -> Any:
+    if isinstance(holder, tf.Variable):
+        return getattr(holder, "handle", None)
     return holder.resource_handle if isinstance(holder, tf.saved_model.experimental.TrackableResource) else None
 
 

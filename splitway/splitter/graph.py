@@ -17,8 +17,6 @@ import numpy as np
 _Value = TypeVar("_Value")
 _RESERVED = ("self", *(word.lower() for word in keyword.kwlist))
 """Names that an argument cannot have: TensorFlow's own first argument, and Python's keywords."""
-_OTHER_ON_THE_WIRE = {"bfloat16": "float32"}
-"""Datatypes that are sent as another datatype, which holds all their values."""
 
 
 def reached(
@@ -35,6 +33,11 @@ def reached(
     return found
 
 
+def shown_shape(shape: Iterable[int | None]) -> str:
+    """A row's shape as errors say it."""
+    return "x".join("?" if n is None else str(n) for n in shape) or "a single number"
+
+
 @dataclass(frozen=True)
 class Wire:
     """A tensor between steps; rows of `shape`, without the batch dimension."""
@@ -49,19 +52,18 @@ class Wire:
 
     @property
     def travels_as(self) -> str:
-        """The datatype in which it crosses a cut."""
-        return _OTHER_ON_THE_WIRE.get(self.dtype, self.dtype)
+        """The datatype in which it crosses a cut; for `bfloat16` one that holds all its values."""
+        return "float32" if self.dtype == "bfloat16" else self.dtype
 
     @property
-    def bytes_per_row(self) -> int | None:
-        """None if rows have no fixed shape, or the datatype no fixed size."""
+    def bytes_per_row(self) -> int:
+        """0 if rows have no fixed shape, or the datatype no fixed size."""
         if None in self.shape or self.dtype == "string":
-            return None
+            return 0
         try:
-            size = np.dtype(self.travels_as).itemsize
+            return math.prod(n or 0 for n in self.shape) * np.dtype(self.travels_as).itemsize
         except TypeError:
-            return None
-        return math.prod(n or 0 for n in self.shape) * size
+            return 0
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,6 @@ class Graph:
         """A new wire for a tensor of this whole shape, batch dimension included."""
         self._wires += 1
         return Wire(self._wires, tuple(shape[1:]), dtype, bool(shape) and shape[0] is None, masked)
-
-    def uses_of(self, owner: Any) -> int:
-        """How many steps run this layer."""
-        return sum(step.owner is owner for step in self.steps)
 
     def needed_for(self, position: int) -> frozenset[int]:
         """Positions of all steps that the step at a position needs, including its own."""

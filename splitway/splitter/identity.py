@@ -21,32 +21,22 @@ _VOLATILE_ENDS = ("_initializer", "_regularizer", "_constraint")
 
 
 def identity_of(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:
-    """Describe one use of a layer or operation.
+    """Describe one use of a layer or operation, by what it is given as (args, kwargs), and the model's tensors in them.
 
-    Args:
-        layer: what is used.
-        arguments: what it is given, as (args, kwargs).
-        inputs: those of them that are tensors of the model.
-
-    Raises:
-        ModelError: something in it cannot be described.
+    Raises ModelError if something in it cannot be described.
     """
-    with looking_at(layer, "described"):
-        return _identity(layer, arguments, inputs)
-
-
-def _identity(layer: Any, arguments: Any, inputs: list[Any]) -> dict[str, Any]:
     places = {id(tensor): f"<{place}>" for place, tensor in enumerate(inputs)}
     where = shown(layer)
-    found = {"class": type(layer).__name__, "arguments": _plain(arguments, f"{where}: its argument", places)}
-    if isinstance(layer, keras.layers.Layer):
-        found["config"] = _stable(_config(layer, where), f"{where}: its setting")
-    else:
-        fields = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
-        found["config"] = _plain(fields, f"{where}: its setting", places)
-    if hasattr(layer, "get_vocabulary"):
-        words = layer.get_vocabulary
-        found["vocabulary"] = [str(word) for word in (words() if callable(words) else words)]
+    with looking_at(layer, "described"):
+        found = {"class": type(layer).__name__, "arguments": _plain(arguments, f"{where}: its argument", places)}
+        if isinstance(layer, keras.layers.Layer):
+            found["config"] = _stable(_config(layer, where), f"{where}: its setting")
+        else:
+            fields = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
+            found["config"] = _plain(fields, f"{where}: its setting", places)
+        if hasattr(layer, "get_vocabulary"):
+            words = layer.get_vocabulary
+            found["vocabulary"] = [str(word) for word in (words() if callable(words) else words)]
     return found
 
 
@@ -72,15 +62,12 @@ def _stable(config: Any, where: str) -> Any:
     if isinstance(config, Mapping):
         if str(config.get("class_name")).endswith("DTypePolicy"):  # here the name is the meaning
             return [config["class_name"], str(config["config"])]
-        kept = {k: v for k, v in config.items() if v is not None and not _is_volatile(str(k))}
-        return {str(k): _stable(v, f"{where} {k!r}") for k, v in kept.items()}
+        kept = {str(name): setting for name, setting in config.items() if setting is not None}
+        names = [name for name in kept if name not in _VOLATILE_KEYS and not name.endswith(_VOLATILE_ENDS)]
+        return {name: _stable(kept[name], f"{where} {name!r}") for name in names}
     if isinstance(config, list | tuple):
         return [_stable(value, where) for value in config]
     return _plain(config, where, {})
-
-
-def _is_volatile(key: str) -> bool:
-    return key in _VOLATILE_KEYS or key.endswith(_VOLATILE_ENDS)
 
 
 def _plain(value: Any, where: str, places: Mapping[int, str]) -> Any:

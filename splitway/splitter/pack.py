@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any
 
 from splitway.bundle import sha256_file, write_manifest
 from splitway.errors import ModelError
-from splitway.manifest import Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel, TensorEntry
+from splitway.manifest import Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel
 from splitway.names import BODY, DEFAULT_HEAD, EXTRACTOR, PROBABILITIES, Role
 from splitway.splitter.cut import CutModel, feature_space
 from splitway.splitter.cuts import ROOM
 from splitway.splitter.export import entries, export_engines
-from splitway.splitter.graph import Part, Wire
+from splitway.splitter.graph import Part
 from splitway.wire.room import Room
 
 SOURCE = "source"
@@ -44,14 +44,10 @@ def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:
     return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
 
 
-def tool_versions() -> dict[str, str]:
-    """The versions of the tools that make bundles."""
-    return {name: version(name) for name in _TOOLS}
-
-
-def now() -> str:
-    """The time as manifests say it: UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+def made_now() -> dict[str, Any]:
+    """The manifest's entries for when a bundle was made, in UTC to the second, and by which versions of the tools."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"created": created, "tools": {name: version(name) for name in _TOOLS}}
 
 
 def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
@@ -75,7 +71,7 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
             name=name,
             version=plan.version,
             role=role,
-            inputs=_with_ranges(part.takes, cut.graph.ranges),
+            inputs=entries(part.takes, cut.graph.ranges),
             outputs=entries(part.gives),
             engine_files=files,
             engine=engine,
@@ -84,17 +80,10 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
             preprocessing=plan.preprocessing if role == "extractor" else None,
             source_model=plan.source,
             cut=Cut(layer=cut.layers[nearest], bytes_per_row=cut.bytes_per_row(nearest), tensors=cut.crossing[nearest]),
-            created=now(),
-            tools=tool_versions(),
+            **made_now(),
             **(write_labels(plan.labels, folder) if role == "head" else {}),
         )
         write_manifest(folder, manifest.model_copy(update={"rows": _rows(manifest, plan.room)}))
-
-
-def _with_ranges(takes: Mapping[str, Wire], ranges: Mapping[int, tuple[int, int]]) -> tuple[TensorEntry, ...]:
-    """The manifest's entries for a part's inputs, with their ranges of numbers."""
-    found = [ranges.get(wire.number) for wire in takes.values()]
-    return tuple(e.model_copy(update={"range": each}) for e, each in zip(entries(takes), found, strict=True))
 
 
 def _rows(manifest: Manifest, room: Room) -> Rows:

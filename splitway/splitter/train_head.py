@@ -17,7 +17,7 @@ from splitway.manifest import Cut, Manifest, SourceModel
 from splitway.names import PROBABILITIES
 from splitway.splitter.export import entries, export_engines
 from splitway.splitter.graph import Graph, Part
-from splitway.splitter.pack import now, tool_versions, write_labels
+from splitway.splitter.pack import made_now, write_labels
 
 Features = Mapping[str, NDArray[Any]]
 _BATCH, _LEAST_BATCH = 64, 8
@@ -29,6 +29,8 @@ _PATIENCE = 10
 _LEAST_GAIN = 1e-3
 _LEARNING_RATE = 4e-3
 _L2 = 1e-2
+_POOLING = {3: keras.layers.GlobalAveragePooling1D, 4: keras.layers.GlobalAveragePooling2D}
+"""By the dimensions of features; those of others are flattened."""
 _WATCHED_SHARE = 0.15
 _LEAST_VARIANCE = 1e-4
 """The least variance of a feature, as a share of the mean variance: a smaller one would be amplified noise."""
@@ -52,7 +54,6 @@ def stratified(
     """Split rows into the most and a share of every class, by chance.
 
     Args:
-        classes: each row's.
         share: of each class that goes into the second part, rounded.
         seed: the same one gives the same parts.
         least: rows of each class that go into the second part in any case; one stays in the first.
@@ -70,10 +71,8 @@ def stratified(
 def train(examples: Examples, classes: int, seed: int) -> keras.Model:
     """Return a model with an input for each tensor of features and one output `probabilities`.
 
-    It pools, standardises and classifies in one dense layer, so what goes in are features as they come.
-
-    Raises:
-        ModelError: the features are no numbers.
+    It pools, standardises and classifies in one dense layer, so what goes in are features as they come. Raises
+    ModelError if the features are no numbers.
     """
     keras.utils.set_random_seed(seed)
     inputs, pooled = _pooled(examples.features)
@@ -100,15 +99,8 @@ def _pooled(features: Features) -> tuple[list[Any], Any]:
             raise ModelError(f"the features {name!r} are {array.dtype}: a head is trained on floating-point numbers")
         tensor = keras.Input(array.shape[1:], name=name, dtype=str(array.dtype))
         inputs.append(tensor)
-        match array.ndim:
-            case 2:
-                vectors.append(tensor)
-            case 3:
-                vectors.append(keras.layers.GlobalAveragePooling1D()(tensor))
-            case 4:
-                vectors.append(keras.layers.GlobalAveragePooling2D()(tensor))
-            case _:
-                vectors.append(keras.layers.Flatten()(tensor))
+        pooling = _POOLING.get(array.ndim, keras.layers.Flatten)
+        vectors.append(tensor if array.ndim == 2 else pooling()(tensor))
     return inputs, vectors[0] if len(vectors) == 1 else keras.layers.Concatenate()(vectors)
 
 
@@ -165,8 +157,7 @@ def pack_head(graph: Graph, plan: HeadPlan, folder: Path) -> Manifest:
         feature_space=plan.feature_space,
         source_model=plan.source,
         cut=plan.cut,
-        created=now(),
-        tools=tool_versions(),
+        **made_now(),
         **write_labels(list(plan.labels), folder),
     )
     write_manifest(folder, manifest)

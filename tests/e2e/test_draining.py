@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.local.certificates import certificates_in
+from splitway.security.identities.certificates import Certificates
 from splitway.security.identities.service_names import IDENTITY, TRUST
 from tests.splitway.runtime.stage_process import served
 
@@ -79,7 +79,7 @@ async def test_no_busy_connection_of_the_gateway_is_cut(drain_s: str) -> None:
 
 
 async def test_nor_is_one_of_a_stage_over_tls(models: Path, tmp_path: Path) -> None:
-    certificates_in(tmp_path).renew(["gateway", "classifier"])
+    Certificates(tmp_path).renew(["gateway", "classifier"])
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.load_cert_chain(tmp_path / "gateway" / IDENTITY)

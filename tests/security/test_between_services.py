@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from splitway.local.certificates import certificates_in
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.security.identities.certificates import Certificates
 from splitway.wire.messages import InferRequest
@@ -91,7 +90,7 @@ def _certificate_of(who: str, secured: Secured, folder: Path) -> Path | None:
         (secured.certs / "gateway" / "identity.pem").write_bytes(kept)
         return folder
     if who == "other":
-        certificates_in(secured.certs).create(["other"])
+        Certificates(secured.certs).create(["other"])
     return secured.certs / who
 
 
@@ -137,7 +136,7 @@ def test_a_stage_does_not_start_with_the_certificate_of_another(secured: Secured
 
 
 def test_new_certificates_and_a_new_authority_cost_not_a_request(secured: Secured, cat: bytes) -> None:
-    certificates = certificates_in(secured.certs)
+    certificates = Certificates(secured.certs)
     before = _served(secured)
     with ThreadPoolExecutor(9) as pool:
         done: list[int] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from splitway.local.certificates import certificates_in
+from splitway.security.identities.certificates import Certificates
 from splitway.security.identities.service_names import IDENTITY, TRUST
 from testkit.support import until
 from tests.splitway.runtime.stage_process import served
@@ -112,7 +112,7 @@ def test_a_request_under_way_is_not_dropped_for_a_newcomer(gateway: str) -> None
 
 
 def test_unfinished_handshakes_keep_nobody_out_of_a_stage(models: Path, tmp_path: Path) -> None:
-    certificates_in(tmp_path / "certs").renew(["gateway", "classifier"])
+    Certificates(tmp_path / "certs").renew(["gateway", "classifier"])
     gateway = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     gateway.check_hostname = False
     gateway.load_cert_chain(tmp_path / "certs" / "gateway" / IDENTITY)

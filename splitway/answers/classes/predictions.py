@@ -1,13 +1,31 @@
-"""What a head that classifies says: the best classes of a picture. Gateway and in-process run read it here alike."""
+"""Which heads can be asked for classes, and what they say then. Gateway and in-process run read it here alike."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from splitway.errors import BadStageAnswer, InvalidInput
+from splitway.names import PROBABILITIES
 from splitway.wire.tensor import Tensor
 
 _MAX_CLASSES = 1 << 31
+
+
+class Output(Protocol):
+    """A tensor that a head gives."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+def gives_classes(outputs: Iterable[Output]) -> bool:
+    """Whether a head can be asked for the best classes: one `probabilities`, a row of them for each row."""
+    return any(output.name == PROBABILITIES and len(output.shape) == 2 for output in outputs)
 
 
 @dataclass(frozen=True)

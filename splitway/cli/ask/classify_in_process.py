@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from splitway.answers.classes.best import best_classes
-from splitway.answers.classes.kind import gives_classes
-from splitway.answers.classes.predictions import read_predictions
+from splitway.answers.classes.predictions import gives_classes, read_predictions
 from splitway.api.picture_files import read_picture
 from splitway.api.pipeline import Pipeline, known_heads, load_chain
 from splitway.bundle_graph import Chain, find_chain

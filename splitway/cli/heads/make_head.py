@@ -20,7 +20,7 @@ from splitway.manifest import Cut, Manifest
 from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
 from splitway.splitter.pack import SOURCE
-from splitway.splitter.proof.prove import prove
+from splitway.splitter.proof.prove import Question, prove
 from splitway.splitter.readers.loaded import of_keras
 from splitway.splitter.train_head import Examples, HeadPlan, pack_head, run, stratified, train
 from splitway.wire.tensor import Arrays
@@ -76,7 +76,7 @@ def _put_in_place(lesson: Lesson, model: Any, answers: Arrays, unseen: Examples)
         plan = HeadPlan(job.name, version, lesson.labels, space, kept_source, _cut(lesson, space))
         pack_head(loaded.graph, plan, folder)
         bundle = load_bundle(folder, role="head")
-        proof = prove(InProcessStage(bundle), answers, None, unseen.features, "litert")
+        proof = prove(InProcessStage(bundle), Question(unseen.features, answers), "litert")
         manifest = bundle.manifest.model_copy(update={"proof": proof})
         write_manifest(folder, manifest)
     return manifest

@@ -14,7 +14,7 @@ from splitway.errors import BundleError
 from splitway.manifest import Manifest
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
 from splitway.plan import can_follow
-from splitway.splitter import default_model, efficientnet_lite
+from splitway.splitter import default_model
 from splitway.splitter.pack import Say
 from splitway.splitter.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS
@@ -33,9 +33,9 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
     if fetch_only:
         OUT.print(f"weights and labels are in {cache}")
         return
-    at = (efficientnet_lite.CUT_LAYER,)
+    at = (default_model.CUT_LAYER,)
     options = bundles.SplitOptions(out, at, labels, samples=samples, version=version, force=True)
-    loaded = of_keras(model, efficientnet_lite.NAME)
+    loaded = of_keras(model, default_model.NAME)
     report(out, bundles.split(loaded, options, default_model.PREPROCESSING, say))
 
 

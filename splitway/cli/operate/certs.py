@@ -11,9 +11,8 @@ from rich.table import Table
 
 from splitway.cli.console import ERR, OUT, stop_signal
 from splitway.errors import SetupError
-from splitway.local.certificates import certificates_in, utc_now
 from splitway.names import EXTRACTOR, GATEWAY, HEADS
-from splitway.security.identities.certificates import Certified
+from splitway.security.identities.certificates import Certificates, Certified, utc_now
 
 _SERVICES = (GATEWAY, EXTRACTOR, HEADS)
 _LOOK_S = 60.0
@@ -27,7 +26,7 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
     Raises:
         SetupError: a name or a length of time that is none, or files that cannot be used; they stay as they were.
     """
-    certificates = certificates_in(folder)
+    certificates = Certificates(folder)
     chosen = services or sorted({*_SERVICES, *certificates.services()})
     certificates.create(chosen, _life(days), new_authority=new_authority)
     made = {*chosen, *(certificates.services() if new_authority else ())}
@@ -38,7 +37,7 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
 
 def stay(folder: Path, services: Sequence[str], days: float) -> None:
     """Renew what is due, again and again, until told to stop."""
-    stop, certificates = stop_signal(), certificates_in(folder)
+    stop, certificates = stop_signal(), Certificates(folder)
     ERR.print("staying, to renew them in time; Ctrl-C ends it", markup=False)
     while not stop.wait(min(_LOOK_S, _life(days).total_seconds() / 10)):
         if renewed := certificates.renew(services or certificates.services(), _life(days)):
@@ -47,7 +46,7 @@ def stay(folder: Path, services: Sequence[str], days: float) -> None:
 
 def show(folder: Path, *, as_json: bool) -> None:
     """Print the services' certificates, for people or for programs. Raises SetupError, at the end, for broken ones."""
-    found = certificates_in(folder).looked_through()
+    found = Certificates(folder).looked_through()
     if not found:
         raise SetupError(f"{folder} has no certificates; make them with: splitway certs create")
     (_print_json if as_json else _print_table)(folder, found)

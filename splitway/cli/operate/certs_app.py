@@ -55,11 +55,11 @@ def create(
     Examples: splitway certs create; splitway certs create --service body_1 --days 2; splitway certs create --new-ca
     """
     from splitway.cli.operate import certs as command
-    from splitway.local.certificates import certificates_in
+    from splitway.security.identities.certificates import Certificates
 
     if forget_old_ca:
         Given.of(context).refuse("service", "days", "new_ca", "stay", because="--forget-old-ca creates no certificate")
-        certificates_in(out).forget_previous()
+        Certificates(out).forget_previous()
         ERR.print("the previous authority is no longer trusted", markup=False)
         return
     command.create(out, service or [], days, new_authority=new_ca)

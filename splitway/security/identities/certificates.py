@@ -10,9 +10,10 @@ A service is given its own folder and no other. Every file is replaced in one st
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -23,10 +24,17 @@ from splitway.security.identities.service_names import IDENTITY, TRUST, check_na
 from splitway.state_file import locked, replace_file
 
 LIFE = timedelta(days=7)
+_SETTLE_S = 5.0
+"""Longer than a running service takes to read its files again."""
 _LONGEST_DAYS = 397
 _CA, _AUTHORITY, _PREVIOUS = "ca", "authority.pem", "previous.pem"
 _RENEW_SHARE = 1 / 3
 """Of a certificate's life; when no more of it is left, it is due to be renewed."""
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class Certificates:
     """
 
     folder: Path
-    now: Callable[[], datetime]
-    settle: Callable[[], None]
+    now: Callable[[], datetime] = utc_now
+    settle: Callable[[], None] = lambda: time.sleep(_SETTLE_S)
 
     def create(self, services: Iterable[str], life: timedelta = LIFE, *, new_authority: bool = False) -> None:
         """Give each service a new key and certificate, and every existing service the file of trusted authorities.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from splitway.errors import ProofError
+from splitway.errors import ProofError, printable
 from splitway.manifest import Difference, Proof
 from splitway.names import PROBABILITIES
+from splitway.splitter.graph import Graph, Part
+from splitway.splitter.readers.foreign import tried
 
 TOLERANCE = 1e-4
 HALF_PRECISION_TOLERANCE = 2e-2
@@ -20,10 +25,30 @@ SMALLEST_SCALE = 1e-3
 CLEAR_LEAD = 1e-6
 """A lead of the first class that is smaller counts as rounding."""
 BATCH_SIZES = (1, 3, 8)
+_ROWS = 2
+"""Rows that are asked twice, to tell whether answers are random."""
 
 Answers = Mapping[str, NDArray[Any]]
 Run = Callable[[Answers], Answers]
 """A model: named inputs of n rows to named outputs of n rows."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Inputs, the uncut model's answers as its author would run it, and the largest allowed difference from those.
+
+    That is of probabilities as it is, of other floats a share of the largest (or of 1e-3 where all are smaller). Whole
+    numbers must be equal.
+    """
+
+    inputs: Answers
+    expected: Answers
+    tolerance: float = TOLERANCE
+
+    @property
+    def rows(self) -> int:
+        """The rows of inputs."""
+        return len(next(iter(self.inputs.values())))
 
 
 def ulp_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -87,16 +112,9 @@ def check_finite(outputs: Answers) -> None:
 
 
 def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -> None:
-    """Check that an uncut model, as it was read, gives what its author had.
+    """Check that an uncut model, as it was read, gives what its author had for some or all outputs of the first rows.
 
-    Args:
-        model: what it gives.
-        told: what it should give, for some or all of its outputs, for its first rows.
-        tolerance: as of `prove`.
-        where: where that stands.
-
-    Raises:
-        ProofError: an output differs by more.
+    `where` says where that stands; the tolerance is as of a `Question`. Raises ProofError if an output differs by more.
     """
     for name, wanted in told.items():
         got = model[name][: len(wanted)]
@@ -116,37 +134,25 @@ def in_batches(run: Run, inputs: Answers, size: int) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def prove(
-    served: Run,
-    expected: Answers,
-    same_engine: Answers | None,
-    inputs: Answers,
-    engine: str,
-    tolerance: float = TOLERANCE,
-) -> Proof:
+def prove(served: Run, asked: Question, engine: str, same_engine: Answers | None = None) -> Proof:
     """Run all inputs through the served pieces in batches of 1, 3 and 8, and compare with the uncut model.
 
     Args:
         served: the pieces, one after the other, through the bytes that travel.
-        expected: what the uncut model gives, as its author would run it.
-        same_engine: what the uncut model gives in the engine that serves, where it can be had.
-        inputs: what all of them were given.
-        engine: which one that is.
-        tolerance: the largest difference from `expected` that is allowed: of probabilities as it is, of other floats
-            as a share of the largest (or of 1e-3 where all are smaller). Whole numbers must be equal.
+        asked: what they are given, and what the uncut model gives.
+        engine: the one that serves.
+        same_engine: what the uncut model gives in it, where that can be had.
 
     Raises:
         ProofError: an output differs by more, or another class is clearly first.
     """
-    rows = len(next(iter(inputs.values())))
-    answers = [in_batches(served, inputs, size) for size in BATCH_SIZES]
-    allowed = max(_check(got, expected, tolerance) for got in answers)
+    answers = [in_batches(served, asked.inputs, size) for size in BATCH_SIZES]
     return Proof(
         engine=engine,
-        inputs=rows,
+        inputs=asked.rows,
         batch_sizes=BATCH_SIZES,
-        tolerance=allowed,
-        against_uncut=_worst([difference(got, expected) for got in answers]),
+        tolerance=max(_check(got, asked.expected, asked.tolerance) for got in answers),
+        against_uncut=_worst([difference(got, asked.expected) for got in answers]),
         against_same_engine=None if same_engine is None else _worst([difference(got, same_engine) for got in answers]),
     )
 
@@ -185,3 +191,34 @@ def _allowed(name: str, wanted: NDArray[Any], tolerance: float) -> float:
     if name == PROBABILITIES and are_shares(wanted):
         return tolerance
     return tolerance * max(SMALLEST_SCALE, float(np.abs(wanted.astype(np.float64)).max()))
+
+
+@contextmanager
+def chance_named(graph: Graph, run: Run, inputs: Answers) -> Iterator[None]:
+    """If a proof fails and the model gives random answers, raise a ProofError that names the layer.
+
+    It was asked the inputs, in the order of the graph's.
+    """
+    try:
+        yield
+    except ProofError as error:
+        rows = [array[:_ROWS] for array in inputs.values()]
+        asked = dict(zip(graph.inputs, rows, strict=True))
+        if all(map(np.array_equal, run(asked).values(), run(asked).values())):
+            raise
+        layer = tried(lambda: _first_that_differs(graph, rows))
+        where = f": {printable(repr(layer))} draws random numbers when it answers" if layer else ""
+        raise ProofError(
+            f"two runs of the uncut model on the same input give different answers, so no cut can be proved{where}; "
+            "save it with a layer there that draws none, such as one that hands on the mean"
+        ) from error
+
+
+def _first_that_differs(graph: Graph, rows: list[Any]) -> str | None:
+    """The first layer that gives different outputs for the same inputs."""
+    wires = [wire for step in graph.steps for wire in step.gives]
+    whole = Part(graph.inputs, tuple(graph.steps), {str(wire.number): wire for wire in wires})
+    values = [tf.constant(array) for array in rows]
+    pairs = zip(wires, whole.run(values), whole.run(values), strict=True)
+    random = {wire.number for wire, one, other in pairs if not np.array_equal(one, other)}
+    return next((step.name for step in graph.steps if any(wire.number in random for wire in step.gives)), None)

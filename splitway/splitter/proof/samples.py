@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.errors import SetupError, in_one_line, printable
-from splitway.splitter.graph import Wire
+from splitway.splitter.graph import Wire, shown_shape
 
 FORMATS = (".npz", ".csv", ".jsonl")
 MOST_ROWS = 256
@@ -81,16 +81,9 @@ class _Names:
 def read_samples(
     path: Path, takes: Mapping[str, Wire], gives: Mapping[str, Wire], also: Mapping[str, str] | None = None
 ) -> Samples:
-    """Read the rows of a file.
+    """Read the rows of a file, for the model's inputs and outputs, which may have further names in it.
 
-    Args:
-        path: the file.
-        takes: the model's inputs.
-        gives: its outputs.
-        also: further names, and which input or output each stands for.
-
-    Raises:
-        SetupError: it cannot be read, or is not what the model takes; says where.
+    Raises SetupError if it cannot be read, or is not what the model takes, and says where.
     """
     names = _Names(takes, gives, also or {})
     found = _read(path, names)
@@ -141,21 +134,14 @@ def _of_npz(path: Path, names: _Names) -> Rows:
 
 
 def _rows(array: NDArray[Any], wire: Wire, where: str, *, names_row: bool) -> NDArray[Any]:
-    """An array of rows as the model takes them; single numbers may lack the dimension of their one column.
-
-    Args:
-        array: the rows.
-        wire: what they should be.
-        where: what is named in errors.
-        names_row: name the row too.
-    """
+    """Rows as the model takes them; single numbers may lack the dimension of their one column."""
     shape = tuple(wire.shape)
     if array.ndim == 0:
         raise SetupError(f"{where} is a single number: rows come first")
     if array.ndim == 1 and set(shape) == {1}:
         array = array.reshape(-1, *shape)
     if array.shape[1:] != shape:
-        raise SetupError(f"{where} has rows of {_shown(array.shape[1:])}; the model's have {_shown(shape)}")
+        raise SetupError(f"{where} has rows of {shown_shape(array.shape[1:])}; the model's have {shown_shape(shape)}")
     if array.dtype.kind not in "biuf":
         raise SetupError(f"{where} is not made of numbers")
     wanted = np.dtype(wire.travels_as)
@@ -167,10 +153,6 @@ def _rows(array: NDArray[Any], wire: Wire, where: str, *, names_row: bool) -> ND
         row = f", row {place[0]}" if names_row else ""
         raise SetupError(f"{where}{row}: {array[place]} cannot be {wanted.name}, which the model takes there")
     return made
-
-
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return "x".join("?" if n is None else str(n) for n in shape) or "a single number"
 
 
 def _of_lines(path: Path, lines: Iterable[tuple[int, dict[str, Any]]], names: _Names) -> Rows:

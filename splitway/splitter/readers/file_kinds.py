@@ -51,11 +51,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def no_model(path: Path) -> str | None:
-    """The format of a file that is not a Keras 2 or 3 model, with advice; None if it may be one.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """The format of a file that is not a Keras 2 or 3 model, with advice; None if it may be one. Raises OSError."""
     head = _head(path)
     if not head:
         return "it is empty: copy or download it again"

@@ -17,14 +17,9 @@ Found = TypeVar("Found")
 
 @contextmanager
 def looking_at(layer: Any, what: str = "read") -> Iterator[None]:
-    """Turn every exception of a layer or model into a ModelError that names it.
+    """Turn every exception of a layer or model into a ModelError that names it, and what cannot be done with it.
 
-    Args:
-        layer: what is looked at.
-        what: what cannot be done with it, if it fails, as `cannot be read`.
-
-    Raises:
-        ModelError: in place of any exception but the interpreter's own, and those that are sentences already.
+    The interpreter's own pass, and those that are sentences already.
     """
     try:
         yield

@@ -38,9 +38,8 @@ _REFUSAL = "layer {!r} is a Lambda: it carries code, and code in model files is 
 def read_keras(model: keras.Model) -> Graph:
     """Return the model's steps.
 
-    Raises:
-        ModelError: the model has no graph: it is subclassed, or was never built; or its batches have a fixed size; or
-            one of its layers fails while it is looked at.
+    Raises ModelError for a model without a graph, which is subclassed or was never built; for batches of a fixed size;
+    or for a layer that fails while it is looked at.
     """
     with looking_at(model):
         inner = _functional(model)

@@ -43,16 +43,11 @@ def of_keras(
     keep: Callable[[Path], Path] | None = None,
     picture_size: tuple[int, int] = DEFAULT_PICTURE_SIZE,
 ) -> LoadedModel:
-    """A Keras model that is in memory.
+    """A Keras model that is in memory. Raises ModelError if it has no graph.
 
     Args:
-        model: the model.
-        name: what it is called.
         keep: puts a copy of it into a folder; saves it if not given.
         picture_size: height and width for a model that takes pictures of any.
-
-    Raises:
-        ModelError: it has no graph.
     """
     with looking_at(model):
         sized = _of_one_size(model, picture_size)

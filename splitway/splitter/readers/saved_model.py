@@ -40,7 +40,7 @@ def load_saved_model(folder: Path) -> LoadedModel:
         function = _signature(folder, loaded)
         arguments = sorted(function.structured_input_signature[1])
         flat = flatten(function, loaded)
-        graph = _Reader(flat).read(arguments, sorted(function.structured_outputs))
+        graph = _SavedModelReader(flat).read(arguments, sorted(function.structured_outputs))
     except ModelError as error:
         raise ModelError(f"{folder} cannot be loaded: {error.detail}") from error
     except Exception as error:  # a damaged file raises what its readers stumble over
@@ -72,7 +72,7 @@ def _signature(folder: Path, loaded: Any) -> Any:
     return loaded.signatures[names[0]]
 
 
-class _Reader:
+class _SavedModelReader:
     """Writes the steps of a flat graph. Steps that run together are taken out of it as one function."""
 
     def __init__(self, flat: FlatGraph) -> None:
@@ -116,7 +116,8 @@ class _Reader:
         taken = [t for op in operations for t in op.inputs if t.op.name not in own | self._constant]
         taken = list({t.name: t for t in taken}.values())
         last = {t.name for t in self._flat.outputs}
-        given = [t for op in operations for t in op.outputs if t.name in last or _leaves(t, own)]
+        made = [t for op in operations for t in op.outputs]
+        given = [t for t in made if t.name in last or any(user.name not in own for user in t.consumers())]
         takes = tuple(self._wires[t.name] for t in taken)
         gives = tuple(self._add(t, _shape(t) if t.shape.rank is not None else [None, None]) for t in given)
         computes, weights = self._described.step(taken, given)
@@ -164,10 +165,6 @@ def _constants(flat: FlatGraph) -> set[str]:
 def _scope_name(operation: str) -> str:
     name = without_calls(operation)
     return name.rpartition("/")[0] or name
-
-
-def _leaves(tensor: Any, own: set[str]) -> bool:
-    return any(consumer.name not in own for consumer in tensor.consumers())
 
 
 def _flops(weights: Sequence[Held], gives: tuple[Wire, ...]) -> float:

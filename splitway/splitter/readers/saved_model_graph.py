@@ -81,13 +81,10 @@ class FlatGraph:
 
 
 def flatten(function: Any, loaded: Any) -> FlatGraph:
-    """Return a signature's operations as one graph.
+    """Return a signature's operations as one graph. Raises ModelError for a resource that is no variable and no table.
 
     What only has to run before something else is left away, such as what counts or draws random numbers: it has no part
     in the values, for all that reaches out of the model has been refused.
-
-    Raises:
-        ModelError: it uses a resource that is neither a variable nor a table.
     """
     captures = dict(_captured(function, loaded))
     definition = _inlined(function)

@@ -49,7 +49,7 @@ class _Flow:
         self.held = held
         self.instead: dict[str, Any] = {}
         self._library = {each.signature.name: each for each in graph.as_graph_def().library.function}
-        self._from_inputs = self._behind_inputs({tensor.name for tensor in inputs})
+        self.made_of_inputs = self._behind_inputs({tensor.name for tensor in inputs})
 
     def _behind_inputs(self, inputs: set[str]) -> set[str]:
         found = set(inputs)
@@ -57,10 +57,6 @@ class _Flow:
             if any(tensor.name in found for tensor in operation.inputs):
                 found |= {tensor.name for tensor in operation.outputs}
         return found
-
-    def has_rows(self, tensor: Any) -> bool:
-        """Whether it is made of the model's inputs."""
-        return tensor.name in self._from_inputs
 
     def behind(self, tensors: Iterable[Any]) -> list[Any]:
         """The operations that make some tensors, the nearest first."""
@@ -93,13 +89,8 @@ def find_disturbances(
 ) -> list[Disturbance]:
     """Find the scopes whose random numbers reach the outputs, and that can hand on what they take.
 
-    Args:
-        graph: the operations.
-        inputs, outputs: the model's.
-        held: datatypes of variables by the names of the tensors that bring them in.
-
-    Raises:
-        ModelError: random numbers reach the outputs in another way.
+    `held` has the datatypes of variables by the names of the tensors that bring them in. Raises ModelError if random
+    numbers reach the outputs in another way.
     """
     flow = _Flow(graph, inputs, outputs, held)
     found: list[Disturbance] = []
@@ -129,8 +120,8 @@ def _scope(flow: _Flow, prefix: str) -> Disturbance | None:
     names = {each.name for each in inside}
     last = {tensor.name for tensor in flow.outputs}
     outside = [flow.instead.get(t.name, t) for each in inside for t in each.inputs if t.op.name not in names]
-    takes = list({tensor.name: tensor for tensor in outside if flow.has_rows(tensor)}.values())
-    made = [t for each in inside for t in each.outputs if flow.has_rows(t)]
+    takes = list({tensor.name: tensor for tensor in outside if tensor.name in flow.made_of_inputs}.values())
+    made = [t for each in inside for t in each.outputs if t.name in flow.made_of_inputs]
     gives = [t for t in made if t.name in last or any(user.name not in names for user in t.consumers())]
     weights = [tensor for tensor in outside if flow.held.get(tensor.name) in _FLOATS]
     if len(takes) != 1 or len(gives) != 1 or weights or not _alike(takes[0], gives[0]):

@@ -106,17 +106,12 @@ def _loaded(path: Path, kind: str, known: dict[str, Any]) -> keras.Model:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):  # Keras puts its weights back, but goes on with the old ones
             layer.finalize_state()
-        _refuse_lost_words(path, layer)
+        if hasattr(layer, "get_vocabulary") and layer.get_config().get("vocabulary", ()) is None:
+            raise ModelError(
+                f"{path} has no vocabulary for its layer {layer.name!r}: the legacy HDF5 format does not keep what a "
+                "layer was adapted to; save the model again with model.save('name.keras')"
+            )
     return model
-
-
-def _refuse_lost_words(path: Path, layer: Any) -> None:
-    """Raise ModelError for a layer whose vocabulary the legacy format leaves out."""
-    if hasattr(layer, "get_vocabulary") and layer.get_config().get("vocabulary", ()) is None:
-        raise ModelError(
-            f"{path} has no vocabulary for its layer {layer.name!r}: the legacy HDF5 format does not keep what a layer "
-            "was adapted to; save the model again with model.save('name.keras')"
-        )
 
 
 @contextmanager

@@ -73,8 +73,7 @@ class _TensorOnlyUnpickler(pickle.Unpickler):
 def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the checkpoint's tensors by name, each a contiguous copy in its own shape.
 
-    Raises:
-        BundleError: the bytes are not such a checkpoint, or ask for more than tensors.
+    Raises BundleError if the bytes are not such a checkpoint, or ask for more than tensors.
     """
     stream = io.BytesIO(data)
     try:

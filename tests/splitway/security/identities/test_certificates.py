@@ -15,8 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from splitway.cli.operate import certs
 from splitway.errors import SetupError
-from splitway.local.certificates import utc_now
-from splitway.security.identities.certificates import Certificates, read_certificates
+from splitway.security.identities.certificates import Certificates, read_certificates, utc_now
 from splitway.security.identities.service_names import IDENTITY, TRUST
 from testkit.support import one_line, splitway
 

@@ -38,9 +38,12 @@ class TokenPolicy:
 
 
 def read_claims(claims: Mapping[str, Any], now_s: float) -> tuple[Principal, float]:
-    """Return whose a token with these claims is, and when it expires. Raises Unauthorized if it is not valid yet."""
+    """Return whose a token with these claims is, and when it expires.
+
+    Raises Unauthorized if it is not valid yet; one that has expired is left to the caller.
+    """
     expires_s = _seconds(claims, "exp")
-    if "nbf" in claims and now_s + _LEEWAY_S < _seconds(claims, "nbf"):
+    if now_s < expires_s and "nbf" in claims and now_s + _LEEWAY_S < _seconds(claims, "nbf"):
         raise Unauthorized("the token is not valid yet")
     return Principal(_id(claims), _scopes(claims)), expires_s
 

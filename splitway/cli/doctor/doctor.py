@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from rich.text import Text
 
@@ -126,7 +126,7 @@ def _engines(facts: Facts) -> Iterator[Finding]:
     if facts.chain is None:
         return
     named = os.environ.get("SPLITWAY_ENGINE")
-    chosen = cast("EngineName", named) if named in ("litert", "tensorflow") else None
+    chosen = cast("EngineName", named) if named in get_args(EngineName) else None
     for name, folders in engines.engines_of(facts.chain, chosen).items():
         if sound := [folder for folder in folders if folder in facts.hashed[0]]:
             yield engines.engine(name, sound)

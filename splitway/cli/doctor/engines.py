@@ -14,9 +14,7 @@ from splitway.bundle_graph import Chain
 from splitway.cli.doctor.finding import Finding, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName
-from splitway.runtime.engines.load import load_engine, warm_up
-
-_TIMEOUT_S = {"litert": 30.0, "tensorflow": 120.0}
+from splitway.runtime.engines.load import ENGINES, load_engine, warm_up
 
 
 def engines_of(chain: Chain, chosen: EngineName | None = None) -> Mapping[EngineName, list[Path]]:
@@ -30,11 +28,14 @@ def engines_of(chain: Chain, chosen: EngineName | None = None) -> Mapping[Engine
 def engine(name: EngineName, folders: list[Path]) -> Finding:
     """Whether an engine runs these bundles on zeros."""
     command = [sys.executable, "-m", "splitway.cli.doctor.engines", name, *map(str, folders)]
-    do = "pip install --force-reinstall what the engine comes from, or set SPLITWAY_ENGINE to another"
+    do, limit_s = (
+        "pip install --force-reinstall what the engine comes from, or set SPLITWAY_ENGINE to another",
+        ENGINES[name].tried_within_s,
+    )
     try:
-        tried = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S[name], check=False)
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
-        return problem(f"engine {name}", f"it has not run within {_TIMEOUT_S[name]:.0f} s", do)
+        return problem(f"engine {name}", f"it has not run within {limit_s:.0f} s", do)
     if tried.returncode < 0:
         return problem(f"engine {name}", f"it ended with {signal.Signals(-tried.returncode).name}", do)
     try:

@@ -24,9 +24,7 @@ from splitway.runtime.decode_room import DecodeRoom
 from splitway.runtime.decoders import Decoders
 from splitway.runtime.engines.cores import available_cores
 from splitway.runtime.engines.load import (
-    BATCHES_AT_ONCE,
-    PREFERRED_BATCH_ROWS,
-    SIDE_BY_SIDE,
+    ENGINES,
     Engine,
     load_engine,
     warm_up,
@@ -85,6 +83,7 @@ class ServedBundle:
         self.label = f"{manifest.name} version {manifest.version}"
         self._bundle = bundle
         engine = settings.engine_for(manifest)
+        traits = ENGINES[engine]
         self._threads = settings.engine_threads(manifest.role)
         self._stage = make_stage(bundle, settings)
         inputs = [spec for alternative in self._stage.accepts for spec in alternative]
@@ -95,10 +94,10 @@ class ServedBundle:
         self.in_flight = 0
         """Requests that are being answered."""
         self._request_ended = asyncio.Event()
-        batch_rows = settings.max_batch_rows or PREFERRED_BATCH_ROWS[engine]
-        self._slots = slots_for(self._threads, parallel=SIDE_BY_SIDE[engine])
+        batch_rows = settings.max_batch_rows or traits.batch_rows
+        self._slots = slots_for(self._threads, parallel=traits.side_by_side)
         wait_s = settings.max_batch_wait_ms / 1000
-        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, self._slots, BATCHES_AT_ONCE[engine])
+        policy = BatchPolicy(batch_rows, wait_s, settings.queue_rows, self._slots, traits.batches_at_once)
         self._batcher = Batcher(self._infer, policy, name=self.label, runs=runs)
         self._decoders = (
             Decoders(available_cores(), settings.queue_rows, runs, self.label) if self._batcher.shares else None

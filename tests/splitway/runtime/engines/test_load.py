@@ -3,14 +3,15 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 
 from splitway.bundle import Bundle, engine_file_entry, load_bundle, read_manifest, write_manifest
 from splitway.errors import BundleError, SetupError
-from splitway.runtime.engines.load import load_engine, warm_up, zeros
+from splitway.manifest import EngineName
+from splitway.runtime.engines.load import ENGINES, load_engine, warm_up, zeros
 from splitway.runtime.settings import StageSettings
 from testkit.support import random_pixels
 from tests.bundles import make_bundle
@@ -52,6 +53,10 @@ def test_warming_up_checks_the_manifests_shapes(head_bundle: Bundle) -> None:
     engine = load_engine("litert", head_bundle, 1)
     warm_up(engine, head_bundle)
     assert engine.infer(zeros(head_bundle.manifest.inputs, 5))["probabilities"].shape == (5, 1000)
+
+
+def test_every_engine_that_a_manifest_can_name_is_known() -> None:
+    assert set(ENGINES) == set(get_args(EngineName))
 
 
 @pytest.mark.parametrize(("name", "extra"), [("litert", "serve"), ("tensorflow", "split")])

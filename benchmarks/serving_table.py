@@ -157,7 +157,7 @@ def table(report: dict[str, Any]) -> str:
     """The README's few rows."""
     rows, about = report["main"]["rows"], report["about"]
     served = names(rows)[1:]
-    lines = [f"| 500x375 JPEG, share of what the model does in one process | {' | '.join(served)} |"]
+    lines = [f"| 500x375 JPEG, requests/s as a share of the uncut model in one process | {' | '.join(served)} |"]
     lines.append("|---" * (1 + len(served)) + "|")
     for clients in (1, 16):
         shares = [f"{statistics.median(ratios(rows, name, LIMIT, clients)):.2f}" for name in served]
@@ -165,9 +165,9 @@ def table(report: dict[str, Any]) -> str:
     trivial, cache = report["trivial"]["rows"], report["cache"]["rows"]
     lines.append("")
     lines.append(
-        f"With trivial stages the chain does {median(trivial, SPLITWAY, 16, 'rate'):.0f} requests/s, "
-        f"{statistics.median(ratios(trivial, SPLITWAY, HANDWRITTEN, 16)):.1f} times the hand-written one; pictures "
-        f"that come again\n{statistics.median(ratios(cache, 'cache', 'no cache', 16)):.1f} times as many as new ones. "
+        f"With models that do nothing, the gateway serves {median(trivial, SPLITWAY, 16, 'rate'):.0f} requests/s, "
+        f"{statistics.median(ratios(trivial, SPLITWAY, HANDWRITTEN, 16)):.1f} times the hand-written chain.\n"
+        f"Cached pictures are served {statistics.median(ratios(cache, 'cache', 'no cache', 16)):.1f} times as fast. "
         f"{about['machine']}, {about['date']}; [all of it](docs/benchmarks.md), made by "
         f"`{_command(report['main'])}`."
     )

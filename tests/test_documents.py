@@ -11,6 +11,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 HEADINGS = ["Quickstart", "API", "Deploy", "Security", "Observability", "Performance", "Development"]
+NOT_THERE = ("deploy/helm/", "templates/", "docs/adr/NNNN-title.md")
+"""What CONTRIBUTING names that is to come, lies in such a folder, or stands for many."""
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 _PERSONS = re.compile(r"\b(whoever|nobody|somebody|whom|he|his)\b", re.IGNORECASE)
 MOST_PERSONS = 9
@@ -26,6 +28,13 @@ def test_the_readme_has_the_headings_that_readers_look_for_and_stays_short() -> 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
     assert len(text.splitlines()) < 200
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) - {*NOT_THERE}
+    assert "gateway/wiring.py" in named
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

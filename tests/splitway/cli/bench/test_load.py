@@ -87,7 +87,7 @@ def test_a_pipeline_of_its_own_is_explained_and_stopped(models: Path, samples: P
     assert found["break_even"]["cost_ms"] == pytest.approx(
         found["break_even"]["served_ms"] - found["break_even"]["in_process_ms"]
     )
-    assert found["says"][0].startswith("The split costs")
+    assert found["says"][0].startswith(("The split costs", "The split has no measurable cost"))  # on a busy machine
     address = re.search(r"at (http://\S+)", result.stderr)
     assert address is not None
     with pytest.raises(httpx.ConnectError):

@@ -32,9 +32,9 @@ export function takePictures() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    fromTransfer(event.dataTransfer, "What was dropped is no file.");
+    fromTransfer(event.dataTransfer, "The dropped item is not a file.");
   });
-  document.addEventListener("paste", (event) => fromTransfer(event.clipboardData, "What was pasted is no picture."));
+  document.addEventListener("paste", (event) => fromTransfer(event.clipboardData, "The clipboard holds no picture."));
   onKeyChange((hasKey) => hasKey && waiting && ask(waiting));
   learn();
 }

@@ -157,5 +157,5 @@ TIMEOUT = parameter(
 REQUEST_ID = parameter(
     REQUEST_ID_HEADER,
     "header",
-    "Names the request in answers, logs and traces. What is not 1 to 128 letters, digits or `._:/+=@-` is replaced.",
+    "Names the request in answers, logs and traces. Any value but 1 to 128 letters, digits or `._:/+=@-` is replaced.",
 )

@@ -92,7 +92,7 @@ def test_text_that_is_pasted_is_no_picture(view: View) -> None:
     view.context.grant_permissions(["clipboard-read", "clipboard-write"])
     view.page.evaluate("navigator.clipboard.writeText('a cat')")
     view.page.keyboard.press("Control+v")
-    expect(view.error).to_contain_text("What was pasted is no picture.")
+    expect(view.error).to_contain_text("The clipboard holds no picture.")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from functools import partial
 from typing import Any
@@ -64,6 +65,27 @@ async def test_a_model_error_fails_this_batch_and_not_the_loop() -> None:
             await submit(batcher, rows(-1), FOREVER)
         assert failed.value.private == "RuntimeError: negative"
         assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].tolist() == [1]
+
+
+async def test_an_error_of_this_program_itself_is_told_and_those_who_wait_are_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Those who wait: more than there are jobs for at once, of which none begins but where another ends."""
+
+    def paused_s(_began_s: float, _ended_s: float) -> float:
+        raise RuntimeError("no clock")
+
+    model = GatedModel()
+    batcher = Batcher(model, BatchPolicy(), runs=Runs(time.monotonic, paused_s))
+    batcher.start()
+    tasks = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in range(5)]
+    await until(lambda: batcher.waiting_rows == 4)
+    model.gate.set()
+    async with asyncio.timeout(5):
+        got = await asyncio.gather(*tasks)
+    assert [result.outputs["y"].tolist() for result in got] == [[0], [2], [4], [6], [8]]
+    assert "no clock" in caplog.text
+    await batcher.close()
 
 
 async def test_a_cancelled_member_is_skipped_and_leaves_no_one_hanging() -> None:

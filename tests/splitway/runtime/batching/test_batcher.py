@@ -184,6 +184,23 @@ async def test_the_first_waits_for_others_only_as_long_as_it_may() -> None:
     assert model.batches == [3, 1]
 
 
+async def test_those_who_come_while_the_first_waits_share_its_batch_also_where_it_hangs_up() -> None:
+    model = GatedModel()
+    model.gate.set()
+    async with running(model, BatchPolicy(max_rows=3, max_wait_s=60.0)) as batcher:
+        tasks = []
+        for value in (1, 2):
+            tasks.append(asyncio.create_task(submit(batcher, rows(value), FOREVER)))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert (batcher.waiting_rows, len(batcher._running)) == (value, 0)
+        tasks[0].cancel()
+        tasks += [asyncio.create_task(submit(batcher, rows(value), FOREVER)) for value in (3, 4)]
+        got = await asyncio.gather(*tasks[1:])
+    assert [result.outputs["y"].tolist() for result in got] == [[4], [6], [8]]
+    assert model.batches == [3]
+
+
 async def test_members_run_side_by_side_and_who_comes_alone_is_told_so() -> None:
     model = GatedModel()
     async with running(model, BatchPolicy(slots=2)) as batcher:

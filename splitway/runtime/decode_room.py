@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from splitway.errors import DeadlineExceeded
@@ -74,12 +75,13 @@ class DecodeRoom:
         self._lock = threading.Lock()
         self._large_is_decoded = False
         self._passes = 0
-        self._waiting: list[DecodePlace] = []
+        self._waiting: dict[bool, deque[DecodePlace]] = {True: deque(), False: deque()}
+        """By whether they are large: in front of each queue is found at once whose turn it is."""
 
     @property
     def waiting(self) -> int:
         """Requests that wait for memory, or for another large picture."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting.values()))
 
     def place(self, load: DecodeLoad) -> DecodePlace | None:
         """Return a place for a request, which may have to be waited for; None where it needs none.
@@ -96,7 +98,7 @@ class DecodeRoom:
             check_memory(largest, load.memory_bytes, most_ever)
         place = DecodePlace(self, load)
         with self._lock:
-            self._waiting.append(place)
+            self._waiting[load.is_large].append(place)
         self._let_in()
         self._look_later()
         return place
@@ -141,27 +143,27 @@ class DecodeRoom:
         """
         with self._lock:
             most = self._most
-            able = [place for place in self._waiting if place.load.memory_bytes <= most]
-            large = None if self._large_is_decoded else _first_large(able)
+            large = None if self._large_is_decoded else self._first(most, is_large=True)
             if large is not None and self._fits(large, most):
                 self._passes = 0
                 self._large_is_decoded = True
                 self._give(large)
                 large = None
-            for place in able:
-                if place.load.is_large:
-                    continue
-                if not self._fits(place, most) or (large is not None and self._passes >= _MOST_PASSES):
+            while (place := self._first(most, is_large=False)) is not None and self._fits(place, most):
+                if large is not None and self._passes >= _MOST_PASSES:
                     break
                 self._passes += large is not None
                 self._give(place)
+
+    def _first(self, most: int, *, is_large: bool) -> DecodePlace | None:
+        return next((place for place in self._waiting[is_large] if place.load.memory_bytes <= most), None)
 
     def _fits(self, place: DecodePlace, most: int) -> bool:
         return self.used_bytes + place.load.memory_bytes <= most
 
     def _give(self, place: DecodePlace) -> None:
         self.used_bytes += place.load.memory_bytes
-        self._waiting.remove(place)
+        self._waiting[place.load.is_large].remove(place)
         place.given.set()
 
     def take_back(self, place: DecodePlace) -> None:
@@ -171,15 +173,12 @@ class DecodeRoom:
                 self.used_bytes -= place.load.memory_bytes
                 self._large_is_decoded = self._large_is_decoded and not place.load.is_large
             else:
-                if _first_large(self._waiting) is place:
+                queue = self._waiting[place.load.is_large]
+                if place.load.is_large and queue[0] is place:
                     self._passes = 0  # they were counted for this one
-                self._waiting.remove(place)
+                queue.remove(place)
         with contextlib.suppress(RuntimeError):  # the loop has ended, and no caller waits
             place.loop.call_soon_threadsafe(self._let_in)
-
-
-def _first_large(waiting: Iterable[DecodePlace]) -> DecodePlace | None:
-    return next((place for place in waiting if place.load.is_large), None)
 
 
 class DecodePlace:

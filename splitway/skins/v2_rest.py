@@ -172,12 +172,17 @@ def infer_endpoint(plane: Model, limits: Limits, bodies: BodyBudget) -> Endpoint
 
 
 def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
-    """The protocol's routes over any number of models."""
+    """The protocol's routes over any number of models, in the order in which they are described."""
     router = APIRouter(prefix="/v2", tags=[v2_docs.TAG], default_response_class=Response)
     model, version = "/models/{model}", "/models/{model}/versions/{version}"
 
-    @router.get("", **v2_docs.SERVER_METADATA)
+    @router.post(f"{version}/infer", **v2_docs.INFER)
+    @router.post(f"{model}/infer", **v2_docs.INFER)
+    async def infer(request: Request) -> Response:
+        return await models.endpoint(*_asked(request))(request)
+
     @router.get("/", **v2_docs.SERVER_METADATA)
+    @router.get("", **v2_docs.SERVER_METADATA)
     async def server_metadata() -> Response:
         return json_response({"name": "splitway", "version": __version__, "extensions": extensions})
 
@@ -190,20 +195,15 @@ def models_router(models: Models, extensions: Sequence[str]) -> APIRouter:
         return _ready(models.lifecycle.not_ready_because)
 
     @router.get(model, **v2_docs.MODEL_METADATA)
-    @router.get(version, **v2_docs.MODEL_METADATA)
     async def model_metadata(request: Request) -> Response:
         return json_response(models.metadata(*_asked(request)))
 
     @router.get(f"{model}/ready", **v2_docs.MODEL_READY)
-    @router.get(f"{version}/ready", **v2_docs.MODEL_READY)
     async def model_ready(request: Request) -> Response:
         return _ready(models.model_not_ready_because(*_asked(request)))
 
-    @router.post(f"{model}/infer", **v2_docs.INFER)
-    @router.post(f"{version}/infer", **v2_docs.INFER)
-    async def infer(request: Request) -> Response:
-        return await models.endpoint(*_asked(request))(request)
-
+    router.get(version, **v2_docs.MODEL_METADATA)(model_metadata)
+    router.get(f"{version}/ready", **v2_docs.MODEL_READY)(model_ready)
     return router
 
 

@@ -207,7 +207,7 @@ class Batcher:
     def _ended(self, taken: list[Member], job: asyncio.Future[list[Run]]) -> None:
         self._running.discard(job)
         try:
-            runs = job.result()
+            self._finish(job.result())
         except asyncio.CancelledError:
             for member in taken:
                 member.fail(stopping())
@@ -215,8 +215,6 @@ class Batcher:
             _log.exception("a batch")
             for member in taken:
                 member.fail(EngineFailed("the batch could not be answered", private=first_line(error)))
-        else:
-            self._finish(runs)
         self._look()
 
     def _take(self, taken: list[Member]) -> None:

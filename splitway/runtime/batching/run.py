@@ -95,15 +95,19 @@ class Runner:
         Rows don't depend on each other: where the model gave some for all, those that are finite are answers.
         """
         given = failure.outputs if isinstance(failure, Unfit) else None
+        if given is None and len(parts) == 1:  # not raised again: it would keep the inputs until the collector comes
+            member, inputs = parts[0]
+            refused.append((member, _told(failure, inputs, partial(self._fails, member, alone))))
+            return [], {}
         answers: list[_Part] = []
         end = 0
         for member, inputs in parts:
             start, end = end, end + member.rows
-            if member.future.done():
+            if given is None and member.future.done():
                 continue
             try:
                 if given is None:
-                    outputs = self._again(member, inputs, alone, failure if len(parts) == 1 else None)
+                    outputs = self._again(member, inputs, alone)
                 else:
                     outputs = _finite({name: array[start:end] for name, array in given.items()})
             except Exception as error:
@@ -112,10 +116,8 @@ class Runner:
                 answers.append((member, outputs))
         return [member for member, _ in answers], _joined([outputs for _, outputs in answers])
 
-    def _again(self, member: Member, inputs: Arrays, alone: bool, failure: Exception | None) -> Arrays:
-        """Run the model for one member; raise its failure where that is known."""
-        if failure is not None:
-            raise failure
+    def _again(self, member: Member, inputs: Arrays, alone: bool) -> Arrays:
+        """Run the model for one member."""
         member.deadline.check(_LATE)
         self._begin(member.rows)
         outputs = self.infer(inputs, alone)

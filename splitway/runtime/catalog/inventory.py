@@ -83,8 +83,8 @@ def inventory_router(repository: Repository, settings: StageSettings) -> APIRout
     async def stage() -> Response:
         return json_response(inventory(repository))
 
-    @router.post("/v2/repository/index", **stage_docs.INDEX)
     @router.post("/v2/repository/models/{model}/index", **stage_docs.INDEX_OF_MODEL)
+    @router.post("/v2/repository/index", **stage_docs.INDEX)
     async def index(request: Request) -> Response:
         name = request.path_params.get("model")
         async with administrators.acting(request, "repository.index", model=name):

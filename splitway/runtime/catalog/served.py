@@ -1,4 +1,4 @@
-"""One version of one model being served: its engines, its batch loop and its data plane, from start to end."""
+"""One version of one model being served: its engines, its batcher and its data plane, from start to end."""
 
 from __future__ import annotations
 

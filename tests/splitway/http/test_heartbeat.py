@@ -62,6 +62,32 @@ async def test_a_process_that_was_paused_goes_on(lifecycle: Lifecycle) -> None:
     assert stays_in_one_call_for(heartbeat, clock, 20) is not None
 
 
+class Turns(threading.Event):
+    """Time that passes whenever a thread waits for its next turn."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._left = 1000
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self._clock.pass_(timeout)
+        self._left -= 1
+        return not self._left
+
+
+async def test_a_thread_that_has_its_turns_takes_no_time_for_a_pause(lifecycle: Lifecycle) -> None:
+    clock, ended = Clock(), threading.Event()
+    lifecycle.last_resort = ended.set
+    heartbeat = Heartbeat(30, lifecycle, clock)
+    heartbeat._stopped = Turns(clock)
+    heartbeat.pauses.look()
+    heartbeat._run()
+    assert ended.is_set()
+    assert clock() == 1000 + 31
+
+
 async def test_a_process_whose_loop_hangs_is_ended_and_the_log_says_why(
     lifecycle: Lifecycle, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -239,3 +239,14 @@ def test_the_request_is_named_in_the_reply(extractor: httpx.Client) -> None:
     body, length = build_request(InferRequest((Tensor.of_array("pixels", random_pixels(1)),), id="abc"))
     reply = extractor.post(EXTRACT, content=body, headers={HEADER_LENGTH: length}).json()
     assert (reply["id"], reply["model_name"], reply["model_version"]) == ("abc", "feature_extractor", "1")
+
+
+def test_its_description_tells_first_how_a_model_is_run(classifier: httpx.Client) -> None:
+    model, repository = "/v2/models/{model}", "/v2/repository"
+    version, of_model = f"{model}/versions/{{version}}", f"{repository}/models/{{model}}"
+    assert list(classifier.get("/openapi.json").json()["paths"]) == [
+        *(f"{model}/infer", f"{version}/infer", "/v2", "/v2/", "/v2/health/live", "/v2/health/ready"),
+        *(model, f"{model}/ready", version, f"{version}/ready"),
+        *("/v1/stage", f"{repository}/index", f"{of_model}/index", f"{of_model}/load", f"{of_model}/unload"),
+        *("/livez", "/readyz", "/metrics"),
+    ]

@@ -42,6 +42,17 @@ def end(place: DecodePlace) -> None:
     place.leave()
 
 
+class CountedLoad(DecodeLoad):
+    """Counts how often its memory is looked at, all of them together."""
+
+    looks = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        CountedLoad.looks += 1
+        return self[0]
+
+
 async def settle() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
@@ -52,6 +63,21 @@ async def test_small_pictures_need_no_place() -> None:
     assert room.place(NOTHING) is None
     assert room.place(load(SMALL_BYTES // MB)) is None
     assert room.used_bytes == 0
+
+
+@pytest.mark.parametrize("waits_large", [False, True])
+async def test_one_more_costs_as_much_however_many_wait(waits_large: bool) -> None:
+    room = DecodeRoom(100 * MB, threads=1)
+    first = taken(room, 60, large=waits_large)
+    waiting = [room.place(CountedLoad(*load(60, large=waits_large))) for _ in range(200)]
+    CountedLoad.looks = 0
+    last = room.place(CountedLoad(*load(60)))
+    assert CountedLoad.looks < 10
+    for place in (first, *waiting, last):
+        assert place is not None
+        place.leave()
+    await settle()
+    assert (room.used_bytes, room.waiting) == (0, 0)
 
 
 async def test_what_never_fits_is_refused_and_says_so() -> None:

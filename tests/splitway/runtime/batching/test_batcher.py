@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from functools import partial
 from typing import Any
@@ -64,6 +65,27 @@ async def test_a_model_error_fails_this_batch_and_not_the_loop() -> None:
             await submit(batcher, rows(-1), FOREVER)
         assert failed.value.private == "RuntimeError: negative"
         assert (await submit(batcher, rows(1), FOREVER)).outputs["y"].tolist() == [1]
+
+
+async def test_an_error_of_this_program_itself_is_told_and_those_who_wait_are_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Those who wait: more than there are jobs for at once, of which none begins but where another ends."""
+
+    def paused_s(_began_s: float, _ended_s: float) -> float:
+        raise RuntimeError("no clock")
+
+    model = GatedModel()
+    batcher = Batcher(model, BatchPolicy(), runs=Runs(time.monotonic, paused_s))
+    batcher.start()
+    tasks = [asyncio.create_task(submit(batcher, rows(v), FOREVER)) for v in range(5)]
+    await until(lambda: batcher.waiting_rows == 4)
+    model.gate.set()
+    async with asyncio.timeout(5):
+        got = await asyncio.gather(*tasks)
+    assert [result.outputs["y"].tolist() for result in got] == [[0], [2], [4], [6], [8]]
+    assert "no clock" in caplog.text
+    await batcher.close()
 
 
 async def test_a_cancelled_member_is_skipped_and_leaves_no_one_hanging() -> None:
@@ -160,6 +182,23 @@ async def test_the_first_waits_for_others_only_as_long_as_it_may() -> None:
     async with running(model, BatchPolicy(max_rows=3, max_wait_s=0.001)) as batcher:
         await submit(batcher, rows(1), FOREVER)
     assert model.batches == [3, 1]
+
+
+async def test_those_who_come_while_the_first_waits_share_its_batch_also_where_it_hangs_up() -> None:
+    model = GatedModel()
+    model.gate.set()
+    async with running(model, BatchPolicy(max_rows=3, max_wait_s=60.0)) as batcher:
+        tasks = []
+        for value in (1, 2):
+            tasks.append(asyncio.create_task(submit(batcher, rows(value), FOREVER)))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert (batcher.waiting_rows, len(batcher._running)) == (value, 0)
+        tasks[0].cancel()
+        tasks += [asyncio.create_task(submit(batcher, rows(value), FOREVER)) for value in (3, 4)]
+        got = await asyncio.gather(*tasks[1:])
+    assert [result.outputs["y"].tolist() for result in got] == [[4], [6], [8]]
+    assert model.batches == [3]
 
 
 async def test_members_run_side_by_side_and_who_comes_alone_is_told_so() -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from splitway.errors import DeadlineExceeded, EngineFailed, SplitwayError, UnfitInput
 from splitway.manifest import TensorEntry
-from splitway.runtime.batching.batch import BatchPolicy
+from splitway.runtime.batching.batch import BatchPolicy, Member
 from splitway.runtime.batching.batcher import Batcher
+from splitway.runtime.batching.run import Runner
+from splitway.runtime.batching.threads import Runs
+from splitway.runtime.batching.unfit import Unfit
 from splitway.runtime.engines.tested import TestedEngine
 from splitway.wire.deadline import Deadline
 from tests.splitway.runtime.clock import Clock
@@ -124,3 +131,42 @@ async def test_a_caller_whose_rows_keep_failing_shares_no_batch_until_time_has_p
     await batch.of((rows(1), FOREVER), (rows(5), FOREVER), callers=("good", "bad"))
     assert batch.fussy.runs == [1, 2]
     await batch.batcher.close()
+
+
+def refused(infer: Callable[[Arrays], Arrays], *members: Member) -> list[Member]:
+    """Those that are refused of these, which are run at once."""
+    clock = Clock()
+    runner = Runner(lambda inputs, _: infer(inputs), 64, clock, Runs(clock), "model", lambda _: 0.0)
+    return [member for run in runner(members, alone=True) for member, _ in run.refused]
+
+
+@pytest.mark.parametrize("sent", [(RAISES,), (1, GIVES_NAN)], ids=["raises", "gives NaN"])
+async def test_one_that_fails_counts_against_its_caller_who_hung_up_meanwhile(sent: tuple[float, ...]) -> None:
+    members = [Member(partial(dict, rows(value)), 1, FOREVER, 0.0) for value in sent]
+    engine = TestedEngine(FussyEngine(), ENTRIES)
+
+    def infer(inputs: Arrays) -> Arrays:
+        members[-1].future.cancel()
+        return engine.infer(inputs)
+
+    assert refused(infer, *members) == members[-1:]
+
+
+async def test_one_that_fails_alone_keeps_none_of_its_inputs() -> None:
+    """Without the collector: they may be large, and many may fail before it comes."""
+    made: list[weakref.ref[NDArray[Any]]] = []
+
+    def prepare() -> Arrays:
+        x = np.zeros(1)
+        made.append(weakref.ref(x))
+        return {"x": x}
+
+    def infer(_: Arrays) -> Arrays:
+        raise Unfit(reason="it could not be run")
+
+    gc.disable()
+    try:
+        assert refused(infer, Member(prepare, 1, FOREVER, 0.0))
+        assert made[0]() is None
+    finally:
+        gc.enable()

@@ -77,6 +77,7 @@ def test_a_process_that_was_paused_is_not_ended(lifecycle: Lifecycle) -> None:
         assert watchdog.hangs() is None  # before the pause has been looked for, and after
         watchdog.pauses.look()
         assert watchdog.hangs() is None
+    assert watchdog.runs.paused_s(1000, clock()) == pytest.approx(5 * 60 - 5 * LOOKS_EVERY_S)  # for a row's time, too
     assert look_for(watchdog, clock, 20) is None
     assert look_for(watchdog, clock, 20) is not None
 
@@ -92,11 +93,14 @@ async def test_a_process_that_hangs_says_so_and_answers_those_who_wait(
     lifecycle: Lifecycle, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = Model()
-    watchdog = Watchdog(0.001, lifecycle, lambda: [model.served])
+    other = Model()
+    other.label = "classifier version 33"
+    watchdog = Watchdog(0.001, lifecycle, lambda: [other.served, model.served])
     watchdog.runs.begin(model.label)
     watchdog.start()
     async with asyncio.timeout(10):
         await model.closed.wait()
+    assert not other.closed.is_set()
     assert lifecycle.hang == lifecycle.not_ready_because
     assert str(lifecycle.hang).startswith("classifier version 3 hangs: one run has taken")
     watchdog.stop()

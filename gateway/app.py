@@ -70,8 +70,9 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     app.state.render, app.state.refuse = render, refuse
     app.documentation = gateway_description(lambda path: means is not None and needed_scope(path) is not None)
     install_error_handlers(app, render)
-    work = pipeline, telemetry.watch, replace(settings.limits, takes_packed=not exposed), settings.pictures, bodies
-    route, plane = ClassifyRoute(*work), PipelinePlane(*work, lifecycle)
+    limits = replace(settings.limits, takes_packed=not exposed)
+    route = ClassifyRoute(pipeline, telemetry.watch, limits, settings.pictures, bodies)
+    plane = PipelinePlane(pipeline, telemetry.watch, limits, settings.pictures, bodies, lifecycle)
     app.include_router(classify_router(route))
     app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
     app.include_router(models_router(plane, EXTENSIONS))

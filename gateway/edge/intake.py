@@ -141,9 +141,9 @@ def _without_reading_it_all(body: bytes, max_values: int) -> bytes | None:
     if begins is None:
         return None
     start, end = begins.end(), body.find(b'"', begins.end())
-    if end < 0 or start + len(body) - end > _FOUND_WITHIN_BYTES:
-        return None
     token = secrets.token_hex(16)
+    if end < 0 or start + len(token) + len(body) - end > _FOUND_WITHIN_BYTES:
+        return None
     around = body[:start] + token.encode() + body[end:]
     if _field(loads_bounded(around, len(around), max_values)) != token:
         return None

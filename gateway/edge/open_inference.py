@@ -85,11 +85,9 @@ class PipelinePlane:
             raise InvalidInput(f"parameter {HEAD} must be the name of one head")
         heads = () if head is None else (head,)
         outputs = tuple(RequestedOutput(o.name, {CLASSIFICATION: o.top_k} if o.top_k else {}) for o in request.outputs)
-        size, weigh = (
-            sum(tensor.size for tensor in request.inputs),
-            partial(inputs_cost, request.inputs, self._pictures),
-        )
-        cost, fit = await by_size(size, weigh), partial(self._check, request)
+        size = sum(tensor.size for tensor in request.inputs)
+        cost = await by_size(size, partial(inputs_cost, request.inputs, self._pictures))
+        fit = partial(self._check, request)
         asked = Request(request.inputs, heads, context, request.id, outputs, check_fit=fit, cost=cost)
         result = await self._pipeline.run(asked)
         (hop,) = result.heads.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
@@ -46,8 +47,15 @@ def read_trust(environment: Mapping[str, str]) -> tuple[TrustedKeys | None, Find
         return None, problem("bundle key", f"{BUNDLE_KEY}: no stage starts: {error.detail}", do)
 
 
-def hash_all(models: Path, keys: TrustedKeys | None = None) -> tuple[set[Path], list[Finding]]:
-    """Read every bundle in the folder: which are whole, and signed where keys are given; and what there is to say."""
+class Hashed(NamedTuple):
+    """Which bundles are whole, and signed where keys are given; and what there is to say of all of them."""
+
+    whole: set[Path]
+    findings: list[Finding]
+
+
+def hash_all(models: Path, keys: TrustedKeys | None = None) -> Hashed:
+    """Read every bundle in the folder, and check its signature where keys are given."""
     sound, wrong, said_more = set(), [], []
     for version in (version for name in _names(models) for version in version_folders(name)):
         try:
@@ -60,7 +68,7 @@ def hash_all(models: Path, keys: TrustedKeys | None = None) -> tuple[set[Path], 
             wrong.append(problem("bundles", f"{error.filename}: {error.strerror}", "let this user read it"))
     signed = f", and a key in {BUNDLE_KEY} has signed it" if keys else ""
     says = f"{many(len(sound), 'whole bundle')} in {models}: every hash matches its manifest{signed}"
-    return sound, [*wrong, *said_more, *([ok("bundles", says)] if sound else [])]
+    return Hashed(sound, [*wrong, *said_more, *([ok("bundles", says)] if sound else [])])
 
 
 def _unknown(name: str, path: str, found: StoredPart) -> list[Finding]:

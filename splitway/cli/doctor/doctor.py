@@ -65,7 +65,7 @@ class Facts:
         return bundles.folder(self.models, may_be_elsewhere=look.status is not None or look.refused is not None)
 
     @cached_property
-    def hashed(self) -> tuple[set[Path], list[Finding]]:
+    def hashed(self) -> bundles.Hashed:
         return bundles.hash_all(self.models, self.trust[0])
 
     @cached_property
@@ -102,7 +102,7 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         return lambda: None if facts.nothing_to_look_at else check()
 
     return {
-        "bundles": lambda: facts.nothing_to_look_at or facts.hashed[1],
+        "bundles": lambda: facts.nothing_to_look_at or facts.hashed.findings,
         "bundle key": lambda: facts.trust[1],
         "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
         "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
@@ -128,7 +128,7 @@ def _engines(facts: Facts) -> Iterator[Finding]:
     named = os.environ.get("SPLITWAY_ENGINE")
     chosen = cast("EngineName", named) if named in get_args(EngineName) else None
     for name, folders in engines.engines_of(facts.chain, chosen).items():
-        if sound := [folder for folder in folders if folder in facts.hashed[0]]:
+        if sound := [folder for folder in folders if folder in facts.hashed.whole]:
             yield engines.engine(name, sound)
 
 

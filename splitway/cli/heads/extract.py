@@ -108,13 +108,14 @@ def _features(
     reason = ""
     try:
         pictures = [read_picture(file) for file in files]
-        if len(files) == 1 or sum(map(len, pictures)) <= _BYTES:
+    except OSError as error:
+        pictures, reason = [], f"cannot be read: {error.strerror}"
+    if pictures and (len(files) == 1 or sum(map(len, pictures)) <= _BYTES):
+        try:
             features, origin = _through(client, hops, Tensor.of_bytes(IMAGE, pictures))
             return [Extracted(features, tuple(files), origin)], {}
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-    except InvalidInput as error:
-        reason = error.detail
+        except InvalidInput as error:
+            reason = error.detail
     if len(files) == 1:
         return [], {files[0]: reason}
     parts = [_features(client, hops, [file]) for file in files]

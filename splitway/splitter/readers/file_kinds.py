@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -90,13 +91,15 @@ def _head(path: Path) -> bytes:
 
 
 def _of_bytes(head: bytes) -> str:
-    packed, known = (
-        next((said for begins, said in kinds.items() if re.match(begins, head, re.DOTALL)), None)
-        for kinds in (_ARCHIVES, _KINDS)
-    )
-    if packed is not None:
+    if (packed := _by_beginning(_ARCHIVES, head)) is not None:
         return f"it is a {packed} archive: unpack it, and name the file or folder of the model"
-    return known or _of_text(head) or f"it is damaged, or neither a .keras file nor HDF5: {_EXPORT}"
+    return (
+        _by_beginning(_KINDS, head) or _of_text(head) or f"it is damaged, or neither a .keras file nor HDF5: {_EXPORT}"
+    )
+
+
+def _by_beginning(kinds: Mapping[bytes, str], head: bytes) -> str | None:
+    return next((said for begins, said in kinds.items() if re.match(begins, head, re.DOTALL)), None)
 
 
 def _of_text(head: bytes) -> str | None:

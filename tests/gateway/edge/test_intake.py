@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from splitway.errors import InvalidInput, Overloaded, SplitwayError, TooLarge, UnsupportedMediaType
+from splitway.gateway.edge import intake
 from splitway.gateway.edge.intake import read_picture
 from splitway.http.body_budget import BodyBudget
 from splitway.wire.context import Limits
@@ -142,6 +143,15 @@ async def test_a_large_text_is_the_one_that_reading_all_of_the_json_gives(body: 
 async def test_a_large_text_in_broken_json_is_refused_as_json(tail: bytes) -> None:
     with pytest.raises(InvalidInput, match="the JSON cannot be read"):
         await read(JSON, b'{"image": "' + TEXT.encode() + tail)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_no_more_json_than_the_bound_is_read_around_a_large_text(beyond: int) -> None:
+    """A token of 32 characters stands in the text's place."""
+    start, text, end = b'{"image": "', base64.b64encode(PNG), b'"}'
+    padding = b" " * (intake._FOUND_WITHIN_BYTES - len(start) - 32 - len(end) + beyond)
+    found = intake._without_reading_it_all(start + text + end + padding, 100)
+    assert found == (None if beyond else PNG)
 
 
 async def test_a_body_is_charged_while_it_is_read_and_given_back() -> None:

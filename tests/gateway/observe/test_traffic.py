@@ -74,6 +74,5 @@ def test_flows_that_began_together_are_over_the_same_time(clock: Clock) -> None:
     flows = [Flow(clock), Flow(clock)]
     flows[0].add("ok", 0.01)
     clock.now_s += 5
-    assert {flow.recent()["window_s"] for flow in flows} == {
-        5.0
-    }  # rates that stand beside each other are over the same time
+    windows = {flow.recent()["window_s"] for flow in flows}
+    assert windows == {5.0}  # rates that stand beside each other are over the same time

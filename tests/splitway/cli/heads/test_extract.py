@@ -146,6 +146,17 @@ def test_pictures_none_of_which_can_be_read_are_told(extractor: _Extractor, file
 TOKEN = "token-of-all-the-services"  # noqa: S105 - of this test
 
 
+def test_a_fault_of_the_machine_while_a_stage_is_asked_is_no_fault_of_a_picture(
+    extractor: _Extractor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("splitway.cli.heads.extract._through", fails)
+    with pytest.raises(OSError, match="No space left"), Steps() as steps:
+        extract([extractor.hop], files, steps)
+
+
 def test_a_stage_that_answers_its_gateway_alone_is_shown_the_token(
     extractor: _Extractor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ class StageSettings(SecuritySettings):
     """Version of the stage's own model to serve; if not set the highest, and a higher one as soon as it appears."""
     bundle_key: Path | None = None
     """PEM file of one public key or several; if set, a bundle is served only if one of them has signed it."""
-    engine: Literal["auto"] | EngineName = "auto"
+    engine: Literal["auto", EngineName] = "auto"
     """Engine; `auto` is the engine of the bundle's proof."""
     rescan_ms: Annotated[float, Field(ge=0)] = 2000.0
     """How often the folder of bundles is looked through for new, rewritten and removed ones, in milliseconds; 0: never

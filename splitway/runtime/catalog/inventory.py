@@ -117,7 +117,7 @@ async def _read(schema: type[_Asked], request: Request, settings: StageSettings)
     deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
     body = bytes(await read_body(request, headers, _MAX_BODY_BYTES, deadline))
     try:
-        return schema.model_validate(loads_bounded(body, _MAX_BODY_BYTES) if body.strip() else {}, strict=True)
+        return schema.model_validate(loads_bounded(body, _MAX_BODY_BYTES) if body else {}, strict=True)
     except ValidationError as error:
         raise InvalidInput(first_mistake(error)) from error
 

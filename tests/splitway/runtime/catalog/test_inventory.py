@@ -84,6 +84,13 @@ async def test_a_version_is_loaded_and_stays_until_it_is_unloaded(stage: StageCl
     assert (await stage.post("classifier/versions/1")).status_code == 404
 
 
+async def test_no_body_asks_for_the_default_and_blanks_are_no_json(stage: StageClient) -> None:
+    headers = {b"authorization": f"Bearer {KEY}".encode()}
+    for body, status in ((b"", 200), (b"{}", 200), (b" ", 400)):
+        answer = await stage.http.post("/v2/repository/models/classifier/load", headers=headers, content=body)
+        assert answer.status_code == status, body
+
+
 async def test_what_was_unloaded_stays_so_until_it_is_loaded(stage: StageClient, tmp_path: Path) -> None:
     assert (await stage.admin("models/digits/unload")).status_code == 200
     assert await stage.states("digits") == {}

@@ -80,8 +80,13 @@ class Lookout:
     def stop(self) -> None:
         self._stopped.set()
 
+    def look(self) -> str | None:
+        """Say what hangs; None where nothing does. To be called every half second, in any thread."""
+        self.pauses.look()
+        return self.hangs()
+
     def hangs(self) -> str | None:
-        """Say what hangs; None where nothing does."""
+        """The same, of what is known by now."""
         raise NotImplementedError
 
     def _worked_s(self, began_s: float) -> float:
@@ -94,8 +99,7 @@ class Lookout:
         while reason is None:
             if self._stopped.wait(LOOKS_EVERY_S):
                 return
-            self.pauses.look()
-            reason = self.hangs()
+            reason = self.look()
         _log.error("%s (SPLITWAY_MAX_RUN_S); the process ends", reason)
         self._end(reason)
 
@@ -113,10 +117,7 @@ class Heartbeat(Lookout):
         self._asked_at_s: float | None = None
 
     def hangs(self) -> str | None:
-        """Ask the loop for a sign of life where none is awaited; say where it hangs if it has given none for too long.
-
-        To be called every half second, in any thread.
-        """
+        """Ask the loop for a sign of life where none is awaited; say where it hangs if it gives none for too long."""
         asked_at_s = self._asked_at_s
         if asked_at_s is None:
             self._asked_at_s = self._clock()

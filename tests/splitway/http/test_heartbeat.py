@@ -23,14 +23,9 @@ def stays_in_one_call_for(heartbeat: Heartbeat, clock: Clock, seconds: float) ->
     """What is found in this time, in which the loop has no turn."""
     for _ in range(int(seconds / LOOKS_EVERY_S)):
         clock.pass_(LOOKS_EVERY_S)
-        if (reason := look(heartbeat)) is not None:
+        if (reason := heartbeat.look()) is not None:
             return reason
     return None
-
-
-def look(heartbeat: Heartbeat) -> str | None:
-    heartbeat.pauses.look()
-    return heartbeat.hangs()
 
 
 async def test_a_loop_that_is_kept_for_too_long_is_named_with_what_keeps_it(lifecycle: Lifecycle) -> None:
@@ -54,10 +49,10 @@ async def test_a_loop_that_has_its_turns_may_be_as_slow_as_it_likes(lifecycle: L
 async def test_a_process_that_was_paused_goes_on(lifecycle: Lifecycle) -> None:
     clock = Clock()
     heartbeat = Heartbeat(30, lifecycle, clock)
-    look(heartbeat)
+    heartbeat.look()
     for _ in range(5):
         clock.pass_(3600)
-        assert look(heartbeat) is None
+        assert heartbeat.look() is None
     assert stays_in_one_call_for(heartbeat, clock, 20) is None
     assert stays_in_one_call_for(heartbeat, clock, 20) is not None
 

@@ -37,8 +37,7 @@ def look_for(watchdog: Watchdog, clock: Clock, seconds: float) -> str | None:
     """What a watchdog that looks twice a second finds in this time."""
     for _ in range(int(seconds / LOOKS_EVERY_S)):
         clock.pass_(LOOKS_EVERY_S)
-        watchdog.pauses.look()
-        if (trouble := watchdog.hangs()) is not None:
+        if (trouble := watchdog.look()) is not None:
             return trouble
     return None
 
@@ -75,8 +74,7 @@ def test_a_process_that_was_paused_is_not_ended(lifecycle: Lifecycle) -> None:
     for _ in range(5):
         clock.pass_(60)
         assert watchdog.hangs() is None  # before the pause has been looked for, and after
-        watchdog.pauses.look()
-        assert watchdog.hangs() is None
+        assert watchdog.look() is None
     assert watchdog.runs.paused_s(1000, clock()) == pytest.approx(5 * 60 - 5 * LOOKS_EVERY_S)  # for a row's time, too
     assert look_for(watchdog, clock, 20) is None
     assert look_for(watchdog, clock, 20) is not None

@@ -11,9 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from splitway.errors import SetupError
 from splitway.gateway.fleet.replicas import StageConfig
 from splitway.gateway.rollout.record import RollbackPolicy
-from splitway.kinds.image.limits import MAX_SECONDS, PictureLimits
+from splitway.kinds.image.settings import PictureSettings
 from splitway.names import EXTRACTOR, HEADS, NAME
-from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
@@ -23,7 +22,7 @@ _NOT_OURS = ("decode_responses", "encoding", "encoding_errors")
 """Options that would change the values the gateway reads; it stores bytes."""
 
 
-class GatewaySettings(SecuritySettings):
+class GatewaySettings(PictureSettings):
     """Read once, when the app is made."""
 
     feature_extractor: str = "http://127.0.0.1:8081"
@@ -48,8 +47,6 @@ class GatewaySettings(SecuritySettings):
     """The most comparisons that run at once; more are dropped, and counted."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * 1024
     """Bytes of one request body, as sent and as unpacked."""
-    max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
-    """Bytes of one encoded picture."""
     max_reply_bytes: Annotated[int, Field(ge=1)] = MAX_REPLY_BYTES
     """Bytes of one stage's reply; a longer one is refused as nonsense."""
     default_timeout_ms: Annotated[float, Field(gt=0)] = 10_000.0
@@ -79,10 +76,6 @@ class GatewaySettings(SecuritySettings):
     """Bytes of memory that kept features may take."""
     cache_keep_s: Annotated[int, Field(ge=1)] = 3600
     """How long Redis keeps features, in seconds."""
-    max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
-    """Pixels of one picture, width times height."""
-    max_picture_seconds: Annotated[float, Field(gt=0)] = MAX_SECONDS
-    """Seconds of a processor that decoding one picture may take, as estimated from its header."""
     max_rows: Annotated[int, Field(ge=1)] = MAX_ROWS
     """Rows of one request."""
     rate_per_second: Annotated[int, Field(ge=0)] = 0
@@ -140,10 +133,6 @@ class GatewaySettings(SecuritySettings):
             max_rows=self.max_rows,
             max_json_values=_MAX_JSON_VALUES,
         )
-
-    @property
-    def pictures(self) -> PictureLimits:
-        return PictureLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_picture_seconds)
 
     @property
     def chain(self) -> tuple[StageConfig, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from splitway.kinds.image.limits import MAX_SECONDS, PictureLimits, memory_for_pictures
+from splitway.kinds.image.limits import PictureLimits, memory_for_pictures
+from splitway.kinds.image.settings import PictureSettings
 from splitway.manifest import EngineName, Manifest
 from splitway.names import Role
 from splitway.releases import FILE
 from splitway.runtime.engines.cores import available_cores
-from splitway.security.settings import SecuritySettings
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_BODY_BYTES, MAX_REPLY_BYTES, MAX_ROWS, Room
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from splitway.security.signing import TrustedKeys
 
 
-class StageSettings(SecuritySettings):
+class StageSettings(PictureSettings):
     """Read once, when the app is made."""
 
     models: Path = Path("models")
@@ -56,12 +57,6 @@ class StageSettings(SecuritySettings):
     """Bytes of one reply that the gateway takes: a request has no more rows than fit into it."""
     body_memory_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The share of the memory for bodies that one caller's address may take: a gateway calls for many callers."""
-    max_picture_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
-    """Bytes of one encoded picture."""
-    max_picture_pixels: Annotated[int, Field(ge=1)] = 25_000_000
-    """Pixels of one picture, width times height."""
-    max_picture_seconds: Annotated[float, Field(gt=0)] = MAX_SECONDS
-    """Seconds of a processor that decoding one picture may take, as estimated from its header."""
     decode_memory_bytes: Annotated[int, Field(ge=0)] = 0
     """Bytes of memory for what is being decoded, in all; 0: what the control group allows beside the process itself, or
     240 MB where it sets no limit."""
@@ -108,8 +103,7 @@ class StageSettings(SecuritySettings):
     @property
     def picture_limits(self) -> PictureLimits:
         """Of one picture; the limit on memory is for pictures that are decoded outside a served stage."""
-        memory = memory_for_pictures(self.decode_memory_bytes)
-        return PictureLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_picture_seconds, memory)
+        return replace(super().picture_limits, max_memory_bytes=memory_for_pictures(self.decode_memory_bytes))
 
     @property
     def limits(self) -> Limits:

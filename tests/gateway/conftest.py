@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -21,6 +22,12 @@ from splitway.wire.v2_json import HEADER_LENGTH, build_response
 SPACE = "fs:0123456789abcdef"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Gateway = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(autouse=True)
+def same_chance() -> None:
+    """Which replica is asked, and which requests a canary gets, is chance: each test has the same one in every run."""
+    random.seed(1)
 
 
 IMAGE = {"name": "image", "datatype": "BYTES", "shape": [-1]}

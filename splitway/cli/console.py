@@ -56,10 +56,21 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (SplitwayError, OSError) as error:
+        _let_go_of_stdout()
+        if isinstance(error, BrokenPipeError):  # the reader knows that it has gone
+            raise typer.Exit(1) from error
         named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         says = error.in_full if isinstance(error, SplitwayError) else f"{named}{error.strerror or error}"
         ERR.print(f"splitway: {says}", style="red", markup=False)
         raise typer.Exit(1) from error
+
+
+def _let_go_of_stdout() -> None:
+    """Write no more to a stdout that takes nothing, so that Python has nothing to complain of at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def stop_signal() -> threading.Event:

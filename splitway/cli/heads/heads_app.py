@@ -50,7 +50,7 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
-    Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
+    Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.heads.train_head import HeadJob, claimed, prepare

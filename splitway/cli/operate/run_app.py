@@ -49,7 +49,10 @@ def serve(
         typer.Option(help="Seconds from withdrawing readiness to closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
     ] = 0.0,
 ) -> None:
-    """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
+    """Serve one app in this process. Settings come from SPLITWAY_* variables and splitway.toml: see splitway config.
+
+    Examples: splitway serve classifier --port 8091; splitway serve gateway --host 0.0.0.0 --drain-s 5
+    """
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:
@@ -61,7 +64,10 @@ def demo(
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     models: Models = Path("models"),
 ) -> None:
-    """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
+    """Start the pipeline on free ports, classify pictures, print the labels, stop everything.
+
+    Example: splitway demo samples/*.jpg
+    """
     from splitway.cli.operate.up import demo as command
 
     command(models, files)

@@ -16,6 +16,7 @@ from splitway.cli.heads import heads_app
 from splitway.cli.models import models_app, split_app
 from splitway.cli.operate import certs_app, keys_app, release_app, run_app
 from splitway.cli.watch import watch_app
+from splitway.extras import extras_named
 from splitway.version import __version__
 
 GROUPS: Mapping[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
@@ -43,8 +44,12 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=order.index)
 
     def invoke(self, ctx: Any) -> Any:
-        with one_line_errors():
+        with one_line_errors(), extras_named(lambda library, do: f"{_called(ctx)} needs {do}: there is no {library}"):
             return super().invoke(ctx)
+
+
+def _called(context: Any) -> str:
+    return f"splitway {context.invoked_subcommand}"
 
 
 def _name(command: Callable[..., None] | typer.Typer) -> str:

@@ -9,6 +9,8 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Models
+from splitway.extras import require
+from splitway.names import GATEWAY
 
 
 def up(
@@ -50,6 +52,7 @@ def serve(
     ] = 0.0,
 ) -> None:
     """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
+    require("gateway" if stage == GATEWAY else "serve")
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:

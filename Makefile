@@ -3,7 +3,7 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUNS := $(VENV)/.runs
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
 MODELS := models
 BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
@@ -26,7 +26,7 @@ define install
 	$(BIN)/uv pip install $(SHOWN) --require-hashes --requirement $(VENV)/requirements.txt
 endef
 
-$(RUNS): pyproject.toml uv.lock
+$(RUNTIME): pyproject.toml uv.lock
 	@$(PYTHON) -c "$(IS_NEW)"
 	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
@@ -34,20 +34,20 @@ $(RUNS): pyproject.toml uv.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(STAMP): $(RUNS)
+$(STAMP): $(RUNTIME)
 	$(call install,the tools of tests and checks,--all-extras --group package)
 	touch $@
 
 models: $(BUNDLES) ## Make the default bundles
 
-$(BUNDLES) &: | $(RUNS)
+$(BUNDLES) &: | $(RUNTIME)
 	$(BIN)/splitway build --out $(MODELS)
 
-demo: $(RUNS) models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
+demo: $(RUNTIME) models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
 	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
 	$(BIN)/python -m samples.two_heads $(MODELS) samples/cat.jpg
 
-up: $(RUNS) models ## Start the pipeline and stay until Ctrl-C
+up: $(RUNTIME) models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
 WORKERS ?= 2

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from splitway.cli.console import one_line_errors
+from splitway.extras import extras_named
 
 Member = Callable[..., None] | typer.Typer
 _HEADING = re.compile(r"^(?:Usage(?=:)|[A-Z][\w-]*(?=:$))", re.MULTILINE)
@@ -109,7 +110,7 @@ class Root(Group):
         return sorted(self.commands, key=self.order.index)
 
     def invoke(self, ctx: Any) -> Any:
-        with one_line_errors():
+        with one_line_errors(), extras_named(lambda library, do: f"{_called(ctx)} needs {do}: there is no {library}"):
             return super().invoke(ctx)
 
     def main(self, *args: Any, **more: Any) -> Any:
@@ -122,6 +123,10 @@ class Root(Group):
                     sys.stdout.flush()
         except typer.Exit as error:
             sys.exit(error.exit_code)
+
+
+def _called(context: Any) -> str:
+    return f"splitway {context.invoked_subcommand}"
 
 
 @contextmanager

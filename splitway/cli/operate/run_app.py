@@ -9,6 +9,8 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Models
+from splitway.extras import require
+from splitway.names import GATEWAY
 
 
 def up(
@@ -53,6 +55,7 @@ def serve(
 
     Examples: splitway serve classifier --port 8091; splitway serve gateway --host 0.0.0.0 --drain-s 5
     """
+    require("gateway" if stage == GATEWAY else "serve")
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:

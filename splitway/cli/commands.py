@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from splitway.cli.console import one_line_errors
+from splitway.cli.console import OUT, one_line_errors
 from splitway.extras import extras_named
 
 Member = Callable[..., None] | typer.Typer
@@ -110,7 +111,8 @@ class Root(Group):
         return sorted(self.commands, key=self.order.index)
 
     def invoke(self, ctx: Any) -> Any:
-        with one_line_errors(), extras_named(lambda library, do: f"{_called(ctx)} needs {do}: there is no {library}"):
+        OUT.stderr = False
+        with one_line_errors(ctx.meta), extras_named(partial(_needs, ctx)):
             return super().invoke(ctx)
 
     def main(self, *args: Any, **more: Any) -> Any:
@@ -125,8 +127,8 @@ class Root(Group):
             sys.exit(error.exit_code)
 
 
-def _called(context: Any) -> str:
-    return f"splitway {context.invoked_subcommand}"
+def _needs(context: Any, library: str, do: str) -> str:
+    return f"splitway {context.invoked_subcommand} needs {do}: there is no {library}"
 
 
 @contextmanager

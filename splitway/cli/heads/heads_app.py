@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given, check_head_name, check_version
-from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.errors import SetupError
 
 
@@ -37,6 +37,7 @@ def train_head(
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
 
@@ -71,4 +72,4 @@ def train_head(
 
             trained = make_head(lesson, steps)
         steps.stop()
-        print_trained(trained)
+        emit(as_json, print_trained(trained))

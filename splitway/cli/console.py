@@ -81,20 +81,21 @@ def one_line_errors(meta: Mapping[str, Any] = MappingProxyType({})) -> Iterator[
     try:
         yield
     except (SplitwayError, OSError) as error:
-        _let_go_of_stdout()
-        if isinstance(error, BrokenPipeError):  # the reader knows that it has gone
-            raise typer.Exit(1) from error
         named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         says = error.in_full if isinstance(error, SplitwayError) else f"{named}{error.strerror or error}"
-        ERR.print(f"splitway: {says}", style="red", markup=False)
         code = error.code if isinstance(error, SplitwayError) else "os_error"
-        emit(meta.get(JSON_ASKED, False), {"error": {"code": code, "detail": says}})
+        if not isinstance(error, BrokenPipeError):  # the reader knows that it has gone
+            ERR.print(f"splitway: {says}", style="red", markup=False)
+        with _stdout_that_may_be_broken():
+            emit(meta.get(JSON_ASKED, False), {"error": {"code": code, "detail": says}})
         raise typer.Exit(1) from error
 
 
-def _let_go_of_stdout() -> None:
+@contextmanager
+def _stdout_that_may_be_broken() -> Iterator[None]:
     """Write no more to a stdout that takes nothing, so that Python has nothing to complain of at its end."""
     try:
+        yield
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
+from splitway.extras import require
 
 
 def bench(
@@ -45,6 +46,7 @@ def bench(
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
+    require("serve", *(() if url else ("gateway",)))
     from splitway.cli.bench import explain as follow
     from splitway.cli.bench import load as measure
 

@@ -43,7 +43,7 @@ NEEDS = {
     "serve": "gateway",
     "up": "serve,gateway",
     "demo": "serve,gateway",
-    "bench": "serve",
+    "bench": "serve,gateway",
 }
 
 

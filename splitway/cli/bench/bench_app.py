@@ -9,6 +9,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Json
+from splitway.extras import require
 
 
 def bench(
@@ -46,6 +47,7 @@ def bench(
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
+    require("serve", *(() if url else ("gateway",)))
     from splitway.cli.bench import explain as follow
     from splitway.cli.bench import load as measure
 

@@ -9,9 +9,11 @@ from typing import NamedTuple
 from starlette.requests import Request
 
 from splitway.errors import InvalidInput
+from splitway.gateway.flow.request import AskedClasses
 
 MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
+_NO_TOP_K = AskedClasses(DEFAULT_TOP_K, all_labels=True)
 _CLOSE = 0.75
 """How much of an unknown parameter's name must be that of a known one for it to be a slip: of `topk`, `head`, `top`."""
 
@@ -19,20 +21,21 @@ _CLOSE = 0.75
 class Asked(NamedTuple):
     """What the query of a request for classes asks for."""
 
-    top_k: int = DEFAULT_TOP_K
+    classes: AskedClasses = _NO_TOP_K
     heads: tuple[str, ...] = ()
     """None where none is named."""
     timeline: bool = False
 
 
 _NOTHING = Asked()
+_KNOWN = ("top_k", "heads", "timeline")
 
 
 def read_query(request: Request) -> Asked:
     """Read a request's query. Raises InvalidInput for what makes no sense."""
     if not request.scope["query_string"]:
         return _NOTHING
-    check_names(request, Asked._fields)
+    check_names(request, _KNOWN)
     return Asked(read_top_k(request), read_heads(request), read_flag(request, "timeline"))
 
 
@@ -60,12 +63,14 @@ def read_heads(request: Request) -> tuple[str, ...]:
     return heads
 
 
-def read_top_k(request: Request) -> int:
+def read_top_k(request: Request) -> AskedClasses:
     """Return how many classes are asked for. Raises InvalidInput outside 1 to 100."""
-    text = request.query_params.get("top_k", str(DEFAULT_TOP_K))
+    text = request.query_params.get("top_k")
+    if text is None:
+        return _NO_TOP_K
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and MIN_TOP_K <= int(text) <= MAX_TOP_K):
         raise InvalidInput(f"top_k must be a whole number from {MIN_TOP_K} to {MAX_TOP_K}, not {text[:40]!r}")
-    return int(text)
+    return AskedClasses(int(text))
 
 
 def read_flag(request: Request, name: str) -> bool:

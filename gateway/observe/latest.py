@@ -99,6 +99,8 @@ def _head(name: str, hop: HopAnswer) -> _Head:
     if not hop.predictions:
         return _Head(name, hop.model.version, None, None, None)
     best = hop.predictions[0]
+    if hop.model.threshold is not None and best.confidence < hop.model.threshold:
+        return _Head(name, hop.model.version, None, None, None)
     return _Head(name, hop.model.version, best.label[: _LONGEST_LABEL + 1], best.confidence, None)
 
 

@@ -41,7 +41,7 @@ def run(data: bytes) -> None:
 def _query(request: Request, _: dict[str, str]) -> None:
     asked = read_query(request)
     assert len(asked.heads) <= MAX_HEADS
-    assert 1 <= asked.top_k <= 100
+    assert 1 <= asked.classes.top_k <= 100
 
 
 def _times(_: Request, headers: dict[str, str]) -> None:

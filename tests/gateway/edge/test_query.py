@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from splitway.errors import InvalidInput
 from splitway.gateway.edge.query import Asked, check_names, read_query
+from splitway.gateway.flow.request import AskedClasses
 
 
 def asked(query: str) -> Request:
@@ -14,8 +15,8 @@ def asked(query: str) -> Request:
 
 
 def test_what_is_not_asked_is_as_usual() -> None:
-    assert read_query(asked("")) == Asked(top_k=5, heads=(), timeline=False)
-    assert read_query(asked("top_k=3&heads=a, b&timeline=true")) == Asked(3, ("a", "b"), timeline=True)
+    assert read_query(asked("")) == Asked(AskedClasses(5, all_labels=True), heads=(), timeline=False)
+    assert read_query(asked("top_k=3&heads=a, b&timeline=true")) == Asked(AskedClasses(3), ("a", "b"), timeline=True)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from splitway.schemas.message import AnswerSchema, Count, Share, Told
+from splitway.schemas.message import AnswerSchema, Count, Milliseconds, Share, Told
 from splitway.schemas.protocol import ModelTensor
 
 _Counts = dict[str, Count]
@@ -30,6 +30,25 @@ class RecentStatus(AnswerSchema):
     rate_per_s: Told[float] = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+
+
+class HistoryStatus(AnswerSchema):
+    """Requests, or calls, by when they ended, the oldest first. Null: before the gateway or the replica was there, and
+    latencies of nothing."""
+
+    ended: tuple[Count | None, ...] = ()
+    failed: tuple[Count | None, ...] = ()
+    p50_ms: tuple[Milliseconds | None, ...] = ()
+    p99_ms: tuple[Milliseconds | None, ...] = ()
+    in_flight: Annotated[tuple[float | None, ...], Field(description="On average, of what ended.")] = ()
+
+
+class HistoryScale(AnswerSchema):
+    """What the values of a history stand for."""
+
+    step_s: int
+    values: int
+    until: Annotated[str, Field(description="The end of the last step, in UTC.")]
 
 
 class OfferedModel(AnswerSchema):
@@ -58,6 +77,7 @@ class ReplicaStatus(AnswerSchema):
     in_flight: Told[int] = None
     attempts: _Counts = {}
     latency_ms: float | None = None
+    history: HistoryStatus | None = None
 
 
 class StageStatus(AnswerSchema):
@@ -68,6 +88,7 @@ class StageStatus(AnswerSchema):
     retry_budget: Told[float] = None
     replicas: tuple[ReplicaStatus, ...] = ()
     recent: RecentStatus = RecentStatus()
+    history: HistoryStatus | None = None
 
     @property
     def attempts(self) -> Counter[str]:
@@ -86,6 +107,7 @@ class GatewayStatus(AnswerSchema):
     uptime_s: Told[float] = None
     requests: _Counts = {}
     recent: RecentStatus = RecentStatus()
+    history: HistoryStatus | None = None
 
 
 class DoorStatus(AnswerSchema):
@@ -147,6 +169,7 @@ class PipelineStatus(AnswerSchema):
 
     ready: bool
     reason: str | None = None
+    history: Annotated[HistoryScale | None, Field(description="Null unless asked for, as every history.")] = None
     gateway: Told[GatewayStatus] = None
     admission: DoorStatus = DoorStatus()
     heads: tuple[HeadStatus, ...] = ()

@@ -1,0 +1,51 @@
+"""`splitway classify`: its options and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.api.given import Given
+from splitway.cli.console import Url
+
+
+def classify(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    url: Url = None,
+    top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
+    heads: Annotated[
+        str | None, typer.Option(help="Heads to use, separated by commas, or * for all. Default: the default head.")
+    ] = None,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Run the bundles here, without a server.")] = False,
+    models: Annotated[
+        Path, typer.Option(help="With --in-process: folder of the bundles.", envvar="SPLITWAY_MODELS")
+    ] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")] = False,
+) -> None:
+    """Send pictures to a running gateway and print their labels. Exits with 1 if any could not be classified.
+
+    With --in-process the same bundles give the same predictions, bit for bit, in this process.
+
+    If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
+    option for it, because every user of a machine can read command lines.
+
+    Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
+    """
+    from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
+
+    named = parse_heads(heads)
+    given = Given.of(context)
+    if in_process:
+        given.refuse("url", because="--in-process uses no gateway")
+        from splitway.cli.ask.classify_in_process import classify_in_process
+
+        results = classify_in_process(files, models, named, top_k)
+    else:
+        given.refuse("models", because="without --in-process the gateway's bundles are used")
+        results = classify_files(files, url, top_k, named)
+    (print_json if as_json else print_table)(results)
+    if any(result.failed for result in results):
+        raise typer.Exit(1)

@@ -1,0 +1,60 @@
+"""`splitway bench`: its options and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.api.given import Given
+
+
+def bench(
+    context: typer.Context,
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures to send in turn. Default: samples/*.jpg.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A running gateway, instead of a new one.", envvar="SPLITWAY_URL")
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the bundles (models); with --url, those of its gateway.", envvar="SPLITWAY_MODELS"
+        ),
+    ] = None,
+    clients: Annotated[int, typer.Option(help="Parallel clients; each waits for its answer.", min=1, max=256)] = 1,
+    seconds: Annotated[float, typer.Option(help="Duration in seconds.", min=0.1, max=3600)] = 10.0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show where one client's time goes, and the cost of the split.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Measure a pipeline: requests per second, p50, p99 and failures by code; with --explain, where the time goes.
+
+    Starts a pipeline on free ports and stops it afterwards, unless --url names a running one.
+
+    --explain follows up to 200 requests of one client through every stage and hop, alternating with the same work in
+    this process. It reports the cost of the split, and how many heads on the same features, or repeated pictures, pay
+    for it.
+
+    Examples: splitway bench --clients 4; splitway bench --explain cat.jpg; splitway bench --explain --json | jq .says
+
+    The client takes a millisecond of the same processors per request: to find limits use wrk, make load or make bench.
+
+    If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
+    """
+    from splitway.cli.bench import explain as follow
+    from splitway.cli.bench import load as measure
+
+    given = Given.of(context)
+    if explain:
+        given.refuse("clients", because="--explain follows one client")
+    elif url is not None:
+        given.refuse("models", because=f"{url} has its own bundles, and without --explain none are compared")
+    target = measure.BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), url, models)
+    if explain:
+        (follow.print_json if as_json else follow.print_table)(follow.explain(target, seconds))
+    else:
+        (measure.print_json if as_json else measure.print_table)(measure.bench(target, clients, seconds))

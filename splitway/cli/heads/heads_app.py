@@ -1,0 +1,74 @@
+"""`splitway train-head`: its options and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitway.api.given import Given, check_head_name, check_version
+from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.errors import SetupError
+
+
+def train_head(
+    context: typer.Context,
+    images: Annotated[Path, typer.Option(help="Folder with one folder of pictures per class, named by its label.")],
+    name: Annotated[str, typer.Option(help="Name of the head, for requests with heads=NAME.")],
+    models: Models = Path("models"),
+    extractor: Annotated[
+        str | None, typer.Option(help="Address of a feature extractor. Default: that of the running pipeline.")
+    ] = None,
+    body: Annotated[
+        list[str] | None,
+        typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Version to write. Default: the next free one.")] = None,
+    held_out: Annotated[
+        float, typer.Option(help="Share of each class that is kept for testing.", min=0.05, max=0.5)
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=2**31)] = 1,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Stop if a picture cannot be read, instead of leaving it out."),
+    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
+    confusion: Annotated[
+        Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
+    ] = None,
+) -> None:
+    """Train a new head on the features of a running extractor, from a folder of pictures for each class.
+
+    Pictures are recognised as JPEG, PNG or WebP by their bytes, not by their names, also in folders inside a class's
+    folder. Files that are left out are listed.
+
+    The extractor is not trained: each picture goes through it once, and a linear classifier is trained on the
+    features. Prints the accuracy on held-out pictures, proves the head in LiteRT, and writes its bundle; a running
+    pipeline loads it automatically.
+
+    If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
+    of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
+
+    Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
+    """
+    with tensorflow_hushed(), Steps() as steps:
+        from splitway.cli.heads.train_head import HeadJob, claimed, prepare
+
+        if strict and skip_bad:
+            raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
+        if extractor is None:
+            Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+        bodies = tuple(body or ())
+        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
+        check_head_name(name)
+        if version is not None:
+            check_version(version)
+        with claimed(models / name, version) as target:
+            lesson = prepare(job, target, steps)
+            steps.say("loading TensorFlow")
+            from splitway.cli.heads.make_head import make_head, print_trained
+
+            trained = make_head(lesson, steps)
+        steps.stop()
+        print_trained(trained)

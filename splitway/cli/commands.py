@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
 from splitway.cli.console import OUT, one_line_errors
@@ -115,6 +117,12 @@ class Root(Group):
         with one_line_errors(ctx.meta), extras_named(partial(_needs, ctx)):
             return super().invoke(ctx)
 
+    def _main_shell_completion(self, *args: Any, **more: Any) -> None:
+        """Answer the shell where it asks how a line goes on."""
+        if "_SPLITWAY_COMPLETE" in os.environ:
+            completion_init()
+        super()._main_shell_completion(*args, **more)
+
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the command line; write what is left to write, so that Python has nothing to complain of at its end."""
         try:
@@ -135,7 +143,8 @@ def _needs(context: Any, library: str, do: str) -> str:
 def _nearest_option() -> Iterator[None]:
     try:
         yield
-    except typer.BadParameter:
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")  # that is the library's
         raise
     except Exception as error:
         if near := getattr(error, "possibilities", None):

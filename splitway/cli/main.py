@@ -15,6 +15,7 @@ from splitway.cli.doctor import doctor_app
 from splitway.cli.heads import heads_app
 from splitway.cli.models import models_app, split_app
 from splitway.cli.operate import certs_app, keys_app, release_app, run_app
+from splitway.cli.setup import setup_app
 from splitway.cli.watch import watch_app
 from splitway.version import __version__
 
@@ -30,6 +31,7 @@ GROUPS: Mapping[str, tuple[Member, ...]] = {
     "Run": (run_app.up, run_app.serve, run_app.demo),
     "Ask": (ask_app.classify, watch_app.top, bench_app.bench, doctor_app.doctor),
     "Operate": (release_app.app, keys_app.app, certs_app.app),
+    "Set-up": (setup_app.completion, setup_app.help_),
 }
 """Every command under the heading that it has in `splitway --help`."""
 

@@ -15,9 +15,14 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
 from splitway.cli.console import OUT, one_line_errors
+from splitway.cli.setup.settings_file import use_files
 from splitway.extras import extras_named
 
 Member = Callable[..., None] | typer.Typer
+FROM_FILES = "splitway.from_files"
+"""Where a command's context has the settings that come from files."""
+_HELP = {"-h", "--help"}
+_NEED_NO_SETTINGS = ("help", "completion")
 _HEADING = re.compile(r"^(?:Usage(?=:)|[A-Z][\w-]*(?=:$))", re.MULTILINE)
 _EXAMPLES = re.compile(r"(?:Examples?|More): ")
 _VALUES = {"Path": "PATH", "path": "PATH", "str": "TEXT", "int": "N", "float": "NUMBER"}
@@ -53,7 +58,10 @@ class Command(TyperCommand):
     """One command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options; of an unknown one the error names the nearest."""
+        """Read files of settings, then the options, which win; of an unknown one the error names the nearest."""
+        if not (ctx.resilient_parsing or _HELP & set(args) or self.name in _NEED_NO_SETTINGS):
+            root = ctx.find_root()
+            ctx.meta[FROM_FILES] = use_files(root.command)
         with _nearest_option():
             return super().parse_args(ctx, args)
 

@@ -31,7 +31,7 @@ GROUPS: Mapping[str, tuple[Member, ...]] = {
     "Run": (run_app.up, run_app.serve, run_app.demo),
     "Ask": (ask_app.classify, watch_app.top, bench_app.bench, doctor_app.doctor),
     "Operate": (release_app.app, keys_app.app, certs_app.app),
-    "Set-up": (setup_app.completion, setup_app.help_),
+    "Set-up": (setup_app.config, setup_app.completion, setup_app.help_),
 }
 """Every command under the heading that it has in `splitway --help`."""
 

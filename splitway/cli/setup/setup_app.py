@@ -6,6 +6,44 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from splitway.cli.commands import FROM_FILES
+from splitway.cli.console import Json, emit
+
+
+def config(
+    context: typer.Context,
+    key: Annotated[
+        str | None, typer.Argument(help="One setting, such as threads or SPLITWAY_THREADS: print its value alone.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the settings in force, and whether each comes from the environment, a file or its default.
+
+    Options come before SPLITWAY_* variables, these before splitway.toml in the current folder, and that before
+    ~/.config/splitway/splitway.toml. In a file a setting has the name of its variable without SPLITWAY_, in small
+    letters: threads = 2. A file is read only if you or root own it and nobody else can write it. It cannot hold secrets
+    or url.
+
+    Examples: splitway config; splitway config models; splitway config --json | jq '.settings[] | select(.source !=
+    "default")'
+    """
+    from splitway.cli.setup import config as command
+    from splitway.cli.setup.known import Catalogue
+
+    from_files = context.meta.get(FROM_FILES, {})
+    catalogue = Catalogue(context.find_root().command)
+    if key is not None:
+        (found,) = [each for each in command.in_force(catalogue, from_files) if each.known is catalogue.find(key)]
+        emit(as_json, found.to_json())
+        command.print_one(found)
+        return
+    settings = command.in_force(catalogue, from_files)
+    read = list(dict.fromkeys(setting.path for setting in from_files.values()))
+    emit(as_json, {"settings": [each.to_json() for each in settings], "files": read})
+    if not as_json:
+        command.print_table(settings)
+    command.say_files(read, catalogue.missing)
+
 
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="bash|zsh|fish", help="Your shell.")],

@@ -10,7 +10,6 @@ import typer
 from splitway.cli.ask import ask_app
 from splitway.cli.bench import bench_app
 from splitway.cli.commands import Member, Root, compose, name_of
-from splitway.cli.console import OUT
 from splitway.cli.doctor import doctor_app
 from splitway.cli.heads import heads_app
 from splitway.cli.models import models_app, split_app
@@ -53,7 +52,7 @@ app = typer.Typer(
 def root(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
     """Handle options without a command."""
     if version:
-        OUT.print(f"splitway {__version__}")
+        typer.echo(f"splitway {__version__}")
         raise typer.Exit
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +99,8 @@ def _believed(path: Path) -> str | None:
 
 def _settings(path: Path, text: str, catalogue: Catalogue) -> Iterator[Setting]:
     """What a file sets. Raises SetupError for the first line that is wrong."""
+    import tomllib  # noqa: PLC0415 - 10 ms, where there is no file for nothing
+
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -17,14 +17,31 @@ from types import FrameType, MappingProxyType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from splitway.errors import SplitwayError, printable
 
+_WIDE = 10_000
+
 
 class Terminal(Console):
-    """A console that shows text from elsewhere, such as labels and answers, and is moved by none of it."""
+    """A console that shows text from elsewhere, such as labels and answers, and is moved by none of it.
+
+    Where it is no terminal it is as wide as anything: a pipe gets whole lines, of tables too, unless COLUMNS says
+    otherwise.
+    """
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        if self.is_terminal or self._width is not None or "COLUMNS" in os.environ:
+            return found
+        return ConsoleDimensions(_WIDE, found.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Give the segments of what is drawn; what is not printable in their text is spelt out."""

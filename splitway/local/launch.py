@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,9 @@ from pathlib import Path
 import httpx
 
 from splitway.bundle_graph import bodies_of
+from splitway.child import python
 from splitway.errors import SetupError
+from splitway.extras import require
 from splitway.http.server.listening import bind
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.run_file import make_run_folder, write_run_file
@@ -103,6 +104,7 @@ class LocalPipeline:
 
     def _start(self) -> None:
         plan = self._plan
+        require("serve", "gateway")
         with unnamed():
             self.stages = [EXTRACTOR, *bodies_of(plan.models), HEADS]
         counts = dict.fromkeys(self.stages, 1) | dict(plan.replicas or {})
@@ -148,7 +150,7 @@ class LocalPipeline:
     def _spawn(self, stage: str, name: str, listener: socket.socket) -> Process:
         fd = listener.fileno()
         popen = subprocess.Popen(
-            [sys.executable, "-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)],
+            python("-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)),
             env=self._environment(stage),
             pass_fds=(fd,),
             stdin=subprocess.DEVNULL,

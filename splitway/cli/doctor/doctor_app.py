@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from splitway.cli.console import Models, Url
+from splitway.cli.console import Json, Models, Url
 
 
 def doctor(
     context: typer.Context,
     url: Url = None,
     models: Models = Path("models"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check a set-up: one sentence for each check, with advice for each fault.
 

@@ -20,6 +20,7 @@ from splitway.errors import SetupError
 from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases
 
 _What = Literal["create", "canary", "shadow", "promote", "rollback"]
+_TRIALS = ("canary", "shadow")
 _NOW = partial(datetime.now, UTC)
 
 
@@ -137,7 +138,7 @@ class ReleaseBook:
 
 
 def _trials(releases: Releases) -> dict[str, Trial]:
-    pairs = {"canary": releases.canary, "shadow": releases.shadow}
+    pairs = {kind: getattr(releases, kind) for kind in _TRIALS}
     return {kind: trial for kind, trial in pairs.items() if trial is not None}
 
 
@@ -171,6 +172,13 @@ def _known(releases: Releases) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
+
+
+def standing(releases: Releases) -> Mapping[str, object]:
+    """What the last change was, and what is served since, for programs."""
+    last = releases.history[-1]
+    trials = {kind: None if (trial := getattr(releases, kind)) is None else trial.model_dump() for kind in _TRIALS}
+    return {**last.model_dump(), "current": releases.current, "previous": releases.previous, **trials}
 
 
 def print_table(releases: Releases) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, OUT, Models
+from splitway.cli.console import ERR, OUT, Json, Models, emit
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook
+    from splitway.releases import Releases
 
 app = typer.Typer(
     name="release",
@@ -50,6 +51,7 @@ def create(
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
     """Name versions that belong together. The release is not served until it is used.
 
@@ -63,6 +65,7 @@ def create(
     made = releases.releases[name]
     heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
     OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
+    _emit_standing(as_json, releases)
     if releases.current is None:
         ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
 
@@ -72,7 +75,7 @@ def list_(
     context: typer.Context,
     models: Models = _MODELS,
     file: File = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole file as one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print the releases, newest first, with their roles: current, previous, canary, shadow.
 
@@ -99,9 +102,11 @@ def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable
         models: Models = _MODELS,
         file: File = None,
         reason: Reason = "",
+        as_json: Json = False,
     ) -> None:
-        _book(context, models, file).try_out(kind, name, percent, reason)
+        releases = _book(context, models, file).try_out(kind, name, percent, reason)
         OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
+        _emit_standing(as_json, releases)
 
     return try_out
 
@@ -125,6 +130,7 @@ def promote(
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
     """Make a release the current one; the one before it becomes the previous.
 
@@ -132,13 +138,27 @@ def promote(
     """
     releases = _book(context, models, file).promote(name, reason)
     OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
+    _emit_standing(as_json, releases)
 
 
 @app.command()
-def rollback(context: typer.Context, models: Models = _MODELS, file: File = None, reason: Reason = "") -> None:
+def rollback(
+    context: typer.Context,
+    models: Models = _MODELS,
+    file: File = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
     """End canary and shadow; if there is neither, go back to the previous release.
 
     Example: splitway release rollback --reason "wrong labels"
     """
     releases = _book(context, models, file).roll_back(reason)
     OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)
+    _emit_standing(as_json, releases)
+
+
+def _emit_standing(as_json: bool, releases: Releases) -> None:
+    from splitway.cli.operate.release import standing
+
+    emit(as_json, standing(releases))

@@ -9,6 +9,8 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Models
+from splitway.extras import require
+from splitway.names import GATEWAY
 
 
 def up(
@@ -49,7 +51,11 @@ def serve(
         typer.Option(help="Seconds from withdrawing readiness to closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
     ] = 0.0,
 ) -> None:
-    """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
+    """Serve one app in this process. Settings come from SPLITWAY_* variables and splitway.toml: see splitway config.
+
+    Examples: splitway serve classifier --port 8091; splitway serve gateway --host 0.0.0.0 --drain-s 5
+    """
+    require("gateway" if stage == GATEWAY else "serve")
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:
@@ -61,7 +67,10 @@ def demo(
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     models: Models = Path("models"),
 ) -> None:
-    """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
+    """Start the pipeline on free ports, classify pictures, print the labels, stop everything.
+
+    Example: splitway demo samples/*.jpg
+    """
     from splitway.cli.operate.up import demo as command
 
     command(models, files)

@@ -11,12 +11,13 @@ from starlette.responses import Response
 
 from splitway.gateway.edge import docs
 from splitway.gateway.edge.query import check_names, read_flag
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replica import Replica
-from splitway.gateway.fleet.router import Want
+from splitway.gateway.fleet.router import Pins, Want
 from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.observe.traffic import STEP_S, VALUES, Calls, Flow, last_step_ended
+from splitway.gateway.observe.traffic import STEP_S, VALUES, Calls, Flow, last_step_ended, utc
 from splitway.gateway.resilience.admission import Admission
 from splitway.http.lifecycle import Lifecycle
 from splitway.schemas.pipeline import (
@@ -110,15 +111,23 @@ def _door_status(door: Admission) -> DoorStatus:
 def heads_status(pipeline: GatewayPipeline) -> tuple[HeadStatus, ...]:
     """The heads, and whether each can be reached now."""
     router, pins = pipeline.router, pipeline.rollout.current.pins
-    served = {name: router.served_head(name, pins) for name in router.heads(pins)}
-    return tuple(
-        HeadStatus(
-            name=name,
-            ready=bool(router.covered(Want(frozenset({name}), pins))),
-            version=None if model is None else model.version,
-            outputs=() if model is None else tuple(ModelTensor.of(output) for output in model.outputs),
-        )
-        for name, model in served.items()
+    return tuple(_head_status(pipeline, name, router.served_head(name, pins), pins) for name in router.heads(pins))
+
+
+def _head_status(pipeline: GatewayPipeline, name: str, model: ServedModel | None, pins: Pins | None) -> HeadStatus:
+    ready = bool(pipeline.router.covered(Want(frozenset({name}), pins)))
+    reason = None if ready else pipeline.executor.why_not(pins, name).detail
+    if model is None:
+        return HeadStatus(name=name, ready=ready, reason=reason)
+    return HeadStatus(
+        name=name,
+        ready=ready,
+        reason=reason,
+        version=model.version,
+        takes=model.takes,
+        outputs=tuple(ModelTensor.of(output) for output in model.outputs),
+        threshold=model.threshold,
+        unsure_below=model.unsure_below,
     )
 
 
@@ -137,6 +146,7 @@ def _stage_status(stage: StageClient, calls: Calls, now_s: float | None) -> Stag
     """A stage, its replicas and the calls to them that ended lately."""
     return StageStatus(
         name=stage.name,
+        role=stage.replicas.role,
         ready=bool(stage.replicas.ready),
         retry_budget=round(stage.budget.tokens, 2),
         replicas=tuple(
@@ -149,15 +159,18 @@ def _stage_status(stage: StageClient, calls: Calls, now_s: float | None) -> Stag
 
 
 def replica_status(replica: Replica, stage: str, history: HistoryStatus | None = None) -> ReplicaStatus:
-    """A replica with the version of the stage's own model, or of another where it serves none of that name."""
+    """A replica with the version of the stage's own model, or of the only one that it serves; `models` has them all."""
     models = replica.models.values()
     first = max(models, key=lambda model: (model.name == stage, model.preference, model.name), default=None)
+    is_its_own = first is not None and (first.name == stage or all(model.name == first.name for model in models))
     return ReplicaStatus(
         url=replica.url,
         number=replica.number,
         state=replica.state,
         reason=replica.reason or None,
-        version=None if first is None else first.version,
+        started_at=None if replica.started_at is None else utc(replica.started_at.timestamp()),
+        restarts=replica.restarts,
+        version=first.version if first is not None and is_its_own else None,
         feature_space=None if first is None else first.gives or first.takes,
         models=tuple(OfferedModel.of(model) for model in models),
         breaker=replica.breaker.state,

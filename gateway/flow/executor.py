@@ -18,7 +18,7 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.gateway.fleet.router import NoChain, Router, Target, Want
+from splitway.gateway.fleet.router import NoChain, Pins, Router, Target, Want
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.request import Request, Result
 from splitway.gateway.hop.events import HopEnded
@@ -85,7 +85,7 @@ class Executor:
     async def _run(self, request: Request, *, may_be_kept: bool = True) -> Result:
         first = partial(self._router.target, 0, None, request.want)
         if not first():
-            raise self._why_not(request, request.heads[0])
+            raise self.why_not(request.choice.pins, request.heads[0])
         if request.rows > 1:
             self._check_rows(request)
         extracted, cache = await self._extract(request, first, may_be_kept=may_be_kept)
@@ -145,13 +145,12 @@ class Executor:
         want = Want(frozenset((name,)), request.choice.pins)
         target = partial(self._router.target, len(self._bodies) + 1, space, want)
         if not target():
-            raise self._why_not(request, name, space)
+            raise self.why_not(request.choice.pins, name, space)
         turn = _turn(request, name, target, given.response.outputs, (given.model.name,), request.outputs, request.top_k)
         return await self._heads.infer(turn)
 
-    def _why_not(self, request: Request, name: str, space: str | None = None) -> SplitwayError:
+    def why_not(self, pins: Pins | None, name: str, space: str | None = None) -> SplitwayError:
         """Why a head cannot be run: there is none of this name, none for these features, or no replica to ask."""
-        pins = request.choice.pins
         known = self._router.heads(pins)
         of_release = "" if pins is None else f" in release {pins.release!r}"
         if known and name not in known:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from splitway.gateway.hop.events import Event
 from splitway.gateway.hop.turn import HopAnswer, HopTimings
 from splitway.gateway.observe.metrics import RequestAnswered
 from splitway.gateway.observe.timeline import timeline
+from splitway.gateway.observe.traffic import utc
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole
 from splitway.skins.v2_rest import CHAIN_STATUSES
 from splitway.telemetry.outcome import CANCELLED
@@ -115,7 +115,7 @@ def _described(kept: _Kept, kind: str) -> dict[str, Any]:
     timings: dict[str, Any] = {name: hop.in_ms() for name, hop in kept.gave.timings.items()}
     return {
         "id": kept.id,
-        "at": datetime.fromtimestamp(kept.at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": utc(kept.at_s),
         "route": kept.route,
         "kind": kind,
         "outcome": kept.outcome,

@@ -4,6 +4,7 @@ last five minutes."""
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -197,7 +198,12 @@ def history_of(flows: list[Flow], now_s: float) -> dict[str, Any]:
 def last_step_ended(now_s: float) -> str:
     """When the last step of a history ended, in UTC, as ISO 8601 to the second."""
     ago_s = now_s - int(now_s) // STEP_S * STEP_S
-    return datetime.fromtimestamp(datetime.now(UTC).timestamp() - ago_s, UTC).isoformat(timespec="seconds")[:19] + "Z"
+    return utc(time.time() - ago_s, "seconds")
+
+
+def utc(at_s: float, timespec: str = "milliseconds") -> str:
+    """A time in seconds since 1970, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _summed(parts: Iterable[_Ended]) -> list[_Ended]:

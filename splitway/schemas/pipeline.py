@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from splitway.names import Role
 from splitway.schemas.message import AnswerSchema, Count, Milliseconds, Share, Told
 from splitway.schemas.protocol import ModelTensor
 
@@ -69,6 +70,8 @@ class ReplicaStatus(AnswerSchema):
     number: Told[int] = None
     state: str = "unknown"
     reason: str | None = None
+    started_at: Annotated[str | None, Field(description="When its process began, in UTC.")] = None
+    restarts: Annotated[Count, Field(description="Processes that have come in its place since it was found.")] = 0
     version: str | None = None
     feature_space: str | None = None
     models: tuple[OfferedModel, ...] = ()
@@ -84,6 +87,7 @@ class StageStatus(AnswerSchema):
     """One link of the chain."""
 
     name: str
+    role: Role | None = None
     ready: bool = False
     retry_budget: Told[float] = None
     replicas: tuple[ReplicaStatus, ...] = ()
@@ -124,8 +128,16 @@ class HeadStatus(AnswerSchema):
 
     name: str
     ready: bool = False
+    reason: Annotated[str | None, Field(description="Why it is not ready.")] = None
     version: str | None = None
+    takes: Annotated[str | None, Field(description="The feature space of what it is given.")] = None
     outputs: tuple[ModelTensor, ...] = ()
+    threshold: Annotated[Share | None, Field(description="Of a multi-label head: the least probability it gives.")] = (
+        None
+    )
+    unsure_below: Annotated[
+        Share | None, Field(description="A first class of a lower probability is to be shown as not sure.")
+    ] = None
 
 
 class TrialStatus(AnswerSchema):
@@ -143,6 +155,10 @@ class ReleaseStatus(AnswerSchema):
     heads: dict[str, str] = {}
     feature_space: str = ""
     served: bool = False
+    part: Literal["current", "canary", "shadow"] | None = None
+    share: Annotated[float | None, Field(description="Percent of the requests; of a shadow, that it is given too.")] = (
+        None
+    )
     requests: int = 0
     error_share: Share = 0
     compared: int = 0

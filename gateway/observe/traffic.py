@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from splitway.telemetry.outcome import OURS
 from splitway.wire.deadline import Clock
@@ -24,10 +24,10 @@ _SHORTEST_S = 1e-6
 
 @dataclass(slots=True)
 class _Ended:
-    """What ended within one second, or within one step of the history."""
+    """What ended within one second, or within several."""
 
     at: int
-    """Which one, by the clock."""
+    """Which second, by the clock."""
     ended: int = 0
     failed: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
@@ -53,25 +53,78 @@ class _Ended:
         return None
 
     @property
-    def mean_in_flight(self) -> float:
-        """By Little's law, over a step of the history, of what ended in it."""
-        return round(sum(n * _seconds_of(step) for step, n in self.latencies.items()) / STEP_S, 3)
+    def work_s(self) -> float:
+        """How long all of it took together, one after the other."""
+        return sum(count * _seconds_of(step) for step, count in self.latencies.items())
 
 
 def _seconds_of(step: int) -> float:
     return math.exp((step - 0.5) * _GROWTH)
 
 
-class Flow:
-    """Everything of one kind that ends: the gateway's requests, or the calls to one replica."""
+class _Step(NamedTuple):
+    """The figures of a step of a history that is over."""
 
-    def __init__(self, clock: Clock) -> None:
+    ended: int | None
+    failed: int | None
+    p50_ms: float | None
+    p99_ms: float | None
+    in_flight: float | None
+    """The mean, by Little's law."""
+
+    @classmethod
+    def of(cls, seconds: Iterable[_Ended]) -> _Step:
+        all_ = _Ended(0)
+        for second in seconds:
+            all_.take(second)
+        quantiles = all_.quantile_ms(0.5), all_.quantile_ms(0.99)
+        return cls(all_.ended, all_.failed, *quantiles, round(all_.work_s / STEP_S, 3))
+
+
+_UNKNOWN, _NOTHING = _Step(None, None, None, None, None), _Step(0, 0, None, None, 0.0)
+
+
+class _History:
+    """The last steps that are over, as figures. What is counted is kept by second for a little longer than a step."""
+
+    def __init__(self, began_s: float) -> None:
+        self._first = self._open = int(began_s) // STEP_S
+        self._closed: deque[tuple[int, _Step]] = deque(maxlen=VALUES)
+
+    def close(self, now: int, seconds: Iterable[_Ended]) -> None:
+        """Keep the figures of the steps that are over by now, out of seconds that have not been forgotten yet."""
+        step = now // STEP_S
+        if step <= self._open:
+            return
+        over = [second for second in seconds if self._open <= second.at // STEP_S < step]
+        for at in sorted({second.at // STEP_S for second in over}):
+            self._closed.append((at, _Step.of(second for second in over if second.at // STEP_S == at)))
+        self._open = step
+
+    def describe(self, now: int) -> dict[str, Any]:
+        """As lists of one value a step, the oldest first. None stands for steps before the first, and for latencies of
+        nothing."""
+        closed, last = dict(self._closed), now // STEP_S
+        steps = [closed.get(at, _NOTHING) if at >= self._first else _UNKNOWN for at in range(last - VALUES, last)]
+        return {name: list(values) for name, values in zip(_Step._fields, zip(*steps, strict=True), strict=True)}
+
+
+class Flow:
+    """Everything of one kind that ends: the gateway's requests, or the calls to one replica.
+
+    Args:
+        before_forgetting: told the second by the clock before what is older than ten seconds is forgotten.
+    """
+
+    def __init__(self, clock: Clock, before_forgetting: Callable[[int], None] = lambda _: None) -> None:
         self.totals: Counter[str] = Counter()
         """Since the start, by outcome."""
         self.clock = clock
         self.began_s = clock()
-        self._seconds: deque[_Ended] = deque()
-        self._steps: deque[_Ended] = deque(maxlen=VALUES)
+        self._before_forgetting = before_forgetting
+        self.seconds: deque[_Ended] = deque()
+        """The last ten that something ended in, and others until something ends or is asked for."""
+        self._history = _History(self.began_s)
 
     @property
     def age_s(self) -> float:
@@ -81,45 +134,38 @@ class Flow:
         """Count one that has ended."""
         self.totals[outcome] += 1
         now = int(self.clock())
-        if not self._seconds or self._seconds[-1].at != now:
-            self._seconds.append(_Ended(now))
-            self._age(now)
-        self._seconds[-1].add(seconds, failed=outcome in OURS)
+        if not self.seconds or self.seconds[-1].at != now:
+            self.seconds.append(_Ended(now))
+            self._forget(now)
+        self.seconds[-1].add(seconds, failed=outcome in OURS)
 
     def take(self, other: Flow) -> None:
-        """Count all that another has counted."""
-        for flow in (self, other):
-            flow._age(int(self.clock()))
+        """Count what another has counted, but for its history."""
         self.totals.update(other.totals)
-        self._seconds = deque(_summed([*self._seconds, *other._seconds]))
-        self._steps = deque(_summed([*self._steps, *other._steps]), maxlen=VALUES)
+        by_time = {second.at: second for second in self.seconds}
+        for second in other.seconds:
+            by_time.setdefault(second.at, _Ended(second.at)).take(second)
+        self.seconds = deque(by_time[at] for at in sorted(by_time))
 
     def recent(self) -> dict[str, Any]:
         """As `recent_of`."""
         return recent_of([self])
 
     def history(self, now_s: float) -> dict[str, Any]:
-        """As `history_of`."""
-        return history_of([self], now_s)
+        """The steps that are over: how many ended, failed by our fault, took how long, were under way on average."""
+        self._forget(int(now_s))
+        return self._history.describe(int(now_s))
 
     def whole_seconds(self, now: int) -> Iterator[_Ended]:
         """The last ten that are over."""
-        self._age(now)
-        return (second for second in self._seconds if second.at < now)
+        self._forget(now)
+        return (second for second in self.seconds if second.at < now)
 
-    def steps(self) -> Iterator[_Ended]:
-        """What ended in steps of the history; several parts of one step may come."""
-        yield from self._steps
-        for second in self._seconds:
-            yield _Ended(second.at // STEP_S, second.ended, second.failed, second.latencies)
-
-    def _age(self, now: int) -> None:
-        """Add seconds that are no longer recent to the history."""
-        while self._seconds and self._seconds[0].at < now - WINDOW_S:
-            old = self._seconds.popleft()
-            if not self._steps or self._steps[-1].at != old.at // STEP_S:
-                self._steps.append(_Ended(old.at // STEP_S))
-            self._steps[-1].take(old)
+    def _forget(self, now: int) -> None:
+        self._before_forgetting(now)
+        self._history.close(now, self.seconds)
+        while self.seconds and self.seconds[0].at < now - WINDOW_S:
+            self.seconds.popleft()
 
 
 class Calls:
@@ -128,12 +174,13 @@ class Calls:
     def __init__(self, clock: Clock) -> None:
         self.replicas: dict[str, Flow] = {}
         """By address."""
-        self._gone = Flow(clock)
+        self._gone = Flow(clock, self._close)
         """The calls to replicas that are there no more."""
+        self._history = _History(clock())
 
     def expect(self, replica: str) -> None:
         """A replica has been found."""
-        self.replicas.setdefault(replica, Flow(self._gone.clock))
+        self.replicas.setdefault(replica, Flow(self._gone.clock, self._close))
 
     def forget(self, replica: str) -> None:
         """A replica is there no more: its calls stay the stage's."""
@@ -153,8 +200,12 @@ class Calls:
         return recent_of(self._all)
 
     def history(self, now_s: float) -> dict[str, Any]:
-        """As `history_of`."""
-        return history_of(self._all, now_s)
+        """As that of a flow."""
+        self._close(int(now_s))
+        return self._history.describe(int(now_s))
+
+    def _close(self, now: int) -> None:
+        self._history.close(now, (second for flow in self._all for second in flow.seconds))
 
     @property
     def _all(self) -> list[Flow]:
@@ -180,21 +231,6 @@ def recent_of(flows: list[Flow]) -> dict[str, Any]:
     }
 
 
-def history_of(flows: list[Flow], now_s: float) -> dict[str, Any]:
-    """The last steps that are over, oldest first: how many ended, failed by our fault, took how long, were under way
-    on average. None stands for steps before the first of the flows was there, and for latencies of nothing."""
-    last, first = int(now_s) // STEP_S - 1, int(flows[0].began_s) // STEP_S
-    found = {step.at: step for step in _summed(part for flow in flows for part in flow.steps())}
-    steps = [found.get(at, _Ended(at)) if at >= first else None for at in range(last - VALUES + 1, last + 1)]
-    return {
-        "ended": [None if step is None else step.ended for step in steps],
-        "failed": [None if step is None else step.failed for step in steps],
-        "p50_ms": [None if step is None else step.quantile_ms(0.5) for step in steps],
-        "p99_ms": [None if step is None else step.quantile_ms(0.99) for step in steps],
-        "in_flight": [None if step is None else step.mean_in_flight for step in steps],
-    }
-
-
 def last_step_ended(now_s: float) -> str:
     """When the last step of a history ended, in UTC, as ISO 8601 to the second."""
     ago_s = now_s - int(now_s) // STEP_S * STEP_S
@@ -204,11 +240,3 @@ def last_step_ended(now_s: float) -> str:
 def utc(at_s: float, timespec: str = "milliseconds") -> str:
     """A time in seconds since 1970, as ISO 8601 in UTC."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
-
-
-def _summed(parts: Iterable[_Ended]) -> list[_Ended]:
-    """The parts of each second or step together, in order of time."""
-    by_time: dict[int, _Ended] = {}
-    for part in parts:
-        by_time.setdefault(part.at, _Ended(part.at)).take(part)
-    return [by_time[at] for at in sorted(by_time)]

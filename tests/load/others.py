@@ -63,7 +63,7 @@ class Others:
         self.laps.append(ticks or now())
 
     def sentence(self, *, knows_service: bool = True) -> str:
-        """Say whether the machine was busy with other things; `knows_service`: the service is ours, and none of them."""
+        """Say whether the machine was busy with other things; `knows_service`: the service is ours, not one of them."""
         others, stolen = _shares(self.laps[0], self.laps[-1])
         most = max((_shares(*lap)[0] for lap in pairwise(self.laps)), default=0.0)
         who = "Other processes" if knows_service else "Other processes (the service too, where it runs here)"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
+from pathlib import Path
 
 import httpx
 from rich.table import Column, Table
@@ -54,21 +55,22 @@ def explain(target: load.BenchTarget, seconds: float) -> Explanation:
         SplitwayError: no pipeline came up, or a request fails.
     """
     pictures = load.read_pictures(target)
-    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as url:
+    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as asked:
         chain = None
-        if target.url is None or target.models is not None:
+        folder = target.models or (load.DEFAULT_MODELS if target.running is None else target.running.models)
+        if folder is not None:
             steps.say("loading the bundles into this process")
-            chain = _load_chain(target)
+            chain = _load_chain(folder)
         steps.say("following requests")
-        with load.client_of(url) as client:
+        with load.client_of(asked) as client:
             return _Follower(client, chain, pictures).follow(seconds, steps)
 
 
-def _load_chain(target: load.BenchTarget) -> Pipeline:
+def _load_chain(folder: Path) -> Pipeline:
     """Load what the stages serve, as their settings say."""
     version = read_environment(StageSettings).model_version
     with tensorflow_hushed():
-        chain = find_chain(target.models or load.DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
+        chain = find_chain(folder, version, {DEFAULT_HEAD: version} if version else {})
         return load_chain(chain, [chain.default_head])
 
 

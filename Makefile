@@ -3,6 +3,7 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
 MODELS := models
 BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
@@ -14,26 +15,39 @@ LOCK_INDEX := https://index.invalid
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
 
-setup: $(STAMP) ## Make .venv with the locked dependencies
+setup: $(STAMP) ## Make .venv with the locked dependencies, those of tests and checks included
 
-$(STAMP): pyproject.toml uv.lock
-	$(PYTHON) -m venv $(VENV)
+# What runs a pipeline and makes its bundles; the tools of tests and checks come into the same venv when they are needed.
+IS_NEW = import sys; sys.exit(None if sys.version_info >= (3, 11) else 'Splitway needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.11, or another that you have' % sys.version_info[:2])
+SHOWN = $$([ -t 2 ] || echo --quiet)
+define install
+	@echo 'Installing $(1) into $(VENV)' >&2
+	$(BIN)/uv export --quiet --frozen $(2) --no-emit-project --output-file $(VENV)/requirements.txt
+	$(BIN)/uv pip install $(SHOWN) --require-hashes --requirement $(VENV)/requirements.txt
+endef
+
+$(RUNTIME): pyproject.toml uv.lock
+	@$(PYTHON) -c "$(IS_NEW)"
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv export --quiet --frozen --all-extras --group package --no-emit-project --output-file $(VENV)/requirements.txt
-	$(BIN)/uv pip install --quiet --require-hashes --requirement $(VENV)/requirements.txt
+	$(call install,what a pipeline needs (TensorFlow included: 700 MB to download the first time),--extra serve --extra gateway --extra split --group package)
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(STAMP): $(RUNTIME)
+	$(call install,the tools of tests and checks,--all-extras --group package)
 	touch $@
 
 models: $(BUNDLES) ## Make the default bundles
 
-$(BUNDLES) &: | $(STAMP)
+$(BUNDLES) &: | $(RUNTIME)
 	$(BIN)/splitway build --out $(MODELS)
 
-demo: setup models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
+demo: $(RUNTIME) models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
 	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
 	$(BIN)/python -m samples.two_heads $(MODELS) samples/cat.jpg
 
-up: setup models ## Start the pipeline and stay until Ctrl-C
+up: $(RUNTIME) models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
 WORKERS ?= 2

@@ -17,6 +17,7 @@ import httpx
 
 from splitway.bundle_graph import bodies_of
 from splitway.errors import SetupError
+from splitway.extras import require
 from splitway.http.server.listening import bind, bind_free, have_wait, keep_refusing, let_listen
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.processes import LogLine, Process, ProcessOutput, address, bind_near, start, stop_all
@@ -95,6 +96,7 @@ class LocalPipeline:
 
     def _start(self) -> None:
         plan = self._plan
+        require("serve", "gateway")
         with unnamed():
             self.stages = [EXTRACTOR, *bodies_of(plan.models), HEADS]
         counts = dict.fromkeys(self.stages, 1) | dict(plan.replicas or {})

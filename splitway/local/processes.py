@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from splitway.child import python
 from splitway.errors import SetupError
 from splitway.http.server.listening import bind, bind_free
 from splitway.names import GATEWAY
@@ -82,14 +82,11 @@ class ProcessOutput:
         self.ended.set()
 
 
-def start(stage: str, listener: socket.socket, environment: Mapping[str, str], *more: str) -> subprocess.Popen[str]:
-    """Serve a stage on a listening socket, in a session of its own: Ctrl-C reaches the launcher alone. Raises OSError.
-
-    `more` are further arguments of `splitway serve`.
-    """
+def start(stage: str, listener: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Serve a stage on a listening socket, in a session of its own, which Ctrl-C does not reach. Raises OSError."""
     fd = listener.fileno()
     return subprocess.Popen(
-        [sys.executable, "-m", "splitway.cli.main", "serve", stage, "--fd", str(fd), *more],
+        python("-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)),
         env=dict(environment),
         pass_fds=(fd,),
         stdin=subprocess.DEVNULL,

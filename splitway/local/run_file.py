@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +18,13 @@ from typing import Any
 from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.names import GATEWAY
+from splitway.security.own_files import OTHERS_WRITE, Users, doubt_of_link, read_own
 from splitway.state_file import replace_file
 
 LAUNCHER = "up"
 """The entry of `splitway up` itself in a run file."""
 _MOST_BYTES = 1 << 20
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
-Users = Container[int]
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | N
     The files of trusted users are believed: of this one and the superuser if not given.
     """
     try:
-        content, doubt = _read(path, _own() if trusted is None else trusted)
+        content, doubt = read_own(path, _MOST_BYTES, trusted)
         run = json.loads(content)
         return RunFile(_places(run), doubt, _launcher(run))
     except FileNotFoundError:
@@ -126,50 +125,13 @@ def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
     """
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        if (doubt := _doubt_of_link(folder, _own() if trusted is None else trusted)) is not None:
+        if (doubt := doubt_of_link(folder, trusted)) is not None:
             raise SetupError(f"{doubt}: remove it, or start splitway up in another folder")
         found = folder.stat()
-        if found.st_uid == os.geteuid() and found.st_mode & _OTHERS_WRITE:
-            folder.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
+        if found.st_uid == os.geteuid() and found.st_mode & OTHERS_WRITE:
+            folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS_WRITE)
     except OSError as error:
         raise SetupError(f"cannot write {folder}: {error.strerror}") from error
-
-
-def _read(path: Path, trusted: Users) -> tuple[bytes, str | None]:
-    """The file's bytes, and why they cannot be trusted. Every check uses the opened file, because its name may point to
-    another file by then."""
-    doubts = [_doubt_of_link(path.parent, trusted)]
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        doubts.append(_doubt_of(path.parent, os.fstat(folder), trusted))
-        number = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    finally:
-        os.close(folder)
-    with os.fdopen(number, "rb") as file:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-            raise ValueError
-        doubts.append(_doubt_of(path, found, trusted))
-        return file.read(_MOST_BYTES), next((doubt for doubt in doubts if doubt), None)
-
-
-def _doubt_of_link(folder: Path, trusted: Users) -> str | None:
-    """Why a folder's path leads somewhere else, through a link. Raises OSError."""
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
-        return f"{folder} is a link that user {found.st_uid} made"
-    return None
-
-
-def _doubt_of(path: Path, found: os.stat_result, trusted: Users) -> str | None:
-    if found.st_uid not in trusted:
-        return f"{path} belongs to user {found.st_uid}"
-    return f"{path} can be written by others: chmod go-w it" if found.st_mode & _OTHERS_WRITE else None
-
-
-def _own() -> Users:
-    """The user and the superuser, who can do anything here anyway."""
-    return os.geteuid(), 0
 
 
 def _places(run: dict[str, Any]) -> list[Place]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import RunName
+from splitway.cli.console import Json, RunName
 
 
 def bench(
@@ -36,7 +36,7 @@ def bench(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show where one client's time goes, and the cost of the split.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a pipeline: requests per second, p50, p99 and failures by code; with --explain, where the time goes.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import Models, RunName, Url
+from splitway.cli.console import Json, Models, RunName, Url
 
 
 def doctor(
@@ -16,7 +15,7 @@ def doctor(
     url: Url = None,
     name: RunName = None,
     models: Models = Path("models"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check a set-up: one sentence for each check, with advice for each fault.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given, check_head_name, check_version
-from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.errors import SetupError
 
 
@@ -40,6 +40,7 @@ def train_head(
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
 
@@ -53,7 +54,7 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
-    Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
+    Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.heads.train_head import HeadJob, claimed, prepare
@@ -76,4 +77,4 @@ def train_head(
 
             trained = make_head(lesson, steps)
         steps.stop()
-        print_trained(trained)
+        emit(as_json, print_trained(trained))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from splitway.child import python
 from splitway.cli.console import ERR, Steps
 from splitway.errors import SetupError
 
@@ -106,4 +107,4 @@ def _listen(reading: int, log: Path) -> str:
 
 def own_command(*more: str) -> list[str]:
     """Return the command line of this process, with further arguments."""
-    return [sys.executable, "-m", "splitway.cli.main", *sys.argv[1:], *more]
+    return python("-m", "splitway.cli.main", *sys.argv[1:], *more)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -11,9 +10,9 @@ import httpx
 from rich.table import Table
 from rich.text import Text
 
-from splitway.cli.console import ERR, OUT, Steps
+from splitway.cli.console import ERR, OUT, Steps, emit
 from splitway.errors import SetupError
-from splitway.local.run_file import RunFile
+from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import all_runs, find_run, run_path
 from splitway.local.stopping import stop_run
 from splitway.names import GATEWAY
@@ -59,6 +58,14 @@ def listed() -> list[ListedPipeline]:
     return [_pipeline(name, run) for name, run in there if run.is_running]
 
 
+def listed_pipeline(name: str | None) -> ListedPipeline:
+    """The pipeline of that name, or the unnamed one. Raises SetupError if it does not run."""
+    run = read_run(run_path(name))
+    if run is None:
+        raise SetupError("it has ended already; splitway logs says why")
+    return _pipeline(name, run)
+
+
 def _pipeline(name: str | None, run: RunFile) -> ListedPipeline:
     launcher, reason = run.launcher, _why_not_ready(run)
     return ListedPipeline(
@@ -98,11 +105,10 @@ def _why_not_ready(run: RunFile) -> str | None:
 def ps(*, as_json: bool) -> None:
     """Print the pipelines of this folder and their processes."""
     found = listed()
-    if as_json:
-        print(json.dumps({"pipelines": [asdict(each) for each in found]}, indent=2))
-    elif not found:
+    emit(as_json, {"pipelines": [asdict(each) for each in found]})
+    if not found:
         ERR.print(_NOTHING, markup=False)
-    else:
+    elif not as_json:
         OUT.print(_table(found))
 
 
@@ -127,8 +133,7 @@ def down(name: str | None, *, as_json: bool) -> None:
     """
     found = find_run(name)
     if found is None:
-        if as_json:
-            print(json.dumps({"stopped": None}))
+        emit(as_json, {"stopped": False, "name": None, "processes": []})
         ERR.print("nothing is stopped: no pipeline runs from this folder", markup=False)
         return
     chosen, run = found
@@ -136,8 +141,6 @@ def down(name: str | None, *, as_json: bool) -> None:
     with Steps() as steps:
         steps.say(f"stopping {', '.join(running) or 'what starts them'}")
         stop_run(run_path(chosen), run)
-    if as_json:
-        print(json.dumps({"stopped": chosen or "", "processes": running}))
-    else:
-        what = "the pipeline" if chosen is None else chosen
-        OUT.print(f"stopped {what}: {', '.join(running) or 'nothing of it ran'}", markup=False)
+    what = "the pipeline" if chosen is None else chosen
+    OUT.print(f"stopped {what}: {', '.join(running) or 'nothing of it ran'}", markup=False)
+    emit(as_json, {"stopped": True, "name": chosen, "processes": running})

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import Models, RunName
+from splitway.cli.console import Json, Models, RunName
 from splitway.errors import SetupError
+from splitway.extras import require
+from splitway.names import GATEWAY
 
 if TYPE_CHECKING:
     from splitway.security.identities.caller_tls import CallerTls
@@ -49,6 +51,7 @@ def up(
     ] = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    as_json: Json = False,
     report_fd: Annotated[int | None, typer.Option(help="Where a detached process tells.", hidden=True)] = None,
 ) -> None:
     """Start the whole pipeline as local processes and keep it up until Ctrl-C, or splitway down.
@@ -71,7 +74,9 @@ def up(
         tls=caller_tls(tls_cert, tls_key),
         restart=not no_restart,
     )
-    command(plan, name, detach=detach, report_fd=report_fd)
+    if not detach:
+        Given.of(context).refuse("as_json", because="without --detach the processes' own lines are printed")
+    command(plan, name, detach=detach, report_fd=report_fd, as_json=as_json)
 
 
 def caller_tls(certificate: Path | None, key: Path | None) -> CallerTls | None:
@@ -87,7 +92,7 @@ def caller_tls(certificate: Path | None, key: Path | None) -> CallerTls | None:
 
 
 def ps(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the pipelines that splitway up started from this folder, and their processes.
 
@@ -117,7 +122,7 @@ def logs(
 
 def down(
     name: RunName = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a line.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Stop a pipeline that splitway up started from this folder: accepted requests are answered first.
 
@@ -141,7 +146,11 @@ def serve(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
-    """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
+    """Serve one app in this process. Settings come from SPLITWAY_* variables and splitway.toml: see splitway config.
+
+    Examples: splitway serve classifier --port 8091; splitway serve gateway --host 0.0.0.0 --drain-s 5
+    """
+    require("gateway" if stage == GATEWAY else "serve")
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:
@@ -154,7 +163,10 @@ def demo(
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     models: Models = Path("models"),
 ) -> None:
-    """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
+    """Start the pipeline on free ports, classify pictures, print the labels, stop everything.
+
+    Example: splitway demo samples/*.jpg
+    """
     from splitway.cli.operate.up import demo as command
 
     command(models, files)

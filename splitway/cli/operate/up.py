@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 
@@ -17,10 +17,11 @@ from rich.markup import escape
 
 from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import classify_files, print_table
-from splitway.cli.console import ERR, OUT, stop_signal
+from splitway.cli.console import ERR, OUT, emit, stop_signal
 from splitway.cli.operate.banner import banner
 from splitway.cli.operate.detach import Report, own_command, start_detached
 from splitway.cli.operate.output import LogFile, TerminalOutput, UpOutput
+from splitway.cli.operate.pipelines import listed_pipeline
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline
@@ -38,7 +39,14 @@ _SETTINGS, _MEANS = "splitway.gateway.settings:GatewaySettings", "splitway.gatew
 _TEXT_LOGS = {"SPLITWAY_LOG_FORMAT": "text"}
 
 
-def up(plan: LaunchPlan, name: str | None = None, *, detach: bool = False, report_fd: int | None = None) -> None:
+def up(
+    plan: LaunchPlan,
+    name: str | None = None,
+    *,
+    detach: bool = False,
+    report_fd: int | None = None,
+    as_json: bool = False,
+) -> None:
     """Start everything, stay until told to stop, stop everything; keep up what ends, if the plan says so.
 
     Args:
@@ -46,6 +54,7 @@ def up(plan: LaunchPlan, name: str | None = None, *, detach: bool = False, repor
         name: of this pipeline in this folder.
         detach: go on in another process, and return when everything is ready.
         report_fd: where this process, if it is that other one, tells how it comes along.
+        as_json: print the pipeline as `ps --json` has it, once it is ready.
 
     Raises:
         SetupError: a port is taken, a bundle is missing, other machines would reach a gateway that asks for no key, a
@@ -59,6 +68,7 @@ def up(plan: LaunchPlan, name: str | None = None, *, detach: bool = False, repor
         make_run_folder(log_path(name).parent)
         log = log_path(name)
         OUT.print(start_detached(lambda fd: own_command("--report-fd", str(fd)), log), markup=False)
+        emit(as_json, asdict(listed_pipeline(name)))
     else:
         check_is_closed(plan)
         with only_one(run_path(name)):

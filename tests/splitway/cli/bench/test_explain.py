@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from splitway.bundle import Bundle
+from splitway.bundle import Bundle, read_manifest, write_manifest
 from splitway.cli.bench.anatomy import Anatomy, BreakEven, Reading
 from splitway.cli.bench.explain import MOST_REQUESTS, Explanation, explain, print_table
 from splitway.cli.bench.load import BenchTarget
 from splitway.errors import SetupError
 from splitway.local.runs import LocalGateway
-from tests.splitway.cli.fake_gateway import CLASSES, MODEL, TIMINGS, Answer, fake_gateway
+from tests.splitway.cli.fake_gateway import CLASSES, MODEL, TIMINGS, Answer, Asked, fake_gateway
 
 ANATOMY = Anatomy.of([Reading.of(5.0, TIMINGS)] * 4)
 
@@ -41,6 +42,39 @@ def test_with_the_bundles_of_a_running_gateway_there_is_both(models: Path, cat_f
     assert (found.break_even.served, found.break_even.extractor, found.break_even.head) == pytest.approx((4, 2, 1.7))
     assert found.break_even.in_process > 0
     assert found.anatomy.requests >= 20, "a break-even needs two rounds, however short the time"
+
+
+def test_a_current_release_is_compared_with_its_own_versions_and_no_canary_answers(
+    models: Path, cat_file: Path, head_bundle: Bundle, tmp_path: Path
+) -> None:
+    """The folder has a newer head, which the release does not name: the break-even is of what is served."""
+    own = Path(shutil.copytree(models, tmp_path / "models"))
+    newer = Path(shutil.copytree(own / "classifier" / "1", own / "classifier" / "2"))
+    write_manifest(newer, read_manifest(newer).model_copy(update={"version": "2"}))
+    served = {**MODEL, "feature_space": head_bundle.manifest.feature_space, "release": "july"}
+    asked: list[Asked] = []
+    with fake_gateway(lambda _: Answer(content=CLASSES | {"model": served}), seen=asked) as url:
+        found = explain(BenchTarget([cat_file], LocalGateway(url), own), seconds=0.001)
+    assert found.why_not is None
+    assert found.break_even is not None
+    assert {each.headers.get("x-splitway-canary") for each in asked[1:]} == {"never"}
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({**MODEL, "classifier": "7"}, "the gateway serves feature_extractor 1, classifier 7, .*7"),
+        ({}, "its answers do not say of which bundles they are"),
+    ],
+    ids=["not here", "not said"],
+)
+def test_bundles_that_are_not_here_are_not_compared(
+    models: Path, cat_file: Path, model: dict[str, str], says: str
+) -> None:
+    with fake_gateway(lambda _: Answer(content=CLASSES | {"model": model})) as url:
+        found = explain(BenchTarget([cat_file], LocalGateway(url), models), seconds=0.001)
+    assert found.break_even is None
+    assert re.search(says, str(found.why_not))
 
 
 def test_other_bundles_than_are_served_are_not_compared(models: Path, cat_file: Path) -> None:

@@ -217,5 +217,5 @@ def test_an_address_that_is_none_is_one_line() -> None:
 
 def test_help_teaches_with_examples() -> None:
     text = splitway("doctor", "--help").stdout
-    assert "Examples: splitway doctor" in text
+    assert "Examples:\n  splitway doctor\n" in text
     assert "Changes nothing" in text

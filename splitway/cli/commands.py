@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +11,18 @@ from functools import partial
 from typing import Any
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
 from splitway.cli.console import OUT, one_line_errors
+from splitway.cli.setup.settings_file import use_files
 from splitway.extras import extras_named
 
 Member = Callable[..., None] | typer.Typer
+FROM_FILES = "splitway.from_files"
+"""Where a command's context has the settings that come from files."""
+_HELP = {"-h", "--help"}
+_NEED_NO_SETTINGS = ("help", "completion")
 _HEADING = re.compile(r"^(?:Usage(?=:)|[A-Z][\w-]*(?=:$))", re.MULTILINE)
 _EXAMPLES = re.compile(r"(?:Examples?|More): ")
 _VALUES = {"Path": "PATH", "path": "PATH", "str": "TEXT", "int": "N", "float": "NUMBER"}
@@ -51,7 +58,10 @@ class Command(TyperCommand):
     """One command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options; of an unknown one the error names the nearest."""
+        """Read files of settings, then the options, which win; of an unknown one the error names the nearest."""
+        if not (ctx.resilient_parsing or _HELP & set(args) or self.name in _NEED_NO_SETTINGS):
+            root = ctx.find_root()
+            ctx.meta[FROM_FILES] = use_files(root.command)
         with _nearest_option():
             return super().parse_args(ctx, args)
 
@@ -115,6 +125,12 @@ class Root(Group):
         with one_line_errors(ctx.meta), extras_named(partial(_needs, ctx)):
             return super().invoke(ctx)
 
+    def _main_shell_completion(self, *args: Any, **more: Any) -> None:
+        """Answer the shell where it asks how a line goes on."""
+        if "_SPLITWAY_COMPLETE" in os.environ:
+            completion_init()
+        super()._main_shell_completion(*args, **more)
+
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the command line; write what is left to write, so that Python has nothing to complain of at its end."""
         try:
@@ -135,7 +151,8 @@ def _needs(context: Any, library: str, do: str) -> str:
 def _nearest_option() -> Iterator[None]:
     try:
         yield
-    except typer.BadParameter:
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")  # that is the library's
         raise
     except Exception as error:
         if near := getattr(error, "possibilities", None):

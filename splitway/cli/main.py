@@ -10,11 +10,11 @@ import typer
 from splitway.cli.ask import ask_app
 from splitway.cli.bench import bench_app
 from splitway.cli.commands import Member, Root, compose, name_of
-from splitway.cli.console import OUT
 from splitway.cli.doctor import doctor_app
 from splitway.cli.heads import heads_app
 from splitway.cli.models import models_app, split_app
 from splitway.cli.operate import certs_app, keys_app, release_app, run_app
+from splitway.cli.setup import setup_app
 from splitway.cli.watch import watch_app
 from splitway.version import __version__
 
@@ -30,6 +30,7 @@ GROUPS: Mapping[str, tuple[Member, ...]] = {
     "Run": (run_app.up, run_app.ps, run_app.logs, run_app.down, run_app.serve, run_app.demo),
     "Ask": (ask_app.classify, watch_app.top, bench_app.bench, doctor_app.doctor),
     "Operate": (release_app.app, keys_app.app, certs_app.app),
+    "Set-up": (setup_app.config, setup_app.completion, setup_app.help_),
 }
 """Every command under the heading that it has in `splitway --help`."""
 
@@ -51,7 +52,7 @@ app = typer.Typer(
 def root(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
     """Handle options without a command."""
     if version:
-        OUT.print(f"splitway {__version__}")
+        typer.echo(f"splitway {__version__}")
         raise typer.Exit
 
 

@@ -10,6 +10,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import ERR, OUT, Json, Models, RunName, Url, emit
+from splitway.cli.setup import complete
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The release's name: letters, digits, dots and dashes.", metavar="NAME")]
+Existing = Annotated[str, typer.Argument(help="Name of the release.", autocompletion=complete.releases)]
 File = Annotated[
     Path | None,
     typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
@@ -110,7 +112,7 @@ def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable
 
     def try_out(
         context: typer.Context,
-        name: Name,
+        name: Existing,
         percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)] = usual,
         models: Models = _MODELS,
         file: File = None,
@@ -139,7 +141,10 @@ app.command(
 @app.command()
 def promote(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Name of the release. Default: the canary.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of the release. Default: the canary.", autocompletion=complete.releases),
+    ] = None,
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",

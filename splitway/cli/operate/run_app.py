@@ -9,6 +9,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Json, Models, RunName
+from splitway.cli.setup import complete
 from splitway.errors import SetupError
 from splitway.extras import require
 from splitway.names import GATEWAY
@@ -34,7 +35,12 @@ def up(
         str, typer.Option(help="Address of the gateway; beyond 127.0.0.1 it needs SPLITWAY_KEYS_FILE.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 8080,
-    replicas: Annotated[list[str] | None, typer.Option(help="STAGE=N processes of a stage; may be repeated.")] = None,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="STAGE=N processes of a stage; may be repeated.", metavar="STAGE=N", autocompletion=complete.replicas
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of this pipeline, for a second one from the same folder.")
     ] = None,

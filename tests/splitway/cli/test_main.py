@@ -60,8 +60,7 @@ def test_each_command_has_an_example_that_it_understands(words: tuple[str, ...])
     examples = [line.strip() for line in block.partition("\n\n")[0].splitlines()]
     assert any(example.startswith(shlex.join(("splitway", *words))) for example in examples)
     for example in examples:
-        called = example.partition("splitway ")[2].split("|")[0].split(";")[0].split(">")[0]
-        _check_understood(shlex.split(called))
+        _check_understood(re.split(r"[|;>)\"']", example.partition("splitway ")[2])[0].split())
 
 
 def _check_understood(called: list[str]) -> None:

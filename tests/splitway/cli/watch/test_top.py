@@ -214,7 +214,7 @@ def test_an_address_that_is_none_is_one_line() -> None:
 
 def test_help_teaches_with_examples() -> None:
     text = splitway("top", "--help").stdout
-    assert "Examples: splitway top; splitway top --once" in text
+    assert "Examples:\n  splitway top\n  splitway top --once\n" in text
     assert "SPLITWAY_URL" in text
 
 

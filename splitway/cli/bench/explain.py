@@ -54,10 +54,10 @@ def explain(target: load.BenchTarget, seconds: float) -> Explanation:
         SplitwayError: no pipeline came up, or a request fails.
     """
     pictures = load.read_pictures(target)
-    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as url:
-        folder = target.models or (load.DEFAULT_MODELS if target.url is None else None)
+    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as asked:
+        folder = target.models or (load.DEFAULT_MODELS if target.running is None else target.running.models)
         steps.say("following requests")
-        with load.client_of(url) as client:
+        with load.client_of(asked) as client:
             client.headers[CANARY_HEADER] = "never"  # one release, and none whose figures this would change
             return _Follower(client, folder, pictures).follow(seconds, steps)
 

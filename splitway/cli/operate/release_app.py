@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, OUT, Json, Models, Url, emit
+from splitway.cli.console import ERR, OUT, Json, Models, RunName, Url, emit
 from splitway.cli.setup import complete
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def list_(
     models: Models = _MODELS,
     file: File = None,
     url: Url = None,
+    name: RunName = None,
     as_json: Json = False,
 ) -> None:
     """Print the releases, newest first, with their roles: current, previous, canary, shadow.
@@ -88,11 +89,13 @@ def list_(
 
     Examples: splitway release list; splitway release list --json | jq '.gateway.releases[].agreement'
     """
+    from splitway.cli.credentials import chosen_gateway
     from splitway.cli.operate.release import print_table
     from splitway.cli.operate.release_figures import figures_of, print_figures
 
     releases = _book(context, models, file).read()
-    figures = figures_of(releases, url)
+    asked = chosen_gateway(Given.of(context), url, name)
+    figures = figures_of(releases, asked, is_named=url is not None or name is not None)
     emit(as_json, {**releases.model_dump(), "gateway": None if figures is None else figures.for_programs()})
     if as_json:
         return

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 from rich.table import Column, Table
 
 from splitway.cli.console import ERR, OUT
-from splitway.cli.credentials import key_for
+from splitway.cli.credentials import gateway_client
 from splitway.cli.status import TIMEOUT_S, ask
-from splitway.local.places import named_url
-from splitway.local.run_file import asked_gateway
+from splitway.local.runs import LocalGateway
 from splitway.releases import Release, Releases
 from splitway.schemas.pipeline import ReleaseStatus
 
@@ -34,17 +32,16 @@ class Figures:
         return {"url": self.url, "releases": shown}
 
 
-def figures_of(releases: Releases, url: str | None) -> Figures | None:
-    """Ask the gateway that is named, or that runs; None where none answers, or it runs none of these releases.
+def figures_of(releases: Releases, asked: LocalGateway, *, is_named: bool) -> Figures | None:
+    """Ask a gateway; None where it does not answer, which is said if the user named it, or runs none of these releases.
 
     Raises:
-        SetupError: the address is none, or the key cannot be sent.
+        SetupError: the key cannot be sent.
     """
-    asked = asked_gateway(named_url(url))
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-        look = ask(client, asked.url, key_for(asked))
+    with gateway_client(asked, TIMEOUT_S) as client:
+        look = ask(client, asked.url)
     if look.status is None:
-        if url is not None or look.refused is not None:
+        if is_named or look.refused is not None:
             ERR.print(f"without figures: {look.trouble}", markup=False)
         return None
     found = {

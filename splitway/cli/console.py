@@ -56,11 +56,16 @@ class Terminal(Console):
 Url = Annotated[
     str | None,
     typer.Option(
-        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
+        help="Address of the gateway, such as gateway:8080. Default: that of the pipeline started in this folder, or "
+        "http://127.0.0.1:8080.",
         envvar="SPLITWAY_URL",
     ),
 ]
 """The gateway that a command asks."""
+RunName = Annotated[
+    str | None, typer.Option("--name", help="The pipeline that was started with this name from this folder.")
+]
+"""The pipeline that a command is about, where several run from this folder."""
 
 
 def _to_stderr(context: typer.Context, as_json: bool) -> bool:

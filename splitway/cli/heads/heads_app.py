@@ -20,6 +20,9 @@ def train_head(
     extractor: Annotated[
         str | None, typer.Option(help="Address of a feature extractor. Default: that of the running pipeline.")
     ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Name of the running pipeline, as given to splitway up --name.")
+    ] = None,
     body: Annotated[
         list[str] | None,
         typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
@@ -63,8 +66,10 @@ def train_head(
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+        else:
+            Given.of(context).refuse("pipeline", because="--extractor names the address")
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
+        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, pipeline)
         check_head_name(name)
         if not force:
             check_keeps_default_head(models / name)

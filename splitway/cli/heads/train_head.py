@@ -5,8 +5,6 @@ Here are its examples, and the version that is about to be written, claimed so t
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,7 +28,9 @@ from splitway.cli.heads.picture_folders import (
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
+from splitway.local.runs import find_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
+from splitway.state_file import hold, let_go
 
 _ADDRESS = re.compile("https?://")
 
@@ -53,6 +53,8 @@ class HeadJob:
     strict: bool = False
     """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
+    pipeline: str | None = None
+    """Name of the pipeline in this folder whose extractor is asked, where several run."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def find_hops(job: HeadJob) -> list[Hop]:
         if not _ADDRESS.match(job.extractor):
             raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    run = read_run()
+    found = find_run(job.pipeline, option="--pipeline")
+    run = found[1] if found is not None else read_run()
     if run is None:
         do = "start one with splitway up, or name an extractor with --extractor"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
@@ -162,8 +165,7 @@ def claimed(folder: Path, version: str | None) -> Iterator[Path]:
         try:
             yield folder / str(number)
         finally:
-            _lock_of(folder / str(number)).unlink(missing_ok=True)
-            os.close(held)
+            let_go(_lock_of(folder / str(number)), held)
     finally:
         for empty in (folder, folder.parent):
             with suppress(OSError):  # not empty
@@ -176,12 +178,8 @@ def _lock_of(target: Path) -> Path:
 
 def _claim(target: Path) -> int | None:
     """The open lock of a version that nothing has; None if it is there or claimed."""
-    held = os.open(_lock_of(target), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with suppress(OSError):
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(held).st_ino == _lock_of(target).stat().st_ino and not target.exists():
-            return held
-    if target.exists():  # beside which no lock is needed
-        _lock_of(target).unlink(missing_ok=True)
-    os.close(held)
-    return None
+    held = hold(_lock_of(target))
+    if held is not None and target.exists():  # beside which no lock is needed
+        let_go(_lock_of(target), held)
+        return None
+    return held

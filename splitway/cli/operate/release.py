@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -201,8 +200,3 @@ def _state(releases: Releases, name: str) -> str:
     states = [state for state in ("current", "previous") if getattr(releases, state) == name]
     trials = _trials(releases).items()
     return ", ".join([*states, *(f"{kind} {trial.percent:g} %" for kind, trial in trials if trial.release == name)])
-
-
-def print_json(releases: Releases) -> None:
-    """Print what the file holds as one JSON object."""
-    print(json.dumps(releases.model_dump()))

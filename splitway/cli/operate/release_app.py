@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, OUT, Json, Models, emit
+from splitway.cli.console import ERR, OUT, Json, Models, RunName, Url, emit
 from splitway.cli.setup import complete
 
 if TYPE_CHECKING:
@@ -77,19 +77,32 @@ def list_(
     context: typer.Context,
     models: Models = _MODELS,
     file: File = None,
+    url: Url = None,
+    name: RunName = None,
     as_json: Json = False,
 ) -> None:
     """Print the releases, newest first, with their roles: current, previous, canary, shadow.
 
-    Examples: splitway release list; splitway release list --json | jq '.history[-1]'
+    Where the gateway answers, it says how each release does: its share of the requests, how many there were lately,
+    how many failed, and in how many comparisons its first class was the current release's. --json has this as
+    "gateway", beside what the file holds.
+
+    Examples: splitway release list; splitway release list --json | jq '.gateway.releases[].agreement'
     """
-    from splitway.cli.operate.release import print_json, print_table
+    from splitway.cli.credentials import chosen_gateway
+    from splitway.cli.operate.release import print_table
+    from splitway.cli.operate.release_figures import figures_of, print_figures
 
     releases = _book(context, models, file).read()
+    asked = chosen_gateway(Given.of(context), url, name)
+    figures = figures_of(releases, asked, is_named=url is not None or name is not None)
+    emit(as_json, {**releases.model_dump(), "gateway": None if figures is None else figures.for_programs()})
     if as_json:
-        print_json(releases)
-    elif releases.releases:
+        return
+    if releases.releases:
         print_table(releases)
+        if figures is not None:
+            print_figures(figures)
     else:
         ERR.print("there is no release yet; make one with: splitway release create NAME")
 

@@ -40,6 +40,9 @@ def train_head(
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let a new version replace the default head, if --name names that.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
@@ -57,7 +60,7 @@ def train_head(
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import HeadJob, claimed, prepare
+        from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
@@ -68,6 +71,8 @@ def train_head(
         bodies = tuple(body or ())
         job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, pipeline)
         check_head_name(name)
+        if not force:
+            check_keeps_default_head(models / name)
         if version is not None:
             check_version(version)
         with claimed(models / name, version) as target:

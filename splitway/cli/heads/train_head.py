@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.picture_files import HIDDEN
 from splitway.bundle import version_folders
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
 from splitway.cli.heads.picture_folders import (
-    HIDDEN,
     PictureFolders,
     check_enough,
     find_pictures,
@@ -135,6 +135,13 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     print_left_out(unread, ERR)
     read = {label: [file for file in files if file not in unread] for label, files in found.pictures.items()}
     check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))
+
+
+def check_keeps_default_head(folder: Path) -> None:
+    """Raise SetupError if a new version in a head's folder would answer every request that names no head."""
+    if folder.name == DEFAULT_HEAD and (there := version_folders(folder)):
+        says = f"{there[0]} is the default head, which answers requests that name none: a new version would replace it"
+        raise SetupError(f"{says}; choose another --name, or add --force")
 
 
 @contextmanager

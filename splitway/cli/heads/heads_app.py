@@ -24,6 +24,9 @@ def train_head(
         list[str] | None,
         typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
     ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the extractor among --models here, without a server.")
+    ] = False,
     version: Annotated[str | None, typer.Option(help="Version to write. Default: the next free one.")] = None,
     held_out: Annotated[
         float, typer.Option(help="Share of each class that is kept for testing.", min=0.05, max=0.5)
@@ -50,6 +53,9 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
+    With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
+    for bit. So a head for containers is trained beside them, in the folder that they serve.
+
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
     with tensorflow_hushed(), Steps() as steps:
@@ -59,8 +65,12 @@ def train_head(
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+        if in_process:
+            Given.of(context).refuse("extractor", because="--in-process asks no extractor")
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
+        job = HeadJob(
+            images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, in_process=in_process
+        )
         check_head_name(name)
         if version is not None:
             check_version(version)

@@ -41,4 +41,15 @@ def _pets(shell: Shell) -> None:
     shutil.copytree(_tutorial(shell) / "pictures", shell.folder / "pets")
 
 
-MAKERS: dict[str, Callable[[Shell], None]] = {"flowers.keras": _model, "flowers.txt": _model, "pets/": _pets}
+def _bundles(shell: Shell) -> None:
+    place = _tutorial(shell)
+    labels = f"--labels {place}/flowers.txt"
+    shell.run(f"{shell.folder}/.venv/bin/splitway split {place}/flowers.keras {labels} --out {shell.folder}/flowers")
+
+
+MAKERS: dict[str, Callable[[Shell], None]] = {
+    "flowers.keras": _model,
+    "flowers.txt": _model,
+    "flowers/": _bundles,
+    "pets/": _pets,
+}

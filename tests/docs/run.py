@@ -45,8 +45,9 @@ def passes(page: str, *, fresh: bool) -> bool:
     try:
         refuse_taken_port()
         with cloned() as folder, tempfile.TemporaryDirectory(prefix="splitway-docs-") as scratch:
-            _set_up(folder, fresh=fresh)
-            run_page(page, Shell(folder, Path(scratch), _environment()))
+            set_up(folder, fresh=fresh)
+            with run_page(page, Shell(folder, Path(scratch), environment())):
+                pass
             _refuse_what_is_left(folder)
     except (PageError, CommandFailed) as error:
         print(f"FAILED  {error}", flush=True)
@@ -55,11 +56,16 @@ def passes(page: str, *, fresh: bool) -> bool:
     return True
 
 
-def run_page(page: str, shell: Shell) -> None:
-    """Do what a page says. Raises PageError, which names page and line, for the first command that fails."""
+@contextmanager
+def run_page(page: str, shell: Shell) -> Iterator[None]:
+    """Do what a page says; what stays at its end stays for the body of the `with`.
+
+    Raises PageError, which names page and line, for the first command that fails.
+    """
     try:
         for block in blocks_of((shell.folder / page).read_text(encoding="utf-8")):
             _run_block(page, block, shell)
+        yield
         shell.end_beside()
     except CommandFailed as error:
         raise PageError(f"{page}, at its end: {error}") from error
@@ -109,7 +115,8 @@ def _engine_answers() -> bool:
     return False
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return this process's environment without what a reader does not have."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OF_OURS)}
 
 
@@ -126,10 +133,9 @@ def cloned() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _set_up(folder: Path, *, fresh: bool) -> None:
-    made = subprocess.run(
-        ["make", "setup"], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
-    )
+def set_up(folder: Path, *, fresh: bool) -> None:
+    """Make the clone's environment, and unless it is to make them itself, put the default bundles there."""
+    made = subprocess.run(["make", "setup"], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise CommandFailed(f"make setup in {folder}\n{made.stdout}{made.stderr}")
     if not fresh and (ROOT / "models").is_dir():

@@ -32,7 +32,8 @@ def shell(tmp_path: Path) -> Shell:
 
 def _run(shell: Shell, text: str) -> None:
     (shell.folder / "page.md").write_text(text)
-    run_page("page.md", shell)
+    with run_page("page.md", shell):
+        pass
 
 
 def test_what_one_command_exports_and_where_it_goes_is_there_for_the_next(shell: Shell) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from splitway.api.given import Given, check_head_name, check_version
+from splitway.api.before import check_train_head
+from splitway.api.given import Given
 from splitway.cli.console import Models, Steps, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -52,18 +53,16 @@ def train_head(
 
     Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
     """
+    if strict and skip_bad:
+        raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
+    if extractor is None:
+        Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+    check_train_head(images, name, models, version)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.heads.train_head import HeadJob, claimed, prepare
 
-        if strict and skip_bad:
-            raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
-        if extractor is None:
-            Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
         bodies = tuple(body or ())
         job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
-        check_head_name(name)
-        if version is not None:
-            check_version(version)
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")

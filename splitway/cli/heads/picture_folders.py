@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
+from splitway.api.before import check_class_folders
 from splitway.api.picture_files import HIDDEN, files_in
 from splitway.errors import SetupError, printable
 
@@ -43,8 +44,7 @@ def find_pictures(images: Path) -> PictureFolders:
     Raises:
         SetupError: there are fewer than two classes, a class has fewer than two pictures, or a name is no label.
     """
-    if not images.is_dir():
-        raise SetupError(f"there is no folder {images}: --images takes one with a folder of pictures for each class")
+    check_class_folders(images)
     pictures: dict[str, list[Path]] = {}
     left_out: dict[Path, str] = {}
     for place in sorted(images.iterdir()):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from splitway.api.before import SplitPlan, check_split
 from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
@@ -17,6 +18,7 @@ from splitway.cli.models.options import (
     Size,
     Version,
     parse_range,
+    parse_size,
     reading,
 )
 from splitway.names import DEFAULT_HEAD
@@ -57,12 +59,15 @@ def split(
 
     Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
     """
+    layers = tuple(name.strip() for name in at.split(",")) if at else ()
+    pixels = parse_range(pixel_range)
+    parse_size(size)
+    check_split(SplitPlan(model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy))
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 
-        layers = tuple(name.strip() for name in at.split(",")) if at else ()
-        pixels, source = parse_range(pixel_range), reading(context, allow_legacy, custom_objects, size)
+        source = reading(context, allow_legacy, custom_objects, size)
         options = SplitOptions(
             out, layers, labels, pixels, crop, resample, samples, version, head, force=force, source=source
         )

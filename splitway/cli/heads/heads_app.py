@@ -9,6 +9,7 @@ import typer
 
 from splitway.api.given import Given, check_head_name, check_version
 from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.cli.models.options import UnsureBelow
 from splitway.errors import SetupError
 
 
@@ -34,6 +35,7 @@ def train_head(
         typer.Option("--strict", help="Stop if a picture cannot be read, instead of leaving it out."),
     ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
+    unsure_below: UnsureBelow = None,
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
@@ -60,7 +62,7 @@ def train_head(
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
+        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, unsure_below)
         check_head_name(name)
         if version is not None:
             check_version(version)

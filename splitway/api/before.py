@@ -94,10 +94,10 @@ def check_train_head(images: Path, name: str, models: Path, version: str | None)
     check_out(models)
 
 
-def check_class_folders(images: Path) -> None:
+def check_class_folders(images: Path, option: str = "--images") -> None:
     """Raise SetupError where there is no folder."""
     if not images.is_dir():
-        raise SetupError(f"there is no folder {images}: --images takes one with a folder of pictures for each class")
+        raise SetupError(f"there is no folder {images}: {option} takes one with a folder of pictures for each class")
 
 
 def check_files(files: Iterable[Path]) -> None:

@@ -59,6 +59,11 @@ def split(
     pixel_range: tuple[float, float] | None = None,
     crop: float | None = None,
     resample: Literal["bilinear", "bicubic", "box"] | None = None,
+    softmax: bool = False,
+    sigmoid: bool = False,
+    raw: bool = False,
+    threshold: float | None = None,
+    unsure_below: float | None = None,
     samples: str | PathLike[str] | None = None,
     version: str | int = "1",
     head: str = "classifier",
@@ -78,6 +83,11 @@ def split(
         pixel_range: what the model expects pixel values 0 and 255 to be; 0 and 255 if not given.
         crop: share of the centred window that is kept, up to 1, which it is if not given.
         resample: filter of the resize, "bilinear" if not given.
+        softmax: append a softmax to a model that gives logits, of which one label is right.
+        sigmoid: append a sigmoid to a model that gives logits, of which several labels can be right.
+        raw: serve the numbers as they are, without labels.
+        threshold: the least probability of a label that a head with several right ones gives, 0.5 if not given.
+        unsure_below: answers whose first label has a lower probability are to be shown as not sure.
         samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) for the proof, beside random inputs.
         version: of the bundles, a whole number from 1 up.
         head: name of the last bundle.
@@ -107,9 +117,11 @@ def split(
         )
         from splitway.api.source import quiet, source_options
         from splitway.api.splitting import SplitOptions, split_model
+        from splitway.api.wanted import one_ending
 
         told = say or quiet
         given = {"pixel_range": pixel_range, "crop": crop, "resample": resample}
+        given |= {"threshold": threshold, "unsure_below": unsure_below}
         known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         options = SplitOptions(
             at=layers,
@@ -119,6 +131,7 @@ def split(
             version=str(version),
             head=head,
             force=force,
+            ending=one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw),
             source=source_options(allow_legacy, custom_objects, size, told, *known),
             **known,
         )

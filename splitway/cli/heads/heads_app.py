@@ -10,6 +10,7 @@ import typer
 from splitway.api.before import check_train_head
 from splitway.api.given import Given
 from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
+from splitway.cli.models.options import UnsureBelow
 from splitway.errors import SetupError
 
 
@@ -41,6 +42,7 @@ def train_head(
         typer.Option("--strict", help="Stop if a picture cannot be read, instead of leaving it out."),
     ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
+    unsure_below: UnsureBelow = None,
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
@@ -90,6 +92,7 @@ def train_head(
             seed,
             strict,
             confusion,
+            unsure_below,
             pipeline,
             in_process=in_process,
         )

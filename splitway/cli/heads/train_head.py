@@ -15,17 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.api.picture_files import HIDDEN
+from splitway.api.picture_folders import PictureFolders, check_enough, find_pictures
 from splitway.bundle import version_folders
 from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
-from splitway.cli.heads.picture_folders import (
-    PictureFolders,
-    check_enough,
-    find_pictures,
-    print_found,
-    print_left_out,
-)
+from splitway.cli.heads.listing import print_found, print_left_out
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
@@ -54,6 +49,7 @@ class HeadJob:
     strict: bool = False
     """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
+    unsure_below: float | None = None
     pipeline: str | None = None
     """Name of the pipeline in this folder whose extractor is asked, where several run."""
     in_process: bool = False

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from splitway.api.picture_files import HIDDEN
 from splitway.api.picture_folders import PictureFolders, check_enough, find_pictures
 from splitway.bundle import version_folders
-from splitway.bundle_graph import Chain, find_chain
+from splitway.bundle_graph import find_chain
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
 from splitway.cli.heads.listing import print_found, print_left_out
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
-from splitway.local.run_file import read_run
+from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import find_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
 from splitway.state_file import hold, let_go
@@ -88,7 +88,7 @@ def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
     print_found(found, ERR)
     steps.say(f"extracting the features of {len(found.files)} pictures of {len(found.pictures)} classes")
     if job.in_process:
-        extracted = extract_in_process(_pictures_chain(job.models), found.files, steps)
+        extracted = extract_in_process(find_chain(job.models), found.files, steps)
     else:
         extracted = extract(find_hops(job), found.files, steps)
     _check_unread(job, found, extracted.unread)
@@ -105,8 +105,7 @@ def find_hops(job: HeadJob) -> list[Hop]:
         if not _ADDRESS.match(job.extractor):
             raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    found = find_run(job.pipeline, option="--pipeline")
-    run = found[1] if found is not None else read_run()
+    run = _run(job.pipeline)
     if run is None:
         do = "start one with splitway up, name an extractor with --extractor, or add --in-process"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
@@ -121,12 +120,24 @@ def find_hops(job: HeadJob) -> list[Hop]:
     return list(hops.values())
 
 
-def _pictures_chain(models: Path) -> Chain:
-    """The bundles of a folder. Raises BundleError for none that fit together, SetupError if they take no pictures."""
-    chain = find_chain(models)
-    if chain.extractor.manifest.preprocessing is None:
-        raise SetupError(f"{chain.extractor.folder} takes no pictures, so no head can be trained on pictures")
-    return chain
+def folder_for_heads(models: Path, pipeline: str | None) -> Path:
+    """Return the folder of the bundles that the running pipeline serves, where it says so itself; else `models`.
+
+    Raises SetupError if several run and none is named.
+    """
+    run = _run(pipeline)
+    launcher = None if run is None or run.doubt is not None else run.launcher
+    if launcher is None or launcher.models is None or not launcher.process.is_alive:
+        return models
+    if launcher.models == models.resolve():
+        return models
+    ERR.print(f"the head goes into {launcher.models}, which the running pipeline serves", markup=False)
+    return launcher.models
+
+
+def _run(pipeline: str | None) -> RunFile | None:
+    found = find_run(pipeline, option="--pipeline")
+    return found[1] if found is not None else read_run()
 
 
 def _refuse(unused: Mapping[Path, str]) -> None:

@@ -3,37 +3,51 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
 MODELS := models
 BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage.json
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-docs test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-docs test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean clean-models
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
 
-setup: $(STAMP) ## Make .venv with the locked dependencies
+setup: $(STAMP) ## Make .venv with the locked dependencies, those of tests and checks included
 
-$(STAMP): pyproject.toml uv.lock
-	$(PYTHON) -m venv $(VENV)
+# What runs a pipeline and makes its bundles; the tools of tests and checks come into the same venv when they are needed.
+IS_NEW = import sys; sys.exit(None if sys.version_info >= (3, 11) else 'Splitway needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.11, or another that you have' % sys.version_info[:2])
+SHOWN = $$([ -t 2 ] || echo --quiet)
+define install
+	@echo 'Installing $(1) into $(VENV)' >&2
+	$(BIN)/uv export --quiet --frozen $(2) --no-emit-project --output-file $(VENV)/requirements.txt
+	$(BIN)/uv pip install $(SHOWN) --require-hashes --requirement $(VENV)/requirements.txt
+endef
+
+$(RUNTIME): pyproject.toml uv.lock
+	@$(PYTHON) -c "$(IS_NEW)"
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv export --quiet --frozen --all-extras --group package --no-emit-project --output-file $(VENV)/requirements.txt
-	$(BIN)/uv pip install --quiet --require-hashes --requirement $(VENV)/requirements.txt
+	$(call install,what a pipeline needs (TensorFlow included: 700 MB to download the first time),--extra serve --extra gateway --extra split --group package)
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(STAMP): $(RUNTIME)
+	$(call install,the tools of tests and checks,--all-extras --group package)
 	touch $@
 
 models: $(BUNDLES) ## Make the default bundles
 
-$(BUNDLES) &: | $(STAMP)
+$(BUNDLES) &: | $(RUNTIME)
 	$(BIN)/splitway build --out $(MODELS)
 
-demo: setup models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
+demo: $(RUNTIME) models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
 	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
 	$(BIN)/python -m samples.two_heads $(MODELS) samples/cat.jpg
 
-up: setup models ## Start the pipeline and stay until Ctrl-C
+up: $(RUNTIME) models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)
 
 WORKERS ?= 2
@@ -131,6 +145,11 @@ lock: ## Lock the dependencies again. The lock names no index host: every machin
 	$(BIN)/uv lock --upgrade
 	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
 
-clean: ## Remove everything that was made here
-	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache dist reports
+clean: ## Remove everything that was made here but the bundles
+	rm -rf $(VENV) .tools .splitway .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-models: ## Remove the bundles in MODELS, yours too; asks first (YES=1: does not)
+	@test -d $(MODELS) || { echo 'There are no bundles in $(MODELS)'; exit 1; }
+	@du -sh $(MODELS)/*/ && { test -n '$(YES)' || { printf 'Remove all of $(MODELS)? [y/N] ' && read answer && test "$$answer" = y; }; } || { echo 'Nothing is removed'; exit 1; }
+	rm -rf $(MODELS)

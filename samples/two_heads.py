@@ -18,6 +18,7 @@ from pathlib import Path
 
 from samples.digits import write_digits
 from splitway.bundle_graph import EXTRACTOR
+from splitway.child import python
 from splitway.cli.ask.classify import PictureResult, classify_files, print_table
 from splitway.cli.console import ERR, one_line_errors
 from splitway.cli.operate.up import passing_pipeline
@@ -56,7 +57,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _train(folder: Path, extractor: str) -> None:
-    command = [sys.executable, "-m", "splitway.cli.main", "train-head", "--name", HEADS[1], "--extractor", extractor]
+    command = python("-m", "splitway.cli.main", "train-head", "--name", HEADS[1], "--extractor", extractor)
     paths = ["--images", folder / "digits", "--models", folder / "models", "--confusion", folder / "confusion.svg"]
     if subprocess.run([*command, *map(str, paths)], check=False).returncode != 0:
         raise SetupError("the second head could not be trained")

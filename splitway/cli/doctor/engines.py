@@ -11,6 +11,7 @@ from pathlib import Path
 
 from splitway.bundle import load_bundle
 from splitway.bundle_graph import Chain
+from splitway.child import python
 from splitway.cli.doctor.finding import Finding, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName
@@ -27,7 +28,7 @@ def engines_of(chain: Chain, chosen: EngineName | None = None) -> Mapping[Engine
 
 def engine(name: EngineName, folders: list[Path]) -> Finding:
     """Whether an engine runs these bundles on zeros."""
-    command = [sys.executable, "-m", "splitway.cli.doctor.engines", name, *map(str, folders)]
+    command = python("-m", "splitway.cli.doctor.engines", name, *map(str, folders))
     do, limit_s = (
         "pip install --force-reinstall what the engine comes from, or set SPLITWAY_ENGINE to another",
         ENGINES[name].tried_within_s,

@@ -20,7 +20,7 @@ from splitway.cli.credentials import IDENTITY, SERVICE_TOKEN, only_to, stage_cli
 from splitway.errors import InvalidInput, RequestError, SetupError
 from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.schemas.message import read_answer
-from splitway.schemas.protocol import ErrorMessage
+from splitway.schemas.protocol import ErrorMessage, ModelMetadata
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Arrays, Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
@@ -73,10 +73,11 @@ def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extract
     """Send every picture through the stages.
 
     Raises:
-        SetupError: a stage cannot be reached or fails, no picture could be read, or the answers are not all of one
-            version and feature space.
+        SetupError: a stage cannot be reached or fails, the first takes no pictures, no picture could be read, or the
+            answers are not all of one version and feature space.
     """
     with stage_client(_TIMEOUT_S + 5) as client:
+        _check_takes_pictures(client, hops[0])
         return _extract(partial(_through, client, hops), files, steps)
 
 
@@ -114,6 +115,20 @@ def _extract(ask: Ask, files: Sequence[Path], steps: Steps) -> Extracted:
     finally:
         pool.shutdown(cancel_futures=True)
     return _joined(found, unread)
+
+
+def _check_takes_pictures(client: httpx.Client, hop: Hop) -> None:
+    """Raise SetupError if a stage says that its model takes something else; what cannot be read is not judged."""
+    url = f"{hop.url.rstrip('/')}/v2/models/{hop.model}"
+    try:
+        reply = client.get(url, extensions=only_to(hop.model, hop.url))
+        inputs = read_answer(ModelMetadata, reply.content).inputs if reply.status_code == 200 else []
+    except (httpx.TransportError, httpx.InvalidURL, ValueError):  # the first request tells of it
+        return
+    if inputs and IMAGE not in {each.name for each in inputs}:
+        takes = ", ".join(f"{each.name} {each.datatype} {each.shape}" for each in inputs)
+        do = "train-head needs the extractor of a model of pictures"
+        raise SetupError(f"{hop.model} at {hop.url} takes {takes} and no picture: {do}")
 
 
 def _joined(found: Sequence[Extracted], unread: Mapping[Path, str]) -> Extracted:

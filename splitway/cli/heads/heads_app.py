@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given, check_head_name, check_version
-from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.errors import SetupError
 
 
@@ -19,6 +19,9 @@ def train_head(
     models: Models = Path("models"),
     extractor: Annotated[
         str | None, typer.Option(help="Address of a feature extractor. Default: that of the running pipeline.")
+    ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Name of the running pipeline, as given to splitway up --name.")
     ] = None,
     body: Annotated[
         list[str] | None,
@@ -40,6 +43,10 @@ def train_head(
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let a new version replace the default head, if --name names that.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
 
@@ -56,22 +63,37 @@ def train_head(
     With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
     for bit. So a head for containers is trained beside them, in the folder that they serve.
 
-    Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
+    Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import HeadJob, claimed, prepare
+        from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+        else:
+            Given.of(context).refuse("pipeline", because="--extractor names the address")
         if in_process:
-            Given.of(context).refuse("extractor", because="--in-process asks no extractor")
+            Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
         bodies = tuple(body or ())
         job = HeadJob(
-            images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, in_process=in_process
+            images,
+            name,
+            models,
+            version,
+            extractor,
+            bodies,
+            held_out,
+            seed,
+            strict,
+            confusion,
+            pipeline,
+            in_process=in_process,
         )
         check_head_name(name)
+        if not force:
+            check_keeps_default_head(models / name)
         if version is not None:
             check_version(version)
         with claimed(models / name, version) as target:
@@ -81,4 +103,4 @@ def train_head(
 
             trained = make_head(lesson, steps)
         steps.stop()
-        print_trained(trained)
+        emit(as_json, print_trained(trained))

@@ -5,8 +5,6 @@ Here are its examples, and the version that is about to be written, claimed so t
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.picture_files import HIDDEN
 from splitway.bundle import version_folders
 from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
 from splitway.cli.heads.picture_folders import (
-    HIDDEN,
     PictureFolders,
     check_enough,
     find_pictures,
@@ -31,7 +29,9 @@ from splitway.cli.heads.picture_folders import (
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
+from splitway.local.runs import find_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
+from splitway.state_file import hold, let_go
 
 _ADDRESS = re.compile("https?://")
 
@@ -54,6 +54,8 @@ class HeadJob:
     strict: bool = False
     """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
+    pipeline: str | None = None
+    """Name of the pipeline in this folder whose extractor is asked, where several run."""
     in_process: bool = False
     """Whether the extractor among `models` is run here, and none is asked."""
 
@@ -107,7 +109,8 @@ def find_hops(job: HeadJob) -> list[Hop]:
         if not _ADDRESS.match(job.extractor):
             raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    run = read_run()
+    found = find_run(job.pipeline, option="--pipeline")
+    run = found[1] if found is not None else read_run()
     if run is None:
         do = "start one with splitway up, name an extractor with --extractor, or add --in-process"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
@@ -148,6 +151,13 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))
 
 
+def check_keeps_default_head(folder: Path) -> None:
+    """Raise SetupError if a new version in a head's folder would answer every request that names no head."""
+    if folder.name == DEFAULT_HEAD and (there := version_folders(folder)):
+        says = f"{there[0]} is the default head, which answers requests that name none: a new version would replace it"
+        raise SetupError(f"{says}; choose another --name, or add --force")
+
+
 @contextmanager
 def claimed(folder: Path, version: str | None) -> Iterator[Path]:
     """Give the place of a new version in a bundle's folder: this one, or the next that is free.
@@ -169,8 +179,7 @@ def claimed(folder: Path, version: str | None) -> Iterator[Path]:
         try:
             yield folder / str(number)
         finally:
-            _lock_of(folder / str(number)).unlink(missing_ok=True)
-            os.close(held)
+            let_go(_lock_of(folder / str(number)), held)
     finally:
         for empty in (folder, folder.parent):
             with suppress(OSError):  # not empty
@@ -183,12 +192,8 @@ def _lock_of(target: Path) -> Path:
 
 def _claim(target: Path) -> int | None:
     """The open lock of a version that nothing has; None if it is there or claimed."""
-    held = os.open(_lock_of(target), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with suppress(OSError):
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(held).st_ino == _lock_of(target).stat().st_ino and not target.exists():
-            return held
-    if target.exists():  # beside which no lock is needed
-        _lock_of(target).unlink(missing_ok=True)
-    os.close(held)
-    return None
+    held = hold(_lock_of(target))
+    if held is not None and target.exists():  # beside which no lock is needed
+        let_go(_lock_of(target), held)
+        return None
+    return held

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from splitway.cli.console import Out, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -48,6 +48,7 @@ def split(
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
     size: Size = "224x224",
+    as_json: Json = False,
 ) -> None:
     """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
@@ -65,4 +66,4 @@ def split(
         options = SplitOptions(
             out, layers, labels, pixels, crop, resample, samples, version, head, force=force, source=source
         )
-        report(out, split_model(model, options, steps.say))
+        emit(as_json, report(out, split_model(model, options, steps.say)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -38,6 +39,10 @@ _KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))
 _UNKNOWN = "an unknown caller"
 _MAX_BODY_BYTES = 64 * 1024
 _Asked = TypeVar("_Asked", bound=RequestSchema)
+_OF_THE_MANIFEST = (
+    *("role", "feature_space", "gives_space", "engine", "source_model", "cut"),
+    *("max_rows", "threshold", "unsure_below"),
+)
 _TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING", "failed": "UNAVAILABLE"}
 
 
@@ -62,13 +67,14 @@ def _entry(model: ModelVersions, number: str, version: Version) -> dict[str, Any
     }
     card = version.card
     if card is None:  # its manifest has not been read, or cannot be
-        names = ("role", "feature_space", "gives_space", "engine", "source_model", "cut", "max_rows")
-        return entry | dict.fromkeys(names) | {"inputs": [], "outputs": []}
+        return entry | dict.fromkeys(_OF_THE_MANIFEST) | {"inputs": [], "outputs": []}
     return {
         **entry,
         **describe(card.manifest),
         "engine": card.engine,
         "max_rows": card.max_rows,
+        "threshold": card.manifest.threshold,
+        "unsure_below": card.manifest.unsure_below,
         "inputs": [spec.metadata() for spec in card.inputs],
         "outputs": [spec.metadata() for spec in card.outputs],
     }
@@ -78,10 +84,11 @@ def inventory_router(repository: Repository, settings: StageSettings) -> APIRout
     """`/v1/stage` and the repository extension."""
     administrators = Administrators(settings)
     router = APIRouter(tags=[stage_docs.MODELS], default_response_class=Response)
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @router.get("/v1/stage", **stage_docs.STAGE)
     async def stage() -> Response:
-        return json_response(inventory(repository))
+        return json_response({**inventory(repository), "started_at": started_at})
 
     @router.post("/v2/repository/models/{model}/index", **stage_docs.INDEX_OF_MODEL)
     @router.post("/v2/repository/index", **stage_docs.INDEX)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.heads.extract import Hop
-from splitway.cli.heads.train_head import HeadJob, claimed, find_hops
+from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, find_hops
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import Place
 from splitway.local.run_file import write_run_file
@@ -78,3 +78,12 @@ def test_the_next_is_after_the_highest_and_a_lock_left_behind_stops_nothing(tmp_
     assert [path.name for path in sorted((tmp_path / "pets").iterdir())] == ["3", "4"]
     with pytest.raises(BundleError, match="there already"), claimed(tmp_path / "pets", "3"):
         pass
+
+
+def test_the_default_head_is_not_replaced_by_accident(tmp_path: Path) -> None:
+    check_keeps_default_head(tmp_path / "classifier")
+    for name in ("classifier", "flowers"):
+        (tmp_path / name / "1").mkdir(parents=True)
+    check_keeps_default_head(tmp_path / "flowers")
+    with pytest.raises(SetupError, match=r"classifier/1 is the default head.*--name, or add --force"):
+        check_keeps_default_head(tmp_path / "classifier")

@@ -63,15 +63,26 @@ def train_head(
     With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
     for bit. So a head for containers is trained beside them, in the folder that they serve.
 
+    The bundle goes into --models or SPLITWAY_MODELS; without them into the folder that the running pipeline serves.
+
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
+        from splitway.cli.heads.train_head import (
+            HeadJob,
+            check_keeps_default_head,
+            claimed,
+            folder_for_heads,
+            prepare,
+        )
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+            source = context.get_parameter_source("models")
+            if not in_process and source is not None and source.name == "DEFAULT":
+                models = folder_for_heads(models, pipeline)
         else:
             Given.of(context).refuse("pipeline", because="--extractor names the address")
         if in_process:

@@ -28,7 +28,7 @@ from splitway.cli.heads.picture_folders import (
 )
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
-from splitway.local.run_file import read_run
+from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import find_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
 from splitway.state_file import hold, let_go
@@ -109,8 +109,7 @@ def find_hops(job: HeadJob) -> list[Hop]:
         if not _ADDRESS.match(job.extractor):
             raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    found = find_run(job.pipeline, option="--pipeline")
-    run = found[1] if found is not None else read_run()
+    run = _run(job.pipeline)
     if run is None:
         do = "start one with splitway up, name an extractor with --extractor, or add --in-process"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
@@ -131,6 +130,26 @@ def _pictures_chain(models: Path) -> Chain:
     if chain.extractor.manifest.preprocessing is None:
         raise SetupError(f"{chain.extractor.folder} takes no pictures, so no head can be trained on pictures")
     return chain
+
+
+def folder_for_heads(models: Path, pipeline: str | None) -> Path:
+    """Return the folder of the bundles that the running pipeline serves, where it says so itself; else `models`.
+
+    Raises SetupError if several run and none is named.
+    """
+    run = _run(pipeline)
+    launcher = None if run is None or run.doubt is not None else run.launcher
+    if launcher is None or launcher.models is None or not launcher.process.is_alive:
+        return models
+    if launcher.models == models.resolve():
+        return models
+    ERR.print(f"the head goes into {launcher.models}, which the running pipeline serves", markup=False)
+    return launcher.models
+
+
+def _run(pipeline: str | None) -> RunFile | None:
+    found = find_run(pipeline, option="--pipeline")
+    return found[1] if found is not None else read_run()
 
 
 def _refuse(unused: Mapping[Path, str]) -> None:

@@ -23,8 +23,9 @@ _NAMES = "|".join(_MARKS)
 _MARK = re.compile(rf"^\s*<!-- ({_NAMES})(?: `([^`]+)`)?: (.+?) -->\s*$")
 _COMMENT = re.compile(rf"^\s*<!-- ((?:{_NAMES})\b.*?)-->\s*$")
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
-_STAYS = re.compile(r"(^|[\s/])(make up|splitway up|splitway serve|docker compose\b.* up)\b")
-_RETURNS = re.compile(r"\s(-d|--detach|--help|-h)\b|docker compose\b.* (exec|run)\b")
+_STARTS = re.compile(r"(^|[\s/])(make up|splitway up|splitway serve|docker compose\b.* up)\b")
+_STARTS_NOTHING = re.compile(r"\s(--help|-h)\b|docker compose\b.* (exec|run)\b")
+_RETURNS = re.compile(r"\s(-d|--detach)\b")
 
 
 class PageError(Exception):
@@ -42,10 +43,19 @@ class Command:
     """Why it cannot run here."""
 
     @property
+    def starts(self) -> bool:
+        """Whether it starts a pipeline, so that what stayed before must have ended."""
+        return bool(_STARTS.search(self._words)) and not _STARTS_NOTHING.search(self._words)
+
+    @property
     def stays(self) -> bool:
         """Whether it runs until Ctrl-C, as a reader's other terminal does."""
-        words = re.sub(r"\s#.*$", "", self.text)
-        return bool(_STAYS.search(words)) and not _RETURNS.search(words)
+        return self.starts and not _RETURNS.search(self._words)
+
+    @property
+    def _words(self) -> str:
+        """The command without its remark."""
+        return re.sub(r"\s#.*$", "", self.text)
 
     @property
     def needs_docker(self) -> bool:

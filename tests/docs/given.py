@@ -41,6 +41,10 @@ def _pets(shell: Shell) -> None:
     shutil.copytree(_tutorial(shell) / "pictures", shell.folder / "pets")
 
 
+def _photos(shell: Shell) -> None:
+    shutil.copytree(_tutorial(shell) / "unseen", shell.folder / "photos")
+
+
 def _bundles(shell: Shell) -> None:
     place = _tutorial(shell)
     labels = f"--labels {place}/flowers.txt"
@@ -52,4 +56,5 @@ MAKERS: dict[str, Callable[[Shell], None]] = {
     "flowers.txt": _model,
     "flowers/": _bundles,
     "pets/": _pets,
+    "photos/": _photos,
 }

@@ -102,6 +102,8 @@ def _run(page: str, command: Command, shell: Shell) -> str:
         return ""
     began_s = time.monotonic()
     try:
+        if command.starts:
+            shell.end_beside()
         printed = shell.run_beside(command.text) if command.stays else shell.run(command.text)
     except CommandFailed as error:
         raise PageError(f"{page}, line {command.line}: {command.text}\n{error}") from error

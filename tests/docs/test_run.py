@@ -71,7 +71,9 @@ def test_what_stays_is_ready_for_the_next_command_and_ended_with_the_page(shell:
     program.write_text(GATEWAY.format(python=sys.executable, port=shell.port))
     program.chmod(0o755)
     ask = f"{sys.executable} -c 'import urllib.request as r; r.urlopen(\"http://127.0.0.1:{shell.port}/readyz\")'"
-    _run(shell, f"```sh\n./splitway up  # in another terminal\n{ask}\n./splitway up\n{ask} && touch asked\n```\n")
+    again = f"./splitway up\n{ask} && touch asked\n./splitway up -d || touch port_was_free"
+    program.write_text(program.read_text().replace("exec", "[ -z $2 ] || exit 1; exec"))
+    _run(shell, f"```sh\n./splitway up  # in another terminal\n{ask}\n{again}\n```\n")
     assert (shell.folder / "asked").exists()
     refuse_taken_port(shell.port)
 

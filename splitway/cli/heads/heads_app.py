@@ -37,7 +37,8 @@ def train_head(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
     unsure_below: UnsureBelow = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
+        Path | None,
+        typer.Option(help="SVG file for the confusion matrix. Default: VERSION-confusion.svg beside the bundle."),
     ] = None,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from splitway.api.given import PixelOptions, Preset
 from splitway.api.wanted import one_ending
 from splitway.cli.console import Out, Steps, tensorflow_hushed
 from splitway.cli.models.options import (
@@ -39,8 +40,25 @@ def split(
         Path | None, typer.Option(help="Text file with one label per line, in the model's order.")
     ] = None,
     pixel_range: Annotated[
-        str, typer.Option("--range", help="The model's own values for pixels 0 and 255, as LOW:HIGH.")
-    ] = "0:255",
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW:HIGH",
+            help="The model's own values for pixels 0 and 255: 0:255 as they are, 0:1 divided by 255, -1:1 divided by "
+            "127.5 less 1. A model that scales by itself tells it, and needs none.",
+        ),
+    ] = None,
+    preprocess: Annotated[
+        Preset | None,
+        typer.Option(
+            help="In place of --range, what preprocess_input in keras.applications does: tf (-1:1; MobileNet, "
+            "Inception), torch (mean and deviation of ImageNet; DenseNet), caffe (BGR less the means; ResNet50, VGG)."
+        ),
+    ] = None,
+    force_range: Annotated[
+        bool,
+        typer.Option("--force-range", help="Take --range or --preprocess though the model's own layers tell another."),
+    ] = False,
     crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window to keep.")] = 1.0,
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     softmax: Annotated[
@@ -72,24 +90,28 @@ def split(
 ) -> None:
     """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
-    A model with one RGB picture as input is served with pictures: crop, resize and --range become part of the feature
-    space. Any other model takes its own tensors. TensorFlow serves a stage that LiteRT cannot run, or not as exactly.
+    A model with one RGB picture as input is served with pictures: crop, resize and range become part of the feature
+    space. The range is read from the layers behind the input (Rescaling, Normalization, the arithmetic of a
+    preprocess_input); where there are none, --range or --preprocess must say it. Any other model takes its own tensors.
+    TensorFlow serves a stage that LiteRT cannot run, or not as exactly.
 
     Labels need probabilities. A model that ends in a softmax has one right label; of one that ends in a sigmoid every
     label from --threshold on is given, and one number with two labels is two classes. A model that ends without
     activation needs --softmax, --sigmoid or --raw.
 
-    Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
+    Examples: splitway split flowers.keras --labels flowers.txt; splitway split unet.keras --at mid,up_2
     """
+    scaled = None if pixel_range is None else parse_range(pixel_range)
+    pixels = PixelOptions(scaled, preprocess, force_range=force_range, crop=crop, resample=resample)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 
         ending = one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
         layers = tuple(name.strip() for name in at.split(",")) if at else ()
-        pixels, source = parse_range(pixel_range), reading(context, allow_legacy, custom_objects, size)
+        source = reading(context, allow_legacy, custom_objects, size)
         answers: dict[str, Any] = {"ending": ending, "threshold": threshold, "unsure_below": unsure_below}
         options = SplitOptions(
-            out, layers, labels, pixels, crop, resample, samples, version, head, force=force, source=source, **answers
+            out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
         )
         report(out, split_model(model, options, steps.say))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from splitway.api.picture_files import read_picture
 from splitway.api.picture_folders import PictureFolders, find_pictures
+from splitway.api.pixels import pixels_told
 from splitway.errors import InvalidInput, SetupError, TooLarge
 from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.kinds.image.limits import PictureLimits
@@ -124,13 +125,16 @@ def measuring(
         note(f"{samples}: no accuracy is measured, for the model does not give a number for each class")
         return None
     pictures = label_pictures(found, head.labels or (), outputs[0].shape[0] or 0, note)
-    name = next(iter(model.graph.inputs))
+    name, told = next(iter(model.graph.inputs)), pixels_told(model.graph)
+    taken = preprocessing
+    if told is not None and told.range is not None:  # whatever range was forced upon it
+        taken = preprocessing.model_copy(update={"range": told.range, "standardise": None})
 
     def uncut(inputs: Answers) -> Answers:
         return answers_with(model.run({name: inputs[PIXELS]}), head.appended)
 
     def measured(served: Run) -> Accuracy:
-        accuracy = measure(pictures, served, uncut, preprocessing, preprocessing, note)
+        accuracy = measure(pictures, served, uncut, preprocessing, taken, note)
         for doubt in doubts(accuracy):
             note(doubt)
         return accuracy

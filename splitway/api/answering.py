@@ -34,7 +34,6 @@ _TWO_CLASSES = (
     "one number with two labels is two classes, of which one is right: leave --threshold out, or give one label, "
     "which is then given from --threshold on"
 )
-_ONE_ROW = "is for a model with one output, a row of numbers for each picture or row"
 
 
 def refuse_early(wanted: Wanted, graph: Graph) -> None:
@@ -63,7 +62,7 @@ def _found(wanted: Wanted, graph: Graph, answers: Answers | None) -> HeadAnswers
     """None where only the model's answers can tell."""
     output = _row_of(graph)
     if output is None:
-        return _of_other(wanted, graph)
+        return _of_other(wanted, graph, answers)
     end = last_step(graph, output)
     meaning = _meaning(activation_of(end), answers)
     if meaning is None:
@@ -107,14 +106,23 @@ def _row_of(graph: Graph) -> Wire | None:
     return wires[0] if is_row else None
 
 
-def _of_other(wanted: Wanted, graph: Graph) -> HeadAnswers:
-    if wanted.labels is not None:
+def _of_other(wanted: Wanted, graph: Graph, answers: Answers | None) -> HeadAnswers:
+    """Of several outputs, or of one that is no row: the one that is called `probabilities` may have labels."""
+    shown = ", ".join(f"{name} {wire.shape}" for name, wire in graph.outputs.items())
+    if wanted.ending is not None or wanted.threshold is not None:
+        option = f"--{wanted.ending}" if wanted.ending else "--threshold"
+        raise SetupError(
+            f"{option} is for a model with one output, a row of numbers for each input; this gives {shown}"
+        )
+    named = graph.outputs.get(PROBABILITIES)
+    has_classes = named is not None and (answers is None or are_shares(answers[PROBABILITIES]))
+    if wanted.labels is not None and not has_classes:
         raise ModelError("the model's outputs are not probabilities, so labels mean nothing: end it in a softmax layer")
-    if wanted.is_told or wanted.unsure_below is not None:
-        option = f"--{wanted.ending}" if wanted.ending else "--threshold" if wanted.threshold is not None else ""
-        given = ", ".join(f"{name} {wire.shape}" for name, wire in graph.outputs.items())
-        raise SetupError(f"{option or '--unsure-below'} {_ONE_ROW}; this one gives {given}")
-    return HeadAnswers()
+    if wanted.unsure_below is not None and not has_classes:
+        raise SetupError(f"--unsure-below is for a head that gives labels; this gives {shown}")
+    if named is not None and has_classes:
+        _check_count(wanted.labels, named.shape[-1] or 0 if named.shape else 0)
+    return HeadAnswers(wanted.labels, (), None, wanted.unsure_below)
 
 
 def _meaning(activation: str | None, answers: Answers | None) -> _Meaning | None:

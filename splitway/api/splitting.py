@@ -67,10 +67,10 @@ def split_model(model: Path | keras.Model, options: SplitOptions, say: Say) -> l
     wanted = options.wanted
     check_wanted(wanted, options.source.given)
     loaded = load_and_show(model, options.source, say)
-    preprocessing = preprocessing_of(loaded.graph, options.pixels, options.source)
     if wanted.ending == "raw" and wanted.labels is not None:
         options.source.note("--raw serves the numbers as they are: the labels are not kept")
     refuse_early(wanted, loaded.graph)
+    preprocessing = preprocessing_of(loaded.graph, options.pixels, options.source)
     room = room_from_environment()
     at = options.at or _best_cut(loaded.graph, room, options.source.note, say)
     samples = options.samples or (None if preprocessing is None else plain_pictures(options.source.pictures))

@@ -72,7 +72,7 @@ def test_digits_are_learnt(digits: Path, own_models: Path, extractor_url: str, t
     assert rest.startswith(f"{2 * PER_CLASS} pictures that were held out")
     assert float(share) >= 95, result.stdout
     assert " taken for " in result.stdout
-    assert (tmp_path / "digits-confusion.svg").read_text().startswith("<svg")
+    assert (own_models / "digits" / "1-confusion.svg").read_text().startswith("<svg")
     bundle = load_bundle(own_models / "digits" / "1", role="head")
     first = load_bundle(own_models / "feature_extractor" / "1").manifest
     assert bundle.labels == tuple("0123456789")

@@ -44,7 +44,8 @@ def train_head(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
     unsure_below: UnsureBelow = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
+        Path | None,
+        typer.Option(help="SVG file for the confusion matrix. Default: VERSION-confusion.svg beside the bundle."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Let a new version replace the default head, if --name names that.")

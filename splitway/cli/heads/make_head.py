@@ -44,7 +44,9 @@ class Trained:
 
     @property
     def drawing(self) -> Path:
-        return self.lesson.job.confusion or Path(f"{self.lesson.job.name}-confusion.svg")
+        """The picture of the confusions: where it was asked for, or beside the bundle."""
+        target = self.lesson.target
+        return self.lesson.job.confusion or target.with_name(f"{target.name}-confusion.svg")
 
 
 def make_head(lesson: Lesson, steps: Steps) -> Trained:

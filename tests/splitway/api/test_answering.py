@@ -109,3 +109,10 @@ def test_labels_are_for_one_output() -> None:
         refuse_early(Wanted(None, "softmax"), graph)
     refuse_early(Wanted(ABC, "raw"), graph)
     refuse_early(Wanted(), graph)
+    named = read_keras(
+        keras.Model(x, {"aux": layers.Dense(2)(x), "probabilities": layers.Dense(3, activation="softmax")(x)})
+    )
+    refuse_early(Wanted(ABC), named)
+    assert head_of(Wanted(ABC), named, {"aux": LOGITS, "probabilities": SHARES}) == HeadAnswers(ABC)
+    with pytest.raises(ModelError, match="there are 2 labels for the model's 3 classes"):
+        refuse_early(Wanted(TWO), named)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from splitway.names import NAME, SPACE, VERSION, Role
 from splitway.plan import ends
@@ -47,7 +47,11 @@ def _modest(shape: tuple[int, ...]) -> tuple[int, ...]:
 PathInside = Annotated[str, AfterValidator(_inside)]
 Shape = Annotated[tuple[int, ...], Field(min_length=1, max_length=32), AfterValidator(_modest)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Appended = Literal["softmax", "sigmoid", "two_classes"]
+"""An operation behind a model's own last layer; `two_classes` makes 1-p and p of one probability p."""
 
 
 class TensorEntry(StoredPart):
@@ -78,6 +82,16 @@ class EngineFile(StoredPart):
     size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
+class Standardisation(StoredPart):
+    """Pixels as `preprocess_input` of Keras makes them: (pixel / divisor - mean) / deviation, float32 at each step."""
+
+    channels: Literal["RGB", "BGR"] = "RGB"
+    """The order in which the model takes them, and in which the numbers below are."""
+    divisor: Positive = 1.0
+    mean: tuple[Finite, Finite, Finite] = (0.0, 0.0, 0.0)
+    deviation: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
+
+
 class Preprocessing(StoredPart):
     """How a picture becomes the backbone's pixels: a centred crop of the short side, then one resize."""
 
@@ -86,10 +100,25 @@ class Preprocessing(StoredPart):
     crop: float = Field(gt=0, le=1)
     """Share of the largest centred window of the target's aspect ratio that is kept."""
     resample: Literal["bilinear", "bicubic", "box"]
-    range: tuple[Finite, Finite]
-    """What pixel values 0 and 255 become before the model sees them."""
+    range: tuple[Finite, Finite] | None = None
+    """What pixel values 0 and 255 become before the model sees them; None where `standardise` says it."""
     datatype: Literal["UINT8", "FP32"]
     """The model's own input type."""
+    standardise: Standardisation | None = None
+    """What is done to pixels in place of `range`. Versions that don't know it refuse a bundle without `range`."""
+
+    @model_validator(mode="after")
+    def _scales_in_one_way(self) -> Preprocessing:
+        if (self.range is None) == (self.standardise is None):
+            raise ValueError("it has either range or standardise")
+        if self.datatype == "UINT8" and self.standardise is not None:
+            raise ValueError("a model that takes UINT8 pixels has range, not standardise")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Feature spaces are hashes of this: a field that a bundle does not use must not change them."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class SourceModel(StoredPart):
@@ -130,6 +159,22 @@ class Difference(StoredPart):
     """How many numbers differ by how many units in the last place: `0`, `1`, `2-3`, `4-7`, ..."""
 
 
+class Accuracy(StoredPart):
+    """How often labelled pictures get their own label first: served, and from the uncut model fed as in Keras."""
+
+    samples: str
+    """The name of the folder that they were in."""
+    pictures: int = Field(ge=1)
+    classes: int = Field(ge=1)
+    """How many classes the pictures are of."""
+    served_right: int = Field(ge=0)
+    """By the pipeline as it is served: decoded, and through the parts, their engine and the wire format."""
+    uncut_right: int = Field(ge=0)
+    """By the uncut model, which was given the whole picture resized as `image_dataset_from_directory` does it."""
+    served_classes: int = Field(ge=1)
+    """How many different classes came first as it is served."""
+
+
 class Proof(StoredPart):
     """head(backbone(x)) against the uncut model, through the serving engine and the bytes that travel."""
 
@@ -143,6 +188,8 @@ class Proof(StoredPart):
     """Against the uncut Keras model in TensorFlow: the cut and the engine together."""
     against_same_engine: Difference | None
     """Against the uncut model in the serving engine: the cut alone."""
+    accuracy: Accuracy | None = None
+    """On labelled pictures, where some were given: whether they reach the model as in training, no proof says."""
 
 
 class Manifest(StoredPart):
@@ -165,6 +212,12 @@ class Manifest(StoredPart):
     labels: PathInside | None = None
     """The labels' file, one per line."""
     labels_sha256: Sha256 | None = None
+    appended: tuple[Appended, ...] = ()
+    """What a head computes behind the uncut model's own last layer, in order."""
+    threshold: Share | None = None
+    """The least probability of a label that a multi-label head gives; None for every other head."""
+    unsure_below: Share | None = None
+    """A first class of a lower probability is to be shown as not sure; None where no mark was chosen."""
     source_model: SourceModel
     cut: Cut
     rows: Rows | None = None
@@ -185,6 +238,8 @@ class Manifest(StoredPart):
             raise ValueError("labels need their labels_sha256")
         if (self.role == "body") != (self.gives_space is not None):
             raise ValueError("gives_space is for a body, and a body needs it")
+        if self.role != "head" and (self.appended or self.threshold is not None or self.unsure_below is not None):
+            raise ValueError("appended, threshold and unsure_below are for a head")
         return self
 
     @property

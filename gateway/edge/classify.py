@@ -13,6 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from splitway.answers.classes.predictions import in_answer
 from splitway.gateway.edge import docs as edge_docs
 from splitway.gateway.edge.cost import picture_cost
 from splitway.gateway.edge.intake import (
@@ -71,7 +72,7 @@ class ClassifyRoute:
         limits = self.limits
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
-        top_k, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
+        classes, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
         if with_timeline:
             request.state.timeline = watched.span  # for the problem, if it comes to that
         picture = await read_picture(
@@ -80,7 +81,7 @@ class ClassifyRoute:
         id_ = request_id(request)
         context = CallContext(deadline, headers, watched.span, request.scope)
         cost = await by_size(len(picture), partial(picture_cost, picture, self.pictures))
-        asked = request_for_classes(picture, heads, top_k, context, id_, cost)
+        asked = request_for_classes(picture, heads, classes, context, id_, cost)
         async with while_connected(request):
             watched.facts = result = await self.pipeline.run(asked)
         timings_ms = {name: hop.timings.in_ms() for name, hop in result.hops.items()}
@@ -124,8 +125,7 @@ def _heads(result: Result, id_: str, timings_ms: _TimingsMs) -> dict[str, Any]:
 
 
 def _classes(head: HopAnswer) -> dict[str, Any]:
-    best = head.predictions[0]
-    return {"label": best.label, "confidence": best.confidence, "predictions": head.predictions}
+    return in_answer(head.predictions, head.model.threshold)
 
 
 def _model(result: Result, hops: Mapping[str, HopAnswer]) -> dict[str, str]:

@@ -49,7 +49,8 @@ _CLASSIFY: Docs = {
         parameter(
             "top_k",
             "query",
-            "Number of classes in the answer.",
+            "Number of classes in the answer. A multi-label head gives every label that reaches its threshold; of it "
+            "this is the most, and only where it is given.",
             {"type": "integer", "minimum": MIN_TOP_K, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
         ),
         parameter(

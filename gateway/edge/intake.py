@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
 from splitway.gateway.edge.multipart import file_of_form
+from splitway.gateway.flow.request import AskedClasses
 from splitway.http.body import read_body
 from splitway.http.body_budget import BodyCharge
 from splitway.kinds.image.kind import MEDIA_TYPES
@@ -36,6 +37,7 @@ _FOUND_WITHIN_BYTES = 64 * 1024
 """Where the field begins, of a large body whose text need not be read as JSON."""
 MAX_HEADS = 16
 MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
+_NO_TOP_K = AskedClasses(DEFAULT_TOP_K, all_labels=True)
 
 
 async def read_picture(
@@ -171,12 +173,14 @@ def read_heads(request: Request) -> tuple[str, ...]:
     return heads
 
 
-def read_top_k(request: Request) -> int:
+def read_top_k(request: Request) -> AskedClasses:
     """Return how many classes are asked for. Raises InvalidInput outside 1 to 100."""
-    text = request.query_params.get("top_k", str(DEFAULT_TOP_K))
+    text = request.query_params.get("top_k")
+    if text is None:
+        return _NO_TOP_K
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and MIN_TOP_K <= int(text) <= MAX_TOP_K):
         raise InvalidInput(f"top_k must be a whole number from {MIN_TOP_K} to {MAX_TOP_K}, not {text[:40]!r}")
-    return int(text)
+    return AskedClasses(int(text))
 
 
 def asks_for_timeline(request: Request) -> bool:

@@ -29,6 +29,7 @@ def _can_be_shapes(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return specs
 
 
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Specs = Annotated[tuple[TensorSpec, ...], AfterValidator(_can_be_shapes)]
 
 
@@ -49,6 +50,10 @@ class ServedModel:
     outputs: _Specs = ()
     max_rows: Annotated[int, Field(ge=1)] | None = None
     """Rows that one request may have; None where an older stage does not say."""
+    threshold: _Share | None = None
+    """The least probability of a label that a multi-label head gives; None for every other model."""
+    unsure_below: _Share | None = None
+    """A first class of a lower probability is to be shown as not sure."""
 
     @property
     def offer(self) -> Offer:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from splitway.answers.classes.predictions import reaching
 from splitway.errors import FeatureSpaceMismatch, Overloaded, RequestError, SplitwayError
 from splitway.gateway.fleet.router import NoChain
 from splitway.gateway.flow.request import Request, Result, best_classes
 from splitway.gateway.hop.stage_client import NotCalled
+from splitway.gateway.hop.turn import HopAnswer
 from splitway.gateway.resilience import Chance
 from splitway.gateway.rollout.rollout import Choice, ReleaseRole, Rollout
 from splitway.wire.context import CallContext
@@ -32,6 +34,16 @@ def counts_as_failure(error: BaseException, *, others_answered: bool = False) ->
     if isinstance(error, NoChain | NotCalled | Overloaded):
         return False
     return others_answered or isinstance(error, FeatureSpaceMismatch) or not isinstance(error, RequestError)
+
+
+def _agree(one: HopAnswer, two: HopAnswer, most: int | None) -> bool:
+    """Whether two answers have the same class first, or of multi-label heads the same labels, the first `most`."""
+    if one.model.threshold is None or two.model.threshold is None:
+        return one.predictions[0].index == two.predictions[0].index
+    ones, twos = (
+        {each.index for each in reaching(answer.predictions, answer.model.threshold)[:most]} for answer in (one, two)
+    )
+    return ones == twos
 
 
 @dataclass(eq=False, repr=False)
@@ -75,7 +87,7 @@ class Comparer:
         """Run the other release. Its end is counted, and goes no further."""
         context = CallContext(Deadline.after(_LONGEST_S), request.context.headers)
         again = request._replace(heads=tuple(seen.heads), context=context, in_background=True)
-        again = again._replace(outputs=best_classes(1), top_k=1, choice=other._replace(on_trial=True))
+        again = again._replace(outputs=best_classes(1, all_labels=True), top_k=1, choice=other._replace(on_trial=True))
         try:
             found = await self.run(again)
         except Exception as error:
@@ -86,10 +98,12 @@ class Comparer:
         self._ended(other, list(found.failures.values()))
         trial = other if other.role is ReleaseRole.SHADOW else seen.choice
         for head in found.heads.keys() & seen.heads.keys():
-            one, two = seen.heads[head].predictions[0], found.heads[head].predictions[0]
+            one, two = seen.heads[head], found.heads[head]
             assert trial.pins is not None, "what is on trial is a release"
             self.rollout.compared(
-                trial.pins.release, agreed=one.index == two.index, drift=abs(one.confidence - two.confidence)
+                trial.pins.release,
+                agreed=_agree(one, two, None if request.outputs[0].all_labels else request.top_k),
+                drift=abs(one.predictions[0].confidence - two.predictions[0].confidence),
             )
 
     def _ended(self, other: Choice, errors: Sequence[Exception]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from splitway.gateway.paths import INFER
 from splitway.gateway.rollout.rollout import Choice
 from splitway.names import ATTEMPT_HEADER, EXTRACTOR, IMAGE, PROBABILITIES, RELEASE_HEADER
 from splitway.wire.context import CallContext
-from splitway.wire.messages import CLASSIFICATION, RequestedOutput
+from splitway.wire.messages import ALL_LABELS, CLASSIFICATION, RequestedOutput
 from splitway.wire.tensor import Tensor, TensorSpec
 
 _NONE: Mapping[str, SplitwayError] = MappingProxyType({})
@@ -54,16 +55,27 @@ class Request(NamedTuple):
         return self.inputs[0].rows
 
 
+class AskedClasses(NamedTuple):
+    """How many classes a caller wants of each head."""
+
+    top_k: int
+    all_labels: bool = False
+    """Whether a multi-label head gives every label that reaches its threshold, in place of `top_k` at most."""
+
+
 def request_for_classes(
-    picture: bytes, heads: tuple[str, ...], top_k: int, context: CallContext, id_: str, cost: int
+    picture: bytes, heads: tuple[str, ...], asked: AskedClasses, context: CallContext, id_: str, cost: int
 ) -> Request:
-    """The best `top_k` classes of one encoded picture, as each head sees them."""
-    return Request((Tensor.of_bytes(IMAGE, [picture]),), heads, context, id_, best_classes(top_k), top_k, cost=cost)
+    """The best classes of one encoded picture, as each head sees them."""
+    image = Tensor.of_bytes(IMAGE, [picture])
+    return Request((image,), heads, context, id_, best_classes(*asked), asked.top_k, cost=cost)
 
 
-def best_classes(top_k: int) -> tuple[RequestedOutput, ...]:
+@cache
+def best_classes(top_k: int, all_labels: bool) -> tuple[RequestedOutput, ...]:
     """The outputs to ask a head for, where its best classes are wanted."""
-    return (RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k}),)
+    flag = {ALL_LABELS: True} if all_labels else {}
+    return (RequestedOutput(PROBABILITIES, {CLASSIFICATION: top_k, **flag}),)
 
 
 def as_release(request: Request, choice: Choice, router: Router) -> Request:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitway.answers.classes.predictions import read_predictions
+from splitway.answers.classes.predictions import Prediction, most_classes, read_predictions
 from splitway.errors import BadStageAnswer, DeadlineExceeded, InvalidInput, SplitwayError, TooLarge, Unreachable
+from splitway.gateway.fleet.inventory import ServedModel
 from splitway.gateway.fleet.replicas import ReplicaSet
 from splitway.gateway.hop.events import ATTEMPT, AttemptEnded, Subscriber
 from splitway.gateway.hop.turn import Attempt, HopAnswer, Turn, read_timings
@@ -17,6 +19,7 @@ from splitway.names import ATTEMPT_HEADER, TIMEOUT_HEADER
 from splitway.telemetry.outcome import CANCELLED, OK
 from splitway.telemetry.trace import TRACEPARENT, Span
 from splitway.wire.deadline import Deadline
+from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, parse_response
 
 _LATE_S = 0.25
@@ -118,7 +121,7 @@ class AttemptMaker:
                 return judge_reply(model.name, reply, takes_callers_input=fresh, was_given_time=had_time)
             response = parse_response(reply.body, reply.headers.get(HEADER_LENGTH))
             check_answer(model, turn.request.inputs[0].rows, response)
-            classes = read_predictions(model.name, response.outputs[0], turn.top_k) if turn.top_k else ()
+            classes = _read_classes(turn, model, response.outputs[0]) if turn.top_k else ()
         except (InvalidInput, TooLarge) as error:  # the stage's answer is, not what the caller sent
             what = f"{model.name} sent an unreadable answer"
             nonsense = BadStageAnswer(what, stage=model.name, private=error.detail)
@@ -132,3 +135,12 @@ class AttemptMaker:
         """Judge a call without a reply. One that ends long after its limit waited for this process, not for a stage."""
         had_time = timeout_s >= self.timeout_s and limit.remaining_s > -_LATE_S
         return judge_error(error, time_is_up=turn.context.deadline.expired, was_given_time=had_time)
+
+
+def _read_classes(turn: Turn, model: ServedModel, tensor: Tensor) -> Sequence[Prediction]:
+    """A head's classes: as many as were asked for at most, of a multi-label head that was asked for all, all it has.
+
+    Raises BadStageAnswer for anything else.
+    """
+    has_more = model.threshold is not None and turn.request.outputs[0].all_labels
+    return read_predictions(model.name, tensor, most_classes(model.outputs) if has_more else turn.top_k)

@@ -26,16 +26,19 @@ class Classifier(Stage):
 
     With `classification: k` on that output (Triton's classification extension) it gives, instead of the tensor, BYTES
     [n, k] of `probability:index:label`, best first; the probability is written so that reading it back gives the same
-    float32.
+    float32. With `all_labels` beside it, k of a multi-label head is what its threshold makes of it.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
         self._labels = bundle.labels
+        self._threshold = bundle.manifest.threshold
 
     def finish(self, outputs: Arrays, request: InferRequest) -> list[Tensor]:
-        k = next((output.top_k for output in request.outputs if output.name == PROBABILITIES), 0)
+        asked = next((output for output in request.outputs if output.name == PROBABILITIES), None)
+        k = 0 if asked is None else asked.top_k
         tensors = super().finish(outputs, request)
-        if not k:
+        if asked is None or not k:
             return tensors
-        return [best_classes(t.array, k, self._labels) if t.name == PROBABILITIES else t for t in tensors]
+        least = self._threshold if self._threshold is not None and asked.all_labels else None
+        return [best_classes(t.array, k, self._labels, least) if t.name == PROBABILITIES else t for t in tensors]

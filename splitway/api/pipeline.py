@@ -55,6 +55,8 @@ class Pipeline:
         """The loaded bundles, in the order of the stages."""
         self.labels = {head.manifest.name: head.labels for head in heads}
         """The names of each head's classes, in order; none for a head that has no labels."""
+        self.thresholds = {head.manifest.name: head.manifest.threshold for head in heads}
+        """The least probability of a label that each multi-label head gives; None for a head that is none."""
         self.feature_space = str(last.manifest.gives)
         """The space of the features that the heads take."""
         self._inputs = _InputReader(extractor, settings)

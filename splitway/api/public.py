@@ -57,8 +57,15 @@ def split(
     *,
     labels: str | PathLike[str] | Sequence[str] | None = None,
     pixel_range: tuple[float, float] | None = None,
+    preprocess: Literal["tf", "torch", "caffe"] | None = None,
+    force_range: bool = False,
     crop: float | None = None,
     resample: Literal["bilinear", "bicubic", "box"] | None = None,
+    softmax: bool = False,
+    sigmoid: bool = False,
+    raw: bool = False,
+    threshold: float | None = None,
+    unsure_below: float | None = None,
     samples: str | PathLike[str] | None = None,
     version: str | int = "1",
     head: str = "classifier",
@@ -75,9 +82,17 @@ def split(
         at: the layer after which to cut, or several, one less than stages; the best one if not given.
         out: folder to write the bundles into.
         labels: one for each class in the model's order, or a text file with a label a line.
-        pixel_range: what the model expects pixel values 0 and 255 to be; 0 and 255 if not given.
+        pixel_range: what the model expects pixel values 0 and 255 to be. The layers behind its input tell it where they
+            scale (Rescaling, Normalization, arithmetic); it must be given where they don't.
+        preprocess: in place of a range, what `preprocess_input` of `keras.applications` does in this mode.
+        force_range: take `pixel_range` or `preprocess` though the model's own layers tell another.
         crop: share of the centred window that is kept, up to 1, which it is if not given.
         resample: filter of the resize, "bilinear" if not given.
+        softmax: append a softmax to a model that gives logits, of which one label is right.
+        sigmoid: append a sigmoid to a model that gives logits, of which several labels can be right.
+        raw: serve the numbers as they are, without labels.
+        threshold: the least probability of a label that a head with several right ones gives, 0.5 if not given.
+        unsure_below: answers whose first label has a lower probability are to be shown as not sure.
         samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) for the proof, beside random inputs.
         version: of the bundles, a whole number from 1 up.
         head: name of the last bundle.
@@ -91,36 +106,51 @@ def split(
         ModelError: the model cannot be read, cut or converted.
         ProofError: the pieces differ from the uncut model.
         BundleError: the version is there already and `force` is not set.
-        SetupError: the extra `split` is not installed, an argument is wrong or has no effect, or a file cannot be read
-            or written.
+        SetupError: the extra `split` is not installed, an argument is wrong, missing or has no effect, or a file cannot
+            be read or written.
     """
     with _installed():
         from splitway.api.before import SplitPlan, check_split
+        from splitway.api.given import PixelOptions
+        from splitway.api.wanted import one_ending
 
-        layers, folder = (at,) if isinstance(at, str) else tuple(at or ()), Path(out)
-        named = Path(labels) if isinstance(labels, str | PathLike) else labels
-        shown = None if samples is None else Path(samples)
-        check_split(
-            SplitPlan(
-                _model(model), folder, layers, named, shown, str(version), head, force=force, allow_legacy=allow_legacy
-            )
+        scaled = {"range": pixel_range, "preprocess": preprocess, "crop": crop, "resample": resample}
+        known: dict[str, Any] = {name: value for name, value in scaled.items() if value is not None}
+        known |= {"force_range": True} if force_range else {}
+        pixels, ending = PixelOptions(**known), one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
+        plan = SplitPlan(
+            _model(model),
+            Path(out),
+            (at,) if isinstance(at, str) else tuple(at or ()),
+            Path(labels) if isinstance(labels, str | PathLike) else labels,
+            None if samples is None else Path(samples),
+            str(version),
+            head,
+            force=force,
+            allow_legacy=allow_legacy,
+            ending=ending,
         )
+        check_split(plan)
         from splitway.api.source import quiet, source_options
         from splitway.api.splitting import SplitOptions, split_model
 
         told = say or quiet
-        given = {"pixel_range": pixel_range, "crop": crop, "resample": resample}
-        known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        marks = {"threshold": threshold, "unsure_below": unsure_below}
+        given = ["pixel_range" if name == "range" else name for name in known]
+        given += [name for name, value in marks.items() if value is not None]
         options = SplitOptions(
-            at=layers,
-            out=folder,
-            labels=named,
-            samples=shown,
-            version=str(version),
+            at=tuple(plan.at),
+            out=plan.out,
+            labels=plan.labels,
+            pixels=pixels,
+            samples=plan.samples,
+            version=plan.version,
             head=head,
             force=force,
-            source=source_options(allow_legacy, custom_objects, size, told, *known),
-            **known,
+            ending=ending,
+            threshold=threshold,
+            unsure_below=unsure_below,
+            source=source_options(allow_legacy, custom_objects, size, told, *given),
         )
         manifests = split_model(_model(model), options, told)
     return [options.out / manifest.name / manifest.version for manifest in manifests]

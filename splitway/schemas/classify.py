@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from splitway.schemas.message import AnswerSchema, Count, Milliseconds, Share
+from splitway.schemas.message import AnswerSchema, Count, Milliseconds, Share, Told
 from splitway.telemetry.outcome import CALLERS, HURRIED, OURS
 
 CODES = sorted((CALLERS | OURS) - {HURRIED})
@@ -69,21 +69,34 @@ class TimedAnswer(AnswerSchema):
     timeline: list[StageTimes] = []
 
 
-class ClassifyAnswer(TimedAnswer):
-    """The classes that the default head gives, best first."""
-
-    label: str = ""
-    confidence: Share = 0
-    predictions: Annotated[list[PredictedClass], Field(min_length=1)]
+_MULTI_LABEL = frozenset({"multi_label", "threshold"})
 
 
-class HeadAnswer(AnswerSchema):
-    """The classes that one of several heads gives, best first."""
+class Classes(AnswerSchema):
+    """The classes that a head gives, best first; of a multi-label head those that reach its threshold.
+
+    `multi_label` and `threshold` are in the answer of a multi-label head alone.
+    """
+
+    MAY_LACK: ClassVar = _MULTI_LABEL
+
+    label: Annotated[str | None, Field(description="The first; null where a multi-label head gives none.")] = ""
+    confidence: Share | None = 0
+    predictions: list[PredictedClass]
+    multi_label: Told[Literal[True]] = None
+    threshold: Told[Share] = None
+
+
+class ClassifyAnswer(TimedAnswer, Classes):
+    """The classes that the default head gives, best first; of a multi-label head those that reach its threshold."""
+
+    MAY_LACK: ClassVar = TimedAnswer.MAY_LACK | _MULTI_LABEL
+
+
+class HeadAnswer(Classes):
+    """The classes that one of several heads gives, best first; of a multi-label head as in the other answer."""
 
     status: Literal[200] = 200
-    label: str = ""
-    confidence: Share = 0
-    predictions: Annotated[list[PredictedClass], Field(min_length=1)]
     version: str = ""
     timings_ms: _Times = {}
 

@@ -112,6 +112,10 @@ class OutputParameters(RequestSchema):
     __pydantic_extra__: dict[str, _Scalar | None]
 
     classification: Annotated[Count | None, Field(description="How many classes to give.")] = None
+    all_labels: Annotated[
+        bool | None,
+        Field(description="Of a multi-label head's classes, give every one that reaches its threshold instead."),
+    ] = None
     binary_data: Annotated[bool | None, Field(description="Whether this output is to be binary.")] = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from splitway.names import VERSION, Role
-from splitway.schemas.message import AnswerSchema, RequestSchema
+from splitway.schemas.message import AnswerSchema, RequestSchema, Share
 from splitway.schemas.protocol import ModelTensor
 
 _Version = Annotated[str, Field(pattern=VERSION)]
@@ -35,6 +35,8 @@ class StageModel(AnswerSchema):
     cut: str | None
     engine: str | None
     max_rows: int | None
+    threshold: Annotated[Share | None, Field(description="Of a multi-label head: the least probability it gives.")]
+    unsure_below: Annotated[Share | None, Field(description="Show a first class of a lower probability as not sure.")]
     inputs: list[ModelTensor]
     outputs: list[ModelTensor]
 

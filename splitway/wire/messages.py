@@ -9,6 +9,9 @@ from splitway.wire.tensor import NO_PARAMETERS, Parameters, Tensor
 
 FEATURE_SPACE = "feature_space"
 CLASSIFICATION = "classification"
+ALL_LABELS = "all_labels"
+"""Flag of an output whose classes are asked for: a multi-label head gives, in place of as many as `classification`
+says, every label that reaches its threshold, and at least the best one."""
 BINARY_OUTPUT, BINARY_DATA = "binary_data_output", "binary_data"
 """Flags: of the request for every output, and of one output."""
 
@@ -26,6 +29,11 @@ class RequestedOutput(NamedTuple):
         if type(value) is not int or value < 0:
             raise InvalidInput(f"parameter classification of output {self.name!r} must be a whole number from 0 up")
         return value
+
+    @property
+    def all_labels(self) -> bool:
+        """Whether a multi-label head is asked for every label that reaches its threshold."""
+        return self.parameters.get(ALL_LABELS) is True
 
 
 class InferRequest(NamedTuple):

@@ -16,7 +16,7 @@ from splitway.errors import InvalidInput, TooLarge
 from splitway.wire.aside import LARGE_BYTES
 from splitway.wire.gathered import Body, Gathered
 from splitway.wire.json_data import MAX_JSON_VALUES, ManyValues, decode_json, encode_json, loads_bounded
-from splitway.wire.messages import BINARY_DATA, BINARY_OUTPUT, InferRequest, InferResponse, RequestedOutput
+from splitway.wire.messages import ALL_LABELS, BINARY_DATA, BINARY_OUTPUT, InferRequest, InferResponse, RequestedOutput
 from splitway.wire.misread import unread
 from splitway.wire.tensor import (
     BYTES,
@@ -181,8 +181,9 @@ def _requested_output(entry: Mapping[str, Any]) -> RequestedOutput:
     name = read_name(entry)
     what = f"output {name!r}"
     parameters = read_parameters(entry, what)
-    if BINARY_DATA in parameters:
-        check_flag(parameters, BINARY_DATA, what)
+    for flag in (BINARY_DATA, ALL_LABELS):
+        if flag in parameters:
+            check_flag(parameters, flag, what)
     return RequestedOutput(name, parameters)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from splitway.errors import BadStageAnswer, InvalidInput
 from splitway.names import PROBABILITIES
@@ -37,6 +37,12 @@ class Prediction:
     confidence: float
 
 
+def most_classes(outputs: Iterable[Output]) -> int:
+    """How many classes a head that gives classes has; the most there can be where it does not say."""
+    size = next((output.shape[1] for output in outputs if output.name == PROBABILITIES and len(output.shape) == 2), -1)
+    return size if size > 0 else _MAX_CLASSES
+
+
 def read_predictions(head: str, tensor: Tensor, top_k: int) -> list[Prediction]:
     """Read 1 to `top_k` elements `probability:index:label`. Raises BadStageAnswer for anything else."""
     try:
@@ -49,6 +55,28 @@ def read_predictions(head: str, tensor: Tensor, top_k: int) -> list[Prediction]:
             f"{head} gave {len(predictions)} classes, or indices or confidences that are impossible", stage=head
         )
     return predictions
+
+
+def reaching(predictions: Sequence[Prediction], threshold: float | None) -> Sequence[Prediction]:
+    """The labels that a head gives: all that were read, of a multi-label head those that reach its threshold."""
+    return predictions if threshold is None else [each for each in predictions if each.confidence >= threshold]
+
+
+def in_answer(predictions: Sequence[Prediction], threshold: float | None) -> dict[str, Any]:
+    """What an answer says of a head's classes: the first, and all; of a multi-label head that it is one, and from
+    which probability on a label is given: the first is null where none is.
+
+    Args:
+        predictions: what was read, best first.
+        threshold: of a multi-label head; None for another.
+    """
+    if threshold is None:
+        best = predictions[0]
+        return {"label": best.label, "confidence": best.confidence, "predictions": predictions}
+    given = reaching(predictions, threshold)
+    first = (given[0].label, given[0].confidence) if given else (None, None)
+    said = {"label": first[0], "confidence": first[1], "predictions": given}
+    return {**said, "multi_label": True, "threshold": threshold}
 
 
 def _make_sense(predictions: list[Prediction]) -> bool:

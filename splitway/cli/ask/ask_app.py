@@ -15,7 +15,15 @@ def classify(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     url: Url = None,
-    top_k: Annotated[int, typer.Option(help="Classes per picture.", min=1, max=100)] = 3,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Classes per picture. Default: 3, and of a multi-label head every label that reaches its threshold.",
+            min=1,
+            max=100,
+            show_default=False,
+        ),
+    ] = None,
     heads: Annotated[
         str | None, typer.Option(help="Heads to use, separated by commas, or * for all. Default: the default head.")
     ] = None,

@@ -23,9 +23,10 @@ from splitway.errors import SetupError, printable
 from splitway.local.places import named_url
 from splitway.local.run_file import asked_gateway
 from splitway.names import ALL_HEADS
-from splitway.schemas.classify import ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer, PredictedClass
+from splitway.schemas.classify import Classes, ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer
 from splitway.schemas.message import readable
 
+DEFAULT_TOP_K = 3
 _TIMEOUT_S = 60.0
 _shown = partial(printable, keep="")
 """Names, labels and details in one line, safe for a terminal."""
@@ -67,15 +68,21 @@ def parse_heads(option: str | None) -> list[str]:
     return heads
 
 
-def classify_files(files: list[Path], url: str | None, top_k: int, heads: Sequence[str] = ()) -> list[PictureResult]:
+def classify_files(
+    files: list[Path], url: str | None, top_k: int | None, heads: Sequence[str] = ()
+) -> list[PictureResult]:
     """Send each file in turn, for the gateway's one head or for these; without an address to this folder's gateway.
+
+    Without `top_k` a multi-label head gives every label that reaches its threshold, and another head 3 classes.
 
     Raises:
         SetupError: the address is none, no gateway answers there, or it does not answer this caller.
     """
     local = asked_gateway(named_url(url))
     say_what_is_kept_back(local)
-    asked = {"top_k": str(top_k), **({"heads": ",".join(heads)} if heads else {})}
+    asked = {"heads": ",".join(heads)} if heads else {}
+    if top_k is not None:
+        asked["top_k"] = str(top_k)
     with httpx.Client(base_url=local.url, timeout=_TIMEOUT_S, headers=key_for(local), trust_env=False) as client:
         return [_classify(client, file, asked, kept_back(local)) for file in files]
 
@@ -93,7 +100,7 @@ def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyles
         return PictureResult(file, error=f"no answer: {error}")
     if (refused := refusal(reply, str(client.base_url).rstrip("/"), "infer")) is not None:
         raise SetupError(keyless or str(refused))
-    return _read(file, reply)
+    return _read(file, reply, asked)
 
 
 def headers_for(file: Path) -> dict[str, str]:
@@ -102,12 +109,25 @@ def headers_for(file: Path) -> dict[str, str]:
     return {"content-type": media_type if media_type.startswith("image/") else "image/jpeg"}
 
 
-def _read(file: Path, reply: httpx.Response) -> PictureResult:
+def _read(file: Path, reply: httpx.Response, asked: Mapping[str, str]) -> PictureResult:
     with suppress(ValueError, TypeError):
         if reply.status_code in (200, 207):
-            return PictureResult.of(file, orjson.loads(reply.content))
+            said = orjson.loads(reply.content)
+            return PictureResult.of(file, said if "top_k" in asked else _with_the_usual(said))
     error = problem_of(reply).detail or f"the gateway answered {reply.status_code} in an unexpected form"
     return PictureResult(file, error=error)
+
+
+def _with_the_usual(said: Any) -> Any:
+    """An answer with the first classes alone, but for multi-label heads, whose labels are all right."""
+    if not isinstance(said, dict):
+        return said
+    if isinstance(heads := said.get("heads"), dict):
+        return {**said, "heads": {name: _with_the_usual(each) for name, each in heads.items()}}
+    classes = said.get("predictions")
+    if isinstance(classes, list) and "multi_label" not in said:
+        return {**said, "predictions": classes[:DEFAULT_TOP_K]}
+    return said
 
 
 def print_table(results: list[PictureResult]) -> None:
@@ -124,7 +144,7 @@ def print_table(results: list[PictureResult]) -> None:
                 ERR.print(_shown(f"{result.file}: {head}: {said.error.detail}"), style="red", markup=False)
             else:
                 named = (str(result.file), *(head,) * by_head)
-                cells = (*named, *_cells(said.predictions), f"{result.answer.timings_ms.total:.1f}")
+                cells = (*named, *_cells(said), f"{result.answer.timings_ms.total:.1f}")
                 table.add_row(*(Text(_shown(cell)) for cell in cells))
     if table.row_count:
         OUT.print(table)
@@ -134,10 +154,12 @@ def _rows(result: PictureResult) -> Iterable[tuple[str, HeadAnswer | HeadFailure
     return [("", result.answer)] if isinstance(result.answer, ClassifyAnswer) else result.heads.items()
 
 
-def _cells(predictions: Sequence[PredictedClass]) -> tuple[str, str, str]:
-    first, *others = predictions
-    then = ", ".join(f"{each.label} {each.confidence:.2f}" for each in others[:2])
-    return first.label, f"{first.confidence:.3f}", then
+def _cells(said: Classes) -> tuple[str, str, str]:
+    if not said.predictions:
+        return f"(none reaches {said.threshold or 0:g})", "", ""
+    first, *others = said.predictions
+    shown = others if said.multi_label else others[:2]
+    return first.label, f"{first.confidence:.3f}", ", ".join(f"{each.label} {each.confidence:.2f}" for each in shown)
 
 
 def print_json(results: list[PictureResult]) -> None:

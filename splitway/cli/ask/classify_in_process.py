@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from splitway.answers.classes.best import best_classes
-from splitway.answers.classes.predictions import gives_classes, read_predictions
+from splitway.answers.classes.predictions import gives_classes, in_answer, read_predictions
 from splitway.api.picture_files import read_picture
 from splitway.api.pipeline import Pipeline, known_heads, load_chain
 from splitway.bundle_graph import Chain, find_chain
-from splitway.cli.ask.classify import PictureResult
+from splitway.cli.ask.classify import DEFAULT_TOP_K, PictureResult
 from splitway.cli.console import tensorflow_hushed
 from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, IMAGE, PROBABILITIES
@@ -23,7 +23,9 @@ from splitway.wire.tensor import Arrays
 _ASK_V2 = "start splitway up, and POST tensors to the gateway's /v2/models/pipeline/infer"
 
 
-def classify_in_process(files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int) -> list[PictureResult]:
+def classify_in_process(
+    files: Sequence[Path], models: Path, heads: Sequence[str], top_k: int | None
+) -> list[PictureResult]:
     """Run each file through the chain in a folder: through these heads, all that give classes for `*`, or the default.
 
     Raises:
@@ -68,7 +70,8 @@ class _Speaker:
 
     pipeline: Pipeline
     heads: Sequence[str]
-    top_k: int
+    top_k: int | None
+    """None for the usual number, and of a multi-label head for every label that reaches its threshold."""
     by_head: bool
 
     def reply(self, picture: bytes) -> dict[str, Any]:
@@ -98,7 +101,10 @@ class _Speaker:
 
     def _answer(self, head: str, features: Arrays) -> dict[str, Any]:
         outputs = self.pipeline.head(head, features)
-        said = best_classes(outputs[PROBABILITIES], self.top_k, self.pipeline.labels[head])
-        predictions = [asdict(each) for each in read_predictions(head, said, self.top_k)]
-        first = predictions[0]
-        return {"label": first["label"], "confidence": first["confidence"], "predictions": predictions}
+        threshold = self.pipeline.thresholds[head]
+        least = None if self.top_k is not None else threshold
+        probabilities, top_k = outputs[PROBABILITIES], self.top_k or DEFAULT_TOP_K
+        written = best_classes(probabilities, top_k, self.pipeline.labels[head], least)
+        most = top_k if least is None else probabilities.shape[1]
+        said = in_answer(read_predictions(head, written, most), threshold)
+        return {**said, "predictions": [asdict(each) for each in said["predictions"]]}

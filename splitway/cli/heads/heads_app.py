@@ -10,6 +10,7 @@ import typer
 from splitway.api.before import check_train_head
 from splitway.api.given import Given
 from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.cli.models.options import UnsureBelow
 from splitway.errors import SetupError
 
 
@@ -35,8 +36,10 @@ def train_head(
         typer.Option("--strict", help="Stop if a picture cannot be read, instead of leaving it out."),
     ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
+    unsure_below: UnsureBelow = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
+        Path | None,
+        typer.Option(help="SVG file for the confusion matrix. Default: VERSION-confusion.svg beside the bundle."),
     ] = None,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
@@ -62,7 +65,7 @@ def train_head(
         from splitway.cli.heads.train_head import HeadJob, claimed, prepare
 
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion)
+        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, unsure_below)
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")

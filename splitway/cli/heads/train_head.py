@@ -16,17 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.picture_folders import HIDDEN, PictureFolders, check_enough, find_pictures
 from splitway.bundle import version_folders
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract
-from splitway.cli.heads.picture_folders import (
-    HIDDEN,
-    PictureFolders,
-    check_enough,
-    find_pictures,
-    print_found,
-    print_left_out,
-)
+from splitway.cli.heads.listing import print_found, print_left_out
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import read_run
@@ -53,6 +47,7 @@ class HeadJob:
     strict: bool = False
     """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
+    unsure_below: float | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,10 @@ _KEY_HOLDER = Principal("the administrator's key", frozenset({"admin"}))
 _UNKNOWN = "an unknown caller"
 _MAX_BODY_BYTES = 64 * 1024
 _Asked = TypeVar("_Asked", bound=RequestSchema)
+_OF_THE_MANIFEST = (
+    *("role", "feature_space", "gives_space", "engine", "source_model", "cut"),
+    *("max_rows", "threshold", "unsure_below"),
+)
 _TRITON_STATES = {"loading": "LOADING", "ready": "READY", "retiring": "UNLOADING", "failed": "UNAVAILABLE"}
 
 
@@ -62,13 +66,14 @@ def _entry(model: ModelVersions, number: str, version: Version) -> dict[str, Any
     }
     card = version.card
     if card is None:  # its manifest has not been read, or cannot be
-        names = ("role", "feature_space", "gives_space", "engine", "source_model", "cut", "max_rows")
-        return entry | dict.fromkeys(names) | {"inputs": [], "outputs": []}
+        return entry | dict.fromkeys(_OF_THE_MANIFEST) | {"inputs": [], "outputs": []}
     return {
         **entry,
         **describe(card.manifest),
         "engine": card.engine,
         "max_rows": card.max_rows,
+        "threshold": card.manifest.threshold,
+        "unsure_below": card.manifest.unsure_below,
         "inputs": [spec.metadata() for spec in card.inputs],
         "outputs": [spec.metadata() for spec in card.outputs],
     }

@@ -30,6 +30,13 @@ def test_a_version_that_cannot_be_read_takes_no_other_with_it() -> None:
     assert list(read_inventory(_said(head_entry(), broken)).models) == [("classifier", "1")]
 
 
+def test_a_heads_threshold_and_mark_are_read_and_none_in_an_older_stage() -> None:
+    (new,) = read_inventory(_said(head_entry(threshold=0.5, unsure_below=0.6))).models.values()
+    (old,) = read_inventory(_said(head_entry())).models.values()
+    assert (new.threshold, new.unsure_below) == (0.5, 0.6)
+    assert (old.threshold, old.unsure_below) == (None, None)
+
+
 def test_who_takes_and_gives_what_follows_from_the_role() -> None:
     said = _said(extractor_entry(), body_entry("body_1", SPACE, "fs:other"), head_entry())
     spaces = {name: (model.takes, model.gives) for (name, _), model in read_inventory(said).models.items()}
@@ -55,10 +62,11 @@ def test_who_takes_and_gives_what_follows_from_the_role() -> None:
         _said(head_entry(role="queen")),
         _said(head_entry(feature_space=None)),
         _said(head_entry(gives_space=SPACE)),
+        _said(head_entry(threshold=1.5)),
         _said(extractor_entry(feature_space=None)),
         _said(head_entry(inputs=[{"name": "x", "datatype": "FP32", "shape": "wide"}])),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_nonsense_is_refused_with_a_reason(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):

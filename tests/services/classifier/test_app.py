@@ -26,6 +26,20 @@ def test_without_classification_the_tensor_itself_is_given(head_bundle: Bundle) 
     assert tensor.array is row
 
 
+def test_a_multi_label_head_gives_all_labels_that_reach_its_threshold_where_that_is_asked(head_bundle: Bundle) -> None:
+    several = Bundle(head_bundle.folder, head_bundle.manifest.model_copy(update={"threshold": 0.5}), head_bundle.labels)
+    row = np.zeros((1, 1000), np.float32)
+    row[0, :7] = 0.5
+
+    def classes(bundle: Bundle, **asked: object) -> tuple[int, ...]:
+        request = InferRequest((), (RequestedOutput("probabilities", {"classification": 5, **asked}),))
+        return Classifier(bundle).finish({"probabilities": row}, request)[0].shape
+
+    assert classes(several, all_labels=True) == (1, 7)
+    assert classes(several) == (1, 5)
+    assert classes(head_bundle, all_labels=True) == (1, 5)
+
+
 @pytest.mark.parametrize("k", [-1, 1.5, "3", True])
 def test_a_classification_that_is_no_count_is_refused(head_bundle: Bundle, k: object) -> None:
     request = InferRequest((), (RequestedOutput("probabilities", {"classification": k}),))

@@ -33,3 +33,9 @@ def test_what_is_written_is_read_back(row: NDArray[Any]) -> None:
 
 def test_there_are_no_more_classes_than_probabilities() -> None:
     assert best_classes(np.ones((2, 3), np.float32), 5, []).shape == (2, 3)
+
+
+def test_of_a_multi_label_head_as_many_are_written_as_reach_the_threshold_and_one_at_least() -> None:
+    rows = np.array([[0.9, 0.5, 0.1], [0.2, 0.1, 0.3]], np.float32)
+    assert best_classes(rows, 1, [], 0.5).shape == (2, 2)
+    assert best_classes(rows[1:], 1, [], 0.5).shape == (1, 1)

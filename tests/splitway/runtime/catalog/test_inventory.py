@@ -18,7 +18,7 @@ ROUTES = ("index", "models/classifier/index", "models/classifier/load", "models/
 async def stage(tmp_path: Path) -> AsyncIterator[StageClient]:
     for version in (1, 2):
         write_bundle(tmp_path, "classifier", version)
-    write_bundle(tmp_path, "digits", 7, "detector")
+    write_bundle(tmp_path, "digits", 7, "detector", unsure_below=0.6)
     async with serving(classifier.create_app, tmp_path, admin_key=KEY) as client:
         yield client
 
@@ -36,6 +36,8 @@ async def test_the_inventory_says_everything_a_probe_needs(stage: StageClient) -
         "source_model": "tiny",
         "cut": "middle",
         "max_rows": 64,
+        "threshold": None,
+        "unsure_below": None,
         "inputs": [features],
     }
     detector = [{**features, "name": "score"}, {"name": "index", "datatype": "INT64", "shape": [-1]}]
@@ -45,7 +47,7 @@ async def test_the_inventory_says_everything_a_probe_needs(stage: StageClient) -
         "reason": None,
         "models": [
             common | {"name": "classifier", "version": "2", "outputs": [{**features, "name": "probabilities"}]},
-            common | {"name": "digits", "version": "7", "outputs": detector},
+            common | {"name": "digits", "version": "7", "outputs": detector, "unsure_below": 0.6},
         ],
     }
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from splitway.extras import extras_named
+from splitway.process.extras import extras_named
 
 if TYPE_CHECKING:
     from splitway.api.inspection import Inspection

@@ -23,7 +23,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from splitway.errors import SplitwayError, printable
-from splitway.progress import listening
+from splitway.process.progress import listening
 
 
 class Terminal(Console):
@@ -85,7 +85,7 @@ class _Since(ProgressColumn):
         return Text(self._elapsed())
 
 
-class _Share(BarColumn):
+class _KnownBar(BarColumn):
     """A bar with its percentage, for steps of which it is known how far they are."""
 
     def render(self, task: Task) -> Any:
@@ -104,7 +104,7 @@ class Steps:
         self._shown: Progress | None = None
         if ERR.is_terminal:
             said = TextColumn("{task.description}", markup=False)
-            columns = (SpinnerColumn(), _Since(lambda: self._elapsed), said, _Share(BAR_WIDTH))
+            columns = (SpinnerColumn(), _Since(lambda: self._elapsed), said, _KnownBar(BAR_WIDTH))
             self._shown = Progress(*columns, console=ERR, transient=True)
             self._shown.add_task("starting", total=None)
 

@@ -16,7 +16,7 @@ from splitway.cli.heads import heads_app
 from splitway.cli.models import models_app, split_app
 from splitway.cli.operate import certs_app, keys_app, release_app, run_app
 from splitway.cli.watch import watch_app
-from splitway.extras import extras_named
+from splitway.process.extras import extras_named
 from splitway.version import __version__
 
 GROUPS: Mapping[str, tuple[Callable[..., None] | typer.Typer, ...]] = {

@@ -17,13 +17,13 @@ from pathlib import Path
 import httpx
 
 from splitway.bundle_graph import bodies_of
-from splitway.child import python
 from splitway.errors import SetupError
-from splitway.extras import require
 from splitway.http.server.listening import bind
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.run_file import make_run_folder, write_run_file
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
+from splitway.process.child import python
+from splitway.process.extras import require
 from splitway.releases import FILE
 from splitway.stored import unnamed
 

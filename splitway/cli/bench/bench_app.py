@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.extras import require
+from splitway.process.extras import require
 
 
 def bench(

@@ -10,8 +10,8 @@ import typer
 from splitway.api.before import check_bundles, check_files
 from splitway.api.given import Given
 from splitway.cli.console import Models
-from splitway.extras import require
 from splitway.names import GATEWAY
+from splitway.process.extras import require
 
 
 def up(

@@ -61,6 +61,10 @@ class Catalogue:
         self.missing = [app for app, kind in found.items() if kind is None]
         """Apps whose libraries are not installed, so that their settings are not known."""
 
+    @property
+    def whose(self) -> str:
+        return " and ".join(self.missing)
+
     @cached_property
     def settings(self) -> Mapping[str, Known]:
         found: dict[str, Known] = {}
@@ -89,6 +93,11 @@ class Catalogue:
         name = _variable(key.lower().removeprefix(PREFIX.lower()).replace("-", "_"))
         if (known := self.settings.get(name)) is not None:
             return known
+        if self.missing:
+            do = "pip install 'splitway[all]' to see them"
+            raise SetupError(
+                f"{key!r} is no setting of the command line; those of {self.whose} are not known here: {do}"
+            )
         near = difflib.get_close_matches(name, self.settings, n=1)
         hint = f"did you mean {self.settings[near[0]].key!r}?" if near else "splitway config lists those there are"
         raise SetupError(f"there is no setting {key!r}; {hint}")

@@ -28,7 +28,7 @@ def main() -> None:
         set_up(folder, fresh=False)
         text = (folder / PAGE).read_text(encoding="utf-8").partition(_UNTIL)[0]
         (folder / PAGE).write_text(text, encoding="utf-8")
-        shell = Shell(folder, Path(scratch), environment())
+        shell = Shell(folder, Path(scratch), environment(folder))
         with run_page(str(PAGE), shell):
             photograph(folder, ROOT / "docs" / "tutorial-page.png")
         shutil.copy(folder / "cuts.svg", ROOT / "docs" / "tutorial-cuts.svg")

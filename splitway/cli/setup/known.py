@@ -16,6 +16,7 @@ from splitway.errors import SetupError
 
 _ABOUT = {
     "SPLITWAY_API_KEY": "Key that the commands which ask a gateway show it.",
+    "SPLITWAY_CA": "PEM file of authorities that commands trust for an https address, besides the usual ones.",
     "SPLITWAY_CACHE_DIR": "Folder of the downloads of splitway build. Default: ~/.cache/splitway.",
     "SPLITWAY_CONFIG": "The one file of settings to read, instead of those that are found; empty for none.",
 }

@@ -27,6 +27,9 @@ def train_head(
         list[str] | None,
         typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
     ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the extractor among --models here, without a server.")
+    ] = False,
     version: Annotated[str | None, typer.Option(help="Version to write. Default: the next free one.")] = None,
     held_out: Annotated[
         float, typer.Option(help="Share of each class that is kept for testing.", min=0.05, max=0.5)
@@ -57,6 +60,9 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
+    With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
+    for bit. So a head for containers is trained beside them, in the folder that they serve.
+
     The bundle goes into --models or SPLITWAY_MODELS; without them into the folder that the running pipeline serves.
 
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
@@ -75,12 +81,27 @@ def train_head(
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
             source = context.get_parameter_source("models")
-            if source is not None and source.name == "DEFAULT":
+            if not in_process and source is not None and source.name == "DEFAULT":
                 models = folder_for_heads(models, pipeline)
         else:
             Given.of(context).refuse("pipeline", because="--extractor names the address")
+        if in_process:
+            Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, pipeline)
+        job = HeadJob(
+            images,
+            name,
+            models,
+            version,
+            extractor,
+            bodies,
+            held_out,
+            seed,
+            strict,
+            confusion,
+            pipeline,
+            in_process=in_process,
+        )
         check_head_name(name)
         if not force:
             check_keeps_default_head(models / name)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from splitway.api.picture_files import HIDDEN
 from splitway.bundle import version_folders
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, Steps
-from splitway.cli.heads.extract import Extracted, Hop, extract
+from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
 from splitway.cli.heads.picture_folders import (
     PictureFolders,
     check_enough,
@@ -55,6 +56,8 @@ class HeadJob:
     confusion: Path | None = None
     pipeline: str | None = None
     """Name of the pipeline in this folder whose extractor is asked, where several run."""
+    in_process: bool = False
+    """Whether the extractor among `models` is run here, and none is asked."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,10 @@ def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
         _refuse({path: why for path, why in found.left_out.items() if why != HIDDEN})
     print_found(found, ERR)
     steps.say(f"extracting the features of {len(found.files)} pictures of {len(found.pictures)} classes")
-    extracted = extract(find_hops(job), found.files, steps)
+    if job.in_process:
+        extracted = extract_in_process(_pictures_chain(job.models), found.files, steps)
+    else:
+        extracted = extract(find_hops(job), found.files, steps)
     _check_unread(job, found, extracted.unread)
     return Lesson(job, target, extracted, found)
 
@@ -105,7 +111,7 @@ def find_hops(job: HeadJob) -> list[Hop]:
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
     run = _run(job.pipeline)
     if run is None:
-        do = "start one with splitway up, or name an extractor with --extractor"
+        do = "start one with splitway up, name an extractor with --extractor, or add --in-process"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
     hops: dict[str, Hop] = {}
     for place in run.places:
@@ -116,6 +122,14 @@ def find_hops(job: HeadJob) -> list[Hop]:
             raise SetupError(f"{place.stage} at {place.url} is not asked, for {doubt}; {do}")
         hops[place.stage] = Hop(place.stage, place.url)
     return list(hops.values())
+
+
+def _pictures_chain(models: Path) -> Chain:
+    """The bundles of a folder. Raises BundleError for none that fit together, SetupError if they take no pictures."""
+    chain = find_chain(models)
+    if chain.extractor.manifest.preprocessing is None:
+        raise SetupError(f"{chain.extractor.folder} takes no pictures, so no head can be trained on pictures")
+    return chain
 
 
 def folder_for_heads(models: Path, pipeline: str | None) -> Path:

@@ -10,7 +10,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean
+.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-docs test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean clean-models
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -68,6 +68,10 @@ test-chaos: setup models ## Run real replicas into trouble under steady load (8 
 
 test-siege: setup models ## Serve beside 200 slow connections for minutes (3 minutes)
 	$(BIN)/pytest -s --timeout 1200 tests/security/long
+
+PAGES ?= README.md docs/tutorial.md docs/operations.md
+test-docs: setup ## Run every command block of PAGES in an empty clone, in the order of the page (FRESH=1: its own default model; 10 minutes)
+	$(BIN)/python -m tests.docs.run $(PAGES) $(if $(FRESH),--fresh)
 
 test-package: setup ## Install the package into an empty venv elsewhere; build, load, serve and ask there (5 minutes)
 	$(BIN)/python -m tests.package.run
@@ -141,6 +145,11 @@ lock: ## Lock the dependencies again. The lock names no index host: every machin
 	$(BIN)/uv lock --upgrade
 	sed -E -i 's#https://[^/"]+/simple#$(LOCK_INDEX)/simple#; s#https://[^/"]+/packages/[0-9a-f/]+/#$(LOCK_INDEX)/#' uv.lock
 
-clean: ## Remove everything that was made here
-	rm -rf $(VENV) .tools $(MODELS) .splitway .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache dist reports
+clean: ## Remove everything that was made here but the bundles
+	rm -rf $(VENV) .tools .splitway .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .import_linter_cache dist reports
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-models: ## Remove the bundles in MODELS, yours too; asks first (YES=1: does not)
+	@test -d $(MODELS) || { echo 'There are no bundles in $(MODELS)'; exit 1; }
+	@du -sh $(MODELS)/*/ && { test -n '$(YES)' || { printf 'Remove all of $(MODELS)? [y/N] ' && read answer && test "$$answer" = y; }; } || { echo 'Nothing is removed'; exit 1; }
+	rm -rf $(MODELS)

@@ -66,8 +66,8 @@ def _stage_client(
         random.random,
         unreachable_after=settings.probe_failures,
         on_transition=lambda *moved: telemetry.on_event(BreakerMoved(*moved)),
-        on_new=telemetry.metrics.expect,
-        on_gone=telemetry.metrics.forget,
+        on_new=telemetry.expect,
+        on_gone=telemetry.forget,
         forced=None if settings.breakers == "automatic" else BreakerState(settings.breakers),
     )
     attempt = AttemptMaker(replicas, transport, settings.attempt_timeout_ms / 1000, telemetry.on_event)

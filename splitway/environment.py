@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -43,12 +44,28 @@ def read_environment(kind: type[Settings]) -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         name = _prefix(kind) + "_".join(str(part) for part in first["loc"]).upper()
-        given = _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", str(first.get("input")))
-        shown = "" if field in secret_fields(kind) else f"={given}"
+        shown = "" if field in secret_fields(kind) else f"={masked(str(first.get('input')))}"
         raise SetupError(f"{name}{shown}: {_what_is_wrong(kind, field, first)}") from None  # the cause prints secrets
     except SettingsError as error:
         field = str(error).partition('"')[2].partition('"')[0]  # the library says which in its text alone
         raise SetupError(f"{_prefix(kind)}{field.upper()} cannot be read: it must be JSON") from None
+
+
+def masked(text: str) -> str:
+    """A value without the credentials of an address in it."""
+    return _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", text)
+
+
+def wrong_values(kind: type[BaseSettings], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return why settings cannot have these values, by name; what the variables say is not judged."""
+    try:
+        kind(**values)
+    except ValidationError as error:
+        found = [(str(each["loc"][0]), each) for each in error.errors() if each["loc"]]
+        return {field: _what_is_wrong(kind, field, each) for field, each in found if field in values}
+    except SettingsError:
+        pass
+    return {}
 
 
 def _what_is_wrong(kind: type[BaseSettings], field: str, error: ErrorDetails) -> str:

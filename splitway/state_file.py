@@ -64,3 +64,25 @@ def locked(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
         else:
             raise SetupError(f"another process holds {beside}; try again, or end that process")
         yield
+
+
+def hold(lock: Path) -> int | None:
+    """Take a lock file for as long as this process lives, or until `let_go`; None if another has it. Raises OSError."""
+    while True:
+        held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(held).st_ino == lock.stat().st_ino:
+                return held
+        except BlockingIOError:
+            os.close(held)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(held)  # the process that had it has removed the file meanwhile
+
+
+def let_go(lock: Path, held: int) -> None:
+    """Remove a lock file that `hold` took, and let others have it."""
+    lock.unlink(missing_ok=True)
+    os.close(held)

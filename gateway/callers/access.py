@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OPEN = HEALTH | {"/"}
 """Health, for orchestrators and load balancers; and the page, which holds no data and asks for a key itself."""
 _OPEN_BELOW = "/page/"
-_SCOPES: dict[str, Scope] = {METRICS: "metrics", "/v1/pipeline": "metrics"}
+_SCOPES: dict[str, Scope] = {METRICS: "metrics", "/v1/pipeline": "metrics", "/v1/requests": "metrics"}
 _ADMIN_BELOW = "/v2/repository"
 
 

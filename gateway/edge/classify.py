@@ -16,14 +16,9 @@ from starlette.responses import Response
 from splitway.answers.classes.predictions import in_answer
 from splitway.gateway.edge import docs as edge_docs
 from splitway.gateway.edge.cost import picture_cost
-from splitway.gateway.edge.intake import (
-    asks_for_timeline,
-    read_heads,
-    read_picture,
-    read_timeline,
-    read_top_k,
-)
+from splitway.gateway.edge.intake import read_picture
 from splitway.gateway.edge.problems import problem_details, request_id
+from splitway.gateway.edge.query import read_query
 from splitway.gateway.edge.request_id import came_in_s
 from splitway.gateway.flow.pipeline import GatewayPipeline
 from splitway.gateway.flow.request import Result, request_for_classes
@@ -58,7 +53,7 @@ class ClassifyRoute:
         """Answer one picture; its end is told to the telemetry."""
         headers = plain_headers(request)
         with (
-            self.watch.request(CLASSIFY, headers, remember=asks_for_timeline(request)) as watched,
+            self.watch.request(CLASSIFY, headers) as watched,
             self.bodies.charge(request.scope) as charge,
         ):
             watched.caller = known_caller(request.scope)
@@ -72,14 +67,14 @@ class ClassifyRoute:
         limits = self.limits
         deadline = read_deadline(headers, default_s=limits.default_timeout_s, max_s=limits.max_timeout_s)
         watched.allowed(deadline.remaining_s)
-        classes, heads, with_timeline = read_top_k(request), read_heads(request), read_timeline(request)
+        classes, heads, with_timeline = read_query(request)
         if with_timeline:
-            request.state.timeline = watched.span  # for the problem, if it comes to that
+            request.state.way = watched  # for the problem, if it comes to that
         picture = await read_picture(
             request, headers, deadline, limits, self.pictures.max_bytes, charge, watched.received
         )
         id_ = request_id(request)
-        context = CallContext(deadline, headers, watched.span, request.scope)
+        context = CallContext(deadline, headers, watched.span, request.scope, watched.way)
         cost = await by_size(len(picture), partial(picture_cost, picture, self.pictures))
         asked = request_for_classes(picture, heads, classes, context, id_, cost)
         async with while_connected(request):
@@ -87,7 +82,7 @@ class ClassifyRoute:
         timings_ms = {name: hop.timings.in_ms() for name, hop in result.hops.items()}
         content = _heads(result, id_, timings_ms) if heads else _one_head(result, id_, timings_ms)
         if with_timeline:
-            content["timeline"] = timeline(watched.span)
+            content["timeline"] = timeline(watched.way, watched.began_s)
         server_timing = _server_timing(timings_ms)
         afterwards = self.pipeline.comparer.plan(asked, result)
         total_ms = round((time.perf_counter() - came_in_s(request)) * 1000, 3)  # as late as it can still be said

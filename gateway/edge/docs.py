@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from splitway.gateway.edge.intake import DEFAULT_TOP_K, FIELD, MAX_HEADS, MAX_TOP_K, MIN_TOP_K
+from splitway.gateway.edge.intake import FIELD
 from splitway.gateway.edge.problems import MEDIA_TYPE, speaks_v2
+from splitway.gateway.edge.query import DEFAULT_TOP_K, MAX_HEADS, MAX_TOP_K, MIN_TOP_K
 from splitway.http.openapi import (
     BINARY,
     INTEGER,
@@ -25,10 +26,12 @@ from splitway.names import ATTEMPT_HEADER, CANARY_HEADER, KEY_HEADER, RELEASE_HE
 from splitway.schemas.classify import ClassifyAnswer, HeadsAnswer, Problem
 from splitway.schemas.pipeline import PipelineReadiness, PipelineStatus
 from splitway.schemas.protocol import EXAMPLE, ErrorMessage
+from splitway.schemas.requests import LatestRequests
 from splitway.skins import v2_docs
 from splitway.skins.v2_rest import CHAIN_STATUSES
 
 CLASSIFY_TAG, HEALTH_TAG = "classify", "health"
+HISTORY = "history"
 _ABOUT = (
     "One pipeline of models behind one gateway: `/v1/classify` classifies pictures; below `/v2` the whole chain is "
     "the model `pipeline` of the Open Inference Protocol. Errors are problem details (RFC 9457), below `/v2` "
@@ -104,7 +107,22 @@ CLASSIFY: Docs = {
 }
 PIPELINE: Docs = {
     "summary": "Show the pipeline's state",
+    "openapi_extra": {
+        "parameters": [
+            parameter(
+                HISTORY,
+                "query",
+                "Whether to give the last five minutes too, of the gateway, each stage and each replica.",
+                {"type": "boolean", "default": False},
+            )
+        ]
+    },
     "responses": {200: answer("Admission, stages, replicas, heads and releases.", PipelineStatus)},
+}
+REQUESTS: Docs = {
+    "summary": "Show the last twenty requests",
+    "description": "What became of them and where their time went; nothing of what was sent.",
+    "responses": {200: answer("The requests, newest first.", LatestRequests)},
 }
 LIVEZ = v2_docs.ALIVE
 _WHETHER = answer("Ready or not, with the stage that is missing.", PipelineReadiness)

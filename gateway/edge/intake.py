@@ -13,7 +13,6 @@ from starlette.requests import Request
 
 from splitway.errors import InvalidInput, TooLarge, UnsupportedMediaType
 from splitway.gateway.edge.multipart import file_of_form
-from splitway.gateway.flow.request import AskedClasses
 from splitway.http.body import read_body
 from splitway.http.body_budget import BodyCharge
 from splitway.kinds.image.kind import MEDIA_TYPES
@@ -35,9 +34,6 @@ FIELD = IMAGE
 _VALUE = re.compile(rb'"image"\s*:\s*"')
 _FOUND_WITHIN_BYTES = 64 * 1024
 """Where the field begins, of a large body whose text need not be read as JSON."""
-MAX_HEADS = 16
-MIN_TOP_K, MAX_TOP_K, DEFAULT_TOP_K = 1, 100, 5
-_NO_TOP_K = AskedClasses(DEFAULT_TOP_K, all_labels=True)
 
 
 async def read_picture(
@@ -154,43 +150,3 @@ def _without_reading_it_all(body: bytes, max_values: int) -> bytes | None:
 
 def _field(content: Any) -> Any:
     return content.get(FIELD) if isinstance(content, dict) else None
-
-
-def read_heads(request: Request) -> tuple[str, ...]:
-    """Return the heads that are asked for; none where none is named.
-
-    Raises:
-        InvalidInput: no name, more than 16, one twice, or `*` beside others.
-    """
-    text = request.query_params.get("heads")
-    if text is None:
-        return ()
-    heads = tuple(name.strip() for name in text.split(","))
-    if not 1 <= len(heads) <= MAX_HEADS or not all(heads) or len(set(heads)) != len(heads):
-        raise InvalidInput(f"heads must be 1 to {MAX_HEADS} different names, separated by commas, or *")
-    if "*" in heads and len(heads) > 1:
-        raise InvalidInput("heads=* stands for all of them: name no others beside it")
-    return heads
-
-
-def read_top_k(request: Request) -> AskedClasses:
-    """Return how many classes are asked for. Raises InvalidInput outside 1 to 100."""
-    text = request.query_params.get("top_k")
-    if text is None:
-        return _NO_TOP_K
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and MIN_TOP_K <= int(text) <= MAX_TOP_K):
-        raise InvalidInput(f"top_k must be a whole number from {MIN_TOP_K} to {MAX_TOP_K}, not {text[:40]!r}")
-    return AskedClasses(int(text))
-
-
-def asks_for_timeline(request: Request) -> bool:
-    """Whether the request's way is to be remembered; cheap, for it is asked of every request."""
-    return b"timeline=" in request.scope["query_string"]
-
-
-def read_timeline(request: Request) -> bool:
-    """Return whether the answer is to have a time line. Raises InvalidInput for what is neither true nor false."""
-    text = request.query_params.get("timeline", "false") if asks_for_timeline(request) else "false"
-    if text not in ("true", "false"):
-        raise InvalidInput(f"timeline must be true or false, not {text[:40]!r}")
-    return text == "true"

@@ -32,12 +32,14 @@ def problem_details(error: SplitwayError, request_id: str) -> dict[str, Any]:
 
 
 def render(request: Request, error: SplitwayError) -> Response:
-    """Answer in the form that the route's callers read, with the time line of a request whose way was remembered."""
+    """Answer in the form that the route's callers read, with the time line of a request that asked for it."""
     if speaks_v2(request.scope["path"]):  # `request.url` fails for some query strings
         return v2_error(error)
-    id_, way = request_id(request), getattr(request.state, "timeline", None)
+    id_, followed = request_id(request), getattr(request.state, "way", None)
     details = problem_details(error, id_)
-    content = orjson.dumps(details if way is None else {**details, "timeline": timeline(way)})
+    if followed is not None:
+        details["timeline"] = timeline(followed.way, followed.began_s)
+    content = orjson.dumps(details)
     return Response(content, details["status"], {REQUEST_ID_HEADER: id_} | error_headers(error), MEDIA_TYPE)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from splitway.answers.classes.predictions import gives_classes
 from splitway.errors import first_mistake
@@ -89,6 +90,7 @@ class _Inventory(BaseModel):
     ready: bool
     reason: str | None = None
     models: tuple[dict[str, Any], ...]
+    started_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Inventory:
 
     models: Mapping[Offer, ServedModel]
     not_ready_because: str | None
+    started_at: datetime | None = None
+    """When its process began; None where an older stage does not say."""
 
 
 def read_inventory(body: bytes) -> Inventory:
@@ -107,4 +111,4 @@ def read_inventory(body: bytes) -> Inventory:
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from error
     reason = None if said.ready else said.reason or "no reason given"
-    return Inventory({model.offer: model for model in models}, reason)
+    return Inventory({model.offer: model for model in models}, reason, said.started_at)

@@ -169,6 +169,7 @@ def _learn(stage: ReplicaSet, replica: Replica, reply: Reply) -> None:
         nonsense = f"sends an invalid description: {error}"
         replica.is_not(ReplicaState.NOT_READY, nonsense if reply.status == 200 else f"is not ready: {_reason(reply)}")
         return
+    replica.runs_since(inventory.started_at)
     own = {
         offer: model
         for offer, model in inventory.models.items()

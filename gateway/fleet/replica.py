@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from splitway.gateway.fleet.inventory import Offer, ServedModel
@@ -72,6 +73,10 @@ class Replica:
         self.in_flight = 0
         self.outcomes: Counter[str] = Counter()
         """How its calls have ended: `ok`, an error's code, or `cancelled`."""
+        self.started_at: datetime | None = None
+        """When its process began, as it says."""
+        self.restarts = 0
+        """How often another process has come in its place since it was found."""
         self._unreachable_after = unreachable_after
         self._clock = clock
         self._on_change = on_change
@@ -128,6 +133,14 @@ class Replica:
         """A call was answered; so it can be reached, whatever probes said."""
         if self.state is ReplicaState.READY or self.may_be_tried:
             self.is_ready()
+
+    def runs_since(self, started_at: datetime | None) -> None:
+        """A probe found out when its process began."""
+        known = self.started_at
+        if started_at is None or (known is not None and started_at <= known):  # or several processes share an address
+            return
+        self.restarts += known is not None
+        self.started_at = started_at
 
     def serves(self, models: Mapping[Offer, ServedModel]) -> None:
         """A probe found out what it can be asked for."""

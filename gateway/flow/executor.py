@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,12 +18,14 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
 )
-from splitway.gateway.fleet.router import NoChain, Router, Target, Want
+from splitway.gateway.fleet.router import NoChain, Pins, Router, Target, Want
 from splitway.gateway.flow.feature_cache import CacheResult, FeatureCache
 from splitway.gateway.flow.request import Request, Result
+from splitway.gateway.hop.events import HopEnded
 from splitway.gateway.hop.stage_client import StageClient
 from splitway.gateway.hop.turn import HopAnswer, Turn
 from splitway.names import EXTRACTOR, IMAGE
+from splitway.telemetry.outcome import OK
 from splitway.wire.messages import InferRequest, RequestedOutput
 from splitway.wire.tensor import Tensor
 
@@ -82,7 +85,7 @@ class Executor:
     async def _run(self, request: Request, *, may_be_kept: bool = True) -> Result:
         first = partial(self._router.target, 0, None, request.want)
         if not first():
-            raise self._why_not(request, request.heads[0])
+            raise self.why_not(request.choice.pins, request.heads[0])
         if request.rows > 1:
             self._check_rows(request)
         extracted, cache = await self._extract(request, first, may_be_kept=may_be_kept)
@@ -121,14 +124,19 @@ class Executor:
             return await ask(), self.cache.count(CacheResult.BYPASS)
         (model,) = models.values()
         picture, deadline = request.inputs[0].elements[0], request.context.deadline
-        return await self.cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
+        answer, result = await self.cache.features(picture, model, ask, deadline, may_be_kept=may_be_kept)
+        if not answer.attempts:
+            request.context.way.append(_spared(answer.timings.total, result))
+        return answer, result
 
     async def _through_bodies(self, request: Request, extracted: HopAnswer) -> dict[str, HopAnswer]:
         """Run the bodies, one after the other; return all answers so far, by stage and in order."""
         answers, answer = {EXTRACTOR: extracted}, extracted
         for number, stage in enumerate(self._bodies, 1):
             target = partial(self._router.target, number, str(answer.model.gives), request.want)
-            answer = await stage.infer(_turn(request, stage.name, target, answer.response.outputs))
+            answer = await stage.infer(
+                _turn(request, stage.name, target, answer.response.outputs, (answer.model.name,))
+            )
             answers[stage.name] = answer
         return answers
 
@@ -137,13 +145,12 @@ class Executor:
         want = Want(frozenset((name,)), request.choice.pins)
         target = partial(self._router.target, len(self._bodies) + 1, space, want)
         if not target():
-            raise self._why_not(request, name, space)
-        turn = _turn(request, name, target, given.response.outputs, request.outputs, request.top_k)
+            raise self.why_not(request.choice.pins, name, space)
+        turn = _turn(request, name, target, given.response.outputs, (given.model.name,), request.outputs, request.top_k)
         return await self._heads.infer(turn)
 
-    def _why_not(self, request: Request, name: str, space: str | None = None) -> SplitwayError:
+    def why_not(self, pins: Pins | None, name: str, space: str | None = None) -> SplitwayError:
         """Why a head cannot be run: there is none of this name, none for these features, or no replica to ask."""
-        pins = request.choice.pins
         known = self._router.heads(pins)
         of_release = "" if pins is None else f" in release {pins.release!r}"
         if known and name not in known:
@@ -165,11 +172,17 @@ def _turn(
     model: str,
     target: _Where,
     inputs: tuple[Tensor, ...],
+    takes: tuple[str, ...] = (),
     outputs: tuple[RequestedOutput, ...] = (),
     top_k: int = 0,
 ) -> Turn:
     asked = InferRequest(inputs, outputs, request.id, _BINARY)
-    return Turn(model, target, asked, request.context, request.choice.on_trial, top_k)
+    return Turn(model, target, asked, request.context, request.choice.on_trial, top_k, takes)
+
+
+def _spared(seconds: float, result: CacheResult) -> HopEnded:
+    """An extraction that the cache has spared, and that ended just now."""
+    return HopEnded(EXTRACTOR, OK, seconds, 0, EXTRACTOR, "extractor", time.perf_counter() - seconds, cache=result)
 
 
 async def _at_once(heads: Mapping[str, Coroutine[Any, Any, HopAnswer]]) -> Mapping[str, HopAnswer | BaseException]:

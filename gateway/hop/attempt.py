@@ -68,8 +68,23 @@ class AttemptMaker:
             seconds = time.perf_counter() - started_s
             replica.outcomes[outcome] += 1
             span.end(outcome)
-            told = (attempt.is_hedge, attempt.because, len(turn.body), received_bytes)
-            self.on_event(AttemptEnded(self.replicas.name, replica.url, outcome, seconds, *told))
+            event = AttemptEnded(
+                self.replicas.name,
+                replica.url,
+                outcome,
+                seconds,
+                attempt.is_hedge,
+                attempt.because,
+                len(turn.body),
+                received_bytes,
+                turn.model,
+                turn.started_s,
+                started_s,
+                attempt.number,
+                replica.number,
+            )
+            turn.context.way.append(event)
+            self.on_event(event)
 
     def _settle_success(self, attempt: Attempt, seconds: float, *, on_trial: bool) -> None:
         replica = attempt.replica

@@ -1,4 +1,5 @@
-"""What happens between the gateway and its stages, as events that cannot be changed, handed to subscribers."""
+"""What happens between the gateway and its stages, as events that cannot be changed, handed to subscribers and noted on
+their request's way. Times are by `time.perf_counter`."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from splitway.gateway.resilience.breaker import BreakerState
+from splitway.names import Role
 
 ATTEMPT = "attempt"
 """The name of the spans of calls to replicas; they lie below their stage's."""
@@ -25,6 +27,13 @@ class AttemptEnded(NamedTuple):
     sent_bytes: int
     received_bytes: int
     """Of the bodies; 0 where no answer came that could be read."""
+    model: str = ""
+    turn_s: float = 0.0
+    """When the turn began that it is of."""
+    began_s: float = 0.0
+    number: int = 0
+    """Within its turn, from 1."""
+    replica_number: int = 0
 
 
 class HopEnded(NamedTuple):
@@ -35,6 +44,14 @@ class HopEnded(NamedTuple):
     seconds: float
     attempts: int
     """0 where no replica could be asked, or there was no time."""
+    model: str = ""
+    role: Role = "extractor"
+    """Of what the stage is asked for."""
+    began_s: float = 0.0
+    takes: tuple[str, ...] = ()
+    """The models whose output it was given."""
+    cache: str | None = None
+    """How the feature cache gave the answer, where no replica did."""
 
 
 class BreakerMoved(NamedTuple):

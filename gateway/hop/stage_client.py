@@ -95,7 +95,11 @@ class StageClient:
             outcome = outcome_name(error)
             raise
         finally:
-            self._on_event(HopEnded(self.name, outcome, time.perf_counter() - turn.started_s, turn.attempts))
+            seconds, role = time.perf_counter() - turn.started_s, self.replicas.role
+            of_turn = (turn.attempts, turn.model, role, turn.started_s, turn.takes)
+            event = HopEnded(self.name, outcome, seconds, *of_turn)
+            turn.context.way.append(event)
+            self._on_event(event)
 
     def _pay(self, turn: Turn) -> bool:
         if turn.paid + 1 >= MOST_ATTEMPTS:

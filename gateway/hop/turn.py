@@ -33,6 +33,7 @@ class Turn:
         on_trial: the versions are on trial: one attempt, which leaves the replica's record, the budget and the hedge
             as they are, for the replica serves others as well.
         top_k: how many classes the answer may hold; 0 where it holds tensors.
+        takes: the models whose output it is asked about.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Turn:
     context: CallContext
     on_trial: bool = False
     top_k: int = 0
+    takes: tuple[str, ...] = ()
     body: Body = b""
     headers: dict[str, str] = field(default_factory=dict)
     span: Span = UNRECORDED

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from splitway.errors import SplitwayError
 from splitway.gateway.flow.request import Result
 from splitway.gateway.hop.events import AttemptEnded, Event, Subscriber
+from splitway.gateway.observe.latest import Latest
 from splitway.gateway.observe.metrics import GatewayMetrics, RequestAnswered, answer_in_log
-from splitway.gateway.observe.traffic import Flow
+from splitway.gateway.observe.traffic import Calls, Flow
 from splitway.gateway.paths import CLASSIFY, INFER, work_asked_for
 from splitway.http.body import plain_headers
 from splitway.names import GATEWAY
@@ -36,10 +37,11 @@ class GatewayTelemetry:
         self.metrics = GatewayMetrics((CLASSIFY, INFER), stages)
         self.tracer = make_tracer(GATEWAY, callers_decide=not exposed)
         self.requests = Flow(time.monotonic)
-        self.calls = {stage: Flow(time.monotonic) for stage in stages}
+        self.calls = {stage: Calls(time.monotonic) for stage in stages}
         """To each stage's replicas."""
+        self.latest = Latest()
         log = RequestLog("request", "route", logged_per_second, time.monotonic, answer_in_log)
-        subscribers = (self.metrics.on_request, self._on_request, log.on_request)
+        subscribers = (self.metrics.on_request, self._on_request, self.latest.on_request, log.on_request)
         self._events: Mailbox[Event] = Mailbox((self.metrics.on_event, self._on_event))
         self.on_event: Subscriber = self._events.put
         self.metrics.registry.before_reading.append(self.settle)
@@ -50,7 +52,17 @@ class GatewayTelemetry:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, AttemptEnded):
-            self.calls[event.stage].add(event.outcome, event.seconds)
+            self.calls[event.stage].add(event.replica, event.outcome, event.seconds)
+
+    def expect(self, stage: str, replica: str) -> None:
+        """A replica has been found: what will be counted of it begins with 0."""
+        self.metrics.expect(stage, replica)
+        self.calls[stage].expect(replica)
+
+    def forget(self, stage: str, replica: str) -> None:
+        """A replica is there no more."""
+        self.metrics.forget(stage, replica)
+        self.calls[stage].forget(replica)
 
     def refused(self, request: Request, error: SplitwayError) -> None:
         """Tell of a request for work that was refused first of all: over its caller's limit, or not permitted."""

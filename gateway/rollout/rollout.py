@@ -241,6 +241,7 @@ class Rollout:
     def describe(self) -> dict[str, Any]:
         """As `/v1/pipeline` shows it."""
         now_s, pins = self._clock(), self.current.pins
+        shares = {name: (role, percent) for (name, role), percent in self.shares().items()}
         return {
             "current": None if pins is None else pins.release,
             "pending": None if self._named_current is pins else self._releases.current,
@@ -255,6 +256,7 @@ class Rollout:
                     "heads": pins.versions.heads,
                     "feature_space": pins.versions.feature_space,
                     "served": self._serves(pins, pins.versions.heads),
+                    **dict(zip(("part", "share"), shares.get(name, (None, None)), strict=True)),
                     **self._records.get(name, ReleaseRecord(self._policy.window_s)).describe(now_s),
                 }
                 for name, pins in self._pins.items()

@@ -88,13 +88,12 @@ def check_build(out: Path, samples: Path | None, version: str) -> None:
     check_out(out)
 
 
-def check_train_head(images: Path, name: str, models: Path, version: str | None) -> None:
+def check_train_head(images: Path, name: str, version: str | None) -> None:
     """Check the training of a head. Raises SetupError."""
     check_head_name(name)
     if version is not None:
         check_version(version)
     check_class_folders(images)
-    check_out(models)
 
 
 def check_class_folders(images: Path, option: str = "--images") -> None:

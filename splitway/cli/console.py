@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -9,15 +10,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Annotated, Any
 
 import typer
 from rich.columns import Columns
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.segment import Segment
 from rich.text import Text
@@ -25,9 +26,26 @@ from rich.text import Text
 from splitway.errors import SplitwayError, printable
 from splitway.process.progress import listening
 
+_WIDE = 10_000
+
 
 class Terminal(Console):
-    """A console that shows text from elsewhere, such as labels and answers, and is moved by none of it."""
+    """A console that shows text from elsewhere, such as labels and answers, and is moved by none of it.
+
+    Where it is no terminal it is as wide as anything: a pipe gets whole lines, of tables too, unless COLUMNS says
+    otherwise.
+    """
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        if self.is_terminal or self._width is not None or "COLUMNS" in os.environ:
+            return found
+        return ConsoleDimensions(_WIDE, found.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Give the segments of what is drawn; what is not printable in their text is spelt out."""
@@ -42,11 +60,29 @@ class Terminal(Console):
 Url = Annotated[
     str | None,
     typer.Option(
-        help="Address of the gateway. Default: that of the pipeline started in this folder, or http://127.0.0.1:8080.",
+        help="Address of the gateway, such as gateway:8080. Default: that of the pipeline started in this folder, or "
+        "http://127.0.0.1:8080.",
         envvar="SPLITWAY_URL",
     ),
 ]
 """The gateway that a command asks."""
+RunName = Annotated[
+    str | None, typer.Option("--name", help="The pipeline that was started with this name from this folder.")
+]
+"""The pipeline that a command is about, where several run from this folder."""
+
+
+def _to_stderr(context: typer.Context, as_json: bool) -> bool:
+    OUT.stderr = context.meta[JSON_ASKED] = as_json
+    return as_json
+
+
+JSON_ASKED = "splitway.json"
+"""Where a command's context says that its result is to be one JSON object, an error too."""
+Json = Annotated[
+    bool,
+    typer.Option("--json", callback=_to_stderr, help="Print the result as one JSON object; messages go to stderr."),
+]
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Out = Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")]
 OUT = Terminal(soft_wrap=True, highlight=False)
@@ -54,16 +90,39 @@ ERR = Terminal(stderr=True, soft_wrap=True, highlight=False)
 BAR_WIDTH = 20
 
 
+def emit(as_json: bool, content: Mapping[str, Any]) -> None:
+    """Print what a command has made as one JSON object, if that is asked for."""
+    if as_json:
+        print(json.dumps(content, default=str))
+
+
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the command with one line, not a traceback, for every failure that has a name."""
+def one_line_errors(meta: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """End the command with one line, not a traceback, for every failure that has a name.
+
+    `meta` is that of the command's context: where JSON is asked for, stdout gets `{"error": {"code", "detail"}}` too.
+    """
     try:
         yield
     except (SplitwayError, OSError) as error:
         named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         says = error.in_full if isinstance(error, SplitwayError) else f"{named}{error.strerror or error}"
-        ERR.print(f"splitway: {says}", style="red", markup=False)
+        code = error.code if isinstance(error, SplitwayError) else "os_error"
+        if not isinstance(error, BrokenPipeError):  # the reader knows that it has gone
+            ERR.print(f"splitway: {says}", style="red", markup=False)
+        with _stdout_that_may_be_broken():
+            emit(meta.get(JSON_ASKED, False), {"error": {"code": code, "detail": says}})
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def _stdout_that_may_be_broken() -> Iterator[None]:
+    """Write no more to a stdout that takes nothing, so that Python has nothing to complain of at its end."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def stop_signal() -> threading.Event:

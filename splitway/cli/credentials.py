@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,17 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from splitway.api.given import Given
 from splitway.cli.console import ERR
 from splitway.environment import read_environment
 from splitway.errors import Forbidden, SetupError
-from splitway.local.run_file import LocalGateway
+from splitway.local.places import named_url
+from splitway.local.runs import LocalGateway, asked_gateway
 from splitway.names import GATEWAY, TOKEN_HEADER
 from splitway.schemas.classify import Problem
 from splitway.schemas.message import read_answer
 from splitway.security.callers.principal import Scope
+from splitway.security.identities.pinned import pinned_context
 from splitway.security.identities.tls import Identity, peer_service
 
 API_KEY = "SPLITWAY_API_KEY"
@@ -38,6 +42,8 @@ class _Caller(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPLITWAY_", env_ignore_empty=True, frozen=True)
 
     api_key: SecretStr | None = None
+    ca: Path | None = None
+    """Certificates of authorities that are trusted besides the usual ones, in PEM."""
 
 
 class _Peer(BaseSettings):
@@ -58,6 +64,17 @@ class KeyRefusal:
         return f"{self.says}; {self.do}"
 
 
+def chosen_gateway(given: Given, url: str | None, name: str | None) -> LocalGateway:
+    """The gateway that a command asks, by its options. Raises SetupError where they contradict each other.
+
+    A name on the command line is stronger than an address in a variable.
+    """
+    if name is None:
+        return asked_gateway(named_url(url))
+    given.refuse("url", because=f"--name {name} names the gateway")
+    return asked_gateway(name=name)
+
+
 def gateway_headers() -> dict[str, str]:
     """The header that says who asks; none where no key is set. Raises SetupError for one that cannot be sent."""
     key = read_environment(_Caller).api_key
@@ -67,6 +84,34 @@ def gateway_headers() -> dict[str, str]:
 def key_for(local: LocalGateway) -> dict[str, str]:
     """The same for one gateway: none where it is not believed. Raises SetupError for a key that cannot be sent."""
     return gateway_headers() if local.doubt is None else {}
+
+
+def gateway_client(local: LocalGateway, timeout_s: float) -> httpx.Client:
+    """Return a client of one gateway, which is shown the key if it is believed, and trusted as it must be.
+
+    Raises SetupError for a key that cannot be sent, or certificates that cannot be read.
+    """
+    verify = trust_of(local)
+    return httpx.Client(base_url=local.url, timeout=timeout_s, headers=key_for(local), verify=verify, trust_env=False)
+
+
+def trust_of(local: LocalGateway) -> ssl.SSLContext | bool:
+    """By what a gateway is known: its one certificate, else by the usual authorities and those of SPLITWAY_CA.
+
+    Raises SetupError for certificates that cannot be read.
+    """
+    if not local.url.startswith("https:"):
+        return True
+    if local.certificate is not None:
+        return pinned_context(local.certificate)
+    if (path := read_environment(_Caller).ca) is None:
+        return True
+    context = httpx.create_ssl_context(trust_env=False)
+    try:
+        context.load_verify_locations(path)
+    except OSError as error:  # ssl's own among them
+        raise SetupError(f"SPLITWAY_CA={path} cannot be read as certificates in PEM: {error}") from error
+    return context
 
 
 def kept_back(local: LocalGateway) -> str | None:

@@ -55,7 +55,7 @@ class Look:
         return json.dumps({**heard, **said}, ensure_ascii=False)
 
 
-def ask(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Look:
+def ask(client: httpx.Client, url: str, headers: Mapping[str, str] | None = None) -> Look:
     """Ask a gateway once; whatever comes of it is a look."""
     at_s = time.monotonic()
     heard: httpx.Response | httpx.HTTPError | httpx.InvalidURL

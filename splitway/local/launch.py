@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
-import threading
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +17,16 @@ import httpx
 
 from splitway.bundle_graph import bodies_of
 from splitway.errors import SetupError
-from splitway.http.server.listening import bind
+from splitway.http.server.listening import bind, bind_free, have_wait, keep_refusing, let_listen
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
-from splitway.local.run_file import make_run_folder, write_run_file
+from splitway.local.processes import LogLine, Process, ProcessOutput, address, bind_near, start, stop_all
+from splitway.local.run_file import Launcher, make_run_folder, write_run_file
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
-from splitway.process.child import python
 from splitway.process.extras import require
 from splitway.releases import FILE
+from splitway.security.identities.caller_tls import CallerTls
+from splitway.security.identities.pinned import pinned_context
+from splitway.security.identities.tls import Identity
 from splitway.stored import unnamed
 
 _BODY_PORT, _BODY_PORTS = 8101, 10
@@ -32,24 +34,9 @@ _BODY_PORT, _BODY_PORTS = 8101, 10
 _BODY = re.compile(BODY_NAME)
 _STOP_TIMEOUT_S = 35.0
 _POLL_S = 0.05
-_EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised here, bound only when the user says so
-LogLine = Callable[[str, str], None]
-"""Called with a process's name and one line of its output, from a thread of that process's own."""
-
-
-@dataclass
-class Process:
-    """One running service."""
-
-    stage: str
-    name: str
-    url: str
-    popen: subprocess.Popen[str]
-    pump: threading.Thread
-
-    @property
-    def exit_code(self) -> int | None:
-        return self.popen.poll()
+_ASK_S = 0.2
+_LAST_STEPS_S = 0.02
+"""From the end of a process's output to its own."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +53,12 @@ class LaunchPlan:
     run_file: Path | None = RUN_FILE
     certs: Path | None = None
     """Folder of the services' certificates, which are made or renewed as needed; None for plain HTTP between them."""
+    tls: CallerTls | None = None
+    """For HTTPS between callers and gateway."""
+    restart: bool = False
+    """Whether the launcher keeps the sockets, so that `LocalPipeline.start_again` can use them."""
+    log: Path | None = None
+    """File to which the launcher writes what the processes say; for the run file."""
 
 
 class LocalPipeline:
@@ -73,13 +66,12 @@ class LocalPipeline:
 
     def __init__(self, plan: LaunchPlan, log: LogLine) -> None:
         self._plan = plan
-        self._log = log
+        self.output = ProcessOutput(log)
         self.processes: list[Process] = []
         self.stages: list[str] = []
         """In the order in which a request meets them."""
-        self._wrote_run_file = False
-        self._last_lines: dict[str, str] = {}
-        """Of each process; the latest of all stands last."""
+        self._launcher: Launcher | None = None
+        """As it stands in the run file, once that is written."""
         self._failed: str | None = None
         """The process that ended too early."""
 
@@ -115,57 +107,83 @@ class LocalPipeline:
         if plan.run_file is not None:
             make_run_folder(plan.run_file.parent)
         self.renew_certificates()
-        listeners = {GATEWAY: [bind(plan.host, plan.port)]}
-        try:
-            for place, stage in enumerate(self.stages):
-                first_port = PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (place - 1)
-                listeners[stage] = [_bind_near(first_port + i if plan.port else 0) for i in range(counts[stage])]
-            for stage in (*self.stages, GATEWAY):
-                for number, listener in enumerate(listeners[stage], 1):
-                    name = stage if stage == GATEWAY else f"{stage}.{number}"
-                    self.processes.append(self._spawn(stage, name, listener))
-        finally:
-            for listener in (each for several in listeners.values() for each in several):
-                listener.close()
+        with ExitStack() as opened:
+            self._spawn_all(counts, opened)
+            if plan.restart:
+                opened.pop_all()
         if plan.run_file is not None:
-            processes = [process for stage in (GATEWAY, *self.stages) for process in self.of(stage)]
-            write_run_file(plan.run_file, [Place(each.stage, each.url, each.popen.pid) for each in processes])
-            self._wrote_run_file = True
+            certificate = plan.tls.certificate if plan.tls is not None else None
+            self._launcher = Launcher.of_this_process(plan.models, plan.log, certificate, restarts=plan.restart)
+            self._write_run_file()
+
+    def _spawn_all(self, counts: Mapping[str, int], opened: ExitStack) -> None:
+        """Bind every socket, then start every process. Raises SetupError where a port is taken."""
+        plan = self._plan
+        listeners = {GATEWAY: [opened.enter_context(bind(plan.host, plan.port) if plan.port else bind_free(plan.host))]}
+        for place, stage in enumerate(self.stages):
+            first_port = PORTS.get(stage) or _BODY_PORT + _BODY_PORTS * (place - 1)
+            ports = [first_port + i if plan.port else 0 for i in range(counts[stage])]
+            listeners[stage] = [opened.enter_context(bind_near(port)) for port in ports]
+        for stage in (*self.stages, GATEWAY):
+            for number, listener in enumerate(listeners[stage], 1):
+                name = stage if stage == GATEWAY else f"{stage}.{number}"
+                self.processes.append(self._spawn(stage, name, listener))
+
+    def _write_run_file(self) -> None:
+        """Say which processes run. Raises SetupError if the file cannot be written."""
+        if self._plan.run_file is None or self._launcher is None:
+            return
+        processes = [process for stage in (GATEWAY, *self.stages) for process in self.of(stage)]
+        places = [Place.of(each.stage, each.url, each.popen.pid, restarts=each.restarts) for each in processes]
+        write_run_file(self._plan.run_file, places, self._launcher)
 
     def _environment(self, stage: str) -> dict[str, str]:
         """A process's environment: the places of bundles and releases, and for the gateway the stages' addresses."""
         models = self._plan.models
         own = {"SPLITWAY_RELEASES": str(models / FILE), **os.environ, **(self._plan.environment or {})}
         own["SPLITWAY_MODELS"] = str(models)
-        own.pop("SPLITWAY_METRICS_PORT", None)  # one port for all of them; here each answers on its own
-        own.pop("SPLITWAY_IDENTITY", None)  # each has one of its own, or none has
+        for name in ("METRICS_PORT", "IDENTITY", "TLS_CERT", "TLS_KEY"):  # of one process, not of all
+            own.pop(f"SPLITWAY_{name}", None)
         if self._plan.certs is not None:
             own["SPLITWAY_IDENTITY"] = str(self._plan.certs / stage)
         if stage == GATEWAY:
             urls = {each: ",".join(process.url for process in self.of(each)) for each in self.stages}
             own |= {f"SPLITWAY_{end.upper()}": urls.pop(end) for end in (EXTRACTOR, HEADS)}
             own["SPLITWAY_BODIES"] = json.dumps(urls)
+            if self._plan.tls is not None:
+                own["SPLITWAY_TLS_CERT"] = str(self._plan.tls.certificate)
+                own["SPLITWAY_TLS_KEY"] = str(self._plan.tls.key)
         return own
 
     def _spawn(self, stage: str, name: str, listener: socket.socket) -> Process:
-        fd = listener.fileno()
-        popen = subprocess.Popen(
-            python("-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)),
-            env=self._environment(stage),
-            pass_fds=(fd,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops them in order
-        )
-        pump = threading.Thread(target=self._pump, args=(name, popen), name=f"log {name}", daemon=True)
-        pump.start()
-        host, port = listener.getsockname()[:2]
-        reachable = "127.0.0.1" if host == _EVERYWHERE else f"[{host}]" if ":" in host else host
-        scheme = "http" if self._plan.certs is None or stage == GATEWAY else "https"
-        return Process(stage, name, f"{scheme}://{reachable}:{port}", popen, pump)
+        popen = start(stage, listener, self._environment(stage))
+        speaks_tls = self._plan.tls is not None if stage == GATEWAY else self._plan.certs is not None
+        url = address(listener, "https" if speaks_tls else "http")
+        return Process(stage, name, url, listener, popen, self.output.follow(name, popen))
+
+    def start_again(self, process: Process) -> None:
+        """Start a process that has ended again, on its own socket and with its own environment.
+
+        Those who are refused until now are refused until it listens: what calls a stage must not wait for its start.
+
+        Raises:
+            SetupError: the run file cannot be written; the process runs all the same.
+            OSError: it could not be started.
+        """
+        let_listen(process.listener)
+        process.popen = start(process.stage, process.listener, self._environment(process.stage))
+        process.pump = self.output.follow(process.name, process.popen)
+        process.restarts += 1
+        self._write_run_file()
+
+    def refuse_callers_of(self, process: Process) -> None:
+        """Have those who call a process that has ended refused at once, until it is started again."""
+        keep_refusing(process.listener)
+
+    def let_callers_wait_for(self, process: Process) -> None:
+        """Have those who call a process that has ended wait until it is started again."""
+        with suppress(OSError):  # they are refused instead
+            have_wait(process.listener)
 
     def renew_certificates(self) -> list[str]:
         """Make or renew the services' certificates and return their names. Does nothing without a folder for them."""
@@ -175,15 +193,6 @@ class LocalPipeline:
 
         return Certificates(self._plan.certs).renew([GATEWAY, *self.stages])
 
-    def _pump(self, name: str, popen: subprocess.Popen[str]) -> None:
-        assert popen.stdout is not None
-        with popen.stdout as lines:
-            for line in lines:
-                said = line.rstrip("\n")
-                self._last_lines.pop(name, None)
-                self._last_lines[name] = said
-                self._log(name, said)
-
     def wait_ready(self, timeout_s: float = 60.0) -> float:
         """Wait until the gateway says that every stage is ready; return the seconds it took.
 
@@ -191,18 +200,36 @@ class LocalPipeline:
             SetupError: a process ended, or time ran out; the line says which stage is missing.
         """
         started_s = time.monotonic()
-        reason = "the gateway does not answer"
+        reason: str | None = None
         while time.monotonic() - started_s < timeout_s:
             self.raise_if_ended()
-            try:
-                reply = httpx.get(f"{self.gateway.url}/readyz", timeout=2, trust_env=False)
-                if reply.status_code == 200:
-                    return time.monotonic() - started_s
-                reason = reply.json()["reason"]
-            except httpx.TransportError:
-                pass
+            if (reason := self.why_not_ready()) is None:
+                return time.monotonic() - started_s
             time.sleep(_POLL_S)
         raise SetupError(f"the pipeline was not ready within {timeout_s:.0f} s: {reason}")
+
+    def why_not_ready(self) -> str | None:
+        """Which stage is missing, as the gateway says, or that the gateway does not answer; None if all are ready."""
+        try:
+            reply = httpx.get(f"{self.gateway.url}/readyz", timeout=2, trust_env=False, verify=self._verify)
+            return None if reply.status_code == 200 else str(reply.json()["reason"])
+        except httpx.TransportError:
+            return "the gateway does not answer"
+
+    def is_ready(self, process: Process) -> bool:
+        """Whether a stage's process is ready, or the gateway answers: it is not ready while a stage is missing."""
+        path, verify = ("livez", self._verify) if process.stage == GATEWAY else ("readyz", self._verify_stages())
+        try:
+            return httpx.get(f"{process.url}/{path}", timeout=_ASK_S, trust_env=False, verify=verify).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @property
+    def _verify(self) -> ssl.SSLContext | bool:
+        return True if self._plan.tls is None else pinned_context(self._plan.tls.certificate)
+
+    def _verify_stages(self) -> ssl.SSLContext | bool:
+        return True if self._plan.certs is None else Identity(self._plan.certs / GATEWAY, GATEWAY).client_context
 
     def raise_if_ended(self) -> None:
         """Raise SetupError if a process has ended."""
@@ -214,41 +241,27 @@ class LocalPipeline:
                     f"{process.name} ended with {process.exit_code} before it was told to; its last line says why"
                 )
 
+    @property
+    def last_lines(self) -> list[str]:
+        """What the process said last of which `raise_if_ended` tells."""
+        return [] if self._failed is None else self.output.last_lines(self._failed)
+
+    def wait_for_an_end(self, timeout_s: float) -> None:
+        """Wait until a process has closed its output, but no longer than that."""
+        if self.output.ended.wait(timeout_s):
+            self.output.ended.clear()
+            time.sleep(_LAST_STEPS_S)
+
     def stop(self) -> None:
         """Stop the gateway, then the stages; each finishes its work. A process that does not end in time is killed."""
-        for group in (self.of(GATEWAY), [each for each in self.processes if each.stage != GATEWAY]):
-            for process in group:
-                if process.exit_code is None:
-                    process.popen.send_signal(signal.SIGTERM)
-            deadline_s = time.monotonic() + _STOP_TIMEOUT_S
-            for process in group:
-                _wait_or_kill(process, deadline_s - time.monotonic())
-        if self._plan.run_file is not None and self._wrote_run_file:
+        for process in self.processes:
+            process.listener.close()  # else callers would wait for a process that has ended
+        stop_all(self.processes, _STOP_TIMEOUT_S)
+        if self._plan.run_file is not None and self._launcher is not None:
             self._plan.run_file.unlink(missing_ok=True)
-        self._repeat_why()
-
-    def _repeat_why(self) -> None:
-        """Repeat the last line of a failed process, if other processes have written since."""
-        name, self._failed = self._failed, None
-        if name in self._last_lines and next(reversed(self._last_lines)) != name:
-            self._log(name, self._last_lines[name])
-
-
-def _wait_or_kill(process: Process, timeout_s: float) -> None:
-    try:
-        process.popen.wait(max(0.1, timeout_s))
-    except subprocess.TimeoutExpired:
-        process.popen.kill()
-        process.popen.wait()
-    process.pump.join(timeout=2)
-
-
-def _bind_near(port: int) -> socket.socket:
-    """Bind this port on loopback, or a free one if it is taken."""
-    try:
-        return bind("127.0.0.1", port)
-    except SetupError:
-        return bind("127.0.0.1", 0)
+        if self._failed is not None:
+            self.output.repeat(self._failed)
+            self._failed = None
 
 
 def parse_replicas(options: list[str]) -> dict[str, int]:

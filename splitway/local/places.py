@@ -20,8 +20,12 @@ PORTS = {EXTRACTOR: 8081, HEADS: 8091}
 """The port from which a stage's replicas' ports are taken."""
 RUN_FILE = Path(".splitway/run.json")
 PROC = Path("/proc")
+_HTTPS_PORT = 443
+_HOST = re.compile(r"[^\s/?#@]+")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LISTENS = "0A"
+_STARTED = 19
+"""Field of /proc/<pid>/stat, from 0, behind the command's name."""
 _UIDS = re.compile(r"^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$", re.MULTILINE)
 
 
@@ -32,13 +36,24 @@ class Place:
     stage: str
     url: str
     pid: int
+    started: int | None = None
+    """When the process began, in the kernel's count; None where the system or an older run file does not say."""
+    restarts: int = 0
+    """How often it was started again."""
+
+    @classmethod
+    def of(cls, stage: str, url: str, pid: int, restarts: int = 0) -> Place:
+        """The place of a process that runs, or has just ended."""
+        return cls(stage, url, pid, started_at(pid), restarts)
 
     @property
     def is_alive(self) -> bool:
         """Whether that process runs and is still Splitway's: the system reuses process numbers."""
+        if self.started is not None and can_be_told() and self.started != started_at(self.pid):
+            return False
         try:
             os.kill(self.pid, 0)
-            return b"splitway" in (PROC / str(self.pid) / "cmdline").read_bytes()
+            return is_splitway(self.pid)
         except ProcessLookupError:
             return False
         except OSError:  # it is another user's, or this system has no /proc: there is something of that number
@@ -57,16 +72,35 @@ class Place:
 
 
 def named_url(url: str | None) -> str | None:
-    """The gateway's address as the user named it, or None. Raises SetupError if it is not an address."""
-    if url and not _is_address(url):
+    """Return the gateway's address as the user named it, or None; `localhost:8080` is `http://localhost:8080`.
+
+    Without a scheme it is https on port 443, and http on port 8080 if it names no port. Raises SetupError if it is not
+    an address.
+    """
+    if not url:
+        return None
+    whole = url if "://" in url else _with_scheme(url)
+    if not _is_address(whole):
         raise SetupError(f"--url takes an address such as http://127.0.0.1:{GATEWAY_PORT}, not {url!r}")
-    return url.rstrip("/") if url else None
+    return whole.rstrip("/")
+
+
+def _with_scheme(url: str) -> str:
+    host, slash, path = url.partition("/")
+    try:
+        port = urlsplit(f"//{host}").port
+    except ValueError:  # which is told of the whole
+        return f"http://{url}"
+    if port is None:
+        return f"http://{host}:{GATEWAY_PORT}{slash}{path}"
+    return f"{'https' if port == _HTTPS_PORT else 'http'}://{url}"
 
 
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        return parts.scheme in ("http", "https") and bool(_HOST.fullmatch(host)) and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is none
         return False
 
@@ -74,6 +108,20 @@ def _is_address(url: str) -> bool:
 def can_be_told() -> bool:
     """Whether this system describes its processes in /proc."""
     return (PROC / "self" / "status").exists()
+
+
+def is_splitway(pid: int) -> bool:
+    """Whether a process was started as one of Splitway's. Raises OSError where the system does not tell."""
+    return b"splitway" in (PROC / str(pid) / "cmdline").read_bytes()
+
+
+def started_at(pid: int) -> int | None:
+    """When a process began, in clock ticks since the machine's start; None if there is none, or the system hides it."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        return int(fields[_STARTED])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def users_of(pid: int) -> set[int]:

@@ -9,20 +9,53 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Container, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from splitway.errors import SetupError, printable
-from splitway.local.places import GATEWAY_PORT, RUN_FILE, Place
+from splitway.local.places import RUN_FILE, Place
 from splitway.names import GATEWAY
+from splitway.security.own_files import OTHERS_WRITE, Users, doubt_of_link, read_own
 from splitway.state_file import replace_file
 
+LAUNCHER = "up"
+"""The entry of `splitway up` itself in a run file."""
 _MOST_BYTES = 1 << 20
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
-Users = Container[int]
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """The process of `splitway up` itself, and what it says of its pipeline."""
+
+    process: Place
+    since: str = ""
+    """When it began to start the pipeline, as ISO 8601."""
+    log: Path | None = None
+    """The file of its log; None where it writes to where it was started."""
+    certificate: Path | None = None
+    """The file of the certificate that the gateway shows its callers; None without TLS."""
+    restarts: bool = False
+    """Whether it starts what has ended again."""
+    models: Path | None = None
+    """The folder of the bundles."""
+
+    @classmethod
+    def of_this_process(cls, models: Path, log: Path | None, certificate: Path | None, *, restarts: bool) -> Launcher:
+        """This process, which begins now. Its files are named so that they are found from every folder."""
+        process = Place.of(LAUNCHER, "", os.getpid())
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        log, certificate = (None if each is None else each.resolve() for each in (log, certificate))
+        return cls(process, since, log, certificate, restarts, models.resolve())
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in a run file."""
+        files = {"log": self.log, "certificate": self.certificate, "models": self.models}
+        named = {name: str(path) for name, path in files.items() if path is not None}
+        return {**_entry(self.process), "since": self.since, "restarts": self.restarts, **named}
 
 
 @dataclass(frozen=True)
@@ -31,18 +64,27 @@ class RunFile:
 
     places: Sequence[Place]
     doubt: str | None = None
+    launcher: Launcher | None = None
+    """None where an older version wrote the file."""
+
+    @property
+    def gateway(self) -> Place:
+        return next(place for place in self.places if place.stage == GATEWAY)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process of it runs, or what would start it again."""
+        launcher = [] if self.launcher is None else [self.launcher.process]
+        return any(process.is_alive for process in (*launcher, *self.places))
+
+    @property
+    def starts_again(self) -> bool:
+        """Whether what has ended is started again."""
+        return self.launcher is not None and self.launcher.restarts and self.launcher.process.is_alive
 
     def why_not(self, place: Place) -> str | None:
         """Why a process must not get secrets; None if it may."""
         return self.doubt or place.doubt
-
-
-@dataclass(frozen=True)
-class LocalGateway:
-    """The gateway that is asked where none is named, and why it must not get secrets; None if it may."""
-
-    url: str
-    doubt: str | None = None
 
 
 def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | None:
@@ -51,33 +93,29 @@ def read_run(path: Path = RUN_FILE, trusted: Users | None = None) -> RunFile | N
     The files of trusted users are believed: of this one and the superuser if not given.
     """
     try:
-        content, doubt = _read(path, _own() if trusted is None else trusted)
-        return RunFile(_places(json.loads(content)), doubt)
+        content, doubt = read_own(path, _MOST_BYTES, trusted)
+        run = json.loads(content)
+        return RunFile(_places(run), doubt, _launcher(run))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SetupError(f"{path} cannot be read as what splitway up writes: remove it") from error
 
 
-def asked_gateway(url: str | None = None, path: Path = RUN_FILE) -> LocalGateway:
-    """The named gateway, which is trusted; else the one that runs from this folder, or that at the default address."""
-    if url is not None:
-        return LocalGateway(url)
-    with suppress(SetupError):
-        run = read_run(path) or RunFile(())
-        for place in run.places:
-            if place.stage == GATEWAY and place.is_alive:
-                return LocalGateway(place.url, run.why_not(place))
-    return LocalGateway(f"http://127.0.0.1:{GATEWAY_PORT}")
-
-
-def write_run_file(path: Path, places: Sequence[Place]) -> None:
+def write_run_file(path: Path, places: Sequence[Place], launcher: Launcher | None = None) -> None:
     """Say where a pipeline runs: the gateway alone, every other stage's processes in a list. Raises SetupError."""
     stages: dict[str, list[object]] = {}
     for place in places:
-        stages.setdefault(place.stage, []).append({"url": place.url, "pid": place.pid})
+        stages.setdefault(place.stage, []).append({"url": place.url, **_entry(place)})
     entries = {stage: found[0] if stage == GATEWAY else found for stage, found in stages.items()}
+    if launcher is not None:
+        entries[LAUNCHER] = launcher.to_json()
     replace_file(path, json.dumps(entries, indent=2) + "\n", _FILE_MODE)
+
+
+def _entry(place: Place) -> dict[str, object]:
+    more = {"started": place.started, "restarted": place.restarts or None}
+    return {"pid": place.pid, **{name: value for name, value in more.items() if value is not None}}
 
 
 def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
@@ -87,58 +125,45 @@ def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
     """
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        if (doubt := _doubt_of_link(folder, _own() if trusted is None else trusted)) is not None:
+        if (doubt := doubt_of_link(folder, trusted)) is not None:
             raise SetupError(f"{doubt}: remove it, or start splitway up in another folder")
         found = folder.stat()
-        if found.st_uid == os.geteuid() and found.st_mode & _OTHERS_WRITE:
-            folder.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
+        if found.st_uid == os.geteuid() and found.st_mode & OTHERS_WRITE:
+            folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS_WRITE)
     except OSError as error:
         raise SetupError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def _read(path: Path, trusted: Users) -> tuple[bytes, str | None]:
-    """The file's bytes, and why they cannot be trusted. Every check uses the opened file, because its name may point to
-    another file by then."""
-    doubts = [_doubt_of_link(path.parent, trusted)]
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        doubts.append(_doubt_of(path.parent, os.fstat(folder), trusted))
-        number = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    finally:
-        os.close(folder)
-    with os.fdopen(number, "rb") as file:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-            raise ValueError
-        doubts.append(_doubt_of(path, found, trusted))
-        return file.read(_MOST_BYTES), next((doubt for doubt in doubts if doubt), None)
-
-
-def _doubt_of_link(folder: Path, trusted: Users) -> str | None:
-    """Why a folder's path leads somewhere else, through a link. Raises OSError."""
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
-        return f"{folder} is a link that user {found.st_uid} made"
-    return None
-
-
-def _doubt_of(path: Path, found: os.stat_result, trusted: Users) -> str | None:
-    if found.st_uid not in trusted:
-        return f"{path} belongs to user {found.st_uid}"
-    return f"{path} can be written by others: chmod go-w it" if found.st_mode & _OTHERS_WRITE else None
-
-
-def _own() -> Users:
-    """The user and the superuser, who can do anything here anyway."""
-    return os.geteuid(), 0
-
-
-def _places(run: dict[str, object]) -> list[Place]:
+def _places(run: dict[str, Any]) -> list[Place]:
     """Raises ValueError, KeyError, TypeError, AttributeError for what `splitway up` does not write."""
-    gateway = run.pop(GATEWAY)
+    gateway = run[GATEWAY]
     stages = {stage: several for stage, several in run.items() if isinstance(several, list)}  # else of a newer one
     entries = [(GATEWAY, gateway), *((stage, entry) for stage, several in stages.items() for entry in several)]
-    places = [Place(stage, str(entry["url"]), int(entry["pid"])) for stage, entry in entries]
-    if any(printable(f"{place.stage}{place.url}") != f"{place.stage}{place.url}" or place.pid < 1 for place in places):
+    return [_place(stage, str(entry["url"]), entry) for stage, entry in entries]
+
+
+def _launcher(run: dict[str, Any]) -> Launcher | None:
+    """Raises as `_places`."""
+    said = run.get(LAUNCHER)
+    if said is None:
+        return None
+    since, *files = (str(said.get(name) or "") for name in ("since", "log", "certificate", "models"))
+    _check_printable("".join((since, *files)))
+    log, certificate, models = (Path(name) if name else None for name in files)
+    return Launcher(_place(LAUNCHER, "", said), since, log, certificate, said.get("restarts") is True, models)
+
+
+def _place(stage: str, url: str, entry: dict[str, Any]) -> Place:
+    started = entry.get("started")
+    place = Place(
+        stage, url, int(entry["pid"]), None if started is None else int(started), int(entry.get("restarted", 0))
+    )
+    _check_printable(f"{place.stage}{place.url}")
+    if place.pid < 1:
         raise ValueError
-    return places
+    return place
+
+
+def _check_printable(text: str) -> None:
+    if printable(text) != text:
+        raise ValueError

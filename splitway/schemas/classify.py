@@ -40,9 +40,12 @@ class AttemptTimes(AnswerSchema):
 
 
 class StageTimes(AnswerSchema):
-    """When a stage began, how long it took and how it ended."""
+    """When a stage, or one of its heads, began, how long it took and how it ended."""
 
     stage: str
+    head: Annotated[str | None, Field(description="Its name, if it is a head.")] = None
+    takes: Annotated[list[str], Field(description="The entries whose output it was given.")] = []
+    cache: Annotated[str | None, Field(description="How the feature cache answered instead of a replica.")] = None
     start_ms: float
     ms: float
     outcome: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from splitway.schemas.message import AnswerSchema, Count, Share, Told
+from splitway.names import Role
+from splitway.schemas.message import AnswerSchema, Count, Milliseconds, Share, Told
 from splitway.schemas.protocol import ModelTensor
 
 _Counts = dict[str, Count]
@@ -32,6 +33,25 @@ class RecentStatus(AnswerSchema):
     p99_ms: float | None = None
 
 
+class HistoryStatus(AnswerSchema):
+    """Requests, or calls, by when they ended, the oldest first. Null: before the gateway or the replica was there, and
+    latencies of nothing."""
+
+    ended: tuple[Count | None, ...] = ()
+    failed: tuple[Count | None, ...] = ()
+    p50_ms: tuple[Milliseconds | None, ...] = ()
+    p99_ms: tuple[Milliseconds | None, ...] = ()
+    in_flight: Annotated[tuple[float | None, ...], Field(description="On average, of what ended.")] = ()
+
+
+class HistoryScale(AnswerSchema):
+    """What the values of a history stand for."""
+
+    step_s: int
+    values: int
+    until: Annotated[str, Field(description="The end of the last step, in UTC.")]
+
+
 class OfferedModel(AnswerSchema):
     """A version of a model that a replica can be asked for, and its feature spaces."""
 
@@ -50,6 +70,8 @@ class ReplicaStatus(AnswerSchema):
     number: Told[int] = None
     state: str = "unknown"
     reason: str | None = None
+    started_at: Annotated[str | None, Field(description="When its process began, in UTC.")] = None
+    restarts: Annotated[Count, Field(description="Processes that have come in its place since it was found.")] = 0
     version: str | None = None
     feature_space: str | None = None
     models: tuple[OfferedModel, ...] = ()
@@ -58,16 +80,19 @@ class ReplicaStatus(AnswerSchema):
     in_flight: Told[int] = None
     attempts: _Counts = {}
     latency_ms: float | None = None
+    history: HistoryStatus | None = None
 
 
 class StageStatus(AnswerSchema):
     """One link of the chain."""
 
     name: str
+    role: Role | None = None
     ready: bool = False
     retry_budget: Told[float] = None
     replicas: tuple[ReplicaStatus, ...] = ()
     recent: RecentStatus = RecentStatus()
+    history: HistoryStatus | None = None
 
     @property
     def attempts(self) -> Counter[str]:
@@ -86,6 +111,7 @@ class GatewayStatus(AnswerSchema):
     uptime_s: Told[float] = None
     requests: _Counts = {}
     recent: RecentStatus = RecentStatus()
+    history: HistoryStatus | None = None
 
 
 class DoorStatus(AnswerSchema):
@@ -102,8 +128,16 @@ class HeadStatus(AnswerSchema):
 
     name: str
     ready: bool = False
+    reason: Annotated[str | None, Field(description="Why it is not ready.")] = None
     version: str | None = None
+    takes: Annotated[str | None, Field(description="The feature space of what it is given.")] = None
     outputs: tuple[ModelTensor, ...] = ()
+    threshold: Annotated[Share | None, Field(description="Of a multi-label head: the least probability it gives.")] = (
+        None
+    )
+    unsure_below: Annotated[
+        Share | None, Field(description="A first class of a lower probability is to be shown as not sure.")
+    ] = None
 
 
 class TrialStatus(AnswerSchema):
@@ -121,6 +155,10 @@ class ReleaseStatus(AnswerSchema):
     heads: dict[str, str] = {}
     feature_space: str = ""
     served: bool = False
+    part: Literal["current", "canary", "shadow"] | None = None
+    share: Annotated[float | None, Field(description="Percent of the requests; of a shadow, that it is given too.")] = (
+        None
+    )
     requests: int = 0
     error_share: Share = 0
     compared: int = 0
@@ -147,6 +185,7 @@ class PipelineStatus(AnswerSchema):
 
     ready: bool
     reason: str | None = None
+    history: Annotated[HistoryScale | None, Field(description="Null unless asked for, as every history.")] = None
     gateway: Told[GatewayStatus] = None
     admission: DoorStatus = DoorStatus()
     heads: tuple[HeadStatus, ...] = ()

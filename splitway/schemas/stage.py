@@ -46,6 +46,7 @@ class StageInventory(StageReadiness):
 
     stage: str
     models: list[StageModel]
+    started_at: Annotated[str, Field(description="When this process began, in UTC: another one says another time.")]
 
 
 class IndexRequest(RequestSchema):

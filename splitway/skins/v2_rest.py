@@ -139,7 +139,7 @@ async def _infer(plane: Model, limits: Limits, bodies: BodyBudget, parse: Parse,
             parsed = None
         if parsed is None:
             parsed = await aside(partial(parse, body, length))
-        context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope)
+        context = CallContext(deadline.sooner(parsed.timeout_s), headers, watched.span, request.scope, watched.way)
         async with while_connected(request):
             answer = await plane.infer(parsed, context)
         watched.facts = answer.facts

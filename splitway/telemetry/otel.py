@@ -77,17 +77,17 @@ class OtelTracer(Tracer):
             logging.getLogger(library).setLevel(logging.CRITICAL)
         self._processor = BatchSpanProcessor(_Exporter())
 
-    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+    def begin(self, name: str, headers: MutableMapping[str, str]) -> Span:
         given = taken_over(headers, callers_decide=self._callers_decide)
         parent = read_traceparent(given)
-        if parent is not None and given is not None and self._follows and not (parent.sampled or remember):
+        if parent is not None and given is not None and self._follows and not parent.sampled:
             return Unrecorded(given)
         context = TraceContext.new() if parent is None else parent.below()
         sampled = self._keeps(name, context, parent)
         context = TraceContext(context.trace_id, context.span_id, sampled)
         if parent is None:
-            span = begun_here(name, headers, context, remember=sampled or remember)
-        elif sampled or remember:
+            span = begun_here(name, headers, context, recorded=sampled)
+        elif sampled:
             span = Span(name, context, parent, "server")
         else:
             return Unrecorded(parent.header)

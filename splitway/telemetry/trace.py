@@ -1,8 +1,7 @@
 """Traces: the context that travels from hop to hop (W3C Trace Context), and spans that are kept until a request ends.
 
 An untraced request has one span that records nothing; each step on its way costs one call. Spans are plain objects with
-their own ids, so that a stage's parent is known before the attempt has ended. They are exported (`otel`) or drawn (the
-gateway's time line) afterwards.
+their own ids, so that a stage's parent is known before the attempt has ended. They are exported (`otel`) afterwards.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-from starlette.requests import ClientDisconnect
 
 from splitway.errors import SplitwayError
 from splitway.telemetry.outcome import CANCELLED, OK
@@ -187,21 +184,17 @@ class Tracer:
     def __init__(self, *, callers_decide: bool = True) -> None:
         self._callers_decide = callers_decide
 
-    def begin(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Span:
+    def begin(self, name: str, headers: MutableMapping[str, str]) -> Span:
         """Begin a request's span; afterwards `headers` hold the trace context with which its calls travel on.
 
         Args:
             name: what is asked for.
             headers: the request's, by lower-case name.
-            remember: keep the span and its children even if no trace is exported.
         """
         given = taken_over(headers, callers_decide=self._callers_decide)
-        if given is not None and not remember:
+        if given is not None:
             return Unrecorded(given)
-        parent = read_traceparent(given)
-        if parent is None:
-            return begun_here(name, headers, TraceContext.new(), remember=remember)
-        return Span(name, parent.below(), parent, "server")
+        return begun_here(name, headers, TraceContext.new(), recorded=False)
 
     def ended(self, span: Span) -> None:
         """Take a span whose request is over, with all its children."""
@@ -210,11 +203,11 @@ class Tracer:
         """Send what has not been sent. May take two seconds: to be called in a thread."""
 
 
-def begun_here(name: str, headers: MutableMapping[str, str], context: TraceContext, *, remember: bool) -> Span:
+def begun_here(name: str, headers: MutableMapping[str, str], context: TraceContext, *, recorded: bool) -> Span:
     """Begin a trace; unreadable trace headers of the request are not passed on."""
     headers[TRACEPARENT] = context.header
     headers.pop(TRACESTATE, None)
-    return Span(name, context, None, "server") if remember else Unrecorded(headers[TRACEPARENT])
+    return Span(name, context, None, "server") if recorded else Unrecorded(headers[TRACEPARENT])
 
 
 def outcome_name(error: BaseException | None) -> str:
@@ -223,6 +216,8 @@ def outcome_name(error: BaseException | None) -> str:
         return OK
     if isinstance(error, SplitwayError):
         return error.code
-    if isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
-        return SplitwayError.code
-    return CANCELLED
+    if not isinstance(error, Exception):
+        return CANCELLED
+    from starlette.requests import ClientDisconnect  # noqa: PLC0415 - what runs in one process needs no server
+
+    return CANCELLED if isinstance(error, ClientDisconnect) else SplitwayError.code

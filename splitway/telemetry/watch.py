@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from splitway.errors import DeadlineExceeded, SplitwayError
 from splitway.names import REQUEST_ID_HEADER
@@ -99,6 +99,11 @@ class RequestEnded(NamedTuple, Generic[Facts]):
     """The id of its caller, where callers show who they are."""
     at_s: float = 0.0
     """When it ended, in seconds since 1970."""
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    """By `time.perf_counter`."""
+    way: Sequence[Any] = ()
+    """What was noted on its way, in order."""
 
 
 Subscriber = Callable[[RequestEnded[Facts]], None]
@@ -115,18 +120,22 @@ class Watched(Generic[Facts]):
         "_name",
         "_received_s",
         "_watch",
+        "began_s",
         "caller",
         "facts",
         "received_bytes",
         "request_id",
         "sent_bytes",
         "span",
+        "way",
     )
 
-    def __init__(self, watch: Watch[Facts], name: str, headers: MutableMapping[str, str], *, remember: bool) -> None:
+    def __init__(self, watch: Watch[Facts], name: str, headers: MutableMapping[str, str]) -> None:
         self._watch = watch
         self._name = name
-        self.span: Span = watch.tracer.begin(name, headers, remember=remember)
+        self.span: Span = watch.tracer.begin(name, headers)
+        self.began_s = time.perf_counter()
+        self.way: list[Any] = []
         self.request_id = usable_id(headers.get(REQUEST_ID_HEADER)) or ""
         self._received_s: float | None = None
         self._hurried = False
@@ -154,10 +163,23 @@ class Watched(Generic[Facts]):
             self._watch.tracer.ended(span)
         if self._hurried and isinstance(error, DeadlineExceeded):
             outcome = HURRIED
-        received, sent = self.received_bytes, self.sent_bytes
-        seconds = 0.0 if self._received_s is None else time.perf_counter() - self._received_s
-        ids = self.request_id, span.trace_id
-        ended = RequestEnded(name, outcome, seconds, *ids, received, sent, error, self.facts, self.caller, time.time())
+        ended_s = time.perf_counter()
+        ended = RequestEnded(
+            name,
+            outcome,
+            0.0 if self._received_s is None else ended_s - self._received_s,
+            self.request_id,
+            span.trace_id,
+            self.received_bytes,
+            self.sent_bytes,
+            error,
+            self.facts,
+            self.caller,
+            time.time(),
+            self.began_s,
+            ended_s,
+            self.way,
+        )
         self._watch.ended.put(ended)
 
 
@@ -175,9 +197,9 @@ class Watch(Generic[Facts]):
         self.patience_s = patience_s
         self.ended: Mailbox[RequestEnded[Facts]] = Mailbox(subscribers)
 
-    def request(self, name: str, headers: MutableMapping[str, str], *, remember: bool = False) -> Watched[Facts]:
-        """Follow a request, by its route or model; `headers` and `remember` are as in `Tracer.begin`."""
-        return Watched(self, name, headers, remember=remember)
+    def request(self, name: str, headers: MutableMapping[str, str]) -> Watched[Facts]:
+        """Follow a request, by its route or model; `headers` are as in `Tracer.begin`."""
+        return Watched(self, name, headers)
 
     def refused(self, name: str, headers: Mapping[str, str], error: SplitwayError, caller: str = "") -> None:
         """Tell of a request that ended before anything was done for it."""

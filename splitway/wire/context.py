@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ class CallContext(NamedTuple):
     span: Span = UNRECORDED
     scope: Mapping[str, Any] = _NOTHING
     """The request's ASGI scope, in whose state stands what was found out before."""
+    way: MutableSequence[Any] = deque(maxlen=0)
+    """Where what happens to the request is noted, for what looks back at it; as it is, everything is forgotten."""
 
 
 class Answer(NamedTuple):

@@ -13,6 +13,7 @@ from splitway.schemas.classify import ClassifyAnswer, HeadsAnswer, Problem
 from splitway.schemas.message import AnswerSchema
 from splitway.schemas.pipeline import PipelineReadiness, PipelineStatus
 from splitway.schemas.protocol import ErrorMessage, InferenceResponse, Live, ModelMetadata, Ready, ServerMetadata
+from splitway.schemas.requests import LatestRequests
 from splitway.schemas.stage import StageInventory, StageReadiness
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
@@ -46,6 +47,8 @@ def is_whole(schema: type[AnswerSchema], reply: httpx.Response, status: int = 20
     ("path", "schema"),
     [
         ("/v1/pipeline", PipelineStatus),
+        ("/v1/pipeline?history=true", PipelineStatus),
+        ("/v1/requests", LatestRequests),
         ("/readyz", PipelineReadiness),
         ("/livez", Live),
         ("/v2", ServerMetadata),

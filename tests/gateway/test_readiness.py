@@ -54,3 +54,22 @@ def test_a_replicas_version_is_that_of_the_stages_own_model(pipeline: GatewayPip
     pets = {**default_entries("classifier")[0], "name": "pets", "version": "2"}
     replica.serves(inventory(*default_entries("classifier"), pets))
     assert replica_status(replica, "classifier").version == "1"
+    replica.serves(inventory(pets))
+    assert replica_status(replica, "classifier").version == "2"
+    replica.serves(inventory(pets, {**pets, "name": "animals", "version": "9"}))
+    shown = replica_status(replica, "classifier")
+    assert (shown.version, [(model.name, model.version) for model in shown.models]) == (
+        None,
+        [("pets", "2"), ("animals", "9")],
+    )
+
+
+def test_a_head_that_cannot_be_reached_says_why(pipeline: GatewayPipeline) -> None:
+    (replica,) = pipeline.stages[-1].replicas.replicas
+    foreign = {**default_entries("classifier")[0], "name": "pets", "feature_space": "fs:fedcba9876543210"}
+    marked = {**default_entries("classifier")[0], "unsure_below": 0.5}
+    replica.serves(inventory(marked, foreign))
+    head, pets = heads_status(pipeline)
+    assert (head.ready, head.reason, head.unsure_below) == (True, None, 0.5)
+    assert (pets.ready, pets.takes) == (False, "fs:fedcba9876543210")
+    assert "was trained on fs:fedcba9876543210" in str(pets.reason)

@@ -154,6 +154,8 @@ async def test_a_shadow_is_compared_and_its_failures_are_seen_by_nobody(path: Pa
         metrics = (await client.get("/metrics")).text
     assert {(reply.status_code, reply.headers["x-splitway-release"]) for reply in replies} == {(200, "one")}
     assert failing["releases"]["two"]["error_share"] == 1
+    parts = {name: (release["part"], release["share"]) for name, release in failing["releases"].items()}
+    assert parts == {"one": ("current", 100), "two": ("shadow", 100)}
     assert stage["replicas"][0]["breaker"] == "closed"
     assert stage["retry_budget"] == before[1]["retry_budget"] == 10
     assert (found["releases"]["two"]["compared"], found["releases"]["two"]["drift"]) == (10, 0)

@@ -46,6 +46,8 @@ class Report:
     knee: Knee
     about: str
     """The date, the machine and the commit."""
+    others: str
+    """What other processes took of the machine meanwhile."""
 
     @property
     def sentence(self) -> str:
@@ -79,7 +81,8 @@ class Report:
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Load on the {self.service}</title>'
             f"<style>{_STYLE}</style></head><body>\n<h1>Load on the {self.service}</h1>\n"
             f'<p class="about">{escape(self.url)} · {escape(self.about)} · steps of {self.seconds:g} s</p>\n'
-            f'<p class="knee">{escape(self.sentence)}</p>\n<div class="plots">{"".join(self._plots())}</div>\n'
+            f'<p class="knee">{escape(self.sentence)} {escape(self.others)}</p>\n'
+            f'<div class="plots">{"".join(self._plots())}</div>\n'
             f"{self._html_table()}\n<p class='about'>Closed: each user waits for the answer before asking again. Open: "
             "requests are sent by the clock whatever the answers do, and latency counts from when a request was due. "
             "Latencies are of right answers; “late” is the "

@@ -23,6 +23,7 @@ from testkit.support import LogBook
 from tests.load.arrivals import ROOT, closed_steps, open_step
 from tests.load.inputs import SERVICES, Question, question
 from tests.load.knee import LEAST_REQUESTS, find_knee
+from tests.load.others import Others
 from tests.load.report import Report
 from tests.load.step import Step
 
@@ -82,9 +83,12 @@ class _Seen:
     def __init__(self, progress: Steps) -> None:
         self._progress = progress
         self.steps: list[Step] = []
+        self.others = Others()
+        self.others.lap()
 
     def __call__(self, step: Step) -> None:
         self.steps.append(step)
+        self.others.lap()
         failures = f", {step.failures} failed" if step.failures else ""
         self._progress.say(
             f"{step.arrivals} {step.name}: answered {step.rate_answered:.1f}/s, p99 {step.p99_ms:.1f} ms{failures}"
@@ -110,7 +114,8 @@ def _measured(options: argparse.Namespace, url: str, asked: Question, progress: 
     start = peak * _SHARE_OF_PEAK
     knee = find_knee(measure, start=start, mark_ms=mark_ms, seconds=options.duration, most=options.max_rate)
     machine = ", ".join(about().values())
-    return Report(options.service, url, mark_ms, options.duration, seen.steps, knee, machine)
+    others = seen.others.sentence(knows_service=options.host is None)
+    return Report(options.service, url, mark_ms, options.duration, seen.steps, knee, machine, others)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -121,6 +126,7 @@ def _run(options: argparse.Namespace) -> None:
     report.write(path)
     OUT.print(report.table())
     OUT.print(report.sentence)
+    OUT.print(report.others)
     OUT.print(f"report: {path}", style="dim")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from splitway.local.launch import LocalPipeline
 from tests.load.arrivals import ROOT
 from tests.load.inputs import SERVICES, question
 from tests.load.knee import find_knee
+from tests.load.others import Others, read_ticks
 from tests.load.step import Step
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway, key_asked_for
 
@@ -50,6 +52,7 @@ def _assert_sound(done: subprocess.CompletedProcess[str], report: Path, service:
         assert (failed, told) == ("0", "")
     for text in (html, done.stdout):
         assert f"The knee of the {service} was not reached: 8.0 requests a second" in text
+        assert re.search(r"Other processes .*took \d+% of this machine's \d+ cores meanwhile", unescape(text))
     assert html.count("<svg") == 4
     assert not re.search(r"<script|<link|src=|href=\"(?!#)|@import|url\((?!#)", html)
 
@@ -121,6 +124,29 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, arrivals: str) -> None:
     assert driver.returncode == 130, told
     assert told.splitlines()[-1] == "load: stopped; no report was written"
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize(
+    ("own", "stolen", "says"),
+    [
+        (90, 0, "took 1% of this machine's 2 cores meanwhile: it was quiet."),
+        (
+            40,
+            10,
+            "took 26% of this machine's 2 cores meanwhile, 5% of them other machines on the same hardware, and 26%",
+        ),
+        (0, 0, "took 46% of this machine's 2 cores meanwhile, and 46% in the busiest step. The machine was busy"),
+    ],
+    ids=["quiet", "stolen", "busy"],
+)
+def test_a_busy_machine_is_said(monkeypatch: pytest.MonkeyPatch, own: int, stolen: int, says: str) -> None:
+    """A second on two cores, of which 92 of 200 ticks were busy, with so many of our own."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    others = Others()
+    others.lap(read_ticks("cpu  100 0 0 500 20 0 0 0 7 0\ncpu0 1", 1000, 10.0))
+    others.lap(read_ticks(f"cpu  {192 - stolen} 0 0 600 28 0 0 {stolen} 9 0\ncpu0 1", 1000 + own, 11.0))
+    assert says in others.sentence()
 
 
 def _service(capacity: float, hiccups: list[float]) -> Callable[[float], Step]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from splitway.local.launch import Process
+from splitway.local.processes import Process
 
 
 def address(process: Process) -> tuple[str, int]:

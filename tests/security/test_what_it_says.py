@@ -165,6 +165,13 @@ def test_no_log_has_a_key_in_it_or_what_was_sent(provoked: Provoked) -> None:
     assert set(CANARY.findall(said)) <= allowed
 
 
+def test_the_last_requests_say_nothing_of_what_was_sent(provoked: Provoked) -> None:
+    said = provoked.http.get("/v1/requests")
+    assert len(said.json()["requests"]) == 20
+    assert CANARY.findall(said.text) == []
+    assert leaks(said.text, *provoked.private) == []
+
+
 def test_what_was_foreseen_leaves_no_stack_trace(provoked: Provoked) -> None:
     assert "Traceback" not in provoked.log.text
 

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import Url
+from splitway.cli.console import RunName, Url
 
 
 def classify(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or - for one picture on stdin.")],
     url: Url = None,
+    name: RunName = None,
     top_k: Annotated[
         int | None,
         typer.Option(
@@ -40,20 +41,26 @@ def classify(
     If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
     option for it, because every user of a machine can read command lines.
 
-    Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
+    In a folder all pictures are taken, also those in folders inside it, as their bytes tell; hidden files are left out.
+
+    Examples: splitway classify samples/*.jpg; splitway classify holiday/ --json > labels.jsonl; splitway classify - <
+    cat.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
     from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
+    from splitway.cli.ask.given_pictures import named_pictures
 
-    named = parse_heads(heads)
+    named, files = parse_heads(heads), named_pictures(files)
     given = Given.of(context)
     if in_process:
-        given.refuse("url", because="--in-process uses no gateway")
+        given.refuse("url", "name", because="--in-process uses no gateway")
         from splitway.cli.ask.classify_in_process import classify_in_process
 
         results = classify_in_process(files, models, named, top_k)
     else:
+        from splitway.cli.credentials import chosen_gateway
+
         given.refuse("models", because="without --in-process the gateway's bundles are used")
-        results = classify_files(files, url, top_k, named)
+        results = classify_files(files, chosen_gateway(given, url, name), top_k, named)
     (print_json if as_json else print_table)(results)
     if any(result.failed for result in results):
         raise typer.Exit(1)

@@ -16,12 +16,12 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from splitway.api.picture_files import read_picture
+from splitway.cli.ask.given_pictures import read_given
 from splitway.cli.console import ERR, OUT
-from splitway.cli.credentials import kept_back, key_for, problem_of, refusal, say_what_is_kept_back
+from splitway.cli.credentials import gateway_client, kept_back, problem_of, refusal, say_what_is_kept_back
 from splitway.errors import SetupError, printable
 from splitway.local.places import named_url
-from splitway.local.run_file import asked_gateway
+from splitway.local.runs import LocalGateway, asked_gateway
 from splitway.names import ALL_HEADS
 from splitway.schemas.classify import Classes, ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer
 from splitway.schemas.message import readable
@@ -69,7 +69,7 @@ def parse_heads(option: str | None) -> list[str]:
 
 
 def classify_files(
-    files: list[Path], url: str | None, top_k: int | None, heads: Sequence[str] = ()
+    files: list[Path], gateway: LocalGateway | str | None, top_k: int | None, heads: Sequence[str] = ()
 ) -> list[PictureResult]:
     """Send each file in turn, for the gateway's one head or for these; without an address to this folder's gateway.
 
@@ -78,18 +78,18 @@ def classify_files(
     Raises:
         SetupError: the address is none, no gateway answers there, or it does not answer this caller.
     """
-    local = asked_gateway(named_url(url))
+    local = gateway if isinstance(gateway, LocalGateway) else asked_gateway(named_url(gateway))
     say_what_is_kept_back(local)
     asked = {"heads": ",".join(heads)} if heads else {}
     if top_k is not None:
         asked["top_k"] = str(top_k)
-    with httpx.Client(base_url=local.url, timeout=_TIMEOUT_S, headers=key_for(local), trust_env=False) as client:
+    with gateway_client(local, _TIMEOUT_S) as client:
         return [_classify(client, file, asked, kept_back(local)) for file in files]
 
 
 def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyless: str | None) -> PictureResult:
     try:
-        picture = read_picture(file)
+        picture = read_given(file)
     except OSError as error:
         return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
+from pathlib import Path
 
 import httpx
 from rich.table import Column, Table
@@ -17,12 +18,11 @@ from splitway.bundle_graph import find_chain
 from splitway.cli.bench import load
 from splitway.cli.bench.anatomy import OTHER, Anatomy, BreakEven, PlaceTimes, Reading, Spread
 from splitway.cli.console import OUT, Steps, bar, tensorflow_hushed
-from splitway.environment import read_environment
-from splitway.errors import SetupError
-from splitway.names import DEFAULT_HEAD, IMAGE
-from splitway.runtime.settings import StageSettings
+from splitway.errors import BundleError, SetupError
+from splitway.names import CANARY_HEADER, EXTRACTOR, IMAGE
 from splitway.schemas.classify import TimedAnswer
 from splitway.schemas.message import read_answer
+from splitway.wire.messages import FEATURE_SPACE
 
 MOST_REQUESTS = 200
 _ROUND = 10
@@ -54,30 +54,33 @@ def explain(target: load.BenchTarget, seconds: float) -> Explanation:
         SplitwayError: no pipeline came up, or a request fails.
     """
     pictures = load.read_pictures(target)
-    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as url:
-        chain = None
-        if target.url is None or target.models is not None:
-            steps.say("loading the bundles into this process")
-            chain = _load_chain(target)
+    with Steps() as steps, load.gateway(target, steps, SPLITWAY_CACHE="off") as asked:
+        folder = target.models or (load.DEFAULT_MODELS if target.running is None else target.running.models)
         steps.say("following requests")
-        with load.client_of(url) as client:
-            return _Follower(client, chain, pictures).follow(seconds, steps)
+        with load.client_of(asked) as client:
+            client.headers[CANARY_HEADER] = "never"  # one release, and none whose figures this would change
+            return _Follower(client, folder, pictures).follow(seconds, steps)
 
 
-def _load_chain(target: load.BenchTarget) -> Pipeline:
-    """Load what the stages serve, as their settings say."""
-    version = read_environment(StageSettings).model_version
+def _load_served(folder: Path, served: Mapping[str, str]) -> Pipeline:
+    """Load the bundles of which an answer says that it is. Raises BundleError where they are not all in the folder."""
+    names = [name for name in served if name != FEATURE_SPACE]
+    if not names:
+        raise BundleError("its answers do not say of which bundles they are")
+    head = names[-1]
     with tensorflow_hushed():
-        chain = find_chain(target.models or load.DEFAULT_MODELS, version, {DEFAULT_HEAD: version} if version else {})
-        return load_chain(chain, [chain.default_head])
+        chain = find_chain(folder, served.get(EXTRACTOR), {head: served[head]})
+        return load_chain(chain, [head])
 
 
 class _Follower:
-    """Measures in rounds: some pictures to the gateway, then the same ones through the chain, if there is one."""
+    """Measures in rounds: some pictures to the gateway, then the same ones through the chain of the same bundles, where
+    there is a folder that has them."""
 
-    def __init__(self, client: httpx.Client, chain: Pipeline | None, pictures: Sequence[load.Picture]) -> None:
+    def __init__(self, client: httpx.Client, folder: Path | None, pictures: Sequence[load.Picture]) -> None:
         self._client = client
-        self._chain = chain
+        self._folder = folder
+        self._chain: Pipeline | None = None
         self._pictures: Iterator[load.Picture] = cycle(pictures)
         self._from_cache = 0
         self._why_not = "The break-even needs the bundles that are served: add --models FOLDER."
@@ -126,18 +129,33 @@ class _Follower:
             said = read_answer(TimedAnswer, reply.content)
         except ValueError as error:
             raise SetupError("the answers are not from a gateway: they have no model or no timings_ms") from error
-        if self._chain is not None and said.model != (ours := _serves(self._chain)):
-            theirs, named = (", ".join(f"{name} {at}" for name, at in model.items()) for model in (said.model, ours))
-            self._why_not = f"No break-even: the gateway serves {theirs}; the bundles here are {named}."
-            self._chain = None
+        if self._folder is not None:
+            self._compare(self._folder, {name: version for name, version in said.model.items() if name != "release"})
         self._from_cache += any(sign in reply.headers.get("cache-status", "") for sign in ("; hit", "; collapsed"))
         return Reading.of(seconds * 1000, said.timings_ms.model_dump())
+
+    def _compare(self, folder: Path, theirs: dict[str, str]) -> None:
+        """Load what the gateway serves, of the first answer; give up on the comparison where it is something else."""
+        try:
+            if self._chain is None:
+                self._chain = _load_served(folder, theirs)
+            ours = _serves(self._chain)
+            why_not = None if theirs == ours else f"the bundles here are {_listed(ours)}"
+        except BundleError as error:
+            why_not = error.detail
+        if why_not is not None:
+            self._why_not = f"No break-even: the gateway serves {_listed(theirs)}; {why_not}."
+            self._folder = self._chain = None
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _serves(chain: Pipeline) -> dict[str, str]:
     """What a gateway in front of these bundles says of itself."""
     versions = {bundle.manifest.name: bundle.manifest.version for bundle in chain.bundles}
-    return {**versions, "feature_space": chain.feature_space}
+    return {**versions, FEATURE_SPACE: chain.feature_space}
 
 
 def print_table(explanation: Explanation) -> None:

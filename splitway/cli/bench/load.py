@@ -20,9 +20,10 @@ from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files, headers_for
 from splitway.cli.bench.anatomy import Spread
 from splitway.cli.console import OUT, Steps
-from splitway.cli.credentials import gateway_headers, problem_of
+from splitway.cli.credentials import gateway_client, problem_of
 from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import InvalidInput, SetupError
+from splitway.local.runs import LocalGateway
 
 DEFAULT_MODELS = Path("models")
 _TIMEOUT_S = 60.0
@@ -35,7 +36,8 @@ class BenchTarget:
     """What is measured: a running gateway, or a pipeline of the run's own; and with which pictures."""
 
     files: Sequence[Path]
-    url: str | None = None
+    running: LocalGateway | None = None
+    """The gateway that is measured; None for a pipeline of the run's own."""
     models: Path | None = None
 
 
@@ -66,9 +68,9 @@ def bench(target: BenchTarget, clients: int, seconds: float) -> LoadResult:
     """
     load = LoadResult(clients, seconds)
     pictures = read_pictures(target)
-    with Steps() as steps, gateway(target, steps) as url:
+    with Steps() as steps, gateway(target, steps) as asked:
         steps.say(f"measuring for {seconds:g} s")
-        _closed_loop(url, pictures, load, steps)
+        _closed_loop(asked, pictures, load, steps)
     if not load.waits_ms:
         told = ", ".join(f"{count} {code}" for code, count in load.failures.items())
         raise SetupError(f"no request was answered within {seconds:g} s: {told or 'all of them took longer'}")
@@ -83,28 +85,30 @@ def read_pictures(target: BenchTarget) -> list[Picture]:
 
 
 @contextmanager
-def gateway(target: BenchTarget, steps: Steps, **environment: str) -> Iterator[str]:
-    """The address of the gateway, once it has taken each picture; one of our own gets this environment.
+def gateway(target: BenchTarget, steps: Steps, **environment: str) -> Iterator[LocalGateway]:
+    """The gateway, once it has taken each picture; one of our own gets this environment.
 
     Raises:
         InvalidInput: a picture is refused.
         SetupError: the gateway does not answer, or no pipeline started.
     """
     with ExitStack() as stack:
-        url = target.url
-        if url is None:
-            steps.say("starting the pipeline")
+        asked = target.running
+        if asked is None:
+            steps.say("starting a pipeline of its own, on free ports")
             started = passing_pipeline(target.models or DEFAULT_MODELS, environment)
-            url = stack.enter_context(started).gateway.url
-        for result in classify_files(list(target.files), url, top_k=1):
+            asked = LocalGateway(stack.enter_context(started).gateway.url)
+        else:
+            steps.say(f"asking the pipeline that runs at {asked.url}")
+        for result in classify_files(list(target.files), asked, top_k=1):
             if result.error is not None:
                 raise InvalidInput(f"{result.file}: {result.error}")
-        yield url
+        yield asked
 
 
-def client_of(url: str) -> httpx.Client:
-    """Return a client of the gateway there, which shows it our key. Raises SetupError for a key that cannot be sent."""
-    return httpx.Client(base_url=url, timeout=_TIMEOUT_S, headers=gateway_headers(), trust_env=False)
+def client_of(asked: LocalGateway) -> httpx.Client:
+    """Return a client of a gateway, which shows it our key. Raises SetupError for a key that cannot be sent."""
+    return gateway_client(asked, _TIMEOUT_S)
 
 
 def ask(client: httpx.Client, picture: Picture) -> tuple[httpx.Response, float]:
@@ -121,10 +125,10 @@ def failure(reply: httpx.Response) -> str | None:
     return problem_of(reply).code or f"http_{reply.status_code}"
 
 
-def _closed_loop(url: str, pictures: Sequence[Picture], load: LoadResult, steps: Steps) -> None:
+def _closed_loop(asked: LocalGateway, pictures: Sequence[Picture], load: LoadResult, steps: Steps) -> None:
     stop = threading.Event()
     threads = [
-        threading.Thread(target=_ask_again_and_again, args=(url, pictures, load, stop), daemon=True)
+        threading.Thread(target=_ask_again_and_again, args=(asked, pictures, load, stop), daemon=True)
         for _ in range(load.clients)
     ]
     ends_s = time.perf_counter() + load.seconds
@@ -140,9 +144,11 @@ def _closed_loop(url: str, pictures: Sequence[Picture], load: LoadResult, steps:
         thread.join()
 
 
-def _ask_again_and_again(url: str, pictures: Sequence[Picture], load: LoadResult, stop: threading.Event) -> None:
+def _ask_again_and_again(
+    asked: LocalGateway, pictures: Sequence[Picture], load: LoadResult, stop: threading.Event
+) -> None:
     """One client, until told to stop; what is answered after that does not count."""
-    with client_of(url) as client:
+    with client_of(asked) as client:
         for picture in cycle(pictures):
             try:
                 reply, seconds = ask(client, picture)

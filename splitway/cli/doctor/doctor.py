@@ -18,12 +18,13 @@ from rich.text import Text
 
 from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, OUT
-from splitway.cli.credentials import key_for
+from splitway.cli.credentials import key_for, trust_of
 from splitway.cli.doctor import access, bundles, engines, running, variables
 from splitway.cli.doctor.finding import LEVELS, Finding, Level, many, problem
 from splitway.errors import BundleError, SetupError, in_one_line
 from splitway.local.places import named_url
-from splitway.local.run_file import asked_gateway, read_run
+from splitway.local.run_file import read_run
+from splitway.local.runs import asked_gateway, run_path
 from splitway.manifest import EngineName
 from splitway.names import GATEWAY
 from splitway.releases import FILE, Releases
@@ -45,19 +46,22 @@ class Facts:
     url: str | None
     """The gateway given by the user; None if there is none."""
     models: Path
+    name: str | None = None
+    """Of the pipeline in this folder that is meant."""
 
     @cached_property
     def heard(self) -> running.Running:
         """What the pipeline says. Only processes that `splitway up` started are sent the secrets of stages."""
-        gateway, run, key = asked_gateway(self.url), None, dict[str, str]()
+        gateway, run, key = asked_gateway(self.url, name=self.name), None, dict[str, str]()
         with suppress(SetupError):  # its own check says so, as of the key
-            run = read_run()
+            run = read_run(run_path(self.name))
         with suppress(SetupError):
             key = key_for(gateway)
         places = run.places if run else ()
         expected = self.url is not None or any(place.stage == GATEWAY and place.is_alive for place in places)
         believed = [place for place in places if run and run.why_not(place) is None]
-        return running.listen(gateway.url, believed, is_expected=expected, key=key)
+        trust = trust_of(gateway)
+        return running.listen(gateway.url, believed, is_expected=expected, key=key, trust=trust)
 
     @cached_property
     def nothing_to_look_at(self) -> Finding | None:
@@ -85,9 +89,12 @@ class Facts:
             return None
 
 
-def doctor(url: str | None, models: Path, options: Sequence[str], *, as_json: bool) -> int:
-    """Check everything, print what was found, return 1 if something is broken. Raises SetupError if `url` is none."""
-    facts = Facts(named_url(url), models)
+def doctor(url: str | None, name: str | None, models: Path, options: Sequence[str], *, as_json: bool) -> int:
+    """Check everything, print what was found, return 1 if something is broken. Raises SetupError if `url` is none.
+
+    `name` is that of the pipeline in this folder that is meant, where there is no `url`.
+    """
+    facts = Facts(named_url(url), models, name)
     with ERR.status("looking"):
         found = examine(checks(facts, options))
     (print_json if as_json else print_list)(found)
@@ -107,7 +114,7 @@ def checks(facts: Facts, options: Sequence[str]) -> dict[str, Check]:
         "chain": there(lambda: bundles.chain(facts.models, facts.releases[0])),
         "releases": there(lambda: facts.releases[1] or bundles.releases(facts.models, facts.releases[0])),
         "engines": lambda: _engines(facts),
-        "run file": running.run_file,
+        "run file": lambda: running.run_file(run_path(facts.name)),
         "gateway": lambda: running.gateway(facts.heard),
         "replicas": lambda: running.replicas(facts.heard),
         "versions": lambda: running.versions(facts.heard, __version__),

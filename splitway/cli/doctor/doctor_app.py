@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from splitway.cli.console import Models, Url
+from splitway.api.given import Given
+from splitway.cli.console import Json, Models, RunName, Url
 
 
 def doctor(
     context: typer.Context,
     url: Url = None,
+    name: RunName = None,
     models: Models = Path("models"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a list.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check a set-up: one sentence for each check, with advice for each fault.
 
@@ -29,7 +30,11 @@ def doctor(
 
     More: splitway doctor --json | jq -r '.results[] | select(.level != "ok") | .do'
     """
+    from splitway.cli.credentials import chosen_gateway
     from splitway.cli.doctor.doctor import doctor as check
     from splitway.cli.doctor.variables import variables_of
 
-    raise typer.Exit(check(url, models, variables_of(context.find_root().command), as_json=as_json))
+    asked = chosen_gateway(Given.of(context), url, name)
+    named, options = None if name else url, variables_of(context.find_root().command)
+    named, options = None if name else url, variables_of(context.find_root().command)
+    raise typer.Exit(check(named, asked.name, models, options, as_json=as_json))

@@ -59,15 +59,22 @@ class Running:
     asks_for_key: bool = False
 
 
-def listen(url: str, places: Sequence[Place], *, is_expected: bool, key: Mapping[str, str] | None = None) -> Running:
-    """Ask the gateway, then every process that it or the run file names.
+def listen(
+    url: str,
+    places: Sequence[Place],
+    *,
+    is_expected: bool,
+    key: Mapping[str, str] | None = None,
+    trust: ssl.SSLContext | bool = True,
+) -> Running:
+    """Ask the gateway, which is known by `trust`, then every process that it or the run file names.
 
     Only `places`, started from this folder, receive the stages' secrets. Only the gateway receives `key`, the headers
     with the API key, and only if it requires one.
     """
     are_ours = any(place.url == url for place in places)
     ours = {place.url: place.stage for place in places if are_ours and place.stage != GATEWAY}
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, _stage_client(ours) as inside:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=trust) as client, _stage_client(ours) as inside:
         look = ask(client, url, {})
         asks_for_key = look.refused is not None
         shown = key or {} if asks_for_key else {}
@@ -120,13 +127,19 @@ def run_file(path: Path = RUN_FILE) -> Finding:
         says = f"{path} is left over: no process that it names runs"
         return warning("run file", says, f"rm {path}, or splitway up, which replaces it")
     if dead:
-        names = ", ".join(f"{place.stage} {address(place.url)} (process {place.pid})" for place in dead)
-        says = f"of the pipeline that runs here has ended: {names}"
-        return problem("run file", says, "stop splitway up and start it again")
+        return _some_ended(dead, will_start=run.starts_again)
     if (doubt := next(filter(None, map(run.why_not, places)), None)) is not None:
         says = f"neither key nor token is sent to the addresses in {path}: {doubt}"
         return warning("run file", says, "start splitway up in a folder that only you can write, or name --url")
     return ok("run file", f"all {len(places)} processes that {path} names run")
+
+
+def _some_ended(dead: Sequence[Place], *, will_start: bool) -> Finding:
+    names = ", ".join(f"{place.stage} {address(place.url)} (process {place.pid})" for place in dead)
+    says = f"of the pipeline that runs here has ended: {names}"
+    if will_start:
+        return warning("run file", says, "splitway up starts it again; its log says why it ended")
+    return problem("run file", says, "stop splitway up and start it again")
 
 
 def gateway(running: Running) -> Finding:

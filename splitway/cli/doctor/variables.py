@@ -23,18 +23,24 @@ SETTINGS = {_GATEWAY: "splitway.gateway.settings:GatewaySettings", "a stage": "s
 _MEANS = "splitway.gateway.wiring:means_of"
 _TOKENS = "splitway.security.service_token:read_tokens"
 """What the apps ask at their start whether callers are to be let in, and by what they know each other."""
-_ELSEWHERE = (
+COMMANDS = (
     "SPLITWAY_API_KEY",  # the commands that ask a gateway
     "SPLITWAY_API_KEY_FILE",
+    "SPLITWAY_CA",  # and trust it
     "SPLITWAY_CACHE_DIR",  # splitway build
+    "SPLITWAY_CONFIG",  # splitway.toml
+)
+"""Read by commands, not as options."""
+_ELSEWHERE = (
     "SPLITWAY_REQUIRE_DOCKER",  # make test-compose
     "SPLITWAY_PORT",  # compose.yaml and what lies over it, as the next
+    "SPLITWAY_IMAGES",
     "SPLITWAY_KEYS_FOLDER",
     "SPLITWAY_PUBLISH",
     "SPLITWAY_PROMETHEUS_PORT",
     "SPLITWAY_GRAFANA_PORT",
 )
-"""Read by others than apps and options."""
+"""Read by others than apps and commands."""
 _NEAR = 0.75
 _EXPORTER = "opentelemetry-exporter-otlp-proto-http"
 _ORDERED = (
@@ -64,6 +70,8 @@ def find_settings(app: str) -> type[BaseSettings] | None:
     """The class of an app's settings; None where what it needs is not installed."""
     try:
         kind: type[BaseSettings] = pkgutil.resolve_name(SETTINGS[app])
+        if app == _GATEWAY:  # a stage's image has what reads its settings, and not what it runs on
+            pkgutil.resolve_name(_MEANS)
     except ImportError:
         return None
     return kind
@@ -74,7 +82,7 @@ def known_variables(kinds: Iterable[type[BaseSettings]], options: Iterable[str])
     kinds = tuple(kinds)
     fields = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields}
     files = {f"{PREFIX}{name.upper()}_FILE" for kind in kinds for name in secret_fields(kind)}
-    return fields | files | set(options) | set(_ELSEWHERE)
+    return fields | files | set(options) | set(COMMANDS) | set(_ELSEWHERE)
 
 
 def unknown(environment: Mapping[str, str], known: set[str]) -> list[Finding]:

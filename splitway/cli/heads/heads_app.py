@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_train_head
 from splitway.api.given import Given
-from splitway.cli.console import Models, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import UnsureBelow
 from splitway.errors import SetupError
 
@@ -22,10 +22,16 @@ def train_head(
     extractor: Annotated[
         str | None, typer.Option(help="Address of a feature extractor. Default: that of the running pipeline.")
     ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Name of the running pipeline, as given to splitway up --name.")
+    ] = None,
     body: Annotated[
         list[str] | None,
         typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
     ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the extractor among --models here, without a server.")
+    ] = False,
     version: Annotated[str | None, typer.Option(help="Version to write. Default: the next free one.")] = None,
     held_out: Annotated[
         float, typer.Option(help="Share of each class that is kept for testing.", min=0.05, max=0.5)
@@ -41,6 +47,10 @@ def train_head(
         Path | None,
         typer.Option(help="SVG file for the confusion matrix. Default: VERSION-confusion.svg beside the bundle."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let a new version replace the default head, if --name names that.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
 
@@ -54,18 +64,52 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
-    Example: splitway up in one terminal, then splitway train-head --images flowers/ --name flowers
+    With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
+    for bit. So a head for containers is trained beside them, in the folder that they serve.
+
+    The bundle goes into --models or SPLITWAY_MODELS; without them into the folder that the running pipeline serves.
+
+    Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
+    given = Given.of(context)
     if strict and skip_bad:
         raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
     if extractor is None:
-        Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
-    check_train_head(images, name, models, version)
+        given.refuse("body", because="without --extractor the running pipeline determines it")
+    else:
+        given.refuse("pipeline", because="--extractor names the address")
+    if in_process:
+        given.refuse("extractor", "pipeline", because="--in-process asks no extractor")
+    check_train_head(images, name, version)
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import HeadJob, claimed, prepare
+        from splitway.cli.heads.train_head import (
+            HeadJob,
+            check_keeps_default_head,
+            claimed,
+            folder_for_heads,
+            prepare,
+        )
 
-        bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, unsure_below)
+        source = context.get_parameter_source("models")
+        if extractor is None and not in_process and source is not None and source.name == "DEFAULT":
+            models = folder_for_heads(models, pipeline)
+        job = HeadJob(
+            images,
+            name,
+            models,
+            version,
+            extractor,
+            tuple(body or ()),
+            held_out,
+            seed,
+            strict,
+            confusion,
+            unsure_below,
+            pipeline,
+            in_process=in_process,
+        )
+        if not force:
+            check_keeps_default_head(models / name)
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")
@@ -73,4 +117,4 @@ def train_head(
 
             trained = make_head(lesson, steps)
         steps.stop()
-        print_trained(trained)
+        emit(as_json, print_trained(trained))

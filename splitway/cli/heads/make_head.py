@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,21 @@ def _cut(lesson: Lesson, space: str) -> Cut:
     return Cut(layer="?", bytes_per_row=size)
 
 
-def print_trained(trained: Trained) -> None:
-    """Print how good the head is, where it errs most, and where it lies."""
+def print_trained(trained: Trained) -> Mapping[str, object]:
+    """Print how good the head is, where it errs most, and where it lies; return the same for programs."""
+    worst = confusion.worst(trained.matrix, trained.lesson.labels, _MOST_CONFUSIONS)
     OUT.print(f"{trained.accuracy:.1%} of {trained.matrix.sum()} pictures that were held out are right", markup=False)
-    for true, taken_for, times, of in confusion.worst(trained.matrix, trained.lesson.labels, _MOST_CONFUSIONS):
+    for true, taken_for, times, of in worst:
         OUT.print(f"  {true} taken for {taken_for}: {times} of {of}", markup=False)
     proof = trained.manifest.proof
     if proof is not None:
         OUT.print(f"proof: LiteRT differs from Keras by {proof.against_uncut.max_abs:.2g} at most", markup=False)
     OUT.print(f"{trained.lesson.target}, {trained.drawing}", markup=False)
+    return {
+        "folder": trained.lesson.target,
+        **trained.manifest.model_dump(mode="json"),
+        "accuracy": trained.accuracy,
+        "held_out": int(trained.matrix.sum()),
+        "taken_for": [{"true": true, "as": other, "times": times, "of": of} for true, other, times, of in worst],
+        "confusion": trained.drawing,
+    }

@@ -5,8 +5,6 @@ Here are its examples, and the version that is about to be written, claimed so t
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,15 +14,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.picture_folders import HIDDEN, PictureFolders, check_enough, find_pictures
+from splitway.api.picture_files import HIDDEN
+from splitway.api.picture_folders import PictureFolders, check_enough, find_pictures
 from splitway.bundle import version_folders
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, Steps
-from splitway.cli.heads.extract import Extracted, Hop, extract
+from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
 from splitway.cli.heads.listing import print_found, print_left_out
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
-from splitway.local.run_file import read_run
+from splitway.local.run_file import RunFile, read_run
+from splitway.local.runs import find_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
+from splitway.state_file import hold, let_go
 
 _ADDRESS = re.compile("https?://")
 
@@ -48,6 +50,10 @@ class HeadJob:
     """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
     unsure_below: float | None = None
+    pipeline: str | None = None
+    """Name of the pipeline in this folder whose extractor is asked, where several run."""
+    in_process: bool = False
+    """Whether the extractor among `models` is run here, and none is asked."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,10 @@ def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
         _refuse({path: why for path, why in found.left_out.items() if why != HIDDEN})
     print_found(found, ERR)
     steps.say(f"extracting the features of {len(found.files)} pictures of {len(found.pictures)} classes")
-    extracted = extract(find_hops(job), found.files, steps)
+    if job.in_process:
+        extracted = extract_in_process(_pictures_chain(job.models), found.files, steps)
+    else:
+        extracted = extract(find_hops(job), found.files, steps)
     _check_unread(job, found, extracted.unread)
     return Lesson(job, target, extracted, found)
 
@@ -96,9 +105,9 @@ def find_hops(job: HeadJob) -> list[Hop]:
         if not _ADDRESS.match(job.extractor):
             raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    run = read_run()
+    run = _run(job.pipeline)
     if run is None:
-        do = "start one with splitway up, or name an extractor with --extractor"
+        do = "start one with splitway up, name an extractor with --extractor, or add --in-process"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
     hops: dict[str, Hop] = {}
     for place in run.places:
@@ -109,6 +118,34 @@ def find_hops(job: HeadJob) -> list[Hop]:
             raise SetupError(f"{place.stage} at {place.url} is not asked, for {doubt}; {do}")
         hops[place.stage] = Hop(place.stage, place.url)
     return list(hops.values())
+
+
+def _pictures_chain(models: Path) -> Chain:
+    """The bundles of a folder. Raises BundleError for none that fit together, SetupError if they take no pictures."""
+    chain = find_chain(models)
+    if chain.extractor.manifest.preprocessing is None:
+        raise SetupError(f"{chain.extractor.folder} takes no pictures, so no head can be trained on pictures")
+    return chain
+
+
+def folder_for_heads(models: Path, pipeline: str | None) -> Path:
+    """Return the folder of the bundles that the running pipeline serves, where it says so itself; else `models`.
+
+    Raises SetupError if several run and none is named.
+    """
+    run = _run(pipeline)
+    launcher = None if run is None or run.doubt is not None else run.launcher
+    if launcher is None or launcher.models is None or not launcher.process.is_alive:
+        return models
+    if launcher.models == models.resolve():
+        return models
+    ERR.print(f"the head goes into {launcher.models}, which the running pipeline serves", markup=False)
+    return launcher.models
+
+
+def _run(pipeline: str | None) -> RunFile | None:
+    found = find_run(pipeline, option="--pipeline")
+    return found[1] if found is not None else read_run()
 
 
 def _refuse(unused: Mapping[Path, str]) -> None:
@@ -127,6 +164,13 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     print_left_out(unread, ERR)
     read = {label: [file for file in files if file not in unread] for label, files in found.pictures.items()}
     check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))
+
+
+def check_keeps_default_head(folder: Path) -> None:
+    """Raise SetupError if a new version in a head's folder would answer every request that names no head."""
+    if folder.name == DEFAULT_HEAD and (there := version_folders(folder)):
+        says = f"{there[0]} is the default head, which answers requests that name none: a new version would replace it"
+        raise SetupError(f"{says}; choose another --name, or add --force")
 
 
 @contextmanager
@@ -150,8 +194,7 @@ def claimed(folder: Path, version: str | None) -> Iterator[Path]:
         try:
             yield folder / str(number)
         finally:
-            _lock_of(folder / str(number)).unlink(missing_ok=True)
-            os.close(held)
+            let_go(_lock_of(folder / str(number)), held)
     finally:
         for empty in (folder, folder.parent):
             with suppress(OSError):  # not empty
@@ -164,12 +207,8 @@ def _lock_of(target: Path) -> Path:
 
 def _claim(target: Path) -> int | None:
     """The open lock of a version that nothing has; None if it is there or claimed."""
-    held = os.open(_lock_of(target), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with suppress(OSError):
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(held).st_ino == _lock_of(target).stat().st_ino and not target.exists():
-            return held
-    if target.exists():  # beside which no lock is needed
-        _lock_of(target).unlink(missing_ok=True)
-    os.close(held)
-    return None
+    held = hold(_lock_of(target))
+    if held is not None and target.exists():  # beside which no lock is needed
+        let_go(_lock_of(target), held)
+        return None
+    return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from splitway.api import splitting as bundles
@@ -23,12 +24,14 @@ from splitway.wire.room import MAX_ROWS
 _APPENDED = {"softmax": "a softmax", "sigmoid": "a sigmoid", "two_classes": "1-p and p of the one number p"}
 
 
-def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_only: bool, say: Say) -> None:
-    """Make the default bundles unless they are there and whole."""
+def build(
+    out: Path, samples: Path | None, version: str, *, force: bool, fetch_only: bool, say: Say
+) -> Mapping[str, object]:
+    """Make the default bundles unless they are there and whole; return what is said of them, for programs."""
     check_version(version)
-    if not force and not fetch_only and _is_whole(out, version):
+    if not force and not fetch_only and (whole := _whole(out, version)):
         OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
-        return
+        return {"made": False, **_content(out, whole)}
     cache = default_model.cache_folder()
     say("fetching labels")
     labels = default_model.load_default_labels(cache)
@@ -36,34 +39,43 @@ def build(out: Path, samples: Path | None, version: str, *, force: bool, fetch_o
     model = default_model.load_default_model(cache)
     if fetch_only:
         OUT.print(f"weights and labels are in {cache}")
-        return
+        return {"made": False, "cache": cache}
     at = (default_model.CUT_LAYER,)
     options = bundles.SplitOptions(out, at, labels, samples=samples, version=version, force=True)
     loaded = of_keras(model, default_model.NAME)
-    report(out, bundles.split(loaded, options, default_model.PREPROCESSING, say))
+    return {"made": True, **report(out, bundles.split(loaded, options, default_model.PREPROCESSING, say))}
 
 
-def _is_whole(out: Path, version: str) -> bool:
+def _whole(out: Path, version: str) -> list[Manifest]:
+    """What the default bundles say; nothing unless both are there and undamaged, and fit."""
     try:
         extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
         head = load_bundle(out / DEFAULT_HEAD / version, role="head")
     except BundleError:
-        return False
-    return can_follow(extractor.manifest, head.manifest)
+        return []
+    return [extractor.manifest, head.manifest] if can_follow(extractor.manifest, head.manifest) else []
 
 
-def verify(models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say) -> None:
+def verify(
+    models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say
+) -> Mapping[str, object]:
     """Check every bundle, with a line for each, and prove the extractor, the bodies and the head split with them again.
+
+    Returns what is said of them, for programs.
 
     Raises:
         BundleError: a bundle is damaged, and nothing is proved; or as `bundles.verify` raises.
     """
-    check_every(models, version)
-    report(models, bundles.verify(models, samples, version, say, allowed))
+    checked = check_every(models, version)
+    return {"checked": checked, **report(models, bundles.verify(models, samples, version, say, allowed))}
 
 
-def report(models: Path, stages: list[Manifest]) -> None:
-    """Say what was made and how well it is proved."""
+def _content(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
+    return {"bundles": [{"folder": models / s.name / s.version, **s.model_dump(mode="json")} for s in stages]}
+
+
+def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
+    """Say what was made and how well it is proved; return the same, with the whole manifests, for programs."""
     proof = stages[0].proof
     assert proof is not None, "what is reported has been proved"
     found, same = proof.against_uncut, proof.against_same_engine
@@ -95,6 +107,7 @@ def report(models: Path, stages: list[Manifest]) -> None:
     elif stages[0].preprocessing is None:
         takes = ", ".join(entry.name for entry in stages[0].inputs)
         OUT.print(f"  inputs         {takes}: no picture; ask /v2/models/pipeline, not /v1/classify")
+    return _content(models, stages)
 
 
 def _report_accuracy(stages: list[Manifest], proof: Proof) -> None:

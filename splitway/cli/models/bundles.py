@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,8 +52,8 @@ def check_one(folder: Path, keys: TrustedKeys | None = None) -> tuple[bytes, Man
     return content, manifest
 
 
-def check_every(models: Path, version: str | None, keys: TrustedKeys | None = None) -> None:
-    """Check every bundle, or those of one version, and say of each what was found.
+def check_every(models: Path, version: str | None, keys: TrustedKeys | None = None) -> Sequence[Mapping[str, object]]:
+    """Check every bundle, or those of one version; say of each what was found, and return it.
 
     Raises:
         BundleError: one is damaged or, with keys, not signed by any of them; or there is none.
@@ -64,7 +64,7 @@ def check_every(models: Path, version: str | None, keys: TrustedKeys | None = No
     if not folders:
         known = ", ".join(sorted({folder.name for folder in every}, key=int))
         raise BundleError(f"{models} has no bundle of version {version}, only of {known}")
-    wrong = []
+    wrong, found = [], []
     for folder in folders:
         try:
             said = _sound(folder, keys)
@@ -72,8 +72,10 @@ def check_every(models: Path, version: str | None, keys: TrustedKeys | None = No
             wrong.append(folder)
             said = f"WRONG: {error.detail}"
         OUT.print(f"{folder}  {said}", markup=False)
+        found.append({"folder": folder, "says": said})
     if wrong:
         raise BundleError(f"{wrong[0]} is wrong, the first of {len(wrong)} among {len(folders)} bundles")
+    return found
 
 
 def _sound(folder: Path, keys: TrustedKeys | None) -> str:
@@ -85,8 +87,10 @@ def _sound(folder: Path, keys: TrustedKeys | None) -> str:
     return f"signed by {keys.check(content, read_signatures(folder))}, {files} files as signed"
 
 
-def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> None:
+def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> Mapping[str, object]:
     """Sign bundles, all or those that are chosen, each after it has been checked; none if one of them is wrong.
+
+    Returns what was signed and by which key.
 
     Raises:
         BundleError: a bundle is missing or damaged.
@@ -98,6 +102,7 @@ def sign(models: Path, key: Path, chosen: Sequence[str], *, new_key: bool) -> No
     for folder, content in contents.items():
         write_signatures(folder, signing_key.sign(content, _others(folder, signing_key)).to_json())
         OUT.print(f"{folder}  signed by {signing_key.id}", markup=False)
+    return {"key": signing_key.id, "signed": list(contents), "new_key": key if new_key else None}
 
 
 def _known_key(path: Path) -> SigningKey:

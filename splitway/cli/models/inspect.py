@@ -10,15 +10,13 @@ from rich.table import Column, Table
 
 from splitway.api.inspection import Inspection
 from splitway.api.pixels import told_in_words
-from splitway.cli.console import ERR, OUT, Terminal
+from splitway.cli.console import ERR, OUT
 from splitway.cli.models.plot import Line, Plot
 from splitway.errors import ModelError
 from splitway.splitter.cuts import CutOption
 
 _SHOWN = 10
 _NUMBERS = ("tensors", "KB/row", "FLOPs", "parameters", "head ms")
-_WIDE = 240
-"""Width of the table if the output is not a terminal, so that nothing is wrapped."""
 _LEGEND = (
     "tensors: how many cross, KB/row: what they weigh; FLOPs and parameters: the backbone's share; head ms: what each "
     "further head on the same features costs, the wire included. Estimates."
@@ -34,7 +32,7 @@ def print_table(found: Inspection, *, every: bool) -> None:
         style = "bold" if place == 1 else "dim" if place is None else None
         remark = "" if cut.has_a_backbone else "next to nothing comes before it"
         table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or remark, style=style)
-    (OUT if OUT.is_terminal else Terminal(width=_WIDE, highlight=False)).print(table)
+    OUT.print(table)
     OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
     if found.pixels is not None:
         OUT.print(f"Pictures: {told_in_words(found.pixels)}.", style="dim", markup=False)

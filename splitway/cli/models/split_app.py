@@ -10,7 +10,7 @@ import typer
 from splitway.api.before import SplitPlan, check_split
 from splitway.api.given import PixelOptions, Preset
 from splitway.api.wanted import one_ending
-from splitway.cli.console import Out, Steps, tensorflow_hushed
+from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -89,6 +89,7 @@ def split(
     allow_legacy: AllowLegacy = False,
     custom_objects: CustomObjects = None,
     size: Size = "224x224",
+    as_json: Json = False,
 ) -> None:
     """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
@@ -122,4 +123,4 @@ def split(
         options = SplitOptions(
             out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
         )
-        report(out, split_model(model, options, steps.say))
+        emit(as_json, report(out, split_model(model, options, steps.say)))

@@ -20,8 +20,10 @@ _BROKEN = "broken"
 _STYLES = {"good": None, "renew it": "yellow", "expired": "red", _BROKEN: "red"}
 
 
-def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> None:
+def create(folder: Path, services: Sequence[str], days: float, *, new_authority: bool = False) -> Mapping[str, object]:
     """Certify these services, or the usual ones and those that are there; say where each is and how long it is good.
+
+    Returns the same for programs.
 
     Raises:
         SetupError: a name or a length of time that is none, or files that cannot be used; they stay as they were.
@@ -30,9 +32,10 @@ def create(folder: Path, services: Sequence[str], days: float, *, new_authority:
     chosen = services or sorted({*_SERVICES, *certificates.services()})
     certificates.create(chosen, _life(days), new_authority=new_authority)
     made = {*chosen, *(certificates.services() if new_authority else ())}
-    for each in certificates.listed():
-        if each.service in made:
-            OUT.print(f"{folder / each.service}: {each.service}, good until {_moment(each.ends)}", markup=False)
+    listed = [each for each in certificates.listed() if each.service in made]
+    for each in listed:
+        OUT.print(f"{folder / each.service}: {each.service}, good until {_moment(each.ends)}", markup=False)
+    return {"folder": folder, "services": [_content(each) for each in listed]}
 
 
 def stay(folder: Path, services: Sequence[str], days: float) -> None:
@@ -76,15 +79,18 @@ def _print_json(_folder: Path, found: Mapping[str, Certified | SetupError]) -> N
         if isinstance(each, SetupError):
             print(json.dumps({"service": service, "state": _BROKEN, "reason": each.detail}))
             continue
-        content = {
-            "service": service,
-            "starts": each.starts.isoformat(),
-            "ends": each.ends.isoformat(),
-            "seconds_left": round((each.ends - utc_now()).total_seconds()),
-            "state": _state(each),
-            "of_old_authority": each.is_of_old_authority,
-        }
-        print(json.dumps(content))
+        print(json.dumps(_content(each)))
+
+
+def _content(certified: Certified) -> Mapping[str, object]:
+    return {
+        "service": certified.service,
+        "starts": certified.starts.isoformat(),
+        "ends": certified.ends.isoformat(),
+        "seconds_left": round((certified.ends - utc_now()).total_seconds()),
+        "state": _state(certified),
+        "of_old_authority": certified.is_of_old_authority,
+    }
 
 
 def _state(certified: Certified) -> str:

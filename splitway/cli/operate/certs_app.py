@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR
+from splitway.cli.console import ERR, Json, emit
 
 app = typer.Typer(
     name="certs",
@@ -45,6 +45,7 @@ def create(
         bool, typer.Option("--stay", help="Stay, and renew each certificate when a third of its lifetime is left.")
     ] = False,
     out: Folder = _FOLDER,
+    as_json: Json = False,
 ) -> None:
     """Make or renew the certificates of the services.
 
@@ -61,8 +62,9 @@ def create(
         Given.of(context).refuse("service", "days", "new_ca", "stay", because="--forget-old-ca creates no certificate")
         Certificates(out).forget_previous()
         ERR.print("the previous authority is no longer trusted", markup=False)
+        emit(as_json, {"folder": out, "forgotten": True})
         return
-    command.create(out, service or [], days, new_authority=new_ca)
+    emit(as_json, command.create(out, service or [], days, new_authority=new_ca))
     if stay:
         command.stay(out, service or [], days)
 

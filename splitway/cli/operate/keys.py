@@ -101,9 +101,12 @@ def print_table(records: Sequence[KeyRecord]) -> None:
     OUT.print(table)
 
 
+def known(record: KeyRecord) -> dict[str, object]:
+    """What is known of a key, for programs; not its hash."""
+    return record.model_dump(mode="json", exclude={"sha256"}) | {"expired": record.has_expired(datetime.now(UTC))}
+
+
 def print_json(records: Sequence[KeyRecord]) -> None:
-    """Print what is known of the keys, for programs; not their hashes."""
-    now = datetime.now(UTC)
+    """Print what is known of the keys, for programs: an object a line."""
     for record in records:
-        content = record.model_dump(mode="json", exclude={"sha256"}) | {"expired": record.has_expired(now)}
-        print(orjson.dumps(content).decode())
+        print(orjson.dumps(known(record)).decode())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from splitway.cli.console import ERR, OUT
+from splitway.cli.console import ERR, OUT, Json, emit
 
 app = typer.Typer(
     name="keys",
@@ -41,6 +41,7 @@ def create(
         int | None, typer.Option(help="Parallel requests. Default: the gateway's limit.", min=1)
     ] = None,
     file: File = _FILE,
+    as_json: Json = False,
 ) -> None:
     """Make a key and print it once; only its hash is stored.
 
@@ -60,7 +61,10 @@ def create(
     if others:
         ERR.print(f"there is more than one key for {name} now: {', '.join(others)} too", style="yellow", markup=False)
     ERR.print(said, markup=False)
-    OUT.print(key, markup=False)
+    if as_json:
+        emit(as_json, {"key": key, **command.known(record), "file": file})
+    else:
+        OUT.print(key, markup=False)
 
 
 @app.command("list")
@@ -88,12 +92,14 @@ def list_(
 def revoke(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as list prints it.")],
     file: File = _FILE,
+    as_json: Json = False,
 ) -> None:
     """Remove a key from the file: a running gateway refuses it within a second.
 
     Example: splitway keys revoke 3f9c01b2aa
     """
-    from splitway.cli.operate.keys import revoke as command
+    from splitway.cli.operate import keys as command
 
-    record = command(file, id_)
+    record = command.revoke(file, id_)
     ERR.print(f"key {record.id} for {record.name} is revoked", markup=False)
+    emit(as_json, {"revoked": command.known(record), "file": file})

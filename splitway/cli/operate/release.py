@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from splitway.errors import SetupError
 from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases
 
 _What = Literal["create", "canary", "shadow", "promote", "rollback"]
+_TRIALS = ("canary", "shadow")
 _NOW = partial(datetime.now, UTC)
 
 
@@ -137,7 +137,7 @@ class ReleaseBook:
 
 
 def _trials(releases: Releases) -> dict[str, Trial]:
-    pairs = {"canary": releases.canary, "shadow": releases.shadow}
+    pairs = {kind: getattr(releases, kind) for kind in _TRIALS}
     return {kind: trial for kind, trial in pairs.items() if trial is not None}
 
 
@@ -173,6 +173,13 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
+def standing(releases: Releases) -> Mapping[str, object]:
+    """What the last change was, and what is served since, for programs."""
+    last = releases.history[-1]
+    trials = {kind: None if (trial := getattr(releases, kind)) is None else trial.model_dump() for kind in _TRIALS}
+    return {**last.model_dump(), "current": releases.current, "previous": releases.previous, **trials}
+
+
 def print_table(releases: Releases) -> None:
     """Print one row per release, newest first, and what each of them is for."""
     table = Table("release", "state", "extractor", "bodies", "heads", "feature space", "created", box=None)
@@ -193,8 +200,3 @@ def _state(releases: Releases, name: str) -> str:
     states = [state for state in ("current", "previous") if getattr(releases, state) == name]
     trials = _trials(releases).items()
     return ", ".join([*states, *(f"{kind} {trial.percent:g} %" for kind, trial in trials if trial.release == name)])
-
-
-def print_json(releases: Releases) -> None:
-    """Print what the file holds as one JSON object."""
-    print(json.dumps(releases.model_dump()))

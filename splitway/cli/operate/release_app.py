@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import ERR, OUT, Models
+from splitway.cli.console import ERR, OUT, Json, Models, RunName, Url, emit
+from splitway.cli.setup import complete
 
 if TYPE_CHECKING:
     from splitway.cli.operate.release import ReleaseBook
+    from splitway.releases import Releases
 
 app = typer.Typer(
     name="release",
@@ -22,6 +24,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The release's name: letters, digits, dots and dashes.", metavar="NAME")]
+Existing = Annotated[str, typer.Argument(help="Name of the release.", autocompletion=complete.releases)]
 File = Annotated[
     Path | None,
     typer.Option(help="File of the releases; releases.json in the folder of the bundles.", envvar="SPLITWAY_RELEASES"),
@@ -50,6 +53,7 @@ def create(
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
     """Name versions that belong together. The release is not served until it is used.
 
@@ -63,6 +67,7 @@ def create(
     made = releases.releases[name]
     heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
     OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
+    _emit_standing(as_json, releases)
     if releases.current is None:
         ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
 
@@ -72,19 +77,32 @@ def list_(
     context: typer.Context,
     models: Models = _MODELS,
     file: File = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole file as one JSON object.")] = False,
+    url: Url = None,
+    name: RunName = None,
+    as_json: Json = False,
 ) -> None:
     """Print the releases, newest first, with their roles: current, previous, canary, shadow.
 
-    Examples: splitway release list; splitway release list --json | jq '.history[-1]'
+    Where the gateway answers, it says how each release does: its share of the requests, how many there were lately,
+    how many failed, and in how many comparisons its first class was the current release's. --json has this as
+    "gateway", beside what the file holds.
+
+    Examples: splitway release list; splitway release list --json | jq '.gateway.releases[].agreement'
     """
-    from splitway.cli.operate.release import print_json, print_table
+    from splitway.cli.credentials import chosen_gateway
+    from splitway.cli.operate.release import print_table
+    from splitway.cli.operate.release_figures import figures_of, print_figures
 
     releases = _book(context, models, file).read()
+    asked = chosen_gateway(Given.of(context), url, name)
+    figures = figures_of(releases, asked, is_named=url is not None or name is not None)
+    emit(as_json, {**releases.model_dump(), "gateway": None if figures is None else figures.for_programs()})
     if as_json:
-        print_json(releases)
-    elif releases.releases:
+        return
+    if releases.releases:
         print_table(releases)
+        if figures is not None:
+            print_figures(figures)
     else:
         ERR.print("there is no release yet; make one with: splitway release create NAME")
 
@@ -94,14 +112,16 @@ def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable
 
     def try_out(
         context: typer.Context,
-        name: Name,
+        name: Existing,
         percent: Annotated[float, typer.Option(help="Share of the requests, in per cent.", min=0.01, max=100)] = usual,
         models: Models = _MODELS,
         file: File = None,
         reason: Reason = "",
+        as_json: Json = False,
     ) -> None:
-        _book(context, models, file).try_out(kind, name, percent, reason)
+        releases = _book(context, models, file).try_out(kind, name, percent, reason)
         OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
+        _emit_standing(as_json, releases)
 
     return try_out
 
@@ -121,10 +141,14 @@ app.command(
 @app.command()
 def promote(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Name of the release. Default: the canary.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of the release. Default: the canary.", autocompletion=complete.releases),
+    ] = None,
     models: Models = _MODELS,
     file: File = None,
     reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
     """Make a release the current one; the one before it becomes the previous.
 
@@ -132,13 +156,27 @@ def promote(
     """
     releases = _book(context, models, file).promote(name, reason)
     OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
+    _emit_standing(as_json, releases)
 
 
 @app.command()
-def rollback(context: typer.Context, models: Models = _MODELS, file: File = None, reason: Reason = "") -> None:
+def rollback(
+    context: typer.Context,
+    models: Models = _MODELS,
+    file: File = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
     """End canary and shadow; if there is neither, go back to the previous release.
 
     Example: splitway release rollback --reason "wrong labels"
     """
     releases = _book(context, models, file).roll_back(reason)
     OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)
+    _emit_standing(as_json, releases)
+
+
+def _emit_standing(as_json: bool, releases: Releases) -> None:
+    from splitway.cli.operate.release import standing
+
+    emit(as_json, standing(releases))

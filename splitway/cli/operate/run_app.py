@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from splitway.api.before import check_bundles, check_files
 from splitway.api.given import Given
-from splitway.cli.console import Models
+from splitway.cli.console import Json, Models, RunName
+from splitway.cli.setup import complete
+from splitway.errors import SetupError
 from splitway.names import GATEWAY
 from splitway.process.extras import require
+
+if TYPE_CHECKING:
+    from splitway.security.identities.caller_tls import CallerTls
+
+
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        help="HTTPS for callers: PEM file of the gateway's certificate and its chain, read again when it changes.",
+        envvar="SPLITWAY_TLS_CERT",
+    ),
+]
+TlsKey = Annotated[Path | None, typer.Option(help="PEM file of that certificate's key.", envvar="SPLITWAY_TLS_KEY")]
 
 
 def up(
@@ -21,16 +36,36 @@ def up(
         str, typer.Option(help="Address of the gateway; beyond 127.0.0.1 it needs SPLITWAY_KEYS_FILE.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 8080,
-    replicas: Annotated[list[str] | None, typer.Option(help="STAGE=N processes of a stage; may be repeated.")] = None,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="STAGE=N processes of a stage; may be repeated.", metavar="STAGE=N", autocompletion=complete.replicas
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of this pipeline, for a second one from the same folder.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when everything is ready; splitway down stops it.")
+    ] = False,
+    no_restart: Annotated[
+        bool, typer.Option("--no-restart", help="Do not start a process again that has ended.")
+    ] = False,
     mtls: Annotated[bool, typer.Option("--mtls", help="Mutual TLS between gateway and stages.")] = False,
     certs: Annotated[
         Path | None,
         typer.Option(help="With --mtls: folder of the certificates, made and renewed as needed; .splitway/certs."),
     ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    as_json: Json = False,
+    report_fd: Annotated[int | None, typer.Option(help="Where a detached process tells.", hidden=True)] = None,
 ) -> None:
-    """Start the whole pipeline as local processes and stay until Ctrl-C.
+    """Start the whole pipeline as local processes and keep it up until Ctrl-C, or splitway down.
 
-    Examples: splitway up --replicas feature_extractor=2; splitway up --mtls
+    A process that ends is started again: after 0.5 s, then after twice as long each time, up to 30 s.
+
+    Examples: splitway up --replicas feature_extractor=2; splitway up -d --name trial --port 0; splitway up --mtls
     """
     require("serve", "gateway")
     check_bundles(models)
@@ -39,8 +74,72 @@ def up(
 
     if not mtls:
         Given.of(context).refuse("certs", because="certificates are used with --mtls only")
-    certs = certs or Path(".splitway/certs") if mtls else None
-    command(LaunchPlan(models, host, port, parse_replicas(replicas or []), certs=certs))
+    plan = LaunchPlan(
+        models,
+        host,
+        port,
+        parse_replicas(replicas or []),
+        certs=(certs or Path(".splitway/certs")) if mtls else None,
+        tls=caller_tls(tls_cert, tls_key),
+        restart=not no_restart,
+    )
+    if not detach:
+        Given.of(context).refuse("as_json", because="without --detach the processes' own lines are printed")
+    command(plan, name, detach=detach, report_fd=report_fd, as_json=as_json)
+
+
+def caller_tls(certificate: Path | None, key: Path | None) -> CallerTls | None:
+    """Return the two files that HTTPS needs; None for plain HTTP. Raises SetupError for one without the other."""
+    from splitway.security.identities.caller_tls import CallerTls
+
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        missing = "--tls-key" if key is None else "--tls-cert"
+        raise SetupError(f"HTTPS for callers needs a certificate and its key: {missing} is missing")
+    return CallerTls(certificate, key)
+
+
+def ps(
+    as_json: Json = False,
+) -> None:
+    """List the pipelines that splitway up started from this folder, and their processes.
+
+    Examples: splitway ps; splitway ps --json | jq -r '.pipelines[].url'
+    """
+    from splitway.cli.operate.pipelines import ps as command
+
+    command(as_json=as_json)
+
+
+def logs(
+    stage: Annotated[
+        str | None, typer.Argument(help="Only lines of this stage or process, such as classifier or classifier.2.")
+    ] = None,
+    name: RunName = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the pipeline ends, or Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)] = 100,
+) -> None:
+    """Print the last lines of a pipeline that splitway up -d started from this folder.
+
+    Examples: splitway logs; splitway logs -f classifier; splitway logs --name trial -n 1000 gateway
+    """
+    from splitway.cli.operate.logs import logs as command
+
+    command(name, stage, lines, follow=follow)
+
+
+def down(
+    name: RunName = None,
+    as_json: Json = False,
+) -> None:
+    """Stop a pipeline that splitway up started from this folder: accepted requests are answered first.
+
+    Examples: splitway down; splitway down --name trial
+    """
+    from splitway.cli.operate.pipelines import down as command
+
+    command(name, as_json=as_json)
 
 
 def serve(
@@ -53,21 +152,30 @@ def serve(
         float,
         typer.Option(help="Seconds from withdrawing readiness to closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
     ] = 0.0,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
-    """Serve one app in this process. Settings come from SPLITWAY_* variables; see docs/operations.md."""
+    """Serve one app in this process. Settings come from SPLITWAY_* variables and splitway.toml: see splitway config.
+
+    Examples: splitway serve classifier --port 8091; splitway serve gateway --host 0.0.0.0 --drain-s 5
+    """
     require("gateway" if stage == GATEWAY else "serve")
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:
         Given.of(context).refuse("host", "port", because="--fd is bound already")
-    raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s))
+    tls = caller_tls(tls_cert, tls_key)
+    raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s, tls=tls))
 
 
 def demo(
     files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
     models: Models = Path("models"),
 ) -> None:
-    """Start the pipeline on free ports, classify pictures, print the labels, stop everything."""
+    """Start the pipeline on free ports, classify pictures, print the labels, stop everything.
+
+    Example: splitway demo samples/*.jpg
+    """
     require("serve", "gateway")
     check_files(files)
     check_bundles(models)

@@ -37,6 +37,8 @@ from splitway.http.server.open_files import kept_back, raise_limit
 from splitway.http.server.tls_server import TlsServer
 from splitway.memory_limit import give_large_blocks_back
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
+from splitway.security.identities.caller_tls import CallerCertificate, CallerTls
+from splitway.security.identities.kept_context import KeptContext
 from splitway.security.identities.tls import Identity
 from splitway.security.settings import SecuritySettings
 from splitway.telemetry.families import Readings
@@ -60,14 +62,17 @@ _PR_SET_PDEATHSIG = 1
 _LARGE_BODY_BYTES, _KEPT_FREE_BYTES = 1 << 20, 16 << 20
 
 
-def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -> int:
+def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float, tls: CallerTls | None = None) -> int:
     """Serve one app, or a body of any name, until told to stop; return the process's exit code.
 
-    With `fd`, an inherited socket that listens already, the process ends with the one that gave it.
+    With `fd`, an inherited socket that listens already, the process ends with the one that gave it. `tls` is for the
+    gateway's callers.
 
     Raises:
         SplitwayError: the app cannot be made, or the port is taken.
     """
+    if tls is not None and stage != GATEWAY:
+        raise SetupError("--tls-cert and --tls-key are for the gateway; stages are given SPLITWAY_IDENTITY")
     if fd is not None:
         _end_with_parent()
     settings = read_environment(SecuritySettings)
@@ -100,8 +105,7 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
-    # the gateway uses its own identity only to call stages
-    identity = None if settings.identity is None or stage == GATEWAY else Identity(settings.identity, stage)
+    identity = _shown(stage, settings, tls)
     place = f"[{name[0]}]" if ":" in name[0] else name[0]
     print(f"{stage} listens on {'http' if identity is None else 'https'}://{place}:{name[1]}", flush=True)
     lifecycle: Lifecycle = app.state.lifecycle
@@ -114,6 +118,13 @@ def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float) -
         print(f"splitway: {lifecycle.failure}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _shown(stage: str, settings: SecuritySettings, tls: CallerTls | None) -> KeptContext | None:
+    """What callers are shown; None for plain HTTP. The gateway uses its identity only to call stages."""
+    if stage == GATEWAY:
+        return None if tls is None else CallerCertificate(tls)
+    return None if settings.identity is None else Identity(settings.identity, stage)
 
 
 def _end_at_once(logs: logging.Handler) -> NoReturn:
@@ -176,7 +187,7 @@ class _Server(TlsServer):
         config: uvicorn.Config,
         lifecycle: Lifecycle,
         drain_s: float,
-        identity: Identity | None,
+        identity: KeptContext | None,
         connections: Connections,
         settings: SecuritySettings,
     ) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 
@@ -16,104 +17,169 @@ from rich.markup import escape
 
 from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import classify_files, print_table
-from splitway.cli.console import ERR, OUT, stop_signal
-from splitway.errors import SetupError, printable
+from splitway.cli.console import ERR, OUT, emit, stop_signal
+from splitway.cli.operate.banner import banner
+from splitway.cli.operate.detach import Report, own_command, start_detached
+from splitway.cli.operate.output import LogFile, TerminalOutput, UpOutput
+from splitway.cli.operate.pipelines import listed_pipeline
+from splitway.environment import read_environment
+from splitway.errors import SetupError, SplitwayError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline
-from splitway.names import ALL_HEADS, EXTRACTOR, GATEWAY, HEADS
-from splitway.telemetry.log.lines import Lines
+from splitway.local.run_file import make_run_folder
+from splitway.local.runs import log_path, only_one, run_path
+from splitway.local.supervisor import Supervisor
+from splitway.names import ALL_HEADS
+from splitway.security.networks import is_exposed
 
-_COLOURS = {GATEWAY: "cyan", EXTRACTOR: "green", HEADS: "magenta"}
-_BODY_COLOUR = "yellow"
-_WATCH_S = 0.2
+_LOOK_S = 0.2
 _RENEW_S = 600.0
+_READY_WITHIN_S = 120.0
+_SETTINGS, _MEANS = "splitway.gateway.settings:GatewaySettings", "splitway.gateway.wiring:means_of"
+"""What the gateway asks at its start; by name, for this package must not import it."""
+_TEXT_LOGS = {"SPLITWAY_LOG_FORMAT": "text"}
 
 
-class _Output:
-    """What `splitway up` prints: what the processes say with their names before it, and what it says itself.
+def up(
+    plan: LaunchPlan,
+    name: str | None = None,
+    *,
+    detach: bool = False,
+    report_fd: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Start everything, stay until told to stop, stop everything; keep up what ends, if the plan says so.
 
-    Where stdout is no terminal, it gets the processes' JSON alone; all else goes to stderr. A reader that
-    stops reading blocks no process.
-    """
-
-    def __init__(self) -> None:
-        self._json = Lines(sys.stdout)
-        self._console, stream = (OUT, sys.stdout) if OUT.is_terminal else (ERR, sys.stderr)
-        self._text = self._json if OUT.is_terminal else Lines(stream)
-
-    def of_process(self, name: str, line: str) -> None:
-        """Print one line of a process's output. Called from any thread."""
-        if not OUT.is_terminal and line.startswith("{"):
-            self._json.write(line)
-            return
-        colour = _COLOURS.get(name.partition(".")[0], _BODY_COLOUR)
-        self.say(f"[{colour}]{name:<20}|[/] {escape(line)}")
-
-    def say(self, line: str, style: str | None = None) -> None:
-        """Print one line, with rich's markup."""
-        with self._console.capture() as rendered:
-            self._console.print(line, style=style)
-        self._text.write(rendered.get().rstrip("\n"))
-
-    def close(self) -> None:
-        """Wait a moment until all is printed."""
-        self._json.flush()
-        self._text.flush()
-
-
-def up(plan: LaunchPlan) -> None:
-    """Start everything, stay until told to stop, stop everything.
+    Args:
+        plan: what is started; its run file is that of `name`.
+        name: of this pipeline in this folder.
+        detach: go on in another process, and return when everything is ready.
+        report_fd: where this process, if it is that other one, tells how it comes along.
+        as_json: print the pipeline as `ps --json` has it, once it is ready.
 
     Raises:
-        SetupError: a port is taken, a bundle is missing, or a process ended before the pipeline was ready.
+        SetupError: a port is taken, a bundle is missing, other machines would reach a gateway that asks for no key, a
+            pipeline of that name runs, or a process ended before the pipeline was ready.
     """
-    stop, output = stop_signal(), _Output()
-    readable = {"SPLITWAY_LOG_FORMAT": "text"} if OUT.is_terminal else {}
-    plan = replace(plan, environment=readable | os.environ)
+    plan = replace(plan, run_file=run_path(name))
+    if report_fd is not None:
+        _go_on_detached(replace(plan, log=log_path(name)), name, Report(report_fd))
+    elif detach:
+        check_is_closed(plan)
+        make_run_folder(log_path(name).parent)
+        log = log_path(name)
+        OUT.print(start_detached(lambda fd: own_command("--report-fd", str(fd)), log), markup=False)
+        emit(as_json, asdict(listed_pipeline(name)))
+    else:
+        check_is_closed(plan)
+        with only_one(run_path(name)):
+            _run(plan, name, TerminalOutput(), lambda _: None, lambda _: None)
+
+
+def check_is_closed(plan: LaunchPlan) -> None:
+    """Raise SetupError, before anything is started, if other machines would reach a gateway that asks for no key.
+
+    Says so if their keys would travel in the clear.
+    """
+    if not is_exposed(plan.host):
+        return
+    settings = read_environment(pkgutil.resolve_name(_SETTINGS))
+    asks = pkgutil.resolve_name(_MEANS)(settings, exposed=True) is not None
+    if asks and plan.tls is None:
+        ERR.print(
+            f"keys travel unencrypted to {plan.host}:{plan.port}: add --tls-cert and --tls-key, or put a proxy that "
+            "speaks TLS before it",
+            style="yellow",
+            markup=False,
+        )
+
+
+def _go_on_detached(plan: LaunchPlan, name: str | None, report: Report) -> None:
+    """Run what another process started and waits for."""
+    assert plan.run_file is not None
+    assert plan.log is not None
     try:
-        with LocalPipeline(plan, output.of_process) as pipeline:
-            seconds = _wait_ready(pipeline, stop)
+        with only_one(plan.run_file):
+            _run(plan, name, LogFile(plan.log), report.step, report.done, report.line)
+    except SplitwayError as error:
+        report.failed(error.in_full)
+        raise
+
+
+def _run(
+    plan: LaunchPlan,
+    name: str | None,
+    output: UpOutput,
+    step: Callable[[str], None],
+    done: Callable[[Sequence[str]], None],
+    repeat: Callable[[str], None] | None = None,
+) -> None:
+    """Run the pipeline until told to stop.
+
+    Args:
+        plan: what is started.
+        name: of the pipeline.
+        output: where the log goes.
+        step: told what the start waits for.
+        done: told what users want to know, once everything is ready.
+        repeat: given the last lines of a process that ended before; None where the log has them in sight.
+    """
+    stop = stop_signal()
+    readable = _TEXT_LOGS if plan.log is not None or OUT.is_terminal else {}
+    try:
+        with LocalPipeline(replace(plan, environment=readable | os.environ), output.of_process) as pipeline:
+            seconds = _wait_ready(pipeline, stop, step, repeat or (lambda _: None))
             if seconds is None:
                 return
-            output.say(f"ready in {seconds:.1f} s: {pipeline.gateway.url}; Ctrl-C stops everything", style="bold")
-            _watch(pipeline, stop, output)
+            first, *others = banner(plan, pipeline, name, seconds)
+            output.say(first, style="bold")
+            for line in others:
+                output.say(escape(line))
+            done([first, *others])
+            _watch(pipeline, stop, output, restart=plan.restart)
             output.say("stopping")
         output.say("stopped")
     finally:
         output.close()
 
 
-def _wait_ready(pipeline: LocalPipeline, stop: Event) -> float | None:
-    """Wait until all is ready; None if told to stop before."""
-    started_s = time.monotonic()
-    while not stop.wait(0.0):
+def _wait_ready(
+    pipeline: LocalPipeline, stop: Event, step: Callable[[str], None], repeat: Callable[[str], None]
+) -> float | None:
+    """Wait until all is ready; return the seconds it took, or None if told to stop before."""
+    started_s, said = time.monotonic(), None
+    while not stop.wait(0.05):
         try:
-            pipeline.wait_ready(timeout_s=1.0)
-        except SetupError:
             pipeline.raise_if_ended()
-            if time.monotonic() - started_s > 120:
-                raise
-            continue
-        return time.monotonic() - started_s
+        except SetupError:
+            for line in pipeline.last_lines:
+                repeat(line)
+            raise
+        reason = pipeline.why_not_ready()
+        if reason is None:
+            return time.monotonic() - started_s
+        if time.monotonic() - started_s > _READY_WITHIN_S:
+            raise SetupError(f"the pipeline was not ready within {_READY_WITHIN_S:.0f} s: {reason}")
+        if reason != said:
+            step(f"starting: {reason}")
+            said = reason
     return None
 
 
-def _watch(pipeline: LocalPipeline, stop: Event, output: _Output) -> None:
-    """Say when a replica ends, renew certificates; go on while the gateway lives."""
-    ended: set[str] = set()
+def _watch(pipeline: LocalPipeline, stop: Event, output: UpOutput, *, restart: bool) -> None:
+    """Look after the processes and renew certificates, until told to stop. Raises SetupError if none is left."""
+    supervisor = Supervisor(pipeline, output.of_process, pipeline.is_ready, restart=restart)
     renew_at_s = time.monotonic() + _RENEW_S
-    while not stop.wait(_WATCH_S):
+    while not stop.is_set():
+        supervisor.look()
+        if supervisor.all_have_ended:
+            raise SetupError("every process has ended")
         if time.monotonic() >= renew_at_s:
             renew_at_s += _RENEW_S
             _renew(pipeline, output)
-        for process in pipeline.processes:
-            if process.exit_code is not None and process.name not in ended:
-                ended.add(process.name)
-                output.of_process(process.name, f"exited with {process.exit_code}; splitway up does not restart it")
-        if pipeline.gateway.exit_code is not None:
-            raise SetupError(f"the gateway ended with {pipeline.gateway.exit_code}; everything is stopped")
+        pipeline.wait_for_an_end(_LOOK_S)
 
 
-def _renew(pipeline: LocalPipeline, output: _Output) -> None:
+def _renew(pipeline: LocalPipeline, output: UpOutput) -> None:
     """Renew what is due. What stands in the way of that ends nothing that runs."""
     try:
         renewed = pipeline.renew_certificates()

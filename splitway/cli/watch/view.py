@@ -25,6 +25,8 @@ _WORDS = ("stage and replica", "state", "version", "feature space")
 _NUMBERS = ("calls", "calls/s", "failed", "p50 / p99 ms", "in flight")
 _FIRST_TO_GO = ("feature space", "version", "in flight", "calls", "failed")
 """Columns that are left out one by one until the others fit."""
+_MOST_NAMED = 3
+"""Models of one replica that have their names in its row; all heads stand above."""
 Row = tuple[Text | str, ...]
 
 
@@ -81,12 +83,14 @@ def _said_of_all(status: PipelineStatus) -> dict[str, str]:
     inside = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
     said["door"] = f"{inside} · turned away: {counts(door.turned_away)}"
     spaces = Counter(each.feature_space for stage in status.stages for each in stage.replicas if each.feature_space)
+    if status.heads:
+        said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
     said["features"] = " · ".join(f"{space} of {n} replicas" for space, n in spaces.most_common()) or _NOTHING
     return said
 
 
 def troubles(status: PipelineStatus) -> Iterable[str]:
-    """A sentence for each replica that does not serve."""
+    """A sentence for each replica that does not serve, and for each head that cannot be reached while others can."""
     for stage in status.stages:
         if not stage.replicas:
             yield f"{stage.name} has no replica: its address leads nowhere"
@@ -98,6 +102,7 @@ def troubles(status: PipelineStatus) -> Iterable[str]:
             elif _is_shut_out(replica):
                 why = "set by SPLITWAY_BREAKERS" if replica.breaker == "forced_open" else "too many calls failed"
                 yield f"{where} is ready, but its breaker is {_breaker(replica)}: {why}"
+    yield from (f"head {head.name}: {head.reason}" for head in status.heads if status.ready and head.reason)
 
 
 def _calls(look: Look | None) -> Counter[tuple[str, str]]:
@@ -110,7 +115,7 @@ def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) 
     return (
         f"  {stage} {address(replica.url)}",
         _signed(_sign(replica), _state(replica)),
-        replica.version or _NOTHING,
+        versions(stage, replica) or _NOTHING,
         replica.feature_space or _NOTHING,
         number(sum(replica.attempts.values())),
         number(calls_per_s),
@@ -118,6 +123,20 @@ def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) 
         number(replica.latency_ms),
         number(replica.in_flight),
     )
+
+
+def versions(stage: str, replica: ReplicaStatus) -> str:
+    """The versions of all models that a replica serves; their names too, where it serves others than its stage's."""
+    by_name: dict[str, list[str]] = {}
+    for model in replica.models:
+        by_name.setdefault(model.name, []).append(model.version)
+    several = {
+        name: ", ".join(sorted(found, key=lambda version: (len(version), version))) for name, found in by_name.items()
+    }
+    if not several.keys() - {stage}:
+        return several.get(stage) or replica.version or ""
+    named = [f"{name} {found}" for name, found in sorted(several.items())]
+    return " · ".join([*named[:_MOST_NAMED], *([f"{len(named) - _MOST_NAMED} more"] if named[_MOST_NAMED:] else [])])
 
 
 def _stage_row(stage: StageStatus) -> Row:
@@ -186,6 +205,7 @@ def address(url: str) -> str:
 def _state(replica: ReplicaStatus) -> str:
     """The last that the gateway heard of a replica, and its breaker unless that is closed."""
     heard = "not probed yet" if replica.state == "unknown" else replica.state.replace("_", " ")
+    heard += f", restarted {replica.restarts} time{'s' * (replica.restarts > 1)}" if replica.restarts else ""
     return f"{heard}, breaker {_breaker(replica)}" if replica.breaker not in (None, "closed") else heard
 
 

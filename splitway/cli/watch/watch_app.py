@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from splitway.api.given import Given
-from splitway.cli.console import Url
+from splitway.cli.console import RunName, Url
 
 
 def top(
     context: typer.Context,
     url: Url = None,
+    name: RunName = None,
     interval: Annotated[float, typer.Option(help="Seconds between updates.", min=0.2, max=3600)] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view and exit: 0 if ready, 1 if not.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of the view.")] = False,
@@ -29,8 +30,10 @@ def top(
 
     More: splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
     """
+    from splitway.cli.credentials import chosen_gateway
     from splitway.cli.watch.top import top as watch
 
+    given = Given.of(context)
     if once:
-        Given.of(context).refuse("interval", because="--once prints once")
-    raise typer.Exit(watch(url, interval, once=once, as_json=as_json))
+        given.refuse("interval", because="--once prints once")
+    raise typer.Exit(watch(lambda: chosen_gateway(given, url, name), interval, once=once, as_json=as_json))

@@ -17,7 +17,8 @@ from contextlib import suppress
 from splitway.errors import SetupError
 
 _BACKLOG = 2048
-_SO_ATTACH_FILTER = 26
+_TRIES = 5
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _FLAGS, _SYN_ACK, _SYN = 13, 0x12, 0x02
 """Of a TCP header: where its flags are, and two of them."""
 _LOAD_BYTE, _AND, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06
@@ -46,6 +47,16 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def bind_free(host: str) -> socket.socket:
+    """The same on a port that is free, bound by its number: only such a socket keeps its port while it refuses."""
+    for _ in range(_TRIES):
+        with bind(host, 0) as found:
+            port = found.getsockname()[1]
+        with suppress(SetupError):  # another process was faster
+            return bind(host, port)
+    return bind(host, 0)
+
+
 def _instead(error: OSError | UnicodeError) -> str:
     """What to choose where a socket cannot be bound: a name without an address, or another machine's, is no port's."""
     if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
@@ -65,6 +76,33 @@ def let_no_more_in(listener: socket.socket) -> None:
         listener.setsockopt(
             socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_PROGRAM), ctypes.addressof(buffer))
         )
+
+
+def keep_refusing(listener: socket.socket) -> None:
+    """Have callers refused at once, and keep the port: no other process can take it. `let_listen` ends the latter.
+
+    Callers that the kernel has let in and no process has accepted are reset. Where the kernel is not Linux's, callers
+    wait instead.
+    """
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RD)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+
+
+def let_listen(listener: socket.socket) -> None:
+    """Make a socket ready for a process that begins to listen on it, whatever kept callers out before. Raises OSError.
+
+    Callers are refused until then, if they were refused until now.
+    """
+    with suppress(OSError):  # nothing keeps them out
+        listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def have_wait(listener: socket.socket) -> None:
+    """Have callers wait for a process that accepts them. Raises OSError."""
+    let_listen(listener)
+    listener.listen(_BACKLOG)
 
 
 def waits_to_be_let_in(listeners: Iterable[socket.socket]) -> bool:

@@ -1,4 +1,4 @@
-"""uvicorn with TLS on its first socket alone, a certificate that is read again while it serves, and one caller.
+"""uvicorn with TLS on its first socket alone, and a certificate that is read again while it serves.
 
 Each connection is known from before its handshake: asyncio's own servers tell of it afterwards.
 """
@@ -19,7 +19,8 @@ import uvicorn
 from splitway.http.server.connections import HANDSHAKE, Connections
 from splitway.http.server.timed import TimedHttp
 from splitway.names import GATEWAY
-from splitway.security.identities.tls import Identity, peer_service
+from splitway.security.identities.kept_context import KeptContext
+from splitway.security.identities.tls import peer_service
 
 _log = logging.getLogger(__name__)
 _SAY_AGAIN_S = 60.0
@@ -151,11 +152,11 @@ class TlsListener:
 
 
 class TlsServer(uvicorn.Server):
-    """Serves plain HTTP; or, with an identity, TLS on the first socket to the gateway alone, and plain HTTP on others.
+    """Serves plain HTTP; or, with an identity, TLS on the first socket, and plain HTTP on others.
 
     Args:
         config: uvicorn's.
-        identity: the service's own; None for no TLS.
+        identity: what callers are shown, and which of them are served; None for no TLS.
         connections: looks after all of the process, from before their handshakes.
         handshake_s: how long a caller may take to show who it is.
     """
@@ -163,7 +164,7 @@ class TlsServer(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        identity: Identity | None,
+        identity: KeptContext | None,
         connections: Connections,
         handshake_s: float,
     ) -> None:
@@ -198,9 +199,10 @@ class TlsServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _admit(self, handshake: Handshake, transport: asyncio.Transport) -> None:
-        """Hand a connection whose handshake is done to uvicorn if it is the gateway's, and end it if not."""
+        """Hand a connection whose handshake is done to uvicorn if its other end may call, and end it if not."""
+        assert self._identity is not None
         peer = peer_service(transport.get_extra_info("ssl_object"))
-        if peer != GATEWAY:
+        if not self._identity.admits(peer):
             transport.abort()
             self._say_refused(peer)
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -83,10 +84,11 @@ def inventory_router(repository: Repository, settings: StageSettings) -> APIRout
     """`/v1/stage` and the repository extension."""
     administrators = Administrators(settings)
     router = APIRouter(tags=[stage_docs.MODELS], default_response_class=Response)
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @router.get("/v1/stage", **stage_docs.STAGE)
     async def stage() -> Response:
-        return json_response(inventory(repository))
+        return json_response({**inventory(repository), "started_at": started_at})
 
     @router.post("/v2/repository/models/{model}/index", **stage_docs.INDEX_OF_MODEL)
     @router.post("/v2/repository/index", **stage_docs.INDEX)

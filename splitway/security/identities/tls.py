@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitway.errors import SetupError
+from splitway.names import GATEWAY
+from splitway.security.identities.kept_context import Clock, KeptContext
 from splitway.security.identities.service_names import IDENTITY, TRUST, service_of
-from splitway.state_file import signature
 
 if TYPE_CHECKING:
     from splitway.security.identities.certificates import Certified
 
 _log = logging.getLogger(__name__)
-_LOOK_S = 2.0
 _WARN_SHARE = 1 / 4
 """Of a certificate's life: with less left, its renewal has failed."""
 _WARN_AGAIN_S = 3600.0
-Clock = Callable[[], float]
 Now = Callable[[], datetime]
 
 
@@ -30,10 +29,8 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Identity:
-    """A service's own certificate, and the authorities it trusts; the files are checked every two seconds.
-
-    New connections use what was read last; those that are open go on. What cannot be read changes nothing.
+class Identity(KeptContext):
+    """A service's own certificate, and the authorities it trusts; read again as `KeptContext` does.
 
     Args:
         folder: as `splitway certs create` writes it for one service.
@@ -48,49 +45,20 @@ class Identity:
     def __init__(self, folder: Path, service: str, clock: Clock = time.monotonic, now: Now = _utc_now) -> None:
         self._folder = folder
         self._service = service
-        self._clock = clock
         self._now = now
-        self._looked_s = clock()
-        self._seen = self._signature()
-        self._load()
-        self._complaint = ""
         self._warned_s = -_WARN_AGAIN_S
-        self.generation = 0
-        """Another one whenever other certificates have been read."""
+        super().__init__((folder / IDENTITY, folder / TRUST), "splitway certs create", clock)
         self._warn()
 
-    def server_context(self) -> ssl.SSLContext:
-        """To listen with for as long as the process lives: each handshake uses what was read last."""
-        context = self._context(ssl.PROTOCOL_TLS_SERVER)
+    def admits(self, peer: str | None) -> bool:
+        """The gateway alone."""
+        return peer == GATEWAY
 
-        def use_the_last(handshake: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext) -> None:
-            self.look()
-            handshake.context = self._server
-
-        context.sni_callback = use_the_last
-        return context
-
-    def look(self) -> None:
-        """Read the files again if they have changed. To be called often: it does nothing most of the time."""
-        if self._clock() - self._looked_s < _LOOK_S:
-            return
-        self._looked_s = self._clock()
-        try:
-            seen = self._signature()
-            if seen != self._seen:
-                self._load()
-                before, self._seen = self._seen, seen
-                self.generation += 1
-                if seen[0] != before[0]:
-                    _log.info("a new certificate, good until %s", _date(self.certificate.ends))
-                else:
-                    _log.info("the trusted certificates have changed; this service's own certificate is unchanged")
-            self._complaint = ""
-        except SetupError as error:
-            if error.detail != self._complaint:
-                _log.error("the previous certificate stays in use: %s", error.detail)
-            self._complaint = error.detail
-        self._warn()
+    def _say_changed(self, *, own: bool) -> None:
+        if own:
+            _log.info("a new certificate, good until %s", _date(self.certificate.ends))
+        else:
+            _log.info("the trusted certificates have changed; this service's own certificate is unchanged")
 
     def _warn(self) -> None:
         """Say once an hour that the certificate is about to expire, or has."""
@@ -103,13 +71,8 @@ class Identity:
         else:
             _log.warning("this service's certificate expires %s: renew it (splitway certs create)", _date(own.ends))
 
-    def _signature(self) -> tuple[object, object]:
-        try:
-            return signature(self._folder / IDENTITY), signature(self._folder / TRUST)
-        except OSError as error:
-            raise SetupError(
-                f"cannot read {error.filename}: {error.strerror}; splitway certs create writes it"
-            ) from error
+    def _server(self) -> ssl.SSLContext:
+        return self._server_context
 
     def _load(self) -> None:
         """Read the files. Raises SetupError, and changes nothing then."""
@@ -122,7 +85,7 @@ class Identity:
         server, client = self._context(ssl.PROTOCOL_TLS_SERVER), self._context(ssl.PROTOCOL_TLS_CLIENT)
         self.certificate: Certified = own
         """The service's own, as it was read last."""
-        self._server = server
+        self._server_context = server
         self.client_context = client
         """The context for connections; check the peer with `peer_service`."""
 

@@ -7,9 +7,16 @@ import logging
 import queue
 import time
 from logging.handlers import QueueHandler, QueueListener
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 _MOST_WAITING = 10_000
+
+
+class LineStream(Protocol):
+    """What lines are written to; raises OSError or ValueError where its reader has gone."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
 
 
 class Lines(QueueHandler):
@@ -18,7 +25,7 @@ class Lines(QueueHandler):
     New lines are dropped and counted while the queue is full; the next record with room says how many.
     """
 
-    def __init__(self, stream: TextIO, most_waiting: int = _MOST_WAITING) -> None:
+    def __init__(self, stream: LineStream, most_waiting: int = _MOST_WAITING) -> None:
         self._waiting: queue.Queue[str] = queue.Queue(most_waiting)
         super().__init__(self._waiting)
         self._dropped = 0
@@ -60,7 +67,7 @@ class Lines(QueueHandler):
 class _Writer(QueueListener):
     """Writes what waits to a stream, from a thread."""
 
-    def __init__(self, waiting: queue.Queue[str], stream: TextIO) -> None:
+    def __init__(self, waiting: queue.Queue[str], stream: LineStream) -> None:
         super().__init__(waiting)
         self._stream = stream
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from starlette.requests import Request
 
 from splitway.errors import SplitwayError
-from splitway.gateway.edge.intake import MAX_HEADS, read_heads, read_timeline, read_top_k
+from splitway.gateway.edge.query import MAX_HEADS, read_query
 from splitway.gateway.hop.stage_client import FORWARDED_HEADERS
 from splitway.gateway.rollout.record import RollbackPolicy
 from splitway.gateway.rollout.rollout import Rollout, in_share
@@ -40,10 +39,9 @@ def run(data: bytes) -> None:
 
 
 def _query(request: Request, _: dict[str, str]) -> None:
-    heads: list[Callable[[Request], Any]] = [read_heads, read_timeline, read_top_k]
-    found = [read(request) for read in heads]
-    assert len(found[0]) <= MAX_HEADS
-    assert 1 <= found[2] <= 100
+    asked = read_query(request)
+    assert len(asked.heads) <= MAX_HEADS
+    assert 1 <= asked.classes.top_k <= 100
 
 
 def _times(_: Request, headers: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -86,3 +87,13 @@ def test_those_who_route_are_told_when_a_lost_replica_says_no() -> None:
     assert seen.changes == 2
     seen.replica.is_not(ReplicaState.NOT_READY, "drains")
     assert seen.changes == 3
+
+
+def test_another_process_in_its_place_is_a_restart() -> None:
+    replica, began = Seen().replica, datetime(2026, 11, 30, 14, tzinfo=UTC)
+    for started_at in (None, began, began, None, began, began + timedelta(minutes=1)):
+        replica.runs_since(started_at)
+    assert (replica.restarts, replica.started_at) == (1, began + timedelta(minutes=1))
+    for started_at in (began, began + timedelta(minutes=1), began):  # two processes behind one address, by turns
+        replica.runs_since(started_at)
+    assert replica.restarts == 1

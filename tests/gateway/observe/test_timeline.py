@@ -6,9 +6,11 @@ import asyncio
 
 from aiohttp import web
 
-from tests.gateway.conftest import Gateway, good_classifier, good_extractor
+from tests.gateway.conftest import Gateway, good_classifier, good_extractor, head_entry
 from tests.gateway.hop.test_stage_client import TROUBLE, classify
 from tests.gateway.test_two_replicas import gateway
+from tests.gateway.versioned import Stage, bodies, body_space, extractors, pipeline
+from tests.gateway.versioned import classify as classify_at
 
 JPEG = {"content-type": "image/jpeg"}
 ASKED = "/v1/classify?timeline=true"
@@ -28,6 +30,34 @@ async def test_an_answer_says_when_each_stage_had_its_turn(gateway_before: Gatew
     assert (attempt["number"], attempt["replica"]) == (1, 1)
     assert second["start_ms"] <= attempt["start_ms"]
     assert attempt["ms"] <= second["ms"]
+
+
+async def test_each_head_has_an_entry_and_says_what_it_takes() -> None:
+    between = bodies("body_1", "1")
+    tops = [head_entry(name, "1", body_space("1")) for name in ("classifier", "digits")]
+    async with pipeline(extractors("1"), between, Stage("classifier", tops)) as client:
+        reply = (await classify_at(client, "?heads=digits,classifier&timeline=true")).json()
+    extractor, body, *heads = reply["timeline"]
+    assert [(entry["head"], entry["takes"], entry["cache"]) for entry in (extractor, body)] == [
+        (None, [], None),
+        (None, ["feature_extractor"], None),
+    ]
+    assert {(entry["stage"], entry["head"], *entry["takes"]) for entry in heads} == {
+        ("digits", "digits", "body_1"),
+        ("classifier", "classifier", "body_1"),
+    }
+    assert [len(entry["attempts"]) for entry in heads] == [1, 1]
+
+
+async def test_features_that_were_kept_stand_where_the_extraction_would(gateway_before: Gateway) -> None:
+    async with gateway_before(cache="memory") as client:
+        first, second = [(await client.post(ASKED, content=b"picture", headers=JPEG)).json() for _ in range(2)]
+    assert [(hop["stage"], hop["cache"], len(hop["attempts"])) for hop in (first["timeline"] + second["timeline"])] == [
+        ("feature_extractor", None, 1),
+        ("classifier", None, 1),
+        ("feature_extractor", "hit", 0),
+        ("classifier", None, 1),
+    ]
 
 
 async def test_nobody_gets_one_who_does_not_ask(gateway_before: Gateway) -> None:

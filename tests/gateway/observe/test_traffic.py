@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from splitway.gateway.hop.events import AttemptEnded
 from splitway.gateway.observe.telemetry import GatewayTelemetry
-from splitway.gateway.observe.traffic import Flow
+from splitway.gateway.observe.traffic import Calls, Flow, last_step_ended
 
 
 class Clock:
@@ -76,3 +78,63 @@ def test_flows_that_began_together_are_over_the_same_time(clock: Clock) -> None:
     clock.now_s += 5
     windows = {flow.recent()["window_s"] for flow in flows}
     assert windows == {5.0}  # rates that stand beside each other are over the same time
+
+
+def test_a_history_has_sixty_steps_of_which_those_before_the_start_are_unknown(clock: Clock) -> None:
+    clock.now_s = 1003.0
+    flow = Flow(clock)
+    for second in range(1003, 1043):
+        clock.now_s = second + 0.5
+        flow.add("unavailable" if second % 10 == 3 else "ok", 0.2)
+    clock.now_s = 1044.0
+    history = flow.history(clock.now_s)
+    assert {len(values) for values in history.values()} == {60}
+    assert history["ended"][-9:] == [None, 2, 5, 5, 5, 5, 5, 5, 5]  # from 1000 to 1040; what began then is not over
+    assert history["failed"][-9:] == [None, 1, 0, 1, 0, 1, 0, 1, 0]
+    assert history["p50_ms"][-1] == pytest.approx(200, rel=0.05)
+    assert history["in_flight"][-1] == pytest.approx(0.2, rel=0.05)
+    clock.now_s += 60
+    later = flow.history(clock.now_s)
+    assert later["ended"][-20:] == [2, 5, 5, 5, 5, 5, 5, 5, 3, *[0] * 11]
+    assert later["p99_ms"][-1] is None
+
+
+def test_what_is_kept_is_bounded(clock: Clock) -> None:
+    flow = Flow(clock)
+    for _ in range(1000):
+        clock.now_s += 1
+        flow.add("ok", clock.now_s / 1000)
+    assert len(flow.seconds) <= 11
+    clock.now_s += 3600
+    assert flow.history(clock.now_s)["ended"] == [0] * 60
+
+
+def test_replicas_that_come_and_go_leave_their_calls_to_the_stage(clock: Clock) -> None:
+    calls = Calls(clock)
+    for number in range(500):
+        clock.now_s += 1
+        calls.expect(f"http://{number}")
+        calls.add(f"http://{number}", "ok", 0.01)
+        calls.forget(f"http://{number}")
+        calls.add(f"http://{number}", "ok", 0.01)  # it was still answering
+    assert calls.replicas == {}
+    assert calls.totals == {"ok": 1000}
+    assert calls.history(clock.now_s)["ended"] == [10] * 60
+    clock.now_s += 1
+    assert calls.recent()["ended"] == 20
+
+
+def test_a_stage_is_all_its_replicas(clock: Clock) -> None:
+    calls = Calls(clock)
+    for replica, seconds in (("http://a", 0.1), ("http://b", 1.0)):
+        calls.expect(replica)
+        calls.add(replica, "ok", seconds)
+    clock.now_s += 6
+    assert calls.history(clock.now_s)["p99_ms"][-1] == pytest.approx(1000, rel=0.05)
+    assert calls.replicas["http://a"].history(clock.now_s)["p99_ms"][-1] == pytest.approx(100, rel=0.05)
+    assert calls.recent()["ended"] == 2
+
+
+def test_what_the_last_step_is_of() -> None:
+    until = datetime.fromisoformat(last_step_ended(1003.0))
+    assert (datetime.now(UTC) - until).total_seconds() == pytest.approx(3, abs=1.5)

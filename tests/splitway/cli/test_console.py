@@ -44,6 +44,17 @@ def test_colours_of_ones_own_stay() -> None:
     assert screen.getvalue() == "\x1b[31ma\\x1b[2Jb\x1b[0m\n"
 
 
+def test_a_table_to_a_pipe_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table, paper = Table("release", "versions", box=None), io.StringIO()
+    table.add_row("r" * 64, "classifier 2, " * 30)
+    Terminal(file=paper).print(table)
+    assert len(paper.getvalue().splitlines()) == 2
+    screen = io.StringIO()
+    Terminal(file=screen, force_terminal=True, width=80, color_system=None).print(table)
+    assert max(map(len, screen.getvalue().splitlines())) <= 80
+
+
 def _prediction(label: str) -> dict[str, object]:
     return {"label": label, "index": 1, "confidence": 0.5}
 

@@ -11,7 +11,8 @@ import pytest
 from splitway.cli.doctor.doctor import Facts
 from splitway.cli.watch.top import top
 from splitway.local.places import RUN_FILE, Place
-from splitway.local.run_file import asked_gateway, make_run_folder, write_run_file
+from splitway.local.run_file import make_run_folder, write_run_file
+from splitway.local.runs import asked_gateway
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 from tests.splitway.cli.pipelines import pipeline
 
@@ -39,13 +40,13 @@ def _sent(asked: list[Asked]) -> set[str]:
 
 
 def test_top_shows_the_key_to_its_own_pipeline(seen: list[Asked]) -> None:
-    assert top(None, 1.0, once=True, as_json=True) == 0
+    assert top(asked_gateway, 1.0, once=True, as_json=True) == 0
     assert _sent(seen) == {"authorization"}
 
 
 def test_top_shows_another_one_nothing_and_says_so(seen: list[Asked], capsys: pytest.CaptureFixture[str]) -> None:
     RUN_FILE.parent.chmod(0o777)
-    assert top(None, 1.0, once=True, as_json=True) == 1
+    assert top(asked_gateway, 1.0, once=True, as_json=True) == 1
     said = capsys.readouterr()
     assert "SPLITWAY_API_KEY is not sent to http://127.0.0.1:" in said.err
     assert ".splitway can be written by others" in said.err
@@ -57,7 +58,7 @@ def test_top_shows_another_one_nothing_and_says_so(seen: list[Asked], capsys: py
 def test_a_gateway_that_is_named_is_shown_the_key_all_the_same(seen: list[Asked]) -> None:
     RUN_FILE.parent.chmod(0o777)
     url = asked_gateway(None).url
-    assert top(url, 1.0, once=True, as_json=True) == 0
+    assert top(lambda: asked_gateway(url), 1.0, once=True, as_json=True) == 0
     assert _sent(seen) == {"authorization"}
 
 
@@ -78,5 +79,5 @@ def test_a_process_that_is_not_what_the_file_names_is_sent_neither(
 ) -> None:
     monkeypatch.setattr("splitway.local.places.users_of", lambda _: {4711})
     assert Facts(None, Path("models")).heard.asks_for_key
-    assert top(None, 1.0, once=True, as_json=True) == 1
+    assert top(asked_gateway, 1.0, once=True, as_json=True) == 1
     assert _sent(seen) == set()

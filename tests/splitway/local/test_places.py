@@ -6,11 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from splitway.errors import SetupError
-from splitway.local.places import Place, named_url
+from splitway.local.places import Place, is_splitway, named_url
 from testkit.support import until
 
 
@@ -69,7 +70,30 @@ def test_an_address_is_taken_without_its_last_slash() -> None:
     assert named_url(None) is None
 
 
-@pytest.mark.parametrize("url", ["gateway:8080", "http://", "http://[", "http://127.0.0.1:99999", "ftp://x"])
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("localhost:8080", "http://localhost:8080"),
+        ("gateway:9000/", "http://gateway:9000"),
+        ("gateway", "http://gateway:8080"),
+        ("gateway.example:443", "https://gateway.example:443"),
+        ("[::1]", "http://[::1]:8080"),
+        ("[::1]:9000/prefix", "http://[::1]:9000/prefix"),
+        ("gateway/prefix", "http://gateway:8080/prefix"),
+        ("https://gateway", "https://gateway"),
+    ],
+)
+def test_an_address_needs_no_scheme_and_then_no_port(written: str, means: str) -> None:
+    assert named_url(written) == means
+
+
+def test_a_process_that_began_at_another_time_is_another() -> None:
+    place = Place.of("gateway", "http://127.0.0.1:1", os.getpid())
+    assert place.is_alive == is_splitway(os.getpid())
+    assert not replace(place, started=(place.started or 0) + 1).is_alive
+
+
+@pytest.mark.parametrize("url", ["a b:8080", "http://", "http://[", "http://127.0.0.1:99999", "ftp://x"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(SetupError, match="--url takes an address"):
         named_url(url)

@@ -12,7 +12,7 @@ import pytest
 
 from splitway.errors import SetupError
 from splitway.local.places import Place
-from splitway.local.run_file import asked_gateway, make_run_folder, read_run, write_run_file
+from splitway.local.run_file import make_run_folder, read_run, write_run_file
 
 URL = "http://127.0.0.1:4711"
 PLACES = [Place("gateway", URL, 7), Place("feature_extractor", "http://127.0.0.1:8081", 1)]
@@ -128,15 +128,3 @@ def test_nothing_is_written_through_a_link(file: Path, tmp_path: Path, name: str
     run = read_run(file)
     assert run is not None
     assert run.places == PLACES
-
-
-def test_the_gateway_that_runs_here_is_asked_if_no_other_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Place, "is_alive", property(lambda place: place.pid == 7))
-    monkeypatch.setattr(Place, "doubt", None)
-    assert (asked_gateway(None, file).url, asked_gateway(None, file).doubt) == (URL, None)
-    file.parent.chmod(0o777)
-    assert asked_gateway(None, file).url == URL
-    assert "can be written by others" in (asked_gateway(None, file).doubt or "")
-    write_run_file(file, [Place("gateway", URL, 8)])
-    assert asked_gateway(None, file).url == "http://127.0.0.1:8080"
-    assert asked_gateway(None, file.with_name("none.json")).url == "http://127.0.0.1:8080"

@@ -92,7 +92,8 @@ def test_what_came_travels_on_unchanged() -> None:
 
 
 def test_spans_lie_below_each_other_and_end_as_their_work_does() -> None:
-    root = Tracer().begin("request", {"traceparent": f"00-{TRACE}-{PARENT}-01"}, remember=True)
+    parent = TraceContext(TRACE, PARENT, sampled=True)
+    root = Span("request", parent.below(), parent, "server")
     assert root.parent == TraceContext(TRACE, PARENT, sampled=True)
     hop = root.child("stage", stage="classifier")
     hop.add("queue", 1.0, 2.0)

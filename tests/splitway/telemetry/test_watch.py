@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import MutableMapping
 from contextlib import nullcontext
 from functools import partial
 
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from splitway.errors import DeadlineExceeded, Overloaded, RateLimited, RequestError, ServingError, SplitwayError
 from splitway.telemetry.outcome import CALLERS, HURRIED, OURS
-from splitway.telemetry.trace import Span, Tracer
+from splitway.telemetry.trace import Span, TraceContext, Tracer, begun_here
 from splitway.telemetry.watch import RequestEnded, Watch
 from testkit.support import until
 
@@ -23,6 +24,9 @@ class _Keeping(Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.spans: list[Span] = []
+
+    def begin(self, name: str, headers: MutableMapping[str, str]) -> Span:
+        return begun_here(name, headers, TraceContext.new(), recorded=True)
 
     def ended(self, span: Span) -> None:
         self.spans.append(span)
@@ -50,7 +54,7 @@ def test_every_end_has_a_name(error: BaseException | None, outcome: str) -> None
     watch: Watch[str] = Watch(tracer, (told.append, told.append))
     headers = {"x-request-id": "mine"}
     expected = nullcontext() if error is None else pytest.raises(type(error))
-    with expected, watch.request("/v1/classify", headers, remember=True) as watched:
+    with expected, watch.request("/v1/classify", headers) as watched:
         watched.received(7)
         watched.facts = "known"
         _end_with(error)

@@ -13,6 +13,7 @@ from splitway.api.picture_files import read_picture
 from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.cli.bench.load import BenchTarget, read_pictures
+from splitway.local.runs import LocalGateway
 from testkit.support import splitway
 from tests.splitway.cli.fake_gateway import Asked, fake_gateway
 
@@ -66,7 +67,7 @@ def test_it_fails_alone_and_is_not_sent(odd: tuple[Path, str], models: Path) -> 
 
 def test_bench_takes_none_either(odd: tuple[Path, str]) -> None:
     with pytest.raises(OSError, match=odd[1]):
-        read_pictures(BenchTarget([odd[0]], "http://127.0.0.1:1", None))
+        read_pictures(BenchTarget([odd[0]], LocalGateway("http://127.0.0.1:1")))
 
 
 def test_the_command_ends(odd: tuple[Path, str]) -> None:

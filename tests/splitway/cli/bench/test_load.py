@@ -12,6 +12,7 @@ import pytest
 
 from splitway.cli.bench.load import BenchTarget, LoadResult, bench, print_table
 from splitway.errors import InvalidInput, SetupError
+from splitway.local.runs import LocalGateway
 from testkit.support import one_line, splitway
 from tests.splitway.cli.fake_gateway import Answer, fake_gateway
 
@@ -21,7 +22,7 @@ OVERLOADED = Answer(503, {"code": "overloaded", "detail": "too much"})
 def test_failures_are_counted_by_code(samples: Path) -> None:
     answers = [Answer(), OVERLOADED, Answer(502, "a proxy's own"), Answer()]
     with fake_gateway(lambda n: answers[n % 4]) as url:
-        load = bench(BenchTarget([samples / "cat.jpg"], url), clients=2, seconds=0.3)
+        load = bench(BenchTarget([samples / "cat.jpg"], LocalGateway(url)), clients=2, seconds=0.3)
     assert set(load.failures) == {"overloaded", "http_502"}
     assert load.waits_ms
     assert abs(len(load.waits_ms) - sum(load.failures.values())) <= 4
@@ -32,13 +33,13 @@ def test_nothing_but_failures_is_an_error(samples: Path) -> None:
         fake_gateway(lambda n: OVERLOADED if n else Answer()) as url,
         pytest.raises(SetupError, match=r"no request was answered within 0\.2 s: \d+ overloaded"),
     ):
-        bench(BenchTarget([samples / "cat.jpg"], url), clients=1, seconds=0.2)
+        bench(BenchTarget([samples / "cat.jpg"], LocalGateway(url)), clients=1, seconds=0.2)
 
 
 def test_a_picture_that_is_refused_is_named_before_anything_is_measured(samples: Path) -> None:
     refusal = Answer(400, {"code": "invalid_input", "detail": "not a picture"})
     with fake_gateway(lambda _: refusal) as url, pytest.raises(InvalidInput, match=r"cat\.jpg: not a picture"):
-        bench(BenchTarget([samples / "cat.jpg"], url), clients=1, seconds=10)
+        bench(BenchTarget([samples / "cat.jpg"], LocalGateway(url)), clients=1, seconds=10)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_picture_that_is_refused_is_named_before_anything_is_measured(samples:
     [
         ([], "name a picture to send"),
         (["none.jpg"], "none.jpg: No such file"),
-        (["here.jpg", "--url", "localhost:8080"], "--url takes an address such as http://"),
+        (["here.jpg", "--url", "local host"], "--url takes an address such as http://"),
         (["here.jpg", "--url", "http://127.0.0.1:1"], "start one with: splitway up"),
         (["here.jpg", "--models", "nowhere"], "make one with: splitway build"),
         (["here.jpg", "--explain", "--clients", "2"], "--clients has no effect: --explain follows one client"),

@@ -212,10 +212,10 @@ def test_it_works_where_the_packages_that_serve_are_missing(bench: Path) -> None
 
 
 def test_an_address_that_is_none_is_one_line() -> None:
-    assert "--url takes an address such as" in one_line(splitway("doctor", "--url", "localhost:8080"))
+    assert "--url takes an address such as" in one_line(splitway("doctor", "--url", "local host"))
 
 
 def test_help_teaches_with_examples() -> None:
     text = splitway("doctor", "--help").stdout
-    assert "Examples: splitway doctor" in text
+    assert "Examples:\n  splitway doctor\n" in text
     assert "Changes nothing" in text

@@ -209,12 +209,12 @@ def test_plain_lines_go_on_while_nobody_answers_and_end_with_ctrl_c() -> None:
 
 
 def test_an_address_that_is_none_is_one_line() -> None:
-    assert "--url takes an address such as" in one_line(splitway("top", "--url", "localhost:8080"))
+    assert "--url takes an address such as" in one_line(splitway("top", "--url", "local host"))
 
 
 def test_help_teaches_with_examples() -> None:
     text = splitway("top", "--help").stdout
-    assert "Examples: splitway top; splitway top --once" in text
+    assert "Examples:\n  splitway top\n  splitway top --once\n" in text
     assert "SPLITWAY_URL" in text
 
 

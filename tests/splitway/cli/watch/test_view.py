@@ -54,6 +54,36 @@ def test_stages_and_replicas_are_drawn_with_what_they_do() -> None:
     )
 
 
+def _serving(*offers: str) -> list[dict[str, str]]:
+    return [dict(zip(("name", "version"), offer.split(), strict=True)) for offer in offers]
+
+
+@pytest.mark.parametrize(
+    ("offers", "says"),
+    [
+        ((), "7"),
+        (("classifier 3",), "3"),
+        (("classifier 10", "classifier 9"), "9, 10"),
+        (("pets 4",), "pets 4"),
+        (("pets 4", "classifier 1"), "classifier 1 · pets 4"),
+        (("a 1", "b 2", "c 3", "d 4", "e 5"), "a 1 · b 2 · c 3 · 2 more"),
+    ],
+    ids=["an-older-gateway", "one", "two-versions", "another-head", "two-heads", "many"],
+)
+def test_every_model_has_its_own_version(offers: tuple[str, ...], says: str) -> None:
+    seen = replica(8091, version="7", models=_serving(*offers), restarts=2)
+    drawn = _drawn(look(pipeline(stage("classifier", seen))))
+    assert f"✓ ready, restarted 2 times {says} fs:" in _row(drawn, "classifier 127.0.0.1:8091")
+
+
+def test_heads_are_named_with_their_versions_and_why_one_cannot_be_reached() -> None:
+    lost = "head 'pets' was trained on fs:2; the features are from fs:1"
+    heads = [{"name": "classifier", "ready": True, "version": "1"}, {"name": "pets", "version": "4", "reason": lost}]
+    drawn = _drawn(look(pipeline(heads=heads)))
+    assert "heads     classifier 1 · pets 4" in drawn
+    assert f"✗ head pets: {lost}" in drawn
+
+
 @pytest.mark.parametrize(
     ("before", "passed_s", "rate"),
     [(20, 2.0, "20.0"), (20, 10.0, "4.0"), (900, 2.0, "0.0"), (20, 0.0, "-")],

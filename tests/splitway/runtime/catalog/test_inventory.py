@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,10 @@ async def test_the_inventory_says_everything_a_probe_needs(stage: StageClient) -
         "inputs": [features],
     }
     detector = [{**features, "name": "score"}, {"name": "index", "datatype": "INT64", "shape": [-1]}]
-    assert await stage.stage() == {
+    said = await stage.stage()
+    started = datetime.fromisoformat(said.pop("started_at"))
+    assert timedelta() < datetime.now(UTC) - started < timedelta(minutes=1)
+    assert said == {
         "stage": "classifier",
         "ready": True,
         "reason": None,

@@ -1,0 +1,146 @@
+"""`splitway ps` and `splitway down`: the pipelines that `splitway up` started from this folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import httpx
+from rich.table import Table
+from rich.text import Text
+
+from splitway.cli.console import ERR, OUT, Steps, emit
+from splitway.errors import SetupError
+from splitway.local.run_file import RunFile, read_run
+from splitway.local.runs import all_runs, find_run, run_path
+from splitway.local.stopping import stop_run
+from splitway.names import GATEWAY
+from splitway.security.identities.pinned import pinned_context
+
+_TIMEOUT_S = 2.0
+_NOTHING = "no pipeline runs from this folder; splitway up starts one"
+
+
+@dataclass(frozen=True)
+class ListedProcess:
+    """One process of a pipeline, as `ps` shows it."""
+
+    name: str
+    stage: str
+    url: str
+    pid: int
+    state: str
+    """`running`, `restarting` (it has ended, and is started again) or `ended`."""
+    restarts: int
+
+
+@dataclass(frozen=True)
+class ListedPipeline:
+    """One pipeline, as `ps` shows it."""
+
+    name: str | None
+    url: str
+    since: str
+    ready: bool
+    reason: str | None
+    """Why it is not ready."""
+    log: str | None
+    pid: int | None
+    """Of `splitway up` itself."""
+    replicas: Mapping[str, int]
+    processes: tuple[ListedProcess, ...]
+
+
+def listed() -> list[ListedPipeline]:
+    """The pipelines of this folder that run."""
+    there = all_runs().items()
+    return [_pipeline(name, run) for name, run in there if run.is_running]
+
+
+def listed_pipeline(name: str | None) -> ListedPipeline:
+    """The pipeline of that name, or the unnamed one. Raises SetupError if it does not run."""
+    run = read_run(run_path(name))
+    if run is None:
+        raise SetupError("it has ended already; splitway logs says why")
+    return _pipeline(name, run)
+
+
+def _pipeline(name: str | None, run: RunFile) -> ListedPipeline:
+    launcher, reason = run.launcher, _why_not_ready(run)
+    return ListedPipeline(
+        name=name,
+        url=run.gateway.url,
+        since=launcher.since if launcher else "",
+        ready=reason is None,
+        reason=reason,
+        log=str(launcher.log) if launcher and launcher.log else None,
+        pid=launcher.process.pid if launcher else None,
+        replicas=dict(Counter(place.stage for place in run.places if place.stage != GATEWAY)),
+        processes=tuple(_processes(run)),
+    )
+
+
+def _processes(run: RunFile) -> Iterator[ListedProcess]:
+    counted: Counter[str] = Counter()
+    will_start = run.starts_again
+    for place in run.places:
+        counted[place.stage] += 1
+        name = place.stage if place.stage == GATEWAY else f"{place.stage}.{counted[place.stage]}"
+        state = "running" if place.is_alive else "restarting" if will_start else "ended"
+        yield ListedProcess(name, place.stage, place.url, place.pid, state, place.restarts)
+
+
+def _why_not_ready(run: RunFile) -> str | None:
+    """What the gateway says; it is asked without a key."""
+    certificate = run.launcher.certificate if run.launcher else None
+    try:
+        verify = True if certificate is None else pinned_context(certificate)
+        reply = httpx.get(f"{run.gateway.url}/readyz", timeout=_TIMEOUT_S, trust_env=False, verify=verify)
+        return None if reply.status_code == 200 else str(reply.json()["reason"])
+    except (httpx.HTTPError, httpx.InvalidURL, SetupError, ValueError, KeyError, TypeError):
+        return "the gateway does not answer"
+
+
+def ps(*, as_json: bool) -> None:
+    """Print the pipelines of this folder and their processes."""
+    found = listed()
+    emit(as_json, {"pipelines": [asdict(each) for each in found]})
+    if not found:
+        ERR.print(_NOTHING, markup=False)
+    elif not as_json:
+        OUT.print(_table(found))
+
+
+def _table(found: list[ListedPipeline]) -> Table:
+    table = Table("name", "process", "state", "restarts", "pid", "url", "since", box=None, header_style="bold")
+    for pipeline in found:
+        cells = [pipeline.name or "-", pipeline.since]
+        for process in pipeline.processes:
+            is_gateway = process.stage == GATEWAY
+            state = process.state if not is_gateway or process.state != "running" else pipeline.reason or "ready"
+            row = (cells[0], process.name, state, f"{process.restarts}", f"{process.pid}", process.url, cells[1])
+            table.add_row(*(Text(cell) for cell in row))
+            cells = ["", ""]
+    return table
+
+
+def down(name: str | None, *, as_json: bool) -> None:
+    """Stop the pipeline of that name, or the one that is meant without a name, and say what was stopped.
+
+    Raises:
+        SetupError: none has that name, several run and none is named, or it cannot be stopped.
+    """
+    found = find_run(name)
+    if found is None:
+        emit(as_json, {"stopped": False, "name": None, "processes": []})
+        ERR.print("nothing is stopped: no pipeline runs from this folder", markup=False)
+        return
+    chosen, run = found
+    running = [process.name for process in _processes(run) if process.state == "running"]
+    with Steps() as steps:
+        steps.say(f"stopping {', '.join(running) or 'what starts them'}")
+        stop_run(run_path(chosen), run)
+    what = "the pipeline" if chosen is None else chosen
+    OUT.print(f"stopped {what}: {', '.join(running) or 'nothing of it ran'}", markup=False)
+    emit(as_json, {"stopped": True, "name": chosen, "processes": running})

@@ -1,0 +1,1 @@
+"""The commands that set the command line up: settings, completion, help."""

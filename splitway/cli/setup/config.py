@@ -1,0 +1,87 @@
+"""`splitway config`: what is in force, and from where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from splitway.cli.console import ERR, OUT
+from splitway.cli.setup.known import Catalogue, Known
+from splitway.cli.setup.settings_file import CONFIG, Setting
+from splitway.environment import masked
+
+_HIDDEN = "***"
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One setting, as every command and every service has it that is started here."""
+
+    known: Known
+    value: str | None
+    """None where it is not set and has no default. A secret is not shown."""
+    source: str
+    """environment, file or default."""
+    setting: Setting | None = None
+    """The line of the file."""
+
+    @property
+    def place(self) -> str:
+        return self.setting.place if self.setting else self.source
+
+    def to_json(self) -> Mapping[str, object]:
+        """Describe it for programs."""
+        place = self.setting and {"file": self.setting.path, "line": self.setting.line}
+        return {
+            "name": self.known.name,
+            "key": self.known.key,
+            "value": self.value,
+            "source": self.source,
+            **(place or {}),
+            "default": self.known.default or None,
+            "about": self.known.about,
+        }
+
+
+def in_force(catalogue: Catalogue, from_files: Mapping[str, Setting]) -> list[InForce]:
+    """Return every setting; `from_files` are those that the environment has from files."""
+    others = {name: Known(name, "") for name in from_files if name not in catalogue.settings}
+    every = dict(sorted({**catalogue.settings, **others}.items()))
+    return [_in_force(known, from_files.get(known.name)) for known in every.values()]
+
+
+def _in_force(known: Known, setting: Setting | None) -> InForce:
+    given = os.environ.get(known.name)
+    if known.name == CONFIG and not given:
+        given = None
+    if given is None:
+        return InForce(known, known.default or None, "default")
+    shown = _HIDDEN if known.is_secret and given else masked(given) if "://" in given else given
+    return InForce(known, shown, "file" if setting else "environment", setting)
+
+
+def print_table(settings: Sequence[InForce]) -> None:
+    """Print a line for each setting; those that are set stand out."""
+    table = Table("setting", "value", "from", box=None, header_style="bold")
+    for each in settings:
+        table.add_row(each.known.key, each.value or "-", each.place, style="dim" if each.source == "default" else None)
+    OUT.print(table, markup=False)
+
+
+def print_one(setting: InForce) -> None:
+    """Print the value alone to stdout, and to stderr what it is and where it comes from."""
+    OUT.print(setting.value or "", markup=False)
+    ERR.print(f"{setting.known.name}, from {setting.place}. {setting.known.about}", markup=False, style="dim")
+
+
+def say_files(read: Sequence[Path], catalogue: Catalogue) -> None:
+    """Say on stderr which files were read, and whose settings are not known here."""
+    named = ", ".join(map(str, read)) or "none: settings may stand in splitway.toml"
+    ERR.print(f"files read: {named}", style="dim", markup=False)
+    if catalogue.missing:
+        why = "their libraries are not installed"
+        ERR.print(f"the settings of {catalogue.whose} are listed only if a file sets them: {why}", markup=False)

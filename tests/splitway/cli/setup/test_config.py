@@ -1,0 +1,57 @@
+"""`splitway config` names the source of each value, and no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from testkit.support import one_line, splitway
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "splitway.toml").write_text('threads = 2\nmodels = "bundles"\nmax_rows = 32\n')
+    (tmp_path / "splitway.toml").chmod(0o644)
+    (tmp_path / "secret").write_text("hush-hush-hush-hush")
+    return tmp_path
+
+
+def test_each_value_has_its_source(place: Path) -> None:
+    given = {
+        "SPLITWAY_MAX_ROWS": "16",
+        "SPLITWAY_API_KEY": "hush-hush",
+        "SPLITWAY_SERVICE_TOKEN_FILE": str(place / "secret"),
+        "SPLITWAY_CACHE": "redis://:hush-hush@r:6379/0",
+        "XDG_CONFIG_HOME": str(place),
+    }
+    result = splitway("config", "--json", cwd=place, **given)
+    said = json.loads(result.stdout)
+    found = {each["key"]: each for each in said["settings"]}
+    assert said["files"] == ["splitway.toml"]
+    assert (found["threads"]["value"], found["threads"]["source"], found["threads"]["line"]) == ("2", "file", 1)
+    assert (found["max_rows"]["value"], found["max_rows"]["source"]) == ("16", "environment")
+    assert (found["queue_rows"]["value"], found["queue_rows"]["source"]) == ("1024", "default")
+    assert found["max_body_bytes"]["value"] == "16777216 for the gateway, 33554432 for a stage"
+    assert (found["api_key"]["value"], found["service_token_file"]["value"]) == ("***", str(place / "secret"))
+    assert found["cache"]["value"] == "***@r:6379/0"
+    table = splitway("config", cwd=place, **given)
+    assert "hush" not in result.stdout + result.stderr + table.stdout + table.stderr
+    rows = [line.split() for line in table.stdout.splitlines()]
+    assert ["models", "bundles", "splitway.toml:2"] in rows
+    assert ["max_rows", "16", "environment"] in rows
+    assert len(rows) == len(found) + 1
+
+
+def test_one_setting_is_its_value_alone_however_it_is_written(place: Path) -> None:
+    for key in ("threads", "SPLITWAY_THREADS"):
+        result = splitway("config", key, cwd=place, XDG_CONFIG_HOME=str(place))
+        assert result.stdout == "2\n"
+        assert "from splitway.toml:1" in result.stderr
+    assert "did you mean 'threads'?" in one_line(splitway("config", "thread", cwd=place))
+
+
+def test_every_setting_says_what_it_is_for(place: Path) -> None:
+    said = json.loads(splitway("config", "--json", cwd=place).stdout)
+    assert [each["key"] for each in said["settings"] if len(each["about"]) < 10] == []

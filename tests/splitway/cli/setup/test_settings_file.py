@@ -1,0 +1,157 @@
+"""splitway.toml: what may stand in it, what wins over it, and whose files are believed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+from splitway.cli.main import app
+from splitway.cli.setup.settings_file import CONFIG, FILE, use_files
+from splitway.errors import SetupError
+from splitway.security import own_files
+
+ROOT = get_command(app)
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, no variable, and no settings of the user who runs the tests."""
+    for name in [name for name in os.environ if name.startswith("SPLITWAY_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir(mode=0o755)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+def _write(text: str, path: Path = FILE) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
+
+
+def test_each_setting_becomes_the_variable_that_children_have_too() -> None:
+    _write('threads = 2\nmodels = "/srv"\nhosts = ["a.example", "b.example"]\n\n[hedge]\nfeature_extractor = 0.95\n')
+    found = use_files(ROOT)
+    assert {name: (setting.value, setting.line) for name, setting in found.items()} == {
+        "SPLITWAY_THREADS": ("2", 1),
+        "SPLITWAY_MODELS": ("/srv", 2),
+        "SPLITWAY_HOSTS": ("a.example,b.example", 3),
+        "SPLITWAY_HEDGE": ('{"feature_extractor": 0.95}', 5),
+    }
+    assert {name: os.environ[name] for name in found} == {name: setting.value for name, setting in found.items()}
+    assert os.environ[CONFIG] == ""
+    assert use_files(ROOT) == {}  # as in a child
+
+
+def test_a_variable_wins_over_the_folders_file_and_that_over_the_users(tmp_path: Path) -> None:
+    _write("threads = 2\nqueue_rows = 7\nservice_token_file = 'token'\n")
+    _write("threads = 3\nqueue_rows = 8\nmax_rows = 9\n", tmp_path / "home" / "splitway" / FILE)
+    os.environ |= {"SPLITWAY_THREADS": "", "SPLITWAY_SERVICE_TOKEN": "hush"}
+    assert {name: setting.value for name, setting in use_files(ROOT).items()} == {
+        "SPLITWAY_QUEUE_ROWS": "7",
+        "SPLITWAY_MAX_ROWS": "9",
+    }
+
+
+def test_options_win_over_a_file(tmp_path: Path) -> None:
+    _write('keys_file = "of-file.json"\n')
+    (tmp_path / "given.json").write_text('{"format": 1, "keys": []}')
+    assert "there is no file of-file.json" in _run("keys", "revoke", "x").stderr
+    assert "given.json has no key" in _run("keys", "revoke", "x", "--file", "given.json").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("\nthread = 2", 2, "there is no setting 'thread'; did you mean 'threads'?"),
+        ("SPLITWAY_THREADS = 2", 1, ""),
+        ("threads = 'two'", 1, "threads: it must be a whole number"),
+        ("# how many\n\nthreads = 2.5", 3, "threads: it must be a whole number"),
+        ("[engine]\nname = 'litert'", 1, "engine: it must be 'auto', 'litert' or 'tensorflow'"),
+        ("drain_s = 'soon'", 1, "drain_s: it has the wrong type"),
+        ("models = 2026-11-30", 1, "it must be text, a number"),
+        ("hedge = { nobody = 0.9 }", 1, "hedge: there is no stage nobody"),
+        ("url = 'http://evil.example'", 1, "must not send the command line to another address"),
+        ("config = 'other.toml'", 1, "cannot name another file"),
+        ("api_key = 'hush'", 1, "api_key is a secret: write it into a file of its own, and name that as api_key_file"),
+        ("service_token = 'hush'", 1, "service_token is a secret"),
+        ("cache = 'redis://:hush@r:6379/0'", 1, "cache has a password in it"),
+        ("rate_store = 'redis://r?password=hush'", 1, "rate_store has a password in it"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_without_a_secret(text: str, line: int, says: str) -> None:
+    _write(text)
+    if not says:
+        assert "SPLITWAY_THREADS" in use_files(ROOT)  # however a name is written
+        return
+    with pytest.raises(SetupError) as raised:
+        use_files(ROOT)
+    assert raised.value.detail.startswith(f"splitway.toml, line {line}: ")
+    assert says in raised.value.detail
+    assert "hush" not in raised.value.detail
+    assert not any(name.startswith("SPLITWAY_") for name in os.environ)
+
+
+def test_what_is_no_toml_is_one_line() -> None:
+    _write("threads = \n")
+    result = _run("keys", "list")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("splitway: splitway.toml is no TOML: ")
+    assert "line 1" in result.stderr
+    assert _run("keys", "list", "--help").exit_code == _run("help", "keys").exit_code == 0
+
+
+def _of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_files, "own_users", tuple)
+
+
+def _open_file(_: pytest.MonkeyPatch) -> None:
+    FILE.chmod(0o664)
+
+
+def _open_folder(_: pytest.MonkeyPatch) -> None:
+    Path.cwd().chmod(0o777)
+
+
+def _link(_: pytest.MonkeyPatch) -> None:
+    FILE.rename("elsewhere.toml")
+    FILE.symlink_to("elsewhere.toml")
+
+
+def _pipe(_: pytest.MonkeyPatch) -> None:
+    FILE.unlink()
+    os.mkfifo(FILE)
+
+
+@pytest.mark.parametrize("become", [_of_another, _open_file, _open_folder, _link, _pipe])
+def test_a_file_that_others_may_have_written_changes_nothing(become: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write('keys_file = "evil.json"\nauth = "open-to-everyone"\n')
+    assert callable(become)
+    become(monkeypatch)
+    result = _run("config", "--json")
+    (line,) = [line for line in result.stderr.splitlines() if "is ignored" in line]
+    assert line.startswith("splitway: splitway.toml is ignored: ")
+    said = json.loads(result.stdout)
+    assert said["files"] == []
+    assert {each["source"] for each in said["settings"]} == {"default"}
+    assert not any(name.startswith("SPLITWAY_") for name in os.environ)
+
+
+def test_a_file_can_be_named_or_left_out() -> None:
+    _write("threads = 2\n")
+    _write("threads = 5\n", Path("mine.toml"))
+    os.environ[CONFIG] = "mine.toml"
+    assert use_files(ROOT)["SPLITWAY_THREADS"].place == "mine.toml:1"
+    os.environ[CONFIG] = ""
+    assert use_files(ROOT) == {}
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from splitway.api.given import check_head_name, check_version
+from splitway.api.wanted import Ending
 from splitway.errors import BundleError, ModelError, SetupError, printable
 from splitway.names import DEFAULT_HEAD, stage_names
 from splitway.splitter.readers.description import (
@@ -53,6 +54,7 @@ class SplitPlan:
     head: str = DEFAULT_HEAD
     force: bool = False
     allow_legacy: bool = False
+    ending: Ending | None = None
 
     @property
     def targets(self) -> list[Path]:
@@ -69,7 +71,8 @@ def check_split(plan: SplitPlan) -> None:
     description = check_model(plan.model, allow_legacy=plan.allow_legacy)
     if description is not None:
         _check_layers(plan.at, description)
-        _check_labels(labels, description)
+        if plan.ending != "raw":  # with which labels are not kept
+            _check_labels(labels, description)
     model = plan.model if isinstance(plan.model, Path) else None
     if not plan.force:
         refuse_taken(plan.targets, "the model" if model is None else model.stem, model)
@@ -85,17 +88,16 @@ def check_build(out: Path, samples: Path | None, version: str) -> None:
     check_out(out)
 
 
-def check_train_head(images: Path, name: str, models: Path, version: str | None) -> None:
+def check_train_head(images: Path, name: str, version: str | None) -> None:
     """Check the training of a head. Raises SetupError."""
     check_head_name(name)
     if version is not None:
         check_version(version)
     check_class_folders(images)
-    check_out(models)
 
 
 def check_class_folders(images: Path, option: str = "--images") -> None:
-    """Raise SetupError where there is no folder."""
+    """Raise SetupError where there is no folder; `option` is what it was named with."""
     if not images.is_dir():
         raise SetupError(f"there is no folder {images}: {option} takes one with a folder of pictures for each class")
 

@@ -20,7 +20,7 @@ from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import PIXELS, PROBABILITIES
-from splitway.progress import counted
+from splitway.process.progress import counted
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.export import export_engines
 from splitway.splitter.graph import Graph, Part

@@ -24,7 +24,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from splitway.errors import SplitwayError, printable
-from splitway.progress import listening
+from splitway.process.progress import listening
 
 _WIDE = 10_000
 
@@ -81,9 +81,7 @@ JSON_ASKED = "splitway.json"
 """Where a command's context says that its result is to be one JSON object, an error too."""
 Json = Annotated[
     bool,
-    typer.Option(
-        "--json", callback=_to_stderr, help="Print the result as one JSON object; all that is said goes to stderr."
-    ),
+    typer.Option("--json", callback=_to_stderr, help="Print the result as one JSON object; messages go to stderr."),
 ]
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Out = Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")]
@@ -146,7 +144,7 @@ class _Since(ProgressColumn):
         return Text(self._elapsed())
 
 
-class _Share(BarColumn):
+class _KnownBar(BarColumn):
     """A bar with its percentage, for steps of which it is known how far they are."""
 
     def render(self, task: Task) -> Any:
@@ -165,7 +163,7 @@ class Steps:
         self._shown: Progress | None = None
         if ERR.is_terminal:
             said = TextColumn("{task.description}", markup=False)
-            columns = (SpinnerColumn(), _Since(lambda: self._elapsed), said, _Share(BAR_WIDTH))
+            columns = (SpinnerColumn(), _Since(lambda: self._elapsed), said, _KnownBar(BAR_WIDTH))
             self._shown = Progress(*columns, console=ERR, transient=True)
             self._shown.add_task("starting", total=None)
 

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import sha256_file
-from splitway.child import python
 from splitway.errors import BundleError, FetchError
 from splitway.manifest import Preprocessing
-from splitway.progress import report
+from splitway.process.child import python
+from splitway.process.progress import report
 from splitway.splitter.readers.torch_legacy import read_state_dict
 
 NAME = "efficientnet_lite0"

@@ -46,7 +46,7 @@ def passes(page: str, *, fresh: bool) -> bool:
         refuse_taken_port()
         with cloned() as folder, tempfile.TemporaryDirectory(prefix="splitway-docs-") as scratch:
             set_up(folder, fresh=fresh)
-            with run_page(page, Shell(folder, Path(scratch), environment())):
+            with run_page(page, Shell(folder, Path(scratch), environment(folder))):
                 pass
             _refuse_what_is_left(folder)
     except (PageError, CommandFailed) as error:
@@ -117,9 +117,10 @@ def _engine_answers() -> bool:
     return False
 
 
-def environment() -> dict[str, str]:
-    """Return this process's environment without what a reader does not have."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_OURS)}
+def environment(folder: Path) -> dict[str, str]:
+    """Return what a reader has in a clone: `splitway` is that of its .venv, and no setting of ours is there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_OURS)}
+    return {**kept, "PATH": f"{folder / '.venv' / 'bin'}{os.pathsep}{kept['PATH']}"}
 
 
 @contextmanager
@@ -137,7 +138,9 @@ def cloned() -> Iterator[Path]:
 
 def set_up(folder: Path, *, fresh: bool) -> None:
     """Make the clone's environment, and unless it is to make them itself, put the default bundles there."""
-    made = subprocess.run(["make", "setup"], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["make", "setup"], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
     if made.returncode != 0:
         raise CommandFailed(f"make setup in {folder}\n{made.stdout}{made.stderr}")
     if not fresh and (ROOT / "models").is_dir():

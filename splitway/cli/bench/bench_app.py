@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Json, RunName
-from splitway.extras import require
+from splitway.process.extras import require
 
 
 def bench(
@@ -54,7 +54,7 @@ def bench(
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
-    require("serve")
+    require("serve", *(() if url else ("gateway",)))
     from splitway.cli.bench import explain as follow
     from splitway.cli.bench import load as measure
     from splitway.cli.credentials import chosen_gateway
@@ -67,8 +67,6 @@ def bench(
     elif is_named:
         given.refuse("models", because=f"{name or url} has its own bundles, and without --explain none are compared")
     asked = chosen_gateway(given, url, name) if is_named else None if "models" in given else running_gateway()
-    if asked is None:
-        require("gateway")
     target = measure.BenchTarget(pictures or sorted(Path("samples").glob("*.jpg")), asked, models)
     if explain:
         (follow.print_json if as_json else follow.print_table)(follow.explain(target, seconds))

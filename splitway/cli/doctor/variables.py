@@ -26,6 +26,7 @@ _TOKENS = "splitway.security.service_token:read_tokens"
 COMMANDS = (
     "SPLITWAY_API_KEY",  # the commands that ask a gateway
     "SPLITWAY_API_KEY_FILE",
+    "SPLITWAY_CA",  # and trust it
     "SPLITWAY_CACHE_DIR",  # splitway build
     "SPLITWAY_CONFIG",  # splitway.toml
 )

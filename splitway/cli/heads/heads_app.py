@@ -64,38 +64,42 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
-    The bundle goes into --models or SPLITWAY_MODELS; without them into the folder that the running pipeline serves.
-
     With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
     for bit. So a head for containers is trained beside them, in the folder that they serve.
 
+    The bundle goes into --models or SPLITWAY_MODELS; without them into the folder that the running pipeline serves.
+
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
+    given = Given.of(context)
     if strict and skip_bad:
         raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
     if extractor is None:
-        Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+        given.refuse("body", because="without --extractor the running pipeline determines it")
     else:
-        Given.of(context).refuse("pipeline", because="--extractor names the address")
+        given.refuse("pipeline", because="--extractor names the address")
     if in_process:
-        Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
-    source = context.get_parameter_source("models")
-    if extractor is None and not in_process and source is not None and source.name == "DEFAULT":
-        from splitway.cli.heads.train_head import folder_for_heads
-
-        models = folder_for_heads(models, pipeline)
-    check_train_head(images, name, models, version)
+        given.refuse("extractor", "pipeline", because="--in-process asks no extractor")
+    check_train_head(images, name, version)
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
+        from splitway.cli.heads.train_head import (
+            HeadJob,
+            check_keeps_default_head,
+            claimed,
+            folder_for_heads,
+            prepare,
+        )
 
-        bodies = tuple(body or ())
+        source = context.get_parameter_source("models")
+        if extractor is None and not in_process and source is not None and source.name == "DEFAULT":
+            models = folder_for_heads(models, pipeline)
         job = HeadJob(
             images,
             name,
             models,
             version,
             extractor,
-            bodies,
+            tuple(body or ()),
             held_out,
             seed,
             strict,

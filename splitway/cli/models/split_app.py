@@ -109,7 +109,11 @@ def split(
     pixels = PixelOptions(scaled, preprocess, force_range=force_range, crop=crop, resample=resample)
     parse_size(size)
     ending = one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
-    check_split(SplitPlan(model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy))
+    check_split(
+        SplitPlan(
+            model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy, ending=ending
+        )
+    )
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report

@@ -12,8 +12,8 @@ from splitway.api.given import Given
 from splitway.cli.console import Json, Models, RunName
 from splitway.cli.setup import complete
 from splitway.errors import SetupError
-from splitway.extras import require
 from splitway.names import GATEWAY
+from splitway.process.extras import require
 
 if TYPE_CHECKING:
     from splitway.security.identities.caller_tls import CallerTls

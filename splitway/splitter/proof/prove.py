@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from splitway.errors import ProofError, printable
 from splitway.manifest import Difference, Proof
 from splitway.names import PROBABILITIES
-from splitway.progress import counted
+from splitway.process.progress import counted
 from splitway.splitter.graph import Graph, Part
 from splitway.splitter.readers.foreign import tried
 

@@ -107,7 +107,7 @@ def ps(
 
     Examples: splitway ps; splitway ps --json | jq -r '.pipelines[].url'
     """
-    from splitway.cli.operate.pipelines import ps as command
+    from splitway.cli.launched.pipelines import ps as command
 
     command(as_json=as_json)
 
@@ -124,7 +124,7 @@ def logs(
 
     Examples: splitway logs; splitway logs -f classifier; splitway logs --name trial -n 1000 gateway
     """
-    from splitway.cli.operate.logs import logs as command
+    from splitway.cli.launched.logs import logs as command
 
     command(name, stage, lines, follow=follow)
 
@@ -137,7 +137,7 @@ def down(
 
     Examples: splitway down; splitway down --name trial
     """
-    from splitway.cli.operate.pipelines import down as command
+    from splitway.cli.launched.pipelines import down as command
 
     command(name, as_json=as_json)
 

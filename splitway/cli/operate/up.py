@@ -18,10 +18,10 @@ from rich.markup import escape
 from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import classify_files, print_table
 from splitway.cli.console import ERR, OUT, emit, stop_signal
-from splitway.cli.operate.banner import banner
-from splitway.cli.operate.detach import Report, own_command, start_detached
-from splitway.cli.operate.output import LogFile, TerminalOutput, UpOutput
-from splitway.cli.operate.pipelines import listed_pipeline
+from splitway.cli.launched.banner import banner
+from splitway.cli.launched.detach import Report, own_command, start_detached
+from splitway.cli.launched.output import LogFile, TerminalOutput, UpOutput
+from splitway.cli.launched.pipelines import listed_pipeline
 from splitway.environment import read_environment
 from splitway.errors import SetupError, SplitwayError, printable
 from splitway.local.launch import LaunchPlan, LocalPipeline

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.cli.operate.logs import LogReader, find_log, speaks
-from splitway.cli.operate.output import LogFile
+from splitway.cli.launched.logs import LogReader, find_log, speaks
+from splitway.cli.launched.output import LogFile
 from splitway.errors import SetupError
 from splitway.local.run_file import make_run_folder
 from splitway.local.runs import log_path
@@ -54,7 +54,7 @@ def test_what_is_written_later_is_followed_over_two_rotations(tmp_path: Path) ->
 def test_the_log_that_up_writes_is_rotated_and_three_older_parts_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitway.cli.operate.output._LOG_BYTES", 200)
+    monkeypatch.setattr("splitway.cli.launched.output._LOG_BYTES", 200)
     log = LogFile(tmp_path / "run.log")
     for number in range(30):
         log.of_process("classifier.2", f"line {number}")

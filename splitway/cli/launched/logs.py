@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from splitway.cli.console import ERR
-from splitway.cli.operate.output import NAME_WIDTH
+from splitway.cli.launched.output import NAME_WIDTH
 from splitway.errors import SetupError, printable
 from splitway.local.runs import all_runs, check_name, find_run, written_logs
 

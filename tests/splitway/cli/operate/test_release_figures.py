@@ -80,7 +80,7 @@ def test_a_gateway_that_is_named_and_does_not_answer_is_said(file: Path) -> None
 
 
 def test_without_a_gateway_the_file_is_all_there_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitway.local.run_file.GATEWAY_PORT", free_port())
+    monkeypatch.setattr("splitway.local.runs.GATEWAY_PORT", free_port())
     seen = CliRunner().invoke(app, ["release", "list", "--file", str(file), "--json"])
     assert json.loads(seen.stdout)["gateway"] is None
     assert seen.stderr == ""

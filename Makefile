@@ -10,7 +10,7 @@ BUNDLES := $(MODELS)/feature_extractor/1/stage.json $(MODELS)/classifier/1/stage
 PEER_VENVS := .peers/bentoml/.installed .peers/ray/.installed
 LOCK_INDEX := https://index.invalid
 
-.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean clean-models
+.PHONY: help setup models demo up test test-modules test-whole test-chaos test-siege test-compose test-docs test-package field load bench bench-bytecode bench-resilience bench-security bench-telemetry architectures fuzz audit sbom lint lock clean clean-models
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | column -t -s "$$(printf '\t')"
@@ -68,6 +68,10 @@ test-chaos: setup models ## Run real replicas into trouble under steady load (8 
 
 test-siege: setup models ## Serve beside 200 slow connections for minutes (3 minutes)
 	$(BIN)/pytest -s --timeout 1200 tests/security/long
+
+PAGES ?= README.md docs/tutorial.md docs/operations.md
+test-docs: setup ## Run every command block of PAGES in an empty clone, in the order of the page (FRESH=1: its own default model; 10 minutes)
+	$(BIN)/python -m tests.docs.run $(PAGES) $(if $(FRESH),--fresh)
 
 test-package: setup ## Install the package into an empty venv elsewhere; build, load, serve and ask there (5 minutes)
 	$(BIN)/python -m tests.package.run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,22 +52,29 @@ class Chain:
         )
 
 
-def find_chain(models: Path, extractor: str | None = None, heads: Mapping[str, str] | None = None) -> Chain:
+def find_chain(
+    models: Path,
+    extractor: str | None = None,
+    heads: Mapping[str, str] | None = None,
+    without: Container[Path] = (),
+) -> Chain:
     """Follow the feature spaces from the extractor to the heads, by the newest version of each name that fits.
 
     Args:
         extractor: the version to begin with; if not given, the newest from which a whole chain leads to a head.
         heads: versions by name, for heads that are to be these and none else; they are not checked to fit.
+        without: folders of bundles that are passed over.
 
     Raises:
         BundleError: a bundle is missing, or no way leads to a head; the line says what is.
     """
     begin = find_bundle(models, EXTRACTOR, extractor)
     versions = [begin] if extractor is not None else version_folders(models / EXTRACTOR)
+    versions = [folder for folder in versions if folder not in without]
     first_error: BundleError | None = None
     for version in versions:
         try:
-            return _from(models, version, heads or {})
+            return _from(models, version, heads or {}, without)
         except BundleError as error:
             first_error = first_error or error
     raise first_error or BundleError(f"{begin} is no bundle")
@@ -98,11 +105,11 @@ def bodies_of(models: Path) -> list[str]:
         return []
 
 
-def _from(models: Path, extractor: Path, named: Mapping[str, str]) -> Chain:
+def _from(models: Path, extractor: Path, named: Mapping[str, str], without: Container[Path]) -> Chain:
     first = FoundBundle(extractor, read_manifest(extractor))
     if first.manifest.role != "extractor":
         raise BundleError(f"{extractor} holds a bundle of role {first.manifest.role}; role extractor is required")
-    others = {name: _every_version(models / name) for name in _names(models) if name != EXTRACTOR}
+    others = {name: _every_version(models / name, without) for name in _names(models) if name != EXTRACTOR}
     bodies, space = _bodies(others, first.manifest.feature_space)
     heads = {name: head for name, found in others.items() if (head := _taker(found, "head", space))}
     for name, version in named.items():
@@ -148,10 +155,10 @@ def _names(models: Path) -> list[str]:
     return sorted(path.name for path in models.iterdir() if path.is_dir() and path.name.isidentifier())
 
 
-def _every_version(folder: Path) -> list[FoundBundle]:
+def _every_version(folder: Path, without: Container[Path] = ()) -> list[FoundBundle]:
     """The versions whose manifests can be read, newest first."""
     found = []
-    for version in version_folders(folder):
+    for version in [each for each in version_folders(folder) if each not in without]:
         with contextlib.suppress(BundleError):
             found.append(FoundBundle(version, read_manifest(version)))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from splitway.names import NAME, SPACE, VERSION, Role
 from splitway.plan import ends
@@ -47,6 +47,7 @@ def _modest(shape: tuple[int, ...]) -> tuple[int, ...]:
 PathInside = Annotated[str, AfterValidator(_inside)]
 Shape = Annotated[tuple[int, ...], Field(min_length=1, max_length=32), AfterValidator(_modest)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Appended = Literal["softmax", "sigmoid", "two_classes"]
@@ -81,6 +82,16 @@ class EngineFile(StoredPart):
     size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
+class Standardisation(StoredPart):
+    """Pixels as `preprocess_input` of Keras makes them: (pixel / divisor - mean) / deviation, float32 at each step."""
+
+    channels: Literal["RGB", "BGR"] = "RGB"
+    """The order in which the model takes them, and in which the numbers below are."""
+    divisor: Positive = 1.0
+    mean: tuple[Finite, Finite, Finite] = (0.0, 0.0, 0.0)
+    deviation: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
+
+
 class Preprocessing(StoredPart):
     """How a picture becomes the backbone's pixels: a centred crop of the short side, then one resize."""
 
@@ -89,10 +100,25 @@ class Preprocessing(StoredPart):
     crop: float = Field(gt=0, le=1)
     """Share of the largest centred window of the target's aspect ratio that is kept."""
     resample: Literal["bilinear", "bicubic", "box"]
-    range: tuple[Finite, Finite]
-    """What pixel values 0 and 255 become before the model sees them."""
+    range: tuple[Finite, Finite] | None = None
+    """What pixel values 0 and 255 become before the model sees them; None where `standardise` says it."""
     datatype: Literal["UINT8", "FP32"]
     """The model's own input type."""
+    standardise: Standardisation | None = None
+    """What is done to pixels in place of `range`. Versions that don't know it refuse a bundle without `range`."""
+
+    @model_validator(mode="after")
+    def _scales_in_one_way(self) -> Preprocessing:
+        if (self.range is None) == (self.standardise is None):
+            raise ValueError("it has either range or standardise")
+        if self.datatype == "UINT8" and self.standardise is not None:
+            raise ValueError("a model that takes UINT8 pixels has range, not standardise")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Feature spaces are hashes of this: a field that a bundle does not use must not change them."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class SourceModel(StoredPart):

@@ -1,11 +1,14 @@
-"""Serves the page, its parts and the samples: read once, when the app is made, and answered from memory.
+"""Serves the page, its parts and the samples: read once, when the app is made, and answered from memory, the page and
+its parts in a gzipped form too.
 
 All its addresses are relative, so that it works below any prefix that a proxy gives it.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +27,7 @@ _SAMPLES = "samples/"
 _PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _OWN_SAMPLES = Path(__file__).resolve().parent.parent.parent / "samples"
 """Beside the sources, where they are run in place; imported, they lie behind a link."""
+_COMMENT = re.compile(rb"^[ ]*/\*(?:[^*]|\*(?!/))*\*/\n", re.MULTILINE)
 _MOST_SAMPLES = 12
 _MOST_SAMPLE_BYTES = 2 * 1024 * 1024
 
@@ -53,10 +57,15 @@ def _about(assets: Iterable[str], max_picture_bytes: int) -> dict[str, object]:
 
 
 def _own_files() -> Iterator[tuple[str, Asset]]:
-    for file in sorted(Path(__file__).parent.iterdir()):
+    for file in (*sorted(Path(__file__).parent.iterdir()), ICON):
         if file.suffix in TYPES:
-            yield file.name, Asset(file.read_bytes(), TYPES[file.suffix])
-    yield ICON.name, Asset(ICON.read_bytes(), TYPES[ICON.suffix])
+            content = _COMMENT.sub(_only_its_lines, file.read_bytes())
+            yield file.name, Asset(content, TYPES[file.suffix], gzip.compress(content, mtime=0))
+
+
+def _only_its_lines(comment: re.Match[bytes]) -> bytes:
+    """A comment that fills lines is for those who read the sources: what is sent keeps its number of lines."""
+    return b"\n" * comment[0].count(b"\n")
 
 
 def _samples(folder: Path, max_bytes: int) -> Iterator[tuple[str, Asset]]:

@@ -1,14 +1,18 @@
 /** The few ways in which this page touches the document. */
 
+const SVG = "http://www.w3.org/2000/svg";
+
 /**
  * Make an element. Properties that begin with `--` are set as custom CSS properties, which the page's policy allows.
  * @param {string} tag with its classes after dots, such as `p.quiet`
  * @param {Object<string, unknown>} [properties] attributes; false, null and undefined leave one out; functions listen
- * @param {...(Node|string)} children
+ * @param {...any} children nodes and words, in lists or not; what is false, null, undefined or "" is left out
+ * @returns {HTMLElement}
  */
 export function make(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
-  const element = document.createElement(name);
+  const isDrawing = name === "svg" || name === "path";
+  const element = /** @type {HTMLElement} */ (isDrawing ? document.createElementNS(SVG, name) : document.createElement(name));
   if (classes.length) element.classList.add(...classes);
   for (const [key, value] of Object.entries(properties)) {
     if (value === false || value === null || value === undefined) continue;
@@ -16,12 +20,18 @@ export function make(tag, properties = {}, ...children) {
     else if (key.startsWith("--")) element.style.setProperty(key, String(value));
     else element.setAttribute(key, value === true ? "" : String(value));
   }
-  element.append(...children);
+  element.append(...given(children));
   return element;
 }
 
+/** @param {any[]} children @returns {(Node|string)[]} */
+const given = (children) => children.flat(4).filter((child) => child || child === 0).map((child) => (child === 0 ? "0" : child));
+
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
+
+/** @param {string} id @param {...any} children */
+export const fill = (id, ...children) => byId(id).replaceChildren(...given(children));
 
 /**
  * Set an element's words, where they differ: the same words once more would be read out again.
@@ -37,14 +47,24 @@ export function write(id, words) {
  */
 export const signals = /** @type {any} */ (AbortSignal);
 
-/** @param {string} name that may break after its underscores */
-export const breakable = (name) => name.split(/(?<=_)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+/** What screen readers pass over. */
+export const MUTE = { "aria-hidden": "true" };
 
 /** @param {string} words for screen readers alone */
 export const spoken = (words) => make("span.hidden", {}, words);
 
+/** @param {string} kind classes after dots @param {(event: Event) => void} click @param {...any} children */
+export const button = (kind, click, ...children) => make(`button${kind}`, { type: "button", click }, ...children);
+
+/** @param {string} words what is said to screen readers once, and not shown */
+export const say = (words) => (byId("said").textContent = words);
+
+/** What the reader of the page sets and a look at the pipeline does not. */
+const READERS = new Set(["open"]);
+
 /**
  * Bring an element to what a new one shows, touching only what differs: what has focus or is being read stays.
+ * Children with `data-key` are the same as those with the same key, wherever they stand.
  * @param {Node} old @param {Node} fresh
  */
 export function morph(old, fresh) {
@@ -56,14 +76,34 @@ export function morph(old, fresh) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;
   }
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !READERS.has(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) === value) continue;
     if (name === "style") /** @type {HTMLElement} */ (old).style.cssText = value;
     else old.setAttribute(name, value);
   }
+  if (isKeyed(old) || isKeyed(fresh)) return morphByKey(old, fresh);
   const before = [...old.childNodes];
   const after = [...fresh.childNodes];
   after.forEach((child, at) => (at < before.length ? morph(before[at], child) : old.append(child)));
   before.slice(after.length).forEach((child) => child.remove());
+}
+
+/** @param {Element} element */
+const isKeyed = (element) => element.firstElementChild?.hasAttribute("data-key") ?? false;
+
+/** @param {Element} old @param {Element} fresh */
+function morphByKey(old, fresh) {
+  const focused = document.activeElement;
+  /** @type {Map<string|null, Element>} */
+  const known = new Map([...old.children].map((child) => [child.getAttribute("data-key"), child]));
+  [...fresh.children].forEach((child, at) => {
+    const same = known.get(child.getAttribute("data-key"));
+    known.delete(child.getAttribute("data-key"));
+    const here = same ?? child;
+    if (same) morph(same, child);
+    if (old.children[at] !== here) old.insertBefore(here, old.children[at] ?? null);
+  });
+  for (const child of known.values()) child.remove();
+  if (focused instanceof HTMLElement && focused !== document.activeElement && old.contains(focused)) focused.focus({ preventScroll: true });
 }

@@ -38,10 +38,14 @@ export async function askGateway(scope, path, options) {
   const response = await fetch(path, { ...options, headers, redirect: "error" });
   const reply = await response.json().catch(() => ({})); // what stands between may answer in another form
   const { status } = response;
+  reply.id ||= response.headers.get("x-request-id");
   const isRefused = status === 401 || (status === 403 && reply.code === "forbidden");
   if (sent === key) learn(scope, isRefused ? status : 0, reply.detail);
   return { status, reply, isRefused };
 }
+
+/** Whether requests carry a key. */
+export const hasKey = () => key !== "";
 
 /** Let the reader of the page type a key. */
 export const focusKey = () => byId("api-key")?.focus();

@@ -1,7 +1,9 @@
-/** The page: takes pictures, watches the pipeline. */
+/** The page: sends what it is given, watches the pipeline, explains its words. */
 
-import { takePictures } from "./classify.js";
-import { watchPipeline } from "./status.js";
+import { takeInputs } from "./ask.js";
+import { watchPipeline } from "./live.js";
+import { explainWords } from "./words.js";
 
-takePictures();
+explainWords();
 watchPipeline();
+takeInputs();

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from splitway.errors import SetupError
 from splitway.names import BODY, EXTRACTOR, GATEWAY, NAME, PIPELINE, VERSION
@@ -15,6 +16,9 @@ from splitway.wire.room import Room
 if TYPE_CHECKING:
     import typer
 
+Preset = Literal["tf", "torch", "caffe"]
+"""A mode of `preprocess_input` in `keras.applications`."""
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 _TAKEN = re.compile(rf"{EXTRACTOR}|{BODY}_[0-9]+|{PIPELINE}|{GATEWAY}|source")
 
 
@@ -44,6 +48,35 @@ class Given:
         if idle:
             has, it = ("has", "it") if len(idle) == 1 else ("have", "them")
             raise SetupError(f"{' and '.join(idle)} {has} no effect: {because}; leave {it} out")
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """How pictures are to become what a model takes. Raises SetupError for options that cannot be."""
+
+    range: tuple[float, float] | None = None
+    """The model's own values for pixels 0 and 255; those that its first layers tell if not given."""
+    preprocess: Preset | None = None
+    """In place of a range, what `preprocess_input` of `keras.applications` does."""
+    force_range: bool = False
+    """Take the range or preset though the model's own layers tell another."""
+    crop: float = 1.0
+    """Share of the largest centred window that is kept."""
+    resample: Literal["bilinear", "bicubic", "box"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.range is not None and self.preprocess is not None:
+            raise SetupError("--range and --preprocess both say how pixels are scaled: leave one of them out")
+        if self.force_range and self.range is None and self.preprocess is None:
+            raise SetupError("--force-range has no effect without --range or --preprocess: leave it out")
+        if self.preprocess not in (None, *PRESETS):
+            raise SetupError(f"--preprocess must be one of {', '.join(PRESETS)}, not {self.preprocess!r}")
+        low, high = self.range or (0.0, 255.0)
+        if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+            raise SetupError(
+                f"--range must go from one number to another, not '{low:g}:{high:g}': it would make all pictures the "
+                "same"
+            )
 
 
 def check_head_name(name: str) -> None:

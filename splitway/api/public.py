@@ -54,6 +54,8 @@ def split(
     *,
     labels: str | PathLike[str] | Sequence[str] | None = None,
     pixel_range: tuple[float, float] | None = None,
+    preprocess: Literal["tf", "torch", "caffe"] | None = None,
+    force_range: bool = False,
     crop: float | None = None,
     resample: Literal["bilinear", "bicubic", "box"] | None = None,
     samples: str | PathLike[str] | None = None,
@@ -72,7 +74,10 @@ def split(
         at: the layer after which to cut, or several, one less than stages; the best one if not given.
         out: folder to write the bundles into.
         labels: one for each class in the model's order, or a text file with a label a line.
-        pixel_range: what the model expects pixel values 0 and 255 to be; 0 and 255 if not given.
+        pixel_range: what the model expects pixel values 0 and 255 to be. The layers behind its input tell it where they
+            scale (Rescaling, Normalization, arithmetic); it must be given where they don't.
+        preprocess: in place of a range, what `preprocess_input` of `keras.applications` does in this mode.
+        force_range: take `pixel_range` or `preprocess` though the model's own layers tell another.
         crop: share of the centred window that is kept, up to 1, which it is if not given.
         resample: filter of the resize, "bilinear" if not given.
         samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) for the proof, beside random inputs.
@@ -88,26 +93,29 @@ def split(
         ModelError: the model cannot be read, cut or converted.
         ProofError: the pieces differ from the uncut model.
         BundleError: the version is there already and `force` is not set.
-        SetupError: the extra `split` is not installed, an argument is wrong or has no effect, or a file cannot be read
-            or written.
+        SetupError: the extra `split` is not installed, an argument is wrong, missing or has no effect, or a file cannot
+            be read or written.
     """
     with _installed():
+        from splitway.api.given import PixelOptions
         from splitway.api.source import quiet, source_options
         from splitway.api.splitting import SplitOptions, split_model
 
         told = say or quiet
-        given = {"pixel_range": pixel_range, "crop": crop, "resample": resample}
-        known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        pixels = {"range": pixel_range, "preprocess": preprocess, "crop": crop, "resample": resample}
+        known: dict[str, Any] = {name: value for name, value in pixels.items() if value is not None}
+        known |= {"force_range": True} if force_range else {}
+        given = ["pixel_range" if name == "range" else name for name in known]
         options = SplitOptions(
             at=(at,) if isinstance(at, str) else tuple(at or ()),
             out=Path(out),
             labels=Path(labels) if isinstance(labels, str | PathLike) else labels,
+            pixels=PixelOptions(**known),
             samples=None if samples is None else Path(samples),
             version=str(version),
             head=head,
             force=force,
-            source=source_options(allow_legacy, custom_objects, size, told, *known),
-            **known,
+            source=source_options(allow_legacy, custom_objects, size, told, *given),
         )
         manifests = split_model(_model(model), options, told)
     return [options.out / manifest.name / manifest.version for manifest in manifests]

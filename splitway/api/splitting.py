@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import codecs
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
-from pydantic import ValidationError
 
-from splitway.api.given import check_head_name, check_version, room_from_environment
+from splitway.api.given import PixelOptions, check_head_name, check_version, room_from_environment
+from splitway.api.pixels import preprocessing_of
 from splitway.api.proving import as_classifier, ask, find_samples, prove_folders
 from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.bundle import staged
 from splitway.bundle_graph import FoundBundle, find_chain
-from splitway.errors import BundleError, ModelError, SetupError
+from splitway.errors import BundleError, SetupError
 from splitway.manifest import Manifest, Preprocessing, SourceModel
 from splitway.names import DEFAULT_HEAD
-from splitway.splitter.cut import cut_model, takes_pictures
+from splitway.splitter.cut import cut_model
 from splitway.splitter.cuts import ROOM, best_cut, find_cuts
 from splitway.splitter.graph import Graph, Part
 from splitway.splitter.pack import SOURCE, PackPlan, Say, pack, stage_names
@@ -38,10 +37,7 @@ class SplitOptions:
     """The layers to cut after; the best one if not given."""
     labels: Path | Sequence[str] | None = None
     """A text file with a label a line, or the labels."""
-    pixel_range: tuple[float, float] = (0.0, 255.0)
-    """The model's own values for pixels 0 and 255."""
-    crop: float = 1.0
-    resample: str = "bilinear"
+    pixels: PixelOptions = field(default_factory=PixelOptions)
     samples: Path | None = None
     version: str = "1"
     head: str = DEFAULT_HEAD
@@ -55,9 +51,9 @@ def split_model(model: Path | keras.Model, options: SplitOptions, say: Say) -> l
     check_head_name(options.head)
     labels = read_labels(options.labels)
     loaded = load_and_show(model, options.source, say)
+    preprocessing = preprocessing_of(loaded.graph, options.pixels, options.source)
     room = room_from_environment()
     at = options.at or _best_cut(loaded.graph, room, options.source.note, say)
-    preprocessing = _preprocessing(loaded.graph, options)
     samples = options.samples or (None if preprocessing is None else options.source.pictures)
     return split(loaded, replace(options, at=at, labels=labels, samples=samples), preprocessing, say, room)
 
@@ -150,35 +146,6 @@ def _best_cut(graph: Graph, room: Room, note: Say, say: Say) -> tuple[str]:
     but = "" if best.has_a_backbone else ", though next to nothing comes before it: no other cut can be made"
     note(f"cutting after {best.layer}, the best of its layers{but}; --at chooses another")
     return (best.layer,)
-
-
-def _preprocessing(graph: Graph, options: SplitOptions) -> Preprocessing | None:
-    """How pictures become the model's input; None for a model that takes something else."""
-    low, high = options.pixel_range
-    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
-        raise SetupError(
-            f"--range must go from one number to another, not '{low:g}:{high:g}': it would make all pictures the same"
-        )
-    if not takes_pictures(graph):
-        given = options.source.given
-        given.refuse("pixel_range", "crop", "resample", because="the model does not take one RGB picture")
-        return None
-    (wire,) = graph.inputs.values()
-    if wire.dtype == "uint8" and (low, high) != (0.0, 255.0):
-        raise SetupError("the model takes uint8 pixels: leave --range at 0:255")
-    try:
-        return Preprocessing.model_validate(
-            {
-                "height": wire.shape[0],
-                "width": wire.shape[1],
-                "crop": options.crop,
-                "resample": options.resample,
-                "range": (low, high),
-                "datatype": "UINT8" if wire.dtype == "uint8" else "FP32",
-            }
-        )
-    except ValidationError as error:
-        raise ModelError(f"the model's input {wire.shape} with these options cannot be fed with pictures") from error
 
 
 def read_labels(path: Path | Sequence[str] | None) -> list[str] | None:

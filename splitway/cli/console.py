@@ -77,9 +77,7 @@ JSON_ASKED = "splitway.json"
 """Where a command's context says that its result is to be one JSON object, an error too."""
 Json = Annotated[
     bool,
-    typer.Option(
-        "--json", callback=_to_stderr, help="Print the result as one JSON object; all that is said goes to stderr."
-    ),
+    typer.Option("--json", callback=_to_stderr, help="Print the result as one JSON object; messages go to stderr."),
 ]
 Models = Annotated[Path, typer.Option(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Out = Annotated[Path, typer.Option(help="Folder to write the bundles into.", envvar="SPLITWAY_MODELS")]

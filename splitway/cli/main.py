@@ -27,7 +27,7 @@ GROUPS: Mapping[str, tuple[Member, ...]] = {
         models_app.sign,
         heads_app.train_head,
     ),
-    "Run": (run_app.up, run_app.ps, run_app.logs, run_app.down, run_app.serve, run_app.demo),
+    "Run": (run_app.up, run_app.down, run_app.ps, run_app.logs, run_app.serve, run_app.demo),
     "Ask": (ask_app.classify, watch_app.top, bench_app.bench, doctor_app.doctor),
     "Operate": (release_app.app, keys_app.app, certs_app.app),
     "Set-up": (setup_app.config, setup_app.completion, setup_app.help_),

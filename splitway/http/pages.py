@@ -56,21 +56,29 @@ _DATA = re.compile(r'url\((?:"(data:(?:[^"\\]|\\.)*)"|(data:[^)]*))\)')
 
 @dataclass(frozen=True)
 class Asset:
-    """One file as it is sent."""
+    """One file as it is sent: plain, and where there is a smaller form of it, that to those who read gzip."""
 
     content: bytes
     media_type: str
+    gzipped: bytes | None = None
 
     @cached_property
     def etag(self) -> str:
         return f'"{hashlib.sha256(self.content).hexdigest()[:20]}"'
 
     def answer(self, request: Request) -> Response:
-        """The file, or 304 where the caller has it."""
-        headers = {**_HEADERS, "etag": self.etag}
-        if _names(request.headers.get("if-none-match", ""), self.etag):
+        """The file, or 304 where the caller has it in the form that would be sent."""
+        content, etag, headers = self.content, self.etag, dict(_HEADERS)
+        if self.gzipped is not None:
+            headers["vary"] = "accept-encoding"
+            if _reads_gzip(request.headers.get("accept-encoding", "")):
+                content, etag = self.gzipped, f'{etag[:-1]}-gzip"'
+                headers["content-encoding"] = "gzip"
+        headers["etag"] = etag
+        if _names(request.headers.get("if-none-match", ""), etag):
+            headers.pop("content-encoding", None)
             return Response(status_code=304, headers=headers)
-        return Response(self.content, headers=headers, media_type=self.media_type)
+        return Response(content, headers=headers, media_type=self.media_type)
 
 
 def asset_router(
@@ -97,6 +105,15 @@ def asset_router(
     for path in (*paths, below + "{name:path}"):
         router.add_api_route(path, answer, methods=["GET", "HEAD"], response_class=Response, include_in_schema=False)
     return router
+
+
+def _reads_gzip(accept_encoding: str) -> bool:
+    """Whether a caller reads gzip; one that says so with the weight 0 does not."""
+    for accepted in accept_encoding.split(","):
+        coding, *parameters = accepted.lower().replace(" ", "").split(";")
+        if coding == "gzip":
+            return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+    return False
 
 
 def _names(if_none_match: str, etag: str) -> bool:

@@ -89,6 +89,8 @@ class Step:
     """Names of layers that run inside this one and nowhere else."""
     refusal: str | None = None
     """Why a model with it cannot be served at all."""
+    plain: bool = False
+    """Whether it only moves or scales numbers, as far as its kind tells, and has learnt nothing."""
     tells: tuple[Sequence[int], ...] = ()
     """The whole numbers that it has entries for, such as indices into a vocabulary: one set for each of its tables."""
 

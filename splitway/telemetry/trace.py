@@ -13,8 +13,6 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from starlette.requests import ClientDisconnect
-
 from splitway.errors import SplitwayError
 from splitway.telemetry.outcome import CANCELLED, OK
 
@@ -218,6 +216,8 @@ def outcome_name(error: BaseException | None) -> str:
         return OK
     if isinstance(error, SplitwayError):
         return error.code
-    if isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
-        return SplitwayError.code
-    return CANCELLED
+    if not isinstance(error, Exception):
+        return CANCELLED
+    from starlette.requests import ClientDisconnect  # noqa: PLC0415 - what runs in one process needs no server
+
+    return CANCELLED if isinstance(error, ClientDisconnect) else SplitwayError.code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from testkit.support import free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
-PROJECT = "splitway-test"
+PROJECT = f"splitway-test-{zlib.crc32(os.fsencode(ROOT)):08x}"
+"""Of this checkout: its tests run beside those of another. So are the images called."""
+IMAGES = tuple(f"{PROJECT}/{name}" for name in ("gateway", "feature-extractor", "classifier"))
 MTLS = ("--file", "compose.yaml", "--file", "deploy/compose/mtls.yaml")
 KEYS = ("--file", "compose.yaml", "--file", "deploy/compose/keys.yaml")
 _JPEG = {"content-type": "image/jpeg"}
@@ -36,11 +39,37 @@ def _engine_answers() -> bool:
         return False
 
 
+def left_of(project: str) -> str:
+    """The containers that are left of a project."""
+    return run("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project}")
+
+
 def run(*command: str, timeout_s: float = 900) -> str:
     """Run a command in the repository's root and return what it prints; fail with all of it if it fails."""
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
     return result.stdout
+
+
+class Project:
+    """Another project on the images of the first: with an overlay, and settings of its own."""
+
+    def __init__(self, name: str, overlay: str, **environment: str) -> None:
+        self.name = f"{PROJECT}-{name}"
+        files = ("--file", "compose.yaml", "--file", f"deploy/compose/{overlay}")
+        self._command = ("docker", "compose", "--project-name", self.name, *files)
+        self._environment = {**os.environ, "SPLITWAY_IMAGES": PROJECT, **environment}
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*self._command, *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    def end(self) -> None:
+        """Remove it; fail if a container is left."""
+        self("down", "--volumes", "--remove-orphans", "--timeout", "10")
+        assert left_of(self.name) == ""
 
 
 class Compose:

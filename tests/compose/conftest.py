@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compose.composed import MTLS, PROJECT, Compose, run
+from tests.compose.composed import MTLS, PROJECT, Compose, left_of
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +18,4 @@ def compose() -> Iterator[Compose]:
         yield running
     finally:
         running(*MTLS, "--profile", "observe", "down", "--volumes", "--remove-orphans", "--timeout", "40")
-    left = run("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
-    assert left == ""
+    assert left_of(PROJECT) == ""

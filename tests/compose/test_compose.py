@@ -18,9 +18,8 @@ from splitway.cli.ask.classify import classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from testkit.support import LogBook, until
-from tests.compose.composed import Compose, require_docker, run
+from tests.compose.composed import IMAGES, Compose, require_docker, run
 
-IMAGES = ("splitway/gateway", "splitway/feature-extractor", "splitway/classifier")
 MAX_IMAGE_BYTES = 450_000_000
 MAX_RESIDENT_MIB = 250
 STAGES = ("feature-extractor", "classifier")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from deploy.supply_chain.sbom import bill
-from tests.compose.composed import Compose, require_docker, run
+from tests.compose.composed import IMAGES, Compose, require_docker, run
 
 require_docker()
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("compose")]
-IMAGES = {"splitway/gateway": "gateway", "splitway/feature-extractor": "stage", "splitway/classifier": "stage"}
-"""And what each is called in the bills of materials."""
+BILLS = dict(zip(IMAGES, ("gateway", "stage", "stage"), strict=True))
+"""What each is called in the bills of materials."""
 ROOT = Path(__file__).parent.parent.parent
 _INSTALLED = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 
@@ -58,7 +58,7 @@ def test_what_is_run_cannot_be_written_to_by_whom_it_runs_as(image: str) -> None
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_bill_of_materials_is_that_of_the_image(image: str) -> None:
-    name = IMAGES[image]
+    name = BILLS[image]
     components = bill(ROOT / ".venv" / "bin" / "uv", name)["components"]
     listed = {(each["name"], each["version"]): each for each in components}
     installed = json.loads(inside(image, "/opt/venv/bin/python", "-c", _INSTALLED))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,30 +10,18 @@ import pytest
 
 from splitway.cli.models.bundles import sign
 from splitway.security.signing import public_path
-from tests.compose.composed import ROOT, require_docker, run
+from tests.compose.composed import Project, require_docker
 
 require_docker()
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("compose")]
-_PROJECT = "splitway-test-signed"
 
 
-class Signed:
+class Signed(Project):
     """A project of its own, over a folder of bundles on this machine."""
 
     def __init__(self, models: Path, key: Path) -> None:
+        super().__init__("signed", "signed.yaml", SPLITWAY_MODELS=str(models), SPLITWAY_BUNDLE_KEY=str(key))
         self.models = models
-        self._environment = {
-            **os.environ,
-            "SPLITWAY_MODELS": str(models),
-            "SPLITWAY_BUNDLE_KEY": str(key),
-        }
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        files = ("--file", "compose.yaml", "--file", "deploy/compose/signed.yaml")
-        command = ["docker", "compose", "--project-name", _PROJECT, *files, *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=300, check=False
-        )
 
 
 @pytest.fixture
@@ -48,8 +34,7 @@ def signed(models: Path, tmp_path: Path) -> Iterator[Signed]:
     try:
         yield project
     finally:
-        project("down", "--volumes", "--remove-orphans", "--timeout", "10")
-    assert run("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={_PROJECT}") == ""
+        project.end()
 
 
 def test_what_is_signed_is_served_and_what_is_not_keeps_all_from_starting(signed: Signed) -> None:

@@ -47,7 +47,7 @@ except OSError:
 def _stranger(*command: str) -> str:
     """What a container of nobody's prints, which has found its way into the network of the stages."""
     network = f"{PROJECT}_stages"
-    return run("docker", "run", "--rm", "--network", network, "splitway/classifier", *command).strip()
+    return run("docker", "run", "--rm", "--network", network, f"{PROJECT}/classifier", *command).strip()
 
 
 def test_a_stage_answers_nobody_on_its_network_without_the_token(compose: Compose) -> None:

@@ -16,8 +16,11 @@ import pytest
 
 from samples.digits import write_digits
 from splitway.bundle import load_bundle
+from splitway.bundle_graph import find_chain
 from splitway.cli.ask.classify import PictureResult, classify_files
 from splitway.cli.ask.classify_in_process import classify_in_process
+from splitway.cli.console import Steps
+from splitway.cli.heads.extract import Hop, extract, extract_in_process
 from splitway.cli.operate.up import passing_pipeline
 from splitway.local.launch import LocalPipeline
 from testkit.support import one_line, picture, splitway
@@ -164,3 +167,36 @@ def test_ctrl_c_leaves_nothing(digits: Path, extractor_url: str, tmp_path: Path)
     assert running.returncode != 0
     assert "Traceback" not in rest
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_features_of_the_bundles_in_process_are_those_of_the_running_extractor(
+    extractor_url: str, models: Path, two_classes: Path
+) -> None:
+    files = sorted(two_classes.rglob("*.png"))
+    files[0].write_bytes(b"no picture")
+    with Steps() as steps:
+        served = extract([Hop("feature_extractor", extractor_url)], files, steps)
+        local = extract_in_process(find_chain(models), files, steps)
+    assert (local.files, local.origin) == (served.files, served.origin)
+    assert list(local.unread) == list(served.unread) == [files[0]]
+    assert local.features["features"].tobytes() == served.features["features"].tobytes()
+
+
+def test_with_no_server_a_head_is_trained_on_the_folders_own_extractor(own_models: Path, two_classes: Path) -> None:
+    result = splitway(
+        "train-head",
+        "--in-process",
+        "--images",
+        two_classes,
+        "--name",
+        "shape",
+        "--models",
+        own_models,
+        cwd=two_classes,
+    )
+    assert result.returncode == 0, result.stderr
+    (file, *_) = (two_classes / "wide").glob("*.png")
+    (answer,) = classify_in_process([file], own_models, ["shape"], 1)
+    assert (answer.reply or {})["heads"]["shape"]["label"] == "wide"
+    refused = splitway("train-head", "--in-process", "--extractor", "http://x", "--images", ".", "--name", "shape")
+    assert "--in-process asks no extractor" in one_line(refused)

@@ -13,7 +13,7 @@ from splitway.cli.console import RunName, Url
 
 def classify(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or - for one picture on stdin.")],
     url: Url = None,
     name: RunName = None,
     top_k: Annotated[
@@ -41,11 +41,15 @@ def classify(
     If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
     option for it, because every user of a machine can read command lines.
 
-    Examples: splitway classify samples/*.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
+    In a folder all pictures are taken, also those in folders inside it, as their bytes tell; hidden files are left out.
+
+    Examples: splitway classify samples/*.jpg; splitway classify holiday/ --json > labels.jsonl; splitway classify - <
+    cat.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
     from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
+    from splitway.cli.ask.given_pictures import named_pictures
 
-    named = parse_heads(heads)
+    named, files = parse_heads(heads), named_pictures(files)
     given = Given.of(context)
     if in_process:
         given.refuse("url", "name", because="--in-process uses no gateway")

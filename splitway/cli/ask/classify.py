@@ -16,7 +16,7 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from splitway.api.picture_files import read_picture
+from splitway.cli.ask.given_pictures import read_given
 from splitway.cli.console import ERR, OUT
 from splitway.cli.credentials import gateway_client, kept_back, problem_of, refusal, say_what_is_kept_back
 from splitway.errors import SetupError, printable
@@ -89,7 +89,7 @@ def classify_files(
 
 def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyless: str | None) -> PictureResult:
     try:
-        picture = read_picture(file)
+        picture = read_given(file)
     except OSError as error:
         return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:

@@ -10,13 +10,16 @@ from typing import Any
 
 from splitway.answers.classes.best import best_classes
 from splitway.answers.classes.predictions import gives_classes, in_answer, read_predictions
-from splitway.api.picture_files import read_picture
 from splitway.api.pipeline import Pipeline, known_heads, load_chain
-from splitway.bundle_graph import Chain, find_chain
+from splitway.bundle import load_bundle
+from splitway.bundle_graph import Chain, FoundBundle, find_chain
 from splitway.cli.ask.classify import DEFAULT_TOP_K, PictureResult
-from splitway.cli.console import tensorflow_hushed
-from splitway.errors import InvalidInput, RequestError, ServingError, SetupError
+from splitway.cli.ask.given_pictures import read_given
+from splitway.cli.console import ERR, tensorflow_hushed
+from splitway.environment import read_environment
+from splitway.errors import BundleError, InvalidInput, RequestError, ServingError, SetupError
 from splitway.names import ALL_HEADS, IMAGE, PROBABILITIES
+from splitway.runtime.settings import StageSettings
 from splitway.skins.v2_rest import CHAIN_STATUSES
 from splitway.wire.tensor import Arrays
 
@@ -31,15 +34,54 @@ def classify_in_process(
     Raises:
         SplitwayError: there is no whole chain, it takes no pictures, or there is no such head.
     """
-    chain = find_chain(models)
+    pipeline, chosen = _load_whole(models, heads)
+    speaker = _Speaker(pipeline, chosen, top_k, by_head=bool(heads))
+    return [_classify(speaker, file) for file in files]
+
+
+def _load_whole(models: Path, heads: Sequence[str]) -> tuple[Pipeline, list[str]]:
+    """Load the newest chain that is whole, as stages serve it, with the heads that are asked.
+
+    Says on stderr which bundles are passed over. Raises SplitwayError as above; if no chain is whole, what is wrong
+    with the newest.
+    """
+    damaged: dict[Path, BundleError] = {}
+    while True:
+        try:
+            chain = find_chain(models, without=damaged)
+        except BundleError as error:
+            raise next(iter(damaged.values()), error) from None
+        chosen = _checked(chain, heads)
+        try:
+            with tensorflow_hushed():
+                pipeline = load_chain(chain, chosen)
+        except BundleError:
+            wrong = _damaged([chain.extractor, *chain.bodies, *(chain.heads[name] for name in chosen)])
+            if not wrong:
+                raise
+            damaged |= wrong
+            continue
+        for folder, why in damaged.items():
+            ERR.print(f"{folder} is passed over, as stages do: {why.detail}", style="yellow", markup=False)
+        return pipeline, chosen
+
+
+def _damaged(found: Sequence[FoundBundle]) -> dict[Path, BundleError]:
+    wrong, keys = dict[Path, BundleError](), read_environment(StageSettings).trusted_keys
+    for each in found:
+        try:
+            load_bundle(each.folder, keys=keys)
+        except BundleError as error:
+            wrong[each.folder] = error
+    return wrong
+
+
+def _checked(chain: Chain, heads: Sequence[str]) -> list[str]:
+    """The heads that are asked. Raises SetupError for a chain that takes no pictures, or a head that there is not."""
     if (first := chain.extractor.manifest).preprocessing is None:
         takes = ", ".join(f"{entry.name!r} {entry.datatype} {list(entry.shape)}" for entry in first.inputs)
         raise SetupError(f"{chain.extractor.folder} takes {takes} and no picture, so classify cannot use it: {_ASK_V2}")
-    chosen = _chosen(chain, heads)
-    with tensorflow_hushed():
-        pipeline = load_chain(chain, chosen)
-    speaker = _Speaker(pipeline, chosen, top_k, by_head=bool(heads))
-    return [_classify(speaker, file) for file in files]
+    return _chosen(chain, heads)
 
 
 def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
@@ -55,7 +97,7 @@ def _chosen(chain: Chain, heads: Sequence[str]) -> list[str]:
 
 def _classify(speaker: _Speaker, file: Path) -> PictureResult:
     try:
-        picture = read_picture(file)
+        picture = read_given(file)
     except OSError as error:
         return PictureResult(file, error=f"cannot be read: {error.strerror}")
     try:

@@ -26,6 +26,7 @@ _TOKENS = "splitway.security.service_token:read_tokens"
 COMMANDS = (
     "SPLITWAY_API_KEY",  # the commands that ask a gateway
     "SPLITWAY_API_KEY_FILE",
+    "SPLITWAY_CA",  # and trust it
     "SPLITWAY_CACHE_DIR",  # splitway build
     "SPLITWAY_CONFIG",  # splitway.toml
 )
@@ -33,6 +34,7 @@ COMMANDS = (
 _ELSEWHERE = (
     "SPLITWAY_REQUIRE_DOCKER",  # make test-compose
     "SPLITWAY_PORT",  # compose.yaml and what lies over it, as the next
+    "SPLITWAY_IMAGES",
     "SPLITWAY_KEYS_FOLDER",
     "SPLITWAY_PUBLISH",
     "SPLITWAY_PROMETHEUS_PORT",
@@ -68,6 +70,8 @@ def find_settings(app: str) -> type[BaseSettings] | None:
     """The class of an app's settings; None where what it needs is not installed."""
     try:
         kind: type[BaseSettings] = pkgutil.resolve_name(SETTINGS[app])
+        if app == _GATEWAY:  # a stage's image has what reads its settings, and not what it runs on
+            pkgutil.resolve_name(_MEANS)
     except ImportError:
         return None
     return kind

@@ -1,9 +1,9 @@
-"""Features of many pictures, from stages that run: asked in small batches, a few at once."""
+"""Features of many pictures, from stages that run or from bundles in this process: in small batches, a few at once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +13,14 @@ import httpx
 import numpy as np
 
 from splitway.api.picture_files import read_picture
+from splitway.api.pipeline import load_chain
+from splitway.bundle_graph import Chain
 from splitway.cli.console import Steps
 from splitway.cli.credentials import IDENTITY, SERVICE_TOKEN, only_to, stage_client
-from splitway.errors import InvalidInput, SetupError
+from splitway.errors import InvalidInput, RequestError, SetupError
 from splitway.names import IMAGE, TIMEOUT_HEADER
 from splitway.schemas.message import read_answer
-from splitway.schemas.protocol import ErrorMessage
+from splitway.schemas.protocol import ErrorMessage, ModelMetadata
 from splitway.wire.messages import FEATURE_SPACE, InferRequest, InferResponse
 from splitway.wire.tensor import Arrays, Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request, parse_response
@@ -63,27 +65,70 @@ class Extracted:
     """The other pictures and what was said of them."""
 
 
+Ask = Callable[[Sequence[bytes]], tuple[Arrays, Origin]]
+"""Gives the features of a few pictures, a row for each; raises InvalidInput if one of them cannot be read."""
+
+
 def extract(hops: Sequence[Hop], files: Sequence[Path], steps: Steps) -> Extracted:
     """Send every picture through the stages.
 
     Raises:
-        SetupError: a stage cannot be reached or fails, no picture could be read, or the answers are not all of one
-            version and feature space.
+        SetupError: a stage cannot be reached or fails, the first takes no pictures, no picture could be read, or the
+            answers are not all of one version and feature space.
     """
+    with stage_client(_TIMEOUT_S + 5) as client:
+        _check_takes_pictures(client, hops[0])
+        return _extract(partial(_through, client, hops), files, steps)
+
+
+def extract_in_process(chain: Chain, files: Sequence[Path], steps: Steps) -> Extracted:
+    """Send every picture through the bundles before the heads, in this process: the same features, bit for bit.
+
+    Raises:
+        BundleError: a bundle cannot be loaded.
+        SetupError: no picture could be read.
+        EngineFailed: a model cannot be run.
+    """
+    pipeline = load_chain(chain, heads=())
+    origin = Origin(tuple(bundle.manifest.version for bundle in pipeline.bundles), pipeline.feature_space)
+
+    def ask(pictures: Sequence[bytes]) -> tuple[Arrays, Origin]:
+        try:
+            return pipeline.features({IMAGE: list(pictures)}), origin
+        except RequestError as error:
+            raise InvalidInput(error.in_full) from error
+
+    return _extract(ask, files, steps)
+
+
+def _extract(ask: Ask, files: Sequence[Path], steps: Steps) -> Extracted:
     batches = [files[start : start + _ROWS] for start in range(0, len(files), _ROWS)]
     found: list[Extracted] = []
     unread: dict[Path, str] = {}
-    with stage_client(_TIMEOUT_S + 5) as client:
-        pool = ThreadPoolExecutor(_AT_ONCE)
-        try:
-            for some, others in pool.map(partial(_features, client, hops), batches):
-                found += some
-                unread |= others
-                _check_one_origin(found)
-                steps.progress("extracting features", (sum(len(e.files) for e in found) + len(unread)) / len(files))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        for some, others in pool.map(partial(_features, ask), batches):
+            found += some
+            unread |= others
+            _check_one_origin(found)
+            steps.progress("extracting features", (sum(len(e.files) for e in found) + len(unread)) / len(files))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return _joined(found, unread)
+
+
+def _check_takes_pictures(client: httpx.Client, hop: Hop) -> None:
+    """Raise SetupError if a stage says that its model takes something else; what cannot be read is not judged."""
+    url = f"{hop.url.rstrip('/')}/v2/models/{hop.model}"
+    try:
+        reply = client.get(url, extensions=only_to(hop.model, hop.url))
+        inputs = read_answer(ModelMetadata, reply.content).inputs if reply.status_code == 200 else []
+    except (httpx.TransportError, httpx.InvalidURL, ValueError):  # the first request tells of it
+        return
+    if inputs and IMAGE not in {each.name for each in inputs}:
+        takes = ", ".join(f"{each.name} {each.datatype} {each.shape}" for each in inputs)
+        do = "train-head needs the extractor of a model of pictures"
+        raise SetupError(f"{hop.model} at {hop.url} takes {takes} and no picture: {do}")
 
 
 def _joined(found: Sequence[Extracted], unread: Mapping[Path, str]) -> Extracted:
@@ -101,9 +146,7 @@ def _check_one_origin(found: Sequence[Extracted]) -> None:
         raise SetupError(f"the stages changed from version {first} to {other} meanwhile; start again")
 
 
-def _features(
-    client: httpx.Client, hops: Sequence[Hop], files: Sequence[Path]
-) -> tuple[list[Extracted], dict[Path, str]]:
+def _features(ask: Ask, files: Sequence[Path]) -> tuple[list[Extracted], dict[Path, str]]:
     """Ask for a few pictures together; for one by one where they are large, or where one of them cannot be read."""
     reason = ""
     try:
@@ -112,18 +155,19 @@ def _features(
         pictures, reason = [], f"cannot be read: {error.strerror}"
     if pictures and (len(files) == 1 or sum(map(len, pictures)) <= _BYTES):
         try:
-            features, origin = _through(client, hops, Tensor.of_bytes(IMAGE, pictures))
+            features, origin = ask(pictures)
             return [Extracted(features, tuple(files), origin)], {}
         except InvalidInput as error:
             reason = error.detail
     if len(files) == 1:
         return [], {files[0]: reason}
-    parts = [_features(client, hops, [file]) for file in files]
+    parts = [_features(ask, [file]) for file in files]
     found = [one for some, _ in parts for one in some]
     return found, {file: why for _, others in parts for file, why in others.items()}
 
 
-def _through(client: httpx.Client, hops: Sequence[Hop], image: Tensor) -> tuple[Arrays, Origin]:
+def _through(client: httpx.Client, hops: Sequence[Hop], pictures: Sequence[bytes]) -> tuple[Arrays, Origin]:
+    image = Tensor.of_bytes(IMAGE, pictures)
     tensors: tuple[Tensor, ...] = (image,)
     versions: list[str] = []
     space: object = None

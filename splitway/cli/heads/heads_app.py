@@ -27,6 +27,9 @@ def train_head(
         list[str] | None,
         typer.Option(help="With --extractor: NAME=ADDRESS of each stage after it, in order."),
     ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the extractor among --models here, without a server.")
+    ] = False,
     version: Annotated[str | None, typer.Option(help="Version to write. Default: the next free one.")] = None,
     held_out: Annotated[
         float, typer.Option(help="Share of each class that is kept for testing.", min=0.05, max=0.5)
@@ -40,6 +43,9 @@ def train_head(
     confusion: Annotated[
         Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let a new version replace the default head, if --name names that.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a new head on the features of a running extractor, from a folder of pictures for each class.
@@ -54,20 +60,51 @@ def train_head(
     If the stages require authentication, set SPLITWAY_SERVICE_TOKEN (or its _FILE), or SPLITWAY_IDENTITY to the folder
     of the gateway's certificate: .splitway/certs/gateway after splitway up --mtls.
 
+    With --in-process no pipeline need run here: the extractor's bundle gives the same features in this process, bit
+    for bit. So a head for containers is trained beside them, in the folder that they serve.
+
+    The bundle goes into --models or SPLITWAY_MODELS; without them into the folder that the running pipeline serves.
+
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import HeadJob, claimed, prepare
+        from splitway.cli.heads.train_head import (
+            HeadJob,
+            check_keeps_default_head,
+            claimed,
+            folder_for_heads,
+            prepare,
+        )
 
         if strict and skip_bad:
             raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
         if extractor is None:
             Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
+            source = context.get_parameter_source("models")
+            if not in_process and source is not None and source.name == "DEFAULT":
+                models = folder_for_heads(models, pipeline)
         else:
             Given.of(context).refuse("pipeline", because="--extractor names the address")
+        if in_process:
+            Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
         bodies = tuple(body or ())
-        job = HeadJob(images, name, models, version, extractor, bodies, held_out, seed, strict, confusion, pipeline)
+        job = HeadJob(
+            images,
+            name,
+            models,
+            version,
+            extractor,
+            bodies,
+            held_out,
+            seed,
+            strict,
+            confusion,
+            pipeline,
+            in_process=in_process,
+        )
         check_head_name(name)
+        if not force:
+            check_keeps_default_head(models / name)
         if version is not None:
             check_version(version)
         with claimed(models / name, version) as target:

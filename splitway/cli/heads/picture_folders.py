@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from splitway.api.picture_files import HIDDEN, files_in
 from splitway.errors import SetupError, printable
-from splitway.kinds.image.look import CONVERT, foreign_kind, is_picture
 
 LEAST = 2
 """Pictures of a class: one to train on and one to hold out."""
-HIDDEN = "hidden"
-_HEAD = 2048
 _SHOWN_CLASSES, _SHOWN_FILES = 40, 5
 
 
@@ -55,7 +51,7 @@ def find_pictures(images: Path) -> PictureFolders:
         if (reason := _why_no_class(place)) is not None:
             left_out[place] = reason
             continue
-        files = list(_files_in(place))
+        files = list(files_in(place))
         pictures[place.name] = [file for file, why in files if why is None]
         left_out |= {file: why for file, why in files if why is not None}
     found = PictureFolders(images, pictures, left_out)
@@ -69,37 +65,6 @@ def _why_no_class(place: Path) -> str | None:
     if place.is_symlink():
         return "a link, which is not followed"
     return None if place.is_dir() else "in no class's folder"
-
-
-def _files_in(folder: Path) -> Iterator[tuple[Path, str | None]]:
-    """Each file in a folder and in those inside it, with the reason why it is left out, if it is."""
-    for entry in sorted(os.scandir(folder), key=lambda each: each.name):
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            yield path, HIDDEN
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _files_in(path)
-        else:
-            yield path, _why_no_picture(path)
-
-
-def _why_no_picture(path: Path) -> str | None:
-    try:
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            return "a link, which is not followed"
-        if not stat.S_ISREG(mode):
-            return "a pipe, a device or a socket"
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    if is_picture(head):
-        return None
-    if not head:
-        return "empty"
-    kind = foreign_kind(head) or ""
-    return f"a picture in {kind}" if kind.endswith(CONVERT) else "no picture"
 
 
 def _check(found: PictureFolders) -> None:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.picture_files import HIDDEN
 from splitway.bundle import version_folders
+from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, Steps
-from splitway.cli.heads.extract import Extracted, Hop, extract
+from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
 from splitway.cli.heads.picture_folders import (
-    HIDDEN,
     PictureFolders,
     check_enough,
     find_pictures,
@@ -27,7 +28,7 @@ from splitway.cli.heads.picture_folders import (
 )
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
-from splitway.local.run_file import read_run
+from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import find_run
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, GATEWAY
 from splitway.state_file import hold, let_go
@@ -55,6 +56,8 @@ class HeadJob:
     confusion: Path | None = None
     pipeline: str | None = None
     """Name of the pipeline in this folder whose extractor is asked, where several run."""
+    in_process: bool = False
+    """Whether the extractor among `models` is run here, and none is asked."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,10 @@ def prepare(job: HeadJob, target: Path, steps: Steps) -> Lesson:
         _refuse({path: why for path, why in found.left_out.items() if why != HIDDEN})
     print_found(found, ERR)
     steps.say(f"extracting the features of {len(found.files)} pictures of {len(found.pictures)} classes")
-    extracted = extract(find_hops(job), found.files, steps)
+    if job.in_process:
+        extracted = extract_in_process(_pictures_chain(job.models), found.files, steps)
+    else:
+        extracted = extract(find_hops(job), found.files, steps)
     _check_unread(job, found, extracted.unread)
     return Lesson(job, target, extracted, found)
 
@@ -103,10 +109,9 @@ def find_hops(job: HeadJob) -> list[Hop]:
         if not _ADDRESS.match(job.extractor):
             raise SetupError(f"--extractor takes an address such as http://127.0.0.1:8081, not {job.extractor!r}")
         return [Hop(EXTRACTOR, job.extractor), *(Hop(name, url) for name, _, url in pairs)]
-    found = find_run(job.pipeline, option="--pipeline")
-    run = found[1] if found is not None else read_run()
+    run = _run(job.pipeline)
     if run is None:
-        do = "start one with splitway up, or name an extractor with --extractor"
+        do = "start one with splitway up, name an extractor with --extractor, or add --in-process"
         raise SetupError(f"no pipeline runs from this folder ({RUN_FILE} says of none): {do}")
     hops: dict[str, Hop] = {}
     for place in run.places:
@@ -117,6 +122,34 @@ def find_hops(job: HeadJob) -> list[Hop]:
             raise SetupError(f"{place.stage} at {place.url} is not asked, for {doubt}; {do}")
         hops[place.stage] = Hop(place.stage, place.url)
     return list(hops.values())
+
+
+def _pictures_chain(models: Path) -> Chain:
+    """The bundles of a folder. Raises BundleError for none that fit together, SetupError if they take no pictures."""
+    chain = find_chain(models)
+    if chain.extractor.manifest.preprocessing is None:
+        raise SetupError(f"{chain.extractor.folder} takes no pictures, so no head can be trained on pictures")
+    return chain
+
+
+def folder_for_heads(models: Path, pipeline: str | None) -> Path:
+    """Return the folder of the bundles that the running pipeline serves, where it says so itself; else `models`.
+
+    Raises SetupError if several run and none is named.
+    """
+    run = _run(pipeline)
+    launcher = None if run is None or run.doubt is not None else run.launcher
+    if launcher is None or launcher.models is None or not launcher.process.is_alive:
+        return models
+    if launcher.models == models.resolve():
+        return models
+    ERR.print(f"the head goes into {launcher.models}, which the running pipeline serves", markup=False)
+    return launcher.models
+
+
+def _run(pipeline: str | None) -> RunFile | None:
+    found = find_run(pipeline, option="--pipeline")
+    return found[1] if found is not None else read_run()
 
 
 def _refuse(unused: Mapping[Path, str]) -> None:
@@ -135,6 +168,13 @@ def _check_unread(job: HeadJob, found: PictureFolders, unread: Mapping[Path, str
     print_left_out(unread, ERR)
     read = {label: [file for file in files if file not in unread] for label, files in found.pictures.items()}
     check_enough(PictureFolders(found.images, read, {**found.left_out, **unread}))
+
+
+def check_keeps_default_head(folder: Path) -> None:
+    """Raise SetupError if a new version in a head's folder would answer every request that names no head."""
+    if folder.name == DEFAULT_HEAD and (there := version_folders(folder)):
+        says = f"{there[0]} is the default head, which answers requests that name none: a new version would replace it"
+        raise SetupError(f"{says}; choose another --name, or add --force")
 
 
 @contextmanager

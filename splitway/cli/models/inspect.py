@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.table import Column, Table
 
 from splitway.api.inspection import Inspection
+from splitway.api.pixels import told_in_words
 from splitway.cli.console import ERR, OUT
 from splitway.cli.models.plot import Line, Plot
 from splitway.errors import ModelError
@@ -32,6 +34,8 @@ def print_table(found: Inspection, *, every: bool) -> None:
         table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or remark, style=style)
     OUT.print(table)
     OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
+    if found.pixels is not None:
+        OUT.print(f"Pictures: {told_in_words(found.pixels)}.", style="dim", markup=False)
 
 
 def _cells(cut: CutOption) -> list[str]:
@@ -49,7 +53,15 @@ def print_json(found: Inspection) -> None:
         figures = {name: value for name, value in vars(cut).items() if name != "place"}
         cuts.append({"rank": rank, **figures, "tensors": tensors, "has_a_backbone": cut.has_a_backbone})
     best = found.best[0].layer if found.best else None
-    print(json.dumps({"model": found.model, "best": best, "cuts": cuts}))
+    print(json.dumps({"model": found.model, "best": best, "pictures": _pictures(found), "cuts": cuts}))
+
+
+def _pictures(found: Inspection) -> dict[str, Any] | None:
+    """The range of its pixels that a model tells, and by which layers; None where there is none to tell."""
+    told = found.pixels
+    if told is None:
+        return None
+    return {"range": told.range, "scaled_by": [step.name for step in told.steps], "says": told_in_words(told)}
 
 
 def write_plot(found: Inspection, path: Path) -> None:

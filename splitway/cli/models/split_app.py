@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from splitway.api.given import PixelOptions, Preset
 from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
@@ -37,8 +38,25 @@ def split(
         Path | None, typer.Option(help="Text file with one label per line, in the model's order.")
     ] = None,
     pixel_range: Annotated[
-        str, typer.Option("--range", help="The model's own values for pixels 0 and 255, as LOW:HIGH.")
-    ] = "0:255",
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW:HIGH",
+            help="The model's own values for pixels 0 and 255: 0:255 as they are, 0:1 divided by 255, -1:1 divided by "
+            "127.5 less 1. A model that scales by itself tells it, and needs none.",
+        ),
+    ] = None,
+    preprocess: Annotated[
+        Preset | None,
+        typer.Option(
+            help="In place of --range, what preprocess_input in keras.applications does: tf (-1:1; MobileNet, "
+            "Inception), torch (mean and deviation of ImageNet; DenseNet), caffe (BGR less the means; ResNet50, VGG)."
+        ),
+    ] = None,
+    force_range: Annotated[
+        bool,
+        typer.Option("--force-range", help="Take --range or --preprocess though the model's own layers tell another."),
+    ] = False,
     crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window to keep.")] = 1.0,
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
     samples: Samples = None,
@@ -52,18 +70,20 @@ def split(
 ) -> None:
     """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
-    A model with one RGB picture as input is served with pictures: crop, resize and --range become part of the feature
-    space. Any other model takes its own tensors. TensorFlow serves a stage that LiteRT cannot run, or not as exactly.
+    A model with one RGB picture as input is served with pictures: crop, resize and range become part of the feature
+    space. The range is read from the layers behind the input (Rescaling, Normalization, the arithmetic of a
+    preprocess_input); where there are none, --range or --preprocess must say it. Any other model takes its own tensors.
+    TensorFlow serves a stage that LiteRT cannot run, or not as exactly.
 
-    Examples: splitway split flowers.keras --labels flowers.txt --range=-1:1; splitway split unet.keras --at mid,up_2
+    Examples: splitway split flowers.keras --labels flowers.txt; splitway split unet.keras --at mid,up_2
     """
+    scaled = None if pixel_range is None else parse_range(pixel_range)
+    pixels = PixelOptions(scaled, preprocess, force_range=force_range, crop=crop, resample=resample)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 
         layers = tuple(name.strip() for name in at.split(",")) if at else ()
-        pixels, source = parse_range(pixel_range), reading(context, allow_legacy, custom_objects, size)
-        options = SplitOptions(
-            out, layers, labels, pixels, crop, resample, samples, version, head, force=force, source=source
-        )
+        source = reading(context, allow_legacy, custom_objects, size)
+        options = SplitOptions(out, layers, labels, pixels, samples, version, head, force=force, source=source)
         emit(as_json, report(out, split_model(model, options, steps.say)))

@@ -76,7 +76,7 @@ def _pipeline(name: str | None, run: RunFile) -> ListedPipeline:
         reason=reason,
         log=str(launcher.log) if launcher and launcher.log else None,
         pid=launcher.process.pid if launcher else None,
-        replicas=Counter(place.stage for place in run.places if place.stage != GATEWAY),
+        replicas=dict(Counter(place.stage for place in run.places if place.stage != GATEWAY)),
         processes=tuple(_processes(run)),
     )
 

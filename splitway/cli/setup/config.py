@@ -49,7 +49,9 @@ class InForce:
 
 def in_force(catalogue: Catalogue, from_files: Mapping[str, Setting]) -> list[InForce]:
     """Return every setting; `from_files` are those that the environment has from files."""
-    return [_in_force(known, from_files.get(known.name)) for known in catalogue.settings.values()]
+    others = {name: Known(name, "") for name in from_files if name not in catalogue.settings}
+    every = dict(sorted({**catalogue.settings, **others}.items()))
+    return [_in_force(known, from_files.get(known.name)) for known in every.values()]
 
 
 def _in_force(known: Known, setting: Setting | None) -> InForce:
@@ -76,9 +78,10 @@ def print_one(setting: InForce) -> None:
     ERR.print(f"{setting.known.name}, from {setting.place}. {setting.known.about}", markup=False, style="dim")
 
 
-def say_files(read: Sequence[Path], missing: Sequence[str]) -> None:
+def say_files(read: Sequence[Path], catalogue: Catalogue) -> None:
     """Say on stderr which files were read, and whose settings are not known here."""
     named = ", ".join(map(str, read)) or "none: settings may stand in splitway.toml"
     ERR.print(f"files read: {named}", style="dim", markup=False)
-    if missing:
-        ERR.print(f"not listed: the settings of {' and '.join(missing)}, which is not installed", markup=False)
+    if catalogue.missing:
+        why = "their libraries are not installed"
+        ERR.print(f"the settings of {catalogue.whose} are listed only if a file sets them: {why}", markup=False)

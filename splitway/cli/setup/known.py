@@ -16,6 +16,7 @@ from splitway.errors import SetupError
 
 _ABOUT = {
     "SPLITWAY_API_KEY": "Key that the commands which ask a gateway show it.",
+    "SPLITWAY_CA": "PEM file of authorities that commands trust for an https address, besides the usual ones.",
     "SPLITWAY_CACHE_DIR": "Folder of the downloads of splitway build. Default: ~/.cache/splitway.",
     "SPLITWAY_CONFIG": "The one file of settings to read, instead of those that are found; empty for none.",
 }
@@ -60,6 +61,10 @@ class Catalogue:
         self.missing = [app for app, kind in found.items() if kind is None]
         """Apps whose libraries are not installed, so that their settings are not known."""
 
+    @property
+    def whose(self) -> str:
+        return " and ".join(self.missing)
+
     @cached_property
     def settings(self) -> Mapping[str, Known]:
         found: dict[str, Known] = {}
@@ -88,6 +93,11 @@ class Catalogue:
         name = _variable(key.lower().removeprefix(PREFIX.lower()).replace("-", "_"))
         if (known := self.settings.get(name)) is not None:
             return known
+        if self.missing:
+            do = "pip install 'splitway[all]' to see them"
+            raise SetupError(
+                f"{key!r} is no setting of the command line; those of {self.whose} are not known here: {do}"
+            )
         near = difflib.get_close_matches(name, self.settings, n=1)
         hint = f"did you mean {self.settings[near[0]].key!r}?" if near else "splitway config lists those there are"
         raise SetupError(f"there is no setting {key!r}; {hint}")

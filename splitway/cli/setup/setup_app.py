@@ -21,8 +21,8 @@ def config(
 
     Options come before SPLITWAY_* variables, these before splitway.toml in the current folder, and that before
     ~/.config/splitway/splitway.toml. In a file a setting has the name of its variable without SPLITWAY_, in small
-    letters: threads = 2. A file is read only if you or root own it and nobody else can write it. It cannot hold secrets
-    or url.
+    letters: threads = 2. A file is read only if it is yours or root's and no other user can write it. It cannot hold
+    secrets or url.
 
     Examples: splitway config; splitway config models; splitway config --json | jq '.settings[] | select(.source !=
     "default")'
@@ -42,7 +42,7 @@ def config(
     emit(as_json, {"settings": [each.to_json() for each in settings], "files": read})
     if not as_json:
         command.print_table(settings)
-    command.say_files(read, catalogue.missing)
+    command.say_files(read, catalogue)
 
 
 def completion(

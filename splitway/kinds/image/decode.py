@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from splitway.kinds.image.kind import PICTURES
 from splitway.kinds.image.limits import PictureLimits, check_memory, check_seconds
 from splitway.kinds.image.look import Picture, look
 from splitway.kinds.image.pixels import rgb
-from splitway.manifest import Preprocessing
+from splitway.manifest import Preprocessing, Standardisation
 from splitway.names import PIXELS
 from splitway.wire.tensor import Buffer, TensorSpec
 
@@ -145,8 +146,27 @@ def _crop_box(width: int, height: int, target: Preprocessing) -> tuple[float, fl
 
 
 def to_model_input(pixels: NDArray[np.uint8], target: Preprocessing) -> NDArray[Any]:
-    """Scale UINT8 pixels to what the model takes."""
+    """Make of UINT8 pixels [n, height, width, 3] what the model takes, in its type and its order of channels."""
     if target.datatype == "UINT8":
         return pixels
+    if target.range is None:
+        assert target.standardise is not None, "a manifest has one of the two"
+        return _standardised(pixels, target.standardise)
     low, high = target.range
     return pixels.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
+
+
+def _standardised(pixels: NDArray[np.uint8], how: Standardisation) -> NDArray[np.float32]:
+    made = np.empty(pixels.shape, np.float32)
+    for at, table in enumerate(_tables(how)):
+        channel = at if how.channels == "RGB" else 2 - at
+        made[..., at] = table[pixels[..., channel]]
+    return made
+
+
+@lru_cache(maxsize=16)
+def _tables(how: Standardisation) -> list[NDArray[np.float32]]:
+    """What each of the 256 values of a pixel becomes, for each channel that the model takes."""
+    scaled = np.arange(256, dtype=np.float32) / np.float32(how.divisor)
+    parts = zip(how.mean, how.deviation, strict=True)
+    return [(scaled - np.float32(mean)) / np.float32(deviation) for mean, deviation in parts]

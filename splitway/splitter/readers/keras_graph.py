@@ -16,6 +16,7 @@ from splitway.errors import ModelError
 from splitway.splitter.graph import Graph, Step, Wire, unique_names
 from splitway.splitter.identity import identity_of
 from splitway.splitter.readers.foreign import count_of, looking_at, name_of, shown, tried
+from splitway.splitter.readers.plain import is_plain_layer
 
 _FREE = (
     keras.layers.Flatten,
@@ -150,6 +151,7 @@ def _step(name: str, node: Any, takes: tuple[Wire, ...], gives: tuple[Wire, ...]
         refusal=next(
             (_REFUSAL.format(name_of(each)) for each in inside if isinstance(each, keras.layers.Lambda)), None
         ),
+        plain=is_plain_layer(inside),
         tells=tuple(words for each in inside if (words := _words(each))),
     )
 

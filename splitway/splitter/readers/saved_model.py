@@ -23,6 +23,7 @@ from splitway.splitter.proof.prove import Answers
 from splitway.splitter.readers.file_kinds import in_place_of_saved_model
 from splitway.splitter.readers.foreign import reason_of
 from splitway.splitter.readers.loaded import KEPT, LoadedModel
+from splitway.splitter.readers.plain import are_plain_operations
 from splitway.splitter.readers.saved_model_graph import FlatGraph, flatten
 from splitway.splitter.readers.saved_model_identity import Described, Held
 from splitway.splitter.readers.saved_model_random import without_calls
@@ -132,6 +133,7 @@ class _SavedModelReader:
             identity={"computes": computes},
             weights=tuple(weights),
             flops=_flops(weights, gives),
+            plain=are_plain_operations([each.type for each in operations], weights),
         )
 
     def _run(self, takes: Sequence[Wire], gives: Sequence[Wire], values: Sequence[Any]) -> list[Any]:

@@ -55,11 +55,11 @@ class View:
         self.page.on("filechooser", lambda _: None)
         self.page.on("request", lambda request: self.requested.append(request.url))
 
-    def open(self) -> View:
-        """Load the page, and wait until it has drawn the pipeline and the samples."""
+    def open(self, shows: str = ".sample") -> View:
+        """Load the page, and wait until it has drawn the pipeline and what takes the input: the samples, usually."""
         self.page.goto("/")
         self.replicas.first.wait_for()
-        self.page.locator(".sample").first.wait_for()
+        self.page.locator(shows).first.wait_for()
         return self
 
     def open_closed(self) -> View:
@@ -83,7 +83,7 @@ class View:
     @property
     def labels(self) -> list[str]:
         """The labels that are shown, best first."""
-        return self.page.locator(".label-name").all_inner_texts()
+        return self.page.locator("#labels .label-name").all_inner_texts()
 
     @property
     def error(self) -> Locator:

@@ -27,9 +27,9 @@ def open_page(browser: Browser) -> Iterator[Open]:
     """Open the page of a gateway; closed after the test."""
     views: list[View] = []
 
-    def open_(url: str, **options: object) -> View:
+    def open_(url: str, shows: str = ".sample", **options: object) -> View:
         views.append(View(browser, url, **options))
-        return views[-1].open()
+        return views[-1].open(shows)
 
     yield open_
     for view in views:

@@ -45,8 +45,8 @@ def test_a_chosen_picture_is_shown_with_its_labels_as_bars(view: View, cat: byte
     assert len(view.labels) == 5
     shown = view.page.get_by_alt_text("The picture that was sent: cat.jpg")
     assert shown.evaluate("image => image.naturalWidth") == 451
-    shares = [float(share.split("\u202f")[0]) for share in view.page.locator(".label-share").all_inner_texts()]
-    bars = view.page.locator(".bar").evaluate_all(
+    shares = [float(share.split("\u202f")[0]) for share in view.page.locator("#labels .label-share").all_inner_texts()]
+    bars = view.page.locator("#labels .meter").evaluate_all(
         "bars => bars.map((bar) => parseFloat(getComputedStyle(bar, '::before').width) / bar.clientWidth * 100)"
     )
     assert shares == sorted(shares, reverse=True)
@@ -65,7 +65,7 @@ def test_a_pasted_picture_is_classified(view: View) -> None:
     with view.page.expect_response("**/v1/classify*") as reply:
         view.page.keyboard.press("Control+v")
     assert reply.value.status == 200
-    expect(view.page.locator(".label")).to_have_count(5)
+    expect(view.page.locator("#labels .label")).to_have_count(5)
 
 
 def test_a_sample_is_one_click(view: View) -> None:

@@ -15,6 +15,7 @@ from testkit.support import LogBook
 from tests.e2e.page.accessibility import PHONE, findings
 from tests.e2e.page.browser import CAT, View
 
+ASKED = ("v1/pipeline", "v1/classify", "v1/requests", "v2/models/pipeline")
 WRONG = f"splitway_0123456789_{'x' * 43}"
 
 
@@ -99,7 +100,7 @@ def test_a_refused_page_is_quiet_until_somebody_looks_again(closed: View) -> Non
     closed.page.reload()
     says(closed, "This gateway requires a key.")
     assert asks_nothing_for_a_while(closed)
-    with closed.page.expect_response("**/v1/pipeline"):
+    with closed.page.expect_response("**/v1/pipeline*"):
         closed.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     assert asks_nothing_for_a_while(closed)
 
@@ -140,12 +141,12 @@ def test_an_answer_to_what_was_asked_without_the_key_changes_nothing(closed: Vie
     def hold(route: Route) -> None:
         held.append(route)
 
-    closed.page.route("**/v1/pipeline", hold, times=1)
-    with closed.page.expect_request("**/v1/pipeline"):
+    closed.page.route("**/v1/pipeline*", hold, times=1)
+    with closed.page.expect_request("**/v1/pipeline*"):
         closed.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     closed.give_key(guarded.both)
     closed.replicas.first.wait_for()
-    closed.page.route("**/v1/pipeline", hold)  # so that nothing is drawn anew
+    closed.page.route("**/v1/pipeline*", hold)  # so that nothing is drawn anew
     with closed.page.expect_response(lambda reply: reply.status == 401):
         held[0].continue_()
     closed.page.evaluate("fetch('/livez')")
@@ -172,7 +173,7 @@ def test_a_key_is_in_the_header_and_nowhere_else(closed: View, guarded: Guarded)
     closed.replicas.first.wait_for()
     closed.ask()
     with_key = {request.url.partition("?")[0] for request in asked if "authorization" in request.headers}
-    assert with_key == {f"{guarded.url}/v1/pipeline", f"{guarded.url}/v1/classify"}
+    assert with_key == {f"{guarded.url}/{path}" for path in ASKED}
     assert guarded.both not in closed.page.content()
     assert not [request.url for request in asked if guarded.both in request.url]
     kept = "[localStorage.length, sessionStorage.length, document.cookie, document.getElementById('api-key').value]"

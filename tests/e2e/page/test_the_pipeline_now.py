@@ -45,11 +45,13 @@ def address(url: str) -> str:
 def test_stages_and_replicas_are_drawn_in_the_order_of_a_request(
     view: View, pipeline: LocalPipeline, head_bundle: Bundle
 ) -> None:
-    assert view.page.locator(".part h3").all_inner_texts() == ["gateway", "feature_extractor", "classifier"]
-    assert view.replicas.locator(".replica-name code").all_inner_texts() == [
+    assert view.page.locator(".node b > span:first-child").all_inner_texts() == ["feature_extractor", "classifier"]
+    assert view.replicas.locator(".at").all_inner_texts() == [
         address(pipeline.of(stage)[0].url) for stage in ("feature_extractor", "classifier")
     ]
     for name, replica in zip(("feature_extractor", "classifier"), view.replicas.all(), strict=True):
+        replica.locator("summary").click()
+        expect(replica.get_by_text("Breaker")).to_be_visible()
         expect(replica).to_contain_text("ready")
         expect(replica).to_contain_text(f"{name} 1")
         expect(replica).to_contain_text(head_bundle.manifest.feature_space)
@@ -63,14 +65,14 @@ def test_the_page_counts_as_the_gateway_does(view: View, gateway: httpx.Client, 
     now = gateway.get("/v1/pipeline").json()
     calls = now["stages"][0]["replicas"][0]["attempts"]["ok"]
     counted = f"{calls:,} ok".replace(",", "\u202f")  # beside what other tests of this pipeline made of it
-    expect(view.replicas.first).to_contain_text(re.compile(rf"Calls since the start: ([\w ]+, )*{counted}"))
+    expect(view.replicas.first).to_contain_text(re.compile(rf"Calls since the start([\w ]+, )*{counted}"))
     requests = now["gateway"]["requests"]["ok"]
     expect(view.page.locator(".gateway .tally")).to_contain_text(f"{requests:,} ok".replace(",", "\u202f"))
     until(lambda: _shown_p50_ms(view) > 0, 5)
 
 
 def _shown_p50_ms(view: View) -> float:
-    shown = view.page.locator(".gateway .recent dd").nth(1).inner_text()
+    shown = view.page.locator("#figures .value").nth(1).inner_text()
     return float(shown.split("\u202f")[0]) if shown.endswith("ms") else 0.0
 
 
@@ -91,6 +93,9 @@ def test_a_killed_replica_shows_within_two_seconds_and_the_others_answer(
     said = [" ".join(line.split()[1:]) for line in log.locator("p").all_inner_texts()]
     assert said == [f"feature_extractor {address(victim.url)} is unreachable."], "once, not with every look"
     expect(view.page.locator("#state")).to_have_text("Ready; 1 of 3 replicas missing")
+    trouble = view.page.get_by_role("region", name="Trouble")
+    expect(trouble).to_contain_text("feature_extractor #1 does not answer")
+    expect(trouble.locator("code")).to_have_text("splitway logs feature_extractor")
 
 
 def test_when_all_classifiers_are_gone_the_page_says_what_to_do(open_page: Open, own_pipeline: LocalPipeline) -> None:
@@ -101,7 +106,7 @@ def test_when_all_classifiers_are_gone_the_page_says_what_to_do(open_page: Open,
     expect(view.error).to_contain_text("The stage classifier is not available.")
     expect(view.error).to_contain_text("Start it again, then try again.")
     expect(view.error.get_by_role("button", name="Try again")).to_be_visible()
-    expect(view.page.locator(".part").filter(has_text="classifier").locator(".flag")).to_have_text("not ready")
+    expect(view.page.locator(".node").filter(has_text="classifier").locator(".flag")).to_contain_text("not ready")
 
 
 def test_a_gateway_that_does_not_answer_is_said_and_its_return_too(view: View, pipeline: LocalPipeline) -> None:
@@ -122,25 +127,25 @@ def test_nobody_is_asked_while_the_tab_is_hidden(view: View) -> None:
     view.page.reload()
     view.replicas.first.wait_for()
     for _ in range(3):
-        with view.page.expect_response("**/v1/pipeline"):
+        with view.page.expect_response("**/v1/pipeline*"):
             view.page.clock.run_for(500)
     looks: list[Route] = []
-    view.page.route("**/v1/pipeline", lambda route: looks.append(route))  # noqa: PLW0108 - Playwright marks what it calls
-    with view.page.expect_request("**/v1/pipeline"):
+    view.page.route("**/v1/pipeline*", lambda route: looks.append(route))  # noqa: PLW0108 - Playwright marks what it calls
+    with view.page.expect_request("**/v1/pipeline*"):
         view.page.clock.run_for(500)
     view.page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     view.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(view.page.locator("#fresh")).to_have_text("Paused while this tab is hidden.")
-    with view.page.expect_response("**/v1/pipeline"):
+    with view.page.expect_response("**/v1/pipeline*"):
         looks[0].continue_()
-    view.page.unroute("**/v1/pipeline")
+    view.page.unroute("**/v1/pipeline*")
     view.requested.clear()
     view.page.clock.run_for(5000)
     view.page.evaluate("fetch('/livez')")
     assert [url.rpartition("/")[2] for url in view.requested] == ["livez"]
     expect(view.page.locator("#fresh")).to_have_text("Paused while this tab is hidden.")
     view.page.evaluate("Object.defineProperty(document, 'hidden', { value: false })")
-    with view.page.expect_response("**/v1/pipeline"):
+    with view.page.expect_response("**/v1/pipeline*"):
         view.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(view.page.locator("#fresh")).to_have_text("Live, twice a second")
 
@@ -154,7 +159,7 @@ def test_what_does_not_change_is_left_alone(view: View) -> None:
             for (const replicas of document.querySelectorAll(".replicas")) observer.observe(replicas, all); }"""
     )
     for _ in range(3):
-        with view.page.expect_response("**/v1/pipeline"):
+        with view.page.expect_response("**/v1/pipeline*"):
             pass
     assert view.page.evaluate("[first.isConnected, touched]") == [True, 0]
     expect(view.page.get_by_role("log")).to_be_empty()

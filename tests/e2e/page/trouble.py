@@ -22,7 +22,7 @@ def ask_until_retried(view: View, proxies: Sequence[Proxy]) -> None:
         calls = [proxy.inferences - count for proxy, count in zip(proxies, before, strict=True)]
         with _busy(proxies[calls.index(max(calls))]):
             view.ask()
-        return view.page.locator(".row.retry").count() > 0
+        return view.page.locator("#score .retry").count() > 0
 
     until(is_retried, 20)
 

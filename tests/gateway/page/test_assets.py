@@ -136,6 +136,41 @@ async def test_what_the_browser_has_is_not_sent_again(gateway_before: Gateway, k
     assert other.status_code == 200
 
 
+PLAIN_BEFORE = 47_533
+"""Bytes of the page and its parts, plain, before there were heads, releases and requests on it."""
+
+
+async def test_who_reads_gzip_gets_it_and_never_more_bytes_than_before(gateway_before: Gateway) -> None:
+    async with gateway_before() as client:
+        page = Elements((await client.get("/")).text)
+        sent = 0
+        for address in {"", *page.addresses("script", "link", "img")}:
+            plain = await client.get(address, headers={"accept-encoding": "gzip;q=0, br"})
+            packed = await client.get(address)
+            assert packed.content == plain.content
+            assert (packed.headers["content-encoding"], packed.headers["vary"]) == ("gzip", "accept-encoding")
+            assert "content-encoding" not in plain.headers
+            assert plain.headers["vary"] == "accept-encoding"
+            assert packed.headers["etag"] != plain.headers["etag"]
+            known = {"if-none-match": plain.headers["etag"]}
+            assert (await client.get(address, headers=known)).status_code == 200, "that is the other form's"
+            sent += int(packed.headers["content-length"])
+    print(f"{sent} bytes")
+    assert sent <= PLAIN_BEFORE
+
+
+async def test_comments_are_not_sent_and_lines_keep_their_numbers(gateway_before: Gateway) -> None:
+    source = (ROOT / "gateway" / "page" / "dom.js").read_text()
+    async with gateway_before() as client:
+        sent = (await client.get("/page/dom.js")).text
+    assert "@param" in source
+    assert "@param" not in sent
+    assert sent.count("\n") == source.count("\n")
+    assert sent.splitlines().index("export function morph(old, fresh) {") == source.splitlines().index(
+        "export function morph(old, fresh) {"
+    )
+
+
 @pytest.mark.parametrize(
     "part",
     ["nothing.js", "", "assets.py", "__init__.py", "../settings.py", "%2e%2e/settings.py", "samples/", "samples"],

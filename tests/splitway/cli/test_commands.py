@@ -72,14 +72,14 @@ def test_what_was_split_can_be_served(workshop: Path, cat: bytes, tmp_path: Path
 
 
 def test_split_does_not_overwrite(workshop: Path) -> None:
-    result = splitway("split", "tiny.keras", "--at", "pool", cwd=workshop)
+    result = splitway("split", "tiny.keras", "--at", "pool", "--range=0:1", cwd=workshop)
     assert "is there already; use --force" in one_line(result)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--at", "poll"], "did you mean 'pool'"),
+        (["--at", "poll", "--range=0:1"], "did you mean 'pool'"),
         (["--at", "pool", "--range", "small"], "--range must be LOW:HIGH"),
         (["--at", "pool", "--labels", "none.txt"], "cannot read the labels"),
         (["--at", "pool", "--version", "0"], "whole number from 1 up"),
@@ -96,7 +96,7 @@ def test_a_split_that_fails_says_why_and_leaves_nothing(
 
 def test_a_folder_that_cannot_be_written_is_one_line(workshop: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    result = splitway("split", workshop / "tiny.keras", "--at", "pool", "--out", tmp_path / "file" / "models")
+    result = splitway("split", workshop / "tiny.keras", "--range=0:1", "--out", tmp_path / "file" / "models")
     assert "Not a directory" in one_line(result)
 
 
@@ -105,7 +105,7 @@ def test_a_forced_split_that_fails_leaves_the_old_bundles_provable(workshop: Pat
 
     models = Path(shutil.copytree(workshop / "models", tmp_path / "models"))
     (tmp_path / "two.txt").write_text("a\nb\n")
-    options = ("--at", "pool", "--labels", tmp_path / "two.txt", "--out", models, "--force")
+    options = ("--range=0:1", "--labels", tmp_path / "two.txt", "--out", models, "--force")
     assert "2 labels" in one_line(splitway("split", workshop / "tiny.keras", *options))
     assert splitway("verify", models).returncode == 0
 
@@ -113,7 +113,7 @@ def test_a_forced_split_that_fails_leaves_the_old_bundles_provable(workshop: Pat
 def test_labels_that_do_not_fit_leave_nothing(workshop: Path, tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("a\nb\n")
     out = tmp_path / "models"
-    result = splitway("split", workshop / "tiny.keras", "--at", "pool", "--labels", tmp_path / "two.txt", "--out", out)
+    result = splitway("split", workshop / "tiny.keras", "--range=0:1", "--labels", tmp_path / "two.txt", "--out", out)
     assert "2 labels for the model's 3 classes" in one_line(result)
     assert not out.exists()
 

@@ -35,7 +35,8 @@ def _names(command: Any, words: str = "") -> Iterator[str]:
 
 ELSEWHERE = {"up", "down"}
 """Run by the tests of what starts in the background."""
-CHANGING = set(_names(get_command(app))) - CHANGE_NOTHING - ELSEWHERE
+ROOT: Any = get_command(app)
+CHANGING = set(_names(ROOT)) - CHANGE_NOTHING - ELSEWHERE
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,7 @@ RUNS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
 
 def test_every_command_that_changes_something_is_run_here() -> None:
     assert set(RUNS) == CHANGING
+    assert all("--json" in [opt for each in ROOT.commands[name].params for opt in each.opts] for name in ELSEWHERE)
 
 
 @pytest.mark.parametrize("name", RUNS)

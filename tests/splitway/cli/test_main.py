@@ -66,7 +66,7 @@ def test_each_command_has_an_example_that_it_understands(words: tuple[str, ...])
 def _check_understood(called: list[str]) -> None:
     words = max((words for words in EVERY if tuple(called[: len(words)]) == words), key=len)
     known = {name for each in EVERY[words].params for name in each.opts}
-    given = {part.partition("=")[0] for part in called if part.startswith("-")}
+    given = {part.partition("=")[0] for part in called if part.startswith("-") and part != "-"}
     assert words
     assert given <= known, f"{called} has unknown options"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from splitway.api.given import PixelOptions
 from splitway.api.source import SourceOptions
 from splitway.api.splitting import SplitOptions, split_model
 from splitway.bundle import load_bundle, read_manifest
@@ -31,7 +32,8 @@ class Twice(keras.layers.Layer):
 
 
 def split_here(model: Path, out: Path, at: str | None = None, **options: Any) -> list[Manifest]:
-    """Split as the command does, in this process."""
+    """Split as the command does, in this process; pictures are given as they are unless the options say otherwise."""
+    options.setdefault("pixels", PixelOptions(range=(0.0, 255.0)))
     report(out, split_model(model, SplitOptions(out, tuple(at.split(",")) if at else (), **options), lambda _: None))
     return [read_manifest(path.parent) for path in sorted(out.glob("[!s]*/1/stage.json"))]
 
@@ -189,7 +191,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
-    result = splitway("split", saved(unet(), tmp_path / "unet.keras"), "--at", "middle", "--out", small_disk / "m")
+    result = splitway(
+        "split", saved(unet(), tmp_path / "unet.keras"), "--at", "middle", "--range=0:255", "--out", small_disk / "m"
+    )
     line = one_line(result)
     assert "No space left on device" in line
     assert str(small_disk) in line
@@ -199,7 +203,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, small_disk: 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_the_middle_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     path = saved(unet(), tmp_path / "unet.keras")
-    command = [sys.executable, "-m", "splitway.cli.main", "split", str(path), "--at", "middle", "--out", "m"]
+    command = [
+        sys.executable,
+        "-m",
+        "splitway.cli.main",
+        "split",
+        str(path),
+        "--at",
+        "middle",
+        "--range=0:255",
+        "--out",
+        "m",
+    ]
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary)}

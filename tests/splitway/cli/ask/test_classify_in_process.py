@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from splitway.cli.ask.classify import print_json
 from splitway.cli.ask.classify_in_process import classify_in_process
-from splitway.errors import SetupError
+from splitway.errors import BundleError, SetupError
 from splitway.schemas.classify import HeadFailure
 from splitway.wire.tensor import Arrays
 from tests.tiny_bundles import write_bundle
@@ -69,3 +70,25 @@ def test_a_model_without_pictures_is_named_with_what_it_takes_and_how_to_ask_it(
     write_bundle(tmp_path, "classifier", 1, head)
     with pytest.raises(SetupError, match=r"takes 'x' FP32 \[-1, 4\], 'ids' INT32 .* and no picture.*pipeline/infer"):
         classify_in_process([tmp_path / "cat.jpg"], tmp_path, [], top_k=3)
+
+
+def test_a_damaged_newest_bundle_is_passed_over_and_named(
+    models: Path, samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a stage goes on with the newest that is whole."""
+    shutil.copytree(models / "feature_extractor", tmp_path / "feature_extractor")
+    for version in ("1", "2"):
+        shutil.copytree(models / "classifier" / "1", tmp_path / "classifier" / version)
+    newest = tmp_path / "classifier" / "2"
+    manifest = json.loads((newest / "stage.json").read_text())
+    (newest / "stage.json").write_text(json.dumps(manifest | {"version": "2"}))
+    content = bytearray((newest / "model.tflite").read_bytes())
+    content[1000] ^= 1
+    (newest / "model.tflite").write_bytes(content)
+    (result,) = classify_in_process([samples / "cat.jpg"], tmp_path, [], top_k=1)
+    assert result.reply is not None
+    assert (result.reply["label"], result.reply["model"]["classifier"]) == ("Egyptian cat", "1")
+    assert f"{newest} is passed over, as stages do: " in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "classifier" / "1")
+    with pytest.raises(BundleError, match="SHA-256"):
+        classify_in_process([samples / "cat.jpg"], tmp_path, [], top_k=1)

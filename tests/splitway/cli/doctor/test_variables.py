@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from splitway.cli.doctor.variables import (
     find_settings,
     known_variables,
     readable,
+    settings,
     threads,
     traces,
     unknown,
@@ -187,3 +189,10 @@ def test_traces_that_are_asked_for_need_their_extra(
         return package
 
     assert traces(environment, installed).level == level
+
+
+def test_a_gateway_of_which_only_the_settings_are_installed_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the image of a stage."""
+    monkeypatch.setitem(sys.modules, "splitway.gateway.wiring", None)
+    (result,) = settings({}, [])
+    assert (result.level, "the gateway's dependencies are not installed" in result.says) == ("ok", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ class _Extractor(ThreadingHTTPServer):
         self.swap_after = 1 << 30
         self.overloaded = 0
         self.answered = 0
+        self.takes: dict[str, object] | None = None
+        """What its model takes; None if it does not say."""
         self.token: str | None = None
         """Without which nothing is done."""
         self.lock = Lock()
@@ -75,6 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
         features = Tensor.of_array("features", np.array(sizes, np.float32)[:, None], space)
         reply, length = build_response(InferResponse("feature_extractor", version, (features,)), request)
         self._send(200, reply, {HEADER_LENGTH: str(length)})
+
+    def do_GET(self) -> None:
+        takes = self.server.takes
+        said = {"name": "feature_extractor", "versions": ["1"], "platform": "x", "outputs": [], "parameters": {}}
+        self._send(404 if takes is None else 200, json.dumps({**said, "inputs": [takes]}).encode())
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -228,3 +236,16 @@ def test_without_a_certificate_the_command_says_which_is_needed(
 ) -> None:
     with Steps() as steps, pytest.raises(SetupError, match="SPLITWAY_IDENTITY must name the folder of the gateway"):
         extract([secret_extractor.hop], files, steps)
+
+
+def test_a_stage_that_takes_no_pictures_is_named_with_what_it_takes(extractor: _Extractor, files: list[Path]) -> None:
+    extractor.takes = {"name": "ages", "datatype": "FP32", "shape": [-1, 4]}
+    with (
+        Steps() as steps,
+        pytest.raises(SetupError, match=r"takes ages FP32 \[-1, 4\] and no picture: train-head needs"),
+    ):
+        extract([extractor.hop], files, steps)
+    assert extractor.answered == 0
+    extractor.takes = {"name": "image", "datatype": "BYTES", "shape": [-1]}
+    with Steps() as steps:
+        assert len(extract([extractor.hop], files, steps).files) == len(files)

@@ -1,0 +1,104 @@
+/** The last twenty requests, whoever sent them: each opens in place, with its time line. */
+
+import { byId, fill, make, MUTE, write } from "./dom.js";
+import { askGateway } from "./key.js";
+import { readAsked } from "./reply.js";
+import { end, isFailure, percent, clock } from "./text.js";
+import { markOf } from "./picker.js";
+import { score } from "./timeline.js";
+
+/** Under load the list is not asked for more often than this. */
+const EVERY_MS = 2000;
+const TIMEOUT_MS = 2000;
+const ID = 8;
+const NONE = "None yet. They come here as they are answered, whoever asks.";
+let counted = "";
+let askedAt = -Infinity;
+let isKnown = true;
+
+/**
+ * Ask for the list where requests have ended since.
+ * @param {Pipeline} pipeline
+ */
+export async function watchRecent({ gateway }) {
+  const now = JSON.stringify(gateway?.requests ?? null);
+  if (now === counted || !isKnown || performance.now() - askedAt < EVERY_MS) return;
+  counted = now;
+  askedAt = performance.now();
+  draw(await latest());
+}
+
+/** @returns {Promise<Asked[]|null>} null where the gateway does not say */
+async function latest() {
+  const signal = /** @type {any} */ (AbortSignal).timeout(TIMEOUT_MS);
+  const { status, reply } = await askGateway("metrics", "v1/requests", { cache: "no-store", signal }).catch(() => ({ status: 0, reply: {} }));
+  isKnown = status !== 404; // an older gateway
+  return status === 200 ? reply.requests : null;
+}
+
+/**
+ * A request that has just been answered, as the gateway remembers it.
+ * @param {string} id
+ */
+export const findAsked = async (id) => (isKnown && (await latest())?.find((one) => one.id === id)) || null;
+
+export function clearRecent() {
+  counted = "";
+  fill("recent");
+  byId("recent-head").hidden = true;
+  write("recent-says", "");
+}
+
+/** @param {Asked[]|null} all newest first; what is there already stays as it is */
+function draw(all) {
+  if (!all) return;
+  const list = byId("recent");
+  const width = Math.max(0.01, ...all.map((one) => one.timings_ms.total));
+  const known = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  all.forEach((one, at) => {
+    const key = one.id + one.at;
+    const item = known.get(key) ?? row(one, key);
+    known.delete(key);
+    item.style.setProperty("--width", String(one.timings_ms.total / width));
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
+  });
+  for (const gone of known.values()) gone.remove();
+  byId("recent-head").hidden = !all.length;
+  write("recent-says", all.length ? "" : NONE);
+}
+
+/** @param {Asked} one @param {string} key */
+function row(one, key) {
+  const details = make("details", {}, make("summary.asked", {},
+    make("span.quiet.mono", {}, clock(Date.parse(one.at))), make("span.mono.id", {}, one.id.slice(0, ID)), answer(one),
+    make("span.num", {}, one.timings_ms.total.toFixed(1)), make("span.where", MUTE, make("span.mini", {}, bars(one)))));
+  details.addEventListener("toggle", () => {
+    if (details.childElementCount === 1) details.append(opened(one));
+  });
+  return make("li", { "data-key": key }, details);
+}
+
+/** @param {Asked} one */
+function answer({ problem, outcome, heads }) {
+  if (problem || outcome !== "ok") return make(`span.clip${outcome === "cancelled" ? ".guess" : ".bad"}`, {}, outcome === "cancelled" ? "caller left" : `× ${end(problem?.code ?? outcome)}`);
+  const [first] = heads;
+  const isUnsure = first?.confidence !== null && first?.confidence < (markOf(first.name) ?? 0);
+  const words = first?.label ?? (first?.code ? `× ${end(first.code)}` : "answered");
+  return make("span.clip", { title: words }, make(`span${isUnsure ? ".guess" : ""}`, {}, words), isUnsure && make("span.doubt", {}, " not sure"),
+    heads.length > 1 && make("span.quiet", {}, ` and ${heads.length - 1} more`));
+}
+
+/** @param {Asked} one */
+function bars({ timeline, timings_ms: { total } }) {
+  return timeline.flatMap(({ attempts, head, takes }) => attempts.map((call) =>
+    make(`i${isFailure(call.outcome) ? ".failed" : head || takes?.length ? ".later" : ""}`, { "--from": call.start_ms / total, "--part": call.ms / total })));
+}
+
+/** @param {Asked} one */
+function opened(one) {
+  const heads = one.heads.map(({ name, label, confidence, code }) =>
+    make("li", {}, make("span.mono", {}, name), " ", code ? make("span.bad", {}, `× ${end(code)}`) : label ?? "answered", confidence !== null && make("span.quiet", {}, ` ${percent(confidence)}`)));
+  const words = [one.problem?.title, one.route, one.part && one.release && `${one.release}, ${one.part}`].filter(Boolean).join("; ");
+  return make("div.opened", {}, make("p.quiet", {}, make("code", {}, one.id), ` ${words}`), heads.length > 0 && make("ul.says-list", {}, heads),
+    one.timeline.length > 0 && score([readAsked(one)], null));
+}

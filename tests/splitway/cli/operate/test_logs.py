@@ -1,0 +1,87 @@
+"""A log is read from its end, by process, and followed over its rotation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from splitway.cli.operate.logs import LogReader, find_log, speaks
+from splitway.cli.operate.output import LogFile
+from splitway.errors import SetupError
+from splitway.local.run_file import make_run_folder
+from splitway.local.runs import log_path
+
+
+def _parts(folder: Path, *parts: str) -> Path:
+    """Write parts of a log, the newest first."""
+    for number, text in enumerate(parts):
+        (folder / f"run.log{f'.{number}' if number else ''}").write_text(text)
+    return folder / "run.log"
+
+
+def test_the_last_lines_come_from_older_parts_too(tmp_path: Path) -> None:
+    reader = LogReader(_parts(tmp_path, "5\n6\n", "3\n4\n", "1\n2\n"))
+    assert reader.last(3, lambda _: True) == ["4", "5", "6"]
+    assert reader.last(2, lambda line: line in "246") == ["4", "6"]
+    assert reader.last(99, lambda _: True) == ["1", "2", "3", "4", "5", "6"]
+    assert reader.last(0, lambda _: True) == []
+
+
+def test_what_is_written_later_is_followed_over_two_rotations(tmp_path: Path) -> None:
+    log = _parts(tmp_path, "old\n")
+    reader, waits = LogReader(log), iter(range(3))
+
+    def write_more(_: float) -> None:
+        if next(waits) == 0:
+            with log.open("a") as file:
+                file.write("a\nhalf")
+            return
+        with log.open("a") as file:
+            file.write(" done\n")
+        for text in ("b\n", "c\n"):
+            for number in (1, 0):
+                part = tmp_path / f"run.log{f'.{number}' if number else ''}"
+                if part.exists():
+                    part.rename(tmp_path / f"run.log.{number + 1}")
+            log.write_text(text)
+
+    goes_on = iter([True, True, False])
+    assert reader.last(9, lambda _: True) == ["old"]
+    assert list(reader.follow(lambda: next(goes_on), write_more)) == ["a", "half done", "b", "c"]
+
+
+def test_the_log_that_up_writes_is_rotated_and_three_older_parts_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splitway.cli.operate.output._LOG_BYTES", 200)
+    log = LogFile(tmp_path / "run.log")
+    for number in range(30):
+        log.of_process("classifier.2", f"line {number}")
+    log.say("[bold]said[/] by up itself")
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.log", "run.log.1", "run.log.2", "run.log.3"]
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 200
+    lines = LogReader(tmp_path / "run.log").last(4, lambda _: True)
+    assert [line.rpartition("| ")[2] for line in lines] == ["line 27", "line 28", "line 29", "said by up itself"]
+    assert [speaks(line, "classifier") for line in lines] == [True, True, True, False]
+    assert [speaks(line, "classifier.1") for line in lines] == [False] * 4
+    assert speaks(lines[3], "up")
+
+
+def test_the_log_is_found_by_name_or_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupError, match="splitway up -d writes one"):
+        find_log(None)
+    make_run_folder(log_path("a").parent)
+    for name in ("a", "b"):
+        log_path(name).write_text("")
+        assert find_log(name) == (name, log_path(name))
+        if name == "a":
+            assert find_log(None) == ("a", log_path("a"))
+    with pytest.raises(SetupError, match=r"logs of a, b: choose one with --name"):
+        find_log(None)
+    with pytest.raises(SetupError, match="no log of a pipeline 'c'"):
+        find_log("c")
+    log_path(None).write_text("")
+    assert find_log(None) == (None, log_path(None))

@@ -146,6 +146,7 @@ class Flow:
         for second in other.seconds:
             by_time.setdefault(second.at, _Ended(second.at)).take(second)
         self.seconds = deque(by_time[at] for at in sorted(by_time))
+        self._forget(int(self.clock()))
 
     def recent(self) -> dict[str, Any]:
         """As `recent_of`."""

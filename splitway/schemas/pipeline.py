@@ -82,6 +82,14 @@ class ReplicaStatus(AnswerSchema):
     latency_ms: float | None = None
     history: HistoryStatus | None = None
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of each of its models, by name and in order."""
+        found: dict[str, list[str]] = {}
+        for model in sorted(self.models, key=lambda model: (len(model.version), model.version)):
+            found.setdefault(model.name, []).append(model.version)
+        return {name: ", ".join(versions) for name, versions in found.items()}
+
 
 class StageStatus(AnswerSchema):
     """One link of the chain."""

@@ -19,9 +19,11 @@ from testkit.support import LogBook, free_port, one_line, splitway, until
 
 JPEG = {"content-type": "image/jpeg"}
 CLASSIFY, INFER, PIPELINE, METRICS = "/v1/classify", "/v2/models/pipeline/infer", "/v1/pipeline", "/metrics"
+REQUESTS = "/v1/requests"
 BEHIND_KEYS = (
     PIPELINE,
     METRICS,
+    REQUESTS,
     "/v2",
     "/v2/models/pipeline",
     "/v2/models/pipeline/ready",
@@ -102,7 +104,7 @@ def test_each_scope_opens_its_own_and_the_others_are_403(closed: Closed, cat: by
     keys = {scope: settled(closed, closed.key(scope)) for scope in ("infer", "metrics", "admin")}
     for scope, key in keys.items():
         assert closed.classify(cat, f"Bearer {key}").status_code == (200 if scope == "infer" else 403), scope
-        for path in (PIPELINE, METRICS):
+        for path in (PIPELINE, REQUESTS, METRICS):
             assert closed.get(path, key).status_code == (200 if scope == "metrics" else 403), (scope, path)
         repository = closed.http.post("/v2/repository/index", headers={"authorization": f"Bearer {key}"})
         assert repository.status_code == (404 if scope == "admin" else 403), scope  # the stages' is not served here

@@ -25,8 +25,7 @@ _WORDS = ("stage and replica", "state", "version", "feature space")
 _NUMBERS = ("calls", "calls/s", "failed", "p50 / p99 ms", "in flight")
 _FIRST_TO_GO = ("feature space", "version", "in flight", "calls", "failed")
 """Columns that are left out one by one until the others fit."""
-_MOST_NAMED = 3
-"""Models of one replica that have their names in its row; all heads stand above."""
+_MOST_NAMED = 3  # models of one replica have their names in its row; all heads stand above
 Row = tuple[Text | str, ...]
 
 
@@ -115,7 +114,7 @@ def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) 
     return (
         f"  {stage} {address(replica.url)}",
         _signed(_sign(replica), _state(replica)),
-        versions(stage, replica) or _NOTHING,
+        _versions(stage, replica),
         replica.feature_space or _NOTHING,
         number(sum(replica.attempts.values())),
         number(calls_per_s),
@@ -125,18 +124,12 @@ def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) 
     )
 
 
-def versions(stage: str, replica: ReplicaStatus) -> str:
+def _versions(stage: str, replica: ReplicaStatus) -> str:
     """The versions of all models that a replica serves; their names too, where it serves others than its stage's."""
-    by_name: dict[str, list[str]] = {}
-    for model in replica.models:
-        by_name.setdefault(model.name, []).append(model.version)
-    several = {
-        name: ", ".join(sorted(found, key=lambda version: (len(version), version))) for name, found in by_name.items()
-    }
-    if not several.keys() - {stage}:
-        return several.get(stage) or replica.version or ""
-    named = [f"{name} {found}" for name, found in sorted(several.items())]
-    return " · ".join([*named[:_MOST_NAMED], *([f"{len(named) - _MOST_NAMED} more"] if named[_MOST_NAMED:] else [])])
+    if replica.versions.keys() <= {stage}:
+        return replica.versions.get(stage) or replica.version or _NOTHING
+    named = [f"{name} {those}" for name, those in sorted(replica.versions.items())]
+    return " · ".join(named[:_MOST_NAMED] + [f"{len(named) - _MOST_NAMED} more"] * (len(named) > _MOST_NAMED))
 
 
 def _stage_row(stage: StageStatus) -> Row:

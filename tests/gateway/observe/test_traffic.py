@@ -124,6 +124,20 @@ def test_replicas_that_come_and_go_leave_their_calls_to_the_stage(clock: Clock) 
     assert calls.recent()["ended"] == 20
 
 
+def test_what_a_replica_forgets_is_in_the_history_of_its_stage(clock: Clock) -> None:
+    """Nothing reads meanwhile; one replica goes on, another is idle and then goes."""
+    calls = Calls(clock)
+    for replica in ("http://a", "http://b"):
+        calls.expect(replica)
+    for second in range(60):
+        clock.now_s += 1
+        calls.add("http://a", "ok", 0.01)
+        if second < 20:
+            calls.add("http://b", "ok", 0.01)
+    calls.forget("http://b")
+    assert calls.history(clock.now_s)["ended"][-12:] == [8, *[10] * 3, 6, *[5] * 7]
+
+
 def test_a_stage_is_all_its_replicas(clock: Clock) -> None:
     calls = Calls(clock)
     for replica, seconds in (("http://a", 0.1), ("http://b", 1.0)):

@@ -43,7 +43,7 @@ def _query(request: Request, _: dict[str, str]) -> None:
     heads: list[Callable[[Request], Any]] = [read_heads, read_timeline, read_top_k]
     found = [read(request) for read in heads]
     assert len(found[0]) <= MAX_HEADS
-    assert 1 <= found[2] <= 100
+    assert 1 <= found[2].top_k <= 100
 
 
 def _times(_: Request, headers: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from tests.docs.shell import PORT, Shell
 from tests.e2e.page.browser import View, chromium
 
 PAGE = Path("docs/tutorial.md")
-_UNTIL = "A canary that fails"
+_UNTIL = "The page shows both releases"
 """Where the tutorial has two heads, two releases, and a canary that is asked."""
 _ASKED = ("poppy", "daisy", "violet", "sunflower", "poppy")
 

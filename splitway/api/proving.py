@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitway.api.accuracy import Measured, pictures_of
 from splitway.api.picture_files import read_picture
 from splitway.bundle import Bundle, load_bundle, write_manifest
 from splitway.bundle_graph import check_follow
@@ -19,9 +21,8 @@ from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import PIXELS, PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage, in_turn
-from splitway.splitter.cut import CutModel
 from splitway.splitter.export import export_engines
-from splitway.splitter.graph import Graph, Part, unique_names
+from splitway.splitter.graph import Graph, Part
 from splitway.splitter.pack import Say
 from splitway.splitter.proof.proof_inputs import find_ranges, picture_inputs, random_inputs, rows_named, tensor_inputs
 from splitway.splitter.proof.prove import (
@@ -29,8 +30,6 @@ from splitway.splitter.proof.prove import (
     TOLERANCE,
     Answers,
     Question,
-    are_probabilities,
-    are_shares,
     check_answers,
     check_finite,
     in_batches,
@@ -40,10 +39,7 @@ from splitway.splitter.proof.samples import FORMATS, NO_SAMPLES, Samples, read_s
 from splitway.splitter.readers.foreign import said
 from splitway.splitter.readers.loaded import LoadedModel
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _UNCUT_BATCH = 8
-_OTHER = "output"
-"""The new name of an output that is called `probabilities` but holds none."""
 
 
 def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessing | None) -> Samples:
@@ -63,7 +59,7 @@ def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessin
 
 
 def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[np.uint8]]:
-    files = sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
+    files = pictures_of(samples)
     decode = PictureDecoder(preprocessing, PictureLimits())
     return [decode(read_picture(path)) for path in files]
 
@@ -131,20 +127,16 @@ def _answered(model: LoadedModel, inputs: Answers) -> Question:
     return Question(inputs, expected, HALF_PRECISION_TOLERANCE if half else TOLERANCE)
 
 
-def as_classifier(cut: CutModel, question: Question) -> tuple[CutModel, Question]:
-    """Name the one output of a classifier `probabilities`, and rename an output of that name that holds none."""
-    expected = question.expected
-    if are_probabilities(expected):
-        names = [PROBABILITIES]
-    else:
-        names = [_OTHER if n == PROBABILITIES and not are_shares(array) else n for n, array in expected.items()]
-    wires = unique_names(list(zip(names, cut.parts[-1].gives.values(), strict=True)))
-    parts = (*cut.parts[:-1], replace(cut.parts[-1], gives=wires))
-    return replace(cut, parts=parts), replace(question, expected=dict(zip(wires, expected.values(), strict=True)))
-
-
-def prove_folders(whole: Part, folders: list[Path], question: Question, say: Say) -> list[Manifest]:
+def prove_folders(
+    whole: Part, folders: list[Path], question: Question, say: Say, measured: Measured | None = None
+) -> list[Manifest]:
     """Prove the bundles in the folders, and write the proof and its engine into each manifest.
+
+    Args:
+        whole: the uncut model, with the names that the bundles have at their ends.
+        folders: of the bundles, in order.
+        question: what is asked, and what the uncut model answers.
+        measured: measures the accuracy of what is served; without it the one that was measured before is kept.
 
     Raises:
         BundleError: they do not follow each other.
@@ -154,20 +146,20 @@ def prove_folders(whole: Part, folders: list[Path], question: Question, say: Say
     for before, after in pairwise(bundles):
         check_follow(before, after)
     try:
-        proof = _prove(whole, bundles, question, say)
+        proof = _prove(whole, bundles, question, say, measured)
     except (ProofError, BundleError, EngineFailed) as error:
         if all(bundle.manifest.engine == "tensorflow" for bundle in bundles):
             raise
         say(f"in LiteRT {in_one_line(error)}; trying TensorFlow")
         bundles = [Bundle(b.folder, b.manifest.model_copy(update={"engine": "tensorflow"}), b.labels) for b in bundles]
-        proof = _prove(whole, bundles, question, say)
+        proof = _prove(whole, bundles, question, say, measured)
     proved = [bundle.manifest.model_copy(update={"proof": proof}) for bundle in bundles]
     for folder, manifest in zip(folders, proved, strict=True):
         write_manifest(folder, manifest)
     return proved
 
 
-def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> Proof:
+def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say, measured: Measured | None) -> Proof:
     engines = sorted({bundle.manifest.engine for bundle in bundles})
     stages = [InProcessStage(bundle) for bundle in bundles]
     same = None
@@ -175,7 +167,12 @@ def _prove(whole: Part, bundles: list[Bundle], question: Question, say: Say) -> 
         say(f"exporting the uncut model, to compare within {engines[0]}")
         same = _uncut_in_engine(whole, bundles, question, engines[0])
     say(f"proving the cut on {question.rows} inputs")
-    return prove(lambda inputs: in_turn(stages, inputs), question, "+".join(engines), same)
+    served = partial(in_turn, stages)
+    proof, before = prove(served, question, "+".join(engines), same), bundles[-1].manifest.proof
+    if measured is None:
+        return proof.model_copy(update={"accuracy": None if before is None else before.accuracy})
+    say("measuring the accuracy")
+    return proof.model_copy(update={"accuracy": measured(served)})
 
 
 def _uncut_in_engine(whole: Part, bundles: list[Bundle], question: Question, engine: EngineName) -> Answers | None:

@@ -58,6 +58,11 @@ def split(
     force_range: bool = False,
     crop: float | None = None,
     resample: Literal["bilinear", "bicubic", "box"] | None = None,
+    softmax: bool = False,
+    sigmoid: bool = False,
+    raw: bool = False,
+    threshold: float | None = None,
+    unsure_below: float | None = None,
     samples: str | PathLike[str] | None = None,
     version: str | int = "1",
     head: str = "classifier",
@@ -80,6 +85,11 @@ def split(
         force_range: take `pixel_range` or `preprocess` though the model's own layers tell another.
         crop: share of the centred window that is kept, up to 1, which it is if not given.
         resample: filter of the resize, "bilinear" if not given.
+        softmax: append a softmax to a model that gives logits, of which one label is right.
+        sigmoid: append a sigmoid to a model that gives logits, of which several labels can be right.
+        raw: serve the numbers as they are, without labels.
+        threshold: the least probability of a label that a head with several right ones gives, 0.5 if not given.
+        unsure_below: answers whose first label has a lower probability are to be shown as not sure.
         samples: pictures (a folder) or rows (`.npz`, `.csv`, `.jsonl`) for the proof, beside random inputs.
         version: of the bundles, a whole number from 1 up.
         head: name of the last bundle.
@@ -100,12 +110,15 @@ def split(
         from splitway.api.given import PixelOptions
         from splitway.api.source import quiet, source_options
         from splitway.api.splitting import SplitOptions, split_model
+        from splitway.api.wanted import one_ending
 
         told = say or quiet
         pixels = {"range": pixel_range, "preprocess": preprocess, "crop": crop, "resample": resample}
         known: dict[str, Any] = {name: value for name, value in pixels.items() if value is not None}
         known |= {"force_range": True} if force_range else {}
+        marks = {"threshold": threshold, "unsure_below": unsure_below}
         given = ["pixel_range" if name == "range" else name for name in known]
+        given += [name for name, value in marks.items() if value is not None]
         options = SplitOptions(
             at=(at,) if isinstance(at, str) else tuple(at or ()),
             out=Path(out),
@@ -115,6 +128,9 @@ def split(
             version=str(version),
             head=head,
             force=force,
+            ending=one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw),
+            threshold=threshold,
+            unsure_below=unsure_below,
             source=source_options(allow_legacy, custom_objects, size, told, *given),
         )
         manifests = split_model(_model(model), options, told)

@@ -9,19 +9,23 @@ from pathlib import Path
 
 import keras
 
+from splitway.api.accuracy import measuring, plain_pictures
+from splitway.api.answering import head_of, refuse_early, with_head
 from splitway.api.given import PixelOptions, check_head_name, check_version, room_from_environment
 from splitway.api.pixels import preprocessing_of
-from splitway.api.proving import as_classifier, ask, find_samples, prove_folders
+from splitway.api.proving import ask, find_samples, prove_folders
 from splitway.api.source import SourceOptions, keep_source, load_and_show
-from splitway.bundle import staged
+from splitway.api.wanted import Ending, Wanted, check_wanted
+from splitway.bundle import load_bundle, staged
 from splitway.bundle_graph import FoundBundle, find_chain
 from splitway.errors import BundleError, SetupError
 from splitway.manifest import Manifest, Preprocessing, SourceModel
 from splitway.names import DEFAULT_HEAD
 from splitway.splitter.cut import cut_model
 from splitway.splitter.cuts import ROOM, best_cut, find_cuts
+from splitway.splitter.ending import answers_with, appended_to
 from splitway.splitter.graph import Graph, Part
-from splitway.splitter.pack import SOURCE, PackPlan, Say, pack, stage_names
+from splitway.splitter.pack import SOURCE, HeadAnswers, PackPlan, Say, pack, stage_names
 from splitway.splitter.proof.prove import chance_named
 from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.splitter.readers.source import fingerprint
@@ -42,20 +46,35 @@ class SplitOptions:
     version: str = "1"
     head: str = DEFAULT_HEAD
     force: bool = False
+    ending: Ending | None = None
+    """What is done with the numbers of the last layer; its own activation decides if not given."""
+    threshold: float | None = None
+    """The least probability of a label that a multi-label head gives; 0.5 if not given."""
+    unsure_below: float | None = None
+    """Below this probability of the first class an answer is to be shown as not sure."""
     source: SourceOptions = field(default_factory=SourceOptions)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the answers are to mean. Raises SetupError for labels that cannot be read."""
+        return Wanted(read_labels(self.labels), self.ending, self.threshold, self.unsure_below)
 
 
 def split_model(model: Path | keras.Model, options: SplitOptions, say: Say) -> list[Manifest]:
     """Cut a user's model, prove the cut and write the bundles. Raises as `splitway.split` says."""
     check_version(options.version)
     check_head_name(options.head)
-    labels = read_labels(options.labels)
+    wanted = options.wanted
+    check_wanted(wanted, options.source.given)
     loaded = load_and_show(model, options.source, say)
+    if wanted.ending == "raw" and wanted.labels is not None:
+        options.source.note("--raw serves the numbers as they are: the labels are not kept")
+    refuse_early(wanted, loaded.graph)
     preprocessing = preprocessing_of(loaded.graph, options.pixels, options.source)
     room = room_from_environment()
     at = options.at or _best_cut(loaded.graph, room, options.source.note, say)
-    samples = options.samples or (None if preprocessing is None else options.source.pictures)
-    return split(loaded, replace(options, at=at, labels=labels, samples=samples), preprocessing, say, room)
+    samples = options.samples or (None if preprocessing is None else plain_pictures(options.source.pictures))
+    return split(loaded, replace(options, at=at, labels=wanted.labels, samples=samples), preprocessing, say, room)
 
 
 def split(
@@ -71,7 +90,7 @@ def split(
     Raises:
         BundleError: the version is there already and `force` is not set.
         ModelError, ProofError: the model cannot be cut, or the pieces differ from it.
-        SetupError: the files cannot be written.
+        SetupError: the files cannot be written, or options make no sense for the model's answers.
     """
     out, version, head = options.out, options.version, options.head
     say(f"cutting {model.name} at {', '.join(options.at)}")
@@ -82,14 +101,17 @@ def split(
             raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
     say("asking the uncut model")
     shown = find_samples(options.samples, model.graph, preprocessing)
-    cut, question = as_classifier(cut, ask(model, preprocessing, shown, say))
+    question = ask(model, preprocessing, shown, say)
+    answers = head_of(options.wanted, model.graph, question.expected)
+    cut, question = with_head(cut, question, answers, is_raw=options.ending == "raw")
+    measured = measuring(options.samples, model, preprocessing, answers, options.source.note)
     source_folder = out / SOURCE / f"{model.name}-{version}"
     with staged(*targets, source_folder) as (*folders, kept):
         source = keep_source(model, kept, source_folder, out)
-        plan = PackPlan(preprocessing, read_labels(options.labels), source, version, head, room)
+        plan = PackPlan(preprocessing, answers, source, version, head, room)
         pack(cut, plan, folders, say)
         with chance_named(model.graph, model.run, question.inputs):
-            return prove_folders(cut.whole, folders, question, say)
+            return prove_folders(cut.whole, folders, question, say, measured)
 
 
 def verify(
@@ -107,14 +129,18 @@ def verify(
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
     model = load_and_show(_kept(models, first.source_model), replace(allowed, picture_size=size), say)
     graph = model.graph
-    shown = samples or (None if preprocessing is None else allowed.pictures)
+    shown = samples or (None if preprocessing is None else plain_pictures(allowed.pictures))
     question = ask(model, preprocessing, find_samples(shown, graph, preprocessing), say)
     takes = dict(zip((entry.name for entry in first.inputs), graph.inputs.values(), strict=True))
-    gives = dict(zip((entry.name for entry in last.outputs), graph.outputs.values(), strict=True))
-    named = dict(zip(gives, question.expected.values(), strict=True))
-    whole = Part(takes, tuple(graph.steps), gives)
+    whole_graph = appended_to(graph, last.appended)
+    gives = dict(zip((entry.name for entry in last.outputs), whole_graph.outputs.values(), strict=True))
+    named = dict(zip(gives, answers_with(question.expected, last.appended).values(), strict=True))
+    whole = Part(takes, tuple(whole_graph.steps), gives)
+    head = HeadAnswers(load_bundle(found[-1].folder).labels or None, last.appended)
+    measured = measuring(shown, model, preprocessing, head, allowed.note)
     with chance_named(graph, model.run, question.inputs):
-        return prove_folders(whole, [each.folder for each in found], replace(question, expected=named), say)
+        folders, question = [each.folder for each in found], replace(question, expected=named)
+        return prove_folders(whole, folders, question, say, measured)
 
 
 def _kept(models: Path, source: SourceModel) -> Path:

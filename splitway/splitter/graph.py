@@ -148,14 +148,23 @@ class Part:
 
     def run(self, values: Sequence[Any]) -> list[Any]:
         """The tensors of `takes`, in that order, to those of `gives`."""
+        known = {wire.number: value for wire, value in zip(self.takes.values(), values, strict=True)}
+        alone = self.steps
         together = self.steps[0].together if self.steps else None
         if together is not None:
-            return together(list(self.takes.values()), list(self.gives.values()), values)
-        known = {wire.number: value for wire, value in zip(self.takes.values(), values, strict=True)}
-        for step in self.steps:
+            alone = tuple(step for step in self.steps if step.together is None)
+            wires = self._needed_of_others(alone)
+            known |= dict(zip(wires, together(list(self.takes.values()), list(wires.values()), values), strict=True))
+        for step in alone:
             made = step.run([known[wire.number] for wire in step.takes])
             known |= {wire.number: value for wire, value in zip(step.gives, made, strict=True)}
         return [known[wire.number] for wire in self.gives.values()]
+
+    def _needed_of_others(self, steps: Sequence[Step]) -> dict[int, Wire]:
+        """What these steps, and the part's own outputs, need of all others, by number."""
+        made = {wire.number for step in steps for wire in step.gives}
+        needed = [*(wire for step in steps for wire in step.takes), *self.gives.values()]
+        return {wire.number: wire for wire in needed if wire.number not in made}
 
 
 def unique_names(pairs: Sequence[tuple[str, _Value]]) -> dict[str, _Value]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 
 from splitway.bundle import sha256_file, write_manifest
 from splitway.errors import ModelError
-from splitway.manifest import Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel
-from splitway.names import BODY, DEFAULT_HEAD, EXTRACTOR, PROBABILITIES, Role
+from splitway.manifest import Appended, Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel
+from splitway.names import BODY, DEFAULT_HEAD, EXTRACTOR, Role
 from splitway.splitter.cut import CutModel, feature_space
 from splitway.splitter.cuts import ROOM
 from splitway.splitter.export import entries, export_engines
@@ -26,11 +26,30 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class HeadAnswers:
+    """What the numbers mean that a head gives; the manifest has it in fields of these names."""
+
+    labels: Sequence[str] | None = None
+    appended: tuple[Appended, ...] = ()
+    threshold: float | None = None
+    unsure_below: float | None = None
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the labels' file into a bundle's folder and return the manifest's fields."""
+        fields = {"appended": self.appended, "threshold": self.threshold, "unsure_below": self.unsure_below}
+        if self.labels is None:
+            return fields
+        path = folder / LABELS_FILE
+        path.write_text("".join(f"{label}\n" for label in self.labels), encoding="utf-8")
+        return {**fields, "labels": LABELS_FILE, "labels_sha256": sha256_file(path)}
+
+
+@dataclass(frozen=True)
 class PackPlan:
     """The facts that go into the bundles beside the model."""
 
     preprocessing: Preprocessing | None
-    labels: list[str] | None
+    answers: HeadAnswers
     source: SourceModel
     version: str
     head: str = DEFAULT_HEAD
@@ -54,10 +73,9 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
     """Fill an empty folder for each part with its bundle.
 
     Raises:
-        ModelError: a part cannot be exported, or the labels do not fit the model.
+        ModelError: a part cannot be exported.
         SetupError: the files cannot be written.
     """
-    _check_labels(cut, plan.labels)
     cuts = len(cut.layers)
     spaces = [feature_space(cut, place, plan.preprocessing) for place in range(cuts)]
     for place, (name, part, folder) in enumerate(
@@ -81,7 +99,7 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
             source_model=plan.source,
             cut=Cut(layer=cut.layers[nearest], bytes_per_row=cut.bytes_per_row(nearest), tensors=cut.crossing[nearest]),
             **made_now(),
-            **(write_labels(plan.labels, folder) if role == "head" else {}),
+            **(plan.answers.write(folder) if role == "head" else {}),
         )
         write_manifest(folder, manifest.model_copy(update={"rows": _rows(manifest, plan.room)}))
 
@@ -89,17 +107,6 @@ def pack(cut: CutModel, plan: PackPlan, folders: list[Path], say: Say) -> None:
 def _rows(manifest: Manifest, room: Room) -> Rows:
     takes, gives = manifest.input_row_bytes, manifest.output_row_bytes
     return Rows(input_bytes=takes, output_bytes=gives, per_request=room.rows(takes, gives))
-
-
-def _check_labels(cut: CutModel, labels: list[str] | None) -> None:
-    if labels is None:
-        return
-    outputs = cut.parts[-1].gives
-    if PROBABILITIES not in outputs:
-        raise ModelError("the model's outputs are not probabilities, so labels mean nothing: end it in a softmax layer")
-    classes = outputs[PROBABILITIES].shape[-1]
-    if len(labels) != classes:
-        raise ModelError(f"there are {len(labels)} labels for the model's {classes} classes")
 
 
 def _export(part: Part, folder: Path, name: str, say: Say) -> tuple[tuple[EngineFile, ...], EngineName]:
@@ -110,12 +117,3 @@ def _export(part: Part, folder: Path, name: str, say: Say) -> tuple[tuple[Engine
     except ModelError as error:
         say(f"{name} will be served by TensorFlow: {error.detail}")
         return files, "tensorflow"
-
-
-def write_labels(labels: list[str] | None, folder: Path) -> dict[str, Any]:
-    """Write the labels' file and return its entries for the manifest."""
-    if labels is None:
-        return {}
-    path = folder / LABELS_FILE
-    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-    return {"labels": LABELS_FILE, "labels_sha256": sha256_file(path)}

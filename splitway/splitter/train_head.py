@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from splitway.manifest import Cut, Manifest, SourceModel
 from splitway.names import PROBABILITIES
 from splitway.splitter.export import entries, export_engines
 from splitway.splitter.graph import Graph, Part
-from splitway.splitter.pack import made_now, write_labels
+from splitway.splitter.pack import HeadAnswers, made_now
 
 Features = Mapping[str, NDArray[Any]]
 _BATCH, _LEAST_BATCH = 64, 8
@@ -136,7 +136,7 @@ class HeadPlan:
 
     name: str
     version: str
-    labels: Sequence[str]
+    answers: HeadAnswers
     feature_space: str
     source: SourceModel
     cut: Cut
@@ -158,7 +158,7 @@ def pack_head(graph: Graph, plan: HeadPlan, folder: Path) -> Manifest:
         source_model=plan.source,
         cut=plan.cut,
         **made_now(),
-        **write_labels(list(plan.labels), folder),
+        **plan.answers.write(folder),
     )
     write_manifest(folder, manifest)
     return manifest

@@ -66,18 +66,19 @@ def two_classes(tmp_path: Path) -> Path:
 
 def test_digits_are_learnt(digits: Path, own_models: Path, extractor_url: str, tmp_path: Path) -> None:
     arguments = ("--images", digits, "--name", "digits", "--models", own_models, "--extractor", extractor_url)
-    result = splitway("train-head", *arguments, cwd=tmp_path)
+    result = splitway("train-head", *arguments, "--unsure-below", "0.6", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     share, _, rest = result.stdout.partition("% of ")
     assert rest.startswith(f"{2 * PER_CLASS} pictures that were held out")
     assert float(share) >= 95, result.stdout
     assert " taken for " in result.stdout
-    assert (tmp_path / "digits-confusion.svg").read_text().startswith("<svg")
+    assert (own_models / "digits" / "1-confusion.svg").read_text().startswith("<svg")
     bundle = load_bundle(own_models / "digits" / "1", role="head")
     first = load_bundle(own_models / "feature_extractor" / "1").manifest
     assert bundle.labels == tuple("0123456789")
     assert bundle.manifest.feature_space == first.feature_space
     assert bundle.manifest.cut == first.cut
+    assert bundle.manifest.unsure_below == 0.6
     proof = bundle.manifest.proof
     assert proof is not None
     assert proof.against_uncut.max_abs <= 1e-4

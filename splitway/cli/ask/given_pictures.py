@@ -8,7 +8,7 @@ from pathlib import Path
 
 from splitway.api.picture_files import HIDDEN, files_in, read_picture
 from splitway.cli.console import ERR
-from splitway.cli.heads.picture_folders import print_left_out
+from splitway.cli.heads.listing import print_left_out
 from splitway.errors import SetupError
 
 STDIN = Path("-")

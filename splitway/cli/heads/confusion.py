@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from splitway.cli.models.plot import as_svg, new_figure
 
 _CELL_INCHES, _SMALLEST_INCHES, _MOST_INCHES = 0.4, 0.02, 10.0
-_MARGIN_INCHES = 2.0
 _MOST_LABELLED = 60
 _MOST_NUMBERED = 25
 _RIGHT, _WRONG = (0.15, 0.39, 0.92), (0.86, 0.15, 0.15)
@@ -32,15 +31,16 @@ def worst(matrix: NDArray[np.int64], labels: Sequence[str], most: int) -> list[t
 
 
 def drawing(title: str, matrix: NDArray[np.int64], labels: Sequence[str]) -> str:
-    """Draw the counts as SVG: a row for each class, blue what is right, red what is not."""
+    """Draw the counts as SVG: a row for each true class, a column for each predicted one; blue what is right, red what
+    is not. The picture is as large as its title and labels need."""
     classes = len(labels)
     side = classes * max(_SMALLEST_INCHES, min(_CELL_INCHES, _MOST_INCHES / classes))
-    figure = new_figure((side + _MARGIN_INCHES, side + _MARGIN_INCHES))
-    axes = figure.subplots()
+    figure = new_figure((side, side), layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))
     strengths = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(_colours(strengths))
     axes.set_title(title, parse_math=False)
-    axes.set(xlabel="taken for", ylabel="shown")
+    axes.set(xlabel="predicted class", ylabel="true class")
     named = labels if classes <= _MOST_LABELLED else []
     short = [label if len(label) <= 18 else f"{label[:17]}…" for label in named]
     axes.set_xticks(range(len(short)), short, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
@@ -48,7 +48,7 @@ def drawing(title: str, matrix: NDArray[np.int64], labels: Sequence[str]) -> str
     for true, taken in np.argwhere(matrix) if classes <= _MOST_NUMBERED else ():
         ink = "white" if strengths[true, taken] > 0.5 else "black"
         axes.text(taken, true, str(matrix[true, taken]), color=ink, ha="center", va="center")
-    return as_svg(figure, title)
+    return as_svg(figure, title, cut_to_fit=True)
 
 
 def _colours(strengths: NDArray[np.float64]) -> NDArray[np.float64]:

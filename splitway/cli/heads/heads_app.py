@@ -9,6 +9,7 @@ import typer
 
 from splitway.api.given import Given, check_head_name, check_version
 from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
+from splitway.cli.models.options import UnsureBelow
 from splitway.errors import SetupError
 
 
@@ -40,8 +41,10 @@ def train_head(
         typer.Option("--strict", help="Stop if a picture cannot be read, instead of leaving it out."),
     ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", hidden=True)] = False,
+    unsure_below: UnsureBelow = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="SVG file for the confusion matrix. Default: NAME-confusion.svg.")
+        Path | None,
+        typer.Option(help="SVG file for the confusion matrix. Default: VERSION-confusion.svg beside the bundle."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Let a new version replace the default head, if --name names that.")
@@ -101,6 +104,7 @@ def train_head(
             confusion,
             pipeline,
             in_process=in_process,
+            unsure_below=unsure_below,
         )
         check_head_name(name)
         if not force:

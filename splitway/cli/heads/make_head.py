@@ -20,7 +20,7 @@ from splitway.errors import BundleError
 from splitway.manifest import Cut, Manifest
 from splitway.names import PROBABILITIES
 from splitway.runtime.inprocess import InProcessStage
-from splitway.splitter.pack import SOURCE
+from splitway.splitter.pack import SOURCE, HeadAnswers
 from splitway.splitter.proof.prove import Question, prove
 from splitway.splitter.readers.loaded import of_keras
 from splitway.splitter.train_head import Examples, HeadPlan, pack_head, run, stratified, train
@@ -44,7 +44,9 @@ class Trained:
 
     @property
     def drawing(self) -> Path:
-        return self.lesson.job.confusion or Path(f"{self.lesson.job.name}-confusion.svg")
+        """The picture of the confusions: where it was asked for, or beside the bundle."""
+        target = self.lesson.target
+        return self.lesson.job.confusion or target.with_name(f"{target.name}-confusion.svg")
 
 
 def make_head(lesson: Lesson, steps: Steps) -> Trained:
@@ -74,7 +76,8 @@ def _put_in_place(lesson: Lesson, model: Any, answers: Arrays, unseen: Examples)
     with staged(lesson.target, source) as (folder, kept):
         loaded = of_keras(model, job.name)
         kept_source = keep_source(loaded, kept, source, job.models)
-        plan = HeadPlan(job.name, version, lesson.labels, space, kept_source, _cut(lesson, space))
+        says = HeadAnswers(lesson.labels, unsure_below=job.unsure_below)
+        plan = HeadPlan(job.name, version, says, space, kept_source, _cut(lesson, space))
         pack_head(loaded.graph, plan, folder)
         bundle = load_bundle(folder, role="head")
         proof = prove(InProcessStage(bundle), Question(unseen.features, answers), "litert")

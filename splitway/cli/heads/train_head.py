@@ -15,17 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.api.picture_files import HIDDEN
+from splitway.api.picture_folders import PictureFolders, check_enough, find_pictures
 from splitway.bundle import version_folders
 from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, Steps
 from splitway.cli.heads.extract import Extracted, Hop, extract, extract_in_process
-from splitway.cli.heads.picture_folders import (
-    PictureFolders,
-    check_enough,
-    find_pictures,
-    print_found,
-    print_left_out,
-)
+from splitway.cli.heads.listing import print_found, print_left_out
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import RUN_FILE
 from splitway.local.run_file import RunFile, read_run
@@ -58,6 +53,7 @@ class HeadJob:
     """Name of the pipeline in this folder whose extractor is asked, where several run."""
     in_process: bool = False
     """Whether the extractor among `models` is run here, and none is asked."""
+    unsure_below: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from splitway.api import splitting as bundles
+from splitway.api.accuracy import in_words
 from splitway.api.given import check_version
 from splitway.api.source import SourceOptions
 from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
 from splitway.cli.models.bundles import check_every
 from splitway.errors import BundleError
-from splitway.manifest import Manifest
+from splitway.manifest import Manifest, Proof
 from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
 from splitway.plan import can_follow
 from splitway.splitter import default_model
 from splitway.splitter.pack import Say
 from splitway.splitter.readers.loaded import of_keras
 from splitway.wire.room import MAX_ROWS
+
+_APPENDED = {"softmax": "a softmax", "sigmoid": "a sigmoid", "two_classes": "1-p and p of the one number p"}
 
 
 def build(
@@ -93,6 +96,7 @@ def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
         OUT.print(
             f"                 at most {same.max_abs:.2g} ({same.max_ulp} ULP) from the uncut model in {proof.engine}"
         )
+    _report_accuracy(stages, proof)
     elsewhere = [stage.name for stage in stages if stage.engine == "tensorflow"]
     if elsewhere:
         OUT.print(f"  engine         TensorFlow for {', '.join(elsewhere)}: LiteRT cannot run it, or not as exactly")
@@ -103,3 +107,23 @@ def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
         takes = ", ".join(entry.name for entry in stages[0].inputs)
         OUT.print(f"  inputs         {takes}: no picture; ask /v2/models/pipeline, not /v1/classify")
     return _content(models, stages)
+
+
+def _report_accuracy(stages: list[Manifest], proof: Proof) -> None:
+    """Say how often the pictures of a folder got their own label, or that no proof tells of it."""
+    head = stages[-1]
+    if head.appended:
+        OUT.print(
+            f"  head           {' and '.join(_APPENDED[each] for each in head.appended)} behind the model's last layer"
+        )
+    if head.threshold is not None:
+        OUT.print(f"  labels         every one from a probability of {head.threshold:g} on: several can be right")
+    if proof.accuracy is not None:
+        first, second = in_words(proof.accuracy)
+        OUT.print(f"  accuracy       {first};", markup=False)
+        OUT.print(f"                 {second}", markup=False)
+    elif stages[0].preprocessing is not None and PROBABILITIES in {entry.name for entry in head.outputs}:
+        OUT.print(
+            "  accuracy       not measured: a proof does not say whether pictures reach the model as in training;"
+        )
+        OUT.print("                 --samples FOLDER with a folder of pictures for each label measures it")

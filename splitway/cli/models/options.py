@@ -35,6 +35,15 @@ Samples = Annotated[
         ".csv are called name for an input of one number, name[0],name[1],... for one of several."
     ),
 ]
+UnsureBelow = Annotated[
+    float | None,
+    typer.Option(
+        help="Mark of the head: show its answer as not sure where the first label has a lower probability.",
+        min=0.0,
+        max=1.0,
+        show_default=False,
+    ),
+]
 Version = Annotated[str, typer.Option(help="Version to write: a whole number from 1 up.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of the bundles.", envvar="SPLITWAY_MODELS")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing bundles.")]

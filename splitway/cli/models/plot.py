@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from splitway.errors import SetupError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INCHES = (8.0, 4.0)
+_MARGIN_INCHES = 0.25
+"""Around what is cut to fit: viewers draw text in fonts of their own, which may be wider."""
 _FOLDER = "MPLCONFIGDIR"
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 Points = Sequence[tuple[float, float]]
@@ -86,8 +88,10 @@ def _scale(axes: Axes, logarithmic: str, x_ticks: Sequence[float]) -> None:
         axes.set_xticks(x_ticks)
 
 
-def new_figure(inches: tuple[float, float]) -> Figure:
-    """An empty figure. What matplotlib caches on import goes into a folder that is removed, unless the user names one.
+def new_figure(inches: tuple[float, float], layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty figure, which makes room for its labels unless it has no layout.
+
+    What matplotlib caches on import goes into a folder that is removed, unless the user names one.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -104,11 +108,14 @@ def new_figure(inches: tuple[float, float]) -> Figure:
         finally:
             if named == folder:
                 del os.environ[_FOLDER]
-    return Figure(inches, layout="constrained")
+    return Figure(inches, layout=layout)
 
 
-def as_svg(figure: Figure, title: str) -> str:
-    """The figure as one SVG element, with a title for readers who cannot see it."""
+def as_svg(figure: Figure, title: str, *, cut_to_fit: bool = False) -> str:
+    """The figure as one SVG element, with a title for readers who cannot see it.
+
+    With `cut_to_fit` it is as large as what is drawn, and no text is cut off; else as large as it was made.
+    """
     from matplotlib import rc_context  # noqa: PLC0415 - as above
 
     text = io.StringIO()
@@ -116,7 +123,8 @@ def as_svg(figure: Figure, title: str) -> str:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "splitway"}), warnings.catch_warnings():
         # text is drawn by the viewer, in its own fonts
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(text, format="svg", metadata=_NO_METADATA)
+        size: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": _MARGIN_INCHES} if cut_to_fit else {}
+        figure.savefig(text, format="svg", metadata=_NO_METADATA, **size)
     _, _, element = text.getvalue().partition("<svg ")
     label = f' role="img" aria-label="{escape(title)}"'
     return re.sub(r' width="[^"]*" height="[^"]*"', label, f"<svg {element}", count=1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from splitway.api.given import PixelOptions, Preset
+from splitway.api.wanted import one_ending
 from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
@@ -16,6 +17,7 @@ from splitway.cli.models.options import (
     Model,
     Samples,
     Size,
+    UnsureBelow,
     Version,
     parse_range,
     reading,
@@ -59,6 +61,25 @@ def split(
     ] = False,
     crop: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the centred window to keep.")] = 1.0,
     resample: Annotated[Literal["bilinear", "bicubic", "box"], typer.Option(help="Filter of the resize.")] = "bilinear",
+    softmax: Annotated[
+        bool,
+        typer.Option("--softmax", help="Append a softmax: the model gives logits, of which one label is right."),
+    ] = False,
+    sigmoid: Annotated[
+        bool,
+        typer.Option("--sigmoid", help="Append a sigmoid: the model gives logits, and several labels can be right."),
+    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Serve the numbers as they are, without labels.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Least probability of a label that a head with several right ones gives. Default: 0.5.",
+            min=0.0,
+            max=1.0,
+            show_default=False,
+        ),
+    ] = None,
+    unsure_below: UnsureBelow = None,
     samples: Samples = None,
     version: Version = "1",
     head: Annotated[str, typer.Option(help="Name of the last bundle.")] = DEFAULT_HEAD,
@@ -75,6 +96,10 @@ def split(
     preprocess_input); where there are none, --range or --preprocess must say it. Any other model takes its own tensors.
     TensorFlow serves a stage that LiteRT cannot run, or not as exactly.
 
+    Labels need probabilities. A model that ends in a softmax has one right label; of one that ends in a sigmoid every
+    label from --threshold on is given, and one number with two labels is two classes. A model that ends without
+    activation needs --softmax, --sigmoid or --raw.
+
     Examples: splitway split flowers.keras --labels flowers.txt; splitway split unet.keras --at mid,up_2
     """
     scaled = None if pixel_range is None else parse_range(pixel_range)
@@ -83,7 +108,11 @@ def split(
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 
+        ending = one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
         layers = tuple(name.strip() for name in at.split(",")) if at else ()
         source = reading(context, allow_legacy, custom_objects, size)
-        options = SplitOptions(out, layers, labels, pixels, samples, version, head, force=force, source=source)
+        answers: dict[str, Any] = {"ending": ending, "threshold": threshold, "unsure_below": unsure_below}
+        options = SplitOptions(
+            out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
+        )
         emit(as_json, report(out, split_model(model, options, steps.say)))

@@ -11,6 +11,7 @@ from splitway.bundle import load_bundle
 from splitway.errors import ModelError
 from splitway.manifest import Cut, SourceModel
 from splitway.runtime.inprocess import InProcessStage
+from splitway.splitter.pack import HeadAnswers
 from splitway.splitter.proof.prove import Question, prove
 from splitway.splitter.readers.keras_graph import read_keras
 from splitway.splitter.train_head import Examples, HeadPlan, pack_head, run, stratified, train
@@ -39,7 +40,9 @@ def test_several_tensors_of_any_rank_become_one_head(tmp_path: Path) -> None:
     answers = run(model, features)
     assert (answers["probabilities"].argmax(axis=1) == classes).mean() > 0.95
     source, cut = SourceModel(name="m", sha256="0" * 64, path="m"), Cut(layer="?", bytes_per_row=1)
-    manifest = pack_head(read_keras(model), HeadPlan("shapes", "1", ["a", "b", "c"], SPACE, source, cut), tmp_path)
+    manifest = pack_head(
+        read_keras(model), HeadPlan("shapes", "1", HeadAnswers(["a", "b", "c"]), SPACE, source, cut), tmp_path
+    )
     assert {entry.name: entry.shape[1:] for entry in manifest.inputs} == shapes
     proof = prove(InProcessStage(load_bundle(tmp_path, role="head")), Question(features, answers), "litert")
     assert proof.against_uncut.max_abs <= 1e-4

@@ -38,3 +38,16 @@ def test_labels_are_no_formulas_and_may_be_of_any_script() -> None:
 def test_many_classes_still_fit() -> None:
     drawing = confusion.drawing("many", np.eye(1000, dtype=np.int64), [str(i) for i in range(1000)])
     assert len(drawing) < 400_000
+
+
+def test_a_long_title_over_few_classes_and_long_labels_are_whole_and_the_axes_have_names() -> None:
+    title, labels = "a head with quite a long name 12: 97.5% of 40 held out are right", ("l" * 18, "m" * 18)
+    root = ET.fromstring(confusion.drawing(title, np.eye(2, dtype=np.int64), labels))  # noqa: S314 - our own
+    texts = {element.text: element.attrib for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {title, "predicted class", "true class", *labels} <= texts.keys()
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    middle, half = float(texts[title]["x"]), 3.0 * len(title)
+    assert middle - half >= 0
+    assert middle + half <= width
+    assert float(texts["predicted class"]["y"]) < height
+    assert float(texts["l" * 18]["x"]) >= 5.0 * 18, "at the side, where it ends"

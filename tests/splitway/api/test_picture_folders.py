@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from splitway.cli.heads.picture_folders import find_pictures, print_found, print_left_out
+from splitway.api.picture_folders import find_pictures
 from splitway.errors import SetupError
 from testkit.support import picture
 
@@ -67,10 +65,9 @@ def test_too_few_say_what_was_left_out(images: Path) -> None:
         find_pictures(images)
 
 
-def test_a_few_of_many_are_named(images: Path) -> None:
-    console = Console(width=400, record=True, file=StringIO(), soft_wrap=True)
-    print_left_out({images / f"{number}.txt": "no picture" for number in range(8)}, console)
-    print_found(find_pictures(images), console)
-    said = console.export_text()
-    assert "4.txt and 3 more" in said
-    assert "cats" in said
+def test_one_picture_of_a_class_is_enough_where_none_is_held_out(images: Path) -> None:
+    for path in (*sorted((images / "dogs").rglob("*.*"))[:1], images / "dogs" / "b"):
+        path.unlink()
+    with pytest.raises(SetupError, match=r"dogs has 1 pictures: at least 2 are needed"):
+        find_pictures(images)
+    assert len(find_pictures(images, least=1).pictures["dogs"]) == 1

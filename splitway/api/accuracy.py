@@ -1,0 +1,235 @@
+"""How often labelled pictures get their own label: from the pipeline as it is served, and from the uncut model as its
+author feeds it. A proof says that the parts equal the model, and not whether pictures reach it as in training."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from splitway.api.picture_files import read_picture
+from splitway.api.picture_folders import PictureFolders, find_pictures
+from splitway.api.pixels import pixels_told
+from splitway.errors import InvalidInput, SetupError, TooLarge
+from splitway.kinds.image.decode import PictureDecoder, to_model_input
+from splitway.kinds.image.limits import PictureLimits
+from splitway.manifest import Accuracy, Preprocessing
+from splitway.names import PIXELS
+from splitway.splitter.ending import answers_with, appended_to
+from splitway.splitter.pack import HeadAnswers, Say
+from splitway.splitter.proof.prove import Answers, Run
+from splitway.splitter.readers.loaded import LoadedModel
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+Measured = Callable[[Run], Accuracy]
+"""Measures the accuracy of a served pipeline."""
+_BATCH = 8
+_MOST_PICTURES = 2000
+"""Of all classes together; of more, each class gives as many as the others."""
+_OF_A_PROOF = 32
+"""Pictures of a folder with classes that the proof itself is made on."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pictures whose classes are known."""
+
+    name: str
+    """Of their folder."""
+    files: tuple[Path, ...]
+    classes: tuple[int, ...]
+    """For each file the number of its class among the model's."""
+
+
+def class_folders(samples: Path) -> PictureFolders | None:
+    """What is in a folder of samples with a folder for each class; None for one with pictures in it, or a file.
+
+    Raises SetupError as `find_pictures` does.
+    """
+    if not samples.is_dir():
+        return None
+    entries = list(samples.iterdir())
+    folders = [path for path in entries if path.is_dir() and not path.name.startswith((".", "_"))]
+    if any(path.suffix.lower() in PICTURES for path in entries) or len(folders) < 2:
+        return None
+    return find_pictures(samples, least=1, option="--samples")
+
+
+def plain_pictures(folder: Path | None) -> Path | None:
+    """A folder that the user did not name, unless it has a folder for each class: those need not be this model's."""
+    return None if folder is None or class_folders(folder) is not None else folder
+
+
+def pictures_of(samples: Path) -> list[Path]:
+    """The pictures in a folder, to prove a cut on; a few of each class where it has a folder for each."""
+    found = class_folders(samples)
+    if found is not None:
+        return _evenly(found, _OF_A_PROOF)
+    return sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
+
+
+def label_pictures(found: PictureFolders, labels: Sequence[str], classes: int, note: Say) -> Labelled:
+    """Find the class of each picture by its folder's name, or, where no name is a label, by the folders' order.
+
+    Raises:
+        SetupError: the folders are not those of the model's labels.
+    """
+    numbers = {label: number for number, label in enumerate(labels)}
+    folders = list(found.pictures)
+    strange = [name for name in folders if name not in numbers]
+    if strange:
+        by_order = len(folders) == classes and len(strange) == len(folders)
+        if not by_order:
+            known = ", ".join(map(repr, list(labels)[:5])) + (", ..." if len(labels) > 5 else "")
+            has = f"the labels are {known}" if labels else f"the model has {classes} classes and no labels"
+            raise SetupError(
+                f"{found.images} has a folder {strange[0]!r}, which is no label: {has}. Name the folders like the "
+                f"labels, or have {classes} folders in the order of the classes"
+            )
+        numbers = {name: number for number, name in enumerate(folders)}
+        note(f"{found.images}: no folder is called like a label, so they are the {classes} classes in their order")
+    files = _evenly(found, _MOST_PICTURES)
+    if len(files) < len(found.files):
+        note(f"{found.images}: the accuracy is measured on {len(files)} of {len(found.files)} pictures")
+    return Labelled(found.images.name, tuple(files), tuple(numbers[found.label_of(file)] for file in files))
+
+
+def _evenly(found: PictureFolders, most: int) -> list[Path]:
+    """All pictures, or as many of each class that there are `most` at most, or one of each class."""
+    share = max(1, most // len(found.pictures)) if len(found.files) > most else len(found.files)
+    return [file for files in found.pictures.values() for file in files[:share]]
+
+
+def measuring(
+    samples: Path | None, model: LoadedModel, preprocessing: Preprocessing | None, head: HeadAnswers, note: Say
+) -> Measured | None:
+    """Return what measures a served pipeline; None where the samples are no folder with a folder for each class, or
+    the model gives no number for each class.
+
+    Raises:
+        SetupError: the folders are not those of the model's labels.
+    """
+    found = None if samples is None or preprocessing is None else class_folders(samples)
+    if found is None or preprocessing is None:
+        return None
+    outputs = list(appended_to(model.graph, head.appended).outputs.values())
+    if len(outputs) != 1 or len(outputs[0].shape) != 1 or (outputs[0].shape[0] or 0) < 2:
+        note(f"{samples}: no accuracy is measured, for the model does not give a number for each class")
+        return None
+    pictures = label_pictures(found, head.labels or (), outputs[0].shape[0] or 0, note)
+    name, told = next(iter(model.graph.inputs)), pixels_told(model.graph)
+    taken = preprocessing
+    if told is not None and told.range is not None:  # whatever range was forced upon it
+        taken = preprocessing.model_copy(update={"range": told.range, "standardise": None})
+
+    def uncut(inputs: Answers) -> Answers:
+        return answers_with(model.run({name: inputs[PIXELS]}), head.appended)
+
+    def measured(served: Run) -> Accuracy:
+        accuracy = measure(pictures, served, uncut, preprocessing, taken, note)
+        for doubt in doubts(accuracy):
+            note(doubt)
+        return accuracy
+
+    return measured
+
+
+def measure(
+    pictures: Labelled, served: Run, uncut: Run, preprocessing: Preprocessing, taken: Preprocessing, note: Say
+) -> Accuracy:
+    """Ask the served pipeline and the uncut model for every picture.
+
+    Args:
+        pictures: whose classes are known; those that cannot be read are left out.
+        served: the parts through their engine and the wire format; takes PIXELS.
+        uncut: the whole model; takes PIXELS.
+        preprocessing: how a picture is decoded as it is served.
+        taken: how pixels become what the uncut model takes.
+        note: told what is left out.
+
+    Raises:
+        SetupError: not one picture can be read.
+    """
+    decode = PictureDecoder(preprocessing, PictureLimits())
+    truth: list[int] = []
+    firsts: list[list[int]] = [[], []]
+    for start in range(0, len(pictures.files), _BATCH):
+        read = [
+            (number, decoded, plain)
+            for file, number in list(zip(pictures.files, pictures.classes, strict=True))[start : start + _BATCH]
+            for decoded, plain in _both(file, decode, preprocessing, note)
+        ]
+        if read:
+            numbers, decoded, plain = zip(*read, strict=True)
+            truth += numbers
+            firsts[0] += _firsts(served, to_model_input(np.stack(decoded), preprocessing))
+            firsts[1] += _firsts(uncut, to_model_input(np.stack(plain), taken))
+    if not truth:
+        raise SetupError(f"not one of the {len(pictures.files)} pictures in {pictures.name} could be read")
+    right = [sum(map(int.__eq__, truth, found)) for found in firsts]
+    return Accuracy(
+        samples=pictures.name,
+        pictures=len(truth),
+        classes=len(set(truth)),
+        served_right=right[0],
+        uncut_right=right[1],
+        served_classes=len(set(firsts[0])),
+    )
+
+
+def _both(
+    file: Path, decode: PictureDecoder, target: Preprocessing, note: Say
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """A picture as it is served, and as `keras.utils.image_dataset_from_directory` reads it; nothing for an odd one."""
+    try:
+        data = read_picture(file)
+        decoded = decode(data)
+    except (OSError, InvalidInput, TooLarge) as error:
+        note(f"{file} is left out: {getattr(error, 'detail', None) or error}")
+        return []
+    whole = keras.utils.img_to_array(keras.utils.load_img(io.BytesIO(data)))
+    resized = tf.image.resize(whole, (target.height, target.width))
+    return [(decoded, np.rint(resized).astype(np.uint8))]
+
+
+def _firsts(run: Run, inputs: NDArray[Any]) -> list[int]:
+    (answers,) = run({PIXELS: inputs}).values()
+    found: list[int] = answers.argmax(axis=1).tolist()
+    return found
+
+
+def in_words(found: Accuracy) -> list[str]:
+    """What was measured, in two lines."""
+
+    def share(right: int) -> str:
+        return f"{right / found.pictures:.1%} ({right} of {found.pictures})"
+
+    return [
+        f"the served pipeline names {share(found.served_right)} pictures in {found.samples} rightly",
+        f"the uncut model, fed as in Keras, {share(found.uncut_right)}",
+    ]
+
+
+def doubts(found: Accuracy) -> list[str]:
+    """What speaks against the numbers that a model is fed with."""
+    count, chance = found.pictures, 1 / found.classes
+    by_chance = count * chance + math.sqrt(count * chance * (1 - chance))
+    look = "look at --range, the order of the labels and the pictures"
+    said = []
+    if found.served_classes == 1 and found.classes > 1:
+        said.append(f"as it is served, the model says the same of all {count} pictures: {look}")
+    elif found.served_right <= by_chance and found.served_right < count:
+        said.append(f"as it is served, the model is right no more often than by chance: {look}")
+    if found.uncut_right - found.served_right > max(1, math.sqrt(count * 0.25) / 2):
+        said.append(
+            "the served pipeline is right less often than the uncut model: it gets other pictures than in Keras"
+        )
+    return said

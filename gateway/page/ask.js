@@ -8,7 +8,7 @@ import { askGateway, focusKey, onKeyChange } from "./key.js";
 import { onceReady } from "./live.js";
 import { areAllPicked, givesClasses, isCompared, pickedHeads, pickHeads } from "./picker.js";
 import { pictureWidget } from "./picture.js";
-import { findAsked } from "./recent.js";
+import { findAsked, hasAsked } from "./recent.js";
 import { readAsked, readClassified, readInferred } from "./reply.js";
 import { classifyRequest, inferRequest } from "./request.js";
 import { megabytes } from "./text.js";
@@ -116,6 +116,7 @@ function show(input, sides) {
   const bad = sides.flatMap(({ replies }) => replies).find(({ problem }) => problem);
   const hasAnswer = sides.every(({ replies }) => replies.some(({ heads }) => heads.length));
   showAnswer(sides);
+  hasAsked();
   if (bad?.problem && !hasAnswer) fail(isWaiting ? { ...bad.problem, code: bad.problem.code ?? "unauthorized", detail: "" } : bad.problem, () => ask(input)); // the field's words say it
   if (isWaiting) focusKey();
 }

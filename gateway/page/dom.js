@@ -72,6 +72,7 @@ export function morph(old, fresh) {
     /** @type {ChildNode} */ (old).replaceWith(fresh);
     return;
   }
+  if (old.isEqualNode(fresh)) return; // by the browser itself: most of what is live stays as it is
   if (!(old instanceof Element) || !(fresh instanceof Element)) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;

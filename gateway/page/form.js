@@ -5,6 +5,8 @@ import { count, said } from "./text.js";
 
 /** Numbers of one input that have a field each; more are typed or pasted as a list. */
 const MOST_FIELDS = 16;
+/** Names with which two fields stand beside each other. */
+const SHORT = 14;
 const WHOLE = /^U?INT(\d+)$/;
 
 /**
@@ -89,7 +91,7 @@ function numberFields(input) {
     type: "number", value: 0, required: true, ...range, "aria-label": size > 1 ? `${said(input.name)} ${at + 1}` : said(input.name),
   });
   const all = Array.from({ length: size }, (_, at) => one(at));
-  return make(`div.field${size > 1 ? ".wide" : ""}`, {}, titled(input, size > 1 && `${size} numbers`),
+  return make(`div.field${size > 1 || input.name.length > SHORT ? ".wide" : ""}`, {}, titled(input, size > 1 && `${size} numbers`),
     make(`div.values${size > 1 ? ".several" : ""}`, {}, all));
 }
 

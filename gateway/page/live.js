@@ -6,7 +6,7 @@ import { askGateway, onKeyChange } from "./key.js";
 import { offerHeads } from "./picker.js";
 import { clearRecent, watchRecent } from "./recent.js";
 import { drawReleases } from "./releases.js";
-import { drawStages } from "./stages.js";
+import { drawStages, openReplicas } from "./stages.js";
 import { address, clock, said } from "./text.js";
 import { drawTrouble } from "./trouble.js";
 
@@ -32,6 +32,7 @@ let whenReady = null;
 
 /** Ask again and again, but not while the page is hidden. */
 export function watchPipeline() {
+  openReplicas();
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
     if (document.hidden) write("fresh", "Paused while this tab is hidden.");

@@ -7,8 +7,8 @@ import { end, isFailure, percent, clock } from "./text.js";
 import { markOf } from "./picker.js";
 import { score } from "./timeline.js";
 
-/** Under load the list is not asked for more often than this. */
-const EVERY_MS = 2000;
+/** Under load the list is not asked for more often than this, but at once for what this page has asked. */
+const EVERY_MS = 5000;
 const TIMEOUT_MS = 2000;
 const ID = 8;
 const NONE = "None yet. They come here as they are answered, whoever asks.";
@@ -27,6 +27,9 @@ export async function watchRecent({ gateway }) {
   askedAt = performance.now();
   draw(await latest());
 }
+
+/** Ask with the next look: this page has sent something. */
+export const hasAsked = () => (askedAt = -Infinity);
 
 /** @returns {Promise<Asked[]|null>} null where the gateway does not say */
 async function latest() {

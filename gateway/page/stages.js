@@ -10,7 +10,20 @@ const MOST_LINES = 8;
 /** Fewer than this are not worth a button. */
 const FEW = 3;
 let areAllShown = false;
+/** Addresses of the replicas whose lines are open: what only they show is made for them alone. @type {Set<string>} */
+const opened = new Set();
 let drawn = "";
+let redraw = () => {};
+
+export function openReplicas() {
+  byId("replicas").addEventListener("toggle", (/** @type {Event} */ { target }) => {
+    const { open, parentElement } = /** @type {HTMLDetailsElement} */ (target);
+    const url = parentElement?.dataset.key ?? "";
+    if (open) opened.add(url);
+    else opened.delete(url);
+    redraw();
+  }, true); // it does not bubble
+}
 
 /** @param {Replica} replica */
 export const isWell = (replica) => replica.state === "ready" && replica.breaker === "closed";
@@ -61,9 +74,13 @@ function drawReplicas(pipeline, past) {
   morph(byId("replicas"), make("ul.replicas", { id: "replicas" }, lines));
   byId("more-replicas").hidden = !isFolded;
   write("more-replicas", `${all.length - MOST_LINES} more`);
+  redraw = () => {
+    drawn = "";
+    drawStages(pipeline, past);
+  };
   byId("more-replicas").onclick = () => {
     areAllShown = true;
-    drawStages(pipeline, past);
+    redraw();
     byId("replicas").children[MOST_LINES]?.querySelector("summary")?.focus();
   };
 }
@@ -77,7 +94,7 @@ function line(stage, replica, number, then) {
       make("span.who", { title: stage }, stage), make("span", {}, `#${number}`), make("span.at.mono", { title: address(replica.url) }, address(replica.url)),
       make(`span.is${kind}`, {}, isOpen ? `breaker ${said(replica.breaker)}` : said(replica.state), replica.restarts ? make("span.quiet", {}, `, ${replica.restarts} ${replica.restarts === 1 ? "restart" : "restarts"}`) : ""),
       make("span.flight", {}, spoken("in flight: "), count(replica.in_flight)),
-      make("span.plot", {}, then ? spark(then.p50_ms, !isWell(replica)) : ms(replica.latency_ms))), facts(replica)));
+      make("span.plot", {}, then ? spark(then.p50_ms, !isWell(replica)) : ms(replica.latency_ms))), opened.has(replica.url) && facts(replica)));
 }
 
 /** @param {Replica} replica */

@@ -24,15 +24,17 @@ from tests.e2e.page.trouble import ask_until_retried
 
 ROOT = Path(__file__).parent.parent.parent.parent
 DOCS = ROOT / "docs"
-DESK = {"width": 1200, "height": 800}
-PHONE = {"width": 360, "height": 740}
-SECTIONS = (".ask", ".now", ".last")
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+SECTIONS = (".top", "#answer", "#stages")
+SHOWN = 6
+"""Of the last requests."""
 GAP = 24
 BETWEEN = "#8a8f92"
 PAUSE_S = 0.06
 
 
-def _load(url: str, picture: bytes, stop: Event) -> None:
+def light_load(url: str, picture: bytes, stop: Event) -> None:
     """One client that asks, waits a little and asks again."""
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         while not stop.wait(PAUSE_S):
@@ -40,7 +42,11 @@ def _load(url: str, picture: bytes, stop: Event) -> None:
 
 
 def _whole(view: View) -> Image.Image:
-    return Image.open(io.BytesIO(view.page.screenshot(full_page=True)))
+    """The page down to the first of the last requests."""
+    box = view.page.locator("#recent > li").nth(SHOWN).bounding_box()
+    assert box is not None
+    whole = Image.open(io.BytesIO(view.page.screenshot(full_page=True)))
+    return whole.crop((0, 0, whole.width, round(box["y"])))
 
 
 def _screens(view: View) -> Image.Image:
@@ -71,7 +77,7 @@ def main() -> None:
         browser = stack.enter_context(chromium())
         pool = stack.enter_context(ThreadPoolExecutor(1))
         stack.callback(stop.set)
-        pool.submit(_load, running.url, picture, stop)
+        pool.submit(light_load, running.url, picture, stop)
         until(lambda: running.get("/v1/pipeline").json()["gateway"]["recent"]["ended"] > 50, 30)
 
         def take(
@@ -81,7 +87,8 @@ def main() -> None:
             ask_until_retried(view, stages.proxies["feature_extractor"])
             if kills:
                 stages.pipeline.of("classifier")[0].popen.kill()
-                view.page.get_by_text("unreachable").first.wait_for()
+                view.page.locator(".replica[data-state=unreachable]").wait_for()
+            view.page.locator("#recent > li").nth(19).wait_for()
             view.page.mouse.move(0, 0)
             _keep(picture_of(view), name)
             view.context.close()

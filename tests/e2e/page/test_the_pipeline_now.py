@@ -65,6 +65,7 @@ def test_the_page_counts_as_the_gateway_does(view: View, gateway: httpx.Client, 
     now = gateway.get("/v1/pipeline").json()
     calls = now["stages"][0]["replicas"][0]["attempts"]["ok"]
     counted = f"{calls:,} ok".replace(",", "\u202f")  # beside what other tests of this pipeline made of it
+    view.replicas.first.locator("summary").click()
     expect(view.replicas.first).to_contain_text(re.compile(rf"Calls since the start([\w ]+, )*{counted}"))
     requests = now["gateway"]["requests"]["ok"]
     expect(view.page.locator(".gateway .tally")).to_contain_text(f"{requests:,} ok".replace(",", "\u202f"))

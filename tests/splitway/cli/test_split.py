@@ -247,5 +247,8 @@ def test_a_lambda_is_one_line(tmp_path: Path) -> None:
 def test_inspect_takes_what_split_takes(tmp_path: Path) -> None:
     result = splitway("inspect", saved(unet(), tmp_path / "unet.h5"), "--allow-legacy", "--json")
     assert result.returncode == 0, result.stderr
-    cuts = {cut["layer"]: cut for cut in json.loads(result.stdout)["cuts"]}
+    found = json.loads(result.stdout)
+    cuts = {cut["layer"]: cut for cut in found["cuts"]}
     assert len(cuts["middle"]["tensors"]) == 3
+    assert found["pictures"]["range"] is None
+    assert found["pictures"]["says"].startswith("split needs --range or --preprocess: it begins with ")

@@ -165,9 +165,17 @@ def test_what_dies_before_it_was_ready_ends_it_with_its_last_lines(
     assert [path for path in os.listdir(tmp_path / ".splitway") if path != "run.log"] == []  # noqa: PTH208
 
 
-def test_two_names_side_by_side_leave_nothing_behind(models: Path, tmp_path: Path, samples: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose pipelines are stopped, whatever comes of the test."""
+    yield tmp_path
+    for name in ("a", "b"):
+        splitway("down", "--name", name, cwd=tmp_path)
+
+
+def test_two_names_side_by_side_leave_nothing_behind(models: Path, folder: Path, samples: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return splitway(*arguments, cwd=tmp_path)
+        return splitway(*arguments, cwd=folder)
 
     started = run("up", "-d", "--models", str(models), "--name", "a", "--port", "0")
     assert "splitway logs -f --name a" in started.stdout, started.stderr
@@ -186,7 +194,7 @@ def test_two_names_side_by_side_leave_nothing_behind(models: Path, tmp_path: Pat
     ]
     following = subprocess.Popen(
         [sys.executable, "-m", "splitway.cli.main", "logs", "-f", "--name", "b", "gateway"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert "stopped a: gateway, feature_extractor.1, classifier.1" in run("down", "--name", "a").stdout
     assert json.loads(run("down", "--json").stdout)["name"] == "b"
@@ -198,7 +206,7 @@ def test_two_names_side_by_side_leave_nothing_behind(models: Path, tmp_path: Pat
     assert "nothing is stopped" in run("down").stderr
     pids = [process["pid"] for each in pipelines for process in each["processes"]] + [each["pid"] for each in pipelines]
     assert not [pid for pid in pids if Place("", "", pid).is_alive]
-    assert sorted(os.listdir(tmp_path / ".splitway")) == ["run-a.log", "run-b.log"]  # noqa: PTH208
+    assert sorted(os.listdir(folder / ".splitway")) == ["run-a.log", "run-b.log"]  # noqa: PTH208
     for process in (process for each in pipelines for process in each["processes"]):
         with pytest.raises(httpx.ConnectError):
             httpx.get(process["url"], trust_env=False)

@@ -214,7 +214,7 @@ def test_up_with_replicas_from_start_to_ctrl_c(models: Path, samples: Path, tmp_
         pids = [entry["pid"] for s in ("feature_extractor", "classifier") for entry in run[s]] + [run["gateway"]["pid"]]
         assert any(line.startswith("feature_extractor.2 ") for line in lines)
 
-        second = splitway("up", "--models", models, "--port", str(port), cwd=tmp_path)
+        second = splitway("up", "--models", models, "--port", str(port), "--name", "second", cwd=tmp_path)
         assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in one_line(second)
         assert (tmp_path / ".splitway" / "run.json").exists()
 

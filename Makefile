@@ -81,12 +81,12 @@ field: setup models ## Run the scripts that reproduce faults from the field (15 
 	$(BIN)/python -m tests.field.run $(FIELD) $(ONLY)
 
 WHAT ?= serving
-BENCHES := serving security telemetry bytecode resilience architectures
+BENCHES := serving security telemetry bytecode resilience architectures mistakes
 NEEDS_serving = models $(if $(PEERS),$(PEER_VENVS))
 NEEDS_security := models
 NEEDS_telemetry := models
 NEEDS_resilience := models .peers/envoy/bin/envoy
-bench: setup $(NEEDS_$(WHAT)) ## Measure WHAT=serving|security|telemetry|bytecode|resilience|architectures (BEFORE=REV, RUNS=N, REQUESTS=N, PEERS=1 where they apply; half a minute to 40)
+bench: setup $(NEEDS_$(WHAT)) ## Measure WHAT=serving|security|telemetry|bytecode|resilience|architectures|mistakes (BEFORE=REV, RUNS=N, REQUESTS=N, PEERS=1 where they apply; half a minute to 40)
 	@$(if $(filter $(WHAT),$(BENCHES)),,echo 'WHAT is one of $(BENCHES)' >&2; exit 2)
 	$(if $(filter $(WHAT),serving security telemetry),$(BIN)/python -m benchmarks.prepare)
 	$(BIN)/python -m benchmarks.$(WHAT) $(if $(PEERS),--peers) $(if $(BEFORE),--before $(BEFORE)) $(if $(RUNS),--runs $(RUNS)) $(if $(REQUESTS),--requests $(REQUESTS))

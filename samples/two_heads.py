@@ -18,11 +18,11 @@ from pathlib import Path
 
 from samples.digits import write_digits
 from splitway.bundle_graph import EXTRACTOR
-from splitway.child import python
 from splitway.cli.ask.classify import PictureResult, classify_files, print_table
 from splitway.cli.console import ERR, one_line_errors
 from splitway.cli.operate.up import passing_pipeline
 from splitway.errors import SetupError
+from splitway.process.child import python
 
 HEADS = ("classifier", "digits")
 _PER_CLASS = 40

@@ -45,3 +45,8 @@ CANARY_HEADER = "x-splitway-canary"
 """The side of a canary that a request is for."""
 KEY_HEADER = "x-splitway-key"
 """Requests of one key fall on the same side of a canary."""
+
+
+def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:
+    """Return the names of the bundles of a model with this number of parts."""
+    return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from splitway.api.before import check_class_folders
 from splitway.api.picture_files import HIDDEN, files_in
 from splitway.errors import SetupError
 
@@ -44,8 +45,7 @@ def find_pictures(images: Path, least: int = LEAST, option: str = "--images") ->
     Raises:
         SetupError: there are fewer than two classes, a class has too few pictures, or a name is no label.
     """
-    if not images.is_dir():
-        raise SetupError(f"there is no folder {images}: {option} takes one with a folder of pictures for each class")
+    check_class_folders(images, option)
     pictures: dict[str, list[Path]] = {}
     left_out: dict[Path, str] = {}
     for place in sorted(images.iterdir()):

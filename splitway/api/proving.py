@@ -20,6 +20,7 @@ from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
 from splitway.names import PIXELS, PROBABILITIES
+from splitway.process.progress import counted
 from splitway.runtime.inprocess import InProcessStage, in_turn
 from splitway.splitter.export import export_engines
 from splitway.splitter.graph import Graph, Part
@@ -61,7 +62,7 @@ def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessin
 def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[np.uint8]]:
     files = pictures_of(samples)
     decode = PictureDecoder(preprocessing, PictureLimits())
-    return [decode(read_picture(path)) for path in files]
+    return [decode(read_picture(path)) for path in counted(files)]
 
 
 def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from splitway.extras import extras_named
+from splitway.process.extras import extras_named
 
 if TYPE_CHECKING:
     from splitway.api.inspection import Inspection
@@ -40,6 +40,9 @@ def inspect(
         SetupError: the extra `split` is not installed, or an argument has no effect.
     """
     with _installed():
+        from splitway.api.before import check_model
+
+        check_model(_model(model), allow_legacy=allow_legacy)
         from splitway.api.inspection import inspect_model
         from splitway.api.source import quiet, source_options
 
@@ -107,28 +110,44 @@ def split(
             be read or written.
     """
     with _installed():
+        from splitway.api.before import SplitPlan, check_split
         from splitway.api.given import PixelOptions
-        from splitway.api.source import quiet, source_options
-        from splitway.api.splitting import SplitOptions, split_model
         from splitway.api.wanted import one_ending
 
-        told = say or quiet
-        pixels = {"range": pixel_range, "preprocess": preprocess, "crop": crop, "resample": resample}
-        known: dict[str, Any] = {name: value for name, value in pixels.items() if value is not None}
+        scaled = {"range": pixel_range, "preprocess": preprocess, "crop": crop, "resample": resample}
+        known: dict[str, Any] = {name: value for name, value in scaled.items() if value is not None}
         known |= {"force_range": True} if force_range else {}
+        pixels, ending = PixelOptions(**known), one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
+        plan = SplitPlan(
+            _model(model),
+            Path(out),
+            (at,) if isinstance(at, str) else tuple(at or ()),
+            Path(labels) if isinstance(labels, str | PathLike) else labels,
+            None if samples is None else Path(samples),
+            str(version),
+            head,
+            force=force,
+            allow_legacy=allow_legacy,
+            ending=ending,
+        )
+        check_split(plan)
+        from splitway.api.source import quiet, source_options
+        from splitway.api.splitting import SplitOptions, split_model
+
+        told = say or quiet
         marks = {"threshold": threshold, "unsure_below": unsure_below}
         given = ["pixel_range" if name == "range" else name for name in known]
         given += [name for name, value in marks.items() if value is not None]
         options = SplitOptions(
-            at=(at,) if isinstance(at, str) else tuple(at or ()),
-            out=Path(out),
-            labels=Path(labels) if isinstance(labels, str | PathLike) else labels,
-            pixels=PixelOptions(**known),
-            samples=None if samples is None else Path(samples),
-            version=str(version),
+            at=tuple(plan.at),
+            out=plan.out,
+            labels=plan.labels,
+            pixels=pixels,
+            samples=plan.samples,
+            version=plan.version,
             head=head,
             force=force,
-            ending=one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw),
+            ending=ending,
             threshold=threshold,
             unsure_below=unsure_below,
             source=source_options(allow_legacy, custom_objects, size, told, *given),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import keras
 
 from splitway.api.accuracy import measuring, plain_pictures
 from splitway.api.answering import head_of, refuse_early, with_head
+from splitway.api.before import read_labels, refuse_taken
 from splitway.api.given import PixelOptions, check_head_name, check_version, room_from_environment
 from splitway.api.pixels import preprocessing_of
 from splitway.api.proving import ask, find_samples, prove_folders
@@ -18,14 +18,14 @@ from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.api.wanted import Ending, Wanted, check_wanted
 from splitway.bundle import load_bundle, staged
 from splitway.bundle_graph import FoundBundle, find_chain
-from splitway.errors import BundleError, SetupError
+from splitway.errors import BundleError
 from splitway.manifest import Manifest, Preprocessing, SourceModel
-from splitway.names import DEFAULT_HEAD
+from splitway.names import DEFAULT_HEAD, stage_names
 from splitway.splitter.cut import cut_model
 from splitway.splitter.cuts import ROOM, best_cut, find_cuts
 from splitway.splitter.ending import answers_with, appended_to
 from splitway.splitter.graph import Graph, Part
-from splitway.splitter.pack import SOURCE, HeadAnswers, PackPlan, Say, pack, stage_names
+from splitway.splitter.pack import SOURCE, HeadAnswers, PackPlan, Say, pack
 from splitway.splitter.proof.prove import chance_named
 from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, LoadedModel
 from splitway.splitter.readers.source import fingerprint
@@ -96,9 +96,8 @@ def split(
     say(f"cutting {model.name} at {', '.join(options.at)}")
     cut = cut_model(model.graph, options.at, room)
     targets = [out / name / version for name in stage_names(len(cut.parts), head)]
-    for target in targets:
-        if target.exists() and not options.force:
-            raise BundleError(f"{target} is there already; use --force to replace it, or --version for another")
+    if not options.force:
+        refuse_taken(targets, model.name)
     say("asking the uncut model")
     shown = find_samples(options.samples, model.graph, preprocessing)
     question = ask(model, preprocessing, shown, say)
@@ -172,22 +171,3 @@ def _best_cut(graph: Graph, room: Room, note: Say, say: Say) -> tuple[str]:
     but = "" if best.has_a_backbone else ", though next to nothing comes before it: no other cut can be made"
     note(f"cutting after {best.layer}, the best of its layers{but}; --at chooses another")
     return (best.layer,)
-
-
-def read_labels(path: Path | Sequence[str] | None) -> list[str] | None:
-    """Return the lines of a text file: UTF-8, or UTF-16 with a byte order mark, which is no part of the first label.
-
-    What is no file is labels already. Raises SetupError for one that cannot be read, or is in another encoding.
-    """
-    if not isinstance(path, Path):
-        return None if path is None else list(path)
-    try:
-        content = path.read_bytes()
-        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return content.decode("utf-16" if marked else "utf-8-sig").splitlines()
-    except OSError as error:
-        raise SetupError(f"cannot read the labels {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise SetupError(
-            f"the labels {path} are not text in UTF-8, from byte {error.start} on: save them as UTF-8"
-        ) from error

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from splitway.cli.console import OUT, one_line_errors
 from splitway.cli.setup.settings_file import use_files
-from splitway.extras import extras_named
+from splitway.process.extras import extras_named
 
 Member = Callable[..., None] | typer.Typer
 FROM_FILES = "splitway.from_files"

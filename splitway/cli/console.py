@@ -10,17 +10,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Annotated, Any
 
 import typer
+from rich.columns import Columns
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.segment import Segment
+from rich.text import Text
 
 from splitway.errors import SplitwayError, printable
+from splitway.process.progress import listening
 
 _WIDE = 10_000
 
@@ -129,21 +133,48 @@ def stop_signal() -> threading.Event:
     return asked
 
 
+class _Since(ProgressColumn):
+    """The time since the command began, whatever step it is at."""
+
+    def __init__(self, elapsed: Callable[[], str]) -> None:
+        super().__init__()
+        self._elapsed = elapsed
+
+    def render(self, task: Task) -> Text:
+        return Text(self._elapsed())
+
+
+class _KnownBar(BarColumn):
+    """A bar with its percentage, for steps of which it is known how far they are."""
+
+    def render(self, task: Task) -> Any:
+        if task.total is None:
+            return Text()
+        return Columns([super().render(task), Text(f"{task.percentage:3.0f} %")])
+
+
 class Steps:
-    """Shows long work step by step: a spinner on a terminal, plain lines elsewhere."""
+    """Shows long work step by step: on a terminal with a bar where it is known how far it is, plain lines elsewhere."""
 
     def __init__(self) -> None:
-        self._status = ERR.status("starting") if ERR.is_terminal else None
         self._started_s = time.monotonic()
         self._interrupted = False
+        self._listening = ExitStack()
+        self._shown: Progress | None = None
+        if ERR.is_terminal:
+            said = TextColumn("{task.description}", markup=False)
+            columns = (SpinnerColumn(), _Since(lambda: self._elapsed), said, _KnownBar(BAR_WIDTH))
+            self._shown = Progress(*columns, console=ERR, transient=True)
+            self._shown.add_task("starting", total=None)
 
     def __enter__(self) -> Steps:
+        self._listening.enter_context(listening(self._far))
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
             sys.unraisablehook = _quiet_interrupts
-        if self._status:
-            self._status.start()
+        if self._shown:
+            self._shown.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,22 +187,30 @@ class Steps:
 
     def stop(self) -> None:
         """Make room for the result."""
-        if self._status:
-            self._status.stop()
+        self._listening.close()
+        if self._shown:
+            self._shown.stop()
 
     def say(self, step: str) -> None:
         """Name the step that begins now. Raises KeyboardInterrupt if an earlier one was swallowed by foreign code."""
         if self._interrupted:
             raise KeyboardInterrupt
-        if self._status:
-            self._status.update(f"{self._elapsed}  {step}")
+        if self._shown:
+            for task in self._shown.task_ids:
+                self._shown.remove_task(task)
+            self._shown.add_task(step, total=None)
         else:
             print(f"{self._elapsed}  {printable(step)}", file=sys.stderr, flush=True)
 
     def progress(self, step: str, done: float) -> None:
-        """Show on a terminal how much of the step is done, from 0 to 1."""
-        if self._status:
-            self._status.update(f"{self._elapsed}  {step}  {bar(done):<{BAR_WIDTH}} {min(done, 1.0):4.0%}")
+        """Show on a terminal how much of a step is done, from 0 to 1."""
+        if self._shown:
+            self._shown.update(self._shown.task_ids[-1], description=step, total=1.0, completed=min(done, 1.0))
+
+    def _far(self, done: float) -> None:
+        """Show how much of the step is done that was named last."""
+        if self._shown:
+            self._shown.update(self._shown.task_ids[-1], total=1.0, completed=done)
 
     @property
     def _elapsed(self) -> str:

@@ -17,12 +17,12 @@ import httpx
 
 from splitway.bundle_graph import bodies_of
 from splitway.errors import SetupError
-from splitway.extras import require
 from splitway.http.server.listening import bind, bind_free, have_wait, keep_refusing, let_listen
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.processes import LogLine, Process, ProcessOutput, address, bind_near, start, stop_all
 from splitway.local.run_file import Launcher, make_run_folder, write_run_file
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
+from splitway.process.extras import require
 from splitway.releases import FILE
 from splitway.security.identities.caller_tls import CallerTls
 from splitway.security.identities.pinned import pinned_context

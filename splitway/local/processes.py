@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from splitway.child import python
 from splitway.errors import SetupError
 from splitway.http.server.listening import bind, bind_free
 from splitway.names import GATEWAY
+from splitway.process.child import python
 
 LogLine = Callable[[str, str], None]
 """Called with a process's name and one line of its output, from a thread of that process's own."""

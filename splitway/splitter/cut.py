@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from splitway.manifest import Preprocessing
 from splitway.names import FEATURES, PIXELS
 from splitway.splitter.cuts import ROOM, fault_of, why_never, why_not
 from splitway.splitter.graph import Graph, Part, Step, Wire, features_names
+from splitway.splitter.readers.description import no_layer
 from splitway.wire.room import Room
 
 _PICTURE_TYPES = ("uint8", "float32")
@@ -127,8 +127,7 @@ def find_steps(graph: Graph, name: str) -> tuple[int, ...]:
             f"cut after {holder.name!r}"
         )
     known = {each.rsplit("/", 1)[-1]: each for each in (*names, *graph.nested)} | {each: each for each in names}
-    near = dict.fromkeys(known[each] for each in difflib.get_close_matches(name, known, n=3)) or names[-3:]
-    raise ModelError(f"the model has no layer {name!r}; did you mean {', '.join(map(repr, near))}?")
+    raise no_layer(name, known, names)
 
 
 def _ends_of(graph: Graph, model: str) -> tuple[int, ...]:

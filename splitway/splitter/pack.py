@@ -12,7 +12,7 @@ from typing import Any
 from splitway.bundle import sha256_file, write_manifest
 from splitway.errors import ModelError
 from splitway.manifest import Appended, Cut, EngineFile, EngineName, Manifest, Preprocessing, Rows, SourceModel
-from splitway.names import BODY, DEFAULT_HEAD, EXTRACTOR, Role
+from splitway.names import DEFAULT_HEAD, Role, stage_names
 from splitway.splitter.cut import CutModel, feature_space
 from splitway.splitter.cuts import ROOM
 from splitway.splitter.export import entries, export_engines
@@ -56,11 +56,6 @@ class PackPlan:
     """The last bundle's name."""
     room: Room = ROOM
     """Size limits of a request to the served bundles."""
-
-
-def stage_names(parts: int, head: str = DEFAULT_HEAD) -> list[str]:
-    """The names of the bundles of a model with this number of parts."""
-    return [EXTRACTOR, *(f"{BODY}_{number}" for number in range(1, parts - 1)), head]
 
 
 def made_now() -> dict[str, Any]:

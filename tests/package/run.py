@@ -17,7 +17,11 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.package.every_command import every_command, furnish
+
 ROOT = Path(__file__).parent.parent.parent
+MOST_NEED = {"build", "inspect", "split", "serve", "up", "demo"}
+"""Commands that can do nothing without an extra."""
 READY_WITHIN_S = 120.0
 LOAD = """
 from pathlib import Path
@@ -51,8 +55,28 @@ class Elsewhere:
 
     def install(self, *extras: str) -> None:
         """Install from the repository's folder, as from any other; what it needs comes from the index."""
-        say(f"pip install .[{','.join(extras)}]")
-        self.run("pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}[{','.join(extras)}]")
+        what = f"[{','.join(extras)}]" if extras else ""
+        say(f"pip install .{what}")
+        self.run("pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}{what}")
+
+    def check_without_extras(self) -> None:
+        """Call every command. Ends with a sentence if one fails with more than a line, or does not end."""
+        furnish(self._folder)
+        for words in every_command():
+            ended = subprocess.run(
+                self.command("splitway", *words),
+                cwd=self._folder,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            last = (ended.stderr.strip().splitlines() or [""])[-1]
+            print(f"{ended.returncode}  splitway {' '.join(words)}: {last}")
+            if "Traceback" in ended.stderr or (words[0] in MOST_NEED and "pip install 'splitway[" not in last):
+                raise SystemExit(f"splitway {' '.join(words)} does not say what to install:\n{ended.stderr}")
 
     def run(self, name: str, *arguments: str) -> str:
         """Return what a command of the venv prints; what it says on stderr is shown. Raises CalledProcessError."""
@@ -107,6 +131,9 @@ def main() -> None:
     """Install, build, load, serve and ask."""
     with tempfile.TemporaryDirectory(prefix="splitway-package-") as name:
         elsewhere = Elsewhere(Path(name))
+        elsewhere.install()
+        elsewhere.check_without_extras()
+        expect(elsewhere.run("python", "-m", "splitway", "--version"), "splitway ")
         elsewhere.install("serve", "gateway")
         expect(elsewhere.run("splitway", "--help"), "classify")
         expect(elsewhere.run("python", "-c", WITHOUT_KERAS), "pip install 'splitway[split]'")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.child import python
+from splitway.process.child import python
 from testkit.own_code import own_code
 
 PLANTED = ("gateway", "services", "splitway", "inspect", "json", "numpy", "typing", "httpx", "fastapi", "pip", "keras")

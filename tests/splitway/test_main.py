@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import splitway
-from splitway.child import python
+from splitway.process.child import python
 
 PACKAGE = Path(splitway.__file__).parent
 AS_OLD = "import sys; sys.version_info = (3, 9, 18); sys.argv = [{!r}]; import splitway"

@@ -9,6 +9,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import Json, RunName
+from splitway.process.extras import require
 
 
 def bench(
@@ -53,6 +54,7 @@ def bench(
 
     If the gateway requires a key, set SPLITWAY_API_KEY or SPLITWAY_API_KEY_FILE.
     """
+    require("serve", *(() if url else ("gateway",)))
     from splitway.cli.bench import explain as follow
     from splitway.cli.bench import load as measure
     from splitway.cli.credentials import chosen_gateway

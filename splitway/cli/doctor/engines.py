@@ -11,10 +11,10 @@ from pathlib import Path
 
 from splitway.bundle import load_bundle
 from splitway.bundle_graph import Chain
-from splitway.child import python
 from splitway.cli.doctor.finding import Finding, ok, problem
 from splitway.errors import SplitwayError, in_one_line
 from splitway.manifest import EngineName
+from splitway.process.child import python
 from splitway.runtime.engines.load import ENGINES, load_engine, warm_up
 
 

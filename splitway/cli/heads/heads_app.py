@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from splitway.api.given import Given, check_head_name, check_version
+from splitway.api.before import check_train_head
+from splitway.api.given import Given
 from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import UnsureBelow
 from splitway.errors import SetupError
@@ -70,6 +71,16 @@ def train_head(
 
     Examples: splitway train-head --images flowers/ --name flowers; splitway classify rose.jpg --heads flowers
     """
+    given = Given.of(context)
+    if strict and skip_bad:
+        raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
+    if extractor is None:
+        given.refuse("body", because="without --extractor the running pipeline determines it")
+    else:
+        given.refuse("pipeline", because="--extractor names the address")
+    if in_process:
+        given.refuse("extractor", "pipeline", because="--in-process asks no extractor")
+    check_train_head(images, name, version)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.heads.train_head import (
             HeadJob,
@@ -79,38 +90,26 @@ def train_head(
             prepare,
         )
 
-        if strict and skip_bad:
-            raise SetupError("--strict and --skip-bad contradict each other: leave one of them out")
-        if extractor is None:
-            Given.of(context).refuse("body", because="without --extractor the running pipeline determines it")
-            source = context.get_parameter_source("models")
-            if not in_process and source is not None and source.name == "DEFAULT":
-                models = folder_for_heads(models, pipeline)
-        else:
-            Given.of(context).refuse("pipeline", because="--extractor names the address")
-        if in_process:
-            Given.of(context).refuse("extractor", "pipeline", because="--in-process asks no extractor")
-        bodies = tuple(body or ())
+        source = context.get_parameter_source("models")
+        if extractor is None and not in_process and source is not None and source.name == "DEFAULT":
+            models = folder_for_heads(models, pipeline)
         job = HeadJob(
             images,
             name,
             models,
             version,
             extractor,
-            bodies,
+            tuple(body or ()),
             held_out,
             seed,
             strict,
             confusion,
+            unsure_below,
             pipeline,
             in_process=in_process,
-            unsure_below=unsure_below,
         )
-        check_head_name(name)
         if not force:
             check_keeps_default_head(models / name)
-        if version is not None:
-            check_version(version)
         with claimed(models / name, version) as target:
             lesson = prepare(job, target, steps)
             steps.say("loading TensorFlow")

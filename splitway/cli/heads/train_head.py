@@ -49,11 +49,11 @@ class HeadJob:
     strict: bool = False
     """Whether a picture that cannot be read ends the command."""
     confusion: Path | None = None
+    unsure_below: float | None = None
     pipeline: str | None = None
     """Name of the pipeline in this folder whose extractor is asked, where several run."""
     in_process: bool = False
     """Whether the extractor among `models` is run here, and none is asked."""
-    unsure_below: float | None = None
 
 
 @dataclass(frozen=True)

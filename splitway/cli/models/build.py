@@ -33,8 +33,9 @@ def build(
         OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
         return {"made": False, **_content(out, whole)}
     cache = default_model.cache_folder()
-    say("fetching weights and labels")
+    say("fetching labels")
     labels = default_model.load_default_labels(cache)
+    say("fetching weights (about 17 MB)")
     model = default_model.load_default_model(cache)
     if fetch_only:
         OUT.print(f"weights and labels are in {cache}")

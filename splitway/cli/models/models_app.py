@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from splitway.api.before import check_build, check_model, check_out, check_verify
 from splitway.api.given import Given
 from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
@@ -19,6 +20,7 @@ from splitway.cli.models.options import (
     Size,
     Version,
     default_samples,
+    parse_size,
     reading,
 )
 
@@ -39,11 +41,13 @@ def build(
 
     Examples: splitway build; splitway build --out /srv/models
     """
+    if fetch_only:
+        Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
+    else:
+        check_build(out, samples, version)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command
 
-        if fetch_only:
-            Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
         pictures = default_samples(samples)
         made = command.build(out, pictures, version, force=force, fetch_only=fetch_only, say=steps.say)
         emit(as_json, made)
@@ -68,12 +72,16 @@ def inspect(
 
     Examples: splitway inspect flowers.keras; splitway inspect flowers.keras --json | jq -r .best
     """
+    if as_json:
+        Given.of(context).refuse("every", because="--json names every layer anyway")
+    parse_size(size)
+    check_model(model, allow_legacy=allow_legacy)
+    if plot is not None:
+        check_out(plot.parent)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.inspection import inspect_model
         from splitway.cli.models import inspect as command
 
-        if as_json:
-            Given.of(context).refuse("every", because="--json names every layer anyway")
         options = reading(context, allow_legacy, custom_objects, size)
         found = inspect_model(model, options, steps.say)
         steps.stop()
@@ -119,6 +127,7 @@ def verify(
         Given.of(context).refuse("samples", "allow_legacy", "custom_objects", because=because)
         emit(as_json, {"checked": check_every(models, version, read_trusted_keys(key))})
         return
+    check_verify(models, samples)
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.bundles import sign_again_if_changed

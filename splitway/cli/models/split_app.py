@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from splitway.api.before import SplitPlan, check_split
 from splitway.api.given import PixelOptions, Preset
 from splitway.api.wanted import one_ending
 from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
@@ -20,6 +21,7 @@ from splitway.cli.models.options import (
     UnsureBelow,
     Version,
     parse_range,
+    parse_size,
     reading,
 )
 from splitway.names import DEFAULT_HEAD
@@ -102,14 +104,20 @@ def split(
 
     Examples: splitway split flowers.keras --labels flowers.txt; splitway split unet.keras --at mid,up_2
     """
+    layers = tuple(name.strip() for name in at.split(",")) if at else ()
     scaled = None if pixel_range is None else parse_range(pixel_range)
     pixels = PixelOptions(scaled, preprocess, force_range=force_range, crop=crop, resample=resample)
+    parse_size(size)
+    ending = one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
+    check_split(
+        SplitPlan(
+            model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy, ending=ending
+        )
+    )
     with tensorflow_hushed(), Steps() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 
-        ending = one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
-        layers = tuple(name.strip() for name in at.split(",")) if at else ()
         source = reading(context, allow_legacy, custom_objects, size)
         answers: dict[str, Any] = {"ending": ending, "threshold": threshold, "unsure_below": unsure_below}
         options = SplitOptions(

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from splitway.child import python
 from splitway.cli.console import ERR, Steps
 from splitway.errors import SetupError
+from splitway.process.child import python
 
 _STEP, _LINE, _FAILED, _DONE = "step", "line", "failed", "done"
 

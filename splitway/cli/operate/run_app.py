@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splitway.api.before import check_bundles, check_files
 from splitway.api.given import Given
 from splitway.cli.console import Json, Models, RunName
 from splitway.cli.setup import complete
 from splitway.errors import SetupError
-from splitway.extras import require
 from splitway.names import GATEWAY
+from splitway.process.extras import require
 
 if TYPE_CHECKING:
     from splitway.security.identities.caller_tls import CallerTls
@@ -66,6 +67,8 @@ def up(
 
     Examples: splitway up --replicas feature_extractor=2; splitway up -d --name trial --port 0; splitway up --mtls
     """
+    require("serve", "gateway")
+    check_bundles(models)
     from splitway.cli.operate.up import up as command
     from splitway.local.launch import LaunchPlan, parse_replicas
 
@@ -173,6 +176,9 @@ def demo(
 
     Example: splitway demo samples/*.jpg
     """
+    require("serve", "gateway")
+    check_files(files)
+    check_bundles(models)
     from splitway.cli.operate.up import demo as command
 
     command(models, files)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splitway.errors import ProofError, printable
 from splitway.manifest import Difference, Proof
 from splitway.names import PROBABILITIES
+from splitway.process.progress import counted
 from splitway.splitter.graph import Graph, Part
 from splitway.splitter.readers.foreign import tried
 
@@ -130,7 +131,8 @@ def check_answers(model: Answers, told: Answers, tolerance: float, where: str) -
 def in_batches(run: Run, inputs: Answers, size: int) -> dict[str, NDArray[Any]]:
     """Run all inputs, `size` rows at a time."""
     rows = len(next(iter(inputs.values())))
-    batches = [run({name: array[i : i + size] for name, array in inputs.items()}) for i in range(0, rows, size)]
+    starts = range(0, rows, size)
+    batches = [run({name: array[i : i + size] for name, array in inputs.items()}) for i in counted(starts)]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
@@ -146,7 +148,7 @@ def prove(served: Run, asked: Question, engine: str, same_engine: Answers | None
     Raises:
         ProofError: an output differs by more, or another class is clearly first.
     """
-    answers = [in_batches(served, asked.inputs, size) for size in BATCH_SIZES]
+    answers = [in_batches(served, asked.inputs, size) for size in counted(BATCH_SIZES)]
     return Proof(
         engine=engine,
         inputs=asked.rows,

@@ -8,8 +8,6 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
-
 _HEAD = 512
 _EXPORT = "where the model was made, write it with model.save('name.keras') or model.export('folder')"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
@@ -114,6 +112,8 @@ def _of_text(head: bytes) -> str | None:
 
 
 def _of_hdf5(path: Path) -> str | None:
+    import h5py  # noqa: PLC0415 - brings numpy along, and is needed for this format alone
+
     try:
         with h5py.File(path) as file:
             if "model_config" in file.attrs:

@@ -5,42 +5,25 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import json
 import re
 import shutil
 import sys
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import h5py
 import keras
 
 from splitway.bundle import sha256_file
-from splitway.errors import ModelError, first_line, printable
-from splitway.splitter.readers.file_kinds import is_hdf5, keras_version, no_model
+from splitway.errors import ModelError
+from splitway.splitter.readers.description import H5, KERAS, kind_of, read_description
+from splitway.splitter.readers.file_kinds import keras_version
 from splitway.splitter.readers.foreign import reason_of
 from splitway.splitter.readers.loaded import DEFAULT_PICTURE_SIZE, KEPT, LoadedModel, of_keras
 from splitway.splitter.readers.saved_model import load_saved_model
-
-_KERAS, _H5 = ".keras", (".h5", ".hdf5")
-_DESCRIPTION = "config.json"
-_MAX_DESCRIPTION_BYTES = 64 * 1024 * 1024
-_MAX_RATIO = 200
-"""How much smaller a file of an archive may be than what it unpacks to."""
-_CODE = {
-    "Lambda": "layer {!r} is a Lambda",
-    "__lambda__": "there is a {!r} among its functions",
-    "TFSMLayer": "layer {!r} is a TFSMLayer, which loads another model",
-    "TorchModuleWrapper": "layer {!r} is a TorchModuleWrapper, which is pickled",
-    "JaxLayer": "layer {!r} is a JaxLayer",
-    "FlaxLayer": "layer {!r} is a FlaxLayer",
-}
-"""Classes in a description that carry code or bring it in, and how to say so."""
 
 
 def load_model(
@@ -65,8 +48,8 @@ def load_model(
         return load_saved_model(path)
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    path_kind = _kind_of(path, allow_legacy=allow_legacy)
-    _refuse_code(path, path_kind)
+    path_kind = kind_of(path, allow_legacy=allow_legacy)
+    read_description(path, path_kind)
     known = _objects_of(custom_objects)
     try:
         model = _loaded(path, path_kind, known)
@@ -81,27 +64,11 @@ def load_model(
     return of_keras(model, path.stem, keep, picture_size)
 
 
-def _kind_of(path: Path, *, allow_legacy: bool) -> str:
-    """`.keras` or `.h5`, by what is in a file. Raises ModelError if it is neither, or `.h5` and that is not allowed."""
-    try:
-        legacy = is_hdf5(path)
-        if legacy and not allow_legacy:  # before anything of it is parsed
-            raise ModelError(
-                f"{path} is in the legacy HDF5 format, which is taken with --allow-legacy only; "
-                "better save the model again with model.save('name.keras')"
-            )
-        if (what := no_model(path)) is not None:
-            raise ModelError(f"{path} cannot be loaded: {what}")
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    return _H5[0] if legacy else _KERAS
-
-
 def _loaded(path: Path, kind: str, known: dict[str, Any]) -> keras.Model:
     """A model in memory, with all that its layers keep beside their weights."""
     with _under_its_suffix(path, kind) as named:
         model = keras.saving.load_model(named, compile=False, safe_mode=True, custom_objects=known)
-    if kind == _KERAS:
+    if kind == KERAS:
         return model
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):  # Keras puts its weights back, but goes on with the old ones
@@ -117,7 +84,7 @@ def _loaded(path: Path, kind: str, known: dict[str, Any]) -> keras.Model:
 @contextmanager
 def _under_its_suffix(path: Path, kind: str) -> Iterator[Path]:
     """A file under a name that ends as Keras wants it, for what is in it."""
-    if path.suffix == kind or (kind in _H5 and path.suffix in _H5):
+    if path.suffix == kind or (kind in H5 and path.suffix in H5):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
@@ -134,54 +101,6 @@ def fingerprint(path: Path) -> str:
     for file in sorted(each for each in path.rglob("*") if each.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_file(file)}\n".encode())
     return digest.hexdigest()
-
-
-def _refuse_code(path: Path, kind: str) -> None:
-    """Raise ModelError, before anything is built from it, if a model's description holds code or is unreadable."""
-    try:
-        code = _code_in(_config(path, kind))
-    except Exception as error:  # whatever zipfile, zlib, json and h5py stumble over, nesting too deep for them included
-        raise ModelError(f"{path} cannot be loaded: it is damaged or no Keras model ({first_line(error)})") from error
-    if code is not None:
-        raise ModelError(
-            f"{path}: {code}: it carries code, and code in model files is not accepted; "
-            "replace it by a layer of a class, or by keras.ops"
-        )
-
-
-def _config(path: Path, kind: str) -> Any:
-    if kind == _KERAS:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_bomb(archive)
-            return json.loads(archive.read(_DESCRIPTION))
-    with h5py.File(path) as file:
-        return json.loads(file.attrs["model_config"])
-
-
-def _refuse_bomb(archive: zipfile.ZipFile) -> None:
-    """Raise ValueError for an archive that unpacks to far more than any model does, or says one thing twice."""
-    members = archive.infolist()
-    if len({member.filename for member in members}) < len(members):
-        raise ValueError("a file in it occurs twice")
-    for member in members:
-        if member.filename == _DESCRIPTION and member.file_size > _MAX_DESCRIPTION_BYTES:
-            raise ValueError(f"its description has {member.file_size} bytes")
-        if member.file_size > max(_MAX_DESCRIPTION_BYTES, _MAX_RATIO * member.compress_size):
-            raise ValueError(f"{printable(member.filename[:80])} unpacks to {member.file_size} bytes")
-
-
-def _code_in(config: Any) -> str | None:
-    """The first entry of a description, at any depth, that carries code."""
-    if isinstance(config, Mapping):
-        kind = config.get("class_name")
-        if kind in _CODE:
-            inner = config.get("config")
-            name = inner.get("name") if isinstance(inner, Mapping) else None
-            return _CODE[kind].format(printable(str(name or kind.strip("_").lower())[:80]))
-        config = list(config.values())
-    if isinstance(config, list):
-        return next((code for each in config if (code := _code_in(each)) is not None), None)
-    return None
 
 
 def _objects_of(modules: str | None) -> dict[str, Any]:

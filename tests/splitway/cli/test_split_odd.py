@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from splitway.api import proving, splitting
+from splitway.api.before import read_labels
 from splitway.api.source import SourceOptions
-from splitway.api.splitting import read_labels
 from splitway.bundle import load_bundle, read_manifest, write_manifest
 from splitway.cli.main import app
 from splitway.errors import BundleError, EngineFailed, ModelError, SetupError, SplitwayError

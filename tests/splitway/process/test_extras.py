@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from splitway.errors import SetupError
-from splitway.extras import LIBRARIES, extras_named, require
+from splitway.process.extras import LIBRARIES, extras_named, require
 from tests.package.every_command import every_command, furnish
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 BARE = """
 import json, signal, sys
 HIDDEN = {name for names in json.loads(sys.argv[1]).values() for name in names}
@@ -43,7 +43,7 @@ NEEDS = {
     "serve": "gateway",
     "up": "serve,gateway",
     "demo": "serve,gateway",
-    "bench": "serve",
+    "bench": "serve,gateway",
 }
 
 

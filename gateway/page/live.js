@@ -55,6 +55,7 @@ async function poll() {
   const isOver = () => mine !== turn || document.hidden;
   clearTimeout(timer);
   const withPast = startedAt - pastAt >= HISTORY_EVERY_MS;
+  if (withPast) pastAt = startedAt; // also where it fails: the next look is a plain one, which asks for less
   try {
     const signal = signals.timeout(TIMEOUT_MS);
     const path = `v1/pipeline${withPast ? "?history=true" : ""}`;
@@ -62,7 +63,7 @@ async function poll() {
     if (isOver()) return;
     if (isRefused) return closed(status); // the same would come of every further look
     if (status !== 200) throw new Error(`status ${status}`);
-    if (withPast) [past, pastAt] = [reply, startedAt];
+    if (withPast) past = reply;
     draw(reply);
   } catch {
     if (isOver()) return;

@@ -63,7 +63,7 @@ class Project:
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self._command, *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=900, check=False
         )
 
     def end(self) -> None:

@@ -48,7 +48,7 @@ NAMES = {
     "pillow": ["PIL._webp.WebPAnimDecoder"],
 }
 """By library. A name after a colon is an attribute of an object that `MADE` makes."""
-OWN = {"_exit", "_current_frames", "_replace"}
+OWN = {"_asdict", "_current_frames", "_exit", "_fields", "_replace"}
 """Python's own, which its documentation describes."""
 
 

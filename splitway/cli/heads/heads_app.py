@@ -82,17 +82,11 @@ def train_head(
         given.refuse("extractor", "pipeline", because="--in-process asks no extractor")
     check_train_head(images, name, version)
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.heads.train_head import (
-            HeadJob,
-            check_keeps_default_head,
-            claimed,
-            folder_for_heads,
-            prepare,
-        )
+        from splitway.cli.folders import folder_meant
+        from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
 
-        source = context.get_parameter_source("models")
-        if extractor is None and not in_process and source is not None and source.name == "DEFAULT":
-            models = folder_for_heads(models, pipeline)
+        if extractor is None and not in_process:
+            models = folder_meant(context, models, pipeline, option="--pipeline")
         job = HeadJob(
             images,
             name,

@@ -120,21 +120,6 @@ def find_hops(job: HeadJob) -> list[Hop]:
     return list(hops.values())
 
 
-def folder_for_heads(models: Path, pipeline: str | None) -> Path:
-    """Return the folder of the bundles that the running pipeline serves, where it says so itself; else `models`.
-
-    Raises SetupError if several run and none is named.
-    """
-    run = _run(pipeline)
-    launcher = None if run is None or run.doubt is not None else run.launcher
-    if launcher is None or launcher.models is None or not launcher.process.is_alive:
-        return models
-    if launcher.models == models.resolve():
-        return models
-    ERR.print(f"the head goes into {launcher.models}, which the running pipeline serves", markup=False)
-    return launcher.models
-
-
 def _run(pipeline: str | None) -> RunFile | None:
     found = find_run(pipeline, option="--pipeline")
     return found[1] if found is not None else read_run()

@@ -39,11 +39,19 @@ def _book(context: typer.Context, models: Path, file: Path | None) -> ReleaseBoo
 
     if file is not None:
         Given.of(context).refuse("models", because=f"the releases are read from {file}, without bundles")
-    return ReleaseBook(models, file)
+        return ReleaseBook(models, file)
+    return ReleaseBook(_folder(context, models))
+
+
+def _folder(context: typer.Context, models: Path) -> Path:
+    from splitway.cli.folders import folder_meant
+
+    return folder_meant(context, models, option="--models")
 
 
 @app.command()
 def create(
+    context: typer.Context,
     name: Name,
     extractor: Annotated[str | None, typer.Option(help="Version of the extractor. Default: the newest.")] = None,
     head: Annotated[
@@ -63,7 +71,7 @@ def create(
     """
     from splitway.cli.operate.release import ReleaseBook, parse_heads
 
-    releases = ReleaseBook(models, file).create(name, extractor, parse_heads(head or []), reason)
+    releases = ReleaseBook(_folder(context, models), file).create(name, extractor, parse_heads(head or []), reason)
     made = releases.releases[name]
     heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
     OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)

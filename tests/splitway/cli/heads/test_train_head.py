@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.heads.extract import Hop
-from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, find_hops, folder_for_heads
+from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, find_hops
 from splitway.errors import BundleError, SetupError
 from splitway.local.places import Place
-from splitway.local.run_file import Launcher, write_run_file
+from splitway.local.run_file import write_run_file
 
 URL = "http://127.0.0.1:8081"
 
@@ -87,20 +87,3 @@ def test_the_default_head_is_not_replaced_by_accident(tmp_path: Path) -> None:
     check_keeps_default_head(tmp_path / "flowers")
     with pytest.raises(SetupError, match=r"classifier/1 is the default head.*--name, or add --force"):
         check_keeps_default_head(tmp_path / "classifier")
-
-
-def test_a_head_goes_where_the_running_pipelines_bundles_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Place, "is_alive", property(lambda _: True))
-    models, served = Path("models"), tmp_path / "served"
-    assert folder_for_heads(models, None) == models
-    Path(".splitway").mkdir(mode=0o755)
-    launcher = Launcher.of_this_process(served, None, None, restarts=True)
-    write_run_file(Path(".splitway/run.json"), [Place("gateway", URL, 1)], launcher)
-    assert folder_for_heads(models, None) == served
-    assert f"the head goes into {served}" in capsys.readouterr().err
-    assert folder_for_heads(served, None) == served
-    Path(".splitway").chmod(0o777)  # any user can have written it
-    assert folder_for_heads(models, None) == models

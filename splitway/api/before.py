@@ -261,12 +261,12 @@ def _check_room(out: Path, model: Path, description: Any) -> None:
     size = _size(model / "variables" if model.is_dir() else model)
     copy = _size(model)
     weights = size // _WITH_OPTIMIZER if description is None or has_optimizer(description) else size
-    needed, free = copy + _ENGINES * weights, shutil.disk_usage(_nearest(out)).free
-    if free < needed:
+    needed, disk = copy + _ENGINES * weights, shutil.disk_usage(_nearest(out))
+    if disk.total and disk.free < needed:  # some file systems of a network don't say how large they are
         raise SetupError(
             f"there is no room for the bundles: splitting {model} needs at least {needed / _MB:.0f} MB in {out} "
             f"({copy / _MB:.0f} for a copy of the model, {_ENGINES} x {weights / _MB:.0f} for the weights), and "
-            f"{free / _MB:.0f} MB are free there; name a folder on another disk with --out"
+            f"{disk.free / _MB:.0f} MB are free there; name a folder on another disk with --out"
         )
 
 

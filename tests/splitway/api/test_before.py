@@ -150,7 +150,7 @@ def test_a_disk_without_room_is_told_in_numbers(
 ) -> None:
     model = _write(tmp_path / "m.keras", _functional(LAYERS, ["shares", 0, 0], **compiled), 10_000_000)
     free = {"bytes": needed * 1_000_000 - 1_000_000}
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free["bytes"]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 0, free["bytes"]))
     with pytest.raises(SetupError, match=rf"at least {needed} MB in \S+ \(10 for a copy .* {needed - 1} MB are free"):
         check_split(SplitPlan(model, tmp_path / "out"))
     free["bytes"] += 2_000_000
@@ -194,9 +194,10 @@ def test_layers_in_nested_models_and_wrappers_have_names_too() -> None:
         ({"class_name": "Sequential", "config": {"layers": [*LAYERS[:4], _layer("act", "Activation")]}}, 3),
         ({"class_name": "Sequential", "config": {"layers": [_functional(LAYERS, ["top", 0, 0])]}}, 3),
         (_functional([_layer("loop", "Softmax", "loop")], ["loop", 0, 0]), None),
+        (_functional([_layer("top", "Dense", units="many")], ["top", 0, 0]), None),
         ([], None),
     ],
-    ids=["functional", "several", "named", "no-dense", "sequential", "nested", "circle", "nonsense"],
+    ids=["functional", "several", "named", "no-dense", "sequential", "nested", "circle", "damaged", "nonsense"],
 )
 def test_classes_are_told_where_the_last_layer_is_plain(description: Any, classes: int | None) -> None:
     assert classes_of(description) == classes

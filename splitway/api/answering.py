@@ -69,6 +69,10 @@ def _found(wanted: Wanted, graph: Graph, answers: Answers | None) -> HeadAnswers
         return None
     count = output.shape[0] or 0
     _check_count(wanted.labels, count)
+    if count == 1 and wanted.is_told and end is not None and activation_of(end) == "softmax":
+        raise ModelError(
+            f"its last layer {end.name!r} is a softmax of one number, which is always 1: end it in a sigmoid"
+        )
     if meaning != "numbers":
         _refuse_another(wanted, end, meaning)
     elif wanted.ending is None and wanted.is_told:
@@ -142,12 +146,14 @@ def _check_count(labels: Sequence[str] | None, count: int) -> None:
 
 
 def _refuse_another(wanted: Wanted, end: Step | None, meaning: _Meaning) -> None:
-    """Refuse an activation on top of the model's own. Raises SetupError."""
-    if wanted.ending is None:
-        return
+    """Refuse an activation on top of the model's own. Raises SetupError.
+
+    Numbers between 0 and 1 alone, of a layer that does not tell, may be anything: the user knows.
+    """
     own, named = activation_of(end), "" if end is None else f" {end.name!r}"
-    what = "add up to 1" if meaning == "classes" else "lie between 0 and 1"
-    inside = f"its last layer{named} ends in {own} already" if own else f"its numbers {what} already"
+    if wanted.ending is None or (own is None and meaning == "labels"):
+        return
+    inside = f"its last layer{named} ends in {own} already" if own else "its numbers add up to 1 already"
     raise SetupError(f"--{wanted.ending} makes no sense for this model: {inside}; leave --{wanted.ending} out")
 
 

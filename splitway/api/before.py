@@ -161,14 +161,25 @@ def _check_labels(labels: Sequence[str] | None, description: Any) -> None:
 def read_labels(path: Path | Sequence[str] | None) -> list[str] | None:
     """Return the lines of a text file: UTF-8, or UTF-16 with a byte order mark, which is no part of the first label.
 
-    What is no file is labels already. Raises SetupError for one that cannot be read, or is in another encoding.
+    What is no file is labels already. Empty lines at a file's end are left out.
+
+    Raises SetupError for one that cannot be read, or is in another encoding, or an empty label.
     """
-    if not isinstance(path, Path):
-        return None if path is None else list(path)
+    if path is None:
+        return None
+    labels = _lines(path) if isinstance(path, Path) else [str(label) for label in path]
+    for number, label in enumerate(labels, 1):
+        if not label.strip() or len(label.splitlines()) > 1:
+            what = f"line {number} of the labels {path}" if isinstance(path, Path) else f"label {number}, {label!r},"
+            raise SetupError(f"{what} is not one line of text: each class needs a label of its own")
+    return labels
+
+
+def _lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
         marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return content.decode("utf-16" if marked else "utf-8-sig").splitlines()
+        return content.decode("utf-16" if marked else "utf-8-sig").rstrip("\r\n").splitlines()
     except OSError as error:
         raise SetupError(f"cannot read the labels {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -250,12 +261,12 @@ def _check_room(out: Path, model: Path, description: Any) -> None:
     size = _size(model / "variables" if model.is_dir() else model)
     copy = _size(model)
     weights = size // _WITH_OPTIMIZER if description is None or has_optimizer(description) else size
-    needed, free = copy + _ENGINES * weights, shutil.disk_usage(_nearest(out)).free
-    if free < needed:
+    needed, disk = copy + _ENGINES * weights, shutil.disk_usage(_nearest(out))
+    if disk.total and disk.free < needed:  # some file systems of a network don't say how large they are
         raise SetupError(
             f"there is no room for the bundles: splitting {model} needs at least {needed / _MB:.0f} MB in {out} "
             f"({copy / _MB:.0f} for a copy of the model, {_ENGINES} x {weights / _MB:.0f} for the weights), and "
-            f"{free / _MB:.0f} MB are free there; name a folder on another disk with --out"
+            f"{disk.free / _MB:.0f} MB are free there; name a folder on another disk with --out"
         )
 
 

@@ -11,11 +11,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.accuracy import Measured, pictures_of
+from splitway.api.accuracy import Measured, class_folders, pictures_of
 from splitway.api.picture_files import read_picture
 from splitway.bundle import Bundle, load_bundle, write_manifest
 from splitway.bundle_graph import check_follow
-from splitway.errors import BundleError, EngineFailed, ModelError, ProofError, SetupError, SplitwayError, in_one_line
+from splitway.errors import (
+    BundleError,
+    EngineFailed,
+    InvalidInput,
+    ModelError,
+    ProofError,
+    SetupError,
+    SplitwayError,
+    TooLarge,
+    in_one_line,
+)
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import EngineName, Manifest, Preprocessing, Proof
@@ -60,9 +70,17 @@ def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessin
 
 
 def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[np.uint8]]:
-    files = pictures_of(samples)
+    """Decode them. Of folders with classes, odd ones are left out: the measurement of the accuracy says which."""
+    may_lack, pixels = class_folders(samples) is not None, []
     decode = PictureDecoder(preprocessing, PictureLimits())
-    return [decode(read_picture(path)) for path in counted(files)]
+    for path in counted(pictures_of(samples)):
+        try:
+            pixels.append(decode(read_picture(path)))
+        except (OSError, InvalidInput, TooLarge) as error:
+            if not may_lack:
+                why = getattr(error, "detail", None) or error
+                raise SetupError(f"{path} cannot be used as a sample: {why}") from error
+    return pixels
 
 
 def ask(model: LoadedModel, preprocessing: Preprocessing | None, shown: Samples, say: Say) -> Question:

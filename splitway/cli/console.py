@@ -177,8 +177,12 @@ class Steps:
             self._shown.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the steps. Raises KeyboardInterrupt in place of what foreign code has made of it, such as an import in
+        C++, which ends in a SystemError."""
         self.stop()
+        if self._interrupted and kind is not None and not issubclass(kind, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """End the command in an orderly way, so that what is half-made is cleared away."""

@@ -24,7 +24,13 @@ _OPERATIONS = {
     "Sigmoid": "sigmoid",
     "LogSoftmax": "log_softmax",
     "Relu": "relu",
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "PReLU": "prelu",
+    "ELU": "elu",
     "Tanh": "tanh",
+    "BatchNormalization": LINEAR,
+    "Rescaling": LINEAR,
     "BiasAdd": LINEAR,
     "MatMul": LINEAR,
 }
@@ -54,6 +60,9 @@ def activation_of(step: Step | None) -> str | None:
     if activation is not None:
         name = getattr(activation, "__name__", type(activation).__name__.lower())
         return str(name)
+    axis = tried(lambda: int(step.owner.axis)) if step.kind in ("Softmax", "LogSoftmax") else None
+    if axis not in (None, -1, len(step.gives[0].shape)):  # rows change each other, or pixels
+        return f"{_OPERATIONS[step.kind]} over axis {axis}"
     return _OPERATIONS.get(step.kind)
 
 

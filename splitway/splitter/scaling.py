@@ -43,7 +43,8 @@ class _Norm(NamedTuple):
 _NORMS = (
     _Norm(AS_PIXELS, (0.5 / 255, 25 / 255), (-1.0, 256.0)),  # which would leave nothing of pictures of any other range
     _Norm(AS_PIXELS, (0.98, 1.02), (25.0, 230.0)),
-    _Norm(UNIT, (0.98, 25.0), (0.15, 0.85)),
+    _Norm(UNIT, (0.98, 1.02), (0.15, 0.85)),
+    _Norm(UNIT, (2.7, 25.0), (0.15, 0.85)),  # bright pictures of -1:1 have such means, but larger deviations
     _Norm(UNIT, (250.0, 260.0), (0.15, 0.85)),
     _Norm(SIGNED, (0.98, 12.0), (-0.85, 0.85), -0.05),  # which pictures of another range cannot have
 )

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from splitway.api.before import SplitPlan, check_split
-from splitway.api.given import PixelOptions, Preset
-from splitway.api.wanted import one_ending
+from splitway.api.given import Given, PixelOptions, Preset
+from splitway.api.wanted import Wanted, check_wanted, one_ending
 from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
@@ -109,6 +109,7 @@ def split(
     pixels = PixelOptions(scaled, preprocess, force_range=force_range, crop=crop, resample=resample)
     parse_size(size)
     ending = one_ending(softmax=softmax, sigmoid=sigmoid, raw=raw)
+    check_wanted(Wanted(None, ending, threshold, unsure_below), Given.of(context))
     check_split(
         SplitPlan(
             model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy, ending=ending

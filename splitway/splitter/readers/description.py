@@ -160,7 +160,8 @@ def classes_of(description: Any) -> int | None:
 def _classes_of_chain(layers: Sequence[Any]) -> int | None:
     for layer in reversed(layers):
         if layer["class_name"] == "Dense":
-            return int(layer["config"]["units"])
+            units = layer["config"]["units"]
+            return units if isinstance(units, int) else None
         if "layers" in layer["config"]:
             return classes_of(layer)
         if layer["class_name"] not in _KEEP_COUNT:

@@ -14,11 +14,13 @@ from splitway.api import splitting
 from splitway.api.accuracy import Labelled, class_folders, doubts, in_words, label_pictures, measure, plain_pictures
 from splitway.api.given import PixelOptions
 from splitway.api.picture_folders import PictureFolders
+from splitway.api.proving import find_samples
 from splitway.api.source import SourceOptions
 from splitway.api.splitting import SplitOptions
 from splitway.bundle import read_manifest
 from splitway.errors import SetupError
 from splitway.manifest import Accuracy, Preprocessing
+from splitway.splitter.readers.keras_graph import read_keras
 
 layers = keras.layers
 GREYS = {"dark": 30, "mid": 128, "light": 225}
@@ -67,6 +69,23 @@ def test_both_are_measured_kept_and_measured_again(tmp_path: Path, samples: Path
     (samples / "mid" / "0.png").unlink()
     splitting.verify(out, samples, None, lambda _: None)
     assert found().pictures == 8
+
+
+def test_a_damaged_picture_is_left_out_of_classes_and_named_where_it_is_for_the_proof_alone(
+    tmp_path: Path, samples: Path
+) -> None:
+    (samples / "mid" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    notes: Notes = []
+    options = SplitOptions(
+        tmp_path / "m", ("pooled",), list(GREYS), samples=samples, source=SourceOptions(note=notes.append)
+    )
+    (extractor, _) = splitting.split_model(by_brightness(), options, lambda _: None)
+    assert extractor.proof is not None
+    assert extractor.proof.accuracy is not None
+    assert extractor.proof.accuracy.pictures == 8
+    assert any("0.png is left out" in note for note in notes)
+    with pytest.raises(SetupError, match=r"mid/0\.png cannot be used as a sample: the PNG is damaged"):
+        find_samples(samples / "mid", read_keras(by_brightness()), TARGET)
 
 
 def test_a_range_that_is_forced_upon_a_model_shows_in_what_is_served_alone(tmp_path: Path, samples: Path) -> None:

@@ -28,6 +28,11 @@ def graph_of(count: int = 3, activation: str | None = None, *, told: bool = True
     return read_keras(keras.Model(x, made if told else layers.Add()([made, made])))
 
 
+def ending_in(layer: Any) -> Graph:
+    x = keras.Input((4,))
+    return read_keras(keras.Model(x, layer(layers.Dense(3, name="last")(x))))
+
+
 def asked(wanted: Wanted, graph: Graph, array: Any) -> HeadAnswers:
     refuse_early(wanted, graph)
     return head_of(wanted, graph, {"last": array})
@@ -52,6 +57,7 @@ def asked(wanted: Wanted, graph: Graph, array: Any) -> HeadAnswers:
         (Wanted(TWO, "sigmoid"), graph_of(1), LOGITS[:, :1], HeadAnswers(TWO, ("sigmoid", "two_classes"))),
         (Wanted(ONE), graph_of(1, "sigmoid"), SEVERAL[:, :1], HeadAnswers(ONE, (), 0.5)),
         (Wanted(None, "sigmoid"), graph_of(1), LOGITS[:, :1], HeadAnswers(None, ("sigmoid",))),
+        (Wanted(ABC, "softmax"), graph_of(told=False), SEVERAL, HeadAnswers(ABC, ("softmax",))),
         (Wanted(ABC, "softmax", None, 0.6), graph_of(), LOGITS, HeadAnswers(ABC, ("softmax",), None, 0.6)),
     ],
 )
@@ -65,6 +71,12 @@ def test_labels_on_a_last_layer_without_activation_are_refused_before_the_model_
         refuse_early(Wanted(ABC), graph_of())
     with pytest.raises(ModelError, match="'last' ends in relu; add --softmax"):
         refuse_early(Wanted(ABC), graph_of(activation="relu"))
+    with pytest.raises(ModelError, match="'top' ends in relu; add --softmax"):  # though its numbers may lie in 0..1
+        refuse_early(Wanted(ABC), ending_in(layers.ReLU(max_value=1.0, name="top")))
+    with pytest.raises(ModelError, match="'top' ends in softmax over axis 0; add --softmax"):
+        refuse_early(Wanted(ABC), ending_in(layers.Softmax(axis=0, name="top")))
+    with pytest.raises(ModelError, match="'last' is a softmax of one number, which is always 1: end it in a sigmoid"):
+        refuse_early(Wanted(TWO), graph_of(1, "softmax"))
 
 
 def test_where_the_layer_does_not_tell_the_numbers_do() -> None:

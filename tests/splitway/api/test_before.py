@@ -31,6 +31,8 @@ MISTAKES: dict[str, list[str]] = {
     "no layer 'poll'; did you mean 'pool'?": ["split", "m.keras", "--at", "poll"],
     "there are 2 labels for the model's 3 classes": ["split", "m.keras", "--labels", "two.txt"],
     "cannot read the labels none.txt": ["split", "m.keras", "--labels", "none.txt"],
+    "line 2 of the labels gap.txt is not one line of text": ["split", "m.keras", "--labels", "gap.txt"],
+    "--threshold has no effect: with --softmax": ["split", "m.keras", "--softmax", "--threshold", "0.4"],
     "there is no folder of samples at none": ["split", "m.keras", "--samples", "none"],
     "made of another model: cats, SHA-256 aaaaaaaaaaaa..., at 2026-01-02": ["split", "m.keras"],
     "text.keras is no folder": ["split", "m.keras", "--out", "text.keras/models"],
@@ -90,6 +92,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "text.keras").write_text("a model, one would think\n")
     (tmp_path / "old.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     (tmp_path / "two.txt").write_text("a\nb\n")
+    (tmp_path / "gap.txt").write_text("a\n\nc\n\n")
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / "empty").mkdir()
     _bundle(tmp_path / "models", "cats", "a" * 64)
@@ -118,9 +121,10 @@ def test_each_is_told_and_nothing_heavy_is_imported(folder: Path) -> None:
     [
         ({"at": ["pool", "tops"]}, ModelError, "did you mean 'top'"),
         ({"labels": ["a"] * 4}, ModelError, "4 labels for the model's 3 classes"),
+        ({"labels": ["a", "b\nc", "d"]}, SetupError, r"label 2, 'b\\nc', is not one line"),
         ({"out": "models"}, BundleError, r"--out \S+/m, or use --force"),
     ],
-    ids=["layer", "labels", "taken"],
+    ids=["layer", "labels", "label", "taken"],
 )
 def test_python_is_told_the_same(folder: Path, options: dict[str, Any], raises: type[Exception], says: str) -> None:
     options["out"] = folder / options.get("out", "fresh")
@@ -146,7 +150,7 @@ def test_a_disk_without_room_is_told_in_numbers(
 ) -> None:
     model = _write(tmp_path / "m.keras", _functional(LAYERS, ["shares", 0, 0], **compiled), 10_000_000)
     free = {"bytes": needed * 1_000_000 - 1_000_000}
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free["bytes"]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 0, free["bytes"]))
     with pytest.raises(SetupError, match=rf"at least {needed} MB in \S+ \(10 for a copy .* {needed - 1} MB are free"):
         check_split(SplitPlan(model, tmp_path / "out"))
     free["bytes"] += 2_000_000
@@ -190,9 +194,10 @@ def test_layers_in_nested_models_and_wrappers_have_names_too() -> None:
         ({"class_name": "Sequential", "config": {"layers": [*LAYERS[:4], _layer("act", "Activation")]}}, 3),
         ({"class_name": "Sequential", "config": {"layers": [_functional(LAYERS, ["top", 0, 0])]}}, 3),
         (_functional([_layer("loop", "Softmax", "loop")], ["loop", 0, 0]), None),
+        (_functional([_layer("top", "Dense", units="many")], ["top", 0, 0]), None),
         ([], None),
     ],
-    ids=["functional", "several", "named", "no-dense", "sequential", "nested", "circle", "nonsense"],
+    ids=["functional", "several", "named", "no-dense", "sequential", "nested", "circle", "damaged", "nonsense"],
 )
 def test_classes_are_told_where_the_last_layer_is_plain(description: Any, classes: int | None) -> None:
     assert classes_of(description) == classes

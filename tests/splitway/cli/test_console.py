@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,22 @@ def test_errors_and_steps_are_printable_too(capsys: pytest.CaptureFixture[str]) 
         raise InvalidInput("a\x1b[2Jb")
     Steps().say("a\x1b[2Jb")
     assert capsys.readouterr().err.count("a\\x1b[2Jb") == 2
+
+
+def test_an_interrupt_is_one_whatever_foreign_code_makes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def stopped_in_an_import_of_cpp() -> None:
+        with Steps():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt as error:
+                raise SystemError("returned a result with an exception set") from error
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopped_in_an_import_of_cpp()
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

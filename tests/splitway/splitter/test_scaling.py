@@ -70,6 +70,7 @@ def of_two_kinds(x: Any) -> Any:
         (Foreign(name="own"), None, "begins with 'own' (Foreign)"),
         (layers.Rescaling(0.01, offset=3.0), None, "makes 3:5.55 of 0:255"),
         (layers.Normalization(mean=[0.13] * 3, variance=[0.31**2] * 3), None, "(Normalization) makes"),
+        (layers.Normalization(mean=[0.6] * 3, variance=[0.5**2] * 3), None, "(Normalization) makes"),
         (of_two_kinds, None, "(TrueDivide)"),
         (keras.ops.tanh, None, "begins with"),
     ],
@@ -86,7 +87,7 @@ def of_two_kinds(x: Any) -> Any:
             "nothing",
             "only random",
         ),
-        *("batch norm", "foreign", "odd numbers", "unclear", "two kinds", "not straight"),
+        *("batch norm", "foreign", "odd numbers", "unclear", "bright", "two kinds", "not straight"),
     ],
 )
 def test_the_range_is_told_by_what_stands_behind_the_input(scale: Scale, expected: Range | None, by: str) -> None:

@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Path:
     """A folder with a model, a bundle's folder and releases, and `splitway` on the path."""
     (tmp_path / "flowers.keras").touch()
     (tmp_path / "models" / "body_1").mkdir(parents=True)
-    names = {"autumn": {}, "winter": {}, f"wi\\$(touch {tmp_path}/run-by-tab)": {}, 7: {}}
+    names: dict[object, object] = {"autumn": {}, "winter": {}, f"wi\\$(touch {tmp_path}/run-by-tab)": {}, 7: {}}
     (tmp_path / "models" / "releases.json").write_text(json.dumps({"releases": names}))
     (tmp_path / ".splitway").mkdir()
     (tmp_path / ".splitway" / "run-trial.log").touch()

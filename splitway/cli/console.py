@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.segment import Segment
 from rich.text import Text
 
+from splitway.cli.setup import complete
 from splitway.errors import SplitwayError, printable
 from splitway.process.progress import listening
 
@@ -67,7 +68,12 @@ Url = Annotated[
 ]
 """The gateway that a command asks."""
 RunName = Annotated[
-    str | None, typer.Option("--name", help="The pipeline that was started with this name from this folder.")
+    str | None,
+    typer.Option(
+        "--name",
+        help="The pipeline that was started with this name from this folder.",
+        autocompletion=complete.run_names,
+    ),
 ]
 """The pipeline that a command is about, where several run from this folder."""
 

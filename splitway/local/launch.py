@@ -218,10 +218,10 @@ class LocalPipeline:
 
     def is_ready(self, process: Process) -> bool:
         """Whether a stage's process is ready, or the gateway answers: it is not ready while a stage is missing."""
-        path, verify = ("livez", self._verify) if process.stage == GATEWAY else ("readyz", self._verify_stages())
         try:
+            path, verify = ("livez", self._verify) if process.stage == GATEWAY else ("readyz", self._verify_stages())
             return httpx.get(f"{process.url}/{path}", timeout=_ASK_S, trust_env=False, verify=verify).status_code == 200
-        except httpx.TransportError:
+        except (httpx.TransportError, SetupError):  # the latter while certificates are replaced
             return False
 
     @property

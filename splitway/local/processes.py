@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -86,7 +87,7 @@ def start(stage: str, listener: socket.socket, environment: Mapping[str, str]) -
     """Serve a stage on a listening socket, in a session of its own, which Ctrl-C does not reach. Raises OSError."""
     fd = listener.fileno()
     return subprocess.Popen(
-        python("-m", "splitway.cli.main", "serve", stage, "--fd", str(fd)),
+        python("-m", "splitway.cli.main", "serve", stage, "--fd", str(fd), "--parent", str(os.getpid())),
         env=dict(environment),
         pass_fds=(fd,),
         stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from typing import Any
 from splitway.errors import SetupError, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.names import GATEWAY
-from splitway.security.own_files import OTHERS_WRITE, Users, doubt_of_link, read_own
+from splitway.security.own_files import OTHERS_WRITE, Users, doubt_of_link, own_users, read_own
 from splitway.state_file import replace_file
 
 LAUNCHER = "up"
@@ -121,13 +121,15 @@ def _entry(place: Place) -> dict[str, object]:
 def make_run_folder(folder: Path, trusted: Users | None = None) -> None:
     """Make the folder of a run file. If it exists and is the user's own, remove other users' right to write it.
 
-    Raises SetupError if it is another user's link, or cannot be made.
+    Raises SetupError if it is another user's, or their link, or cannot be made.
     """
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         if (doubt := doubt_of_link(folder, trusted)) is not None:
             raise SetupError(f"{doubt}: remove it, or start splitway up in another folder")
         found = folder.stat()
+        if found.st_uid not in (own_users() if trusted is None else trusted):
+            raise SetupError(f"{folder} belongs to user {found.st_uid}: start splitway up in another folder")
         if found.st_uid == os.geteuid() and found.st_mode & OTHERS_WRITE:
             folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS_WRITE)
     except OSError as error:

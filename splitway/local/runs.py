@@ -65,6 +65,17 @@ def all_runs(unnamed: Path = RUN_FILE) -> dict[str | None, RunFile]:
     return found
 
 
+def damaged_runs(unnamed: Path = RUN_FILE) -> list[str]:
+    """A sentence about each run file of a folder that cannot be read: what it names is not known, and may run."""
+    said = []
+    for path in _found(unnamed).values():
+        try:
+            read_run(path)
+        except SetupError as error:
+            said.append(error.detail)
+    return said
+
+
 def _found(unnamed: Path) -> dict[str | None, Path]:
     """The files of a kind that there are: the unnamed pipeline's first."""
     named = sorted(unnamed.parent.glob(f"run-*{unnamed.suffix}"))
@@ -135,11 +146,17 @@ def only_one(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(f"cannot write {lock}: {error.strerror}") from error
     if held is None:
-        raise SetupError(f"{_what_runs(path)}; stop it with splitway down, or give another one its own --name")
+        raise SetupError(f"{_what_runs(path)}; stop it with {_down(path)}, or give another one its own --name")
     try:
         yield
     finally:
         let_go(lock, held)
+
+
+def _down(path: Path) -> str:
+    """What stops the pipeline of a run file."""
+    named = path.stem.partition("-")[2]
+    return "splitway down" + (f" --name {named}" if named else "")
 
 
 def _what_runs(path: Path) -> str:

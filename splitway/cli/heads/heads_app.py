@@ -11,6 +11,7 @@ from splitway.api.before import check_train_head
 from splitway.api.given import Given
 from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import UnsureBelow
+from splitway.cli.setup import complete
 from splitway.errors import SetupError
 
 
@@ -23,7 +24,10 @@ def train_head(
         str | None, typer.Option(help="Address of a feature extractor. Default: that of the running pipeline.")
     ] = None,
     pipeline: Annotated[
-        str | None, typer.Option(help="Name of the running pipeline, as given to splitway up --name.")
+        str | None,
+        typer.Option(
+            help="Name of the running pipeline, as given to splitway up --name.", autocompletion=complete.run_names
+        ),
     ] = None,
     body: Annotated[
         list[str] | None,

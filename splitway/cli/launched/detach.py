@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from splitway.cli.console import ERR, Steps
+from splitway.cli.launched.output import open_log
 from splitway.errors import SetupError
 from splitway.process.child import python
 
@@ -71,7 +72,7 @@ def start_detached(command: Callable[[int], list[str]], log: Path) -> str:
     """
     reading, writing = os.pipe()
     try:
-        with log.open("ab") as output:
+        with open_log(log) as output:
             process = subprocess.Popen(
                 command(writing),
                 pass_fds=(writing,),

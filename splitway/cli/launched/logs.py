@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,10 +32,18 @@ def logs(name: str | None, stage: str | None, lines: int, *, follow: bool) -> No
         for line in reader.last(lines, lambda line: speaks(line, stage)):
             print(printable(line), flush=follow)
         if follow:
-            for line in reader.follow(lambda: _runs(chosen)):
+            for line in reader.follow(lambda: _is_read() and _runs(chosen)):
                 if speaks(line, stage):
                     print(printable(line), flush=True)
-            ERR.print("the pipeline has ended", markup=False)
+            if _is_read():
+                ERR.print("the pipeline has ended", markup=False)
+
+
+def _is_read() -> bool:
+    """Whether what is printed goes to somewhere still: a pipe's reader, such as head, may have gone."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return not poll.poll(0)
 
 
 def find_log(name: str | None) -> tuple[str | None, Path]:

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from rich.markup import escape
 from rich.text import Text
@@ -73,6 +73,12 @@ class TerminalOutput:
         self._text.flush()
 
 
+def open_log(path: Path) -> IO[str]:
+    """Open a log to write behind its end, made for its owner alone. Raises OSError, for a link too."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o600), "a", encoding="utf-8")  # noqa: PTH123 - it has no path; its caller closes it
+
+
 class LogFile:
     """Writes everything to a file: time, name, line. At 10 MB it begins another, and keeps the three before it.
 
@@ -81,7 +87,6 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._handler = _Rotating(path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8")
         except OSError as error:
             raise SetupError(f"cannot write {path}: {error.strerror}") from error
@@ -102,6 +107,9 @@ class LogFile:
 
 class _Rotating(RotatingFileHandler):
     """Loses what cannot be written, such as on a full disk: a log ends no pipeline."""
+
+    def _open(self) -> Any:
+        return open_log(Path(self.baseFilename))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         pass

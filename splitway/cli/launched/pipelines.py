@@ -13,7 +13,7 @@ from rich.text import Text
 from splitway.cli.console import ERR, OUT, Steps, emit
 from splitway.errors import SetupError
 from splitway.local.run_file import RunFile, read_run
-from splitway.local.runs import all_runs, find_run, run_path
+from splitway.local.runs import all_runs, damaged_runs, find_run, run_path
 from splitway.local.stopping import stop_run
 from splitway.names import GATEWAY
 from splitway.security.identities.pinned import pinned_context
@@ -106,10 +106,16 @@ def ps(*, as_json: bool) -> None:
     """Print the pipelines of this folder and their processes."""
     found = listed()
     emit(as_json, {"pipelines": [asdict(each) for each in found]})
+    _say_damaged()
     if not found:
         ERR.print(_NOTHING, markup=False)
     elif not as_json:
         OUT.print(_table(found))
+
+
+def _say_damaged() -> None:
+    for line in damaged_runs():
+        ERR.print(f"splitway: {line}", style="yellow", markup=False)
 
 
 def _table(found: list[ListedPipeline]) -> Table:
@@ -134,6 +140,7 @@ def down(name: str | None, *, as_json: bool) -> None:
     found = find_run(name)
     if found is None:
         emit(as_json, {"stopped": False, "name": None, "processes": []})
+        _say_damaged()
         ERR.print("nothing is stopped: no pipeline runs from this folder", markup=False)
         return
     chosen, run = found

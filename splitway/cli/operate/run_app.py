@@ -114,7 +114,11 @@ def ps(
 
 def logs(
     stage: Annotated[
-        str | None, typer.Argument(help="Only lines of this stage or process, such as classifier or classifier.2.")
+        str | None,
+        typer.Argument(
+            help="Only lines of this stage or process, such as classifier or classifier.2.",
+            autocompletion=complete.processes,
+        ),
     ] = None,
     name: RunName = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the pipeline ends, or Ctrl-C.")] = False,
@@ -148,6 +152,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
     fd: Annotated[int | None, typer.Option(help="An inherited, bound socket instead.", hidden=True)] = None,
+    parent: Annotated[
+        int | None, typer.Option(help="The process that gave it, with which to end.", hidden=True)
+    ] = None,
     drain_s: Annotated[
         float,
         typer.Option(help="Seconds from withdrawing readiness to closing, when stopped.", envvar="SPLITWAY_DRAIN_S"),
@@ -165,7 +172,7 @@ def serve(
     if fd is not None:
         Given.of(context).refuse("host", "port", because="--fd is bound already")
     tls = caller_tls(tls_cert, tls_key)
-    raise typer.Exit(command(stage, host, port, fd=fd, drain_s=drain_s, tls=tls))
+    raise typer.Exit(command(stage, host, port, fd=fd, parent=parent, drain_s=drain_s, tls=tls))
 
 
 def demo(

@@ -62,19 +62,28 @@ _PR_SET_PDEATHSIG = 1
 _LARGE_BODY_BYTES, _KEPT_FREE_BYTES = 1 << 20, 16 << 20
 
 
-def serve(stage: str, host: str, port: int, *, fd: int | None, drain_s: float, tls: CallerTls | None = None) -> int:
+def serve(
+    stage: str,
+    host: str,
+    port: int,
+    *,
+    fd: int | None,
+    parent: int | None = None,
+    drain_s: float,
+    tls: CallerTls | None = None,
+) -> int:
     """Serve one app, or a body of any name, until told to stop; return the process's exit code.
 
-    With `fd`, an inherited socket that listens already, the process ends with the one that gave it. `tls` is for the
-    gateway's callers.
+    With `fd`, an inherited socket that listens already, the process ends with the one that gave it, which is `parent`.
+    `tls` is for the gateway's callers.
 
     Raises:
-        SplitwayError: the app cannot be made, or the port is taken.
+        SplitwayError: the app cannot be made, the port is taken, or the parent has ended already.
     """
     if tls is not None and stage != GATEWAY:
         raise SetupError("--tls-cert and --tls-key are for the gateway; stages are given SPLITWAY_IDENTITY")
     if fd is not None:
-        _end_with_parent()
+        _end_with_parent(parent)
     settings = read_environment(SecuritySettings)
     logs = configure_logs(stage, settings)
     inherited = None if fd is None else socket.socket(fileno=fd)
@@ -173,10 +182,12 @@ def _create(stage: str, *, exposed: bool) -> FrontedApp:
     return cast("FrontedApp", pkgutil.resolve_name(APPS[stage])(exposed=exposed))
 
 
-def _end_with_parent() -> None:
-    """On Linux, be told to stop when the launcher dies, however it dies."""
+def _end_with_parent(parent: int | None) -> None:
+    """On Linux, be told to stop when the launcher dies, however it dies. Raises SetupError if it has died already."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        raise SetupError(f"process {parent}, which started this one, has ended")
 
 
 class _Server(TlsServer):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import typer
 
-from splitway.names import BODY_NAME, EXTRACTOR, HEADS
+from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 
 _FILE = "releases.json"
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What is offered: zsh runs what it is given as part of a script, and these names come from files."""
 
 
 def replicas(context: typer.Context, incomplete: str) -> list[str]:
@@ -28,7 +30,28 @@ def releases(context: typer.Context, incomplete: str) -> list[str]:
         names = json.loads(Path(named).read_bytes())["releases"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
-    return [name for name in names if str(name).startswith(incomplete)]
+    return [name for name in names if _WORD.fullmatch(str(name)) and name.startswith(incomplete)]
+
+
+def run_names(incomplete: str) -> list[str]:
+    """The names of this folder's pipelines that run, or have left a log."""
+    from splitway.local.runs import all_runs, written_logs  # noqa: PLC0415 - for this alone
+
+    running = [name for name, run in all_runs().items() if run.is_running]
+    return [name for name in dict.fromkeys((*running, *written_logs())) if name and name.startswith(incomplete)]
+
+
+def processes(context: typer.Context, incomplete: str) -> list[str]:
+    """The stages of a pipeline of this folder, and each of several processes of one; the usual ones if none runs."""
+    from splitway.local.runs import all_runs  # noqa: PLC0415 - for this alone
+
+    run = all_runs().get(context.params.get("name"))
+    stages = [GATEWAY, EXTRACTOR, HEADS] if run is None else [place.stage for place in run.places]
+    several = [
+        f"{stage}.{number + 1}" for stage in stages if stages.count(stage) > 1 for number in range(stages.count(stage))
+    ]
+    words = dict.fromkeys((*stages, *several))
+    return [word for word in words if _WORD.fullmatch(word) and word.startswith(incomplete)]
 
 
 def _models(context: typer.Context) -> Path:

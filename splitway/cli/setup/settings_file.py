@@ -25,6 +25,7 @@ FILE = Path("splitway.toml")
 CONFIG = "SPLITWAY_CONFIG"
 URL = "SPLITWAY_URL"
 _MOST_BYTES = 1 << 16
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
 _CREDENTIALS = re.compile(r"://[^/]*@|password=")
 
 
@@ -81,35 +82,40 @@ def _is_set(name: str) -> bool:
 
 
 def _believed(path: Path) -> str | None:
-    """The text of a file; None if there is none, or if it is ignored, of which a line on stderr tells."""
+    """The text of a file; None if there is none, or if it is ignored, of which a line on stderr tells.
+
+    Raises SetupError for a file that SPLITWAY_CONFIG names and that is missing, and for one that is no text.
+    """
+    content = b""
     try:
         content, doubt = read_own(path, _MOST_BYTES)
-        text = content.decode()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.environ.get(CONFIG):
+            raise SetupError(f"{CONFIG}={path}: {error.strerror}") from error
         return None
     except OSError as error:
         doubt = "it is a link" if path.is_symlink() else error.strerror or str(error)
     except ValueError as error:
         doubt = str(error)
-    if doubt is None:
-        return text
-    ERR.print(f"splitway: {path} is ignored: {doubt}", style="yellow", markup=False)
-    return None
+    if doubt is not None:
+        ERR.print(f"splitway: {path} is ignored: {doubt}", style="yellow", markup=False)
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} is no TOML: it is not UTF-8") from error
 
 
 def _settings(path: Path, text: str, catalogue: Catalogue) -> Iterator[Setting]:
     """What a file sets. Raises SetupError for the first line that is wrong."""
-    import tomllib  # noqa: PLC0415 - 10 ms, where there is no file for nothing
-
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SetupError(f"{path} is no TOML: {error}") from error
+    content = _read_toml(path, text)
     lines = {key: _line_of(key, text) for key in content}
     given: dict[str, tuple[str, object]] = {}
     for key, value in content.items():
         try:
-            given[_checked(key, value, catalogue)] = key, _value(value)
+            name = _checked(key, value, catalogue)
+            _check_is_new(key, given.get(name))
+            given[name] = key, _value(value)
         except SetupError as error:
             raise SetupError(f"{path}, line {lines[key]}: {error.detail}") from error
     wrong = catalogue.wrong({name: value for name, (_, value) in given.items()})
@@ -119,9 +125,21 @@ def _settings(path: Path, text: str, catalogue: Catalogue) -> Iterator[Setting]:
         yield Setting(name, value if isinstance(value, str) else json.dumps(value), path, lines[key])
 
 
+def _read_toml(path: Path, text: str) -> dict[str, Any]:
+    """Raises SetupError for what is no TOML, or nests deeper or has more digits than Python reads."""
+    import tomllib  # noqa: PLC0415 - 10 ms, where there is no file for nothing
+
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise SetupError(f"{path} is no TOML: {error}") from error
+    except RecursionError as error:
+        raise SetupError(f"{path} is nested too deep") from error
+
+
 def _checked(key: str, value: object, catalogue: Catalogue) -> str:
     """The variable of a key in a file. Raises SetupError for one that is unknown, or that a file must not set."""
-    if catalogue.missing and key == key.lower():
+    if catalogue.missing and _KEY.fullmatch(key):
         name = f"SPLITWAY_{key.upper()}"
         known: Known | None = catalogue.settings.get(name)
     else:
@@ -133,19 +151,27 @@ def _checked(key: str, value: object, catalogue: Catalogue) -> str:
         raise SetupError("a file cannot name another file")
     if known is not None and known.is_secret:
         raise SetupError(f"{key} is a secret: write it into a file of its own, and name that as {key}_file")
-    if isinstance(value, str) and _CREDENTIALS.search(value):
+    if _CREDENTIALS.search(str(value)):
         raise SetupError(f"{key} has a password in it, and a file like this is no place for secrets")
     return name
 
 
+def _check_is_new(key: str, before: tuple[str, object] | None) -> None:
+    """Raise SetupError for a setting that stands in the file twice, written in two ways."""
+    if before is not None:
+        raise SetupError(f"{key} is set as {before[0]} already")
+
+
 def _value(value: object) -> object:
     """As a variable has it: text, or what is written as JSON. Raises SetupError."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ",".join(value)
+    if isinstance(value, str) and "\0" in value:
+        raise SetupError("it has a character in it that no variable can have")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | str):
         return str(value)
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ",".join(value)
     if isinstance(value, dict):
         return value
     raise SetupError("it must be text, a number, true or false, a list of texts, or a table")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from splitway.errors import BundleError, SetupError
 from splitway.local.launch import LaunchPlan, LocalPipeline, parse_replicas
+from splitway.local.processes import Process
 from splitway.local.run_file import read_run
+from splitway.security.identities.caller_tls import CallerTls
 from tests.bundles import make_bundle
 
 
@@ -45,6 +48,14 @@ def test_a_chain_with_a_gap_is_not_started(tmp_path: Path) -> None:
     make_bundle(tmp_path, "classifier", 1, "head", "c")
     with pytest.raises(BundleError, match="the bundle between them is missing"):
         _start(tmp_path)
+
+
+def test_while_certificates_are_replaced_nothing_is_ready_and_nothing_ends(tmp_path: Path) -> None:
+    tls = CallerTls(tmp_path / "away.pem", tmp_path / "away.key")
+    pipeline = LocalPipeline(LaunchPlan(tmp_path, certs=tmp_path / "certs", tls=tls), lambda *_: None)
+    for stage in ("gateway", "classifier"):
+        process = Process(stage, stage, "https://127.0.0.1:1", *cast("tuple[Any, Any, Any]", (None, None, None)))
+        assert not pipeline.is_ready(process)
 
 
 def test_with_certificates_the_stages_are_named_with_https(models: Path, tmp_path: Path) -> None:

@@ -110,6 +110,11 @@ def test_another_users_link_is_not_believed_and_not_written_through(file: Path, 
         make_run_folder(link, trusted=())
 
 
+def test_nothing_is_written_into_another_users_folder(file: Path) -> None:
+    with pytest.raises(SetupError, match=r"\.splitway belongs to user"):
+        make_run_folder(file.parent, trusted=())
+
+
 def test_a_folder_that_others_could_write_is_closed_to_them_at_the_start(file: Path) -> None:
     file.parent.chmod(0o777)
     make_run_folder(file.parent)

@@ -12,7 +12,7 @@ import pytest
 from splitway.errors import SetupError
 from splitway.local.places import Place
 from splitway.local.run_file import Launcher, make_run_folder, write_run_file
-from splitway.local.runs import asked_gateway, check_name, find_run, only_one, run_path, running_gateway
+from splitway.local.runs import asked_gateway, check_name, damaged_runs, find_run, only_one, run_path, running_gateway
 
 URL = "http://127.0.0.1:4711"
 
@@ -54,6 +54,18 @@ def test_the_unnamed_one_is_meant_where_none_is_named_else_the_only_one(file: Pa
     _runs(file)
     assert asked_gateway(None, file).url == URL
     assert asked_gateway("http://gateway", file).url == "http://gateway"
+
+
+def test_a_run_file_that_cannot_be_read_is_told_of(file: Path) -> None:
+    run_path("a", file).write_text("nothing of ours")
+    _runs(file)
+    assert damaged_runs(file) == [f"{run_path('a', file)} cannot be read as what splitway up writes: remove it"]
+
+
+def test_the_second_of_a_name_is_told_what_stops_the_first(file: Path) -> None:
+    for name, command in ((None, "splitway down,"), ("a-b", "splitway down --name a-b,")):
+        with only_one(run_path(name, file)), pytest.raises(SetupError, match=command), only_one(run_path(name, file)):
+            pass
 
 
 def test_what_has_ended_is_not_asked_and_no_other_name_is(file: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
 
+from splitway.cli.launched.detach import start_detached
 from splitway.cli.launched.logs import LogReader, find_log, speaks
 from splitway.cli.launched.output import LogFile
 from splitway.errors import SetupError
@@ -49,6 +51,21 @@ def test_what_is_written_later_is_followed_over_two_rotations(tmp_path: Path) ->
     goes_on = iter([True, True, False])
     assert reader.last(9, lambda _: True) == ["old"]
     assert list(reader.follow(lambda: next(goes_on), write_more)) == ["a", "half done", "b", "c"]
+
+
+def test_the_log_is_its_owners_alone_and_not_written_through_a_link(tmp_path: Path) -> None:
+    log, precious = tmp_path / "run.log", tmp_path / "precious"
+    with pytest.raises(SetupError, match="ended before it was ready"):
+        start_detached(lambda _: ["echo", "what it said"], log)
+    assert log.read_text() == "what it said\n"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    log.unlink()
+    log.symlink_to(precious)
+    with pytest.raises(OSError, match="Too many levels"):
+        start_detached(lambda _: ["true"], log)
+    with pytest.raises(SetupError, match="cannot write"):
+        LogFile(log)
+    assert not precious.exists()
 
 
 def test_the_log_that_up_writes_is_rotated_and_three_older_parts_are_kept(

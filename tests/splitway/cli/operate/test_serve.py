@@ -49,3 +49,8 @@ def test_an_engine_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
     result = splitway("serve", "classifier", "--port", "0", SPLITWAY_MODELS=str(tmp_path / "models"), PYTHONPATH=path)
     assert one_line(result).endswith("pip install splitway[split]")
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_what_has_lost_its_launcher_before_it_serves_ends() -> None:
+    line = one_line(splitway("serve", "classifier", "--fd", "0", "--parent", "1"))
+    assert line.endswith("process 1, which started this one, has ended")

@@ -24,6 +24,8 @@ LINES = [
     ("release promote wi", {"winter"}),
     ("up --replicas body", {"body_1=2"}),
     ("split flow", {"flowers.keras"}),
+    ("down --name tr", {"trial"}),
+    ("logs fe", {"feature_extractor"}),
 ]
 """What is typed before Tab, and what is offered, among others."""
 
@@ -33,7 +35,11 @@ def place(tmp_path: Path) -> Path:
     """A folder with a model, a bundle's folder and releases, and `splitway` on the path."""
     (tmp_path / "flowers.keras").touch()
     (tmp_path / "models" / "body_1").mkdir(parents=True)
-    (tmp_path / "models" / "releases.json").write_text(json.dumps({"releases": {"autumn": {}, "winter": {}}}))
+    names: dict[object, object] = {"autumn": {}, "winter": {}, f"wi\\$(touch {tmp_path}/run-by-tab)": {}, 7: {}}
+    (tmp_path / "models" / "releases.json").write_text(json.dumps({"releases": names}))
+    (tmp_path / ".splitway").mkdir()
+    (tmp_path / ".splitway" / "run-trial.log").touch()
+    (tmp_path / ".splitway" / "run-$(id).log").touch()
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "splitway"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m splitway "$@"\n')

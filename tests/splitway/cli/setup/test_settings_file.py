@@ -108,6 +108,33 @@ def test_what_is_no_toml_is_one_line() -> None:
     assert _run("keys", "list", "--help").exit_code == _run("help", "keys").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("models = " + "[" * 9000 + "]" * 9000, "splitway.toml is nested too deep"),
+        ("threads = " + "9" * 5000, "splitway.toml is no TOML: "),
+        ("models = 'caf\udce9'", "splitway.toml is no TOML: it is not UTF-8"),
+        ('models = "a\\u0000b"', "splitway.toml, line 1: it has a character in it"),
+        ('bodies = {body_1 = "http://u:hush@h"}', "splitway.toml, line 1: bodies has a password in it"),
+        ('hosts = ["http://u:hush@h"]', "splitway.toml, line 1: hosts has a password in it"),
+        ("threads = 1\nTHREADS = 2\n", "splitway.toml, line 2: THREADS is set as threads already"),
+    ],
+)
+def test_what_no_variable_can_have_is_one_line(text: str, says: str) -> None:
+    FILE.write_bytes(text.encode(errors="surrogateescape"))
+    FILE.chmod(0o644)
+    with pytest.raises(SetupError) as raised:
+        use_files(ROOT)
+    assert raised.value.detail.startswith(says)
+    assert "hush" not in raised.value.detail
+
+
+def test_a_file_that_is_named_has_to_be_there() -> None:
+    os.environ[CONFIG] = "mistyped.toml"
+    with pytest.raises(SetupError, match=r"SPLITWAY_CONFIG=mistyped\.toml: No such file"):
+        use_files(ROOT)
+
+
 def _of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_files, "own_users", tuple)
 

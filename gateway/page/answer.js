@@ -168,7 +168,7 @@ function sideBySide(heads) {
 /** @param {Head} head @param {Head[]} all what each release says for it */
 function headRow(head, all) {
   const firsts = [...new Set(all.map(firstOf))];
-  return make("li.label", {}, make("span.label-name", {}, make("span.mono.quiet", {}, head.name), " ", firsts.join(" / ")),
+  return make("li.label", {}, make("span.label-name", {}, make("span.of-head.mono.quiet", { title: head.name }, head.name), firsts.join(" / ")),
     make("span.label-share", {}, all.map((one, at) => [at > 0 && " / ", one.predictions?.[0] ? sure(one.predictions[0]) : "–"])),
     all.map((one, at) => meter(one.predictions?.[0]?.confidence, null, at ? ".canary" : "")));
 }

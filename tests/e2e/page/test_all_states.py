@@ -129,3 +129,13 @@ def test_requests_that_callers_gave_one_id_are_as_many_as_the_gateway_says(view:
             status["gateway"]["requests"] = {"ok": number}
             view.ask()
     expect(rows).to_have_count(2)
+
+
+def test_of_more_heads_than_can_be_named_all_are_asked_and_the_picked_ones_shown(view: View) -> None:
+    pretended.pretend(view.page, pretended.pipeline(heads=[f"head_{n}" for n in range(20)]))
+    view.page.get_by_role("checkbox", name="head_19").wait_for()
+    view.page.get_by_role("button", name="All").click()
+    view.page.get_by_role("checkbox", name="head_19").uncheck()
+    with view.page.expect_request("**/v1/classify?heads=*&timeline=true"):
+        view.ask()
+    expect(view.page.locator(".best")).to_have_text("19 answers")

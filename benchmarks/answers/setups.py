@@ -171,7 +171,8 @@ def _addresses(folder: Path, setup: Setup) -> dict[str, Address] | None:
     if not file.exists():
         return None
     ran: dict[str, Any] = json.loads(file.read_text())
-    return {name: _address((each[0] if isinstance(each, list) else each)["url"]) for name, each in ran.items()}
+    services = {name: each[0] if isinstance(each, list) else each for name, each in ran.items()}
+    return {name: _address(service["url"]) for name, service in services.items() if "url" in service}  # not "up" itself
 
 
 def _address(url: str) -> Address:

@@ -12,6 +12,8 @@ import { term } from "./words.js";
 /** Labels of a word or two are shown larger than others. */
 const SHORT = 18;
 const MOST_LABELS = 5;
+/** Labels of a head that can give many that its answer's title names; the list below has all. */
+const MOST_NAMED = 3;
 /** Characters of a request's id that are shown; all are in its title. */
 const ID = 12;
 
@@ -108,6 +110,12 @@ const big = (words, kind = "") => make(`p.big.best${words.length > SHORT ? ".lon
 /** @param {Head} head */
 const isUnsure = ({ name, threshold, predictions }) => threshold === null && (predictions?.[0]?.confidence ?? 1) < (markOf(name) ?? 0);
 
+/** @param {Prediction[]} all of a head that can give many */
+function firstFew(all) {
+  const rest = all.length - MOST_NAMED;
+  return all.slice(0, MOST_NAMED).map(({ label }) => label).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
 /** @param {Head|undefined} head @returns {any} */
 function bestOfOne(head) {
   if (!head) return [make("p.big.guess", {}, "–"), make("p.empty-words", {}, "Pick a head to see its answer.")];
@@ -115,7 +123,7 @@ function bestOfOne(head) {
   const [best] = head.predictions;
   if (head.threshold !== null) {
     const least = percent(head.threshold, 0);
-    return best ? [big(head.predictions.map(({ label }) => label).join(", ")), make("p.quiet", {}, `${times(head.predictions.length, "label")} of ${least} or more`)]
+    return best ? [big(firstFew(head.predictions)), make("p.quiet", {}, `${times(head.predictions.length, "label")} of ${least} or more`)]
       : [big("None of its labels", ".guess"), make("p.quiet", {}, `None reaches ${least}`)];
   }
   if (best?.confidence === undefined) return big(best ? `${best.label} ${sure(best)}`.trim() : "–");
@@ -168,7 +176,7 @@ function sideBySide(heads) {
 /** @param {Head} head @param {Head[]} all what each release says for it */
 function headRow(head, all) {
   const firsts = [...new Set(all.map(firstOf))];
-  return make("li.label", {}, make("span.label-name", {}, make("span.mono.quiet", {}, head.name), " ", firsts.join(" / ")),
+  return make("li.label", {}, make("span.label-name", {}, make("span.of-head.mono.quiet", { title: head.name }, head.name), firsts.join(" / ")),
     make("span.label-share", {}, all.map((one, at) => [at > 0 && " / ", one.predictions?.[0] ? sure(one.predictions[0]) : "–"])),
     all.map((one, at) => meter(one.predictions?.[0]?.confidence, null, at ? ".canary" : "")));
 }

@@ -1,7 +1,7 @@
 /** Sending what the reader gives to the heads that are picked, and having drawn what comes back. */
 
 import { complain, redraw, showAnswer } from "./answer.js";
-import { button, byId, fill, make, signals } from "./dom.js";
+import { button, byId, fill, isNew, make, signals } from "./dom.js";
 import { failure } from "./failures.js";
 import { formWidget } from "./form.js";
 import { askGateway, focusKey, onKeyChange } from "./key.js";
@@ -18,7 +18,6 @@ const PICTURES = [{ name: "image", datatype: "BYTES", shape: [-1] }];
 
 /** @type {About} what the page knows of this gateway; replaced by what it says of itself */
 let about = { max_picture_bytes: 10 << 20, media_types: ["image/jpeg", "image/png", "image/webp"], samples: [] };
-let drawnInputs = "";
 /** @type {AbortController|null} */
 let underWay = null;
 /** @type {Input|null} what was given last */
@@ -49,8 +48,7 @@ async function learnInputs() {
   const signal = signals.timeout(TIMEOUT_MS);
   const { reply } = await askGateway("infer", "v2/models/pipeline", { signal }).catch(() => ({ reply: {} }));
   const inputs = /** @type {Tensor[]} */ (reply.inputs ?? PICTURES);
-  if (JSON.stringify(inputs) === drawnInputs) return;
-  drawnInputs = JSON.stringify(inputs);
+  if (!isNew("inputs", inputs)) return;
   const takesPictures = inputs.length === 1 && inputs[0].name === "image" && inputs[0].datatype === "BYTES";
   fill("inputs", takesPictures ? pictureWidget(about, { take: ask, refuse, fail: (again) => fail({ code: "network" }, again) }) : formWidget(inputs, ask));
 }

@@ -50,6 +50,31 @@ export const signals = /** @type {any} */ (AbortSignal);
 /** What screen readers pass over. */
 export const MUTE = { "aria-hidden": "true" };
 
+/**
+ * What each part of the page was last drawn from.
+ * @type {Map<string, string>}
+ */
+const drawn = new Map();
+
+/**
+ * Whether a part was drawn from something else, or not at all; from now on it counts as drawn from this.
+ * @param {string} id of the part @param {unknown} value all that it shows
+ */
+export function isNew(id, value) {
+  const now = JSON.stringify(value);
+  const is = drawn.get(id) !== now;
+  drawn.set(id, now);
+  return is;
+}
+
+/** @param {string[]} ids of parts to empty; the next look draws them again */
+export function clear(...ids) {
+  for (const id of ids) {
+    drawn.delete(id);
+    fill(id);
+  }
+}
+
 /** @param {string} words for screen readers alone */
 export const spoken = (words) => make("span.hidden", {}, words);
 
@@ -96,6 +121,7 @@ const isKeyed = (element) => element.firstElementChild?.hasAttribute("data-key")
 /** @param {Element} old @param {Element} fresh */
 function morphByKey(old, fresh) {
   const focused = document.activeElement;
+  const count = fresh.childElementCount;
   /** @type {Map<string|null, Element>} */
   const known = new Map([...old.children].map((child) => [child.getAttribute("data-key"), child]));
   [...fresh.children].forEach((child, at) => {
@@ -105,6 +131,6 @@ function morphByKey(old, fresh) {
     if (same) morph(same, child);
     if (old.children[at] !== here) old.insertBefore(here, old.children[at] ?? null);
   });
-  for (const child of known.values()) child.remove();
+  [...old.children].slice(count).forEach((child) => child.remove()); // what has gone, and second ones of a key
   if (focused instanceof HTMLElement && focused !== document.activeElement && old.contains(focused)) focused.focus({ preventScroll: true });
 }

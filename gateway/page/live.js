@@ -1,6 +1,6 @@
 /** The pipeline as it is now: asked for twice a second, with its last five minutes every five seconds. */
 
-import { byId, fill, make, signals, write } from "./dom.js";
+import { byId, clear, make, signals, write } from "./dom.js";
 import { drawFigures } from "./figures.js";
 import { askGateway, onKeyChange } from "./key.js";
 import { offerHeads } from "./picker.js";
@@ -82,9 +82,9 @@ function closed(status) {
   showState("closed", state);
   write("fresh", words);
   document.body.classList.remove("old");
-  for (const id of ["figures", "flow", "offered", "releases", "replicas"]) fill(id);
+  clear("troubles", "figures", "flow", "offered", "releases", "replicas");
   write("gateway-says", "");
-  byId("trouble").hidden = true;
+  byId("trouble").hidden = byId("more-replicas").hidden = true;
   clearRecent();
 }
 

@@ -1,6 +1,6 @@
 /** Which heads are asked, and whether the canary is asked too. */
 
-import { button, byId, fill, make } from "./dom.js";
+import { button, byId, fill, isNew, make } from "./dom.js";
 import { count, times } from "./text.js";
 import { term } from "./words.js";
 
@@ -12,7 +12,6 @@ let offered = [];
 /** @type {Set<string>} */
 let picked = new Set();
 let [hasCanary, isComparing] = [false, false];
-let drawn = "";
 /** @type {() => void} */
 let changed = () => {};
 
@@ -35,9 +34,7 @@ export const givesClasses = ({ outputs }) => outputs.some(({ name, shape }) => n
 
 /** @param {Pipeline} pipeline */
 export function offerHeads({ heads = [], releases }) {
-  const now = JSON.stringify([heads, Boolean(releases?.canary)]);
-  if (now === drawn) return;
-  drawn = now;
+  if (!isNew("picker", [heads, Boolean(releases?.canary)])) return;
   offered = heads;
   hasCanary = Boolean(releases?.canary);
   isComparing &&= hasCanary;

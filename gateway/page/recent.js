@@ -15,6 +15,7 @@ const NONE = "None yet. They come here as they are answered, whoever asks.";
 let counted = "";
 let askedAt = -Infinity;
 let isKnown = true;
+let turn = 0;
 
 /**
  * Ask for the list where requests have ended since.
@@ -25,7 +26,9 @@ export async function watchRecent({ gateway }) {
   if (now === counted || !isKnown || performance.now() - askedAt < EVERY_MS) return;
   counted = now;
   askedAt = performance.now();
-  draw(await latest());
+  const mine = ++turn;
+  const all = await latest();
+  if (mine === turn) draw(all);
 }
 
 /** Ask with the next look: this page has sent something. */
@@ -47,6 +50,7 @@ export const findAsked = async (id) => (isKnown && (await latest())?.find((one) 
 
 export function clearRecent() {
   counted = "";
+  turn += 1; // what is on its way is not for who looks now
   fill("recent");
   byId("recent-head").hidden = true;
   write("recent-says", "");
@@ -59,13 +63,13 @@ function draw(all) {
   const width = Math.max(0.01, ...all.map((one) => one.timings_ms.total));
   const known = new Map([...list.children].map((item) => [item.dataset.key, item]));
   all.forEach((one, at) => {
-    const key = one.id + one.at;
+    const key = `${one.id} ${one.at} ${one.timings_ms.total}`; // callers may give many requests one id
     const item = known.get(key) ?? row(one, key);
     known.delete(key);
     item.style.setProperty("--width", String(one.timings_ms.total / width));
     if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
   });
-  for (const gone of known.values()) gone.remove();
+  [...list.children].slice(all.length).forEach((gone) => gone.remove());
   byId("recent-head").hidden = !all.length;
   write("recent-says", all.length ? "" : NONE);
 }

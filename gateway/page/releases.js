@@ -1,19 +1,16 @@
 /** The releases in force: what share of the requests each gets, and how it does. */
 
-import { byId, make, morph, MUTE, spoken } from "./dom.js";
+import { byId, isNew, make, morph, MUTE, spoken } from "./dom.js";
 import { command } from "./copy.js";
 import { count, percent, THIN } from "./text.js";
 import { scrolls } from "./timeline.js";
 import { term } from "./words.js";
 
 const PARTS = ["current", "canary", "shadow"];
-let drawn = "";
 
 /** @param {Releases|undefined} releases */
 export function drawReleases(releases) {
-  const now = JSON.stringify(releases ?? null);
-  if (now === drawn) return;
-  drawn = now;
+  if (!isNew("releases", releases ?? null)) return;
   morph(byId("releases"), make("div", { id: "releases" }, releases?.current && inForce(releases)));
 }
 
@@ -29,7 +26,7 @@ function inForce({ releases, current, canary, shadow }) {
   const explained = /** @type {Record<string, string>} */ ({ failed: "errors", agreement: "agreement", drift: "drift" });
   const head = heads.map((word, at) => make(at > 1 && at < 7 ? "th.num" : "th", { scope: "col" }, explained[word] ? term(explained[word], word) : word || spoken("part")));
   const table = make("table", {}, make("thead", {}, make("tr", {}, head)), make("tbody", {}, rows.map(row)));
-  return make("div.release", {}, make("h3", {}, "Releases"),
+  return make("div.release", {}, make("h3", {}, "Releases", make("span.quiet", {}, ", as they do lately")),
     canary && make("div.share-bar", MUTE, rows.filter(({ part }) => part !== "shadow").map(({ share }) => make("span", { "--share": share }))),
     scrolls("Releases", table),
     trial && make("p", {}, "Make it the current one: ", command(`splitway release promote ${trial}`), " or end it: ", command("splitway release rollback")));

@@ -1,5 +1,8 @@
 /** A request as the page sends it, and the same for a shell or a script. A key is named by its variable, never written out. */
 
+/** Heads that the gateway takes by name; of more, all are asked and those that are picked are shown. */
+const MOST_NAMED = 16;
+
 /**
  * @param {Input} input @param {string[]} heads to name; none asks the default one @param {string|null} canary `always` or `never`
  * @param {boolean} isAll whether these are all heads that give classes
@@ -7,7 +10,7 @@
  */
 export function classifyRequest(input, heads, canary, isAll) {
   if (input.kind !== "image") throw new Error("only pictures are classified");
-  const names = isAll && heads.length > 1 ? "*" : heads.map(encodeURIComponent).join();
+  const names = (isAll && heads.length > 1) || heads.length > MOST_NAMED ? "*" : heads.map(encodeURIComponent).join();
   return {
     path: `v1/classify${names && `?heads=${names}`}`, contentType: input.file.type, body: input.file,
     extra: canary ? { "x-splitway-canary": canary } : {}, input,

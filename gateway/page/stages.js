@@ -1,6 +1,6 @@
 /** The stages in the order of a request, the heads, and a line for each replica. */
 
-import { byId, make, morph, MUTE, spoken, write } from "./dom.js";
+import { byId, isNew, make, morph, MUTE, spoken, write } from "./dom.js";
 import { spark } from "./figures.js";
 import { address, clock, count, end, ms, rate, said } from "./text.js";
 import { term } from "./words.js";
@@ -12,7 +12,6 @@ const FEW = 3;
 let areAllShown = false;
 /** Addresses of the replicas whose lines are open: what only they show is made for them alone. @type {Set<string>} */
 const opened = new Set();
-let drawn = "";
 let redraw = () => {};
 
 export function openReplicas() {
@@ -31,9 +30,7 @@ export const isWell = (replica) => replica.state === "ready" && replica.breaker 
 /** @param {Pipeline} pipeline @param {Pipeline|null} past */
 export function drawStages(pipeline, past) {
   const { stages, heads = [], gateway, admission } = pipeline;
-  const now = JSON.stringify([stages, heads, areAllShown, past?.history?.until]);
-  if (now !== drawn) {
-    drawn = now;
+  if (isNew("flow", [stages, heads, areAllShown, [...opened], past?.history?.until])) {
     morph(byId("flow"), make("ol.flow", { id: "flow" }, stages.map((stage, at) => flowNode(stage, at, heads, past))));
     morph(byId("offered"), make("div", { id: "offered" }, heads.length > 1 && offeredHeads(heads)));
     drawReplicas(pipeline, past);
@@ -74,10 +71,7 @@ function drawReplicas(pipeline, past) {
   morph(byId("replicas"), make("ul.replicas", { id: "replicas" }, lines));
   byId("more-replicas").hidden = !isFolded;
   write("more-replicas", `${all.length - MOST_LINES} more`);
-  redraw = () => {
-    drawn = "";
-    drawStages(pipeline, past);
-  };
+  redraw = () => drawStages(pipeline, past);
   byId("more-replicas").onclick = () => {
     areAllShown = true;
     redraw();

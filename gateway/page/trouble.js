@@ -1,6 +1,6 @@
 /** What is wrong now: what, since when, what is done by itself, and which command says more. */
 
-import { byId, make, morph } from "./dom.js";
+import { byId, isNew, make, morph } from "./dom.js";
 import { command } from "./copy.js";
 import { clock } from "./text.js";
 
@@ -11,7 +11,6 @@ import { clock } from "./text.js";
  * @type {Map<string, number>}
  */
 let since = new Map();
-let drawn = "";
 
 /** @param {Pipeline} pipeline */
 export function drawTrouble({ stages, heads = [] }) {
@@ -19,9 +18,7 @@ export function drawTrouble({ stages, heads = [] }) {
   const unreached = new Set(stages.filter(({ ready }) => !ready).map(({ name }) => name));
   if (!unreached.size) all.push(...heads.filter(({ ready }) => !ready).map(ofHead));
   since = new Map(all.map(({ what }) => [what, since.get(what) ?? Date.now()]));
-  const now = JSON.stringify(all);
-  if (now === drawn) return;
-  drawn = now;
+  if (!isNew("troubles", all)) return;
   byId("trouble").hidden = all.length === 0;
   morph(byId("troubles"), make("ul", { id: "troubles" }, all.map(row)));
 }

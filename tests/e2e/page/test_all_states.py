@@ -100,3 +100,42 @@ def test_an_opened_replica_stays_open_and_focused_while_others_come_before_it(vi
     expect(opened).to_contain_text("half open")
     expect(opened.get_by_text("Breaker", exact=True)).to_be_visible()
     expect(opened.locator("summary")).to_be_focused()
+
+
+def test_what_a_forgotten_key_showed_is_drawn_again_with_the_next(view: View) -> None:
+    status = pretended.pipeline(extractors=pretended.broken(), releases=pretended.releases())
+    pretended.pretend(view.page, status)
+    shown = [view.page.get_by_role("region", name="Trouble"), view.page.get_by_role("group", name="Releases")]
+    for part in shown:
+        part.wait_for()
+    refused = {"code": "unauthorized", "detail": "no key"}
+    view.page.route("**/v1/pipeline*", lambda route: route.fulfill(status=401, json=refused), times=1)
+    view.key_field.wait_for()
+    for part in shown:
+        expect(part).to_be_hidden()
+    view.give_key("any")
+    for part in shown:
+        expect(part).to_be_visible()
+    expect(view.replicas).to_have_count(8)
+
+
+def test_requests_that_callers_gave_one_id_are_as_many_as_the_gateway_says(view: View) -> None:
+    once = {**pretended.asked()[0], "id": "same"}
+    status = pretended.pipeline()
+    pretended.pretend(view.page, status, requests=[once, once])
+    rows = view.page.locator("#recent > li")
+    for number in range(3):
+        with view.page.expect_response("**/v1/requests"):
+            status["gateway"]["requests"] = {"ok": number}
+            view.ask()
+    expect(rows).to_have_count(2)
+
+
+def test_of_more_heads_than_can_be_named_all_are_asked_and_the_picked_ones_shown(view: View) -> None:
+    pretended.pretend(view.page, pretended.pipeline(heads=[f"head_{n}" for n in range(20)]))
+    view.page.get_by_role("checkbox", name="head_19").wait_for()
+    view.page.get_by_role("button", name="All").click()
+    view.page.get_by_role("checkbox", name="head_19").uncheck()
+    with view.page.expect_request("**/v1/classify?heads=*&timeline=true"):
+        view.ask()
+    expect(view.page.locator(".best")).to_have_text("19 answers")

@@ -29,7 +29,7 @@ def test_a_slip_is_said_and_not_ignored(slip: str, meant: str) -> None:
     assert slip in error.value.detail
 
 
-@pytest.mark.parametrize("other", ["note", "utm_source", "api-version", "k", "format", "x" * 5000])
+@pytest.mark.parametrize("other", ["note", "utm_source", "api-version", "k", "ads", "", "format", "x" * 5000])
 def test_what_callers_add_for_themselves_is_let_through(other: str) -> None:
     assert read_query(asked(f"{other}=2")) == Asked()
     check_names(asked(f"{other}=2"), ["history"])

@@ -125,7 +125,19 @@ def check_bundles(models: Path) -> None:
     except OSError as error:
         raise SetupError(f"{models} cannot be read: {error.strerror}") from error
     if not there:
-        raise BundleError(f"there is no bundle in {models}; make some with: splitway build --out {models}")
+        raise no_bundles(models)
+
+
+def no_bundles(models: Path) -> BundleError:
+    """The failure of a folder without a bundle."""
+    if not models.exists():
+        return BundleError(
+            f"there is no folder {models}: name a folder of bundles, which splitway split or build makes"
+        )
+    do = (
+        f"splitway split MODEL --out {models} makes those of your model, splitway build --out {models} the default ones"
+    )
+    return BundleError(f"there is no bundle in {models}; {do}")
 
 
 def check_model(model: Any, *, allow_legacy: bool) -> Any:

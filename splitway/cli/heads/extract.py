@@ -90,7 +90,8 @@ def extract_in_process(chain: Chain, files: Sequence[Path], steps: Steps) -> Ext
         SetupError: the extractor takes no pictures, or none could be read.
         EngineFailed: a model cannot be run.
     """
-    _need_pictures(str(chain.extractor.folder), chain.extractor.manifest.inputs)
+    if chain.extractor.manifest.preprocessing is None:
+        _need_pictures(str(chain.extractor.folder), chain.extractor.manifest.inputs)
     pipeline = load_chain(chain, heads=())
     origin = Origin(tuple(bundle.manifest.version for bundle in pipeline.bundles), pipeline.feature_space)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from splitway.api.before import no_bundles
 from splitway.bundle import (
     MANIFEST,
     SIGNATURES,
@@ -39,7 +40,7 @@ def bundle_folders(models: Path) -> list[Path]:
         raise SetupError(f"{models} cannot be read: {error.strerror}") from error
     folders = [folder for name in names for folder in version_folders(name) if (folder / MANIFEST).exists()]
     if not folders:
-        raise BundleError(f"there is no bundle in {models}; make some with: splitway build --out {models}")
+        raise no_bundles(models)
     return folders
 
 

@@ -41,7 +41,11 @@ MISTAKES: dict[str, list[str]] = {
     "there is no bundle in empty": ["verify", "empty"],
     "no folder of samples at none, and": ["build", "--samples", "none", "--out", "fresh"],
     "there is no folder none: --images": ["train-head", "--images", "none", "--name", "mine"],
-    "there is no bundle in nowhere; make some with: splitway build": ["up", "--models", "nowhere"],
+    "there is no folder nowhere: name a folder of bundles, which splitway split or build makes": [
+        "up",
+        "--models",
+        "nowhere",
+    ],
     "there is no file none.jpg": ["demo", "none.jpg"],
 }
 RUN = """

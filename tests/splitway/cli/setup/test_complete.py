@@ -98,6 +98,7 @@ def test_zsh_completes(place: Path) -> None:
             zsh.type(f"splitway {line}\t")
             zsh.until(*offered)
             zsh.type("\x15")
+    assert not (place / "run-by-tab").exists(), "a name in a file was run"
 
 
 class _Typist:

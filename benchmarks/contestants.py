@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.processes import family, proportional_mb, resident_mb, signal_all, stop
 from splitway.local.launch import LaunchPlan, LocalPipeline
+from testkit.processes import family, proportional_mb, resident_mb, signal_all, stop
 from testkit.support import free_port
 
 ROOT = Path(__file__).parent.parent

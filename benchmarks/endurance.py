@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks import contestants
 from benchmarks.contestants import Running
-from benchmarks.processes import resident_mb
 from benchmarks.turns import JPEG, MODELS, REST_S, Plan, load
+from testkit.processes import resident_mb
 
 CLIENTS = 64
 WARM_UP_S = 10.0

@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks import contestants
 from benchmarks.contestants import Running
 from benchmarks.prepare import TRIVIAL
-from benchmarks.processes import family, processor_s
 from benchmarks.turns import JPEG, MODELS, REST_S, TINY, Measure, Picture, Plan, alternate, in_process, in_turns, load
+from testkit.processes import family, processor_s
 
 CLIENTS = 16
 IN_PROCESS, DEFAULT, TRIVIAL_STAGES = "in-process", "default model", "trivial stages"

@@ -81,8 +81,9 @@ def free_port() -> int:
 def splitway(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     command = [sys.executable, "-m", "splitway.cli.main", *map(str, arguments)]
+    ours = {name: value for name, value in os.environ.items() if name != "COLUMNS"}  # which pytest-xdist sets
     return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240, check=False
+        command, cwd=cwd, env={**ours, **environment}, capture_output=True, text=True, timeout=240, check=False
     )
 
 

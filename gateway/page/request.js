@@ -46,7 +46,7 @@ async function asTensor(file) {
 /** @param {string} words as one word of a POSIX shell */
 const quoted = (words) => `'${words.replaceAll("'", "'\\''")}'`;
 const at = (/** @type {string} */ path) => new URL(path, document.baseURI).href;
-const KEY = "authorization: Bearer $SPLITWAY_KEY";
+const KEY = "authorization: Bearer $SPLITWAY_API_KEY";
 
 /** @param {Sent} sent @param {boolean} hasKey */
 export function asCurl({ path, contentType, body, extra, input }, hasKey) {
@@ -63,7 +63,7 @@ export function asCurl({ path, contentType, body, extra, input }, hasKey) {
 export function asPython({ path, contentType, body, extra, input }, hasKey) {
   const text = (/** @type {unknown} */ value) => JSON.stringify(value); // is Python's form too, for words and numbers
   const headers = Object.entries({ "content-type": contentType, ...extra }).map(([name, value]) => `${text(name)}: ${text(value)}`);
-  if (hasKey) headers.push('"authorization": "Bearer " + os.environ["SPLITWAY_KEY"]');
+  if (hasKey) headers.push('"authorization": "Bearer " + os.environ["SPLITWAY_API_KEY"]');
   const sample = input.kind === "image" ? input.url : null;
   const data = typeof body === "string" ? `${text(body)}.encode()`
     : sample ? `urlopen(${text(at(sample))}).read()` : `open(${text(/** @type {File} */ (body).name || "picture")}, "rb").read()`;

@@ -75,7 +75,7 @@ def check_split(plan: SplitPlan) -> None:
             _check_labels(labels, description)
     model = plan.model if isinstance(plan.model, Path) else None
     if not plan.force:
-        refuse_taken(plan.targets, "the model" if model is None else model.stem, model)
+        refuse_taken(plan.targets, getattr(plan.model, "name", "model") if model is None else model.stem, model)
     check_out(plan.out)
     if model is not None:
         _check_room(plan.out, model, description)
@@ -131,12 +131,8 @@ def check_bundles(models: Path) -> None:
 def no_bundles(models: Path) -> BundleError:
     """The failure of a folder without a bundle."""
     if not models.exists():
-        return BundleError(
-            f"there is no folder {models}: name a folder of bundles, which splitway split or build makes"
-        )
-    do = (
-        f"splitway split MODEL --out {models} makes those of your model, splitway build --out {models} the default ones"
-    )
+        return BundleError(f"there is no folder {models}: name one with bundles, which splitway split or build makes")
+    do = f"splitway split MODEL --out {models} makes those of your model, splitway build --out {models} others"
     return BundleError(f"there is no bundle in {models}; {do}")
 
 

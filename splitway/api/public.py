@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from splitway.process.extras import extras_named
+from splitway.process.extras import extras_named, require
 
 if TYPE_CHECKING:
     from splitway.api.inspection import Inspection
@@ -40,6 +40,7 @@ def inspect(
         SetupError: the extra `split` is not installed, or an argument has no effect.
     """
     with _installed():
+        require("split")
         from splitway.api.before import check_model
 
         check_model(_model(model), allow_legacy=allow_legacy)
@@ -110,6 +111,7 @@ def split(
             be read or written.
     """
     with _installed():
+        require("split")
         from splitway.api.before import SplitPlan, check_split
         from splitway.api.given import PixelOptions
         from splitway.api.wanted import one_ending

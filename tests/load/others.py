@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.processes import family
+from testkit.processes import family
 
 _BUSY = 0.05
 """Of the machine's cores; less is what any machine does."""

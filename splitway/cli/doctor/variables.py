@@ -70,8 +70,7 @@ def find_settings(app: str) -> type[BaseSettings] | None:
     """The class of an app's settings; None where what it needs is not installed."""
     try:
         kind: type[BaseSettings] = pkgutil.resolve_name(SETTINGS[app])
-        if app == _GATEWAY:  # a stage's image has what reads its settings, and not what it runs on
-            pkgutil.resolve_name(_MEANS)
+        pkgutil.resolve_name(_MEANS if app == _GATEWAY else _TOKENS)  # of what a stage runs on an image has less
     except ImportError:
         return None
     return kind

@@ -67,13 +67,13 @@ def up(
 
     Examples: splitway up --replicas feature_extractor=2; splitway up -d --name trial --port 0; splitway up --mtls
     """
+    if not mtls:
+        Given.of(context).refuse("certs", because="certificates are used with --mtls only")
     require("serve", "gateway")
     check_bundles(models)
     from splitway.cli.operate.up import up as command
     from splitway.local.launch import LaunchPlan, parse_replicas
 
-    if not mtls:
-        Given.of(context).refuse("certs", because="certificates are used with --mtls only")
     plan = LaunchPlan(
         models,
         host,

@@ -41,7 +41,7 @@ MISTAKES: dict[str, list[str]] = {
     "there is no bundle in empty": ["verify", "empty"],
     "no folder of samples at none, and": ["build", "--samples", "none", "--out", "fresh"],
     "there is no folder none: --images": ["train-head", "--images", "none", "--name", "mine"],
-    "there is no folder nowhere: name a folder of bundles, which splitway split or build makes": [
+    "there is no folder nowhere: name one with bundles, which splitway": [
         "up",
         "--models",
         "nowhere",

@@ -121,9 +121,11 @@ class Root(Group):
         return sorted(self.commands, key=self.order.index)
 
     def invoke(self, ctx: Any) -> Any:
-        OUT.stderr = False
-        with one_line_errors(ctx.meta), extras_named(partial(_needs, ctx)):
-            return super().invoke(ctx)
+        try:
+            with one_line_errors(ctx.meta), extras_named(partial(_needs, ctx)):
+                return super().invoke(ctx)
+        finally:
+            OUT.stderr = False  # which --json has set
 
     def _main_shell_completion(self, *args: Any, **more: Any) -> None:
         """Answer the shell where it asks how a line goes on."""

@@ -84,6 +84,9 @@ def _said_of_all(status: PipelineStatus) -> dict[str, str]:
     spaces = Counter(each.feature_space for stage in status.stages for each in stage.replicas if each.feature_space)
     if status.heads:
         said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
+    if status.releases.current is not None:
+        parts = [(name, each) for name, each in status.releases.releases.items() if each.part is not None]
+        said["releases"] = " · ".join(f"{name} {each.part} {each.share or 0:g} %" for name, each in parts)
     said["features"] = " · ".join(f"{space} of {n} replicas" for space, n in spaces.most_common()) or _NOTHING
     return said
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitway.errors import BundleError, printable
+from splitway.errors import BundleError, many, printable
 from splitway.manifest import SAVED_MODEL, EngineFile, EngineName, Manifest
 from splitway.names import PROBABILITIES, VERSION, Role
 from splitway.security.untrusted_files import hash_inside, read_inside, walk_inside
@@ -178,7 +178,7 @@ def _read_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
         raise BundleError(f"{folder / MANIFEST} names labels, but no output {PROBABILITIES!r}")
     classes = entries[PROBABILITIES].shape[-1]
     if len(labels) != classes:
-        raise BundleError(f"{path} has {len(labels)} labels for {classes} classes")
+        raise BundleError(f"{path} has {many(len(labels), 'label')} for {classes} classes")
     return labels
 
 

@@ -208,3 +208,8 @@ def printable(text: str, keep: str = "\n") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)
+
+
+def many(count: int, noun: str) -> str:
+    """The number of things, and what they are: 1 bundle, 2 bundles."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

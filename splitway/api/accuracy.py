@@ -27,6 +27,7 @@ from splitway.splitter.ending import answers_with, appended_to
 from splitway.splitter.pack import HeadAnswers, Say
 from splitway.splitter.proof.prove import Answers, Run
 from splitway.splitter.readers.loaded import LoadedModel
+from splitway.splitter.scaling import USUAL, shown_range
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 Measured = Callable[[Run], Accuracy]
@@ -34,6 +35,8 @@ Measured = Callable[[Run], Accuracy]
 _BATCH = 8
 _MOST_PICTURES = 2000
 """Of all classes together; of more, each class gives as many as the others."""
+_FOR_RANGES = 120
+"""Pictures on which other ranges are tried."""
 _OF_A_PROOF = 32
 """Pictures of a folder with classes that the proof itself is made on."""
 
@@ -137,6 +140,10 @@ def measuring(
         accuracy = measure(pictures, served, uncut, preprocessing, taken, note)
         for doubt in doubts(accuracy):
             note(doubt)
+        if (told is None or told.range is None) and preprocessing.datatype == "FP32":  # the user has said which
+            said = doubt_of_range(pictures, uncut, preprocessing)
+            if said is not None:
+                note(said)
         return accuracy
 
     return measured
@@ -185,6 +192,54 @@ def measure(
     )
 
 
+def doubt_of_range(pictures: Labelled, uncut: Run, preprocessing: Preprocessing) -> str | None:
+    """A sentence where the uncut model is right more often with another usual range than the one that was named."""
+    step = max(1, len(pictures.files) // _FOR_RANGES)
+    known = list(zip(pictures.files, pictures.classes, strict=True))[::step]
+    plain = [(number, _plain(data, preprocessing)) for file, number in known if (data := _data(file)) is not None]
+    named = _right(uncut, plain, preprocessing)
+    others = {
+        shown_range(each): _right(uncut, plain, preprocessing.model_copy(update={"range": each, "standardise": None}))
+        for each in USUAL
+        if preprocessing.standardise is not None or each != preprocessing.range
+    }
+    best = max(others, key=lambda each: others[each])
+    if others[best] - named <= max(1, math.sqrt(len(plain) * 0.25)):
+        return None
+    count = len(plain)
+    return (
+        f"the uncut model is right for {others[best]} of {count} pictures with --range={best}, and for {named} with "
+        "the numbers that it is given: look up how it was trained"
+    )
+
+
+def _right(run: Run, plain: Sequence[tuple[int, NDArray[Any]]], taken: Preprocessing) -> int:
+    """How many pictures a model is right for, which gets pixels in this way."""
+    right = 0
+    for start in range(0, len(plain), _BATCH):
+        numbers, pictures = zip(*plain[start : start + _BATCH], strict=True)
+        right += sum(map(int.__eq__, numbers, _firsts(run, to_model_input(np.stack(pictures), taken))))
+    return right
+
+
+def _data(file: Path) -> bytes | None:
+    """A picture's bytes; None of one that cannot be read, which is told of elsewhere."""
+    try:
+        data = read_picture(file)
+        keras.utils.load_img(io.BytesIO(data))
+    except (OSError, ValueError):
+        return None
+    return data
+
+
+def _plain(data: bytes, target: Preprocessing) -> NDArray[Any]:
+    """A picture as `keras.utils.image_dataset_from_directory` reads it, in whole numbers."""
+    whole = keras.utils.img_to_array(keras.utils.load_img(io.BytesIO(data)))
+    resized = tf.image.resize(whole, (target.height, target.width))
+    rounded: NDArray[Any] = np.rint(resized).astype(np.uint8)
+    return rounded
+
+
 def _both(
     file: Path, decode: PictureDecoder, target: Preprocessing, note: Say
 ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
@@ -195,9 +250,7 @@ def _both(
     except (OSError, InvalidInput, TooLarge) as error:
         note(f"{file} is left out: {getattr(error, 'detail', None) or error}")
         return []
-    whole = keras.utils.img_to_array(keras.utils.load_img(io.BytesIO(data)))
-    resized = tf.image.resize(whole, (target.height, target.width))
-    return [(decoded, np.rint(resized).astype(np.uint8))]
+    return [(decoded, _plain(data, target))]
 
 
 def _firsts(run: Run, inputs: NDArray[Any]) -> list[int]:

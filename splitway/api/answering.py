@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.api.wanted import Wanted
-from splitway.errors import ModelError, SetupError
+from splitway.errors import ModelError, SetupError, many
 from splitway.manifest import Appended
 from splitway.names import PROBABILITIES
 from splitway.splitter.cut import CutModel
@@ -142,7 +142,7 @@ def _meaning(activation: str | None, answers: Answers | None) -> _Meaning | None
 
 def _check_count(labels: Sequence[str] | None, count: int) -> None:
     if labels is not None and len(labels) != count and not (count == 1 and len(labels) == 2):
-        raise ModelError(f"there are {len(labels)} labels for the model's {count} classes")
+        raise ModelError(f"{many(len(labels), 'label')} for the model's {count} classes: one a line is needed")
 
 
 def _refuse_another(wanted: Wanted, end: Step | None, meaning: _Meaning) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from splitway.api.given import check_head_name, check_version
 from splitway.api.wanted import Ending
-from splitway.errors import BundleError, ModelError, SetupError, printable
+from splitway.errors import BundleError, ModelError, SetupError, many, printable
 from splitway.names import DEFAULT_HEAD, stage_names
 from splitway.splitter.readers.description import (
     KERAS,
@@ -163,7 +163,7 @@ def _check_layers(at: Sequence[str], description: Any) -> None:
 def _check_labels(labels: Sequence[str] | None, description: Any) -> None:
     classes = classes_of(description)
     if labels is not None and classes not in (None, 1, len(labels)):  # one number may tell two classes apart
-        raise ModelError(f"there are {len(labels)} labels for the model's {classes} classes")
+        raise ModelError(f"{many(len(labels), 'label')} for the model's {classes} classes: one a line is needed")
 
 
 def read_labels(path: Path | Sequence[str] | None) -> list[str] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from splitway.api.before import check_class_folders
 from splitway.api.picture_files import HIDDEN, files_in
-from splitway.errors import SetupError
+from splitway.errors import SetupError, many
 
 LEAST = 2
 """Pictures of a class: one to train on and one to hold out."""
@@ -71,7 +71,7 @@ def _why_no_class(place: Path) -> str | None:
 def _check(found: PictureFolders, least: int) -> None:
     if len(found.pictures) < _LEAST_CLASSES:
         needed = "two classes or more are needed, a folder for each"
-        raise SetupError(f"{found.images} has {len(found.pictures)} folders: {needed}")
+        raise SetupError(f"{found.images} has {many(len(found.pictures), 'folder')} in it: {needed}")
     for label in found.pictures:
         if not label.isprintable():
             raise SetupError(f"{found.images / label!r} is not a valid label: it must be one line of text")

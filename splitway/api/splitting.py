@@ -18,7 +18,7 @@ from splitway.api.source import SourceOptions, keep_source, load_and_show
 from splitway.api.wanted import Ending, Wanted, check_wanted
 from splitway.bundle import load_bundle, staged
 from splitway.bundle_graph import FoundBundle, find_chain
-from splitway.errors import BundleError
+from splitway.errors import BundleError, OfflineError
 from splitway.manifest import Manifest, Preprocessing, SourceModel
 from splitway.names import DEFAULT_HEAD, stage_names
 from splitway.splitter.cut import cut_model
@@ -69,12 +69,28 @@ def split_model(model: Path | keras.Model, options: SplitOptions, say: Say) -> l
     loaded = load_and_show(model, options.source, say)
     if wanted.ending == "raw" and wanted.labels is not None:
         options.source.note("--raw serves the numbers as they are: the labels are not kept")
-    refuse_early(wanted, loaded.graph)
-    preprocessing = preprocessing_of(loaded.graph, options.pixels, options.source)
+    preprocessing = _checked(loaded.graph, wanted, options)
     room = room_from_environment()
     at = options.at or _best_cut(loaded.graph, room, options.source.note, say)
     samples = options.samples or (None if preprocessing is None else plain_pictures(options.source.pictures))
     return split(loaded, replace(options, at=at, labels=wanted.labels, samples=samples), preprocessing, say, room)
+
+
+def _checked(graph: Graph, wanted: Wanted, options: SplitOptions) -> Preprocessing | None:
+    """Check what the answers mean and how pictures are scaled; what is wrong with both is told at once.
+
+    Raises:
+        ModelError, SetupError: as `refuse_early` and `preprocessing_of`.
+    """
+    try:
+        refuse_early(wanted, graph)
+    except OfflineError as first:
+        try:
+            preprocessing_of(graph, options.pixels, options.source)
+        except OfflineError as second:
+            raise type(first)(f"{first.detail}. And {second.detail}") from second
+        raise
+    return preprocessing_of(graph, options.pixels, options.source)
 
 
 def split(

@@ -108,7 +108,7 @@ def find_run(name: str | None, unnamed: Path = RUN_FILE, option: str = "--name")
 
 def _which(running: Mapping[str | None, RunFile]) -> str:
     names = [name or "one without a name" for name in running]
-    return f"there run {', '.join(names)}" if names else "splitway up --name starts one"
+    return f"these run: {', '.join(names)}" if names else "splitway up --name starts one"
 
 
 def asked_gateway(url: str | None = None, unnamed: Path = RUN_FILE, name: str | None = None) -> LocalGateway:

@@ -197,7 +197,8 @@ def test_two_names_side_by_side_leave_nothing_behind(models: Path, folder: Path,
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert "stopped a: gateway, feature_extractor.1, classifier.1" in run("down", "--name", "a").stdout
-    assert json.loads(run("down", "--json").stdout)["name"] == "b"
+    assert "only b runs from this folder" in run("down").stderr
+    assert json.loads(run("down", "--name", "b", "--json").stdout)["name"] == "b"
     said, _ = following.communicate(timeout=10)
     assert "request route=/v1/classify" in said
     assert "classifier.1" not in said

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from splitway.cli.credentials import API_KEY, gateway_headers
-from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
+from splitway.cli.doctor.finding import Finding, ok, problem, warning
 from splitway.cli.doctor.running import Running
-from splitway.errors import SetupError
+from splitway.errors import SetupError, many
 from splitway.local.places import listeners
 from splitway.security.callers.keys import KeyRecord, read_keys
 from splitway.security.identities.certificates import certified, read_certificates

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from splitway.bundle import MANIFEST, load_bundle, read_manifest, version_folders
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
-from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
+from splitway.cli.doctor.finding import Finding, ok, problem, warning
 from splitway.cli.models.bundles import check_one
-from splitway.errors import BundleError, SetupError
+from splitway.errors import BundleError, SetupError, many
 from splitway.names import EXTRACTOR
 from splitway.plan import can_follow
 from splitway.releases import Release, Releases, read_releases

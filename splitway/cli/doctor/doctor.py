@@ -20,8 +20,8 @@ from splitway.bundle_graph import Chain, find_chain
 from splitway.cli.console import ERR, OUT
 from splitway.cli.credentials import key_for, trust_of
 from splitway.cli.doctor import access, bundles, engines, running, variables
-from splitway.cli.doctor.finding import LEVELS, Finding, Level, many, problem
-from splitway.errors import BundleError, SetupError, in_one_line
+from splitway.cli.doctor.finding import LEVELS, Finding, Level, problem
+from splitway.errors import BundleError, SetupError, in_one_line, many
 from splitway.local.places import named_url
 from splitway.local.run_file import read_run
 from splitway.local.runs import asked_gateway, run_path

@@ -33,8 +33,3 @@ def warning(name: str, says: str, do: str) -> Finding:
 def problem(name: str, says: str, do: str) -> Finding:
     """It does not work."""
     return Finding(name, "problem", says, do)
-
-
-def many(count: int, noun: str) -> str:
-    """The number of things, and what they are: 1 bundle, 2 bundles."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

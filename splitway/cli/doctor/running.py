@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 
 from splitway.cli.credentials import IDENTITY, stage_client
-from splitway.cli.doctor.finding import Finding, many, ok, problem, warning
+from splitway.cli.doctor.finding import Finding, ok, problem, warning
 from splitway.cli.status import TIMEOUT_S, Look, ask
 from splitway.cli.watch.view import address, span, troubles
-from splitway.errors import SetupError, printable
+from splitway.errors import SetupError, many, printable
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import read_run
 from splitway.names import GATEWAY

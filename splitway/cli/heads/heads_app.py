@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_train_head
 from splitway.api.given import Given
-from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
+from splitway.cli.console import ERR, Json, Models, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import UnsureBelow
 from splitway.cli.setup import complete
 from splitway.errors import SetupError
@@ -116,3 +116,4 @@ def train_head(
             trained = make_head(lesson, steps)
         steps.stop()
         emit(as_json, print_trained(trained))
+        ERR.print(f"next: splitway classify PICTURE --heads {name}", markup=False)

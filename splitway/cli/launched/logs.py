@@ -29,7 +29,10 @@ def logs(name: str | None, stage: str | None, lines: int, *, follow: bool) -> No
     chosen, path = find_log(name)
     with suppress(KeyboardInterrupt, BrokenPipeError):
         reader = LogReader(path)
-        for line in reader.last(lines, lambda line: speaks(line, stage)):
+        last = list(reader.last(lines, lambda line: speaks(line, stage)))
+        if stage is not None and lines and not last and not follow:
+            raise SetupError(f"no line in {path} is of {stage!r}: splitway ps names the processes")
+        for line in last:
             print(printable(line), flush=follow)
         if follow:
             for line in reader.follow(lambda: _is_read() and _runs(chosen)):

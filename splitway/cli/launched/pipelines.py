@@ -132,12 +132,14 @@ def _table(found: list[ListedPipeline]) -> Table:
 
 
 def down(name: str | None, *, as_json: bool) -> None:
-    """Stop the pipeline of that name, or the one that is meant without a name, and say what was stopped.
+    """Stop the pipeline of that name, or the one without a name, and say what was stopped.
 
     Raises:
-        SetupError: none has that name, several run and none is named, or it cannot be stopped.
+        SetupError: none has that name, only others that have one run, or it cannot be stopped.
     """
     found = find_run(name)
+    if name is None and found is not None and found[0] is not None:
+        raise SetupError(f"only {found[0]} runs from this folder, which has a name: stop it with --name {found[0]}")
     if found is None:
         emit(as_json, {"stopped": False, "name": None, "processes": []})
         _say_damaged()

@@ -10,7 +10,7 @@ import typer
 from splitway.api.before import SplitPlan, check_split
 from splitway.api.given import Given, PixelOptions, Preset
 from splitway.api.wanted import Wanted, check_wanted, one_ending
-from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
+from splitway.cli.console import ERR, Json, Out, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -91,7 +91,7 @@ def split(
     size: Size = "224x224",
     as_json: Json = False,
 ) -> None:
-    """Cut a functional Keras model after one layer or several, prove the cuts and write a bundle for each stage.
+    """Cut a Keras model after one layer or several, prove the cuts and write a bundle for each stage.
 
     A model with one RGB picture as input is served with pictures: crop, resize and range become part of the feature
     space. The range is read from the layers behind the input (Rescaling, Normalization, the arithmetic of a
@@ -125,3 +125,4 @@ def split(
             out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
         )
         emit(as_json, report(out, split_model(model, options, steps.say)))
+        ERR.print(f"next: splitway up --models {out}", markup=False)

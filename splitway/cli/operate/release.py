@@ -102,7 +102,7 @@ class ReleaseBook:
         def change(releases: Releases) -> tuple[Releases, str]:
             chosen = name or (releases.canary.release if releases.canary else None)
             if chosen is None:
-                raise SetupError(f"there is no canary: name the release to promote. {_known(releases)}")
+                raise SetupError(f"there is no canary: name the release to promote; {_known(releases)}")
             _check_known(releases, chosen)
             if chosen == releases.current:
                 raise SetupError(f"{chosen!r} is current already")
@@ -165,8 +165,14 @@ def _check_known(releases: Releases, name: str) -> None:
 
 
 def _known(releases: Releases) -> str:
-    none = "There is none yet: splitway release create NAME"
-    return f"There are {_listed(releases.releases)}" if releases.releases else none
+    none = "there is none yet: splitway release create NAME"
+    return f"there are {_listed(releases.releases)}" if releases.releases else none
+
+
+def lost_heads(releases: Releases, name: str) -> list[str]:
+    """The heads that the current release has, and this one has not: requests for them would be refused."""
+    current = releases.releases.get(releases.current or "")
+    return [] if current is None else [head for head in current.heads if head not in releases.releases[name].heads]
 
 
 def _listed(names: Iterable[str]) -> str:

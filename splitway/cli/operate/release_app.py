@@ -75,6 +75,7 @@ def create(
     made = releases.releases[name]
     heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
     OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
+    _warn_of_lost_heads(releases, name)
     _emit_standing(as_json, releases)
     if releases.current is None:
         ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
@@ -128,6 +129,7 @@ def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable
         as_json: Json = False,
     ) -> None:
         releases = _book(context, models, file).try_out(kind, name, percent, reason)
+        _warn_of_lost_heads(releases, name)
         OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
         _emit_standing(as_json, releases)
 
@@ -162,7 +164,9 @@ def promote(
 
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """
-    releases = _book(context, models, file).promote(name, reason)
+    book = _book(context, models, file)
+    _warn_of_lost_heads(before := book.read(), name or (before.canary.release if before.canary else None))
+    releases = book.promote(name, reason)
     OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
     _emit_standing(as_json, releases)
 
@@ -182,6 +186,15 @@ def rollback(
     releases = _book(context, models, file).roll_back(reason)
     OUT.print(f"{releases.history[-1].release} is withdrawn; current is {releases.current}", markup=False)
     _emit_standing(as_json, releases)
+
+
+def _warn_of_lost_heads(releases: Releases, name: str | None) -> None:
+    from splitway.cli.operate.release import lost_heads
+
+    if name is not None and name in releases.releases and (lost := lost_heads(releases, name)):
+        do = "splitway train-head --extractor trains one on this release's features"
+        has = f"{name} has no head {', '.join(lost)}, which the current release {releases.current} has"
+        ERR.print(f"{has}: requests for it get 404 from {name}; {do}", style="yellow", markup=False)
 
 
 def _emit_standing(as_json: bool, releases: Releases) -> None:

@@ -52,8 +52,7 @@ def plain_line(look: Look) -> str:
 
 def _gateway(look: Look, hint: str) -> Panel:
     told = look.status.gateway if look.status else None
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
+    rows = Table.grid(Column(style="dim", no_wrap=True), padding=(0, 2))
     rows.add_row("state", _signed(_GOOD if look.is_ready else _BAD, _readiness(look)))
     for name, words in _said_of_all(look.status).items() if look.status else ():
         rows.add_row(name, words)
@@ -82,10 +81,11 @@ def _said_of_all(status: PipelineStatus) -> dict[str, str]:
     inside = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
     said["door"] = f"{inside} · turned away: {counts(door.turned_away)}"
     spaces = Counter(each.feature_space for stage in status.stages for each in stage.replicas if each.feature_space)
-    if status.heads:
-        said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
+    said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
+    parts = ((name, each) for name, each in status.releases.releases.items() if each.part is not None)
+    said["releases"] = " · ".join(f"{name} {each.part} {each.share or 0:g} %" for name, each in parts)
     said["features"] = " · ".join(f"{space} of {n} replicas" for space, n in spaces.most_common()) or _NOTHING
-    return said
+    return {title: words for title, words in said.items() if words}
 
 
 def troubles(status: PipelineStatus) -> Iterable[str]:

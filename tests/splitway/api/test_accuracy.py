@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,16 @@ import pytest
 from PIL import Image
 
 from splitway.api import splitting
-from splitway.api.accuracy import Labelled, class_folders, doubts, in_words, label_pictures, measure, plain_pictures
+from splitway.api.accuracy import (
+    Labelled,
+    class_folders,
+    doubt_of_range,
+    doubts,
+    in_words,
+    label_pictures,
+    measure,
+    plain_pictures,
+)
 from splitway.api.given import PixelOptions
 from splitway.api.picture_folders import PictureFolders
 from splitway.api.proving import find_samples
@@ -98,6 +108,20 @@ def test_a_range_that_is_forced_upon_a_model_shows_in_what_is_served_alone(tmp_p
     assert (head.proof.accuracy.served_right, head.proof.accuracy.uncut_right) == (3, 9)
     assert any("the model says the same of all 9 pictures: look at --range" in note for note in notes)
     assert any("right less often than the uncut model" in note for note in notes)
+
+
+def test_a_range_with_which_the_model_is_right_more_often_is_named(samples: Path) -> None:
+    files = tuple(samples / label / f"{number}.png" for label in GREYS for number in range(3))
+    pictures = Labelled("levels", files, (0, 0, 0, 1, 1, 1, 2, 2, 2))
+
+    def from_0_to_1(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        means = inputs["pixels"].mean(axis=(1, 2, 3))
+        return {"levels": np.eye(3)[np.digitize(means, [0.3, 0.7])]}
+
+    said = doubt_of_range(pictures, from_0_to_1, TARGET)
+    assert said is not None
+    assert said.startswith("the uncut model is right for 9 of 9 pictures with --range=0:1, and for 3 with the numbers")
+    assert doubt_of_range(pictures, from_0_to_1, TARGET.model_copy(update={"range": (0.0, 1.0)})) is None
 
 
 def _found(folder: Path, *names: str) -> PictureFolders:

@@ -29,7 +29,7 @@ MISTAKES: dict[str, list[str]] = {
     "is not a valid name for a head": ["split", "m.keras", "--head", "Main"],
     "--size must be": ["split", "m.keras", "--size", "big"],
     "no layer 'poll'; did you mean 'pool'?": ["split", "m.keras", "--at", "poll"],
-    "there are 2 labels for the model's 3 classes": ["split", "m.keras", "--labels", "two.txt"],
+    "2 labels for the model's 3 classes: one a line": ["split", "m.keras", "--labels", "two.txt"],
     "cannot read the labels none.txt": ["split", "m.keras", "--labels", "none.txt"],
     "line 2 of the labels gap.txt is not one line of text": ["split", "m.keras", "--labels", "gap.txt"],
     "--threshold has no effect: with --softmax": ["split", "m.keras", "--softmax", "--threshold", "0.4"],

@@ -74,7 +74,7 @@ def test_what_has_ended_is_not_asked_and_no_other_name_is(file: Path) -> None:
     (found,) = {running_gateway(file), running_gateway(file, "b")}
     assert found is not None
     assert found.name == "b"
-    with pytest.raises(SetupError, match=r"no pipeline 'a' runs from this folder; there run b"):
+    with pytest.raises(SetupError, match=r"no pipeline 'a' runs from this folder; these run: b"):
         asked_gateway(None, file, "a")
 
 

@@ -149,3 +149,13 @@ def test_a_command_that_fails_is_one_line(models: Path) -> None:
 @pytest.mark.parametrize("command", ["create", "list", "canary", "shadow", "promote", "rollback"])
 def test_help_gives_an_example(command: str) -> None:
     assert "splitway release" in CliRunner().invoke(app, ["release", command, "--help"]).stdout
+
+
+def test_heads_that_a_release_has_no_more_are_told_before_it_is_promoted(book: ReleaseBook) -> None:
+    def promote(name: str) -> str:
+        ran = CliRunner().invoke(app, ["release", "promote", name, "--models", str(book.models)])
+        assert ran.exit_code == 0, ran.output
+        return ran.stderr
+
+    assert promote("autumn") == ""
+    assert "winter has no head classifier, which the current release autumn has" in promote("winter")

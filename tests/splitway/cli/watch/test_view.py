@@ -84,6 +84,12 @@ def test_heads_are_named_with_their_versions_and_why_one_cannot_be_reached() -> 
     assert f"✗ head pets: {lost}" in drawn
 
 
+def test_the_releases_that_serve_are_named_with_their_shares() -> None:
+    parts = {"v1": {"part": "current", "share": 90}, "v2": {"part": "canary", "share": 10}, "v0": {}}
+    drawn = _drawn(look(pipeline(releases={"current": "v1", "releases": parts})))
+    assert "releases  v1 current 90 % · v2 canary 10 %" in drawn
+
+
 @pytest.mark.parametrize(
     ("before", "passed_s", "rate"),
     [(20, 2.0, "20.0"), (20, 10.0, "4.0"), (900, 2.0, "0.0"), (20, 0.0, "-")],

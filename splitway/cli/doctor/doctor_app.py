@@ -35,6 +35,5 @@ def doctor(
     from splitway.cli.doctor.variables import variables_of
 
     asked = chosen_gateway(Given.of(context), url, name)
-    named, options = None if name else url, variables_of(context.find_root().command)
-    named, options = None if name else url, variables_of(context.find_root().command)
-    raise typer.Exit(check(named, asked.name, models, options, as_json=as_json))
+    options = variables_of(context.find_root().command)
+    raise typer.Exit(check(None if name else url, asked.name, models, options, as_json=as_json))

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ from splitway.errors import SetupError
 from splitway.http.server.listening import bind, bind_free, have_wait, keep_refusing, let_listen
 from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
 from splitway.local.processes import LogLine, Process, ProcessOutput, address, bind_near, start, stop_all
+from splitway.local.readiness import trust_in, why_not_ready
 from splitway.local.run_file import Launcher, make_run_folder, write_run_file
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 from splitway.process.extras import require
 from splitway.releases import FILE
 from splitway.security.identities.caller_tls import CallerTls
-from splitway.security.identities.pinned import pinned_context
 from splitway.security.identities.tls import Identity
 from splitway.stored import unnamed
 
@@ -112,8 +112,7 @@ class LocalPipeline:
             if plan.restart:
                 opened.pop_all()
         if plan.run_file is not None:
-            certificate = plan.tls.certificate if plan.tls is not None else None
-            self._launcher = Launcher.of_this_process(plan.models, plan.log, certificate, restarts=plan.restart)
+            self._launcher = Launcher.of_this_process(plan.models, plan.log, self._certificate, restarts=plan.restart)
             self._write_run_file()
 
     def _spawn_all(self, counts: Mapping[str, int], opened: ExitStack) -> None:
@@ -200,35 +199,35 @@ class LocalPipeline:
             SetupError: a process ended, or time ran out; the line says which stage is missing.
         """
         started_s = time.monotonic()
-        reason: str | None = None
-        while time.monotonic() - started_s < timeout_s:
-            self.raise_if_ended()
-            if (reason := self.why_not_ready()) is None:
-                return time.monotonic() - started_s
+        for _ in self.until_ready(timeout_s):
             time.sleep(_POLL_S)
-        raise SetupError(f"the pipeline was not ready within {timeout_s:.0f} s: {reason}")
+        return time.monotonic() - started_s
 
-    def why_not_ready(self) -> str | None:
-        """Which stage is missing, as the gateway says, or that the gateway does not answer; None if all are ready."""
-        try:
-            reply = httpx.get(f"{self.gateway.url}/readyz", timeout=2, trust_env=False, verify=self._verify)
-            return None if reply.status_code == 200 else str(reply.json()["reason"])
-        except httpx.TransportError:
-            return "the gateway does not answer"
+    def until_ready(self, timeout_s: float) -> Iterator[str]:
+        """Yield which stage is missing, again and again, until all are ready. Raises SetupError as `wait_ready`."""
+        ends_s = time.monotonic() + timeout_s
+        while True:
+            self.raise_if_ended()
+            if (reason := why_not_ready(self.gateway.url, self._certificate)) is None:
+                return
+            if time.monotonic() >= ends_s:
+                raise SetupError(f"the pipeline was not ready within {timeout_s:.0f} s: {reason}")
+            yield reason
 
     def is_ready(self, process: Process) -> bool:
         """Whether a stage's process is ready, or the gateway answers: it is not ready while a stage is missing."""
         try:
-            path, verify = ("livez", self._verify) if process.stage == GATEWAY else ("readyz", self._verify_stages())
+            is_gateway = process.stage == GATEWAY
+            path, verify = ("livez", trust_in(self._certificate)) if is_gateway else ("readyz", self._trust_in_stages())
             return httpx.get(f"{process.url}/{path}", timeout=_ASK_S, trust_env=False, verify=verify).status_code == 200
         except (httpx.TransportError, SetupError):  # the latter while certificates are replaced
             return False
 
     @property
-    def _verify(self) -> ssl.SSLContext | bool:
-        return True if self._plan.tls is None else pinned_context(self._plan.tls.certificate)
+    def _certificate(self) -> Path | None:
+        return None if self._plan.tls is None else self._plan.tls.certificate
 
-    def _verify_stages(self) -> ssl.SSLContext | bool:
+    def _trust_in_stages(self) -> ssl.SSLContext | bool:
         return True if self._plan.certs is None else Identity(self._plan.certs / GATEWAY, GATEWAY).client_context
 
     def raise_if_ended(self) -> None:

@@ -6,19 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-import httpx
 from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.console import ERR, OUT, Steps, emit
 from splitway.errors import SetupError
+from splitway.local.readiness import why_not_ready
 from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import all_runs, damaged_runs, find_run, run_path
 from splitway.local.stopping import stop_run
 from splitway.names import GATEWAY
-from splitway.security.identities.pinned import pinned_context
 
-_TIMEOUT_S = 2.0
 _NOTHING = "no pipeline runs from this folder; splitway up starts one"
 
 
@@ -67,7 +65,8 @@ def listed_pipeline(name: str | None) -> ListedPipeline:
 
 
 def _pipeline(name: str | None, run: RunFile) -> ListedPipeline:
-    launcher, reason = run.launcher, _why_not_ready(run)
+    launcher = run.launcher
+    reason = why_not_ready(run.gateway.url, launcher.certificate if launcher else None)
     return ListedPipeline(
         name=name,
         url=run.gateway.url,
@@ -89,17 +88,6 @@ def _processes(run: RunFile) -> Iterator[ListedProcess]:
         name = place.stage if place.stage == GATEWAY else f"{place.stage}.{counted[place.stage]}"
         state = "running" if place.is_alive else "restarting" if will_start else "ended"
         yield ListedProcess(name, place.stage, place.url, place.pid, state, place.restarts)
-
-
-def _why_not_ready(run: RunFile) -> str | None:
-    """What the gateway says; it is asked without a key."""
-    certificate = run.launcher.certificate if run.launcher else None
-    try:
-        verify = True if certificate is None else pinned_context(certificate)
-        reply = httpx.get(f"{run.gateway.url}/readyz", timeout=_TIMEOUT_S, trust_env=False, verify=verify)
-        return None if reply.status_code == 200 else str(reply.json()["reason"])
-    except (httpx.HTTPError, httpx.InvalidURL, SetupError, ValueError, KeyError, TypeError):
-        return "the gateway does not answer"
 
 
 def ps(*, as_json: bool) -> None:

@@ -31,7 +31,7 @@ from splitway.local.supervisor import Supervisor
 from splitway.names import ALL_HEADS
 from splitway.security.networks import is_exposed
 
-_LOOK_S = 0.2
+_POLL_S, _LOOK_S = 0.05, 0.2
 _RENEW_S = 600.0
 _READY_WITHIN_S = 120.0
 _SETTINGS, _MEANS = "splitway.gateway.settings:GatewaySettings", "splitway.gateway.wiring:means_of"
@@ -147,22 +147,18 @@ def _wait_ready(
 ) -> float | None:
     """Wait until all is ready; return the seconds it took, or None if told to stop before."""
     started_s, said = time.monotonic(), None
-    while not stop.wait(0.05):
-        try:
-            pipeline.raise_if_ended()
-        except SetupError:
-            for line in pipeline.last_lines:
-                repeat(line)
-            raise
-        reason = pipeline.why_not_ready()
-        if reason is None:
-            return time.monotonic() - started_s
-        if time.monotonic() - started_s > _READY_WITHIN_S:
-            raise SetupError(f"the pipeline was not ready within {_READY_WITHIN_S:.0f} s: {reason}")
-        if reason != said:
-            step(f"starting: {reason}")
-            said = reason
-    return None
+    try:
+        for reason in pipeline.until_ready(_READY_WITHIN_S):
+            if reason != said:
+                step(f"starting: {reason}")
+                said = reason
+            if stop.wait(_POLL_S):
+                return None
+    except SetupError:
+        for line in pipeline.last_lines:
+            repeat(line)
+        raise
+    return time.monotonic() - started_s
 
 
 def _watch(pipeline: LocalPipeline, stop: Event, output: UpOutput, *, restart: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitway.api.accuracy import Measured, class_folders, pictures_of
+from splitway.api.before import check_samples
 from splitway.api.picture_files import read_picture
 from splitway.bundle import Bundle, load_bundle, write_manifest
 from splitway.bundle_graph import check_follow
@@ -57,13 +58,12 @@ def find_samples(samples: Path | None, graph: Graph, preprocessing: Preprocessin
     """Read samples as the model takes them, and the answers of its author. Raises BundleError, SetupError."""
     if samples is None:
         return NO_SAMPLES
+    check_samples(samples)
     if samples.is_dir() and preprocessing is None:
         raise SetupError(f"the model takes no pictures, and {samples} is a folder: name a file ({', '.join(FORMATS)})")
     if samples.is_dir() and preprocessing is not None:
         pixels = _sample_pixels(samples, preprocessing)
         return Samples(dict.fromkeys(graph.inputs, picture_inputs(pixels, preprocessing, 0)) if pixels else {}, {})
-    if not samples.exists():
-        raise BundleError(f"there is no folder of samples at {samples}, and no file")
     also = {} if preprocessing is None else {PIXELS: next(iter(graph.inputs))}
     only = next(iter(graph.outputs)) if len(graph.outputs) == 1 else None
     return read_samples(samples, graph.inputs, graph.outputs, also if only is None else {**also, PROBABILITIES: only})

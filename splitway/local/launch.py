@@ -18,7 +18,7 @@ import httpx
 from splitway.bundle_graph import bodies_of
 from splitway.errors import SetupError
 from splitway.http.server.listening import bind, bind_free, have_wait, keep_refusing, let_listen
-from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place
+from splitway.local.places import GATEWAY_PORT, PORTS, RUN_FILE, Place, process_name
 from splitway.local.processes import LogLine, Process, ProcessOutput, address, bind_near, start, stop_all
 from splitway.local.readiness import trust_in, why_not_ready
 from splitway.local.run_file import Launcher, make_run_folder, write_run_file
@@ -125,8 +125,7 @@ class LocalPipeline:
             listeners[stage] = [opened.enter_context(bind_near(port)) for port in ports]
         for stage in (*self.stages, GATEWAY):
             for number, listener in enumerate(listeners[stage], 1):
-                name = stage if stage == GATEWAY else f"{stage}.{number}"
-                self.processes.append(self._spawn(stage, name, listener))
+                self.processes.append(self._spawn(stage, process_name(stage, number), listener))
 
     def _write_run_file(self) -> None:
         """Say which processes run. Raises SetupError if the file cannot be written."""

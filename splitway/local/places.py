@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from splitway.errors import SetupError
-from splitway.names import EXTRACTOR, HEADS
+from splitway.names import EXTRACTOR, GATEWAY, HEADS
 
 GATEWAY_PORT = 8080
 PORTS = {EXTRACTOR: 8081, HEADS: 8091}
@@ -69,6 +69,11 @@ class Place:
         if users_of(self.pid) - {os.geteuid(), 0}:
             return f"process {self.pid}, which it names, is another user's"
         return None if listens_at(self.pid, self.url) else f"process {self.pid} does not listen at {self.url}"
+
+
+def process_name(stage: str, number: int) -> str:
+    """The name of a stage's process; they are counted from 1. There is one gateway alone."""
+    return stage if stage == GATEWAY else f"{stage}.{number}"
 
 
 def named_url(url: str | None) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from splitway.errors import SetupError, printable
-from splitway.local.places import RUN_FILE, Place
+from splitway.local.places import RUN_FILE, Place, process_name
 from splitway.names import GATEWAY
 from splitway.security.own_files import OTHERS_WRITE, Users, doubt_of_link, own_users, read_own
 from splitway.state_file import replace_file
 
 LAUNCHER = "up"
-"""The entry of `splitway up` itself in a run file."""
+"""The name of `splitway up` itself, in a run file and before its own lines in a log."""
 _MOST_BYTES = 1 << 20
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
@@ -70,6 +71,16 @@ class RunFile:
     @property
     def gateway(self) -> Place:
         return next(place for place in self.places if place.stage == GATEWAY)
+
+    @property
+    def by_name(self) -> dict[str, Place]:
+        """The processes of gateway and stages, by name."""
+        counted: Counter[str] = Counter()
+        named = {}
+        for place in self.places:
+            counted[place.stage] += 1
+            named[process_name(place.stage, counted[place.stage])] = place
+        return named
 
     @property
     def is_running(self) -> bool:

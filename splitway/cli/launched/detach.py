@@ -23,12 +23,13 @@ class Report:
     """What the detached process tells, until it says that it is done or has failed.
 
     Args:
-        fd: the writing end of a pipe.
+        fd: the writing end of a pipe; None where nothing is told, for the command goes on where it was started.
     """
 
-    def __init__(self, fd: int) -> None:
-        os.set_inheritable(fd, False)
-        self._pipe: int | None = fd
+    def __init__(self, fd: int | None = None) -> None:
+        if fd is not None:
+            os.set_inheritable(fd, False)
+        self._pipe = fd
 
     def step(self, text: str) -> None:
         """Name what is waited for."""

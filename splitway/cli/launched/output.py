@@ -15,14 +15,13 @@ from rich.text import Text
 
 from splitway.cli.console import ERR, OUT
 from splitway.errors import SetupError
+from splitway.local.run_file import LAUNCHER
 from splitway.names import EXTRACTOR, GATEWAY, HEADS
 from splitway.telemetry.log.lines import Lines
 
 _COLOURS = {GATEWAY: "cyan", EXTRACTOR: "green", HEADS: "magenta"}
 _BODY_COLOUR = "yellow"
 _LOG_BYTES, _LOGS_KEPT = 10_000_000, 3
-LAUNCHER = "up"
-"""The name before what `splitway up` says itself."""
 NAME_WIDTH = 20
 
 

@@ -81,11 +81,8 @@ def _pipeline(name: str | None, run: RunFile) -> ListedPipeline:
 
 
 def _processes(run: RunFile) -> Iterator[ListedProcess]:
-    counted: Counter[str] = Counter()
     will_start = run.starts_again
-    for place in run.places:
-        counted[place.stage] += 1
-        name = place.stage if place.stage == GATEWAY else f"{place.stage}.{counted[place.stage]}"
+    for name, place in run.by_name.items():
         state = "running" if place.is_alive else "restarting" if will_start else "ended"
         yield ListedProcess(name, place.stage, place.url, place.pid, state, place.restarts)
 

@@ -7,7 +7,7 @@ import pkgutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,14 +65,14 @@ def up(
         _go_on_detached(replace(plan, log=log_path(name)), name, Report(report_fd))
     elif detach:
         check_is_closed(plan)
-        make_run_folder(log_path(name).parent)
         log = log_path(name)
+        make_run_folder(log.parent)
         OUT.print(start_detached(lambda fd: own_command("--report-fd", str(fd)), log), markup=False)
         emit(as_json, asdict(listed_pipeline(name)))
     else:
         check_is_closed(plan)
         with only_one(run_path(name)):
-            _run(plan, name, TerminalOutput(), lambda _: None, lambda _: None)
+            _run(plan, name, TerminalOutput(), Report())
 
 
 def check_is_closed(plan: LaunchPlan) -> None:
@@ -99,42 +99,33 @@ def _go_on_detached(plan: LaunchPlan, name: str | None, report: Report) -> None:
     assert plan.log is not None
     try:
         with only_one(plan.run_file):
-            _run(plan, name, LogFile(plan.log), report.step, report.done, report.line)
+            _run(plan, name, LogFile(plan.log), report)
     except SplitwayError as error:
         report.failed(error.in_full)
         raise
 
 
-def _run(
-    plan: LaunchPlan,
-    name: str | None,
-    output: UpOutput,
-    step: Callable[[str], None],
-    done: Callable[[Sequence[str]], None],
-    repeat: Callable[[str], None] | None = None,
-) -> None:
+def _run(plan: LaunchPlan, name: str | None, output: UpOutput, report: Report) -> None:
     """Run the pipeline until told to stop.
 
     Args:
         plan: what is started.
         name: of the pipeline.
         output: where the log goes.
-        step: told what the start waits for.
-        done: told what users want to know, once everything is ready.
-        repeat: given the last lines of a process that ended before; None where the log has them in sight.
+        report: told how the start comes along.
     """
     stop = stop_signal()
     readable = _TEXT_LOGS if plan.log is not None or OUT.is_terminal else {}
     try:
         with LocalPipeline(replace(plan, environment=readable | os.environ), output.of_process) as pipeline:
-            seconds = _wait_ready(pipeline, stop, step, repeat or (lambda _: None))
+            seconds = _wait_ready(pipeline, stop, report)
             if seconds is None:
                 return
             first, *others = banner(plan, pipeline, name, seconds)
             output.say(first, style="bold")
             for line in others:
                 output.say(escape(line))
-            done([first, *others])
+            report.done([first, *others])
             _watch(pipeline, stop, output, restart=plan.restart)
             output.say("stopping")
         output.say("stopped")
@@ -142,21 +133,19 @@ def _run(
         output.close()
 
 
-def _wait_ready(
-    pipeline: LocalPipeline, stop: Event, step: Callable[[str], None], repeat: Callable[[str], None]
-) -> float | None:
+def _wait_ready(pipeline: LocalPipeline, stop: Event, report: Report) -> float | None:
     """Wait until all is ready; return the seconds it took, or None if told to stop before."""
     started_s, said = time.monotonic(), None
     try:
         for reason in pipeline.until_ready(_READY_WITHIN_S):
             if reason != said:
-                step(f"starting: {reason}")
+                report.step(f"starting: {reason}")
                 said = reason
             if stop.wait(_POLL_S):
                 return None
     except SetupError:
         for line in pipeline.last_lines:
-            repeat(line)
+            report.line(line)
         raise
     return time.monotonic() - started_s
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,11 +47,9 @@ def processes(context: typer.Context, incomplete: str) -> list[str]:
     from splitway.local.runs import all_runs  # noqa: PLC0415 - for this alone
 
     run = all_runs().get(context.params.get("name"))
-    stages = [GATEWAY, EXTRACTOR, HEADS] if run is None else [place.stage for place in run.places]
-    several = [
-        f"{stage}.{number + 1}" for stage in stages if stages.count(stage) > 1 for number in range(stages.count(stage))
-    ]
-    words = dict.fromkeys((*stages, *several))
+    counted = dict.fromkeys((GATEWAY, EXTRACTOR, HEADS), 1) if run is None else Counter(p.stage for p in run.places)
+    several = [] if run is None else [name for name, place in run.by_name.items() if counted[place.stage] > 1]
+    words = dict.fromkeys((*counted, *several))
     return [word for word in words if _WORD.fullmatch(word) and word.startswith(incomplete)]
 
 

@@ -174,7 +174,7 @@ class Steps:
             self._shown.add_task("starting", total=None)
 
     def __enter__(self) -> Steps:
-        self._listening.enter_context(listening(self._far))
+        self._listening.enter_context(listening(self.progress))
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
@@ -212,15 +212,10 @@ class Steps:
         else:
             print(f"{self._elapsed}  {printable(step)}", file=sys.stderr, flush=True)
 
-    def progress(self, step: str, done: float) -> None:
-        """Show on a terminal how much of a step is done, from 0 to 1."""
+    def progress(self, done: float) -> None:
+        """Show on a terminal how much of the step that was named last is done, from 0 to 1."""
         if self._shown:
-            self._shown.update(self._shown.task_ids[-1], description=step, total=1.0, completed=min(done, 1.0))
-
-    def _far(self, done: float) -> None:
-        """Show how much of the step is done that was named last."""
-        if self._shown:
-            self._shown.update(self._shown.task_ids[-1], total=1.0, completed=done)
+            self._shown.update(self._shown.task_ids[-1], total=1.0, completed=min(done, 1.0))
 
     @property
     def _elapsed(self) -> str:

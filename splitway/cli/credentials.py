@@ -164,6 +164,11 @@ def _put(key: str) -> str:
     return f"set {API_KEY} to {key}" if _variable() == API_KEY else f"write {key} into the file of {_variable()}"
 
 
+def no_gateway(url: str) -> str:
+    """What is said where nothing listens."""
+    return f"no gateway answers at {url}; start one with: splitway up"
+
+
 def problem_of(reply: httpx.Response) -> Problem:
     """The problem that a gateway answers with; an empty one where the answer is not a gateway's."""
     try:

@@ -13,7 +13,7 @@ import httpx
 import orjson
 from pydantic import ValidationError
 
-from splitway.cli.credentials import KeyRefusal, problem_of, refusal
+from splitway.cli.credentials import KeyRefusal, no_gateway, problem_of, refusal
 from splitway.errors import first_line, printable
 from splitway.schemas.message import readable
 from splitway.schemas.pipeline import PipelineStatus
@@ -88,7 +88,7 @@ def look_of(url: str, heard: httpx.Response | httpx.HTTPError | httpx.InvalidURL
 
 def _no_answer(url: str, error: httpx.HTTPError | httpx.InvalidURL) -> str:
     if isinstance(error, httpx.ConnectError):
-        return f"no gateway answers at {url}; start one with: splitway up"
+        return no_gateway(url)
     if isinstance(error, httpx.TimeoutException):
         return f"the gateway at {url} has not answered within {TIMEOUT_S:g} s; its log says more"
     return f"the gateway at {url} gives no answer: {printable(first_line(error))}"

@@ -18,7 +18,14 @@ from rich.text import Text
 
 from splitway.cli.ask.given_pictures import read_given
 from splitway.cli.console import ERR, OUT
-from splitway.cli.credentials import gateway_client, kept_back, problem_of, refusal, say_what_is_kept_back
+from splitway.cli.credentials import (
+    gateway_client,
+    kept_back,
+    no_gateway,
+    problem_of,
+    refusal,
+    say_what_is_kept_back,
+)
 from splitway.errors import SetupError, printable
 from splitway.local.places import named_url
 from splitway.local.runs import LocalGateway, asked_gateway
@@ -92,13 +99,14 @@ def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyles
         picture = read_given(file)
     except OSError as error:
         return PictureResult(file, error=f"cannot be read: {error.strerror}")
+    url = str(client.base_url).rstrip("/")
     try:
         reply = client.post("/v1/classify", params=asked, content=picture, headers=headers_for(file))
     except httpx.ConnectError as error:
-        raise SetupError(f"no gateway answers at {client.base_url}; start one with: splitway up") from error
+        raise SetupError(no_gateway(url)) from error
     except httpx.TransportError as error:
         return PictureResult(file, error=f"no answer: {error}")
-    if (refused := refusal(reply, str(client.base_url).rstrip("/"), "infer")) is not None:
+    if (refused := refusal(reply, url, "infer")) is not None:
         raise SetupError(keyless or str(refused))
     return _read(file, reply, asked)
 

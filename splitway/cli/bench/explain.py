@@ -96,7 +96,7 @@ class _Follower:
             readings += seen
             rounds.append((statistics.fmean(reading.served_ms for reading in seen), in_process_ms))
             time_gone = 1 - (ends_s - time.perf_counter()) / seconds
-            steps.progress("following requests", max(len(readings) / MOST_REQUESTS, time_gone))
+            steps.progress(max(len(readings) / MOST_REQUESTS, time_gone))
         anatomy = Anatomy.of(readings)
         if self._chain is None:
             return Explanation(anatomy, why_not=self._why_not)

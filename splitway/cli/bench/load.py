@@ -136,7 +136,7 @@ def _closed_loop(asked: LocalGateway, pictures: Sequence[Picture], load: LoadRes
         thread.start()
     try:
         while (left_s := ends_s - time.perf_counter()) > 0:
-            steps.progress("measuring", 1 - left_s / load.seconds)
+            steps.progress(1 - left_s / load.seconds)
             stop.wait(min(left_s, 0.2))
     finally:
         stop.set()

@@ -114,7 +114,7 @@ def _extract(ask: Ask, files: Sequence[Path], steps: Steps) -> Extracted:
             found += some
             unread |= others
             _check_one_origin(found)
-            steps.progress("extracting features", (sum(len(e.files) for e in found) + len(unread)) / len(files))
+            steps.progress((sum(len(e.files) for e in found) + len(unread)) / len(files))
     finally:
         pool.shutdown(cancel_futures=True)
     return _joined(found, unread)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from splitway.api.picture_files import read_picture
-from splitway.api.picture_folders import PictureFolders, find_pictures
+from splitway.api.picture_folders import PictureFolders, class_folders
 from splitway.api.pixels import pixels_told
 from splitway.errors import InvalidInput, SetupError, TooLarge
 from splitway.kinds.image.decode import PictureDecoder, to_model_input
@@ -29,7 +29,6 @@ from splitway.splitter.proof.prove import Answers, Run
 from splitway.splitter.readers.loaded import LoadedModel
 from splitway.splitter.scaling import USUAL, shown_range
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 Measured = Callable[[Run], Accuracy]
 """Measures the accuracy of a served pipeline."""
 _BATCH = 8
@@ -37,8 +36,6 @@ _MOST_PICTURES = 2000
 """Of all classes together; of more, each class gives as many as the others."""
 _FOR_RANGES = 120
 """Pictures on which other ranges are tried."""
-_OF_A_PROOF = 32
-"""Pictures of a folder with classes that the proof itself is made on."""
 
 
 @dataclass(frozen=True)
@@ -50,33 +47,6 @@ class Labelled:
     files: tuple[Path, ...]
     classes: tuple[int, ...]
     """For each file the number of its class among the model's."""
-
-
-def class_folders(samples: Path) -> PictureFolders | None:
-    """What is in a folder of samples with a folder for each class; None for one with pictures in it, or a file.
-
-    Raises SetupError as `find_pictures` does.
-    """
-    if not samples.is_dir():
-        return None
-    entries = list(samples.iterdir())
-    folders = [path for path in entries if path.is_dir() and not path.name.startswith((".", "_"))]
-    if any(path.suffix.lower() in PICTURES for path in entries) or len(folders) < 2:
-        return None
-    return find_pictures(samples, least=1, option="--samples")
-
-
-def plain_pictures(folder: Path | None) -> Path | None:
-    """A folder that the user did not name, unless it has a folder for each class: those need not be this model's."""
-    return None if folder is None or class_folders(folder) is not None else folder
-
-
-def pictures_of(samples: Path) -> list[Path]:
-    """The pictures in a folder, to prove a cut on; a few of each class where it has a folder for each."""
-    found = class_folders(samples)
-    if found is not None:
-        return _evenly(found, _OF_A_PROOF)
-    return sorted(path for path in samples.iterdir() if path.suffix.lower() in PICTURES)
 
 
 def label_pictures(found: PictureFolders, labels: Sequence[str], classes: int, note: Say) -> Labelled:
@@ -99,16 +69,10 @@ def label_pictures(found: PictureFolders, labels: Sequence[str], classes: int, n
             )
         numbers = {name: number for number, name in enumerate(folders)}
         note(f"{found.images}: no folder is called like a label, so they are the {classes} classes in their order")
-    files = _evenly(found, _MOST_PICTURES)
+    files = found.evenly(_MOST_PICTURES)
     if len(files) < len(found.files):
         note(f"{found.images}: the accuracy is measured on {len(files)} of {len(found.files)} pictures")
     return Labelled(found.images.name, tuple(files), tuple(numbers[found.label_of(file)] for file in files))
-
-
-def _evenly(found: PictureFolders, most: int) -> list[Path]:
-    """All pictures, or as many of each class that there are `most` at most, or one of each class."""
-    share = max(1, most // len(found.pictures)) if len(found.files) > most else len(found.files)
-    return [file for files in found.pictures.values() for file in files[:share]]
 
 
 def measuring(

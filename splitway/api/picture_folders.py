@@ -1,4 +1,4 @@
-"""A folder of pictures for each class: what is in it, by its bytes, and what is left out of it and why."""
+"""Pictures in folders, one for each class or all in one: what is in them, and what is left out of them and why."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from splitway.errors import SetupError, many
 LEAST = 2
 """Pictures of a class: one to train on and one to hold out."""
 _LEAST_CLASSES = 2
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_OF_A_PROOF = 32
+"""Pictures of a folder with classes that a proof is made on."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class PictureFolders:
     def label_of(self, file: Path) -> str:
         """The label of a picture: the folder in `images` that it lies in, however deep."""
         return file.relative_to(self.images).parts[0]
+
+    def evenly(self, most: int) -> list[Path]:
+        """All pictures, or as many of each class that there are `most` at most, or one of each class."""
+        share = max(1, most // len(self.pictures)) if len(self.files) > most else len(self.files)
+        return [file for files in self.pictures.values() for file in files[:share]]
 
 
 def find_pictures(images: Path, least: int = LEAST, option: str = "--images") -> PictureFolders:
@@ -87,3 +95,30 @@ def check_enough(found: PictureFolders, least: int = LEAST) -> None:
             others = f"; left out there: {'; '.join(list(reasons)[:3])}" if reasons else ""
             needed = "one is needed" if least == 1 else f"at least {least} are needed, to train on and to hold out"
             raise SetupError(f"{folder} has {len(files)} pictures: {needed}{others}")
+
+
+def class_folders(samples: Path) -> PictureFolders | None:
+    """What is in a folder of samples with a folder for each class; None for one with pictures in it, or a file.
+
+    Raises SetupError as `find_pictures` does.
+    """
+    if not samples.is_dir():
+        return None
+    entries = list(samples.iterdir())
+    folders = [path for path in entries if path.is_dir() and not path.name.startswith((".", "_"))]
+    if any(path.suffix.lower() in _SUFFIXES for path in entries) or len(folders) < 2:
+        return None
+    return find_pictures(samples, least=1, option="--samples")
+
+
+def plain_pictures(folder: Path | None) -> Path | None:
+    """A folder that the user did not name, unless it has a folder for each class: those need not be this model's."""
+    return None if folder is None or class_folders(folder) is not None else folder
+
+
+def pictures_of(samples: Path) -> list[Path]:
+    """The pictures in a folder, to prove a cut on; a few of each class where it has a folder for each."""
+    found = class_folders(samples)
+    if found is not None:
+        return found.evenly(_OF_A_PROOF)
+    return sorted(path for path in samples.iterdir() if path.suffix.lower() in _SUFFIXES)

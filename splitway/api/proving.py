@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.accuracy import Measured, class_folders, pictures_of
+from splitway.api.accuracy import Measured
 from splitway.api.before import check_samples
 from splitway.api.picture_files import read_picture
+from splitway.api.picture_folders import class_folders, pictures_of
 from splitway.bundle import Bundle, load_bundle, write_manifest
 from splitway.bundle_graph import check_follow
 from splitway.errors import (

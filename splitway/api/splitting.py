@@ -8,10 +8,11 @@ from pathlib import Path
 
 import keras
 
-from splitway.api.accuracy import measuring, plain_pictures
+from splitway.api.accuracy import measuring
 from splitway.api.answering import head_of, refuse_early, with_head
 from splitway.api.before import read_labels, refuse_taken
 from splitway.api.given import PixelOptions, check_head_name, check_version, room_from_environment
+from splitway.api.picture_folders import plain_pictures
 from splitway.api.pixels import preprocessing_of
 from splitway.api.proving import ask, find_samples, prove_folders
 from splitway.api.source import SourceOptions, keep_source, load_and_show

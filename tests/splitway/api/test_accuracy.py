@@ -14,13 +14,11 @@ from PIL import Image
 from splitway.api import splitting
 from splitway.api.accuracy import (
     Labelled,
-    class_folders,
     doubt_of_range,
     doubts,
     in_words,
     label_pictures,
     measure,
-    plain_pictures,
 )
 from splitway.api.given import PixelOptions
 from splitway.api.picture_folders import PictureFolders
@@ -154,14 +152,6 @@ def test_of_many_pictures_each_class_gives_as_many(tmp_path: Path) -> None:
     pictures = label_pictures(many, ["a", "b"], 2, notes.append)
     assert (pictures.classes.count(0), pictures.classes.count(1)) == (1000, 1000)
     assert "on 2000 of 6000 pictures" in notes[0]
-
-
-def test_a_folder_with_pictures_in_it_has_no_classes(samples: Path) -> None:
-    assert class_folders(samples) is not None
-    assert plain_pictures(samples) is None
-    (samples / "one.png").touch()
-    assert class_folders(samples) is None
-    assert plain_pictures(samples) == samples
 
 
 def _answering(first: int) -> Any:

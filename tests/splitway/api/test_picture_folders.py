@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.api.picture_folders import find_pictures
+from splitway.api.picture_folders import class_folders, find_pictures, plain_pictures
 from splitway.errors import SetupError
 from testkit.support import picture
 
@@ -71,3 +71,11 @@ def test_one_picture_of_a_class_is_enough_where_none_is_held_out(images: Path) -
     with pytest.raises(SetupError, match=r"dogs has 1 pictures: at least 2 are needed"):
         find_pictures(images)
     assert len(find_pictures(images, least=1).pictures["dogs"]) == 1
+
+
+def test_a_folder_with_pictures_in_it_has_no_classes(images: Path) -> None:
+    assert class_folders(images) is not None
+    assert plain_pictures(images) is None
+    (images / "one.png").touch()
+    assert class_folders(images) is None
+    assert plain_pictures(images) == images

@@ -185,6 +185,11 @@ class SetupError(OfflineError):
     code = "bad_setup"
 
 
+def reason_of(error: SplitwayError | OSError) -> str:
+    """Why something failed: what is ours to say of it, or the system's own words without the path."""
+    return error.detail if isinstance(error, SplitwayError) else error.strerror or str(error)
+
+
 def in_one_line(error: BaseException) -> str:
     """A foreign exception's whole message without colours and line breaks, or its class where it has none."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))

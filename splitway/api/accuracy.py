@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from splitway.api.picture_files import read_picture
 from splitway.api.picture_folders import PictureFolders, class_folders
 from splitway.api.pixels import pixels_told
-from splitway.errors import InvalidInput, SetupError, TooLarge
+from splitway.errors import InvalidInput, SetupError, TooLarge, reason_of
 from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.kinds.image.limits import PictureLimits
 from splitway.manifest import Accuracy, Preprocessing
@@ -212,7 +212,7 @@ def _both(
         data = read_picture(file)
         decoded = decode(data)
     except (OSError, InvalidInput, TooLarge) as error:
-        note(f"{file} is left out: {getattr(error, 'detail', None) or error}")
+        note(f"{file} is left out: {reason_of(error)}")
         return []
     return [(decoded, _plain(data, target))]
 

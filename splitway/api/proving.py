@@ -27,6 +27,7 @@ from splitway.errors import (
     SplitwayError,
     TooLarge,
     in_one_line,
+    reason_of,
 )
 from splitway.kinds.image.decode import PictureDecoder
 from splitway.kinds.image.limits import PictureLimits
@@ -79,8 +80,7 @@ def _sample_pixels(samples: Path, preprocessing: Preprocessing) -> list[NDArray[
             pixels.append(decode(read_picture(path)))
         except (OSError, InvalidInput, TooLarge) as error:
             if not may_lack:
-                why = getattr(error, "detail", None) or error
-                raise SetupError(f"{path} cannot be used as a sample: {why}") from error
+                raise SetupError(f"{path} cannot be used as a sample: {reason_of(error)}") from error
     return pixels
 
 

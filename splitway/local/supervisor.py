@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from splitway.errors import SplitwayError
+from splitway.errors import SplitwayError, reason_of
 from splitway.local.launch import LocalPipeline
 from splitway.local.processes import Process
 from splitway.names import GATEWAY
@@ -135,11 +135,10 @@ class Supervisor:
         each.ask_at_s = self._clock()
 
     def _say_trouble(self, each: _Watched, error: OSError | SplitwayError) -> None:
-        why = error.detail if isinstance(error, SplitwayError) else error.strerror or str(error)
         if each.process.exit_code is None:
-            self._say(each.process.name, f"runs again, but {why}")
+            self._say(each.process.name, f"runs again, but {reason_of(error)}")
         else:
-            self._wait(each, f"cannot be started again: {why}")
+            self._wait(each, f"cannot be started again: {reason_of(error)}")
 
     def _ask(self, each: _Watched) -> None:
         each.ask_at_s = self._clock() + _ASK_S

@@ -59,7 +59,11 @@ def closed(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     keys = tmp_path_factory.mktemp("keys") / "keys.json"
     create(keys, "first", ["infer"], "1d")
     log = LogBook()
-    told = {"SPLITWAY_KEYS_FILE": str(keys), "SPLITWAY_ADMIN_KEY": "canary-admin"}
+    told = {
+        "SPLITWAY_KEYS_FILE": str(keys),
+        "SPLITWAY_ADMIN_KEY": "canary-admin",
+        "SPLITWAY_REQUEST_LOG_PER_SECOND": "1000",
+    }
     with LocalPipeline(LaunchPlan(models, "0.0.0.0", 0, environment=told, run_file=None), log.line) as running:  # noqa: S104
         running.wait_ready()
         closed = Closed(running.gateway.url, keys, log)

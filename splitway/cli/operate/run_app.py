@@ -9,8 +9,10 @@ import typer
 
 from splitway.api.before import check_bundles, check_files
 from splitway.api.given import Given
+from splitway.cli.commands import FROM_FILES
 from splitway.cli.console import Json, Models, RunName
 from splitway.cli.setup import complete
+from splitway.cli.setup.settings_file import say_what_opens
 from splitway.errors import SetupError
 from splitway.names import GATEWAY
 from splitway.process.extras import require
@@ -70,6 +72,7 @@ def up(
     if not mtls:
         Given.of(context).refuse("certs", because="certificates are used with --mtls only")
     require("serve", "gateway")
+    say_what_opens(context.meta.get(FROM_FILES, {}))
     check_bundles(models)
     from splitway.cli.operate.up import up as command
     from splitway.local.launch import LaunchPlan, parse_replicas
@@ -167,6 +170,7 @@ def serve(
     Examples: splitway serve classifier --port 8091; splitway serve gateway --host 0.0.0.0 --drain-s 5
     """
     require("gateway" if stage == GATEWAY else "serve")
+    say_what_opens(context.meta.get(FROM_FILES, {}))
     from splitway.cli.operate.serve import serve as command
 
     if fd is not None:

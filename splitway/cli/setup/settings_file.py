@@ -1,7 +1,8 @@
 """`splitway.toml`: settings that hold for every command in a folder, or everywhere, where no variable says otherwise.
 
 They become the environment of this process and of its children, so that each works as its variable does. A file that
-another user could have written is not read.
+another user could have written is not read. The file of the current folder may have come with a cloned repository: it
+turns no protection off, and what it lets in or sends elsewhere is said where services start (ADR 17).
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 FILE = Path("splitway.toml")
 CONFIG = "SPLITWAY_CONFIG"
 URL = "SPLITWAY_URL"
+_NOT_FOR_FOLDERS = frozenset({"SPLITWAY_AUTH", "SPLITWAY_PUBLISHED_ON", "SPLITWAY_CA"})
+"""Protections that the file of a folder must not turn off."""
+_OPENING = re.compile(
+    "SPLITWAY_(HOSTS|ORIGINS|METRICS_FROM|KEYS_FILE|JWT_.+|.+_TOKEN_FILE|ADMIN_KEY_FILE|IDENTITY|BUNDLE_KEY|SAMPLES|CACHE"
+    "|RATE_STORE|FEATURE_EXTRACTOR|CLASSIFIER|BODIES)"
+)
+"""Settings that say who is let in or trusted, and where something is sent."""
 _MOST_BYTES = 1 << 16
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _CREDENTIALS = re.compile(r"://[^/]*@|password=")
@@ -76,6 +84,15 @@ def use_files(root: Any) -> Mapping[str, Setting]:
     return used
 
 
+def say_what_opens(used: Mapping[str, Setting]) -> None:
+    """Say on stderr which settings of the current folder's file let callers in, trust them, or send something away."""
+    opening = [setting for setting in used.values() if setting.path == FILE and _OPENING.fullmatch(setting.name)]
+    if opening:
+        named = ", ".join(f"{setting.name} (line {setting.line})" for setting in opening)
+        says = f"splitway: {FILE} of this folder says who may call, or where something is sent: {named}"
+        ERR.print(says, style="yellow", markup=False)
+
+
 def _is_set(name: str) -> bool:
     """Whether the environment has the setting; of a secret, the secret itself or its file."""
     return name in os.environ or (name.endswith("_FILE") and name.removesuffix("_FILE") in os.environ)
@@ -114,6 +131,7 @@ def _settings(path: Path, text: str, catalogue: Catalogue) -> Iterator[Setting]:
     for key, value in content.items():
         try:
             name = _checked(key, value, catalogue)
+            _check_place(name, path)
             _check_is_new(key, given.get(name))
             given[name] = key, _value(value)
         except SetupError as error:
@@ -154,6 +172,13 @@ def _checked(key: str, value: object, catalogue: Catalogue) -> str:
     if _CREDENTIALS.search(str(value)):
         raise SetupError(f"{key} has a password in it, and a file like this is no place for secrets")
     return name
+
+
+def _check_place(name: str, path: Path) -> None:
+    """Raise SetupError for what a file that merely lies in the current folder must not set."""
+    if name in _NOT_FOR_FOLDERS and path == FILE and CONFIG not in os.environ:
+        above = "~/.config/splitway/splitway.toml"
+        raise SetupError(f"a folder's file must not turn a protection off: set {name} itself, or write it into {above}")
 
 
 def _check_is_new(key: str, before: tuple[str, object] | None) -> None:

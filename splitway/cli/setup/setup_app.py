@@ -22,7 +22,7 @@ def config(
     Options come before SPLITWAY_* variables, these before splitway.toml in the current folder, and that before
     ~/.config/splitway/splitway.toml. In a file a setting has the name of its variable without SPLITWAY_, in small
     letters: threads = 2. A file is read only if it is yours or root's and no other user can write it. It cannot hold
-    secrets or url.
+    secrets or url, and in the current folder not auth, published_on or ca.
 
     Examples: splitway config; splitway config models; splitway config --json | jq '.settings[] | select(.source !=
     "default")'

@@ -80,6 +80,9 @@ def test_options_win_over_a_file(tmp_path: Path) -> None:
         ("hedge = { nobody = 0.9 }", 1, "hedge: there is no stage nobody"),
         ("url = 'http://evil.example'", 1, "must not send the command line to another address"),
         ("config = 'other.toml'", 1, "cannot name another file"),
+        ("auth = 'open-to-everyone'", 1, "must not turn a protection off: set SPLITWAY_AUTH itself"),
+        ("published_on = '127.0.0.1'", 1, "must not turn a protection off"),
+        ("ca = 'evil.pem'", 1, "must not turn a protection off"),
         ("api_key = 'hush'", 1, "api_key is a secret: write it into a file of its own, and name that as api_key_file"),
         ("service_token = 'hush'", 1, "service_token is a secret"),
         ("cache = 'redis://:hush@r:6379/0'", 1, "cache has a password in it"),
@@ -169,6 +172,26 @@ def test_a_file_that_others_may_have_written_changes_nothing(become: object, mon
     assert said["files"] == []
     assert {each["source"] for each in said["settings"]} == {"default"}
     assert not any(name.startswith("SPLITWAY_") for name in os.environ)
+
+
+def test_a_users_own_file_and_one_that_is_named_may_open_a_pipeline(tmp_path: Path) -> None:
+    own = _write('auth = "open-to-everyone"\nhosts = "*"\n', tmp_path / "home" / "splitway" / FILE)
+    assert set(use_files(ROOT)) == {"SPLITWAY_AUTH", "SPLITWAY_HOSTS"}
+    for name in ("SPLITWAY_AUTH", "SPLITWAY_HOSTS"):
+        del os.environ[name]
+    own.rename(FILE)
+    os.environ[CONFIG] = str(FILE)
+    assert set(use_files(ROOT)) == {"SPLITWAY_AUTH", "SPLITWAY_HOSTS"}
+
+
+@pytest.mark.parametrize("command", ["up --models none", "serve classifier --fd 9 --port 1"])
+def test_what_a_folders_file_lets_in_or_sends_away_is_said_where_services_start(command: str, tmp_path: Path) -> None:
+    """Each is refused afterwards, for another reason."""
+    _write("threads = 1\nhosts = '*'\ncache = 'redis://evil.example'\n")
+    _write("origins = '*'\n", tmp_path / "home" / "splitway" / FILE)
+    result = _run(*command.split())
+    (line,) = [line for line in result.stderr.splitlines() if "of this folder" in line]
+    assert line.endswith(": SPLITWAY_HOSTS (line 2), SPLITWAY_CACHE (line 3)")
 
 
 def test_a_file_can_be_named_or_left_out() -> None:

@@ -46,6 +46,12 @@ def classify(
     Examples: splitway classify samples/*.jpg; splitway classify holiday/ --json > labels.jsonl; splitway classify - <
     cat.jpg; splitway classify cat.jpg --heads classifier,digits --in-process
     """
+    from splitway.cli.ask.unread import all_missing, print_failure, print_line
+
+    if missing := all_missing(files):
+        for file, why in missing.items():
+            print_line(file, {"error": why}) if as_json else print_failure(file, why)
+        raise typer.Exit(1)
     from splitway.cli.ask.classify import classify_files, parse_heads, print_json, print_table
     from splitway.cli.ask.given_pictures import named_pictures
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.ask.given_pictures import read_given
-from splitway.cli.console import ERR, OUT
+from splitway.cli.ask.unread import in_one_line, print_failure, print_line, why_unread
+from splitway.cli.console import OUT
 from splitway.cli.credentials import gateway_client, kept_back, problem_of, refusal, say_what_is_kept_back
-from splitway.errors import SetupError, printable
+from splitway.errors import SetupError
 from splitway.local.places import named_url
 from splitway.local.runs import LocalGateway, asked_gateway
 from splitway.names import ALL_HEADS
@@ -28,8 +27,6 @@ from splitway.schemas.message import readable
 
 DEFAULT_TOP_K = 3
 _TIMEOUT_S = 60.0
-_shown = partial(printable, keep="")
-"""Names, labels and details in one line, safe for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyles
     try:
         picture = read_given(file)
     except OSError as error:
-        return PictureResult(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=why_unread(error))
     try:
         reply = client.post("/v1/classify", params=asked, content=picture, headers=headers_for(file))
     except httpx.ConnectError as error:
@@ -137,15 +134,15 @@ def print_table(results: list[PictureResult]) -> None:
     table = Table(*columns, box=None, header_style="bold")
     for result in results:
         if result.answer is None:
-            ERR.print(_shown(f"{result.file}: {result.error}"), style="red", markup=False)
+            print_failure(result.file, str(result.error))
             continue
         for head, said in _rows(result):
             if isinstance(said, HeadFailure):
-                ERR.print(_shown(f"{result.file}: {head}: {said.error.detail}"), style="red", markup=False)
+                print_failure(result.file, f"{head}: {said.error.detail}")
             else:
                 named = (str(result.file), *(head,) * by_head)
                 cells = (*named, *_cells(said), f"{result.answer.timings_ms.total:.1f}")
-                table.add_row(*(Text(_shown(cell)) for cell in cells))
+                table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     if table.row_count:
         OUT.print(table)
 
@@ -166,4 +163,4 @@ def print_json(results: list[PictureResult]) -> None:
     """Print one JSON object per line: the gateway's own words."""
     for result in results:
         content = result.reply if result.reply is not None else {"error": result.error}
-        print(json.dumps({"file": str(result.file), **content}, allow_nan=False))
+        print_line(result.file, content)

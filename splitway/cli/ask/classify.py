@@ -21,8 +21,9 @@ from splitway.cli.credentials import gateway_client, kept_back, problem_of, refu
 from splitway.errors import SetupError
 from splitway.local.places import named_url
 from splitway.local.runs import LocalGateway, asked_gateway
-from splitway.names import ALL_HEADS
-from splitway.schemas.classify import Classes, ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer
+from splitway.names import ALL_HEADS, RELEASE_HEADER
+from splitway.releases import check_release_name
+from splitway.schemas.classify import Classes, ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer, PredictedClass
 from splitway.schemas.message import readable
 
 DEFAULT_TOP_K = 3
@@ -50,6 +51,11 @@ class PictureResult:
         return self.answer.heads if isinstance(self.answer, HeadsAnswer) else {}
 
     @property
+    def said(self) -> Iterable[tuple[str, HeadAnswer | HeadFailure | ClassifyAnswer]]:
+        """The same with the heads' names; the answer of the default head has none."""
+        return [("", self.answer)] if isinstance(self.answer, ClassifyAnswer) else self.heads.items()
+
+    @property
     def failed(self) -> bool:
         """Whether the file, or one of the heads, has no answer."""
         return self.error is not None or any(isinstance(said, HeadFailure) for said in self.heads.values())
@@ -66,9 +72,15 @@ def parse_heads(option: str | None) -> list[str]:
 
 
 def classify_files(
-    files: list[Path], gateway: LocalGateway | str | None, top_k: int | None, heads: Sequence[str] = ()
+    files: list[Path],
+    gateway: LocalGateway | str | None,
+    top_k: int | None,
+    heads: Sequence[str] = (),
+    release: str | None = None,
 ) -> list[PictureResult]:
     """Send each file in turn, for the gateway's one head or for these; without an address to this folder's gateway.
+
+    With `release` that one answers, else the one that the gateway chooses.
 
     Without `top_k` a multi-label head gives every label that reaches its threshold, and another head 3 classes.
 
@@ -81,6 +93,9 @@ def classify_files(
     if top_k is not None:
         asked["top_k"] = str(top_k)
     with gateway_client(local, _TIMEOUT_S) as client:
+        if release is not None:
+            check_release_name(release)
+            client.headers[RELEASE_HEADER] = release
         return [_classify(client, file, asked, kept_back(local)) for file in files]
 
 
@@ -136,7 +151,7 @@ def print_table(results: list[PictureResult]) -> None:
         if result.answer is None:
             print_failure(result.file, str(result.error))
             continue
-        for head, said in _rows(result):
+        for head, said in result.said:
             if isinstance(said, HeadFailure):
                 print_failure(result.file, f"{head}: {said.error.detail}")
             else:
@@ -147,16 +162,18 @@ def print_table(results: list[PictureResult]) -> None:
         OUT.print(table)
 
 
-def _rows(result: PictureResult) -> Iterable[tuple[str, HeadAnswer | HeadFailure | ClassifyAnswer]]:
-    return [("", result.answer)] if isinstance(result.answer, ClassifyAnswer) else result.heads.items()
-
-
 def _cells(said: Classes) -> tuple[str, str, str]:
     if not said.predictions:
         return f"(none reaches {said.threshold or 0:g})", "", ""
     first, *others = said.predictions
     shown = others if said.multi_label else others[:2]
-    return first.label, f"{first.confidence:.3f}", ", ".join(f"{each.label} {each.confidence:.2f}" for each in shown)
+    then = ", ".join(f"{_label(each)} {each.confidence:.2f}" for each in shown)
+    return _label(first), f"{first.confidence:.3f}", then
+
+
+def _label(found: PredictedClass) -> str:
+    """The class, by its number where the head has no labels."""
+    return found.label or f"class {found.index}"
 
 
 def print_json(results: list[PictureResult]) -> None:

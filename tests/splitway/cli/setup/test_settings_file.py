@@ -168,7 +168,8 @@ def test_a_file_that_others_may_have_written_changes_nothing(become: object, mon
     said = json.loads(result.stdout)
     assert said["files"] == []
     assert {each["source"] for each in said["settings"]} == {"default"}
-    assert not any(name.startswith("SPLITWAY_") for name in os.environ)
+    assert {name: value for name, value in os.environ.items() if name.startswith("SPLITWAY_")} == {CONFIG: ""}
+    assert "is ignored" not in _run("config").stderr  # as in a child
 
 
 def test_a_file_can_be_named_or_left_out() -> None:

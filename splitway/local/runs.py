@@ -156,7 +156,9 @@ def only_one(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(f"cannot write {lock}: {error.strerror}") from error
     if held is None:
-        raise SetupError(f"{_what_runs(path)}; stop it with {_down(path)}, or give another one its own --name")
+        raise SetupError(
+            f"{_what_runs(path)}; stop it with {_down(path)}, or start another one with --name two --port 0"
+        )
     try:
         yield
     finally:

@@ -157,7 +157,7 @@ def only_one(path: Path) -> Iterator[None]:
         raise SetupError(f"cannot write {lock}: {error.strerror}") from error
     if held is None:
         raise SetupError(
-            f"{_what_runs(path)}; stop it with {_down(path)}, or start another one with --name two --port 0"
+            f"{_what_runs(path)}; stop it with {_down(path)}, or start another one with --name OTHER --port 0"
         )
     try:
         yield

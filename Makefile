@@ -46,6 +46,7 @@ $(BUNDLES) &: | $(RUNTIME)
 demo: $(RUNTIME) models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
 	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
 	$(BIN)/python -m samples.two_heads $(MODELS) samples/cat.jpg
+	@echo 'next: README, "Split your own model"; make up starts this one to stay' >&2
 
 up: $(RUNTIME) models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)

@@ -34,6 +34,7 @@ _WORDS = {
     "less_than": "it must be less than {lt}",
 }
 """What is wrong, by the library's name for it."""
+_NO_JSON = "it must be JSON"
 
 
 def read_environment(kind: type[Settings]) -> Settings:
@@ -47,8 +48,7 @@ def read_environment(kind: type[Settings]) -> Settings:
         shown = "" if field in secret_fields(kind) else f"={masked(str(first.get('input')))}"
         raise SetupError(f"{name}{shown}: {_what_is_wrong(kind, field, first)}") from None  # the cause prints secrets
     except SettingsError as error:
-        field = str(error).partition('"')[2].partition('"')[0]  # the library says which in its text alone
-        raise SetupError(f"{_prefix(kind)}{field.upper()} cannot be read: it must be JSON") from None
+        raise SetupError(f"{_prefix(kind)}{_field_of(error).upper()} cannot be read: {_NO_JSON}") from None
 
 
 def masked(text: str) -> str:
@@ -58,14 +58,28 @@ def masked(text: str) -> str:
 
 def wrong_values(kind: type[BaseSettings], values: Mapping[str, Any]) -> dict[str, str]:
     """Return why settings cannot have these values, by name; what the variables say is not judged."""
+    return {field: why for field, why in _wrong(kind, values).items() if field in values}
+
+
+def wrong_variables(kind: type[BaseSettings]) -> dict[str, str]:
+    """Return why settings cannot have what their variables say, by name; files with secrets are not read."""
+    return _wrong(kind, {})
+
+
+def _wrong(kind: type[BaseSettings], values: Mapping[str, Any]) -> dict[str, str]:
     try:
         kind(**values)
     except ValidationError as error:
         found = [(str(each["loc"][0]), each) for each in error.errors() if each["loc"]]
-        return {field: _what_is_wrong(kind, field, each) for field, each in found if field in values}
-    except SettingsError:
-        pass
+        return {field: _what_is_wrong(kind, field, each) for field, each in found}
+    except SettingsError as error:
+        return {_field_of(error): _NO_JSON}
     return {}
+
+
+def _field_of(error: SettingsError) -> str:
+    """The setting that is no JSON: the library says which in its text alone."""
+    return str(error).partition('"')[2].partition('"')[0]
 
 
 def _what_is_wrong(kind: type[BaseSettings], field: str, error: ErrorDetails) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from splitway.errors import SetupError
 from splitway.names import VERSION
@@ -22,6 +22,15 @@ _HISTORY = 200
 """Events that are kept."""
 Version = Annotated[str, Field(pattern=VERSION)]
 ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def check_release_name(name: str) -> None:
+    """Raise SetupError for what no release may be called."""
+    try:
+        TypeAdapter(ReleaseName).validate_python(name)
+    except ValidationError as error:
+        allowed = "letters, digits, '.', '_' and '-', 64 at most, a letter or digit first"
+        raise SetupError(f"{name!r} is not a valid name for a release: {allowed}") from error
 
 
 class Release(StoredPart):

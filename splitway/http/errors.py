@@ -48,11 +48,14 @@ def install_error_handlers(app: FastAPI, render: Render) -> None:
     async def frameworks(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         method, path = request.method[:_MOST_OF_A_METHOD], request.scope["path"][:_MOST_OF_A_PATH]
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         detail = f"{error.detail}: {method} {path}"
+        if allowed := headers.get("allow"):
+            methods = {*allowed.split(", "), *(["HEAD"] if allowed == "GET" else [])}
+            headers["allow"] = ", ".join(sorted(methods))
+            detail += f"; it takes {headers['allow']}"
         response = render(request, _FRAMEWORK_ERRORS.get(error.status_code, InvalidInput)(detail))
-        response.headers.update(error.headers or {})
-        if response.headers.get("allow") == "GET":
-            response.headers["allow"] = "GET, HEAD"
+        response.headers.update(headers)
         return response
 
     app.add_exception_handler(HTTPException, frameworks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from splitway.state_file import hold, let_go
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _NAMED = "run-{}.json"
+_MOMENT_S = 0.05
+"""For longer than one that clears away what a killed pipeline left has its lock."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def all_runs(unnamed: Path = RUN_FILE) -> dict[str | None, RunFile]:
             if (run := read_run(path)) is not None:
                 found[name] = run
     return found
+
+
+def left_names(unnamed: Path = RUN_FILE) -> list[str | None]:
+    """The names of the pipelines of a folder that have a run file or a lock, whether they run or not."""
+    return list(_found(unnamed) | _found(unnamed.with_suffix(".lock")))
 
 
 def damaged_runs(unnamed: Path = RUN_FILE) -> list[str]:
@@ -142,11 +150,15 @@ def only_one(path: Path) -> Iterator[None]:
     make_run_folder(path.parent)
     lock = path.with_suffix(".lock")
     try:
-        held = hold(lock)
+        if (held := hold(lock)) is None:
+            time.sleep(_MOMENT_S)
+            held = hold(lock)
     except OSError as error:
         raise SetupError(f"cannot write {lock}: {error.strerror}") from error
     if held is None:
-        raise SetupError(f"{_what_runs(path)}; stop it with {_down(path)}, or give another one its own --name")
+        raise SetupError(
+            f"{_what_runs(path)}; stop it with {_down(path)}, or start another one with --name OTHER --port 0"
+        )
     try:
         yield
     finally:

@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from splitway.errors import SetupError
-from splitway.local.places import Place, can_be_told
-from splitway.local.run_file import RunFile
+from splitway.local.places import RUN_FILE, Place, can_be_told
+from splitway.local.run_file import RunFile, read_run
+from splitway.local.runs import left_names, run_path
 from splitway.state_file import hold, let_go
 
 _PATIENCE_S = 80.0
@@ -81,10 +83,24 @@ def _wait(places: Sequence[Place]) -> None:
         time.sleep(_POLL_S)
 
 
+def clear_stale(unnamed: Path = RUN_FILE) -> None:
+    """Remove what killed `splitway up` left in a folder of which nothing runs any more. What is in doubt stays."""
+    for name in left_names(unnamed):
+        with suppress(OSError, SetupError):  # such as in a folder that is not the user's to write
+            _clear_away(run_path(name, unnamed))
+
+
 def _clear_away(path: Path) -> None:
-    """Remove the files that a killed `splitway up` left, unless another one runs by now."""
+    """Remove the files that a killed `splitway up` left, unless something of it, or another one, runs by now.
+
+    Raises OSError for files that cannot be removed, SetupError for a run file that cannot be read.
+    """
     lock = path.with_suffix(".lock")
-    held = hold(lock)
-    if held is not None:
-        path.unlink(missing_ok=True)
+    if (held := hold(lock)) is None:
+        return
+    try:
+        run = read_run(path)
+        if run is not None and run.doubt is None and not run.is_running:
+            path.unlink()
+    finally:
         let_go(lock, held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,15 @@ AS_OLD = "import sys; sys.version_info = (3, 9, 18); sys.argv = [{!r}]; import s
 def test_it_is_the_command(tmp_path: Path) -> None:
     ran = subprocess.run(python("-m", "splitway", "--help"), cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "Usage: splitway [OPTIONS]" in ran.stdout
+
+
+@pytest.mark.parametrize("command", [python("-m", "splitway"), [str(Path(sys.executable).with_name("splitway"))]])
+def test_ctrl_c_ends_it_quietly_while_it_is_imported(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ran = subprocess.run(
+        [*command, "--version"], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, b"", b"")
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "__main__.py"])

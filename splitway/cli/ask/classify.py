@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.ask.given_pictures import read_given
-from splitway.cli.console import ERR, OUT
+from splitway.cli.ask.unread import in_one_line, print_failure, print_line, why_unread
+from splitway.cli.console import OUT
 from splitway.cli.credentials import (
     gateway_client,
     kept_back,
@@ -26,17 +25,16 @@ from splitway.cli.credentials import (
     refusal,
     say_what_is_kept_back,
 )
-from splitway.errors import SetupError, printable
+from splitway.errors import SetupError
 from splitway.local.places import named_url
 from splitway.local.runs import LocalGateway, asked_gateway
-from splitway.names import ALL_HEADS
-from splitway.schemas.classify import Classes, ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer
+from splitway.names import ALL_HEADS, RELEASE_HEADER
+from splitway.releases import check_release_name
+from splitway.schemas.classify import Classes, ClassifyAnswer, HeadAnswer, HeadFailure, HeadsAnswer, PredictedClass
 from splitway.schemas.message import readable
 
 DEFAULT_TOP_K = 3
 _TIMEOUT_S = 60.0
-_shown = partial(printable, keep="")
-"""Names, labels and details in one line, safe for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,11 @@ class PictureResult:
         return self.answer.heads if isinstance(self.answer, HeadsAnswer) else {}
 
     @property
+    def said(self) -> Iterable[tuple[str, HeadAnswer | HeadFailure | ClassifyAnswer]]:
+        """The same with the heads' names; the answer of the default head has none."""
+        return [("", self.answer)] if isinstance(self.answer, ClassifyAnswer) else self.heads.items()
+
+    @property
     def failed(self) -> bool:
         """Whether the file, or one of the heads, has no answer."""
         return self.error is not None or any(isinstance(said, HeadFailure) for said in self.heads.values())
@@ -76,9 +79,15 @@ def parse_heads(option: str | None) -> list[str]:
 
 
 def classify_files(
-    files: list[Path], gateway: LocalGateway | str | None, top_k: int | None, heads: Sequence[str] = ()
+    files: list[Path],
+    gateway: LocalGateway | str | None,
+    top_k: int | None,
+    heads: Sequence[str] = (),
+    release: str | None = None,
 ) -> list[PictureResult]:
     """Send each file in turn, for the gateway's one head or for these; without an address to this folder's gateway.
+
+    With `release` that one answers, else the one that the gateway chooses.
 
     Without `top_k` a multi-label head gives every label that reaches its threshold, and another head 3 classes.
 
@@ -91,6 +100,9 @@ def classify_files(
     if top_k is not None:
         asked["top_k"] = str(top_k)
     with gateway_client(local, _TIMEOUT_S) as client:
+        if release is not None:
+            check_release_name(release)
+            client.headers[RELEASE_HEADER] = release
         return [_classify(client, file, asked, kept_back(local)) for file in files]
 
 
@@ -98,7 +110,7 @@ def _classify(client: httpx.Client, file: Path, asked: Mapping[str, str], keyles
     try:
         picture = read_given(file)
     except OSError as error:
-        return PictureResult(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=why_unread(error))
     url = str(client.base_url).rstrip("/")
     try:
         reply = client.post("/v1/classify", params=asked, content=picture, headers=headers_for(file))
@@ -145,21 +157,17 @@ def print_table(results: list[PictureResult]) -> None:
     table = Table(*columns, box=None, header_style="bold")
     for result in results:
         if result.answer is None:
-            ERR.print(_shown(f"{result.file}: {result.error}"), style="red", markup=False)
+            print_failure(result.file, str(result.error))
             continue
-        for head, said in _rows(result):
+        for head, said in result.said:
             if isinstance(said, HeadFailure):
-                ERR.print(_shown(f"{result.file}: {head}: {said.error.detail}"), style="red", markup=False)
+                print_failure(result.file, f"{head}: {said.error.detail}")
             else:
                 named = (str(result.file), *(head,) * by_head)
                 cells = (*named, *_cells(said), f"{result.answer.timings_ms.total:.1f}")
-                table.add_row(*(Text(_shown(cell)) for cell in cells))
+                table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     if table.row_count:
         OUT.print(table)
-
-
-def _rows(result: PictureResult) -> Iterable[tuple[str, HeadAnswer | HeadFailure | ClassifyAnswer]]:
-    return [("", result.answer)] if isinstance(result.answer, ClassifyAnswer) else result.heads.items()
 
 
 def _cells(said: Classes) -> tuple[str, str, str]:
@@ -167,11 +175,17 @@ def _cells(said: Classes) -> tuple[str, str, str]:
         return f"(none reaches {said.threshold or 0:g})", "", ""
     first, *others = said.predictions
     shown = others if said.multi_label else others[:2]
-    return first.label, f"{first.confidence:.3f}", ", ".join(f"{each.label} {each.confidence:.2f}" for each in shown)
+    then = ", ".join(f"{_label(each)} {each.confidence:.2f}" for each in shown)
+    return _label(first), f"{first.confidence:.3f}", then
+
+
+def _label(found: PredictedClass) -> str:
+    """The class, by its number where the head has no labels."""
+    return found.label or f"class {found.index}"
 
 
 def print_json(results: list[PictureResult]) -> None:
     """Print one JSON object per line: the gateway's own words."""
     for result in results:
         content = result.reply if result.reply is not None else {"error": result.error}
-        print(json.dumps({"file": str(result.file), **content}, allow_nan=False))
+        print_line(result.file, content)

@@ -15,6 +15,7 @@ from splitway.bundle import load_bundle
 from splitway.bundle_graph import Chain, FoundBundle, find_chain
 from splitway.cli.ask.classify import DEFAULT_TOP_K, PictureResult
 from splitway.cli.ask.given_pictures import read_given
+from splitway.cli.ask.unread import why_unread
 from splitway.cli.console import ERR, tensorflow_hushed
 from splitway.environment import read_environment
 from splitway.errors import BundleError, InvalidInput, RequestError, ServingError, SetupError
@@ -99,7 +100,7 @@ def _classify(speaker: _Speaker, file: Path) -> PictureResult:
     try:
         picture = read_given(file)
     except OSError as error:
-        return PictureResult(file, error=f"cannot be read: {error.strerror}")
+        return PictureResult(file, error=why_unread(error))
     try:
         return PictureResult.of(file, speaker.reply(picture))
     except (RequestError, ServingError) as error:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from splitway.api.picture_files import HIDDEN, files_in, read_picture
+from splitway.cli.ask.unread import STDIN
 from splitway.cli.console import ERR
 from splitway.cli.heads.listing import print_left_out
 from splitway.errors import SetupError
 
-STDIN = Path("-")
 _MOST_BYTES = 256 * 1024 * 1024
 """From stdin; what serves takes less."""
 

@@ -13,6 +13,7 @@ from splitway.cli.console import ERR, Json, Models, Steps, emit, tensorflow_hush
 from splitway.cli.models.options import UnsureBelow
 from splitway.cli.setup import complete
 from splitway.errors import SetupError
+from splitway.process.extras import require
 
 
 def train_head(
@@ -85,6 +86,7 @@ def train_head(
     if in_process:
         given.refuse("extractor", "pipeline", because="--in-process asks no extractor")
     check_train_head(images, name, version)
+    require("split")
     with tensorflow_hushed(), Steps() as steps:
         from splitway.cli.folders import folder_meant
         from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare

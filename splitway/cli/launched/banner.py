@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from splitway.bundle_graph import Chain, find_chain
@@ -12,7 +13,7 @@ from splitway.errors import OfflineError
 from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.manifest import Manifest
 
-_PICTURE = Path("samples/cat.jpg")
+_PICTURE, _LABEL = Path("samples/cat.jpg"), "Egyptian cat"
 _MOST_VALUES = 16
 """Of a row that is written out."""
 
@@ -36,7 +37,7 @@ def _first_command(plan: LaunchPlan, url: str, named: str) -> str:
     except OfflineError:  # the newest bundles; those that are served may be others
         return _curl(plan, f"{url}/v2/models/pipeline")
     if _labels_pictures(chain):
-        return f"splitway classify{named} {_PICTURE if _PICTURE.exists() else 'PICTURE.jpg'}"
+        return f"splitway classify{named} {_PICTURE if _PICTURE.exists() and _knows_it(chain) else 'PICTURE.jpg'}"
     body = _a_row(chain.extractor.manifest)
     return _curl(plan, f"{url}/v2/models/pipeline" + ("" if body is None else "/infer"), body)
 
@@ -44,6 +45,14 @@ def _first_command(plan: LaunchPlan, url: str, named: str) -> str:
 def _labels_pictures(chain: Chain) -> bool:
     gives_labels = any(head.manifest.labels is not None for head in chain.heads.values())
     return chain.extractor.manifest.preprocessing is not None and gives_labels
+
+
+def _knows_it(chain: Chain) -> bool:
+    """Whether the default head, as ImageNet's, has a label for our own picture."""
+    manifest = (head := chain.heads[chain.default_head]).manifest
+    with suppress(OSError, ValueError):
+        return manifest.labels is not None and _LABEL in (head.folder / manifest.labels).read_text().splitlines()
+    return False
 
 
 def _a_row(manifest: Manifest) -> str | None:

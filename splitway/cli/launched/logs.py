@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import time
@@ -18,6 +19,7 @@ from splitway.errors import SetupError, printable
 from splitway.local.runs import all_runs, check_name, find_run, written_logs
 
 _POLL_S = 0.2
+_TWO_TIMES = re.compile(r"(\d{4}-\d\d-\d\dT)([\d:.]{12})(Z [^|]*\| )([\d:.]{12}) ")
 
 
 def logs(name: str | None, stage: str | None, lines: int, *, follow: bool) -> None:
@@ -33,11 +35,11 @@ def logs(name: str | None, stage: str | None, lines: int, *, follow: bool) -> No
         if stage is not None and lines and not last and not follow:
             raise SetupError(f"no line in {path} is of {stage!r}: splitway ps names the processes")
         for line in last:
-            print(printable(line), flush=follow)
+            print(with_one_time(printable(line)), flush=follow)
         if follow:
             for line in reader.follow(lambda: _is_read() and _runs(chosen)):
                 if speaks(line, stage):
-                    print(printable(line), flush=True)
+                    print(with_one_time(printable(line)), flush=True)
             if _is_read():
                 ERR.print("the pipeline has ended", markup=False)
 
@@ -74,6 +76,14 @@ def speaks(line: str, stage: str | None) -> bool:
         return True
     speaker = line.partition(" ")[2][:NAME_WIDTH].partition("|")[0].rstrip()
     return stage in (speaker, speaker.partition(".")[0])
+
+
+def with_one_time(line: str) -> str:
+    """A line with the time at which it happened, as its process says, in place of the later one when it was written."""
+    if (found := _TWO_TIMES.match(line)) is None:
+        return line
+    date, written, speaker, happened = found.groups()
+    return f"{date}{min(happened, written)}{speaker}{line[found.end() :]}"  # at midnight they are of two days
 
 
 class LogReader:

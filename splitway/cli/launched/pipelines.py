@@ -14,7 +14,7 @@ from splitway.errors import SetupError
 from splitway.local.readiness import why_not_ready
 from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import all_runs, damaged_runs, find_run, run_path
-from splitway.local.stopping import stop_run
+from splitway.local.stopping import clear_stale, stop_run
 from splitway.names import GATEWAY
 
 _NOTHING = "no pipeline runs from this folder; splitway up starts one"
@@ -90,6 +90,7 @@ def _processes(run: RunFile) -> Iterator[ListedProcess]:
 def ps(*, as_json: bool) -> None:
     """Print the pipelines of this folder and their processes."""
     found = listed()
+    clear_stale()
     emit(as_json, {"pipelines": [asdict(each) for each in found]})
     _say_damaged()
     if not found:
@@ -122,6 +123,7 @@ def down(name: str | None, *, as_json: bool) -> None:
     Raises:
         SetupError: none has that name, only others that have one run, or it cannot be stopped.
     """
+    clear_stale()
     found = find_run(name)
     if name is None and found is not None and found[0] is not None:
         raise SetupError(f"only {found[0]} runs from this folder, which has a name: stop it with --name {found[0]}")

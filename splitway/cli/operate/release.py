@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from splitway.bundle_graph import Chain, check_follow, find_chain
 from splitway.cli.console import OUT
 from splitway.errors import SetupError
-from splitway.releases import FILE, Event, Release, ReleaseName, Releases, Trial, change_releases, read_releases
+from splitway.releases import FILE, Event, Release, Releases, Trial, change_releases, check_release_name, read_releases
 
 _What = Literal["create", "canary", "shadow", "promote", "rollback"]
 _TRIALS = ("canary", "shadow")
@@ -61,7 +60,7 @@ class ReleaseBook:
             SetupError: there is a release of that name, or the name is none.
             BundleError: a bundle is missing or damaged, or the bundles are not of one feature space.
         """
-        _check_name(name)
+        check_release_name(name)
         chain = find_chain(self.models, extractor, heads)
         chosen = {name: head for name, head in chain.heads.items() if not heads or name in heads}
         _check_whole(Chain(chain.extractor, chain.bodies, chosen))
@@ -147,14 +146,6 @@ def _check_whole(chain: Chain) -> None:
     last = chain.bodies[-1] if chain.bodies else chain.extractor
     for head in chain.heads.values():
         check_follow(last, head)
-
-
-def _check_name(name: str) -> None:
-    try:
-        TypeAdapter(ReleaseName).validate_python(name)
-    except ValidationError as error:
-        allowed = "letters, digits, '.', '_' and '-', 64 at most, a letter or digit first"
-        raise SetupError(f"{name!r} is not a valid name for a release: {allowed}") from error
 
 
 def _check_known(releases: Releases, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from splitway.cli.doctor.variables import COMMANDS, PREFIX, SETTINGS, find_settings
-from splitway.environment import secret_fields, wrong_values
+from splitway.environment import secret_fields, wrong_values, wrong_variables
 from splitway.errors import SetupError
 
 _ABOUT = {
@@ -108,10 +109,18 @@ class Catalogue:
         for kind in self._kinds.values():
             given = {name: values[_variable(name)] for name in kind.model_fields if _variable(name) in values}
             found |= {_variable(name): says for name, says in wrong_values(kind, given).items()}
-        for option in self._options:
-            if option.envvar in values and not _fits(option.type_descriptor.annotation, values[option.envvar]):
-                found.setdefault(option.envvar, "it has the wrong type")
-        return found
+        return {**self._wrong_options(values), **found}
+
+    def wrong_here(self) -> Mapping[str, str]:
+        """Why settings cannot have what the environment says, by variable."""
+        found = [wrong_variables(kind) for kind in self._kinds.values()]
+        options = self._wrong_options({name: value for name, value in os.environ.items() if value})
+        return {**options, **{_variable(name): why for each in found for name, why in each.items()}}
+
+    def _wrong_options(self, values: Mapping[str, object]) -> Mapping[str, str]:
+        given = [option for option in self._options if option.envvar in values]
+        wrong = (each for each in given if not _fits(each.type_descriptor.annotation, values[each.envvar]))
+        return {option.envvar: "it has the wrong type" for option in wrong}
 
 
 def _variable(name: str) -> str:

@@ -116,6 +116,7 @@ def _believed(path: Path) -> str | None:
         doubt = str(error)
     if doubt is not None:
         ERR.print(f"splitway: {path} is ignored: {doubt}", style="yellow", markup=False)
+        os.environ[CONFIG] = ""  # so that children do not say it again
         return None
     try:
         return content.decode()

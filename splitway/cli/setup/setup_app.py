@@ -32,17 +32,21 @@ def config(
 
     from_files = context.meta.get(FROM_FILES, {})
     catalogue = Catalogue(context.find_root().command)
+    settings = shown = command.in_force(catalogue, from_files)
     if key is not None:
-        (found,) = [each for each in command.in_force(catalogue, from_files) if each.known is catalogue.find(key)]
+        shown = [found] = [each for each in settings if each.known.name == catalogue.find(key).name]
         emit(as_json, found.to_json())
         command.print_one(found)
-        return
-    settings = command.in_force(catalogue, from_files)
-    read = list(dict.fromkeys(setting.path for setting in from_files.values()))
-    emit(as_json, {"settings": [each.to_json() for each in settings], "files": read})
-    if not as_json:
-        command.print_table(settings)
-    command.say_files(read, catalogue)
+    else:
+        read = list(dict.fromkeys(setting.path for setting in from_files.values()))
+        emit(as_json, {"settings": [each.to_json() for each in settings], "files": read})
+        if not as_json:
+            command.print_table(settings)
+        command.say_files(read, catalogue)
+    for models in (each for each in shown if each.known.key == "models"):
+        command.say_what_else_runs(models)
+    if command.say_what_is_wrong(shown):
+        raise typer.Exit(1)
 
 
 def completion(

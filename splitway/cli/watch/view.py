@@ -37,7 +37,9 @@ def view(look: Look, width: int, before: Look | None = None, hint: str = "") -> 
     every.sort(key=lambda each: _sign(each[1]) is _GOOD)
     calls, passed_s = _calls(look) - _calls(before), look.at_s - before.at_s if before else 0.0
     rates = [calls[stage, each.url] / passed_s if passed_s else None for stage, each in every]
-    rows = [*map(_stage_row, status.stages), *(_replica_row(*of, rate) for of, rate in zip(every, rates, strict=True))]
+    current = _current_space(status)
+    replicas = (_replica_row(*of, rate, current) for of, rate in zip(every, rates, strict=True))
+    rows = [*map(_stage_row, status.stages), *replicas]
     return Group(_gateway(look, hint), *[_signed(_BAD, said) for said in troubles(status)], "", _table(rows, width))
 
 
@@ -84,8 +86,16 @@ def _said_of_all(status: PipelineStatus) -> dict[str, str]:
     said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
     parts = ((name, each) for name, each in status.releases.releases.items() if each.part is not None)
     said["releases"] = " · ".join(f"{name} {each.part} {each.share or 0:g} %" for name, each in parts)
-    said["features"] = " · ".join(f"{space} of {n} replicas" for space, n in spaces.most_common()) or _NOTHING
+    offered = " · ".join(f"{space} of {n} replicas" for space, n in spaces.most_common()) or _NOTHING
+    current = _current_space(status)
+    said["features"] = offered if current is None else f"{current} of {status.releases.current}"
     return {title: words for title, words in said.items() if words}
+
+
+def _current_space(status: PipelineStatus) -> str | None:
+    """The feature space of the current release; None where there is none."""
+    current = status.releases.releases.get(status.releases.current or "")
+    return None if current is None else current.feature_space or None
 
 
 def troubles(status: PipelineStatus) -> Iterable[str]:
@@ -110,12 +120,14 @@ def _calls(look: Look | None) -> Counter[tuple[str, str]]:
     return Counter({(stage.name, each.url): sum(each.attempts.values()) for stage in stages for each in stage.replicas})
 
 
-def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None) -> Row:
+def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None, current: str | None) -> Row:
+    """Of several feature spaces the current release's."""
+    serves_current = any(current and current in (model.takes, model.gives) for model in replica.models)
     return (
         f"  {stage} {address(replica.url)}",
         _signed(_sign(replica), _state(replica)),
         _versions(stage, replica),
-        replica.feature_space or _NOTHING,
+        (current if serves_current else replica.feature_space) or _NOTHING,
         number(sum(replica.attempts.values())),
         number(calls_per_s),
         number(failures(replica.attempts)),
@@ -137,7 +149,7 @@ def _stage_row(stage: StageStatus) -> Row:
     sign = _BAD if not ready else _GOOD if ready == len(stage.replicas) else _CARE
     return (
         Text(stage.name, style="bold"),
-        _signed(sign, f"{ready} of {len(stage.replicas)} ready, {number(stage.retry_budget)} retries"),
+        _signed(sign, f"{ready} of {len(stage.replicas)} ready, {number(stage.retry_budget)} retries left"),
         "",
         "",
         number(attempts.total()),

@@ -235,3 +235,4 @@ async def test_the_page_asks_only_by_reading(gateway_before: Gateway) -> None:
     async with gateway_before() as client:
         reply = await client.post("/")
     assert (reply.status_code, reply.json()["code"]) == (405, "method_not_allowed")
+    assert reply.json()["detail"] == "Method Not Allowed: POST /; it takes GET, HEAD"

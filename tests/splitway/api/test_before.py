@@ -18,7 +18,7 @@ from splitway.api.before import SplitPlan, check_out, check_split
 from splitway.errors import BundleError, ModelError, SetupError, SplitwayError
 from splitway.splitter.readers.description import classes_of, layer_names
 
-HEAVY = ("numpy", "keras", "tensorflow", "h5py")
+HEAVY = ("numpy", "keras", "tensorflow", "h5py", "httpx")
 MISTAKES: dict[str, list[str]] = {
     "there is no file none.keras": ["split", "none.keras"],
     "it is text and no model": ["split", "text.keras"],
@@ -47,6 +47,7 @@ MISTAKES: dict[str, list[str]] = {
         "nowhere",
     ],
     "there is no file none.jpg": ["demo", "none.jpg"],
+    "none.jpg: cannot be read: No such file or directory": ["classify", "none.jpg"],
 }
 RUN = """
 import json, sys

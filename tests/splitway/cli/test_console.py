@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from splitway.cli.ask import classify
+from splitway.cli.ask import classify, unread
 from splitway.cli.ask.classify import PictureResult, print_table
 from splitway.cli.console import Steps, Terminal, one_line_errors
 from splitway.errors import InvalidInput
@@ -65,8 +65,8 @@ def _prediction(label: str) -> dict[str, object]:
 def test_labels_heads_names_and_details_are_shown_in_one_printable_line(
     attack: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OUT", "ERR"):
-        monkeypatch.setattr(classify, name, Terminal(stderr=name == "ERR", width=200, highlight=False))
+    for name, module in (("OUT", classify), ("ERR", unread)):
+        monkeypatch.setattr(module, name, Terminal(stderr=name == "ERR", width=200, highlight=False))
     evil = f"a{attack}b"
     answer = {"predictions": [_prediction(evil), _prediction(evil)]}
     heads = {evil: answer, "bad": {"error": {"detail": evil}}}

@@ -40,6 +40,7 @@ NEEDS = {
     "build": "split",
     "split": "split",
     "inspect": "split",
+    "train-head": "split",
     "serve": "gateway",
     "up": "serve,gateway",
     "demo": "serve,gateway",

@@ -11,6 +11,7 @@ from splitway.cli.ask.classify import PictureResult, classify_files, print_table
 from splitway.errors import SetupError
 from splitway.local.places import RUN_FILE, Place
 from splitway.local.run_file import make_run_folder, write_run_file
+from testkit.support import one_line, picture, splitway
 from tests.splitway.cli.fake_gateway import Answer, Asked, fake_gateway, key_asked_for
 
 GOOD = {"status": 200, "predictions": [{"label": "cat", "index": 1, "confidence": 0.9}], "version": "1"}
@@ -34,6 +35,23 @@ def test_there_is_a_row_for_each_head_and_its_error_is_told(capsys: pytest.Captu
     assert ["cat.jpg", "classifier", "cat"] in rows
     assert ["cat.jpg", "other", "cat"] in rows
     assert "cat.jpg: digits: nobody serves digits" in err
+
+
+def test_a_class_without_a_label_has_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    classes = [{"label": "", "index": index, "confidence": share} for index, share in ((0, 0.8), (2, 0.1))]
+    print_table([_result(shapes={**GOOD, "predictions": classes})])
+    assert "class 0  0.800       class 2 0.10" in capsys.readouterr().out
+
+
+def test_a_release_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(picture())
+    seen: list[Asked] = []
+    with fake_gateway(seen=seen) as url:
+        assert splitway("classify", tmp_path, "--url", url, "--release", "v2").returncode == 0
+        assert "is not a valid name for a release" in one_line(
+            splitway("classify", tmp_path / "cat.jpg", "--url", url, "--release", "v\u00e9")
+        )
+    assert [each.headers["x-splitway-release"] for each in seen] == ["v2"]
 
 
 def _running_at(url: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from splitway.cli.launched.detach import start_detached
-from splitway.cli.launched.logs import LogReader, find_log, speaks
+from splitway.cli.launched.logs import LogReader, find_log, speaks, with_one_time
 from splitway.cli.launched.output import LogFile
 from splitway.errors import SetupError
 from splitway.local.run_file import make_run_folder
@@ -51,6 +51,17 @@ def test_what_is_written_later_is_followed_over_two_rotations(tmp_path: Path) ->
     goes_on = iter([True, True, False])
     assert reader.last(9, lambda _: True) == ["old"]
     assert list(reader.follow(lambda: next(goes_on), write_more)) == ["a", "half done", "b", "c"]
+
+
+def test_a_line_has_one_time_that_at_which_it_happened() -> None:
+    for written, happened, shown in (
+        ("17:33:54.951", "17:33:54.747", "17:33:54.747"),
+        ("00:00:00.100", "23:59:59.900", "00:00:00.100"),  # of the day before
+    ):
+        line = f"2026-11-30T{written}Z gateway             | {happened} [info] request path=/v1/classify"
+        assert with_one_time(line) == f"2026-11-30T{shown}Z gateway             | [info] request path=/v1/classify"
+    for line in ("2026-11-30T17:33:54.951Z up                  | stopping", "anything | 17:33:54.747 else"):
+        assert with_one_time(line) == line
 
 
 def test_the_log_is_its_owners_alone_and_not_written_through_a_link(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from splitway.local.places import Place
+from splitway.local.run_file import Launcher, make_run_folder, write_run_file
 from testkit.support import one_line, splitway
 
 
@@ -50,6 +53,28 @@ def test_one_setting_is_its_value_alone_however_it_is_written(place: Path) -> No
         assert result.stdout == "2\n"
         assert "from splitway.toml:1" in result.stderr
     assert "did you mean 'threads'?" in one_line(splitway("config", "thread", cwd=place))
+
+
+def test_a_value_that_stops_the_start_is_told(place: Path) -> None:
+    given = {"SPLITWAY_THREADS": "two", "SPLITWAY_BODIES": "{", "SPLITWAY_DRAIN_S": "", "XDG_CONFIG_HOME": str(place)}
+    one = splitway("config", "threads", cwd=place, **given)
+    assert (one.returncode, one.stdout) == (1, "two\n")
+    assert "SPLITWAY_THREADS=two, from environment: it must be a whole number" in one.stderr
+    every = splitway("config", "--json", cwd=place, **given)
+    wrong = {each["key"]: each["wrong"] for each in json.loads(every.stdout)["settings"] if "wrong" in each}
+    assert wrong == {"threads": "it must be a whole number", "bodies": "it must be JSON"}
+    assert every.returncode == 1
+    assert splitway("config", "max_rows", cwd=place, **given).returncode == 0  # which is right
+
+
+def test_a_pipeline_that_serves_another_folder_is_told_of(place: Path) -> None:
+    run = place / ".splitway" / "run.json"
+    make_run_folder(run.parent)
+    here = Place.of("gateway", "http://127.0.0.1:4711", os.getpid())
+    write_run_file(run, [here], Launcher.of_this_process(place / "bundles", None, None, restarts=True))
+    assert "serves" not in splitway("config", "models", cwd=place).stderr
+    other = splitway("config", "models", cwd=place, SPLITWAY_MODELS="others")
+    assert f"the pipeline that runs here serves {place / 'bundles'}" in other.stderr
 
 
 def test_every_setting_says_what_it_is_for(place: Path) -> None:

@@ -171,7 +171,8 @@ def test_a_file_that_others_may_have_written_changes_nothing(become: object, mon
     said = json.loads(result.stdout)
     assert said["files"] == []
     assert {each["source"] for each in said["settings"]} == {"default"}
-    assert not any(name.startswith("SPLITWAY_") for name in os.environ)
+    assert {name: value for name, value in os.environ.items() if name.startswith("SPLITWAY_")} == {CONFIG: ""}
+    assert "is ignored" not in _run("config").stderr  # as in a child
 
 
 def test_a_users_own_file_and_one_that_is_named_may_open_a_pipeline(tmp_path: Path) -> None:

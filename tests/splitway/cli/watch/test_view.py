@@ -47,7 +47,7 @@ def test_the_gateway_is_drawn_with_its_own_counts() -> None:
 def test_stages_and_replicas_are_drawn_with_what_they_do() -> None:
     drawn = _drawn(look(pipeline()))
     assert _row(drawn, "feature_extractor ✓") == (
-        "feature_extractor ✓ 2 of 2 ready, 9.8 retries 120 8.7 0 10.2 / 14.9 4"
+        "feature_extractor ✓ 2 of 2 ready, 9.8 retries left 120 8.7 0 10.2 / 14.9 4"
     )
     assert _row(drawn, "feature_extractor 127.0.0.1:8081") == (
         "feature_extractor 127.0.0.1:8081 ✓ ready 1 fs:61b4d6db79be20bf 60 - 0 9.1 2"
@@ -74,6 +74,16 @@ def test_every_model_has_its_own_version(offers: tuple[str, ...], says: str) -> 
     seen = replica(8091, version="7", models=_serving(*offers), restarts=2)
     drawn = _drawn(look(pipeline(stage("classifier", seen))))
     assert f"✓ ready, restarted 2 times {says} fs:" in _row(drawn, "classifier 127.0.0.1:8091")
+
+
+def test_the_features_are_those_of_the_current_release() -> None:
+    models = [{"name": "feature_extractor", "version": each, "gives": f"fs:{each}"} for each in "12"]
+    extractor = stage("feature_extractor", replica(8081, feature_space="fs:2", models=models))
+    releases = {"current": "v1", "releases": {"v1": {"feature_space": "fs:1", "part": "current"}}}
+    drawn = _drawn(look(pipeline(extractor, releases=releases)))
+    assert "features  fs:1 of v1" in drawn
+    assert "1, 2 fs:1 60" in _row(drawn, "feature_extractor 127.0.0.1:8081")
+    assert "fs:2" not in drawn
 
 
 def test_heads_are_named_with_their_versions_and_why_one_cannot_be_reached() -> None:
@@ -110,7 +120,10 @@ def test_a_replica_that_is_new_has_its_calls_counted_from_none() -> None:
 
 def test_a_replica_that_is_gone_is_marked_named_and_counted() -> None:
     drawn = _drawn(look(pipeline(stage("feature_extractor", replica(8081), UNREACHABLE))))
-    assert _row(drawn, "feature_extractor !") == "feature_extractor ! 1 of 2 ready, 9.8 retries 126 8.7 5 10.2 / 14.9 4"
+    assert (
+        _row(drawn, "feature_extractor !")
+        == "feature_extractor ! 1 of 2 ready, 9.8 retries left 126 8.7 5 10.2 / 14.9 4"
+    )
     assert _row(drawn, "feature_extractor 127.0.0.1:8082") == (
         "feature_extractor 127.0.0.1:8082 ✗ unreachable, breaker open, 3 s 1 fs:61b4d6db79be20bf 66 - 5 9.1 2"
     )

@@ -74,7 +74,7 @@ def create_app(settings: GatewaySettings | None = None, *, exposed: bool = False
     route = ClassifyRoute(pipeline, telemetry.watch, limits, settings.picture_limits, bodies)
     plane = PipelinePlane(pipeline, telemetry.watch, limits, settings.picture_limits, bodies, lifecycle)
     app.include_router(classify_router(route))
-    app.include_router(status_router(Status(pipeline, telemetry, lifecycle)))
+    app.include_router(status_router(Status(pipeline, telemetry, lifecycle, settings.launched)))
     app.include_router(models_router(plane, EXTENSIONS))
     routes = {("POST", CLASSIFY): route.classify, ("POST", INFER): plane.endpoint(PIPELINE, None)}
     app.put_in_front(wiring.layers_of(settings, means, windows, routes, telemetry, lifecycle, exposed=exposed))

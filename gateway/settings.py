@@ -13,6 +13,7 @@ from splitway.gateway.fleet.replicas import StageConfig
 from splitway.gateway.rollout.record import RollbackPolicy
 from splitway.kinds.image.settings import PictureSettings
 from splitway.names import EXTRACTOR, HEADS, NAME
+from splitway.schemas.pipeline import LaunchedStatus
 from splitway.wire.context import Limits
 from splitway.wire.room import MAX_REPLY_BYTES, MAX_ROWS
 
@@ -99,6 +100,10 @@ class GatewaySettings(PictureSettings):
     """Accepted signature algorithms, of RS256, PS256, ES256 and EdDSA."""
     samples: str = ""
     """Folder of pictures that the page at / offers; if not set, those of Splitway's sources, where it runs in them."""
+    run_name: str = ""
+    """What commands must give as --name to mean this pipeline. Set by `splitway up`, as the next."""
+    run_models: str = ""
+    """What commands on its releases must give as --models."""
 
     @field_validator("bodies")
     @classmethod
@@ -142,6 +147,11 @@ class GatewaySettings(PictureSettings):
             *(StageConfig(name, "body", self._urls(f"bodies.{name}", urls)) for name, urls in self.bodies.items()),
             StageConfig(HEADS, "head", self._urls(HEADS, self.classifier)),
         )
+
+    @property
+    def launched(self) -> LaunchedStatus:
+        """What commands must be told to mean this pipeline."""
+        return LaunchedStatus(name=self.run_name or None, models=self.run_models or None)
 
     @property
     def rollback(self) -> RollbackPolicy:

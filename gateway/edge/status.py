@@ -26,6 +26,7 @@ from splitway.schemas.pipeline import (
     HeadStatus,
     HistoryScale,
     HistoryStatus,
+    LaunchedStatus,
     OfferedModel,
     PipelineStatus,
     RecentStatus,
@@ -45,6 +46,7 @@ class Status:
     pipeline: GatewayPipeline
     telemetry: GatewayTelemetry
     lifecycle: Lifecycle
+    launched: LaunchedStatus
 
     async def whole(self, request: Request) -> Response:
         """Describe the door, the stages and their replicas as they are now, and if asked the last minutes."""
@@ -67,6 +69,7 @@ class Status:
             admission=_door_status(pipeline.admission),
             heads=heads_status(pipeline),
             releases=_releases_status(pipeline),
+            launched=self.launched,
             stages=tuple(_stage_status(stage, self.telemetry.calls[stage.name], now_s) for stage in pipeline.stages),
         )
         return json_response(status.model_dump())

@@ -87,7 +87,7 @@ function draw() {
   byId("answer").classList.toggle("many", isMany);
   fill("answer-error");
   fill("best", isComparison ? bestOfBoth(heads) : heads.length > 1 ? bestOfMany(heads) : bestOfOne(heads[0]));
-  fill("labels", isComparison || heads.length > 1 ? sideBySide(heads) : heads[0] && labelsOf(heads[0]));
+  fill("labels", !isMany && (isComparison || heads.length > 1 ? sideBySide(heads) : heads[0] && labelsOf(heads[0])));
   drawMeta();
   drawTime(replies, isMany ? heads : null);
   say(spokenAnswer(heads, replies));
@@ -105,7 +105,7 @@ function shownReply(reply, isOfHead, side) {
 }
 
 /** @param {string} words @param {string} [kind] */
-const big = (words, kind = "") => make(`p.big.best${words.length > SHORT ? ".long" : ""}${kind}`, {}, words);
+const big = (words, kind = "") => make(`p.big.best${words.length > SHORT ? ".long" : ""}${kind}`, { title: words }, words);
 
 /** @param {Head} head */
 const isUnsure = ({ name, threshold, predictions }) => threshold === null && (predictions?.[0]?.confidence ?? 1) < (markOf(name) ?? 0);
@@ -168,27 +168,44 @@ function labelsOf(head) {
  */
 function sideBySide(heads) {
   const other = heads.length === 1 ? otherOf(heads[0]) : undefined;
-  if (other) return make("ol", {}, both(heads[0].predictions ?? [], other.predictions ?? []));
-  if (!isComparison) return make("ol", {}, heads.map((head) => headRow(head, [head])));
-  return make("ol", {}, heads.map((head) => headRow(head, [head, otherOf(head) ?? head])));
+  if (other) return make("ol", {}, each([heads[0], other]));
+  return make("ol", {}, heads.map((head) => headRow(head, isComparison ? [head, otherOf(head) ?? head] : [head])));
 }
 
-/** @param {Head} head @param {Head[]} all what each release says for it */
+/**
+ * A head's first label, which opens the further ones.
+ * @param {Head} head @param {Head[]} all what each release says for it
+ */
 function headRow(head, all) {
   const firsts = [...new Set(all.map(firstOf))];
-  return make("li.label", {}, make("span.label-name", {}, make("span.of-head.mono.quiet", { title: head.name }, head.name), firsts.join(" / ")),
-    make("span.label-share", {}, all.map((one, at) => [at > 0 && " / ", one.predictions?.[0] ? sure(one.predictions[0]) : "–"])),
-    all.map((one, at) => meter(one.predictions?.[0]?.confidence, null, at ? ".canary" : "")));
+  const further = each(all).slice(firsts.length > 1 ? 0 : 1); // where releases differ, all labels of both
+  const isOpen = opened.has(head.name);
+  const first = [make("span.of-head.mono.quiet", { title: head.name }, head.name), make("span.label-name", { title: firsts.join(" / ") }, firsts.map((label, at) => [at > 0 && " / ", make("bdi", {}, label)])),
+    make("span.label-share", {}, shares(all.map(({ predictions }) => predictions?.[0]))),
+    all.map((one, at) => meter(one.predictions?.[0]?.confidence, null, at ? ".canary" : ""))];
+  if (!further.length) return make("li", {}, make("span.label.first", {}, first));
+  const opens = { type: "button", id: `says-${head.name}`, "aria-expanded": String(isOpen), click: () => toggle(head.name) };
+  return make("li", {}, make("button.label.first", opens, first), isOpen && make("ol.further", {}, further));
 }
 
-/** @param {Prediction[]} current @param {Prediction[]} canary */
-function both(current, canary) {
-  const share = (/** @type {Prediction[]} */ all, /** @type {string} */ label) => all.find((one) => one.label === label)?.confidence;
-  const most = (/** @type {string} */ label) => Math.max(share(current, label) ?? 0, share(canary, label) ?? 0);
-  const labels = [...new Set([...current, ...canary].map(({ label }) => label))].sort((a, b) => most(b) - most(a));
-  return labels.slice(0, MOST_LABELS).map((label) => make("li.label", {}, make("span.label-name", {}, label),
-    make("span.label-share", {}, [current, canary].map((all, at) => [at > 0 && " / ", share(all, label) === undefined ? "–" : percent(share(all, label) ?? 0)])),
-    [current, canary].map((all, at) => meter(share(all, label) ?? 0, null, at ? ".canary" : ""))));
+/** @param {(Prediction|undefined)[]} all one of each release */
+const shares = (all) => all.map((one, at) => [at > 0 && " / ", one ? sure(one) : "–"]);
+
+/** @param {Head[]} all what each release says for a head, label by label */
+function each(all) {
+  const given = all.map(({ predictions }) => predictions ?? []);
+  const of = (/** @type {string} */ label) => given.map((one) => one.find((prediction) => prediction.label === label));
+  const most = (/** @type {string} */ label) => Math.max(...of(label).map((one) => one?.confidence ?? 0));
+  const labels = [...new Set(given.flat().map(({ label }) => label))].sort((a, b) => most(b) - most(a));
+  return labels.slice(0, MOST_LABELS).map((label) => make("li.label", {}, make("span.label-name", { title: label }, label),
+    make("span.label-share", {}, shares(of(label))), of(label).map((one, at) => meter(one ? one.confidence : 0, null, at ? ".canary" : ""))));
+}
+
+/** @param {string} name of a head whose further labels are shown, or no longer */
+function toggle(name) {
+  if (!opened.delete(name)) opened.add(name);
+  draw();
+  byId(`says-${name}`)?.focus();
 }
 
 function drawMeta() {
@@ -218,11 +235,6 @@ function drawTime(replies, heads) {
   const words = replies.length > 1 ? `${replies.map(({ title }) => title).join(" / ")}, on one scale`
     : calls.length ? `${times(calls.length, "stage")}, ${times(attempts.length, "call")}${extra && `, of them ${extra}`}` : "";
   fill("total", make("p.big", {}, replies.map(({ total_ms }) => ms(total_ms)).join(" / ")), make("p.quiet", {}, words));
-  const toggle = (/** @type {string} */ name) => {
-    if (!opened.delete(name)) opened.add(name);
-    draw();
-    byId(`says-${name}`)?.focus();
-  };
   fill("score", calls.length > 0 && score(replies, heads && { heads, mark: markOf, opened, toggle }));
   byId("legend").hidden = !replies.some((reply) => reply.calls.length || Object.keys(reply.times).length);
   drawLegend(attempts);

@@ -5,7 +5,7 @@ import { button, byId, fill, isNew, make, signals } from "./dom.js";
 import { failure } from "./failures.js";
 import { formWidget } from "./form.js";
 import { askGateway, focusKey, onKeyChange } from "./key.js";
-import { onceReady } from "./live.js";
+import { onReady } from "./live.js";
 import { areAllPicked, givesClasses, isCompared, pickedHeads, pickHeads } from "./picker.js";
 import { pictureWidget } from "./picture.js";
 import { findAsked, hasAsked } from "./recent.js";
@@ -24,6 +24,7 @@ let underWay = null;
 let given = null;
 /** Whether it was refused for the key's sake, and is sent again with another. */
 let isWaiting = false;
+let turn = 0;
 
 export async function takeInputs() {
   pickHeads(() => {
@@ -33,22 +34,24 @@ export async function takeInputs() {
     if (hasKey) learnInputs();
     if (hasKey && isWaiting && given) ask(given);
   });
-  try {
-    about = await (await fetch("page/about.json")).json();
-  } catch {
-    // the pipeline's part of the page says that the gateway does not answer
-  }
-  byId("description").hidden = !about.described;
+  onReady(learnInputs);
   await learnInputs();
-  onceReady(learnInputs);
 }
 
-/** Ask the gateway what the pipeline takes, and draw the widget for it. */
+/** Ask the gateway what the pipeline takes, and draw the widget for it; after a restart it may be another. */
 async function learnInputs() {
+  const mine = ++turn;
   const signal = signals.timeout(TIMEOUT_MS);
-  const { reply } = await askGateway("infer", "v2/models/pipeline", { signal }).catch(() => ({ reply: {} }));
+  const [asked, { reply }] = await Promise.all([ // where there is no answer, the pipeline's part of the page says so
+    fetch("page/about.json", { signal }).then((response) => (response.ok ? response.json() : about)).catch(() => about),
+    askGateway("infer", "v2/models/pipeline", { signal }).catch(() => ({ reply: {} })),
+  ]);
+  if (mine !== turn) return;
+  about = asked;
+  byId("description").hidden = !about.described;
   const inputs = /** @type {Tensor[]} */ (reply.inputs ?? PICTURES);
-  if (!isNew("inputs", inputs)) return;
+  if (!isNew("inputs", [about, inputs])) return;
+  given = null;
   const takesPictures = inputs.length === 1 && inputs[0].name === "image" && inputs[0].datatype === "BYTES";
   fill("inputs", takesPictures ? pictureWidget(about, { take: ask, refuse, fail: (again) => fail({ code: "network" }, again) }) : formWidget(inputs, ask));
 }

@@ -1,4 +1,4 @@
-/** Words to copy. Without TLS and off this machine, browsers give a page no clipboard: then they are selected. */
+/** Words to copy, and commands as the pipeline that is shown needs them. Without TLS and off this machine, browsers give a page no clipboard: then they are selected. */
 
 import { button, make, say, spoken } from "./dom.js";
 
@@ -13,6 +13,15 @@ export async function copy(shown) {
   say(isDone ? "Copied." : "Selected: copy it with your keyboard.");
   return isDone;
 }
+
+/** @param {string} words as one word of a POSIX shell */
+export const quoted = (words) => `'${words.replaceAll("'", "'\\''")}'`;
+
+/**
+ * Say of which of several pipelines a command is, where splitway up was told.
+ * @param {string} words @param {string} option @param {string|null|undefined} value
+ */
+export const told = (words, option, value) => (value ? `${words} ${option} ${/^[\w./-]+$/.test(value) ? value : quoted(value)}` : words);
 
 /**
  * A command to paste into a terminal.

@@ -27,8 +27,8 @@ let answeredAt = 0;
 let isSilent = false;
 let timer = 0;
 let turn = 0;
-/** @type {(() => void)|null} */
-let whenReady = null;
+let isReady = false;
+let whenReady = () => {};
 
 /** Ask again and again, but not while the page is hidden. */
 export function watchPipeline() {
@@ -45,8 +45,8 @@ export function watchPipeline() {
   if (!document.hidden) poll();
 }
 
-/** @param {() => void} listener called when the pipeline has become ready, once */
-export const onceReady = (listener) => (whenReady = listener);
+/** @param {() => void} listener called whenever the pipeline has become ready */
+export const onReady = (listener) => (whenReady = listener);
 
 /** Ask once and draw what comes of it, unless it was asked again meanwhile or the page is hidden. */
 async function poll() {
@@ -92,6 +92,7 @@ function closed(status) {
 function silent() {
   if (!isSilent) changed("The gateway does not answer.");
   isSilent = true;
+  isReady = false;
   const since = `What is shown is from ${clock(answeredAt)}.`;
   const advice = answeredAt ? since : "Start it, or check that you are connected to it.";
   write("fresh", `No answer from the gateway. ${advice}`);
@@ -114,13 +115,12 @@ function draw(pipeline) {
   drawTrouble(pipeline);
   drawFigures(pipeline, past);
   drawStages(pipeline, past);
-  drawReleases(pipeline.releases);
+  drawReleases(pipeline);
   offerHeads(pipeline);
   watchRecent(pipeline);
   announce(pipeline.stages);
-  if (!pipeline.ready || !whenReady) return;
-  whenReady();
-  whenReady = null;
+  if (pipeline.ready && !isReady) whenReady();
+  isReady = pipeline.ready;
 }
 
 /** @param {string} name @param {string} words */

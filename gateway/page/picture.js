@@ -25,7 +25,7 @@ export function pictureWidget(about, takes) {
     make("span", { id: "file-help" }, "or drop or paste one here: JPEG, PNG or WebP"));
   listen(drop, about, takes);
   return make("div", {}, file, drop, about.samples.length > 0 && make("div.samples", { role: "group", "aria-label": "Samples" },
-    about.samples.map((sample) => sampleButton(sample, about, takes))));
+    make("span.quiet", {}, "or try one of these"), about.samples.map((sample) => sampleButton(sample, about, takes))));
 }
 
 /** @param {{name: string, url: string}} sample @param {About} about @param {Takes} takes */
@@ -50,19 +50,21 @@ function listen(drop, about, takes) {
     if (file) take(file, null, about, takes);
     else refuse(otherwise, "Choose, drop or paste a JPEG, PNG or WebP picture.", takes);
   };
+  /** @param {string} kind @param {(event: any) => void} handle what happens while this widget is shown */
+  const on = (kind, handle) => document.addEventListener(kind, (event) => drop.isConnected && handle(event));
   for (const kind of ["dragenter", "dragover"]) {
-    document.addEventListener(kind, (event) => {
+    on(kind, (event) => {
       event.preventDefault();
       drop.classList.add("over");
     });
   }
-  document.addEventListener("dragleave", (event) => event.relatedTarget ?? drop.classList.remove("over"));
-  document.addEventListener("drop", (event) => {
+  on("dragleave", (event) => event.relatedTarget ?? drop.classList.remove("over"));
+  on("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
     fromTransfer(event.dataTransfer, "The dropped item is not a file.");
   });
-  document.addEventListener("paste", (event) => {
+  on("paste", (event) => {
     const isTyped = event.target instanceof Element && event.target.matches("input, textarea"); // a key, say
     if (!isTyped) fromTransfer(event.clipboardData, "The clipboard holds no picture.");
   });

@@ -86,14 +86,20 @@ function row(one, key) {
 }
 
 /** @param {Asked} one */
-function answer({ problem, outcome, heads }) {
-  if (problem || outcome !== "ok") return make(`span.clip${outcome === "cancelled" ? ".guess" : ".bad"}`, {}, outcome === "cancelled" ? "caller left" : `× ${end(problem?.code ?? outcome)}`);
-  const [first] = heads;
+function answer({ outcome, heads }) {
+  if (outcome !== "ok") return make("span.clip", {}, outcome === "cancelled" ? make("span.guess", {}, "caller left") : ended(outcome));
+  const first = heads.find((head) => head.code && isFailure(head.code)) ?? heads[0]; // what failed is said first
   const isUnsure = first?.confidence !== null && first?.confidence < (markOf(first.name) ?? 0);
-  const words = first?.label ?? (first?.code ? `× ${end(first.code)}` : "answered");
-  return make("span.clip", { title: words }, make(`span${isUnsure ? ".guess" : ""}`, {}, words), isUnsure && make("span.doubt", {}, " not sure"),
+  const words = first?.label ?? "answered";
+  return make("span.clip", { title: words }, first?.code ? ended(first.code) : make(`span${isUnsure ? ".guess" : ""}`, {}, words), isUnsure && make("span.doubt", {}, " not sure"),
     heads.length > 1 && make("span.quiet", {}, ` and ${heads.length - 1} more`));
 }
+
+/**
+ * How a request or a head of it ended: red where the pipeline failed, calm where its caller was refused.
+ * @param {string} code
+ */
+const ended = (code) => isFailure(code) ? make("span.bad", {}, `× ${end(code)}`) : make("span.guess", {}, end(code));
 
 /** @param {Asked} one */
 function bars({ timeline, timings_ms: { total } }) {
@@ -104,7 +110,7 @@ function bars({ timeline, timings_ms: { total } }) {
 /** @param {Asked} one */
 function opened(one) {
   const heads = one.heads.map(({ name, label, confidence, code }) =>
-    make("li", {}, make("span.mono", {}, name), " ", code ? make("span.bad", {}, `× ${end(code)}`) : label ?? "answered", confidence !== null && make("span.quiet", {}, ` ${percent(confidence)}`)));
+    make("li", {}, make("span.mono", {}, name), " ", code ? ended(code) : label ?? "answered", confidence !== null && make("span.quiet", {}, ` ${percent(confidence)}`)));
   const words = [one.problem?.title, one.route, one.part && one.release && `${one.release}, ${one.part}`].filter(Boolean).join("; ");
   return make("div.opened", {}, make("p.quiet", {}, make("code", {}, one.id), ` ${words}`), heads.length > 0 && make("ul.says-list", {}, heads),
     one.timeline.length > 0 && score([readAsked(one)], null));

@@ -1,21 +1,21 @@
 /** The releases in force: what share of the requests each gets, and how it does. */
 
 import { byId, isNew, make, morph, MUTE, spoken } from "./dom.js";
-import { command } from "./copy.js";
+import { command, told } from "./copy.js";
 import { count, percent, THIN } from "./text.js";
 import { scrolls } from "./timeline.js";
 import { term } from "./words.js";
 
 const PARTS = ["current", "canary", "shadow"];
 
-/** @param {Releases|undefined} releases */
-export function drawReleases(releases) {
-  if (!isNew("releases", releases ?? null)) return;
-  morph(byId("releases"), make("div", { id: "releases" }, releases?.current && inForce(releases)));
+/** @param {Pipeline} pipeline */
+export function drawReleases({ releases, launched }) {
+  if (!isNew("releases", [releases, launched])) return;
+  morph(byId("releases"), make("div", { id: "releases" }, releases?.current && inForce(releases, launched?.models)));
 }
 
-/** @param {Releases} releases */
-function inForce({ releases, current, canary, shadow }) {
+/** @param {Releases} releases @param {string|null} [models] the folder that commands have to name */
+function inForce({ releases, current, canary, shadow }, models) {
   const named = [["current", current, 100 - (canary?.percent ?? 0)], ["canary", canary?.release, canary?.percent], ["shadow", shadow?.release, shadow?.percent]];
   const rows = named.flatMap(([part, name, share]) => {
     const release = releases[String(name)];
@@ -29,7 +29,7 @@ function inForce({ releases, current, canary, shadow }) {
   return make("div.release", {}, make("h3", {}, "Releases", make("span.quiet", {}, ", as they do lately")),
     canary && make("div.share-bar", MUTE, rows.filter(({ part }) => part !== "shadow").map(({ share }) => make("span", { "--share": share }))),
     scrolls("Releases", table),
-    trial && make("p", {}, "Make it the current one: ", command(`splitway release promote ${trial}`), " or end it: ", command("splitway release rollback")));
+    trial && make("p", {}, "Make it the current one: ", command(told(`splitway release promote ${trial}`, "--models", models)), " or end it: ", command(told("splitway release rollback", "--models", models))));
 }
 
 /** @param {Release & {name: string, part: string, share: number}} release */

@@ -1,5 +1,7 @@
 /** A request as the page sends it, and the same for a shell or a script. A key is named by its variable, never written out. */
 
+import { quoted } from "./copy.js";
+
 /** Heads that the gateway takes by name; of more, all are asked and those that are picked are shown. */
 const MOST_NAMED = 16;
 
@@ -43,8 +45,6 @@ async function asTensor(file) {
   return { name: "image", datatype: "BYTES", shape: [1], parameters: { content_type: "base64" }, data: [btoa(text)] };
 }
 
-/** @param {string} words as one word of a POSIX shell */
-const quoted = (words) => `'${words.replaceAll("'", "'\\''")}'`;
 const at = (/** @type {string} */ path) => new URL(path, document.baseURI).href;
 const KEY = "authorization: Bearer $SPLITWAY_API_KEY";
 

@@ -30,6 +30,7 @@ const ENDS = {
   ok: "answered",
   overloaded: "turned away",
   deadline_exceeded: "took too long",
+  caller_deadline: "caller's time was up",
   bad_stage_answer: "answered nonsense",
   engine_failed: "model failed",
   feature_space_mismatch: "foreign features",
@@ -39,8 +40,10 @@ const ENDS = {
 export const said = (word) => word.replaceAll("_", " ");
 /** @param {string} outcome */
 export const end = (outcome) => ENDS[outcome] ?? said(outcome);
+/** Codes of what callers did themselves: the pipeline is well. */
+const CALLERS_OWN = new Set(["cancelled", "caller_deadline", "invalid_input", "too_large", "unsupported_media_type", "not_found", "method_not_allowed", "slow_body"]);
 /** @param {string} outcome */
-export const isFailure = (outcome) => outcome !== "ok" && outcome !== "cancelled";
+export const isFailure = (outcome) => outcome !== "ok" && !CALLERS_OWN.has(outcome);
 
 /** @type {Record<string, string>} what a key does not do without a scope */
 const WITHOUT = { infer: "classify pictures", metrics: "show the pipeline" };

@@ -128,7 +128,7 @@ function says(call, head, { mark, opened, toggle }) {
 export const sure = ({ confidence, value }) => (confidence !== undefined ? percent(confidence) : value !== null && value !== undefined ? String(+value.toPrecision(6)) : "");
 
 /** @param {Prediction} one @param {...any} meters */
-export const labelRow = (one, ...meters) => make("li.label", {}, make("span.label-name", {}, one.label), make("span.label-share", {}, sure(one)), meters);
+export const labelRow = (one, ...meters) => make("li.label", {}, make("span.label-name", { title: one.label }, one.label), make("span.label-share", {}, sure(one)), meters);
 
 /** @param {number|undefined} part @param {number|null} mark @param {string} [kind] */
 export const meter = (part, mark, kind = "") =>

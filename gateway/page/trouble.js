@@ -1,8 +1,8 @@
 /** What is wrong now: what, since when, what is done by itself, and which command says more. */
 
 import { byId, isNew, make, morph } from "./dom.js";
-import { command } from "./copy.js";
-import { clock } from "./text.js";
+import { command, told } from "./copy.js";
+import { clock, end, isFailure } from "./text.js";
 
 /** @typedef {{what: string, why: string, next: string, command: string}} Trouble */
 
@@ -13,14 +13,14 @@ import { clock } from "./text.js";
 let since = new Map();
 
 /** @param {Pipeline} pipeline */
-export function drawTrouble({ stages, heads = [] }) {
+export function drawTrouble({ stages, heads = [], launched }) {
   const all = stages.flatMap((stage) => stage.replicas.flatMap((replica, at) => ofReplica(stage, replica, replica.number ?? at)));
   const unreached = new Set(stages.filter(({ ready }) => !ready).map(({ name }) => name));
   if (!unreached.size) all.push(...heads.filter(({ ready }) => !ready).map(ofHead));
   since = new Map(all.map(({ what }) => [what, since.get(what) ?? Date.now()]));
-  if (!isNew("troubles", all)) return;
+  if (!isNew("troubles", [all, launched])) return;
   byId("trouble").hidden = all.length === 0;
-  morph(byId("troubles"), make("ul", { id: "troubles" }, all.map(row)));
+  morph(byId("troubles"), make("ul", { id: "troubles" }, all.map((trouble) => row(trouble, launched?.name))));
 }
 
 /** @param {Stage} stage @param {Replica} replica @param {number} number @returns {Trouble[]} */
@@ -33,8 +33,8 @@ function ofReplica({ name, ready }, replica, number) {
     }];
   }
   if (replica.state === "ready" && replica.breaker === "open") {
-    const failed = Object.entries(replica.attempts ?? {}).filter(([outcome]) => outcome !== "ok" && outcome !== "cancelled");
-    const why = failed.map(([outcome, count]) => `${count} ${outcome.replaceAll("_", " ")}`).join(", ");
+    const failed = Object.entries(replica.attempts ?? {}).filter(([outcome]) => isFailure(outcome));
+    const why = failed.map(([outcome, count]) => `${count} ${end(outcome)}`).join(", ");
     return [{
       what: `${who} is left alone`, why: `its last calls failed${why && `: ${why}`}`, command: "splitway doctor",
       next: `Its breaker tries it again in ${Math.ceil(replica.breaker_retry_in_s)} s. Compare it with the others:`,
@@ -50,6 +50,6 @@ const ofHead = ({ name, reason }) => ({
   next: "Start the extractor that it was trained on, or train it again. What fits what:",
 });
 
-/** @param {Trouble} trouble */
-const row = ({ what, why, next, command: words }) => make("li", { "data-key": what },
-  make("div", {}, make("strong", {}, `× ${what}`), `${why}, seen since ${clock(since.get(what) ?? Date.now())}`), make("div", {}, next, " ", command(words)));
+/** @param {Trouble} trouble @param {string|null} [name] of the pipeline */
+const row = ({ what, why, next, command: words }, name) => make("li", { "data-key": what },
+  make("div", {}, make("strong", {}, `× ${what}`), `${why}, seen since ${clock(since.get(what) ?? Date.now())}`), make("div", {}, next, " ", command(told(words, "--name", name))));

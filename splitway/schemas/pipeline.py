@@ -188,6 +188,13 @@ class ReleasesStatus(AnswerSchema):
     background: Annotated[dict[str, int], Field(json_schema_extra={"required": ["running"]})] = {}
 
 
+class LaunchedStatus(AnswerSchema):
+    """What commands of `splitway` must be told to mean this pipeline, in the folder where `splitway up` was called."""
+
+    name: Annotated[str | None, Field(description="For --name.")] = None
+    models: Annotated[str | None, Field(description="For --models, of commands on releases.")] = None
+
+
 class PipelineStatus(AnswerSchema):
     """The gateway, its stages, their replicas, the heads and the releases as they are now."""
 
@@ -198,4 +205,5 @@ class PipelineStatus(AnswerSchema):
     admission: DoorStatus = DoorStatus()
     heads: tuple[HeadStatus, ...] = ()
     releases: ReleasesStatus = ReleasesStatus()
+    launched: LaunchedStatus = LaunchedStatus()
     stages: tuple[StageStatus, ...]

@@ -183,6 +183,8 @@ def test_two_names_side_by_side_leave_nothing_behind(models: Path, folder: Path,
     assert run("classify", str(samples / "cat.jpg")).returncode == 0, "the only one is asked"
     other = json.loads(run("up", "-d", "--json", "--models", str(models), "--name", "b", "--port", "0").stdout)
     assert other["name"] == "b"
+    status = httpx.get(f"{other['url']}/v1/pipeline", trust_env=False).json()
+    assert status["launched"] == {"name": "b", "models": str(models)}, "what the page's commands must be told"
     refused = one_line(run("up", "--models", str(models), "--name", "a", "--port", "0"))
     assert "run-a.json runs already" in refused
     assert "a, b: choose one with --name" in one_line(run("classify", str(samples / "cat.jpg")))

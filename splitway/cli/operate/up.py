@@ -116,8 +116,9 @@ def _run(plan: LaunchPlan, name: str | None, output: UpOutput, report: Report) -
     """
     stop = stop_signal()
     readable = _TEXT_LOGS if plan.log is not None or OUT.is_terminal else {}
+    environment = readable | os.environ | _for_commands(plan.models, name, os.environ)
     try:
-        with LocalPipeline(replace(plan, environment=readable | os.environ), output.of_process) as pipeline:
+        with LocalPipeline(replace(plan, environment=environment), output.of_process) as pipeline:
             seconds = _wait_ready(pipeline, stop, report)
             if seconds is None:
                 return
@@ -131,6 +132,14 @@ def _run(plan: LaunchPlan, name: str | None, output: UpOutput, report: Report) -
         output.say("stopped")
     finally:
         output.close()
+
+
+def _for_commands(models: Path, name: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the page's commands must be told to mean this pipeline, and need not where it goes without saying."""
+    is_plain = name is None and models == Path("models")
+    follows_file = "SPLITWAY_RELEASES" in environment  # which commands in the same shell follow too
+    named = "" if is_plain or follows_file else str(models)
+    return {"SPLITWAY_RUN_NAME": name or "", "SPLITWAY_RUN_MODELS": named}
 
 
 def _wait_ready(pipeline: LocalPipeline, stop: Event, report: Report) -> float | None:

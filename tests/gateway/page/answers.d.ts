@@ -89,6 +89,7 @@ interface Pipeline {
   admission: { limit: number; in_flight: number; queued: number; turned_away: Record<string, number> };
   heads?: Offered[];
   releases?: Releases;
+  launched?: { name: string | null; models: string | null } | null;
   stages: Stage[];
 }
 

@@ -19,6 +19,7 @@ from splitway.api.given import check_head_name, check_version
 from splitway.api.wanted import Ending
 from splitway.errors import BundleError, ModelError, SetupError, many, printable
 from splitway.names import DEFAULT_HEAD, stage_names
+from splitway.no_bundles import has_bundles, no_bundles
 from splitway.splitter.readers.description import (
     KERAS,
     classes_of,
@@ -118,22 +119,13 @@ def check_verify(models: Path, samples: Path | None) -> None:
 def check_bundles(models: Path) -> None:
     """Raise BundleError for a folder without a bundle, SetupError for one that cannot be read."""
     try:
-        names = [path for path in models.iterdir() if path.is_dir()]
-        there = any((folder / _MANIFEST).exists() for name in names for folder in name.iterdir())
+        there = has_bundles(models)
     except FileNotFoundError:
         there = False
     except OSError as error:
         raise SetupError(f"{models} cannot be read: {error.strerror}") from error
     if not there:
         raise no_bundles(models)
-
-
-def no_bundles(models: Path) -> BundleError:
-    """The failure of a folder without a bundle."""
-    if not models.exists():
-        return BundleError(f"there is no folder {models}: name one with bundles, which splitway split or build makes")
-    do = f"splitway split MODEL --out {models} makes those of your model, splitway build --out {models} others"
-    return BundleError(f"there is no bundle in {models}; {do}")
 
 
 def check_model(model: Any, *, allow_legacy: bool) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from splitway.api.before import no_bundles
 from splitway.bundle import (
     MANIFEST,
     SIGNATURES,
@@ -22,6 +21,7 @@ from splitway.bundle import (
 from splitway.cli.console import ERR, OUT
 from splitway.errors import BundleError, SetupError, SplitwayError, printable
 from splitway.manifest import Manifest
+from splitway.no_bundles import no_bundles
 from splitway.security.signing import (
     Signatures,
     SigningKey,
@@ -36,6 +36,8 @@ def bundle_folders(models: Path) -> list[Path]:
     """Every version of every name. Raises BundleError if there is none, SetupError for a folder that cannot be read."""
     try:
         names = sorted(path for path in models.iterdir() if path.is_dir())
+    except FileNotFoundError as error:
+        raise no_bundles(models) from error
     except OSError as error:
         raise SetupError(f"{models} cannot be read: {error.strerror}") from error
     folders = [folder for name in names for folder in version_folders(name) if (folder / MANIFEST).exists()]

@@ -31,6 +31,12 @@ MISTAKES: dict[str, list[str]] = {
     "no layer 'poll'; did you mean 'pool'?": ["split", "m.keras", "--at", "poll"],
     "2 labels for the model's 3 classes: one a line": ["split", "m.keras", "--labels", "two.txt"],
     "cannot read the labels none.txt": ["split", "m.keras", "--labels", "none.txt"],
+    "cannot read the labels a,b,c: No such file or directory; --labels takes a file with": [
+        "split",
+        "m.keras",
+        "--labels",
+        "a,b,c",
+    ],
     "line 2 of the labels gap.txt is not one line of text": ["split", "m.keras", "--labels", "gap.txt"],
     "--threshold has no effect: with --softmax": ["split", "m.keras", "--softmax", "--threshold", "0.4"],
     "there is no folder of samples at none": ["split", "m.keras", "--samples", "none"],

@@ -71,3 +71,13 @@ def test_one_picture_of_a_class_is_enough_where_none_is_held_out(images: Path) -
     with pytest.raises(SetupError, match=r"dogs has 1 pictures: at least 2 are needed"):
         find_pictures(images)
     assert len(find_pictures(images, least=1).pictures["dogs"]) == 1
+
+
+def test_one_folder_too_deep_or_too_high_is_told_with_the_one_that_is_meant(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=rf"cats holds 3 pictures of one class: give the folder above, {images}$"):
+        find_pictures(images / "cats")
+    (tmp_path / "data").mkdir()
+    for label in ("cats", "dogs"):
+        (tmp_path / label).rename(tmp_path / "data" / label)
+    with pytest.raises(SetupError, match=rf"has 1 folder in it: .*; did you mean {tmp_path}/data\?"):
+        find_pictures(tmp_path)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from splitway.errors import BundleError, many, printable
 from splitway.manifest import SAVED_MODEL, EngineFile, EngineName, Manifest
 from splitway.names import PROBABILITIES, VERSION, Role
+from splitway.no_bundles import advice, makes
 from splitway.security.untrusted_files import hash_inside, read_inside, walk_inside
 from splitway.state_file import replace_file
 from splitway.stored import read_stored
@@ -190,7 +191,7 @@ def find_bundle(models: Path, stage: str, version: str | None = None) -> Path:
         version = versions[0]
     if version is None or version not in versions:
         wanted = f"{folder}/{version or '<version>'}"
-        do = f"make one with: splitway build --out {models}" if not versions else f"there is {', '.join(versions[:8])}"
+        do = f"there is {', '.join(versions[:8])}" if versions else (advice(models) or makes(models))
         raise BundleError(f"no bundle at {wanted}; {do}")
     return folder / version
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from splitway.api.picture_files import read_picture
 from splitway.api.picture_folders import PictureFolders, class_folders
 from splitway.api.pixels import pixels_told
+from splitway.api.wanted import same_labels
 from splitway.errors import InvalidInput, SetupError, TooLarge, reason_of
 from splitway.kinds.image.decode import PictureDecoder, to_model_input
 from splitway.kinds.image.limits import PictureLimits
@@ -46,7 +47,9 @@ class Labelled:
     """Of their folder."""
     files: tuple[Path, ...]
     classes: tuple[int, ...]
-    """For each file the number of its class among the model's."""
+    """For each file the number of its class among the model's; the first one, if several have its label."""
+    same: Mapping[int, int] = field(default_factory=dict)
+    """For other classes of a label the first one."""
 
 
 def label_pictures(found: PictureFolders, labels: Sequence[str], classes: int, note: Say) -> Labelled:
@@ -55,7 +58,8 @@ def label_pictures(found: PictureFolders, labels: Sequence[str], classes: int, n
     Raises:
         SetupError: the folders are not those of the model's labels.
     """
-    numbers = {label: number for number, label in enumerate(labels)}
+    same = same_labels(labels)
+    numbers = {label: number for number, label in enumerate(labels) if number not in same}
     folders = list(found.pictures)
     strange = [name for name in folders if name not in numbers]
     if strange:
@@ -67,12 +71,13 @@ def label_pictures(found: PictureFolders, labels: Sequence[str], classes: int, n
                 f"{found.images} has a folder {strange[0]!r}, which is no label: {has}. Name the folders like the "
                 f"labels, or have {classes} folders in the order of the classes"
             )
-        numbers = {name: number for number, name in enumerate(folders)}
+        numbers, same = {name: number for number, name in enumerate(folders)}, {}
         note(f"{found.images}: no folder is called like a label, so they are the {classes} classes in their order")
     files = found.evenly(_MOST_PICTURES)
     if len(files) < len(found.files):
         note(f"{found.images}: the accuracy is measured on {len(files)} of {len(found.files)} pictures")
-    return Labelled(found.images.name, tuple(files), tuple(numbers[found.label_of(file)] for file in files))
+    truth = tuple(numbers[found.label_of(file)] for file in files)
+    return Labelled(found.images.name, tuple(files), truth, same)
 
 
 def measuring(
@@ -86,6 +91,8 @@ def measuring(
     """
     found = None if samples is None or preprocessing is None else class_folders(samples)
     if found is None or preprocessing is None:
+        if samples is not None and preprocessing is not None and samples.name in (head.labels or ()):
+            note(f"{samples} is called like a label: --samples {samples.resolve().parent} measures the accuracy")
         return None
     outputs = list(appended_to(model.graph, head.appended).outputs.values())
     if len(outputs) != 1 or len(outputs[0].shape) != 1 or (outputs[0].shape[0] or 0) < 2:
@@ -141,8 +148,8 @@ def measure(
         if read:
             numbers, decoded, plain = zip(*read, strict=True)
             truth += numbers
-            firsts[0] += _firsts(served, to_model_input(np.stack(decoded), preprocessing))
-            firsts[1] += _firsts(uncut, to_model_input(np.stack(plain), taken))
+            firsts[0] += _firsts(served, to_model_input(np.stack(decoded), preprocessing), pictures.same)
+            firsts[1] += _firsts(uncut, to_model_input(np.stack(plain), taken), pictures.same)
     if not truth:
         raise SetupError(f"not one of the {len(pictures.files)} pictures in {pictures.name} could be read")
     right = [sum(map(int.__eq__, truth, found)) for found in firsts]
@@ -161,9 +168,13 @@ def doubt_of_range(pictures: Labelled, uncut: Run, preprocessing: Preprocessing)
     step = max(1, len(pictures.files) // _FOR_RANGES)
     known = list(zip(pictures.files, pictures.classes, strict=True))[::step]
     plain = [(number, _plain(data, preprocessing)) for file, number in known if (data := _data(file)) is not None]
-    named = _right(uncut, plain, preprocessing)
+
+    def right(taken: Preprocessing) -> int:
+        return _right(uncut, plain, taken, pictures.same)
+
+    named = right(preprocessing)
     others = {
-        shown_range(each): _right(uncut, plain, preprocessing.model_copy(update={"range": each, "standardise": None}))
+        shown_range(each): right(preprocessing.model_copy(update={"range": each, "standardise": None}))
         for each in USUAL
         if preprocessing.standardise is not None or each != preprocessing.range
     }
@@ -177,12 +188,12 @@ def doubt_of_range(pictures: Labelled, uncut: Run, preprocessing: Preprocessing)
     )
 
 
-def _right(run: Run, plain: Sequence[tuple[int, NDArray[Any]]], taken: Preprocessing) -> int:
+def _right(run: Run, plain: Sequence[tuple[int, NDArray[Any]]], taken: Preprocessing, same: Mapping[int, int]) -> int:
     """How many pictures a model is right for, which gets pixels in this way."""
     right = 0
     for start in range(0, len(plain), _BATCH):
         numbers, pictures = zip(*plain[start : start + _BATCH], strict=True)
-        right += sum(map(int.__eq__, numbers, _firsts(run, to_model_input(np.stack(pictures), taken))))
+        right += sum(map(int.__eq__, numbers, _firsts(run, to_model_input(np.stack(pictures), taken), same)))
     return right
 
 
@@ -217,10 +228,9 @@ def _both(
     return [(decoded, _plain(data, target))]
 
 
-def _firsts(run: Run, inputs: NDArray[Any]) -> list[int]:
+def _firsts(run: Run, inputs: NDArray[Any], same: Mapping[int, int]) -> list[int]:
     (answers,) = run({PIXELS: inputs}).values()
-    found: list[int] = answers.argmax(axis=1).tolist()
-    return found
+    return [same.get(number, number) for number in answers.argmax(axis=1).tolist()]
 
 
 def in_words(found: Accuracy) -> list[str]:

@@ -5,15 +5,14 @@ The graph tells by the last layer's activation, where that can be read; else the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitway.api.wanted import Wanted
-from splitway.errors import ModelError, SetupError, many
+from splitway.api.wanted import Wanted, check_count
+from splitway.errors import ModelError, SetupError
 from splitway.manifest import Appended
 from splitway.names import PROBABILITIES
 from splitway.splitter.cut import CutModel
@@ -26,6 +25,15 @@ DEFAULT_THRESHOLD = 0.5
 _OTHER = "output"
 """The new name of an output that is called `probabilities` but holds none."""
 _Meaning = Literal["classes", "labels", "numbers"]
+_MEANINGS: dict[str | None, _Meaning | None] = {
+    "softmax": "classes",
+    "sparsemax": "classes",
+    "sigmoid": "labels",
+    "hard_sigmoid": "labels",
+    "sparse_sigmoid": "labels",
+    None: None,
+}
+"""What an activation makes of any numbers, by its name; None where only the numbers tell."""
 _CHOICES = (
     "add --softmax (one of the labels is right), --sigmoid (several can be right) or --raw (the numbers as they are, "
     "without labels)"
@@ -68,7 +76,7 @@ def _found(wanted: Wanted, graph: Graph, answers: Answers | None) -> HeadAnswers
     if meaning is None:
         return None
     count = output.shape[0] or 0
-    _check_count(wanted.labels, count)
+    check_count(wanted.labels, count)
     if count == 1 and wanted.is_told and end is not None and activation_of(end) == "softmax":
         raise ModelError(
             f"its last layer {end.name!r} is a softmax of one number, which is always 1: end it in a sigmoid"
@@ -125,24 +133,18 @@ def _of_other(wanted: Wanted, graph: Graph, answers: Answers | None) -> HeadAnsw
     if wanted.unsure_below is not None and not has_classes:
         raise SetupError(f"--unsure-below is for a head that gives labels; this gives {shown}")
     if named is not None and has_classes:
-        _check_count(wanted.labels, named.shape[-1] or 0 if named.shape else 0)
+        check_count(wanted.labels, named.shape[-1] or 0 if named.shape else 0)
     return HeadAnswers(wanted.labels, (), None, wanted.unsure_below)
 
 
 def _meaning(activation: str | None, answers: Answers | None) -> _Meaning | None:
     if answers is None:
-        known: dict[str | None, _Meaning | None] = {"softmax": "classes", "sigmoid": "labels", None: None}
-        return known.get(activation, "numbers")
+        return _MEANINGS.get(activation, "numbers")
     if are_probabilities(answers):
         return "classes"
     (array,) = answers.values()
     in_range = activation is None and array.size and array.min() >= 0 and array.max() <= 1
-    return "labels" if activation == "sigmoid" or in_range else "numbers"
-
-
-def _check_count(labels: Sequence[str] | None, count: int) -> None:
-    if labels is not None and len(labels) != count and not (count == 1 and len(labels) == 2):
-        raise ModelError(f"{many(len(labels), 'label')} for the model's {count} classes: one a line is needed")
+    return "labels" if _MEANINGS.get(activation) == "labels" or in_range else "numbers"
 
 
 def _refuse_another(wanted: Wanted, end: Step | None, meaning: _Meaning) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from splitway.api.given import check_head_name, check_version
-from splitway.api.wanted import Ending
-from splitway.errors import BundleError, ModelError, SetupError, many, printable
+from splitway.api.wanted import Ending, check_count
+from splitway.errors import BundleError, ModelError, SetupError, printable
 from splitway.names import DEFAULT_HEAD, stage_names
+from splitway.no_bundles import has_bundles, no_bundles
 from splitway.splitter.readers.description import (
     KERAS,
     classes_of,
@@ -72,7 +73,7 @@ def check_split(plan: SplitPlan) -> None:
     if description is not None:
         _check_layers(plan.at, description)
         if plan.ending != "raw":  # with which labels are not kept
-            _check_labels(labels, description)
+            check_count(labels, classes_of(description))
     model = plan.model if isinstance(plan.model, Path) else None
     if not plan.force:
         refuse_taken(plan.targets, getattr(plan.model, "name", "model") if model is None else model.stem, model)
@@ -118,22 +119,13 @@ def check_verify(models: Path, samples: Path | None) -> None:
 def check_bundles(models: Path) -> None:
     """Raise BundleError for a folder without a bundle, SetupError for one that cannot be read."""
     try:
-        names = [path for path in models.iterdir() if path.is_dir()]
-        there = any((folder / _MANIFEST).exists() for name in names for folder in name.iterdir())
+        there = has_bundles(models)
     except FileNotFoundError:
         there = False
     except OSError as error:
         raise SetupError(f"{models} cannot be read: {error.strerror}") from error
     if not there:
         raise no_bundles(models)
-
-
-def no_bundles(models: Path) -> BundleError:
-    """The failure of a folder without a bundle."""
-    if not models.exists():
-        return BundleError(f"there is no folder {models}: name one with bundles, which splitway split or build makes")
-    do = f"splitway split MODEL --out {models} makes those of your model, splitway build --out {models} others"
-    return BundleError(f"there is no bundle in {models}; {do}")
 
 
 def check_model(model: Any, *, allow_legacy: bool) -> Any:
@@ -160,12 +152,6 @@ def _check_layers(at: Sequence[str], description: Any) -> None:
             raise no_layer(name, {each: each for each in known}, known)
 
 
-def _check_labels(labels: Sequence[str] | None, description: Any) -> None:
-    classes = classes_of(description)
-    if labels is not None and classes not in (None, 1, len(labels)):  # one number may tell two classes apart
-        raise ModelError(f"{many(len(labels), 'label')} for the model's {classes} classes: one a line is needed")
-
-
 def read_labels(path: Path | Sequence[str] | None) -> list[str] | None:
     """Return the lines of a text file: UTF-8, or UTF-16 with a byte order mark, which is no part of the first label.
 
@@ -189,7 +175,8 @@ def _lines(path: Path) -> list[str]:
         marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return content.decode("utf-16" if marked else "utf-8-sig").rstrip("\r\n").splitlines()
     except OSError as error:
-        raise SetupError(f"cannot read the labels {path}: {error.strerror or error}") from error
+        listed = "; --labels takes a file with a label a line, not the labels" if "," in path.name else ""
+        raise SetupError(f"cannot read the labels {path}: {error.strerror or error}{listed}") from error
     except UnicodeDecodeError as error:
         raise SetupError(
             f"the labels {path} are not text in UTF-8, from byte {error.start} on: save them as UTF-8"

@@ -78,12 +78,23 @@ def _why_no_class(place: Path) -> str | None:
 
 def _check(found: PictureFolders, least: int) -> None:
     if len(found.pictures) < _LEAST_CLASSES:
-        needed = "two classes or more are needed, a folder for each"
-        raise SetupError(f"{found.images} has {many(len(found.pictures), 'folder')} in it: {needed}")
+        raise SetupError(_too_few_folders(found))
     for label in found.pictures:
         if not label.isprintable():
             raise SetupError(f"{found.images / label!r} is not a valid label: it must be one line of text")
     check_enough(found, least)
+
+
+def _too_few_folders(found: PictureFolders) -> str:
+    """What is said of a folder without two classes: which of those around it may be meant."""
+    images, labels = found.images, list(found.pictures)
+    pictures = [path for path, why in files_in(images) if why is None]
+    if any(path.parent == images for path in pictures):
+        above = images.resolve().parent
+        return f"{images} holds {many(len(pictures), 'picture')} of one class: give the folder above, {above}"
+    inside = [each for label in labels for each in (images / label).iterdir() if _why_no_class(each) is None]
+    meant = f"; did you mean {images / labels[0]}?" if len(inside) >= _LEAST_CLASSES else ""
+    return f"{images} has {many(len(labels), 'folder')} in it: two classes or more are needed, a folder for each{meant}"
 
 
 def check_enough(found: PictureFolders, least: int = LEAST) -> None:

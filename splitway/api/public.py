@@ -26,7 +26,7 @@ def inspect(
     """Find where a model can be cut, as `splitway inspect` does.
 
     Args:
-        model: a `.keras` file, the folder of a SavedModel, or a functional Keras model in memory.
+        model: a `.keras` file, the folder of a SavedModel, or a Keras model in memory, functional or Sequential.
         allow_legacy: take `.h5` files too, an older and less safe format.
         custom_objects: modules (dotted names or files) with the model's own classes. They are imported, so they run.
         size: height and width in pixels, for a model that takes pictures of any size.

@@ -12,14 +12,14 @@ from splitway.api.accuracy import measuring
 from splitway.api.answering import head_of, refuse_early, with_head
 from splitway.api.before import read_labels, refuse_taken
 from splitway.api.given import PixelOptions, check_head_name, check_version, room_from_environment
-from splitway.api.picture_folders import plain_pictures
+from splitway.api.picture_folders import pictures_of, plain_pictures
 from splitway.api.pixels import preprocessing_of
 from splitway.api.proving import ask, find_samples, prove_folders
 from splitway.api.source import SourceOptions, keep_source, load_and_show
-from splitway.api.wanted import Ending, Wanted, check_wanted
+from splitway.api.wanted import Ending, Wanted, check_wanted, same_labels
 from splitway.bundle import load_bundle, staged
 from splitway.bundle_graph import FoundBundle, find_chain
-from splitway.errors import BundleError, OfflineError
+from splitway.errors import BundleError, OfflineError, SetupError, printable
 from splitway.manifest import Manifest, Preprocessing, SourceModel
 from splitway.names import DEFAULT_HEAD, stage_names
 from splitway.splitter.cut import cut_model
@@ -70,10 +70,13 @@ def split_model(model: Path | keras.Model, options: SplitOptions, say: Say) -> l
     loaded = load_and_show(model, options.source, say)
     if wanted.ending == "raw" and wanted.labels is not None:
         options.source.note("--raw serves the numbers as they are: the labels are not kept")
+    for number, first in same_labels(wanted.labels or ()).items():
+        label = printable((wanted.labels or ())[number])
+        options.source.note(f"classes {first + 1} and {number + 1} have the label {label!r}: answers look the same")
     preprocessing = _checked(loaded.graph, wanted, options)
     room = room_from_environment()
     at = options.at or _best_cut(loaded.graph, room, options.source.note, say)
-    samples = options.samples or (None if preprocessing is None else plain_pictures(options.source.pictures))
+    samples = _shown(options.samples, preprocessing, options.source)
     return split(loaded, replace(options, at=at, labels=wanted.labels, samples=samples), preprocessing, say, room)
 
 
@@ -92,6 +95,15 @@ def _checked(graph: Graph, wanted: Wanted, options: SplitOptions) -> Preprocessi
             raise type(first)(f"{first.detail}. And {second.detail}") from second
         raise
     return preprocessing_of(graph, options.pixels, options.source)
+
+
+def _shown(named: Path | None, preprocessing: Preprocessing | None, source: SourceOptions) -> Path | None:
+    """The samples: those that are named, or the usual pictures. Raises SetupError for a named folder without any."""
+    if preprocessing is None:
+        return named
+    if named is not None and named.is_dir() and not pictures_of(named):
+        raise SetupError(f"{named} holds no picture, nor a folder of pictures for each class: name another --samples")
+    return named or plain_pictures(source.pictures)
 
 
 def split(
@@ -145,7 +157,7 @@ def verify(
     size = DEFAULT_PICTURE_SIZE if preprocessing is None else (preprocessing.height, preprocessing.width)
     model = load_and_show(_kept(models, first.source_model), replace(allowed, picture_size=size), say)
     graph = model.graph
-    shown = samples or (None if preprocessing is None else plain_pictures(allowed.pictures))
+    shown = _shown(samples, preprocessing, allowed)
     question = ask(model, preprocessing, find_samples(shown, graph, preprocessing), say)
     takes = dict(zip((entry.name for entry in first.inputs), graph.inputs.values(), strict=True))
     whole_graph = appended_to(graph, last.appended)

@@ -262,3 +262,11 @@ def tensorflow_hushed() -> Iterator[None]:
             sys.stderr = python_stderr
             os.dup2(native_stderr, 2)
             os.close(native_stderr)
+
+
+@contextmanager
+def steps_with_tensorflow() -> Iterator[Steps]:
+    """The steps of a command that imports TensorFlow first, which takes seconds, and says so at once."""
+    with tensorflow_hushed(), Steps() as steps:
+        steps.say("loading TensorFlow")
+        yield steps

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from splitway.cli.console import ERR
-from splitway.local.runs import find_run
+from splitway.local.runs import running_gateway
 
 
 def folder_meant(context: typer.Context, models: Path, name: str | None = None, option: str = "--name") -> Path:
@@ -25,11 +25,9 @@ def folder_meant(context: typer.Context, models: Path, name: str | None = None, 
 
 def served_folder(models: Path, name: str | None, option: str) -> Path:
     """Return the folder that the running pipeline serves, and say so; `models` if none that can be trusted runs."""
-    found = find_run(name, option=option)
-    launcher = None if found is None or found[1].doubt is not None else found[1].launcher
-    if launcher is None or launcher.models is None or not launcher.process.is_alive:
+    gateway = running_gateway(name=name, option=option)
+    served = None if gateway is None else gateway.models
+    if served is None or served == models.resolve():
         return models
-    if launcher.models == models.resolve():
-        return models
-    ERR.print(f"using {launcher.models}, which the running pipeline serves; --models names another", markup=False)
-    return launcher.models
+    ERR.print(f"using {served}, which the running pipeline serves; --models names another", markup=False)
+    return served

@@ -31,7 +31,7 @@ class LocalGateway:
     certificate: Path | None = None
     """The one certificate that it shows, as the run file says; None for one that the usual authorities vouch for."""
     models: Path | None = None
-    """The folder of its bundles, where the run file says it."""
+    """The folder of its bundles, where a run file that is trusted says it."""
 
 
 def check_name(name: str) -> None:
@@ -129,14 +129,15 @@ def asked_gateway(url: str | None = None, unnamed: Path = RUN_FILE, name: str | 
     return running_gateway(unnamed, name) or LocalGateway(f"http://127.0.0.1:{GATEWAY_PORT}")
 
 
-def running_gateway(unnamed: Path = RUN_FILE, name: str | None = None) -> LocalGateway | None:
+def running_gateway(unnamed: Path = RUN_FILE, name: str | None = None, option: str = "--name") -> LocalGateway | None:
     """The gateway of the pipeline that is meant; None if none runs here. Raises SetupError as `find_run`."""
-    found = find_run(name, unnamed)
+    found = find_run(name, unnamed, option)
     if found is None:
         return None
     chosen, run = found
     gateway, launcher = run.gateway, run.launcher
-    certificate, models = (None, None) if launcher is None else (launcher.certificate, launcher.models)
+    certificate = None if launcher is None else launcher.certificate
+    models = None if launcher is None or run.doubt is not None else launcher.models
     return LocalGateway(gateway.url, run.why_not(gateway), chosen, certificate, models)
 
 

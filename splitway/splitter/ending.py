@@ -22,6 +22,9 @@ _HANDS_ON = ("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "Ide
 _OPERATIONS = {
     "Softmax": "softmax",
     "Sigmoid": "sigmoid",
+    "HardSigmoid": "hard_sigmoid",
+    "SparseSigmoid": "sparse_sigmoid",
+    "Sparsemax": "sparsemax",
     "LogSoftmax": "log_softmax",
     "Relu": "relu",
     "ReLU": "relu",

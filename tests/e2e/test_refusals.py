@@ -18,7 +18,7 @@ from splitway.local.launch import LaunchPlan, LocalPipeline
 from splitway.wire.messages import InferRequest
 from splitway.wire.tensor import Tensor
 from splitway.wire.v2_json import HEADER_LENGTH, build_request
-from testkit.support import LogBook, picture, until
+from testkit.support import LogBook, picture
 
 JPEG = {"content-type": "image/jpeg"}
 Send = Callable[[httpx.Client], httpx.Response]
@@ -119,7 +119,7 @@ def odd_pipeline(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     write_manifest(head, read_manifest(head).model_copy(update={"feature_space": "fs:0123456789abcdef"}))
     plan = LaunchPlan(folder, port=0, run_file=None, environment={"SPLITWAY_RATE_PER_SECOND": "2"})
     with LocalPipeline(plan, LogBook().line) as running:
-        until(lambda: "different feature spaces" in (running.why_not_ready() or ""), 60)
+        assert any("different feature spaces" in reason for reason in running.until_ready(60))
         yield running
 
 

@@ -12,6 +12,7 @@ from splitway.cli.doctor.finding import Finding, ok, problem, warning
 from splitway.cli.models.bundles import check_one
 from splitway.errors import BundleError, SetupError, many
 from splitway.names import EXTRACTOR
+from splitway.no_bundles import makes
 from splitway.plan import can_follow
 from splitway.releases import Release, Releases, read_releases
 from splitway.security.signing import PUBLIC_SUFFIX, TrustedKeys, read_trusted_keys
@@ -33,7 +34,7 @@ def folder(models: Path, *, may_be_elsewhere: bool) -> Finding | None:
     says = f"there is no bundle in {models.absolute()}"
     if may_be_elsewhere:
         return warning("bundles", f"{says}: the pipeline's bundles are elsewhere", "name their folder with --models")
-    return problem("bundles", says, f"splitway build --out {models}, or name another folder with --models")
+    return problem("bundles", says, f"{makes(models)}; or name another folder with --models")
 
 
 def read_trust(environment: Mapping[str, str]) -> tuple[TrustedKeys | None, Finding | None]:
@@ -101,7 +102,7 @@ def chain(models: Path, releases: Releases | None) -> list[Finding]:
     try:
         newest = find_chain(models, read_manifest(version_folders(models / EXTRACTOR)[0]).version)
     except IndexError:
-        return [problem("chain", f"there is no {EXTRACTOR} in {models}", f"splitway build --out {models}")]
+        return [problem("chain", f"there is no {EXTRACTOR} in {models}", makes(models))]
     except BundleError as error:
         if releases is not None and releases.current is not None:
             return [warning("chain", f"{error.detail}; release {releases.current} is used meanwhile", _SPLIT)]

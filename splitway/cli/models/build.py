@@ -9,13 +9,10 @@ from splitway.api import splitting as bundles
 from splitway.api.accuracy import in_words
 from splitway.api.given import check_version
 from splitway.api.source import SourceOptions
-from splitway.bundle import load_bundle
 from splitway.cli.console import OUT
-from splitway.cli.models.bundles import check_every
-from splitway.errors import BundleError
+from splitway.cli.models.bundles import check_every, content_of
 from splitway.manifest import Manifest, Proof
-from splitway.names import DEFAULT_HEAD, EXTRACTOR, PROBABILITIES
-from splitway.plan import can_follow
+from splitway.names import PROBABILITIES
 from splitway.splitter import default_model
 from splitway.splitter.pack import Say
 from splitway.splitter.readers.loaded import of_keras
@@ -24,14 +21,9 @@ from splitway.wire.room import MAX_ROWS
 _APPENDED = {"softmax": "a softmax", "sigmoid": "a sigmoid", "two_classes": "1-p and p of the one number p"}
 
 
-def build(
-    out: Path, samples: Path | None, version: str, *, force: bool, fetch_only: bool, say: Say
-) -> Mapping[str, object]:
-    """Make the default bundles unless they are there and whole; return what is said of them, for programs."""
+def build(out: Path, samples: Path | None, version: str, *, fetch_only: bool, say: Say) -> Mapping[str, object]:
+    """Make the default bundles; return what is said of them, for programs."""
     check_version(version)
-    if not force and not fetch_only and (whole := _whole(out, version)):
-        OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
-        return {"made": False, **_content(out, whole)}
     cache = default_model.cache_folder()
     say("fetching labels")
     labels = default_model.load_default_labels(cache)
@@ -46,16 +38,6 @@ def build(
     return {"made": True, **report(out, bundles.split(loaded, options, default_model.PREPROCESSING, say))}
 
 
-def _whole(out: Path, version: str) -> list[Manifest]:
-    """What the default bundles say; nothing unless both are there and undamaged, and fit."""
-    try:
-        extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
-        head = load_bundle(out / DEFAULT_HEAD / version, role="head")
-    except BundleError:
-        return []
-    return [extractor.manifest, head.manifest] if can_follow(extractor.manifest, head.manifest) else []
-
-
 def verify(
     models: Path, samples: Path | None, version: str | None, allowed: SourceOptions, *, say: Say
 ) -> Mapping[str, object]:
@@ -68,10 +50,6 @@ def verify(
     """
     checked = check_every(models, version)
     return {"checked": checked, **report(models, bundles.verify(models, samples, version, say, allowed))}
-
-
-def _content(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
-    return {"bundles": [{"folder": models / s.name / s.version, **s.model_dump(mode="json")} for s in stages]}
 
 
 def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
@@ -107,7 +85,7 @@ def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
     elif stages[0].preprocessing is None:
         takes = ", ".join(entry.name for entry in stages[0].inputs)
         OUT.print(f"  inputs         {takes}: no picture; ask /v2/models/pipeline, not /v1/classify")
-    return _content(models, stages)
+    return content_of(models, stages)
 
 
 def _report_accuracy(stages: list[Manifest], proof: Proof) -> None:

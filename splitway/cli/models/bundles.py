@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from splitway.api.before import no_bundles
 from splitway.bundle import (
     MANIFEST,
     SIGNATURES,
     check_bundle,
     check_place,
     find_bundle,
+    load_bundle,
     parse_manifest,
     read_manifest_bytes,
     read_signatures,
@@ -22,6 +22,9 @@ from splitway.bundle import (
 from splitway.cli.console import ERR, OUT
 from splitway.errors import BundleError, SetupError, SplitwayError, printable
 from splitway.manifest import Manifest
+from splitway.names import DEFAULT_HEAD, EXTRACTOR
+from splitway.no_bundles import no_bundles
+from splitway.plan import can_follow
 from splitway.security.signing import (
     Signatures,
     SigningKey,
@@ -36,12 +39,29 @@ def bundle_folders(models: Path) -> list[Path]:
     """Every version of every name. Raises BundleError if there is none, SetupError for a folder that cannot be read."""
     try:
         names = sorted(path for path in models.iterdir() if path.is_dir())
+    except FileNotFoundError as error:
+        raise no_bundles(models) from error
     except OSError as error:
         raise SetupError(f"{models} cannot be read: {error.strerror}") from error
     folders = [folder for name in names for folder in version_folders(name) if (folder / MANIFEST).exists()]
     if not folders:
         raise no_bundles(models)
     return folders
+
+
+def whole_defaults(out: Path, version: str) -> list[Manifest]:
+    """What the default bundles say; nothing unless both are there and undamaged, and fit."""
+    try:
+        extractor = load_bundle(out / EXTRACTOR / version, role="extractor")
+        head = load_bundle(out / DEFAULT_HEAD / version, role="head")
+    except BundleError:
+        return []
+    return [extractor.manifest, head.manifest] if can_follow(extractor.manifest, head.manifest) else []
+
+
+def content_of(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
+    """What bundles say, and where they lie, for programs."""
+    return {"bundles": [{"folder": models / s.name / s.version, **s.model_dump(mode="json")} for s in stages]}
 
 
 def check_one(folder: Path, keys: TrustedKeys | None = None) -> tuple[bytes, Manifest]:

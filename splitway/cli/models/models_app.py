@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_build, check_model, check_out, check_verify
 from splitway.api.given import Given
-from splitway.cli.console import Json, Out, Steps, emit, tensorflow_hushed
+from splitway.cli.console import OUT, Json, Out, emit, steps_with_tensorflow
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -44,13 +44,18 @@ def build(
     if fetch_only:
         Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
     else:
+        from splitway.cli.models.bundles import content_of, whole_defaults
+
         check_build(out, samples, version)
-    with tensorflow_hushed(), Steps() as steps:
+        if not force and (whole := whole_defaults(out, version)):
+            OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
+            emit(as_json, {"made": False, **content_of(out, whole)})
+            return
+    with steps_with_tensorflow() as steps:
         from splitway.cli.models import build as command
 
         pictures = default_samples(samples)
-        made = command.build(out, pictures, version, force=force, fetch_only=fetch_only, say=steps.say)
-        emit(as_json, made)
+        emit(as_json, command.build(out, pictures, version, fetch_only=fetch_only, say=steps.say))
 
 
 def inspect(
@@ -78,7 +83,7 @@ def inspect(
     check_model(model, allow_legacy=allow_legacy)
     if plot is not None:
         check_out(plot.parent)
-    with tensorflow_hushed(), Steps() as steps:
+    with steps_with_tensorflow() as steps:
         from splitway.api.inspection import inspect_model
         from splitway.cli.models import inspect as command
 
@@ -128,7 +133,7 @@ def verify(
         emit(as_json, {"checked": check_every(models, version, read_trusted_keys(key))})
         return
     check_verify(models, samples)
-    with tensorflow_hushed(), Steps() as steps:
+    with steps_with_tensorflow() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.bundles import sign_again_if_changed
 

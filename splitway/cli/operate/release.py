@@ -41,6 +41,8 @@ class ReleaseBook:
     file: Path | None = None
     now: Callable[[], datetime] = _NOW
     """The time that is written into the history."""
+    named: str = ""
+    """The option that named it, after a space: the commands that errors give repeat it."""
 
     @property
     def path(self) -> Path:
@@ -83,9 +85,11 @@ class ReleaseBook:
         """Give a release a share of the requests. Raises SetupError if it is not there, or serves them already."""
 
         def change(releases: Releases) -> tuple[Releases, str]:
-            _check_known(releases, name)
+            self._check_known(releases, name)
             if releases.current is None:
-                raise SetupError(f"no release is current: promote one first, with: splitway release promote {name}")
+                raise SetupError(
+                    f"no release is current: promote one first, with: splitway release promote {name}{self.named}"
+                )
             if name == releases.current:
                 raise SetupError(f"{name!r} is current: it already serves all requests")
             return releases.model_copy(update={kind: Trial(release=name, percent=percent, since=self._at())}), name
@@ -101,8 +105,8 @@ class ReleaseBook:
         def change(releases: Releases) -> tuple[Releases, str]:
             chosen = name or (releases.canary.release if releases.canary else None)
             if chosen is None:
-                raise SetupError(f"there is no canary: name the release to promote; {_known(releases)}")
-            _check_known(releases, chosen)
+                raise SetupError(f"there is no canary: name the release to promote; {self._known(releases)}")
+            self._check_known(releases, chosen)
             if chosen == releases.current:
                 raise SetupError(f"{chosen!r} is current already")
             ended = {kind: None for kind, trial in _trials(releases).items() if trial.release == chosen}
@@ -131,6 +135,16 @@ class ReleaseBook:
 
         return change_releases(self.path, noted)
 
+    def _check_known(self, releases: Releases, name: str) -> None:
+        if name not in releases.releases:
+            near = difflib.get_close_matches(name, releases.releases, n=3)
+            hint = f"did you mean {_listed(near)}?" if near else self._known(releases)
+            raise SetupError(f"there is no release {name!r}; {hint}")
+
+    def _known(self, releases: Releases) -> str:
+        none = f"there is none yet: splitway release create NAME{self.named}"
+        return f"there are {_listed(releases.releases)}" if releases.releases else none
+
     def _at(self) -> str:
         return self.now().isoformat(timespec="seconds")
 
@@ -146,18 +160,6 @@ def _check_whole(chain: Chain) -> None:
     last = chain.bodies[-1] if chain.bodies else chain.extractor
     for head in chain.heads.values():
         check_follow(last, head)
-
-
-def _check_known(releases: Releases, name: str) -> None:
-    if name not in releases.releases:
-        near = difflib.get_close_matches(name, releases.releases, n=3)
-        hint = f"did you mean {_listed(near)}?" if near else _known(releases)
-        raise SetupError(f"there is no release {name!r}; {hint}")
-
-
-def _known(releases: Releases) -> str:
-    none = "there is none yet: splitway release create NAME"
-    return f"there are {_listed(releases.releases)}" if releases.releases else none
 
 
 def lost_heads(releases: Releases, name: str) -> list[str]:

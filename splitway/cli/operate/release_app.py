@@ -39,8 +39,17 @@ def _book(context: typer.Context, models: Path, file: Path | None) -> ReleaseBoo
 
     if file is not None:
         Given.of(context).refuse("models", because=f"the releases are read from {file}, without bundles")
-        return ReleaseBook(models, file)
-    return ReleaseBook(_folder(context, models))
+        return ReleaseBook(models, file, named=_named(context))
+    return ReleaseBook(_folder(context, models), named=_named(context))
+
+
+def _named(context: typer.Context) -> str:
+    """The option of a command that says which releases are meant, to be repeated."""
+    import shlex
+
+    given = Given.of(context)
+    which = next((each for each in ("file", "models") if each in given), None)  # both together only create takes
+    return "" if which is None else f" {given.options[which]} {shlex.quote(str(context.params[which]))}"
 
 
 def _folder(context: typer.Context, models: Path) -> Path:
@@ -71,14 +80,16 @@ def create(
     """
     from splitway.cli.operate.release import ReleaseBook, parse_heads
 
-    releases = ReleaseBook(_folder(context, models), file).create(name, extractor, parse_heads(head or []), reason)
+    book = ReleaseBook(_folder(context, models), file, named=_named(context))
+    releases = book.create(name, extractor, parse_heads(head or []), reason)
     made = releases.releases[name]
     heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
     OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
     _warn_of_lost_heads(releases, name)
     _emit_standing(as_json, releases)
     if releases.current is None:
-        ERR.print(f"no release is current yet; make this one: splitway release promote {name}", markup=False)
+        do = f"splitway release promote {name}{book.named}"
+        ERR.print(f"no release is current yet; make this one: {do}", markup=False)
 
 
 @app.command("list")
@@ -102,7 +113,8 @@ def list_(
     from splitway.cli.operate.release import print_table
     from splitway.cli.operate.release_figures import figures_of, print_figures
 
-    releases = _book(context, models, file).read()
+    book = _book(context, models, file)
+    releases = book.read()
     asked = chosen_gateway(Given.of(context), url, name)
     figures = figures_of(releases, asked, is_named=url is not None or name is not None)
     emit(as_json, {**releases.model_dump(), "gateway": None if figures is None else figures.for_programs()})
@@ -113,7 +125,7 @@ def list_(
         if figures is not None:
             print_figures(figures)
     else:
-        ERR.print("there is no release yet; make one with: splitway release create NAME")
+        ERR.print(f"there is no release yet; make one with: splitway release create NAME{book.named}", markup=False)
 
 
 def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable[..., None]:

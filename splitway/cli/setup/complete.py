@@ -7,10 +7,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
+from splitway.errors import SetupError
 from splitway.names import BODY_NAME, EXTRACTOR, GATEWAY, HEADS
 
 _FILE = "releases.json"
@@ -26,7 +28,11 @@ def replicas(context: typer.Context, incomplete: str) -> list[str]:
 
 def releases(context: typer.Context, incomplete: str) -> list[str]:
     """The names in the file of releases; none where it cannot be read."""
-    named = context.params.get("file") or os.environ.get("SPLITWAY_RELEASES") or _models(context) / _FILE
+    named = (
+        context.params.get("file")
+        or os.environ.get("SPLITWAY_RELEASES")
+        or _models(context, _served() or "models") / _FILE
+    )
     try:
         names = json.loads(Path(named).read_bytes())["releases"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -53,8 +59,21 @@ def processes(context: typer.Context, incomplete: str) -> list[str]:
     return [word for word in words if _WORD.fullmatch(word) and word.startswith(incomplete)]
 
 
-def _models(context: typer.Context) -> Path:
-    return Path(context.params.get("models") or os.environ.get("SPLITWAY_MODELS") or "models")
+def _models(context: typer.Context, usual: Path | str = "models") -> Path:
+    """The folder of bundles that the line names so far; else the usual one."""
+    source = context.get_parameter_source("models")
+    named = None if source is None or source.name == "DEFAULT" else context.params.get("models")
+    return Path(named or os.environ.get("SPLITWAY_MODELS") or usual)
+
+
+def _served() -> Path | None:
+    """The folder that the running pipeline serves."""
+    from splitway.local.runs import running_gateway  # noqa: PLC0415 - for this alone
+
+    with suppress(SetupError):  # several run
+        gateway = running_gateway()
+        return None if gateway is None else gateway.models
+    return None
 
 
 def _listed(folder: Path) -> Iterable[str]:

@@ -12,6 +12,7 @@ from splitway.bundle import Bundle, find_bundle
 from splitway.errors import BundleError, EngineFailed, NotFound, SetupError, SplitwayError
 from splitway.http.body_budget import BodyBudget
 from splitway.http.lifecycle import Lifecycle
+from splitway.no_bundles import advice, makes
 from splitway.runtime.batching.threads import STOPS_WITHIN_S, DaemonThreads
 from splitway.runtime.catalog.catalog import FoundVersion, Scope, Versions, has_changed, in_use, look, newest_first
 from splitway.runtime.catalog.directory import Directory
@@ -245,7 +246,7 @@ class Repository:
 
     def _no_bundle(self) -> SplitwayError:
         folder, models = self._settings.models / self.scope.name, self._settings.models
-        return BundleError(f"no bundle at {folder}/<version>; make one with: splitway build --out {models}")
+        return BundleError(f"no bundle at {folder}/<version>; {advice(models) or makes(models)}")
 
     def _tell(self, name: str) -> None:
         """Log what went wrong, once the process knows that it can go on all the same."""

@@ -33,6 +33,10 @@ _NOT_FUNCTIONAL = (
     "the model is not functional, so its layers are not known: write it with model.export('folder') and split that "
     "folder, or build it from keras.Input"
 )
+_NOT_BUILT = (
+    "the Sequential model was never built, so the shape of its input is not known: begin it with keras.Input, or call "
+    "it once, and save it again"
+)
 _REFUSAL = "layer {!r} is a Lambda: it carries code, and code in model files is not accepted"
 
 
@@ -45,7 +49,7 @@ def read_keras(model: keras.Model) -> Graph:
     with looking_at(model):
         inner = _functional(model)
         if inner is None:
-            raise ModelError(_NOT_FUNCTIONAL)
+            raise ModelError(_NOT_BUILT if _is_plain_sequential(model) else _NOT_FUNCTIONAL)
         fixed = [tensor.shape[0] for tensor in inner.inputs if not tensor.shape or tensor.shape[0] is not None]
         if fixed:
             raise ModelError(
@@ -67,10 +71,14 @@ def _names(model: keras.Model, end: str, layers: list[str]) -> list[str]:
     return sorted(structure) if isinstance(structure, dict) and len(structure) == len(layers) else layers
 
 
+def _is_plain_sequential(model: Any) -> bool:
+    return isinstance(model, keras.Sequential) and type(model).call is keras.Sequential.call
+
+
 def _functional(model: Any) -> Any:
     """The part of a model that has nodes and runs them as they stand; a Sequential model keeps it inside."""
     if isinstance(model, keras.Sequential):
-        return model._functional if type(model).call is keras.Sequential.call else None
+        return model._functional if _is_plain_sequential(model) else None
     plain = isinstance(model, keras.Model) and type(model).call is _functional_call()
     return model if plain and getattr(model, "_nodes_by_depth", None) else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,33 @@ def _found(folder: Path, *names: str) -> PictureFolders:
 def test_folders_are_found_by_label_in_whatever_order(tmp_path: Path) -> None:
     pictures = label_pictures(_found(tmp_path, "cat", "dog"), ["dog", "cow", "cat"], 3, lambda _: None)
     assert pictures.classes == (2, 0)
+
+
+def test_pictures_of_a_label_that_two_classes_have_are_right_as_either(tmp_path: Path) -> None:
+    pictures = label_pictures(_found(tmp_path, "cat", "crane"), ["crane", "cat", "crane"], 3, lambda _: None)
+    assert (pictures.classes, dict(pictures.same)) == ((1, 0), {2: 0})
+    for file in pictures.files:
+        file.parent.mkdir()
+        Image.new("RGB", (8, 8)).save(file)
+
+    def answers(number: int) -> Any:
+        return lambda inputs: {"p": np.eye(3, dtype=np.float32)[[number] * len(inputs["pixels"])]}
+
+    found = measure(pictures, answers(2), answers(0), TARGET, TARGET, lambda _: None)
+    assert (found.served_right, found.uncut_right) == (1, 1)
+    in_order = label_pictures(_found(tmp_path, "0", "1"), ["crane", "crane"], 2, lambda _: None)
+    assert not in_order.same
+
+
+def test_a_named_folder_without_pictures_and_one_that_is_called_like_a_label_are_told(
+    tmp_path: Path, samples: Path
+) -> None:
+    notes: Notes = []
+    options = SplitOptions(tmp_path / "m", ("pooled",), list(GREYS), source=SourceOptions(note=notes.append))
+    with pytest.raises(SetupError, match=f"{tmp_path} holds no picture"):
+        splitting.split_model(by_brightness(), replace(options, samples=tmp_path), lambda _: None)
+    splitting.split_model(by_brightness(), replace(options, samples=samples / "dark"), lambda _: None)
+    assert any(f"dark is called like a label: --samples {samples} measures" in note for note in notes)
 
 
 def test_folders_of_other_names_are_taken_in_their_order_which_is_said(tmp_path: Path) -> None:

@@ -79,3 +79,13 @@ def test_a_folder_with_pictures_in_it_has_no_classes(images: Path) -> None:
     (images / "one.png").touch()
     assert class_folders(images) is None
     assert plain_pictures(images) == images
+
+
+def test_one_folder_too_deep_or_too_high_is_told_with_the_one_that_is_meant(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=rf"cats holds 3 pictures of one class: give the folder above, {images}$"):
+        find_pictures(images / "cats")
+    (tmp_path / "data").mkdir()
+    for label in ("cats", "dogs"):
+        (tmp_path / label).rename(tmp_path / "data" / label)
+    with pytest.raises(SetupError, match=rf"has 1 folder in it: .*; did you mean {tmp_path}/data\?"):
+        find_pictures(tmp_path)

@@ -46,6 +46,8 @@ def test_release_commands_are_about_the_running_pipelines_folder(
     Path(".splitway").mkdir(mode=0o755)
     launcher = Launcher.of_this_process(served, None, None, restarts=True)
     write_run_file(Path(".splitway/run.json"), [Place("gateway", URL, 1)], launcher)
+    asks = {"_SPLITWAY_COMPLETE": "complete_bash", "COMP_WORDS": "splitway release promote ", "COMP_CWORD": "3"}
+    assert CliRunner().invoke(app, [], prog_name="splitway", env=asks).output.split() == ["autumn"]
     ran = CliRunner().invoke(app, ["release", "promote", "autumn"])
     assert ran.exit_code == 0, ran.output
     assert json.loads((served / "releases.json").read_text())["current"] == "autumn"

@@ -294,3 +294,5 @@ def test_a_model_without_a_graph_is_refused() -> None:
 
     with pytest.raises(ModelError, match="not functional"):
         cuts_of(Subclassed())
+    with pytest.raises(ModelError, match=r"was never built.*begin it with keras\.Input"):
+        read_keras(keras.Sequential([keras.layers.Dense(2)]))

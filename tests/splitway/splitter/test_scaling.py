@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from splitway.splitter.graph import Graph, Step
 from splitway.splitter.readers.keras_graph import read_keras
 from splitway.splitter.readers.saved_model import load_saved_model
 from splitway.splitter.scaling import AS_PIXELS, SIGNED, UNIT, Range, read_scaling
@@ -44,6 +48,11 @@ def of_two_kinds(x: Any) -> Any:
     return layers.Concatenate()([x, x / 255.0])
 
 
+def in_two_branches(x: Any) -> Any:
+    as_they_are = layers.Conv2D(2, 1, name="other")(x)
+    return layers.Add(name="sum")([as_they_are, layers.Conv2D(2, 1, name="unit")(layers.Rescaling(1 / 255)(x))])
+
+
 @pytest.mark.parametrize(
     ("scale", "expected", "by"),
     [
@@ -71,7 +80,12 @@ def of_two_kinds(x: Any) -> Any:
         (layers.Rescaling(0.01, offset=3.0), None, "makes 3:5.55 of 0:255"),
         (layers.Normalization(mean=[0.13] * 3, variance=[0.31**2] * 3), None, "(Normalization) makes"),
         (layers.Normalization(mean=[0.6] * 3, variance=[0.5**2] * 3), None, "(Normalization) makes"),
-        (of_two_kinds, None, "(TrueDivide)"),
+        (of_two_kinds, None, "makes of 0:255 0:255 for 'conv' (Conv2D) and 0:1 for 'conv' (Conv2D)"),
+        (in_two_branches, None, "makes of 0:255 0:255 for 'other' (Conv2D) and 0:1 for 'unit' (Conv2D)"),
+        (lambda x: (255.0 - x) / 255.0, AS_PIXELS, "make 1:0 of 0:255"),
+        (lambda x: layers.Rescaling(1 / 127.5, -1)(255.0 - x), AS_PIXELS, "make 1:-1 of 0:255"),
+        (lambda x: 1.0 - x, UNIT, "makes 1:0 of 0:1"),
+        (lambda x: -x, None, "makes 0:-255 of 0:255"),
         (keras.ops.tanh, None, "begins with"),
     ],
     ids=[
@@ -87,13 +101,37 @@ def of_two_kinds(x: Any) -> Any:
             "nothing",
             "only random",
         ),
-        *("batch norm", "foreign", "odd numbers", "unclear", "bright", "two kinds", "not straight"),
+        *("batch norm", "foreign", "odd numbers", "unclear", "bright", "two kinds", "two branches"),
+        *("upside down", "signed upside down", "unit upside down", "negative", "not straight"),
     ],
 )
 def test_the_range_is_told_by_what_stands_behind_the_input(scale: Scale, expected: Range | None, by: str) -> None:
     scaling = read_scaling(read_keras(of_pictures(scale)))
     assert scaling.range == expected
     assert by in scaling.found
+
+
+def _times(factor: float, values: Sequence[Any]) -> list[Any]:
+    return [values[0] * factor]
+
+
+def test_many_steps_on_a_large_picture_take_little_memory() -> None:
+    graph, side = Graph(), 256
+    wire = graph.wire((None, side, side, 3), "float32")
+    graph.inputs["pixels"] = wire
+    for number in range(20):
+        made = graph.wire((None, side, side, 3), "float32")
+        scale = partial(_times, 1 / 255 if number == 0 else 1.0)
+        graph.steps.append(Step(f"step_{number}", "Multiply", (wire,), (made,), scale, None, plain=True))
+        wire = made
+    graph.steps.append(Step("end", "Conv2D", (wire,), (), lambda _: [], None))
+    tracemalloc.start()
+    scaling = read_scaling(graph)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert scaling.range == AS_PIXELS
+    pictures = 4 * side * side * 3 * np.float32().nbytes
+    assert most < 4 * pictures  # what a step takes and what it gives, and room to look at it
 
 
 @pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "MobileNetV3Small"])

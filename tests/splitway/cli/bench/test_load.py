@@ -49,7 +49,7 @@ def test_a_picture_that_is_refused_is_named_before_anything_is_measured(samples:
         (["none.jpg"], "none.jpg: No such file"),
         (["here.jpg", "--url", "local host"], "--url takes an address such as http://"),
         (["here.jpg", "--url", "http://127.0.0.1:1"], "start one with: splitway up"),
-        (["here.jpg", "--models", "nowhere"], "make one with: splitway build"),
+        (["here.jpg", "--models", "nowhere"], "there is no folder nowhere: name one with bundles"),
         (["here.jpg", "--explain", "--clients", "2"], "--clients has no effect: --explain follows one client"),
     ],
     ids=lambda value: "_".join(value[:2]) if isinstance(value, list) else "",

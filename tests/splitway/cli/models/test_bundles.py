@@ -165,7 +165,7 @@ def test_a_bundle_that_is_proved_again_must_be_signed_again(
 
 def test_an_empty_folder_is_one_line(tmp_path: Path, private: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for folder, says in (("empty", "there is no bundle in"), ("nowhere", "cannot be read")):
+    for folder, says in (("empty", "there is no bundle in"), ("nowhere", "there is no folder")):
         result = CliRunner().invoke(app, ["sign", str(tmp_path / folder), "--key", str(private), "--new-key"])
         assert result.exit_code == 1
         assert says in result.stderr

@@ -130,7 +130,7 @@ def _run(models: Path, *arguments: str) -> tuple[int, str, str]:
 def test_the_commands_say_what_they_did_and_what_comes_next(models: Path) -> None:
     code, out, err = _run(models, "create", "summer", "--extractor", "1", "--head", "classifier=1")
     assert (code, "classifier 1" in out) == (0, True)
-    assert "splitway release promote summer" in err
+    assert f"splitway release promote summer --models {models}\n" in err
     assert _run(models, "promote", "summer")[1] == "summer is current; before it: none\n"
     assert _run(models, "create", "autumn")[2] == ""
     assert _run(models, "canary", "autumn", "--percent", "10")[1] == "autumn answers 10 % of the requests\n"
@@ -143,7 +143,9 @@ def test_the_commands_say_what_they_did_and_what_comes_next(models: Path) -> Non
 def test_a_command_that_fails_is_one_line(models: Path) -> None:
     code, _, err = _run(models, "promote", "none")
     assert (code, err.count("\n")) == (1, 1)
-    assert "splitway release create NAME" in err
+    assert f"splitway release create NAME --models {models}\n" in err
+    result = CliRunner().invoke(app, ["release", "list", "--file", str(models / "other file.json")])
+    assert f"make one with: splitway release create NAME --file '{models}/other file.json'\n" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["create", "list", "canary", "shadow", "promote", "rollback"])

@@ -44,9 +44,9 @@ def build(
     if fetch_only:
         Given.of(context).refuse("out", "samples", "version", "force", because="--fetch-only writes no bundle")
     else:
+        check_build(out, samples, version)
         from splitway.cli.models.bundles import content_of, whole_defaults
 
-        check_build(out, samples, version)
         if not force and (whole := whole_defaults(out, version)):
             OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
             emit(as_json, {"made": False, **content_of(out, whole)})

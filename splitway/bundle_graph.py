@@ -89,6 +89,13 @@ def check_follow(before: FoundBundle | Bundle, after: FoundBundle | Bundle) -> N
         )
 
 
+def unfit_heads(models: Path, chain: Chain) -> list[FoundBundle]:
+    """The newest version of each head of which none is in a chain: all its versions take other features."""
+    found = {name: _every_version(models / name) for name in _names(models) if name not in chain.heads}
+    newest = (next((each for each in every if each.manifest.role == "head"), None) for every in found.values())
+    return [head for head in newest if head is not None]
+
+
 def bodies_of(models: Path) -> list[str]:
     """The names of the stages between the extractor and the heads, in order.
 

@@ -154,7 +154,12 @@ class Executor:
         known = self._router.heads(pins)
         of_release = "" if pins is None else f" in release {pins.release!r}"
         if known and name not in known:
-            return NotFound(f"there is no head {name[:80]!r}{of_release}, only {', '.join(known)}", stage=name[:80])
+            only = f"{of_release}, only {', '.join(known)}"
+            if pins is not None and name in self._router.heads(None):
+                return NotFound(
+                    f"head {name!r} is loaded, but it is not{only}: a new release has to name it", stage=name
+                )
+            return NotFound(f"there is no head {name[:80]!r}{only}", stage=name[:80])
         given = self._router.given_to_heads(pins) if space is None else [space]
         model = self._router.served_head(name, pins)
         if model is not None and given and (space is not None or pins is None):

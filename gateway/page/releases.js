@@ -26,7 +26,7 @@ function inForce({ releases, current, canary, shadow }, models) {
   const explained = /** @type {Record<string, string>} */ ({ failed: "errors", agreement: "agreement", drift: "drift" });
   const head = heads.map((word, at) => make(at > 1 && at < 7 ? "th.num" : "th", { scope: "col" }, explained[word] ? term(explained[word], word) : word || spoken("part")));
   const table = make("table", {}, make("thead", {}, make("tr", {}, head)), make("tbody", {}, rows.map(row)));
-  return make("div.release", {}, make("h3", {}, "Releases", make("span.quiet", {}, ", as they do lately")),
+  return make("div.release", {}, make("h3", {}, "Releases", make("span.quiet", {}, ", as they do lately; requests count from when a release gets its share")),
     canary && make("div.share-bar", MUTE, rows.filter(({ part }) => part !== "shadow").map(({ share }) => make("span", { "--share": share }))),
     scrolls("Releases", table),
     trial && make("p", {}, "Make it the current one: ", command(told(`splitway release promote ${trial}`, "--models", models)), " or end it: ", command(told("splitway release rollback", "--models", models))));

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ def check_samples(samples: Path | None) -> None:
         raise SetupError(f"cannot read the samples {samples}: Permission denied")
 
 
-def refuse_taken(targets: Iterable[Path], name: str, model: Path | None = None) -> None:
+def refuse_taken(targets: Collection[Path], name: str, model: Path | None = None) -> None:
     """Raise BundleError where there is a bundle, and say of which model.
 
     Args:
@@ -204,17 +204,25 @@ def refuse_taken(targets: Iterable[Path], name: str, model: Path | None = None) 
     for target in targets:
         if not target.exists():
             continue
+        another = f"--version {_next_version(targets)}"
         maker, sha256, created = _made_of(target)
         if maker is None or (maker == name and _hash_of(model) in (None, sha256)):
             when = f" (made of {name} at {created})" if created else ""
-            raise BundleError(f"{target} is there already; use --force to replace it, or --version for another{when}")
+            raise BundleError(f"{target} is there already; use --force to replace it, or {another} for another{when}")
         out = target.parent.parent
         elsewhere = out.with_name(name if out.name != name else f"{name}_2")
         raise BundleError(
             f"{target} is there already, made of another model: {maker}, SHA-256 {sha256[:12]}..., at {created}; give "
-            f"{name} a folder of its own with --out {elsewhere}, or use --force to replace it, or --version for a next "
+            f"{name} a folder of its own with --out {elsewhere}, or use --force to replace it, or {another} for a next "
             "version of the same stages"
         )
+
+
+def _next_version(targets: Iterable[Path]) -> int:
+    """The first number that is free in the folders of these bundles."""
+    folders = [target.parent for target in targets if target.parent.is_dir()]
+    numbers = [int(path.name) for folder in folders for path in folder.iterdir() if path.name.isdecimal()]
+    return max(numbers, default=0) + 1
 
 
 def _made_of(target: Path) -> tuple[str | None, str, str]:

@@ -113,5 +113,6 @@ def pixels_told(graph: Graph) -> Scaling | None:
 def told_in_words(scaling: Scaling) -> str:
     """The same in a sentence, for `splitway inspect`."""
     if scaling.range is None:
-        return f"split needs --range or --preprocess: {_why_unknown(scaling)}"
+        needs = "split needs --range or --preprocess, for the model does not say which numbers it takes"
+        return f"{needs}: {_why_unknown(scaling)}"
     return f"given to the model as {shown_range(scaling.range)}: {scaling.found}"

@@ -81,6 +81,16 @@ async def test_every_request_is_of_one_release_and_says_of_which(path: Path) -> 
     assert (foreign.status_code, "'one'" in foreign.json()["detail"]) == (404, True)
 
 
+async def test_a_head_that_is_there_and_not_in_the_release_is_told_from_one_that_is_not_there(path: Path) -> None:
+    write(path, {"one": release("1")}, current="one")
+    async with pipeline(extractors("1"), heads(classifier=("1",), digits=("1",)), releases=str(path)) as client:
+        there, absent = [(await classify(client, f"?heads={name}")).json() for name in ("digits", "dogs")]
+    assert (there["status"], absent["status"]) == (404, 404)
+    says = "head 'digits' is loaded, but it is not in release 'one', only classifier: a new release has to name it"
+    assert there["detail"] == says
+    assert absent["detail"] == "there is no head 'dogs' in release 'one', only classifier"
+
+
 async def test_without_releases_nothing_is_said_of_one() -> None:
     async with pipeline(*stages()) as client:
         reply = await classify(client)

@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_train_head
 from splitway.api.given import Given
-from splitway.cli.console import ERR, Json, Models, Steps, emit, tensorflow_hushed
+from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
 from splitway.cli.models.options import UnsureBelow
 from splitway.cli.setup import complete
 from splitway.errors import SetupError
@@ -88,7 +88,7 @@ def train_head(
     check_train_head(images, name, version)
     require("split")
     with tensorflow_hushed(), Steps() as steps:
-        from splitway.cli.folders import folder_meant
+        from splitway.cli.folders import folder_meant, print_next_of_head
         from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
 
         if extractor is None and not in_process:
@@ -118,4 +118,4 @@ def train_head(
             trained = make_head(lesson, steps)
         steps.stop()
         emit(as_json, print_trained(trained))
-        ERR.print(f"next: splitway classify PICTURE --heads {name}", markup=False)
+        print_next_of_head(models, name, lesson.target.name, lesson.extracted.origin.versions[0])

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+import httpx
 from rich.table import Table
 from rich.text import Text
 
 from splitway.cli.console import ERR, OUT, Steps, emit
+from splitway.cli.status import TIMEOUT_S, ask
 from splitway.errors import SetupError
+from splitway.local.places import GATEWAY_PORT
 from splitway.local.readiness import why_not_ready
 from splitway.local.run_file import RunFile, read_run
 from splitway.local.runs import all_runs, damaged_runs, find_run, run_path
@@ -130,7 +133,7 @@ def down(name: str | None, *, as_json: bool) -> None:
     if found is None:
         emit(as_json, {"stopped": False, "name": None, "processes": []})
         _say_damaged()
-        ERR.print("nothing is stopped: no pipeline runs from this folder", markup=False)
+        ERR.print(f"nothing is stopped: no pipeline runs from this folder{_elsewhere()}", markup=False)
         return
     chosen, run = found
     running = [process.name for process in _processes(run) if process.state == "running"]
@@ -140,3 +143,12 @@ def down(name: str | None, *, as_json: bool) -> None:
     what = "the pipeline" if chosen is None else chosen
     OUT.print(f"stopped {what}: {', '.join(running) or 'nothing of it ran'}", markup=False)
     emit(as_json, {"stopped": True, "name": chosen, "processes": running})
+
+
+def _elsewhere() -> str:
+    """That a gateway answers at the default address, which was not started from here; nothing where none does."""
+    url = f"http://127.0.0.1:{GATEWAY_PORT}"
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:  # without a key: another user may listen there
+        look = ask(client, url)
+    answers = look.status is not None or look.refused is not None
+    return f"; the gateway at {url} was started elsewhere: stop it from there" if answers else ""

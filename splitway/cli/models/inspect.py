@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _LEGEND = (
 
 
 def print_table(found: Inspection, *, every: bool) -> None:
-    """Print the best cuts, or every layer with the reason why it cannot be cut."""
+    """Print the best cuts, or every layer with the reason why it cannot be cut; say of those that are left out."""
     rank, *numbers = (Column(name, justify="right") for name in ("", *_NUMBERS))
     layer = Column("after layer", no_wrap=True, overflow="ignore")
     table = Table(rank, layer, *numbers, "", box=None, header_style="bold")
@@ -33,7 +34,9 @@ def print_table(found: Inspection, *, every: bool) -> None:
         remark = "" if cut.has_a_backbone else "next to nothing comes before it"
         table.add_row("" if place is None else str(place), *_cells(cut), cut.why_not or remark, style=style)
     OUT.print(table)
-    OUT.print(f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut. {_LEGEND}", style="dim")
+    can = f"{len(found.best)} of {len(found.cuts)} layers of {found.model} can be cut"
+    shown = "" if every else f", and the best {min(_SHOWN, len(found.best))} are listed; --all lists every layer"
+    OUT.print(f"{can}{shown}. {_LEGEND}", style="dim")
     if found.pixels is not None:
         OUT.print(f"Pictures: {told_in_words(found.pixels)}.", style="dim", markup=False)
 
@@ -62,6 +65,13 @@ def _pictures(found: Inspection) -> dict[str, Any] | None:
     if told is None:
         return None
     return {"range": told.range, "scaled_by": [step.name for step in told.steps], "says": told_in_words(told)}
+
+
+def print_next(found: Inspection, model: Path, options: str) -> None:
+    """Print the command that splits the model at its best cut, with what it needs; none where it cannot be cut."""
+    if found.best:
+        scaled = " --range=LOW:HIGH" if found.pixels is not None and found.pixels.range is None else ""
+        ERR.print(f"next: splitway split {shlex.quote(str(model))}{scaled}{options}", markup=False)
 
 
 def write_plot(found: Inspection, path: Path) -> None:

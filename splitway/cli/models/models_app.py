@@ -22,6 +22,7 @@ from splitway.cli.models.options import (
     default_samples,
     parse_size,
     reading,
+    repeated,
 )
 
 
@@ -96,6 +97,7 @@ def inspect(
             command.print_json(found)
         else:
             command.print_table(found, every=every)
+        command.print_next(found, model, repeated(context, "allow_legacy", "custom_objects", "size"))
 
 
 def verify(

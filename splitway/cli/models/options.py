@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,3 +83,13 @@ def parse_range(text: str) -> tuple[float, float]:
     except ValueError as error:
         raise SetupError(f"--range must be LOW:HIGH, such as 0:1 or -1:1, not {text!r}") from error
     return low, high
+
+
+def repeated(context: typer.Context, *names: str) -> str:
+    """What was given of these options, each after a space, for a command that is printed to be copied."""
+    words: list[str] = []
+    for name, option in Given.of(context).options.items():
+        value = context.params[name] if name in names else []
+        several = value if isinstance(value, list) else [value]
+        words += [option if each is True else f"{option} {shlex.quote(str(each))}" for each in several]
+    return "".join(f" {word}" for word in words)

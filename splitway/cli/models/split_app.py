@@ -10,7 +10,8 @@ import typer
 from splitway.api.before import SplitPlan, check_split
 from splitway.api.given import Given, PixelOptions, Preset
 from splitway.api.wanted import Wanted, check_wanted, one_ending
-from splitway.cli.console import ERR, Json, Out, emit, steps_with_tensorflow
+from splitway.cli.console import Json, Out, emit, steps_with_tensorflow
+from splitway.cli.folders import print_next_of_version, warn_before_version
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -115,6 +116,7 @@ def split(
             model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy, ending=ending
         )
     )
+    warn_before_version(out, version)
     with steps_with_tensorflow() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
@@ -125,4 +127,4 @@ def split(
             out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
         )
         emit(as_json, report(out, split_model(model, options, steps.say)))
-        ERR.print(f"next: splitway up --models {out}", markup=False)
+        print_next_of_version(out, version)

@@ -12,9 +12,10 @@ from typing import Literal
 
 from rich.table import Table
 
-from splitway.bundle_graph import Chain, check_follow, find_chain
+from splitway.bundle_graph import Chain, check_follow, find_chain, unfit_heads
 from splitway.cli.console import OUT
-from splitway.errors import SetupError
+from splitway.cli.folders import option_for
+from splitway.errors import BundleError, SetupError
 from splitway.releases import FILE, Event, Release, Releases, Trial, change_releases, check_release_name, read_releases
 
 _What = Literal["create", "canary", "shadow", "promote", "rollback"]
@@ -166,6 +167,23 @@ def lost_heads(releases: Releases, name: str) -> list[str]:
     """The heads that the current release has, and this one has not: requests for them would be refused."""
     current = releases.releases.get(releases.current or "")
     return [] if current is None else [head for head in current.heads if head not in releases.releases[name].heads]
+
+
+def left_out(book: ReleaseBook, release: Release) -> dict[str, str]:
+    """Why heads that lie beside a release do not fit it, and what to do, by name; nothing where no bundles lie."""
+    models, where = book.models, option_for(book.models)
+    try:
+        newest = find_chain(models)
+        can_train = newest.extractor.manifest.version == release.extractor
+        heads = unfit_heads(models, newest if can_train else find_chain(models, release.extractor))
+    except BundleError:
+        return {}
+    says = {}
+    for head in (each.manifest for each in heads):
+        why = f"{head.name} {head.version} takes the features {head.takes}, not those of extractor {release.extractor}"
+        do = f"; train it on these with: splitway train-head --in-process --images PICTURES --name {head.name}{where}"
+        says[head.name] = why + do * can_train
+    return says
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from splitway.api.given import Given
 from splitway.cli.console import ERR, OUT, Json, Models, RunName, Url, emit
+from splitway.cli.models.options import repeated
 from splitway.cli.setup import complete
 
 if TYPE_CHECKING:
@@ -45,11 +46,7 @@ def _book(context: typer.Context, models: Path, file: Path | None) -> ReleaseBoo
 
 def _named(context: typer.Context) -> str:
     """The option of a command that says which releases are meant, to be repeated."""
-    import shlex
-
-    given = Given.of(context)
-    which = next((each for each in ("file", "models") if each in given), None)  # both together only create takes
-    return "" if which is None else f" {given.options[which]} {shlex.quote(str(context.params[which]))}"
+    return repeated(context, "file" if "file" in Given.of(context) else "models")  # both together only create takes
 
 
 def _folder(context: typer.Context, models: Path) -> Path:
@@ -85,7 +82,7 @@ def create(
     made = releases.releases[name]
     heads = ", ".join(f"{each} {version}" for each, version in made.heads.items())
     OUT.print(f"release {name}: extractor {made.extractor}; {heads}; {made.feature_space}", markup=False)
-    _warn_of_lost_heads(releases, name)
+    _warn_of_lost_heads(book, releases, name, every=not head)
     _emit_standing(as_json, releases)
     if releases.current is None:
         do = f"splitway release promote {name}{book.named}"
@@ -140,8 +137,8 @@ def _trial(kind: Literal["canary", "shadow"], does: str, usual: Any) -> Callable
         reason: Reason = "",
         as_json: Json = False,
     ) -> None:
-        releases = _book(context, models, file).try_out(kind, name, percent, reason)
-        _warn_of_lost_heads(releases, name)
+        book = _book(context, models, file)
+        _warn_of_lost_heads(book, releases := book.try_out(kind, name, percent, reason), name)
         OUT.print(f"{name} {does} {percent:g} % of the requests", markup=False)
         _emit_standing(as_json, releases)
 
@@ -177,7 +174,8 @@ def promote(
     Examples: splitway release promote; splitway release promote winter --reason "better on dogs"
     """
     book = _book(context, models, file)
-    _warn_of_lost_heads(before := book.read(), name or (before.canary.release if before.canary else None))
+    before = book.read()
+    _warn_of_lost_heads(book, before, name or (before.canary.release if before.canary else None))
     releases = book.promote(name, reason)
     OUT.print(f"{releases.current} is current; before it: {releases.previous or 'none'}", markup=False)
     _emit_standing(as_json, releases)
@@ -200,13 +198,18 @@ def rollback(
     _emit_standing(as_json, releases)
 
 
-def _warn_of_lost_heads(releases: Releases, name: str | None) -> None:
-    from splitway.cli.operate.release import lost_heads
+def _warn_of_lost_heads(book: ReleaseBook, releases: Releases, name: str | None, *, every: bool = False) -> None:
+    """Say of the heads that the current release has and this one lacks, and of `every` one that does not fit it."""
+    from splitway.cli.operate.release import left_out, lost_heads
 
-    if name is not None and name in releases.releases and (lost := lost_heads(releases, name)):
-        do = "splitway train-head --extractor trains one on this release's features"
+    if name is None or name not in releases.releases:
+        return
+    if lost := lost_heads(releases, name):
         has = f"{name} has no head {', '.join(lost)}, which the current release {releases.current} has"
-        ERR.print(f"{has}: requests for it get 404 from {name}; {do}", style="yellow", markup=False)
+        ERR.print(f"{has}: requests for it get 404 from {name}", style="yellow", markup=False)
+    for head, why in left_out(book, releases.releases[name]).items():
+        if every or head in lost:
+            ERR.print(f"{name} is without head {head}: {why}", style="yellow", markup=False)
 
 
 def _emit_standing(as_json: bool, releases: Releases) -> None:

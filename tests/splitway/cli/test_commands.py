@@ -73,7 +73,7 @@ def test_what_was_split_can_be_served(workshop: Path, cat: bytes, tmp_path: Path
 
 def test_split_does_not_overwrite(workshop: Path) -> None:
     result = splitway("split", "tiny.keras", "--at", "pool", "--range=0:1", cwd=workshop)
-    assert "is there already; use --force" in one_line(result)
+    assert "is there already; use --force to replace it, or --version 2 for another" in one_line(result)
 
 
 @pytest.mark.parametrize(

@@ -251,4 +251,6 @@ def test_inspect_takes_what_split_takes(tmp_path: Path) -> None:
     cuts = {cut["layer"]: cut for cut in found["cuts"]}
     assert len(cuts["middle"]["tensors"]) == 3
     assert found["pictures"]["range"] is None
-    assert found["pictures"]["says"].startswith("split needs --range or --preprocess: it begins with ")
+    assert found["pictures"]["says"].startswith("split needs --range or --preprocess, for the model does not say ")
+    assert result.stderr.splitlines()[-1].startswith(f"next: splitway split {tmp_path / 'unet.h5'} --range=")
+    assert "--allow-legacy" in result.stderr.splitlines()[-1]

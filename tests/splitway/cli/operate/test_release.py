@@ -161,3 +161,14 @@ def test_heads_that_a_release_has_no_more_are_told_before_it_is_promoted(book: R
 
     assert promote("autumn") == ""
     assert "winter has no head classifier, which the current release autumn has" in promote("winter")
+
+
+def test_heads_of_another_backbone_are_told_with_the_command_that_trains_them(models: Path) -> None:
+    make_bundle(models, "colours", 1, "head", "a")
+    _, _, err = _run(models, "create", "autumn")
+    assert f"autumn is without head colours: colours 1 takes the features {SPACES['a']}" in err
+    assert f"splitway train-head --in-process --images PICTURES --name colours --models {models}\n" in err
+    _, _, older = _run(models, "create", "summer", "--extractor", "1")
+    assert "summer is without head digits: digits 1 takes" in older
+    assert "train-head" not in older  # which trains on the newest extractor
+    assert "is without" not in _run(models, "create", "winter", "--head", "digits=1")[2]

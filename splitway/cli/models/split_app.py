@@ -124,5 +124,5 @@ def split(
         options = SplitOptions(
             out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
         )
-        emit(as_json, report(out, split_model(model, options, steps.say)))
+        emit(as_json, report(out, split_model(model, options, steps.say), samples))
         ERR.print(f"next: splitway up --models {out}", markup=False)

@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_build, check_model, check_out, check_verify
 from splitway.api.given import Given
-from splitway.cli.console import OUT, Json, Out, emit, steps_with_tensorflow
+from splitway.cli.console import OUT, Json, Out, emit, if_interrupted, steps_with_tensorflow
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -51,7 +51,7 @@ def build(
             OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
             emit(as_json, {"made": False, **content_of(out, whole)})
             return
-    with steps_with_tensorflow() as steps:
+    with if_interrupted(), steps_with_tensorflow() as steps:
         from splitway.cli.models import build as command
 
         pictures = default_samples(samples)
@@ -133,7 +133,7 @@ def verify(
         emit(as_json, {"checked": check_every(models, version, read_trusted_keys(key))})
         return
     check_verify(models, samples)
-    with steps_with_tensorflow() as steps:
+    with if_interrupted(), steps_with_tensorflow() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.bundles import sign_again_if_changed
 

@@ -10,7 +10,7 @@ import typer
 from splitway.api.before import SplitPlan, check_split
 from splitway.api.given import Given, PixelOptions, Preset
 from splitway.api.wanted import Wanted, check_wanted, one_ending
-from splitway.cli.console import ERR, Json, Out, emit, steps_with_tensorflow
+from splitway.cli.console import ERR, Json, Out, emit, if_interrupted, steps_with_tensorflow
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -115,7 +115,7 @@ def split(
             model, out, layers, labels, samples, version, head, force=force, allow_legacy=allow_legacy, ending=ending
         )
     )
-    with steps_with_tensorflow() as steps:
+    with if_interrupted(), steps_with_tensorflow() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 

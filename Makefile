@@ -41,12 +41,12 @@ $(STAMP): $(RUNTIME)
 models: $(BUNDLES) ## Make the default bundles
 
 $(BUNDLES) &: | $(RUNTIME)
-	$(BIN)/splitway build --out $(MODELS)
+	$(BIN)/splitway build --json --out $(MODELS) >/dev/null
 
 demo: $(RUNTIME) models ## Start the pipeline, classify the samples, train a second head on it, classify with both, stop
 	$(BIN)/splitway demo --models $(MODELS) samples/*.jpg
 	$(BIN)/python -m samples.two_heads $(MODELS) samples/cat.jpg
-	@echo 'next: README, "Split your own model"; make up starts this one to stay' >&2
+	@echo 'next: $(BIN)/splitway up -d && $(BIN)/splitway classify samples/cat.jpg; a model of yours: $(BIN)/splitway inspect MODEL.keras' >&2
 
 up: $(RUNTIME) models ## Start the pipeline and stay until Ctrl-C
 	$(BIN)/splitway up --models $(MODELS)

@@ -37,6 +37,16 @@ _MOST_PICTURES = 2000
 """Of all classes together; of more, each class gives as many as the others."""
 _FOR_RANGES = 120
 """Pictures on which other ranges are tried."""
+_SURE, _UNSURE = 0.01, 0.05
+"""How likely chance may be to explain that another range is better; the latter where the named one is no better than
+drawing lots."""
+_OTHER_RANGE = "its range is forced and is not what the model's layers tell; split without --force-range"
+_OTHER_RESIZE = (
+    "it crops pictures to the model's shape and averages pixels as it shrinks them, while Keras was given the whole "
+    "picture, squeezed without averaging; send pictures of the model's size, or train on pictures resized by Pillow"
+)
+_FEW = 4
+"""More pictures rightly named that chance may well explain."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ def measuring(
 
     def measured(served: Run) -> Accuracy:
         accuracy = measure(pictures, served, uncut, preprocessing, taken, note)
-        for doubt in doubts(accuracy):
+        for doubt in doubts(accuracy, is_forced=taken != preprocessing):
             note(doubt)
         if (told is None or told.range is None) and preprocessing.datatype == "FP32":  # the user has said which
             said = doubt_of_range(pictures, uncut, preprocessing)
@@ -164,36 +174,50 @@ def measure(
 
 
 def doubt_of_range(pictures: Labelled, uncut: Run, preprocessing: Preprocessing) -> str | None:
-    """A sentence where the uncut model is right more often with another usual range than the one that was named."""
+    """How often the model is right with each usual range; None where it is right with the named one about as often."""
     step = max(1, len(pictures.files) // _FOR_RANGES)
     known = list(zip(pictures.files, pictures.classes, strict=True))[::step]
     plain = [(number, _plain(data, preprocessing)) for file, number in known if (data := _data(file)) is not None]
 
-    def right(taken: Preprocessing) -> int:
+    def right(taken: Preprocessing) -> list[bool]:
         return _right(uncut, plain, taken, pictures.same)
 
     named = right(preprocessing)
-    others = {
-        shown_range(each): right(preprocessing.model_copy(update={"range": each, "standardise": None}))
-        for each in USUAL
-        if preprocessing.standardise is not None or each != preprocessing.range
-    }
-    best = max(others, key=lambda each: others[each])
-    if others[best] - named <= max(1, math.sqrt(len(plain) * 0.25)):
+    usual = {each: right(preprocessing.model_copy(update={"range": each, "standardise": None})) for each in USUAL}
+    by_chance = _is_by_chance(sum(named), len(plain), len({number for number, _ in plain}))
+    if all(_chance_of(found, named) > (_UNSURE if by_chance else _SURE) for found in usual.values()):
         return None
-    count = len(plain)
+    is_usual = preprocessing.standardise is None and preprocessing.range in usual
+    counts = [] if is_usual else [f"{sum(named)} as it was split"]
+    for each, found in usual.items():
+        given = " (given)" if is_usual and each == preprocessing.range else ""
+        counts.append(f"{sum(found)} with --range={shown_range(each)}{given}")
     return (
-        f"the uncut model is right for {others[best]} of {count} pictures with --range={best}, and for {named} with "
-        "the numbers that it is given: look up how it was trained"
+        f"of {len(plain)} pictures the model names rightly {', '.join(counts)}. How it was trained decides: a higher "
+        "count alone proves nothing"
     )
 
 
-def _right(run: Run, plain: Sequence[tuple[int, NDArray[Any]]], taken: Preprocessing, same: Mapping[int, int]) -> int:
-    """How many pictures a model is right for, which gets pixels in this way."""
-    right = 0
+def _chance_of(other: Sequence[bool], named: Sequence[bool]) -> float:
+    """How likely chance alone is to favour the other so much, on the pictures of which one of the two is right."""
+    differ = [ours for ours, theirs in zip(other, named, strict=True) if ours != theirs]
+    return 0.5 ** len(differ) * sum(math.comb(len(differ), n) for n in range(sum(differ), len(differ) + 1))
+
+
+def _is_by_chance(right: int, count: int, classes: int) -> bool:
+    """Whether drawing lots among the classes would be right about as often."""
+    chance = 1 / classes
+    return right < count and right <= count * chance + math.sqrt(count * chance * (1 - chance))
+
+
+def _right(
+    run: Run, plain: Sequence[tuple[int, NDArray[Any]]], taken: Preprocessing, same: Mapping[int, int]
+) -> list[bool]:
+    """For which pictures a model is right that gets pixels in this way."""
+    right: list[bool] = []
     for start in range(0, len(plain), _BATCH):
         numbers, pictures = zip(*plain[start : start + _BATCH], strict=True)
-        right += sum(map(int.__eq__, numbers, _firsts(run, to_model_input(np.stack(pictures), taken), same)))
+        right += map(int.__eq__, numbers, _firsts(run, to_model_input(np.stack(pictures), taken), same))
     return right
 
 
@@ -241,22 +265,22 @@ def in_words(found: Accuracy) -> list[str]:
 
     return [
         f"the served pipeline names {share(found.served_right)} pictures in {found.samples} rightly",
-        f"the uncut model, fed as in Keras, {share(found.uncut_right)}",
+        f"the whole model, fed as in Keras, {share(found.uncut_right)}",
     ]
 
 
-def doubts(found: Accuracy) -> list[str]:
-    """What speaks against the numbers that a model is fed with."""
-    count, chance = found.pictures, 1 / found.classes
-    by_chance = count * chance + math.sqrt(count * chance * (1 - chance))
-    look = "look at --range, the order of the labels and the pictures"
+def doubts(found: Accuracy, *, is_forced: bool = False) -> list[str]:
+    """What speaks against the numbers that a model is fed with.
+
+    `is_forced` says that they are served with another range than the model's own layers tell.
+    """
+    count, look = found.pictures, "look at --range, the order of the labels and the pictures"
     said = []
     if found.served_classes == 1 and found.classes > 1:
         said.append(f"as it is served, the model says the same of all {count} pictures: {look}")
-    elif found.served_right <= by_chance and found.served_right < count:
+    elif _is_by_chance(found.served_right, count, found.classes):
         said.append(f"as it is served, the model is right no more often than by chance: {look}")
-    if found.uncut_right - found.served_right > max(1, math.sqrt(count * 0.25) / 2):
-        said.append(
-            "the served pipeline is right less often than the uncut model: it gets other pictures than in Keras"
-        )
+    if (lost := found.uncut_right - found.served_right) > max(_FEW, math.sqrt(count * 0.25) / 2):
+        why = _OTHER_RANGE if is_forced else _OTHER_RESIZE
+        said.append(f"the served pipeline names {lost} of {count} pictures fewer rightly than the whole model: {why}")
     return said

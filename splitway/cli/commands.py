@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -155,10 +156,14 @@ def _nearest_option() -> Iterator[None]:
         yield
     except typer.BadParameter as error:
         error.message = error.message.removeprefix("Value error, ")  # that is the library's
+        if not error.message and getattr(error.param, "param_type_name", "") == "argument":
+            error.param_hint = _argument(error.param).removesuffix("...")
         raise
     except Exception as error:
         if near := getattr(error, "possibilities", None):
-            error.message = f"{error.message}. Did you mean {near[0]}?"  # type: ignore[attr-defined]
+            names = {each.lstrip("-"): each for each in near}  # whose dashes make them no more alike
+            for name in get_close_matches(error.option_name.lstrip("-"), names, n=1):  # type: ignore[attr-defined]
+                error.message = f"{error.message}. Did you mean {names[name]}?"  # type: ignore[attr-defined]
             error.possibilities = None  # type: ignore[attr-defined]
         raise
 

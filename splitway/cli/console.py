@@ -119,6 +119,18 @@ def one_line_errors(meta: Mapping[str, Any] = MappingProxyType({})) -> Iterator[
         with _stdout_that_may_be_broken():
             emit(meta.get(JSON_ASKED, False), {"error": {"code": code, "detail": says}})
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        ERR.print(": ".join(["splitway: interrupted", *map(str, error.args)]), markup=False)
+        raise typer.Exit(130) from error
+
+
+@contextmanager
+def if_interrupted(says: str = "nothing half-made is left") -> Iterator[None]:
+    """Name what an interrupt has left, for the line that the command ends with."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(says) from error
 
 
 @contextmanager

@@ -270,7 +270,8 @@ def parse_replicas(options: list[str]) -> dict[str, int]:
         known = stage in PORTS or _BODY.fullmatch(stage)
         if not known or not number.isdigit() or not 1 <= int(number) <= 64:
             raise SetupError(
-                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {' or '.join(PORTS)} or body_<number>, "
+                f"--replicas takes STAGE=N with N from 1 to 64 and STAGE {', '.join(PORTS)} or body_<number> "
+                "(body_1 is the first stage between the two, of a model that is cut more than once), "
                 f"not {option!r}"
             )
         counts[stage] = int(number)

@@ -20,6 +20,8 @@ from splitway.process.child import python
 LogLine = Callable[[str, str], None]
 """Called with a process's name and one line of its output, from a thread of that process's own."""
 _MOST_LAST_LINES = 10
+_NOISE = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+"""What LiteRT says of every model that it opens, whatever its level of logs."""
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised here, bound only when the user says so
 
 
@@ -76,7 +78,8 @@ class ProcessOutput:
         assert popen.stdout is not None
         with popen.stdout as lines:
             for line in lines:
-                said = line.rstrip("\n")
+                if (said := line.rstrip("\n")) == _NOISE:
+                    continue
                 self._last.setdefault(name, deque(maxlen=_MOST_LAST_LINES)).append(said)
                 self._latest = name
                 self._log(name, said)

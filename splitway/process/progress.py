@@ -24,11 +24,12 @@ _here = _Thread()
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
     """Tell a listener of all progress in this thread, for as long as the block runs."""
-    before, _here.listener = _here.listener, listener
+    before = _here.listener, _here.low, _here.high
+    _here.listener, _here.low, _here.high = listener, 0.0, 1.0  # a loop that an error left may not have ended yet
     try:
         yield
     finally:
-        _here.listener = before
+        _here.listener, _here.low, _here.high = before
 
 
 def report(done: float) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_train_head
 from splitway.api.given import Given
-from splitway.cli.console import Json, Models, Steps, emit, tensorflow_hushed
+from splitway.cli.console import Json, Models, Steps, emit, if_interrupted, tensorflow_hushed
 from splitway.cli.models.options import UnsureBelow
 from splitway.cli.setup import complete
 from splitway.errors import SetupError
@@ -87,7 +87,7 @@ def train_head(
         given.refuse("extractor", "pipeline", because="--in-process asks no extractor")
     check_train_head(images, name, version)
     require("split")
-    with tensorflow_hushed(), Steps() as steps:
+    with if_interrupted(), tensorflow_hushed(), Steps() as steps:
         from splitway.cli.folders import folder_meant, print_next_of_head
         from splitway.cli.heads.train_head import HeadJob, check_keeps_default_head, claimed, prepare
 

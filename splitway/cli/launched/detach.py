@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
-from splitway.cli.console import ERR, Steps
+from splitway.cli.console import ERR, Steps, if_interrupted, stop_signal
 from splitway.cli.launched.output import open_log
 from splitway.errors import SetupError
 from splitway.process.child import python
@@ -69,8 +70,9 @@ def start_detached(command: Callable[[int], list[str]], log: Path) -> str:
 
     Raises:
         SetupError: it failed; nothing of it is left.
-        KeyboardInterrupt: this process was interrupted; nothing of the other one is left.
+        KeyboardInterrupt: this process was interrupted before the other one was ready; nothing of that is left.
     """
+    asked = stop_signal()  # an interrupt waits until there is a process to stop
     reading, writing = os.pipe()
     try:
         with open_log(log) as output:
@@ -88,15 +90,21 @@ def start_detached(command: Callable[[int], list[str]], log: Path) -> str:
     finally:
         os.close(writing)
     try:
-        return _listen(reading, log)
+        with if_interrupted("the pipeline is stopped"):
+            told = _listen(reading, log, asked)
+            stop_signal()  # it is ready: from here on an interrupt comes too late
+            return told
     except BaseException:
+        stop_signal()  # a second interrupt changes nothing
         process.send_signal(signal.SIGTERM)
         process.wait()
         raise
 
 
-def _listen(reading: int, log: Path) -> str:
+def _listen(reading: int, log: Path, asked: Event) -> str:
     with Steps() as steps, os.fdopen(reading, encoding="utf-8") as told:
+        if asked.is_set():
+            raise KeyboardInterrupt
         for line in told:
             kind, text = json.loads(line)
             if kind == _DONE:

@@ -49,11 +49,14 @@ def verify(
         BundleError: a bundle is damaged, and nothing is proved; or as `bundles.verify` raises.
     """
     checked = check_every(models, version)
-    return {"checked": checked, **report(models, bundles.verify(models, samples, version, say, allowed))}
+    return {"checked": checked, **report(models, bundles.verify(models, samples, version, say, allowed), samples)}
 
 
-def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
-    """Say what was made and how well it is proved; return the same, with the whole manifests, for programs."""
+def report(models: Path, stages: list[Manifest], samples: Path | None = None) -> Mapping[str, object]:
+    """Say what was made and how well it is proved; return the same, with the whole manifests, for programs.
+
+    `samples` are those that the user named.
+    """
     proof = stages[0].proof
     assert proof is not None, "what is reported has been proved"
     found, same = proof.against_uncut, proof.against_same_engine
@@ -68,14 +71,13 @@ def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
         OUT.print(f"  rows           {fits} fit into one request, by the largest of its tensors")
     OUT.print(
         f"  proof          {proof.inputs} inputs in batches of {', '.join(map(str, proof.batch_sizes))}: at most "
-        f"{found.max_abs:.2g} from the uncut model ({proof.tolerance:.2g} allowed)"
+        f"{found.max_abs:.2g} from the whole model in Keras ({proof.tolerance:.2g} allowed)"
         + (", same class first" if found.top1_equal else "")
     )
     if same is not None:
-        OUT.print(
-            f"                 at most {same.max_abs:.2g} ({same.max_ulp} ULP) from the uncut model in {proof.engine}"
-        )
-    _report_accuracy(stages, proof)
+        differs = f"at most {same.max_abs:.2g} from the" if same.max_ulp else "bit for bit the same as the"
+        OUT.print(f"                 {differs} whole model in {proof.engine}, the engine that serves")
+    _report_accuracy(stages, proof, samples)
     elsewhere = [stage.name for stage in stages if stage.engine == "tensorflow"]
     if elsewhere:
         OUT.print(f"  engine         TensorFlow for {', '.join(elsewhere)}: LiteRT cannot run it, or not as exactly")
@@ -88,7 +90,7 @@ def report(models: Path, stages: list[Manifest]) -> Mapping[str, object]:
     return content_of(models, stages)
 
 
-def _report_accuracy(stages: list[Manifest], proof: Proof) -> None:
+def _report_accuracy(stages: list[Manifest], proof: Proof, samples: Path | None) -> None:
     """Say how often the pictures of a folder got their own label, or that no proof tells of it."""
     head = stages[-1]
     if head.appended:
@@ -105,4 +107,6 @@ def _report_accuracy(stages: list[Manifest], proof: Proof) -> None:
         OUT.print(
             "  accuracy       not measured: a proof does not say whether pictures reach the model as in training;"
         )
-        OUT.print("                 --samples FOLDER with a folder of pictures for each label measures it")
+        how = "--samples FOLDER with a folder of pictures for each label measures it"
+        none = f"{samples} has no folder of pictures for each label, by which it is measured"
+        OUT.print(f"                 {how if samples is None else none}", markup=False)

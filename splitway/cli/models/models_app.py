@@ -9,7 +9,7 @@ import typer
 
 from splitway.api.before import check_build, check_model, check_out, check_verify
 from splitway.api.given import Given
-from splitway.cli.console import OUT, Json, Out, emit, steps_with_tensorflow
+from splitway.cli.console import ERR, OUT, Json, Out, emit, if_interrupted, steps_with_tensorflow
 from splitway.cli.models.options import (
     AllowLegacy,
     CustomObjects,
@@ -51,12 +51,19 @@ def build(
         if not force and (whole := whole_defaults(out, version)):
             OUT.print(f"{out} has the default bundles, version {version}, already; --force makes them again")
             emit(as_json, {"made": False, **content_of(out, whole)})
+            _say_next(out, as_json=as_json)
             return
-    with steps_with_tensorflow() as steps:
+    with if_interrupted(), steps_with_tensorflow() as steps:
         from splitway.cli.models import build as command
 
         pictures = default_samples(samples)
         emit(as_json, command.build(out, pictures, version, fetch_only=fetch_only, say=steps.say))
+    _say_next(out, as_json=as_json or fetch_only)
+
+
+def _say_next(out: Path, *, as_json: bool) -> None:
+    if not as_json:
+        ERR.print(f"next: splitway up -d{'' if out == Path('models') else f' --models {out}'}", markup=False)
 
 
 def inspect(
@@ -135,7 +142,7 @@ def verify(
         emit(as_json, {"checked": check_every(models, version, read_trusted_keys(key))})
         return
     check_verify(models, samples)
-    with steps_with_tensorflow() as steps:
+    with if_interrupted(), steps_with_tensorflow() as steps:
         from splitway.cli.models import build as command
         from splitway.cli.models.bundles import sign_again_if_changed
 

@@ -10,7 +10,7 @@ import typer
 from splitway.api.before import SplitPlan, check_split
 from splitway.api.given import Given, PixelOptions, Preset
 from splitway.api.wanted import Wanted, check_wanted, one_ending
-from splitway.cli.console import Json, Out, emit, steps_with_tensorflow
+from splitway.cli.console import Json, Out, emit, if_interrupted, steps_with_tensorflow
 from splitway.cli.folders import print_next_of_version, warn_before_version
 from splitway.cli.models.options import (
     AllowLegacy,
@@ -117,7 +117,7 @@ def split(
         )
     )
     warn_before_version(out, version)
-    with steps_with_tensorflow() as steps:
+    with if_interrupted(), steps_with_tensorflow() as steps:
         from splitway.api.splitting import SplitOptions, split_model
         from splitway.cli.models.build import report
 
@@ -126,5 +126,5 @@ def split(
         options = SplitOptions(
             out, layers, labels, pixels, samples, version, head, force=force, source=source, **answers
         )
-        emit(as_json, report(out, split_model(model, options, steps.say)))
+        emit(as_json, report(out, split_model(model, options, steps.say), samples))
         print_next_of_version(out, version)

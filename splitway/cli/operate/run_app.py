@@ -119,7 +119,7 @@ def logs(
     stage: Annotated[
         str | None,
         typer.Argument(
-            help="Only lines of this stage or process, such as classifier or classifier.2.",
+            help="Only lines of this stage or process, such as classifier, classifier.2 or up, which starts them.",
             autocompletion=complete.processes,
         ),
     ] = None,
@@ -128,6 +128,8 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)] = 100,
 ) -> None:
     """Print the last lines of a pipeline that splitway up -d started from this folder.
+
+    Each service has a line for a request; splitway logs up shows when the pipeline was started and became ready.
 
     Examples: splitway logs; splitway logs -f classifier; splitway logs --name trial -n 1000 gateway
     """

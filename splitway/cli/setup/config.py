@@ -69,13 +69,17 @@ def _in_force(known: Known, setting: Setting | None, wrong: str | None) -> InFor
     return InForce(known, shown, "file" if setting else "environment", setting, wrong)
 
 
-def print_table(settings: Sequence[InForce]) -> None:
-    """Print a line for each setting; those that are set stand out."""
+def print_table(settings: Sequence[InForce], *, every: bool) -> None:
+    """Print a line for each setting that is set, or for every one; the others are counted on stderr."""
+    shown = [each for each in settings if every or each.source != "default"]
     table = Table("setting", "value", "from", box=None, header_style="bold")
-    for each in settings:
+    for each in shown:
         style = "red" if each.wrong else "dim" if each.source == "default" else None
         table.add_row(each.known.key, each.value or "-", each.place, style=style)
-    OUT.print(table, markup=False)
+    if shown:
+        OUT.print(table, markup=False)
+    if left := len(settings) - len(shown):
+        ERR.print(f"{left} settings have their defaults: splitway config --all lists them", markup=False)
 
 
 def print_one(setting: InForce) -> None:

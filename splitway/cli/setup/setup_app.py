@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from splitway.api.given import Given
 from splitway.cli.commands import FROM_FILES
 from splitway.cli.console import Json, emit
 
@@ -15,22 +16,27 @@ def config(
     key: Annotated[
         str | None, typer.Argument(help="One setting, such as threads or SPLITWAY_THREADS: print its value alone.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List the settings that have their defaults too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print the settings in force, and whether each comes from the environment, a file or its default.
+    """Print the settings that are set, and whether each comes from the environment or a file; with --all every setting.
 
     Options come before SPLITWAY_* variables, these before splitway.toml in the current folder, and that before
     ~/.config/splitway/splitway.toml. In a file a setting has the name of its variable without SPLITWAY_, in small
     letters: threads = 2. A file is read only if it is yours or root's and no other user can write it. It cannot hold
     secrets or url, and in the current folder not auth, published_on or ca.
 
-    Examples: splitway config; splitway config models; splitway config --json | jq '.settings[] | select(.source !=
-    "default")'
+    Examples: splitway config; splitway config --all; splitway config models; splitway config --json | jq
+    '.settings[] | select(.source != "default")'
     """
     from splitway.cli.setup import config as command
     from splitway.cli.setup.known import Catalogue
 
     from_files = context.meta.get(FROM_FILES, {})
+    if key is not None or as_json:
+        Given.of(context).refuse(
+            "every", because="one setting is asked for" if key else "--json has every setting anyway"
+        )
     catalogue = Catalogue(context.find_root().command)
     settings = shown = command.in_force(catalogue, from_files)
     if key is not None:
@@ -41,7 +47,7 @@ def config(
         read = list(dict.fromkeys(setting.path for setting in from_files.values()))
         emit(as_json, {"settings": [each.to_json() for each in settings], "files": read})
         if not as_json:
-            command.print_table(settings)
+            command.print_table(settings, every=every)
         command.say_files(read, catalogue)
     for models in (each for each in shown if each.known.key == "models"):
         command.say_what_else_runs(models)

@@ -25,16 +25,9 @@ from splitway.local.runs import LocalGateway
 
 
 def top(find: Callable[[], LocalGateway], interval_s: float, *, once: bool, as_json: bool) -> int:
-    """Show the pipeline until told to stop; return the exit code.
+    """Show the pipeline whose gateway `find` finds, once or until told to stop; return the exit code.
 
-    Args:
-        find: returns the gateway that is asked, wherever it is by then.
-        interval_s: seconds between two looks.
-        once: whether one look is enough.
-        as_json: the gateway's own words instead of a view.
-
-    Raises:
-        SetupError: the gateway cannot be found, or the key cannot be sent.
+    Raises SetupError if the gateway cannot be found, or the key cannot be sent. `as_json` gives the gateway's own words.
     """
     say_what_is_kept_back(find())
     write = Look.to_json if as_json else plain_line

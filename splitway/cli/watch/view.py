@@ -81,7 +81,7 @@ def _said_of_all(status: PipelineStatus) -> dict[str, str]:
         failed = f"{number(recent.failed)} of {number(recent.ended)} failed, last {recent.window_s or 0:.0f} s"
         said["lately"] = f"{number(recent.rate_per_s)}/s · p50 / p99 {_latencies(recent)} ms · {failed}"
     inside = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
-    said["door"] = f"{inside} · turned away: {counts(door.turned_away)}"
+    said["load"] = f"{inside} · turned away: {counts(door.turned_away)}"
     spaces = Counter(each.feature_space for stage in status.stages for each in stage.replicas if each.feature_space)
     said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
     parts = ((name, each) for name, each in status.releases.releases.items() if each.part is not None)
@@ -121,13 +121,12 @@ def _calls(look: Look | None) -> Counter[tuple[str, str]]:
 
 
 def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None, current: str | None) -> Row:
-    """Of several feature spaces the current release's."""
-    serves_current = any(current and current in (model.takes, model.gives) for model in replica.models)
+    spaces = {space for model in replica.models for space in (model.takes, model.gives)}
     return (
         f"  {stage} {address(replica.url)}",
         _signed(_sign(replica), _state(replica)),
         _versions(stage, replica),
-        (current if serves_current else replica.feature_space) or _NOTHING,
+        (current if current in spaces else replica.feature_space) or _NOTHING,
         number(sum(replica.attempts.values())),
         number(calls_per_s),
         number(failures(replica.attempts)),

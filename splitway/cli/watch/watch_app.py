@@ -26,9 +26,8 @@ def top(
     If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
     option for it, because every user of a machine can read command lines.
 
-    Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log
-
-    More: splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
+    Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log;
+    splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready
     """
     from splitway.cli.credentials import chosen_gateway
     from splitway.cli.watch.top import top as watch

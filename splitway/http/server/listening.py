@@ -61,7 +61,8 @@ def _instead(error: OSError | UnicodeError) -> str:
     """What to choose where a socket cannot be bound: a name without an address, or another machine's, is no port's."""
     if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
         return "--host takes a name or an address of this machine"
-    return "choose another with --port"
+    stop = ", or stop what listens there: splitway down in its folder, if it is a pipeline"
+    return f"choose another with --port{stop if error.errno == errno.EADDRINUSE else ''}"
 
 
 def let_no_more_in(listener: socket.socket) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from splitway.cli.ask import classify, unread
 from splitway.cli.ask.classify import PictureResult, print_table
-from splitway.cli.console import Steps, Terminal, one_line_errors
+from splitway.cli.console import Steps, Terminal, if_interrupted, one_line_errors
 from splitway.errors import InvalidInput
 
 ATTACKS = ["\x1b[2J\x1b[31m", "\x1b]0;title\x07", "\x9b31m", "\r", "\u202egpj", "\x00", "\x7f"]
@@ -106,3 +106,10 @@ def test_an_interrupt_is_one_whatever_foreign_code_makes_of_it(monkeypatch: pyte
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def test_an_interrupted_command_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, one_line_errors(), if_interrupted():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr() == ("", "splitway: interrupted: nothing half-made is left\n")

@@ -81,9 +81,11 @@ def test_the_version_has_a_short_option() -> None:
         (["spilt"], "No such command 'spilt'. Did you mean 'split'?"),
         (["release", "promot"], "Did you mean 'promote'?"),
         (["split", "model.keras", "--label", "x"], "No such option: --label. Did you mean --labels?"),
+        (["inspect", "--lable", "x"], "No such option: --lable\n"),
+        (["demo"], "Missing argument FILES.\n"),
     ],
 )
-def test_a_mistyped_word_is_answered_with_the_nearest(arguments: list[str], says: str) -> None:
+def test_a_mistyped_word_is_answered_with_the_nearest_if_one_is_near(arguments: list[str], says: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert says in result.stderr

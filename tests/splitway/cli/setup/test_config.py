@@ -39,12 +39,16 @@ def test_each_value_has_its_source(place: Path) -> None:
     assert found["max_body_bytes"]["value"] == "16777216 for the gateway, 33554432 for a stage"
     assert (found["api_key"]["value"], found["service_token_file"]["value"]) == ("***", str(place / "secret"))
     assert found["cache"]["value"] == "***@r:6379/0"
-    table = splitway("config", cwd=place, **given)
+    table = splitway("config", "--all", cwd=place, **given)
     assert "hush" not in result.stdout + result.stderr + table.stdout + table.stderr
     rows = [line.split() for line in table.stdout.splitlines()]
     assert ["models", "bundles", "splitway.toml:2"] in rows
     assert ["max_rows", "16", "environment"] in rows
     assert len(rows) == len(found) + 1
+    short = splitway("config", cwd=place, **given)
+    names = {key for key, each in found.items() if each["source"] != "default"}
+    assert {line.split()[0] for line in short.stdout.splitlines()} == names | {"setting"}
+    assert f"{len(found) - len(names)} settings have their defaults: splitway config --all" in short.stderr
 
 
 def test_one_setting_is_its_value_alone_however_it_is_written(place: Path) -> None:

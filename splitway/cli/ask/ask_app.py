@@ -54,6 +54,11 @@ def classify(
     """
     from splitway.cli.ask.unread import all_missing, print_failure, print_line
 
+    given = Given.of(context)
+    if in_process:
+        given.refuse("url", "name", "release", because="--in-process uses no gateway")
+    else:
+        given.refuse("models", because="without --in-process the gateway's bundles are used")
     if missing := all_missing(files):
         for file, why in missing.items():
             print_line(file, {"error": why}) if as_json else print_failure(file, why)
@@ -63,16 +68,13 @@ def classify(
     from splitway.cli.ask.given_pictures import named_pictures
 
     named, pictures = parse_heads(heads), named_pictures(files)
-    given = Given.of(context)
     if in_process:
-        given.refuse("url", "name", "release", because="--in-process uses no gateway")
         from splitway.cli.ask.classify_in_process import classify_in_process
 
         results = classify_in_process(pictures, models, named, top_k)
     else:
         from splitway.cli.credentials import chosen_gateway
 
-        given.refuse("models", because="without --in-process the gateway's bundles are used")
         results = classify_files(pictures, chosen_gateway(given, url, name), top_k, named, release)
     (print_json if as_json else print_table)(results)
     for line in as_folders_say(results, files):

@@ -27,7 +27,7 @@ from splitway.local.runs import LocalGateway
 def top(find: Callable[[], LocalGateway], interval_s: float, *, once: bool, as_json: bool) -> int:
     """Show the pipeline whose gateway `find` finds, once or until told to stop; return the exit code.
 
-    Raises SetupError if the gateway cannot be found, or the key cannot be sent. `as_json` gives the gateway's own words.
+    Raises SetupError if it cannot be found, or the key cannot be sent. `as_json` gives the gateway's own words.
     """
     say_what_is_kept_back(find())
     write = Look.to_json if as_json else plain_line

@@ -17,8 +17,7 @@ from splitway.cli.status import Look, failures
 from splitway.schemas.pipeline import PipelineStatus, RecentStatus, ReplicaStatus, StageStatus
 from splitway.telemetry.outcome import OK
 
-_NOTHING = "-"
-"""In place of a number that is not known."""
+_NOTHING = "-"  # in place of what is not known
 _GOOD, _CARE, _BAD = ("✓", "green"), ("!", "yellow"), ("✗", "red")
 """Marks and their colours: the mark alone says it too."""
 _WORDS = ("stage and replica", "state", "version", "feature space")
@@ -80,8 +79,8 @@ def _said_of_all(status: PipelineStatus) -> dict[str, str]:
         said["requests"] = f"{number(sum(gateway.requests.values()))} since start: {counts(gateway.requests)}"
         failed = f"{number(recent.failed)} of {number(recent.ended)} failed, last {recent.window_s or 0:.0f} s"
         said["lately"] = f"{number(recent.rate_per_s)}/s · p50 / p99 {_latencies(recent)} ms · {failed}"
-    inside = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
-    said["load"] = f"{inside} · turned away: {counts(door.turned_away)}"
+    said["load"] = f"{number(door.in_flight)} in flight of {number(door.limit)} · {number(door.queued)} queued"
+    said["load"] += f" · turned away: {counts(door.turned_away)}"
     spaces = Counter(each.feature_space for stage in status.stages for each in stage.replicas if each.feature_space)
     said["heads"] = " · ".join(f"{head.name} {head.version or _NOTHING}" for head in status.heads)
     parts = ((name, each) for name, each in status.releases.releases.items() if each.part is not None)
@@ -126,7 +125,7 @@ def _replica_row(stage: str, replica: ReplicaStatus, calls_per_s: float | None, 
         f"  {stage} {address(replica.url)}",
         _signed(_sign(replica), _state(replica)),
         _versions(stage, replica),
-        (current if current in spaces else replica.feature_space) or _NOTHING,
+        (current if current and current in spaces else replica.feature_space) or _NOTHING,
         number(sum(replica.attempts.values())),
         number(calls_per_s),
         number(failures(replica.attempts)),

@@ -20,11 +20,9 @@ def top(
 ) -> None:
     """Watch a running pipeline: the gateway's answers, and the state of each stage and replica. q or Ctrl-C ends it.
 
-    The counts are the gateway's own since its start. A gateway that does not answer is asked again. In a pipe it prints
-    one line per update; with --json the gateway's /v1/pipeline with time and address.
-
-    If the gateway requires a key, set SPLITWAY_API_KEY, or SPLITWAY_API_KEY_FILE to a file with the key. There is no
-    option for it, because every user of a machine can read command lines.
+    Counts are since the gateway's start. A gateway that does not answer is asked again. In a pipe it prints one line an
+    update; with --json the gateway's /v1/pipeline with time and address. If it requires a key, set SPLITWAY_API_KEY,
+    or SPLITWAY_API_KEY_FILE to a file with the key: every user of a machine can read command lines.
 
     Examples: splitway top; splitway top --once; splitway top --interval 10 >> pipeline.log;
     splitway top --json | jq --unbuffered -c .gateway.requests; splitway top --once >/dev/null || echo not ready

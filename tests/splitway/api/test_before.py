@@ -70,7 +70,7 @@ def test_the_very_model_may_be_split_again_with_force(folder: Path) -> None:
     sha256 = hashlib.sha256((folder / "m.keras").read_bytes()).hexdigest()
     write_stage(folder / "again", "m", sha256)
     plan = SplitPlan(folder / "m.keras", folder / "again", at=["pool"], labels=["a", "b", "c"])
-    with pytest.raises(BundleError, match=r"use --force to replace it, or --version for another \(made of m at 2026"):
+    with pytest.raises(BundleError, match=r"use --force to replace it, or --version 2 for another \(made of m at 2026"):
         check_split(plan)
     check_split(SplitPlan(folder / "m.keras", folder / "again", force=True))
     check_split(SplitPlan(folder / "m.keras", folder / "again", version="2"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from splitway.local.places import Place
 from splitway.local.run_file import Launcher, make_run_folder, write_run_file
 from testkit.support import one_line, splitway
+
+LASTING = [sys.executable, "-c", "input()", "splitway"]
+"""A process that is taken for one of Splitway's by its name."""
 
 
 @pytest.fixture
@@ -74,10 +78,13 @@ def test_a_value_that_stops_the_start_is_told(place: Path) -> None:
 def test_a_pipeline_that_serves_another_folder_is_told_of(place: Path) -> None:
     run = place / ".splitway" / "run.json"
     make_run_folder(run.parent)
-    here = Place.of("gateway", "http://127.0.0.1:4711", os.getpid())
-    write_run_file(run, [here], Launcher.of_this_process(place / "bundles", None, None, restarts=True))
-    assert "serves" not in splitway("config", "models", cwd=place).stderr
-    other = splitway("config", "models", cwd=place, SPLITWAY_MODELS="others")
+    with subprocess.Popen(LASTING, stdin=subprocess.PIPE) as process:
+        gateway = Place.of("gateway", "http://127.0.0.1:4711", process.pid)
+        write_run_file(run, [gateway], Launcher.of_this_process(place / "bundles", None, None, restarts=True))
+        same = splitway("config", "models", cwd=place)
+        other = splitway("config", "models", cwd=place, SPLITWAY_MODELS="others")
+        process.kill()
+    assert "serves" not in same.stderr
     assert f"the pipeline that runs here serves {place / 'bundles'}" in other.stderr
 
 

@@ -261,7 +261,7 @@ def test_the_last_line_is_that_of_the_process_that_failed(models: Path) -> None:
     """Whatever the others say while they are stopped."""
     log, wrong = LogBook(), {"SPLITWAY_CACHE": "redis://127.0.0.1:99999/0"}
     with LocalPipeline(LaunchPlan(models, port=0, environment=wrong, run_file=None), log.line) as pipeline:
-        until(lambda: log.text.count("delegate for CPU") == 2, 30)  # the stages' last words, long after the gateway's
+        until(lambda: log.text.count("is served") == 2, 30)  # the stages' last words, long after the gateway's
         with pytest.raises(SetupError, match="gateway ended with 1 before it was told to; its last line says why"):
             pipeline.wait_ready()
     assert "SPLITWAY_CACHE=redis://127.0.0.1:99999/0: the port must be" in log.text.strip().splitlines()[-1]

@@ -213,7 +213,7 @@ async def test_a_hanging_replica_is_left_after_the_attempts_time_and_then_avoide
         raise AssertionError("nobody waits this long")
 
     stuck = Counting(hangs)
-    async with gateway([good_extractor], [stuck.handle, good_classifier], attempt_timeout_ms=500) as client:
+    async with gateway([good_extractor], [stuck.handle, good_classifier], attempt_timeout_ms=2000) as client:
         replies = [await asyncio.gather(*(_classify(client) for _ in range(8))) for _ in range(6)]
     assert [reply.status_code for wave in replies for reply in wave] == [200] * 48
     assert len(stuck.calls) <= 12

@@ -251,7 +251,10 @@ async def test_probes_that_the_gateway_was_too_late_for_are_not_the_replicas_fau
     (replica,) = stage.replicas
     assert replica.state is ReplicaState.READY
     transport.heard = False
-    await prober._ask(stage, replica)
+    for _ in range(5):  # a machine that stood still meanwhile is "itself late", too
+        await prober._ask(stage, replica)
+        if replica.misses == misses:
+            break
     await prober.close()
     assert (replica.state, replica.misses) == (ReplicaState.READY, misses)
 
